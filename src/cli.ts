@@ -1,0 +1,96 @@
+import { Command, CommanderError } from 'commander';
+import { loadConfig } from './config.ts';
+import type { Environment } from './config.ts';
+import { EXIT, OperatorError } from './errors.ts';
+import type { ExitCode } from './errors.ts';
+import { createLog } from './logger.ts';
+import { nearest } from './text.ts';
+import { VERSION } from './version.ts';
+
+/** The command line: words and flags, and which command they mean. */
+export interface CliOptions {
+  /** The words after the program's name. */
+  readonly args: readonly string[];
+  readonly environment: Environment;
+  /** Aborted when the program is to stop. */
+  readonly stop: AbortSignal;
+  readonly onHangup: (callback: () => void) => void;
+  readonly identity: { readonly uid: number; readonly gid: number };
+  /** Standard output: data, and the daemon's log. */
+  readonly out: (text: string) => void;
+  /** Standard error: prose. */
+  readonly err: (text: string) => void;
+}
+
+/** Runs one command. Never rejects for what an operator can mend; those faults are told on `err`. */
+export async function runCli(options: CliOptions): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.done;
+  const program = commandLine(options, (code) => {
+    exitCode = code;
+  });
+  try {
+    const [word] = options.args;
+    const known = program.commands.map((command) => command.name());
+    if (word !== undefined && !word.startsWith('-') && ![...known, 'help'].includes(word)) {
+      throw unknownCommand(word, known);
+    }
+    await program.parseAsync(options.args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has told it already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (!(error instanceof OperatorError)) throw error;
+    options.err(`kopano-learnd: ${error.message}\ncure: ${error.hint}\n`);
+    return error.exitCode;
+  }
+}
+
+function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Command {
+  const program = new Command('kopano-learnd')
+    .description('Teaches rspamd what Kopano users drag into Junk and back.')
+    .version(VERSION)
+    .showHelpAfterError('(see kopano-learnd --help)')
+    .configureOutput({ writeOut: options.out, writeErr: options.err })
+    .exitOverride();
+  program
+    .command('watch', { isDefault: true })
+    .description('the daemon: learns what lies in the spool, then whatever arrives')
+    .option('--once', 'try every message that is there once, then exit (0, 1 or 75)', false)
+    .copyInheritedSettings(program)
+    .action(async ({ once }: { once: boolean }) => {
+      const config = loadConfig(options.environment);
+      const log = createLog({ ...config.log, write: options.out });
+      const { watch } = await import('./commands/watch.ts');
+      ended(await watch({ ...options, config, log, once }));
+    });
+  program
+    .command('demo')
+    .description('the whole job against a private rspamd and Redis in a temporary folder')
+    .copyInheritedSettings(program)
+    .action(async () => {
+      const { demo } = await import('./commands/demo.ts');
+      ended(
+        (await demo({
+          signal: options.stop,
+          searchPath: options.environment['PATH'] ?? '',
+          write: options.out,
+        })) === 0
+          ? EXIT.done
+          : EXIT.failure,
+      );
+    });
+  return program;
+}
+
+function unknownCommand(word: string, known: readonly string[]): OperatorError {
+  const meant = nearest(word, known);
+  return new OperatorError({
+    code: 'usage.command',
+    message: `'${word}' is not a command`,
+    hint:
+      meant === undefined
+        ? `one of ${known.join(', ')}; see kopano-learnd --help`
+        : `did you mean '${meant}'? See kopano-learnd --help`,
+    exitCode: EXIT.usage,
+  });
+}

@@ -1,0 +1,278 @@
+import { setMaxListeners } from 'node:events';
+import { aborted, sleep } from '../clock.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { plural } from '../text.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log } from '../logger.ts';
+import type { Controller } from '../learning/controller.ts';
+import { Dispatcher } from '../learning/dispatcher.ts';
+import type { Lanes } from '../learning/lanes.ts';
+import { Learner } from '../learning/learner.ts';
+import { MemoryWatch } from '../learning/memory-watch.ts';
+import type { MessageLog } from '../learning/message-log.ts';
+import { PostOffice } from '../learning/post-office.ts';
+import { acquits } from '../learning/witness.ts';
+import { Disposal } from '../spool/disposal.ts';
+import { DropDirectory } from '../spool/drop-directory.ts';
+import { Faults } from '../spool/faults.ts';
+import { lockDescriptor } from '../spool/owner.ts';
+import { Pickup } from '../spool/pickup.ts';
+import { Quarantine } from '../spool/quarantine.ts';
+import { Queue } from '../spool/queue.ts';
+import { removeOldDays } from '../spool/retention.ts';
+import type { StateDir } from '../spool/state-dir.ts';
+
+/**
+ * One tenure: the time during which this process owns the spool. It wires the rooms together and
+ * ends with a stop, or when the spool or the state dir turns out to be another one.
+ */
+export interface TenureOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly stateDir: StateDir;
+  readonly controllers: readonly Controller[];
+  readonly lanes: Lanes;
+  readonly messages: MessageLog;
+}
+
+const WATCHDOG_MS = 2_000;
+const RETENTION_MS = 3_600_000;
+const MEMORY_WATCH_MS = 60_000;
+/** In one pass a controller that fails this often in a row is given up. */
+const PASS_PROBES = 3;
+/** What a stop keeps of its time for putting things away. */
+const STOP_RESERVE_MS = 500;
+
+export class Tenure {
+  readonly #options: TenureOptions;
+  readonly #pickup: Pickup;
+  readonly #dispatcher: Dispatcher;
+  readonly #drop: DropDirectory;
+  readonly #faults: Faults;
+  /** Ends waits; what is in flight goes on. */
+  readonly #ending = new AbortController();
+  /** Ends what is in flight. */
+  readonly #abort = new AbortController();
+  readonly #chores: Promise<void>[] = [];
+  #lostReason: string | undefined;
+
+  constructor(options: TenureOptions) {
+    const { config, clock, random, log, stateDir, controllers, lanes, messages } = options;
+    this.#options = options;
+    for (const { signal } of [this.#ending, this.#abort]) setMaxListeners(0, signal);
+    const throttle = new LogThrottle(clock);
+    const faults = new Faults({ clock, log });
+    const queue = new Queue(stateDir.queue, { maxBytes: config.spool.maxBytes });
+    const quarantine = new Quarantine(stateDir.quarantine, stateDir.temporary);
+    const office = new PostOffice(controllers, lanes, this.#abort.signal);
+    const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
+    const wall = (): number => clock.wall();
+    this.#faults = faults;
+    this.#drop = new DropDirectory({
+      libDir: config.spool.libDir,
+      queue: stateDir.queue,
+      log,
+      throttle,
+    });
+    this.#dispatcher = new Dispatcher({
+      controllers,
+      queue,
+      learner: new Learner({
+        queue,
+        quarantine,
+        disposal: new Disposal({
+          queue,
+          archive: stateDir.archive,
+          after: config.spool.after,
+          wall,
+        }),
+        faults,
+        lanes,
+        office,
+        pause,
+        wall,
+      }),
+      lanes,
+      messages,
+      faults,
+      clock,
+      random,
+      throttle,
+      acquits: (controller) => acquits(controller, lanes, office, pause),
+      onReleased: (key) => {
+        this.#pickup.release(key);
+      },
+      refreshPassword: () => config.rspamd.password.refresh(),
+      ...config.learning,
+      settleMs: config.spool.settleMs,
+      rescanMs: config.spool.sweepMs,
+    });
+    this.#pickup = new Pickup({
+      drop: this.#drop,
+      queue,
+      quarantine,
+      temporary: stateDir.temporary,
+      faults,
+      clock,
+      log,
+      throttle,
+      listener: {
+        isInFlight: (key) => this.#dispatcher.isInFlight(key),
+        queued: (entry, settled) => {
+          this.#dispatcher.offer(entry, settled);
+        },
+        superseded: (verdict, key) => {
+          this.#dispatcher.supersede(verdict, key);
+        },
+        lost: (reason) => {
+          this.#lose(reason);
+        },
+      },
+      lock: (folder) => lockDescriptor(folder.fd),
+      settleMs: config.spool.settleMs,
+      sweepMs: config.spool.sweepMs,
+      polling: config.spool.polling,
+      maxBytes: config.spool.maxBytes,
+    });
+  }
+
+  /** Why the tenure ended by itself. */
+  get lostReason(): string | undefined {
+    return this.#lostReason;
+  }
+
+  /** Takes the drop directory over. False when it belongs to another daemon. */
+  async prepare(): Promise<boolean> {
+    await this.#pickup.prepare();
+    return this.#lostReason === undefined;
+  }
+
+  /** Works until `signal` is aborted or the tenure is lost, then stops. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#endWith(signal);
+    this.#dispatcher.start();
+    this.#pickup.start();
+    this.#chores.push(
+      this.#every(WATCHDOG_MS, () => {
+        this.#watchStateDir();
+      }),
+      this.#every(RETENTION_MS, () => this.#retain()),
+      this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),
+    );
+    await aborted(this.#ending.signal);
+    await this.#stop();
+  }
+
+  /**
+   * One pass: tries what is there once, then stops.
+   * @returns how many messages are left
+   */
+  async pass(signal: AbortSignal): Promise<number> {
+    this.#endWith(signal);
+    this.#dispatcher.start();
+    const stays = await this.#pickup.pass();
+    while (!this.#ending.signal.aborted && !this.#dispatcher.isSpent(PASS_PROBES)) {
+      await sleep(this.#options.clock, 20, this.#ending.signal);
+    }
+    const { pending, deferred, inFlight } = this.#dispatcher.counts;
+    await this.#retain();
+    const missing = this.#drop.isComplete ? 0 : 1;
+    await this.#stop();
+    return stays + pending + deferred + inFlight + missing;
+  }
+
+  /** Ends a tenure that was never begun. */
+  abandon(): Promise<void> {
+    return this.#stop();
+  }
+
+  /** Sweeps, and tries now what waits for a better moment. */
+  retryNow(): void {
+    this.#pickup.sweepNow();
+    this.#dispatcher.retryNow();
+  }
+
+  #endWith(signal: AbortSignal): void {
+    const end = (): void => {
+      this.#ending.abort();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
+  }
+
+  #lose(reason: string): void {
+    this.#lostReason ??= reason;
+    this.#ending.abort();
+  }
+
+  async #stop(): Promise<void> {
+    const { clock, config } = this.#options;
+    this.#ending.abort();
+    const patience = Math.max(config.shutdownMs - STOP_RESERVE_MS, config.shutdownMs / 2);
+    const timer = clock.after(patience, () => {
+      this.#abort.abort();
+    });
+    await Promise.all([this.#pickup.stop(), this.#dispatcher.stop()]);
+    timer.cancel();
+    this.#abort.abort();
+    await Promise.all(this.#chores);
+    this.#drop.close();
+  }
+
+  /** Calls `chore` now and every `ms` milliseconds until the end. */
+  async #every(ms: number, chore: () => void | Promise<void>): Promise<void> {
+    while (!this.#ending.signal.aborted) {
+      await chore();
+      await sleep(this.#options.clock, ms, this.#ending.signal);
+    }
+  }
+
+  // --- chores
+
+  #watchStateDir(): void {
+    const { root } = this.#options.stateDir;
+    if (!root.isCurrent()) this.#lose(`the state dir ${root.path} was removed or replaced`);
+  }
+
+  async #retain(): Promise<void> {
+    const { config, stateDir, clock, controllers } = this.#options;
+    try {
+      await removeOldDays({
+        archive: stateDir.archive,
+        days: config.spool.archiveDays,
+        wall: () => clock.wall(),
+        witnessTime: async () => {
+          for (const { trainer } of controllers) {
+            const time = await trainer.time(this.#abort.signal);
+            if (time !== undefined) return time;
+          }
+          return undefined;
+        },
+      });
+    } catch (error) {
+      this.#faults.raise('the archive', error);
+    }
+  }
+
+  readonly #memories = new Map<Controller, MemoryWatch>();
+
+  async #watchMemory(): Promise<void> {
+    for (const controller of this.#options.controllers) {
+      const statistics = await controller.trainer.statistics(this.#ending.signal);
+      if (statistics === undefined) continue;
+      const memory = this.#memories.get(controller) ?? new MemoryWatch();
+      this.#memories.set(controller, memory);
+      const missing = memory.observe(statistics);
+      if (missing === 0) continue;
+      this.#options.log(
+        'err',
+        'controller.forgot',
+        `${controller.name} has forgotten ${plural(missing, 'learned message')}; teach it again from the archive`,
+        { controller: controller.name, missing },
+      );
+    }
+  }
+}

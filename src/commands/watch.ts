@@ -1,0 +1,181 @@
+import { systemClock, sleep } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { EXIT, OperatorError } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log } from '../logger.ts';
+import { Controller } from '../learning/controller.ts';
+import { Lanes } from '../learning/lanes.ts';
+import { MessageLog } from '../learning/message-log.ts';
+import { Faults } from '../spool/faults.ts';
+import { acquireOwnership } from '../spool/owner.ts';
+import type { Ownership } from '../spool/owner.ts';
+import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
+import type { StateDir } from '../spool/state-dir.ts';
+import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { VERSION } from '../version.ts';
+import { Tenure } from './tenure.ts';
+
+/**
+ * The daemon: becomes the owner of the spool, or stands by until it can, and learns what comes
+ * until it is told to stop.
+ */
+export interface WatchOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** One pass over what is there, instead of for ever. */
+  readonly once: boolean;
+  /** Aborted when the daemon is to stop. */
+  readonly stop: AbortSignal;
+  /** Calls back on SIGHUP. */
+  readonly onHangup: (callback: () => void) => void;
+  readonly identity: { readonly uid: number; readonly gid: number };
+}
+
+/** How long to wait for a spool that is missing. */
+const MISSING_MS = 2_000;
+/** How often a stand-by asks for the lock. */
+const STANDBY_MS = 750;
+
+/**
+ * @returns the exit code: 0 after a stop; for one pass 0, 1 (something was quarantined) or 75
+ *   (something is left)
+ * @throws {OperatorError} when the state dir can't be used, or there is no `flock`
+ */
+export async function watch(options: WatchOptions): Promise<ExitCode> {
+  const { config, log, once, stop } = options;
+  const daemon = new Daemon(options);
+  log('notice', 'daemon.started', `kopano-learnd ${VERSION} starts`, {
+    version: VERSION,
+    spool: config.spool.libDir,
+    stateDir: config.spool.stateDir,
+    controllers: config.rspamd.controllers.map(({ name }) => name).join(','),
+    after: config.spool.after,
+  });
+  let left: number | undefined;
+  try {
+    do left = await daemon.serve();
+    while (!once && !stop.aborted);
+  } finally {
+    log('notice', 'daemon.stopped', 'kopano-learnd stops', { ...daemon.messages.tally });
+  }
+  if (!once || stop.aborted) return EXIT.done;
+  if (daemon.messages.tally.quarantined > 0) return EXIT.failure;
+  return left === 0 ? EXIT.done : EXIT.temporary;
+}
+
+class Daemon {
+  readonly messages: MessageLog;
+  readonly #options: WatchOptions;
+  readonly #throttle = new LogThrottle(systemClock);
+  readonly #faults: Faults;
+  readonly #lanes = new Lanes(() => systemClock.monotonic());
+  readonly #controllers: readonly Controller[];
+  #tenure: Tenure | undefined;
+  #standsBy = false;
+
+  constructor(options: WatchOptions) {
+    const { config, log } = options;
+    this.#options = options;
+    this.messages = new MessageLog(log);
+    this.#faults = new Faults({ clock: systemClock, log });
+    this.#controllers = config.rspamd.controllers.map(
+      (controller) =>
+        new Controller({
+          trainer: new RspamdTrainer({ ...config.rspamd, controller, bulk: true }),
+          clock: systemClock,
+          random: Math.random,
+          log,
+        }),
+    );
+    options.onHangup(() => {
+      this.#tenure?.retryNow();
+    });
+  }
+
+  /**
+   * Tries to own the spool, and serves it while that lasts.
+   * @returns how many messages one pass left; `undefined` when there was none
+   */
+  async serve(): Promise<number | undefined> {
+    const { config, once, stop, identity } = this.#options;
+    let stateDir: StateDir;
+    try {
+      stateDir = openStateDir({
+        path: config.spool.stateDir,
+        libDir: config.spool.libDir,
+        ...identity,
+      });
+      this.#faults.clear(config.spool.stateDir);
+    } catch (error) {
+      return this.#cannotOpen(error);
+    }
+    try {
+      const ownership = await acquireOwnership(stateDir.root);
+      if (ownership !== undefined) return await this.#own(stateDir, ownership);
+      this.#standBy(`${stateDir.root.path} is owned by another daemon`);
+    } finally {
+      stateDir.close();
+    }
+    if (!once) await sleep(systemClock, STANDBY_MS, stop);
+    return undefined;
+  }
+
+  async #own(stateDir: StateDir, ownership: Ownership): Promise<number | undefined> {
+    const { config, log, once, stop } = this.#options;
+    const tenure = new Tenure({
+      config,
+      clock: systemClock,
+      random: Math.random,
+      log,
+      stateDir,
+      controllers: this.#controllers,
+      lanes: this.#lanes,
+      messages: this.messages,
+    });
+    try {
+      if (!(await tenure.prepare())) {
+        await tenure.abandon();
+        this.#standBy(tenure.lostReason ?? 'the spool is owned by another daemon');
+        if (!once) await sleep(systemClock, STANDBY_MS, stop);
+        return undefined;
+      }
+      this.#standsBy = false;
+      log('notice', 'daemon.owner', `owns the spool ${config.spool.libDir}`, {
+        spool: config.spool.libDir,
+      });
+      this.#tenure = tenure;
+      if (once) return await tenure.pass(stop);
+      await tenure.run(stop);
+      if (tenure.lostReason !== undefined) this.#standBy(tenure.lostReason);
+      return undefined;
+    } finally {
+      this.#tenure = undefined;
+      ownership.release();
+    }
+  }
+
+  async #cannotOpen(error: unknown): Promise<undefined> {
+    const { config, log, once, stop } = this.#options;
+    if (error instanceof OperatorError) throw error;
+    if (!(error instanceof SpoolMissingError)) this.#faults.raise(config.spool.stateDir, error);
+    else if (this.#throttle.allows('missing')) {
+      const { libDir } = config.spool;
+      const cure = `install -d -o kopano -g kopano -m 0755 ${libDir}`;
+      log(
+        'warning',
+        'spool.missing',
+        `${libDir} is missing; it is waited for. kopano-spamd makes it, or: ${cure}`,
+        { path: libDir, code: 'ENOENT', cure },
+      );
+    }
+    if (!once) await sleep(systemClock, MISSING_MS, stop);
+    return undefined;
+  }
+
+  #standBy(reason: string): void {
+    if (this.#standsBy || this.#options.stop.aborted) return;
+    this.#standsBy = true;
+    this.#options.log('notice', 'daemon.standby', `stands by: ${reason}`, { reason });
+  }
+}

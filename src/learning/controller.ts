@@ -1,0 +1,246 @@
+import type { Clock } from '../clock.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log, LogEvent, Severity } from '../logger.ts';
+import type { Outcome, Trainer } from '../trainers/trainer.ts';
+import { backoffMs } from './backoff.ts';
+import type { Delivery } from './delivery.ts';
+import type { Witness } from './witness.ts';
+
+/**
+ * What is known of one controller, and who is to blame for a failure there.
+ *
+ * It is always in one of these states:
+ * - `starting`: not heard of yet; takes one message at a time until one of them is done.
+ * - `up`: takes as many as it is allowed.
+ * - `down`: a failure was its own, or nobody's; takes one probing message after a backoff.
+ * - `misconfigured`: held until somebody changes a setting; probed slowly.
+ * - `unproven`: it says "learned" and doesn't remember; probed with a different message each time.
+ *
+ * The last three are left by a probe that is done. Where the failure was an answer (a 5xx, a 200
+ * without memory) only a proof counts, because reads may work where writes fail; a probe that shows
+ * less is followed by the next one at once.
+ */
+export type ControllerState = 'starting' | 'up' | 'down' | 'misconfigured' | 'unproven';
+
+const FIRST_MISCONFIGURED_MS = 15_000;
+/** About ten wrong passwords lock an address out (rspamd 4.1). */
+const FIRST_PASSWORD_MS = 60_000;
+
+export interface ControllerOptions {
+  readonly trainer: Trainer;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+export class Controller {
+  readonly name: string;
+  readonly trainer: Trainer;
+  /** Messages in flight there. */
+  inFlight = 0;
+  /** The one in flight is to stay the only one. */
+  exclusive = false;
+  /** Key of the last probing message. */
+  lastProbe: string | undefined;
+  /** The last proven message: what acquits the controller of a failure without an answer. */
+  witness: Witness | undefined;
+  /** Trials of charged messages wait until then, while others do. */
+  nextTrialAt = 0;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #log: Log;
+  readonly #throttle: LogThrottle;
+  /** Failed without proof since the last proof; a second, different one makes it unproven. */
+  readonly #suspects = new Set<Delivery>();
+  #state: ControllerState = 'starting';
+  #failures = 0;
+  #retryAt = 0;
+  #needsProof = false;
+  #reason: string | undefined;
+  /** Answered with an unknown failure while alone in flight: the next message tells whose it is. */
+  #accused: Delivery | undefined;
+
+  constructor(options: ControllerOptions) {
+    this.name = options.trainer.name;
+    this.trainer = options.trainer;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#log = options.log;
+    this.#throttle = new LogThrottle(options.clock);
+  }
+
+  get state(): ControllerState {
+    return this.#state;
+  }
+
+  /** Why it isn't up, for people. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /** Probes that failed in a row. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Takes messages in the ordinary way. */
+  get isOpen(): boolean {
+    return this.#state === 'up' || this.#state === 'starting';
+  }
+
+  /** When the next probe may start; `undefined` while it is open. */
+  get retryAt(): number | undefined {
+    return this.isOpen ? undefined : this.#retryAt;
+  }
+
+  /** Whether one more ordinary message fits. */
+  hasRoom(concurrency: number): boolean {
+    if (this.exclusive) return false;
+    return this.inFlight < (this.#state === 'up' ? concurrency : 1);
+  }
+
+  /** Lets the next probe start now. */
+  retryNow(): void {
+    this.#retryAt = 0;
+  }
+
+  /**
+   * A message was stored and is remembered.
+   * @returns the message that is charged with its failure by that, if one is
+   */
+  proved(delivery: Delivery): Delivery | undefined {
+    for (const suspect of this.#suspects) if (suspect !== delivery) suspect.unprovenRounds += 1;
+    this.#suspects.clear();
+    const charged = this.#accused === delivery ? undefined : this.#accused;
+    this.#accused = undefined;
+    this.#needsProof = false;
+    this.#open();
+    return charged;
+  }
+
+  /** It answered sensibly, but that doesn't show that it can store. */
+  answered(): void {
+    if (this.#needsProof) {
+      this.#retryAt = this.#clock.monotonic();
+      return;
+    }
+    this.#open();
+  }
+
+  /** It can't learn now; `answered` when it said so itself. */
+  failed(reason: string, answered: boolean, wasProbe: boolean): void {
+    this.#needsProof ||= answered;
+    this.#accused = undefined;
+    this.#pause('down', reason, wasProbe, backoffMs(this.#failures + 1, this.#random()));
+  }
+
+  /** A message got an unknown answer with no other beside it: the next one shows whose fault. */
+  accuse(delivery: Delivery, reason: string, wasProbe: boolean): void {
+    const isNew = this.#accused !== delivery;
+    this.failed(reason, true, wasProbe);
+    this.#accused = delivery;
+    this.lastProbe = delivery.entry.key;
+    if (isNew) this.#retryAt = this.#clock.monotonic();
+  }
+
+  misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
+    const first = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
+    this.#accused = undefined;
+    this.#pause(
+      'misconfigured',
+      outcome.reason,
+      wasProbe,
+      backoffMs(this.#failures + 1, this.#random(), first),
+      outcome.hint,
+    );
+  }
+
+  /** A message was answered 200 to every post. */
+  unproven(delivery: Delivery, wasProbe: boolean): void {
+    const isSecond = [...this.#suspects].some((suspect) => suspect !== delivery);
+    this.#suspects.add(delivery);
+    if (this.#state === 'unproven' || isSecond) {
+      // What failed while it forgot everything has shown nothing about itself.
+      this.#suspects.clear();
+      this.#needsProof = true;
+      this.#pause(
+        'unproven',
+        'it answers 200 and remembers nothing of it',
+        wasProbe,
+        backoffMs(this.#failures + 1, this.#random()),
+        "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable",
+      );
+    } else if (!this.isOpen) {
+      this.failed('no proof yet', true, wasProbe);
+    }
+  }
+
+  /** The message is gone from memory. */
+  forget(delivery: Delivery): void {
+    this.#suspects.delete(delivery);
+    if (this.#accused === delivery) this.#accused = undefined;
+  }
+
+  #open(): void {
+    const before = this.#state;
+    this.#state = 'up';
+    this.#failures = 0;
+    this.#reason = undefined;
+    this.lastProbe = undefined;
+    if (before === 'up') return;
+    this.#throttle.forget('state');
+    this.#log(
+      'notice',
+      'controller.up',
+      `${this.name} learns${before === 'starting' ? '' : ' again'}`,
+      {
+        controller: this.name,
+      },
+    );
+  }
+
+  /** Of several messages that fail at the same time only the first counts. */
+  #pause(
+    state: Exclude<ControllerState, 'starting' | 'up'>,
+    reason: string,
+    wasProbe: boolean,
+    waitMs: number,
+    hint?: string,
+  ): void {
+    const wasOpen = this.isOpen;
+    const isWorse = this.#state !== state;
+    if (!wasOpen && !wasProbe && !(isWorse && state === 'unproven')) return;
+    this.#state = state;
+    this.#reason = reason;
+    this.#failures += 1;
+    this.#retryAt = this.#clock.monotonic() + waitMs;
+    if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
+    const { severity, event, says } = PAUSES[state];
+    this.#log(
+      severity,
+      event,
+      `${this.name} ${says}: ${reason}${hint === undefined ? '' : `; ${hint}`}`,
+      {
+        controller: this.name,
+        reason,
+        retrySeconds: Math.round(waitMs / 100) / 10,
+        ...(hint === undefined ? {} : { cure: hint }),
+      },
+    );
+  }
+}
+
+const PAUSES: Readonly<
+  Record<
+    Exclude<ControllerState, 'starting' | 'up'>,
+    { readonly severity: Severity; readonly event: LogEvent; readonly says: string }
+  >
+> = {
+  down: { severity: 'warning', event: 'controller.down', says: 'cannot learn now' },
+  misconfigured: {
+    severity: 'err',
+    event: 'controller.misconfigured',
+    says: 'will not learn until a setting is changed',
+  },
+  unproven: { severity: 'err', event: 'controller.unproven', says: 'is not to be believed' },
+};

@@ -1,0 +1,66 @@
+import type { QueueEntry } from '../spool/message.ts';
+import type { Identity } from './identity.ts';
+
+/** How a message ends; what is left to do is to move its file. */
+export type Finish =
+  | { readonly kind: 'learned'; readonly proven: boolean }
+  | { readonly kind: 'duplicate' }
+  | { readonly kind: 'refused'; readonly reason: string }
+  | { readonly kind: 'quarantined'; readonly reason: string };
+
+/**
+ * A message of the queue on its way to a controller, and what happened to it so far. It lives in
+ * memory only: after a restart the queue is all there is.
+ */
+export interface Delivery {
+  entry: QueueEntry;
+  /** Not before this monotonic time: it settles, or waits after a failure. */
+  dueAt: number;
+  /** Known once it was read. */
+  identity: Identity | undefined;
+  /** Controllers by preference: a key always has the same order. */
+  readonly preference: readonly string[];
+  /** Times it was tried. */
+  tries: number;
+  /** Unknown failures charged to it. */
+  charges: number;
+  /** It may have crashed a controller: it is tried with no other message beside it. */
+  alone: boolean;
+  /** Rounds of posts without proof after which another message proved. */
+  unprovenRounds: number;
+  /** Rounds of posts without proof. */
+  unprovenTries: number;
+  /** Some post of it was answered 200. */
+  stored: boolean;
+  /** Reached; only moving the file failed. */
+  finish: Finish | undefined;
+  state: 'pending' | 'deferred' | 'in flight';
+}
+
+export function newDelivery(
+  entry: QueueEntry,
+  dueAt: number,
+  preference: readonly string[],
+): Delivery {
+  return {
+    entry,
+    dueAt,
+    identity: undefined,
+    preference,
+    tries: 0,
+    charges: 0,
+    alone: false,
+    unprovenRounds: 0,
+    unprovenTries: 0,
+    stored: false,
+    finish: undefined,
+    state: 'pending',
+  };
+}
+
+/** The file is another one now: what was learned about the earlier one is forgotten. */
+export function renew(delivery: Delivery, entry: QueueEntry, dueAt: number): void {
+  Object.assign(delivery, newDelivery(entry, dueAt, delivery.preference), {
+    state: delivery.state,
+  });
+}

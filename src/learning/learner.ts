@@ -1,0 +1,196 @@
+import type { Disposal } from '../spool/disposal.ts';
+import type { Faults } from '../spool/faults.ts';
+import type { Stamp } from '../spool/message.ts';
+import type { Quarantine } from '../spool/quarantine.ts';
+import type { Queue } from '../spool/queue.ts';
+import type { Outcome } from '../trainers/trainer.ts';
+import type { Controller } from './controller.ts';
+import type { Delivery, Finish } from './delivery.ts';
+import { identify, keyLane } from './identity.ts';
+import type { Lanes } from './lanes.ts';
+import type { PostOffice } from './post-office.ts';
+import { learnAndProve } from './proof.ts';
+import { WITNESS_BYTES } from './witness.ts';
+
+/**
+ * The learner takes one message through one try: read it, hold its lanes, post and prove it, and
+ * when that ends it, dispose of it. Acknowledge, prove, dispose, in this order, each step safe to
+ * repeat. It judges nobody: what a failure means is the dispatcher's and the controller's.
+ */
+export class Learner {
+  readonly #options: LearnerOptions;
+
+  constructor(options: LearnerOptions) {
+    this.#options = options;
+  }
+
+  /** The delivery's key lane is held by the caller. Never rejects. */
+  async attempt(delivery: Delivery, controller: Controller): Promise<Attempt> {
+    if (delivery.finish !== undefined) return this.#finish(delivery, delivery.finish);
+    if (delivery.unprovenRounds >= UNPROVEN_ROUNDS) {
+      return this.#finish(delivery, { kind: 'learned', proven: false });
+    }
+    const { queue, faults, lanes } = this.#options;
+    const { entry } = delivery;
+    const place = queue.folder(entry.verdict).path;
+    let body: Buffer;
+    try {
+      const read = await queue.read(entry);
+      faults.clear(place);
+      if (read.kind === 'gone') return { kind: 'withdrawn' };
+      if (read.kind === 'changed') return { kind: 'unsettled', stamp: read.stamp };
+      if (read.kind === 'unfit') return await this.#finish(delivery, quarantined(read.reason));
+      body = read.body;
+    } catch (error) {
+      faults.raise(place, error);
+      return { kind: 'fault' };
+    }
+    delivery.identity = identify(entry.key, body);
+    const all = delivery.identity.lanes;
+    const others = all.filter((lane) => lane !== keyLane(entry.key));
+    const pin = lanes.pinnedTo(all);
+    if (!lanes.areFree(others) || (pin !== undefined && pin !== controller.name)) {
+      return { kind: 'busy' };
+    }
+    lanes.hold(others);
+    try {
+      return await this.#post(delivery, controller, body, all);
+    } finally {
+      lanes.release(others);
+    }
+  }
+
+  /** Ends a message that was charged too often. */
+  condemn(delivery: Delivery, reason: string): Promise<Attempt> {
+    return this.#finish(delivery, quarantined(reason));
+  }
+
+  async #post(
+    delivery: Delivery,
+    controller: Controller,
+    body: Buffer,
+    lanes: readonly string[],
+  ): Promise<Attempt> {
+    const { office, pause } = this.#options;
+    const { verdict } = delivery.entry;
+    delivery.tries += 1;
+    const proof = await learnAndProve(
+      () => office.post({ controller, verdict, body, lanes }),
+      pause,
+    );
+    const storedBefore = delivery.stored;
+    if (proof.kind !== 'known') delivery.stored ||= proof.kind !== 'failed' || proof.learned;
+    switch (proof.kind) {
+      case 'unproven':
+        return { kind: 'unproven' };
+      case 'failed':
+        return this.#unlearned(delivery, proof.outcome);
+      case 'proven':
+      case 'known':
+        break;
+    }
+    // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
+    const proven = proof.kind === 'proven' || storedBefore;
+    if (proven && body.length <= WITNESS_BYTES) controller.witness = { verdict, body, lanes };
+    // Another controller may wake and carry out an older verdict: it has to hear this one too.
+    const stillPinned = this.#options.lanes.pinnedTo(lanes) !== undefined;
+    const attempt: Attempt = stillPinned
+      ? { kind: 'busy' }
+      : await this.#finish(
+          delivery,
+          proven ? { kind: 'learned', proven: true } : { kind: 'duplicate' },
+        );
+    return { ...attempt, shown: proven ? 'proof' : 'answer' };
+  }
+
+  async #unlearned(
+    delivery: Delivery,
+    outcome: Exclude<Outcome, { kind: 'learned' | 'duplicate' }>,
+  ): Promise<Attempt> {
+    switch (outcome.kind) {
+      case 'refused':
+        return {
+          ...(await this.#finish(delivery, { kind: 'refused', reason: outcome.reason })),
+          shown: 'answer',
+        };
+      case 'rejected':
+        return { ...(await this.#finish(delivery, quarantined(outcome.reason))), shown: 'answer' };
+      case 'deferred':
+      case 'unavailable':
+      case 'misconfigured':
+      case 'aborted':
+        return { kind: 'failed', outcome };
+    }
+  }
+
+  /** Moves the file to where it ends. */
+  async #finish(delivery: Delivery, finish: Finish): Promise<Attempt> {
+    const { queue, quarantine, disposal, faults, wall } = this.#options;
+    const { entry, identity, charges } = delivery;
+    const place = finish.kind === 'quarantined' ? 'the quarantine' : 'the disposal';
+    delivery.finish = finish;
+    try {
+      const different =
+        finish.kind === 'quarantined'
+          ? await quarantine.put(entry, queue, {
+              name: entry.key,
+              verdict: entry.verdict,
+              reason: finish.reason,
+              attempts: charges,
+              ...(identity?.messageId === undefined ? {} : { messageId: identity.messageId }),
+              quarantinedAt: new Date(wall()).toISOString(),
+            })
+          : disposal.dispose(entry);
+      faults.clear(place);
+      if (different === undefined) return { kind: 'done', finish };
+      return different.kind === 'gone'
+        ? { kind: 'withdrawn' }
+        : { kind: 'unsettled', stamp: different.stamp };
+    } catch (error) {
+      faults.raise(place, error);
+      return { kind: 'fault' };
+    }
+  }
+}
+
+/** Rounds without proof, each followed by another message's proof, after which it is let go. */
+export const UNPROVEN_ROUNDS = 2;
+
+/** What one try came to. */
+export type Attempt = (
+  | { readonly kind: 'done'; readonly finish: Finish }
+  | { readonly kind: 'withdrawn' }
+  /** The file has changed: it has to settle again. */
+  | { readonly kind: 'unsettled'; readonly stamp: Stamp }
+  /** One of its lanes is in use, or leads to another controller. */
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'unproven' }
+  | {
+      readonly kind: 'failed';
+      readonly outcome: Extract<
+        Outcome,
+        { kind: 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
+      >;
+    }
+  /** A local fault: the same again later. */
+  | { readonly kind: 'fault' }
+) & {
+  /** What the controller's answers showed: that it answers, or even that it stores. */
+  readonly shown?: 'answer' | 'proof';
+};
+
+export interface LearnerOptions {
+  readonly queue: Queue;
+  readonly quarantine: Quarantine;
+  readonly disposal: Disposal;
+  readonly faults: Faults;
+  readonly lanes: Lanes;
+  readonly office: PostOffice;
+  /** Waits the given milliseconds, less while stopping. */
+  readonly pause: (ms: number) => Promise<void>;
+  readonly wall: () => number;
+}
+
+function quarantined(reason: string): Finish {
+  return { kind: 'quarantined', reason };
+}

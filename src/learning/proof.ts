@@ -1,0 +1,45 @@
+import type { Outcome } from '../trainers/trainer.ts';
+
+/**
+ * Proof: rspamd says `200 success` in situations where nothing is stored, so a message is posted
+ * again until the same controller answers that it knows it (208). Of 5,987 real messages 5,898
+ * needed one more post, 80 two, 6 three, and 3 never got it.
+ */
+
+/** Waits before the posts that follow the first one, in milliseconds. */
+const PROOF_WAITS_MS = [0, 250, 1_000] as const;
+
+export type ProofResult =
+  /** Answered 200, then 208: stored and remembered. */
+  | { readonly kind: 'proven' }
+  /** Answered 208 at once: remembered from before; whether it can store now is not shown. */
+  | { readonly kind: 'known' }
+  /** Answered 200 to every post. */
+  | { readonly kind: 'unproven' }
+  /** Some post came to something else, which decides; `learned` when a 200 came before it. */
+  | {
+      readonly kind: 'failed';
+      readonly learned: boolean;
+      readonly outcome: Exclude<Outcome, { readonly kind: 'learned' | 'duplicate' }>;
+    };
+
+/**
+ * Posts a message and proves it.
+ * @param post posts it once
+ * @param pause waits the given milliseconds, less when there is no time left
+ */
+export async function learnAndProve(
+  post: () => Promise<Outcome>,
+  pause: (ms: number) => Promise<void>,
+): Promise<ProofResult> {
+  const first = await post();
+  if (first.kind === 'duplicate') return { kind: 'known' };
+  if (first.kind !== 'learned') return { kind: 'failed', learned: false, outcome: first };
+  for (const wait of PROOF_WAITS_MS) {
+    if (wait > 0) await pause(wait);
+    const next = await post();
+    if (next.kind === 'duplicate') return { kind: 'proven' };
+    if (next.kind !== 'learned') return { kind: 'failed', learned: true, outcome: next };
+  }
+  return { kind: 'unproven' };
+}

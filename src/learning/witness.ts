@@ -1,0 +1,41 @@
+import type { Verdict } from '../spool/message.ts';
+import type { Controller } from './controller.ts';
+import type { Lanes } from './lanes.ts';
+import { learnAndProve } from './proof.ts';
+import type { PostOffice } from './post-office.ts';
+
+/** The last message that a controller proved to remember, kept to ask whether it still answers. */
+export interface Witness {
+  readonly verdict: Verdict;
+  readonly body: Buffer;
+  readonly lanes: readonly string[];
+}
+
+/** Larger messages are not kept. */
+export const WITNESS_BYTES = 262_144;
+
+/**
+ * Asks a controller for the message that it proved last. An answer 208 acquits it of a failure
+ * without an answer: it is alive, so what crashed or hung was the message's doing.
+ */
+export async function acquits(
+  controller: Controller,
+  lanes: Lanes,
+  office: PostOffice,
+  pause: (ms: number) => Promise<void>,
+): Promise<boolean> {
+  const { witness } = controller;
+  // A newer verdict of the same message may be on its way; nothing may overtake it.
+  if (witness === undefined || !lanes.areFree(witness.lanes)) return false;
+  lanes.hold(witness.lanes);
+  try {
+    const { verdict, body, lanes: its } = witness;
+    const result = await learnAndProve(
+      () => office.post({ controller, verdict, body, lanes: its, keepWitness: true }),
+      pause,
+    );
+    return result.kind === 'known' || result.kind === 'proven';
+  } finally {
+    lanes.release(witness.lanes);
+  }
+}

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs';
+import { errnoOf } from './errors.ts';
+
+/**
+ * The controller's password. It lives behind a method so that no serializer meets it by accident,
+ * and it can be read again when its file has changed.
+ */
+export class Secret {
+  #value: string | undefined;
+  readonly #file: string | undefined;
+
+  private constructor(value: string | undefined, file: string | undefined) {
+    this.#value = value;
+    this.#file = file;
+  }
+
+  static readonly none = new Secret(undefined, undefined);
+
+  static ofValue(value: string): Secret {
+    return new Secret(checked(value), undefined);
+  }
+
+  /**
+   * Reads the password from `file`; one trailing newline is dropped.
+   * @throws {Error} with a sentence for the operator when the file can't be read or used
+   */
+  static ofFile(file: string): Secret {
+    return new Secret(readSecretFile(file), file);
+  }
+
+  /** The password as the value of an HTTP header: UTF-8 bytes, one character each. */
+  header(): string | undefined {
+    return this.#value === undefined
+      ? undefined
+      : Buffer.from(this.#value, 'utf8').toString('latin1');
+  }
+
+  /** Reads the file again, where there is one; true when the password is another one now. */
+  refresh(): boolean {
+    if (this.#file === undefined) return false;
+    let value: string;
+    try {
+      value = readSecretFile(this.#file);
+    } catch {
+      return false; // being replaced at this moment: the old one stays until the next try
+    }
+    const changed = value !== this.#value;
+    this.#value = value;
+    return changed;
+  }
+
+  /** `text` without the password in it. */
+  redact(text: string): string {
+    return this.#value === undefined ? text : text.replaceAll(this.#value, '[password]');
+  }
+
+  toJSON(): string {
+    return '[password]';
+  }
+}
+
+function readSecretFile(file: string): string {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Error(`cannot be read (${errnoOf(error) ?? 'unknown error'})`, { cause: error });
+  }
+  return checked(content.replace(/\r?\n$/, ''));
+}
+
+function checked(value: string): string {
+  if (value === '') throw new Error('holds no password');
+  // eslint-disable-next-line no-control-regex -- a control character can't be sent in a header
+  if (/[\u0000-\u001f\u007f]/.test(value)) {
+    throw new Error('holds a control character or a line break, which an HTTP header cannot carry');
+  }
+  return value;
+}

@@ -1,0 +1,51 @@
+import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
+import type { Folder } from './folder.ts';
+import { otherVerdict } from './message.ts';
+import type { QueueEntry, Verdict } from './message.ts';
+import type { CheckResult, Queue } from './queue.ts';
+
+/**
+ * Disposal: what becomes of a message that rspamd remembers. It is removed, or moved to
+ * `archive/VERDICT/YYYY-MM-DD/NAME` (UTC), but only while it is still the file that was learned.
+ */
+export class Disposal {
+  readonly #options: DisposalOptions;
+
+  constructor(options: DisposalOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Disposes of an entry. Safe to repeat.
+   * @returns what is different about the file, which then stays; `undefined` when it is done
+   * @throws the system's error for a local fault; the entry is then still in the queue
+   */
+  dispose(entry: QueueEntry): CheckResult {
+    const { queue, after } = this.#options;
+    const different = queue.check(entry);
+    if (different !== undefined) return different;
+    const file = queue.folder(entry.verdict).at(entry.key);
+    if (after === 'remove') unlinkSync(file);
+    else this.#archive(entry);
+    return undefined;
+  }
+
+  #archive({ verdict, key }: QueueEntry): void {
+    const { queue, archive, wall } = this.#options;
+    const day = new Date(wall()).toISOString().slice(0, 10);
+    const folder = archive[verdict];
+    if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
+    renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
+    // The other verdict of the same day is history. Of two days the reader takes the later one.
+    const older = archive[otherVerdict(verdict)];
+    if (older.lstat(`${day}/${key}`) !== undefined) unlinkSync(older.at(`${day}/${key}`));
+  }
+}
+
+export interface DisposalOptions {
+  readonly queue: Queue;
+  readonly archive: Readonly<Record<Verdict, Folder>>;
+  readonly after: 'remove' | 'archive';
+  /** Milliseconds since the epoch. */
+  readonly wall: () => number;
+}

@@ -1,0 +1,64 @@
+import type { Clock } from '../clock.ts';
+import { errnoOf } from '../errors.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log } from '../logger.ts';
+
+/**
+ * Local faults: a full disk, an I/O error, too many open files. A fault pauses the place that it
+ * touches, is said once, is tried again every five seconds, and is nobody's attempt.
+ */
+export class Faults {
+  static readonly retryMs = 5_000;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #throttle: LogThrottle;
+  readonly #until = new Map<string, number>();
+
+  constructor(options: { readonly clock: Clock; readonly log: Log }) {
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#throttle = new LogThrottle(options.clock);
+  }
+
+  /** Notes that work on `place` failed, and pauses it. */
+  raise(place: string, error: unknown): void {
+    const code = errnoOf(error) ?? (error instanceof Error ? error.message : 'unknown error');
+    this.#until.set(place, this.#clock.monotonic() + Faults.retryMs);
+    if (!this.#throttle.allows(place, code)) return;
+    this.#log(
+      'err',
+      'disk.fault',
+      `${place}: ${CURES[code] ?? `the file system answers ${code}`}`,
+      {
+        place,
+        code,
+        retrySeconds: Faults.retryMs / 1000,
+      },
+    );
+  }
+
+  /** Milliseconds until `place` may be tried again; 0 when it is not paused. */
+  pause(place: string): number {
+    return Math.max(0, (this.#until.get(place) ?? 0) - this.#clock.monotonic());
+  }
+
+  /** Notes that work on `place` succeeded. */
+  clear(place: string): void {
+    if (!this.#until.delete(place)) return;
+    this.#throttle.forget(place);
+    this.#log('notice', 'disk.ok', `${place}: works again`, { place });
+  }
+}
+
+const CURES: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space (or no inode) is left on the device; make room, nothing is lost meanwhile',
+  EDQUOT: 'the disk quota is used up; raise it or make room, nothing is lost meanwhile',
+  EROFS: 'the file system is mounted read-only; remount it writable, nothing is lost meanwhile',
+  EIO: 'the device reports an input/output error; look at the kernel log',
+  EMFILE: 'this process has too many open files; raise its limit (ulimit -n)',
+  ENFILE: 'the system has too many open files; raise fs.file-max',
+  EACCES:
+    'permission denied; the daemon needs write and search permission on this folder to take files out of it',
+  EPERM:
+    'operation not permitted; in a folder with the sticky bit only the owner of a file may move it',
+};

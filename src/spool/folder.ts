@@ -1,0 +1,129 @@
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  opendirSync,
+  openSync,
+  fstatSync,
+  statSync,
+} from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { errnoOf } from '../errors.ts';
+
+/**
+ * A folder held open. Everything in it is reached through its descriptor (`/proc/self/fd`), so that
+ * a path that is swapped for another folder or a symlink afterwards leads nowhere else.
+ *
+ * Calls are synchronous: a metadata call on a local file system takes microseconds, a fraction of
+ * what the thread pool's hand-over costs, and a sequence of them can't be interleaved.
+ */
+export class Folder {
+  /** Where the folder was found: for people, never for file access. */
+  readonly path: string;
+  readonly fd: number;
+  readonly stats: BigIntStats;
+  readonly #prefix: string;
+  #open = true;
+
+  private constructor(path: string, fd: number) {
+    this.path = path;
+    this.fd = fd;
+    this.stats = fstatSync(fd, { bigint: true });
+    this.#prefix = `/proc/self/fd/${fd}/`;
+  }
+
+  /**
+   * Opens the folder at `path`; its last component must not be a symlink.
+   * @throws the system's error (`ENOENT`, `ENOTDIR`, `EACCES`)
+   */
+  static open(path: string): Folder {
+    return Folder.#openAt(path, path);
+  }
+
+  /** Opens the folder `name` inside this one, under the same rules. */
+  openFolder(name: string): Folder {
+    return Folder.#openAt(this.#prefix + name, `${this.path}/${name}`);
+  }
+
+  static #openAt(address: string, path: string): Folder {
+    const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+    return new Folder(path, openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  }
+
+  /** The address of an entry for Node's own calls; names that aren't ASCII need their bytes. */
+  at(rawName: string): string | Buffer {
+    // The descriptor's number may belong to another folder by now.
+    if (!this.#open) throw new Error(`${this.path} was closed`);
+    const address = this.#prefix + rawName;
+    // eslint-disable-next-line no-control-regex -- the ASCII range
+    return /^[\u0000-\u007f]*$/.test(rawName) ? address : Buffer.from(address, 'latin1');
+  }
+
+  /** The entry's own stats, symlinks not followed; `undefined` when there is none. */
+  lstat(rawName: string): BigIntStats | undefined {
+    return lstatSync(this.at(rawName), { bigint: true, throwIfNoEntry: false });
+  }
+
+  /** Lists the entries as they come, in batches; what is added or removed meanwhile may show. */
+  *list(): Generator<FolderEntry, void, undefined> {
+    const directory = opendirSync(this.at('.'), { encoding: LATIN1, bufferSize: 1024 });
+    try {
+      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+        const regular =
+          entry.isFile() ||
+          // some file systems don't say what an entry is
+          !(
+            entry.isDirectory() ||
+            entry.isSymbolicLink() ||
+            entry.isFIFO() ||
+            entry.isSocket() ||
+            entry.isCharacterDevice() ||
+            entry.isBlockDevice()
+          );
+        yield { rawName: entry.name, regular };
+      }
+    } finally {
+      directory.closeSync();
+    }
+  }
+
+  /** True while the path still leads to this very folder. */
+  isCurrent(): boolean {
+    const now = statsAt(this.path);
+    return now?.dev === this.stats.dev && now.ino === this.stats.ino;
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.fd);
+  }
+}
+
+export interface FolderEntry {
+  readonly rawName: string;
+  /** False for what is surely no regular file; true may still turn out to be none. */
+  readonly regular: boolean;
+}
+
+// Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
+const LATIN1: BufferEncoding = 'latin1';
+
+function statsAt(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** True when `path` leads to a folder, symlinks followed. */
+export function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
+}

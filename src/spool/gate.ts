@@ -1,0 +1,139 @@
+import type { BigIntStats } from 'node:fs';
+import { bearsFinishingMark, settleTime, stampOf } from './message.ts';
+import type { Stamp } from './message.ts';
+import { SweepMap } from './sweep-map.ts';
+
+/**
+ * The gate: decides when a file in the drop directory is complete. It looks at stats only and
+ * touches nothing.
+ *
+ * A file passes when it is regular, not empty, readable and unchanged in device, inode, size,
+ * mtime, ctime and mode for the settle time on the monotonic clock. A tenth of that is enough once
+ * it bears kopano-spamd's finishing mark (mode 0660), unless it was seen changing while it bore it:
+ * a rewrite in place keeps the mode of the complete file before it.
+ *
+ * A file that is empty or unreadable is *stalled*: it doesn't count against the gate's room, and is
+ * *stuck* after ten minutes.
+ */
+
+export const STUCK_AFTER_MS = 600_000;
+
+/** What the gate says of a file that it was shown. */
+export type GateAnswer =
+  | { readonly kind: 'passed'; readonly stamp: Stamp }
+  /** Look again in `ms` milliseconds. */
+  | { readonly kind: 'settling'; readonly ms: number }
+  | { readonly kind: 'stalled'; readonly reason: StallReason; readonly stuck: boolean }
+  /** There is no room to remember it: show it again later. */
+  | { readonly kind: 'full' };
+
+export type StallReason = 'empty' | 'unreadable';
+
+export interface GateOptions {
+  readonly settleMs: number;
+  /** Most files that are remembered at a time, and as many stalled ones. */
+  readonly room: number;
+  /** The monotonic clock, in milliseconds. */
+  readonly now: () => number;
+}
+
+/** What the gate remembers of a file. */
+interface Record {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  /** All that decides whether the file has changed. */
+  readonly change: string;
+  /** When it was first seen so, or, of a stalled one, first seen stalled. */
+  readonly since: number;
+  readonly marked: boolean;
+  /** False once it was seen changing while marked: the mark proves nothing any more. */
+  readonly trusted: boolean;
+}
+
+export class Gate {
+  readonly #settleMs: number;
+  readonly #room: number;
+  readonly #now: () => number;
+  readonly #settling = new Map<string, Record>();
+  readonly #stalled: SweepMap<Record>;
+
+  constructor(options: GateOptions) {
+    this.#settleMs = options.settleMs;
+    this.#room = options.room;
+    this.#now = options.now;
+    this.#stalled = new SweepMap(options.room);
+  }
+
+  /**
+   * Shows the gate a file.
+   * @param id names the file among all that the gate is shown
+   * @param stats of a regular file
+   * @param readable asks whether the file can be read; called only when that decides
+   * @param beyondRoom remembers the file even when there is no room: for the twin of one that waits
+   *   for it
+   */
+  look(id: string, stats: BigIntStats, readable: () => boolean, beyondRoom = false): GateAnswer {
+    const before = this.#settling.get(id) ?? this.#stalled.peek(id);
+    const record = this.#record(stats, before);
+    if (stats.size === 0n) return this.#stall(id, record, 'empty');
+    if (this.#stalled.peek(id) !== undefined) {
+      if (!readable()) return this.#stall(id, record, 'unreadable');
+      this.#stalled.delete(id);
+    }
+    const settling = this.#settling.get(id);
+    if (settling?.change !== record.change) {
+      if (settling === undefined && this.isFull && !beyondRoom) return { kind: 'full' };
+      this.#settling.set(id, record);
+      return { kind: 'settling', ms: this.#time(record) };
+    }
+    const left = settling.since + this.#time(settling) - this.#now();
+    if (left > 0) return { kind: 'settling', ms: left };
+    if (!readable()) return this.#stall(id, record, 'unreadable');
+    return { kind: 'passed', stamp: stampOf(stats) };
+  }
+
+  /** Forgets a file that is gone or taken. */
+  forget(id: string): void {
+    this.#settling.delete(id);
+    this.#stalled.delete(id);
+  }
+
+  /** True when the file has been empty or unreadable for ten minutes. */
+  isStuck(id: string): boolean {
+    const since = this.#stalled.peek(id)?.since;
+    return since !== undefined && this.#now() - since >= STUCK_AFTER_MS;
+  }
+
+  get isFull(): boolean {
+    return this.#settling.size >= this.#room;
+  }
+
+  /** A sweep has shown the gate every file: what it wasn't shown is gone. */
+  endSweep(): void {
+    this.#stalled.endSweep();
+  }
+
+  #time(record: Record): number {
+    return settleTime(record.marked && record.trusted, this.#settleMs);
+  }
+
+  #record(stats: BigIntStats, before: Record | undefined): Record {
+    const { dev, ino, size, mtimeNs, ctimeNs, mode } = stats;
+    const change = `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}:${mode}`;
+    const same = before?.dev === dev && before.ino === ino ? before : undefined;
+    return {
+      dev,
+      ino,
+      change,
+      since: this.#now(),
+      marked: bearsFinishingMark(mode),
+      trusted: same === undefined || (same.trusted && (same.change === change || !same.marked)),
+    };
+  }
+
+  #stall(id: string, record: Record, reason: StallReason): GateAnswer {
+    this.#settling.delete(id);
+    this.#stalled.set(id, { ...record, since: this.#stalled.peek(id)?.since ?? record.since });
+    return { kind: 'stalled', reason, stuck: this.isStuck(id) };
+  }
+}

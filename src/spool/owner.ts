@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import type { Folder } from './folder.ts';
+
+/**
+ * One owner of a spool, by kernel locks that die with its process. Node.js has no flock(2), so a
+ * child `flock -n 3` locks a descriptor that it inherits from us and exits; the lock stays with our
+ * open file: refused to others while we are stopped by SIGSTOP, free as soon as we are dead. There
+ * is no heartbeat, because an owner that slept must not wake and post an old verdict.
+ */
+
+export type LockResult = 'locked' | 'held' | 'unsupported';
+
+const LOCK_FILE = 'owner.lock';
+
+/**
+ * Locks an open file exclusively, for as long as it stays open.
+ * @returns `held` when another process has it, `unsupported` where the file system can't (NFS
+ *   refuses it on directories)
+ * @throws {OperatorError} `owner.no-flock`, exit 78, when there is no `flock` program
+ */
+export function lockDescriptor(fd: number): Promise<LockResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'pipe', fd] });
+    let complaint = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      complaint += chunk.toString('latin1');
+    });
+    child.once('error', (error) => {
+      if (errnoOf(error) !== 'ENOENT') {
+        reject(error);
+        return;
+      }
+      reject(
+        new OperatorError({
+          code: 'owner.no-flock',
+          message:
+            'the program flock, which makes this daemon the only owner of its spool, is missing',
+          hint: 'install it: apt-get install util-linux, apk add flock, or dnf install util-linux-core',
+          exitCode: EXIT.configuration,
+        }),
+      );
+    });
+    child.once('close', (code) => {
+      if (code === 0) resolve('locked');
+      // flock says nothing when somebody else has the lock; its other failures have a message.
+      else resolve(code === 1 && complaint === '' ? 'held' : 'unsupported');
+    });
+  });
+}
+
+/** The lock file of a state dir, held. */
+export interface Ownership {
+  release(): void;
+}
+
+/**
+ * Tries to become the owner of a state dir.
+ * @returns `undefined` while another daemon owns it
+ * @throws {OperatorError} `owner.no-flock` or `owner.unsupported`
+ */
+export async function acquireOwnership(stateDir: Folder): Promise<Ownership | undefined> {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+  // Opened for writing: NFS grants exclusive locks on nothing else.
+  const fd = openSync(stateDir.at(LOCK_FILE), O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  let result: LockResult = 'held';
+  try {
+    result = await lockDescriptor(fd);
+    if (result === 'unsupported') {
+      throw new OperatorError({
+        code: 'owner.unsupported',
+        message: `the file system of ${stateDir.path} has no file locks`,
+        hint: 'set LEARN_STATE_DIR to a folder on a local file system',
+        exitCode: EXIT.configuration,
+      });
+    }
+  } finally {
+    if (result !== 'locked') closeSync(fd);
+  }
+  if (result !== 'locked') return undefined;
+  let open = true;
+  return {
+    release() {
+      if (open) closeSync(fd);
+      open = false;
+    },
+  };
+}

@@ -1,0 +1,85 @@
+import { constants, renameSync, unlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Folder } from './folder.ts';
+import { VERDICTS } from './message.ts';
+import type { QueueEntry, Verdict } from './message.ts';
+import type { CheckResult, Queue } from './queue.ts';
+
+/**
+ * The quarantine: `quarantine/VERDICT/NAME` with its reason in `NAME.json`. A message comes here
+ * when it is its own fault that rspamd can't take it, and leaves by an operator's word, or when a
+ * newer verdict supersedes it.
+ */
+
+/** What `NAME.json` holds. Never subject, addresses or body. */
+export interface QuarantineReason {
+  readonly name: string;
+  readonly verdict: Verdict;
+  /** Why, in words for the operator. */
+  readonly reason: string;
+  /** Failures that were charged to the message. */
+  readonly attempts: number;
+  readonly messageId?: string;
+  /** ISO 8601. */
+  readonly quarantinedAt: string;
+}
+
+export class Quarantine {
+  readonly #folders: Readonly<Record<Verdict, Folder>>;
+  readonly #temporary: Folder;
+
+  constructor(folders: Readonly<Record<Verdict, Folder>>, temporary: Folder) {
+    this.#folders = folders;
+    this.#temporary = temporary;
+  }
+
+  /**
+   * Moves an entry here. The reason is written first: no message lies here without one.
+   * @returns what is different about the file, which then stays; `undefined` when it is done
+   * @throws the system's error for a local fault; the entry is then still in the queue
+   */
+  async put(entry: QueueEntry, queue: Queue, reason: QuarantineReason): Promise<CheckResult> {
+    const folder = this.#folders[entry.verdict];
+    const reasonName = `${entry.key}.json`;
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+    const file = await open(
+      this.#temporary.at(reasonName),
+      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
+      0o600,
+    );
+    try {
+      await file.writeFile(`${JSON.stringify(reason, undefined, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    const different = queue.check(entry);
+    if (different !== undefined) {
+      unlinkSync(this.#temporary.at(reasonName));
+      return different;
+    }
+    renameSync(this.#temporary.at(reasonName), folder.at(reasonName));
+    // A rename onto another link of the same file does nothing.
+    removeFile(folder, entry.key);
+    renameSync(queue.folder(entry.verdict).at(entry.key), folder.at(entry.key));
+    return undefined;
+  }
+
+  /** Removes what is here of a key; says which verdicts that were. */
+  removeKey(key: string): Verdict[] {
+    return VERDICTS.filter((verdict) => {
+      const folder = this.#folders[verdict];
+      if (!removeFile(folder, key)) return false;
+      removeFile(folder, `${key}.json`);
+      return true;
+    });
+  }
+}
+
+function removeFile(folder: Folder, name: string): boolean {
+  const stats = folder.lstat(name);
+  // What a swap brought in may be a folder: it is left for the operator.
+  if (stats === undefined || stats.isDirectory()) return false;
+  unlinkSync(folder.at(name));
+  return true;
+}

@@ -1,0 +1,192 @@
+import { constants, renameSync, unlinkSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { errnoOf } from '../errors.ts';
+import { VERDICTS, bearsFinishingMark, otherVerdict, sameStamp, stampOf } from './message.ts';
+import type { QueueEntry, Stamp, Verdict } from './message.ts';
+import type { Folder } from './folder.ts';
+
+/**
+ * The queue: `queue/VERDICT/KEY` of the state dir. It belongs to the daemon alone; only the owner
+ * writes it. At most one of `queue/spam/KEY` and `queue/ham/KEY` exists.
+ */
+
+/** What reading an entry gave. */
+export type ReadResult =
+  | { readonly kind: 'body'; readonly body: Buffer }
+  /** It is gone: the verdict was withdrawn. */
+  | { readonly kind: 'gone' }
+  /** Somebody writes on into it: it has to settle again. */
+  | { readonly kind: 'changed'; readonly stamp: Stamp }
+  /** It can't be taught, whatever rspamd says: quarantine it unread. */
+  | { readonly kind: 'unfit'; readonly reason: string };
+
+/** An entry that a scan came upon. */
+export interface FoundEntry {
+  readonly entry: QueueEntry;
+  /** It bears kopano-spamd's finishing mark. */
+  readonly marked: boolean;
+}
+
+/** What is different about an entry's file; `undefined` when nothing is. */
+export type CheckResult = Exclude<ReadResult, { readonly kind: 'body' | 'unfit' }> | undefined;
+
+export interface QueueFolders {
+  readonly spam: Folder;
+  readonly ham: Folder;
+}
+
+export class Queue {
+  readonly #folders: QueueFolders;
+  readonly #maxBytes: number;
+
+  constructor(folders: QueueFolders, options: { readonly maxBytes: number }) {
+    this.#folders = folders;
+    this.#maxBytes = options.maxBytes;
+  }
+
+  folder(verdict: Verdict): Folder {
+    return this.#folders[verdict];
+  }
+
+  /** The entry as it lies there now. */
+  find(verdict: Verdict, key: string): QueueEntry | undefined {
+    const stats = this.#folders[verdict].lstat(key);
+    return stats === undefined ? undefined : { verdict, key, stamp: stampOf(stats) };
+  }
+
+  /** Removes whatever the queue holds of `key`; says which verdicts that were. */
+  removeKey(key: string): Verdict[] {
+    return VERDICTS.filter((verdict) => {
+      if (this.#folders[verdict].lstat(key) === undefined) return false;
+      unlinkSync(this.#folders[verdict].at(key));
+      return true;
+    });
+  }
+
+  /**
+   * Takes a file into the queue by one rename.
+   * @returns the entry, or `undefined` when the file was gone
+   * @throws the system's error for everything else
+   */
+  adopt(from: Folder, rawName: string, verdict: Verdict, key: string): QueueEntry | undefined {
+    try {
+      renameSync(from.at(rawName), this.#folders[verdict].at(key));
+    } catch (error) {
+      // ENOENT may also mean that the queue itself is gone.
+      if (errnoOf(error) === 'ENOENT' && from.lstat(rawName) === undefined) return undefined;
+      throw error;
+    }
+    return this.find(verdict, key);
+  }
+
+  /**
+   * Reads an entry, trusting nothing: it must be a regular file with one link and of allowed size,
+   * and bear the entry's stamp before and after.
+   * @throws the system's error for a local fault
+   */
+  async read(entry: QueueEntry): Promise<ReadResult> {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const folder = this.#folders[entry.verdict];
+    const found = folder.lstat(entry.key);
+    if (found === undefined) return { kind: 'gone' };
+    // A device could act on being opened: what is no regular file isn't even opened.
+    if (!found.isFile()) return { kind: 'unfit', reason: 'not a regular file' };
+    if (found.nlink > 1n) return { kind: 'unfit', reason: 'the file has several hard links' };
+    const stamp = stampOf(found);
+    if (!sameStamp(stamp, entry.stamp)) return { kind: 'changed', stamp };
+    if (found.size > BigInt(this.#maxBytes)) {
+      return {
+        kind: 'unfit',
+        reason: `over-size: ${found.size} bytes, LEARN_MAX_BYTES is ${this.#maxBytes}`,
+      };
+    }
+    let handle: FileHandle;
+    try {
+      handle = await open(folder.at(entry.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return { kind: 'gone' };
+      if (errnoOf(error) === 'ELOOP') return { kind: 'unfit', reason: 'not a regular file' };
+      throw error;
+    }
+    try {
+      const before = stampOf(await handle.stat({ bigint: true }));
+      if (!sameStamp(before, entry.stamp)) return { kind: 'changed', stamp: before };
+      const body = await readWhole(handle, Number(entry.stamp.size));
+      const after = stampOf(await handle.stat({ bigint: true }));
+      if (body === undefined || !sameStamp(after, entry.stamp)) {
+        return { kind: 'changed', stamp: after };
+      }
+      return { kind: 'body', body };
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** What is different about the entry's file by now; `undefined` when nothing is. */
+  check(entry: QueueEntry): CheckResult {
+    const now = this.find(entry.verdict, entry.key);
+    if (now === undefined) return { kind: 'gone' };
+    return sameStamp(now.stamp, entry.stamp) ? undefined : { kind: 'changed', stamp: now.stamp };
+  }
+
+  /**
+   * Lists the queue once, both verdicts by turns. What comes and goes meanwhile may be in it.
+   * Keeps its folders open until it is finished or returned.
+   */
+  *scan(): Generator<FoundEntry, void, undefined> {
+    const lists = new Set(
+      VERDICTS.map((verdict) => ({ verdict, list: this.#folders[verdict].list() })),
+    );
+    try {
+      while (lists.size > 0) {
+        for (const each of lists) {
+          const next = each.list.next();
+          if (next.done === true) {
+            lists.delete(each);
+            continue;
+          }
+          const key = next.value.rawName;
+          this.#mendTwins(key);
+          const stats = this.#folders[each.verdict].lstat(key);
+          if (stats === undefined) continue;
+          yield {
+            entry: { verdict: each.verdict, key, stamp: stampOf(stats) },
+            marked: bearsFinishingMark(stats.mode),
+          };
+        }
+      }
+    } finally {
+      for (const each of lists) each.list.return();
+    }
+  }
+
+  /**
+   * Where both verdicts of a key lie in the queue, which an interrupted restore from a backup can
+   * bring about, the newer mtime stays, on a tie ham.
+   */
+  #mendTwins(key: string): void {
+    const spam = this.#folders.spam.lstat(key);
+    const ham = this.#folders.ham.lstat(key);
+    if (spam === undefined || ham === undefined) return;
+    const loser = otherVerdict(newerVerdict(spam.mtimeNs, ham.mtimeNs));
+    unlinkSync(this.#folders[loser].at(key));
+  }
+}
+
+/** Which of two files of one name holds the latest verdict. */
+export function newerVerdict(spamMtimeNs: bigint, hamMtimeNs: bigint): Verdict {
+  return spamMtimeNs > hamMtimeNs ? 'spam' : 'ham';
+}
+
+async function readWhole(handle: FileHandle, size: number): Promise<Buffer | undefined> {
+  // Not from Node's shared pool: a body may live as long as a proof takes.
+  const body = Buffer.allocUnsafeSlow(size);
+  let filled = 0;
+  while (filled < size) {
+    const { bytesRead } = await handle.read(body, filled, size - filled, filled);
+    if (bytesRead === 0) return undefined;
+    filled += bytesRead;
+  }
+  return body;
+}

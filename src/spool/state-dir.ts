@@ -1,0 +1,160 @@
+import { chmodSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import path from 'node:path';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { Folder, isFolder } from './folder.ts';
+import { VERDICTS } from './message.ts';
+import type { Verdict } from './message.ts';
+
+/**
+ * The state dir and its folders. It is the daemon's own, mode 0700, and made by `watch` alone; a
+ * foreign or group-writable one is refused, because whoever can write it decides what is learned.
+ */
+export interface StateDir {
+  readonly root: Folder;
+  readonly queue: Readonly<Record<Verdict, Folder>>;
+  readonly archive: Readonly<Record<Verdict, Folder>>;
+  readonly quarantine: Readonly<Record<Verdict, Folder>>;
+  /** Where copies are made before they get their name by a rename. */
+  readonly temporary: Folder;
+  close(): void;
+}
+
+export interface StateDirOptions {
+  readonly path: string;
+  /** KOPANO_SPAMD_LIB: never made, and the state dir isn't either while it is missing. */
+  readonly libDir: string;
+  /** The daemon's effective uid and gid. */
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The spool isn't there (yet), so the state dir inside it can't be made. */
+export class SpoolMissingError extends Error {
+  override readonly name = 'SpoolMissingError';
+}
+
+/**
+ * Opens the state dir, making what is missing.
+ * @throws {SpoolMissingError} when the state dir belongs into a spool that is missing
+ * @throws {OperatorError} `state-dir.*`, exit 78, when it can't be made or isn't the daemon's own
+ * @throws the system's error for a local fault such as ENOSPC
+ */
+export function openStateDir(options: StateDirOptions): StateDir {
+  const inside = options.path.startsWith(`${options.libDir}/`);
+  if (inside && !isFolder(options.libDir)) throw new SpoolMissingError(options.libDir);
+  makeFolder(options.path, options);
+  const opened: Folder[] = [];
+  const keep = (folder: Folder): Folder => {
+    opened.push(folder);
+    return folder;
+  };
+  try {
+    const root = keep(openRoot(options));
+    const inner = (name: string): Folder => {
+      makeFolder(`${options.path}/${name}`, options, String(root.at(name)));
+      return keep(root.openFolder(name));
+    };
+    const both = (name: string): Record<Verdict, Folder> => {
+      const parent = inner(name);
+      for (const verdict of VERDICTS) {
+        makeFolder(`${options.path}/${name}/${verdict}`, options, String(parent.at(verdict)));
+      }
+      return { spam: keep(parent.openFolder('spam')), ham: keep(parent.openFolder('ham')) };
+    };
+    return {
+      root,
+      queue: both('queue'),
+      archive: both('archive'),
+      quarantine: both('quarantine'),
+      temporary: inner('tmp'),
+      close() {
+        for (const folder of opened.splice(0)) folder.close();
+      },
+    };
+  } catch (error) {
+    for (const folder of opened) folder.close();
+    throw error;
+  }
+}
+
+function openRoot(options: StateDirOptions): Folder {
+  let root: Folder;
+  try {
+    root = Folder.open(options.path);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'ELOOP' || code === 'ENOTDIR') {
+      throw refusal(options, 'not-a-folder', 'is not a folder (a symlink is not followed)');
+    }
+    if (code === 'EACCES') throw refusal(options, 'foreign', 'cannot be opened (EACCES)');
+    throw error;
+  }
+  const fault = foreignness(root.stats, options.uid);
+  if (fault === undefined) return root;
+  root.close();
+  throw refusal(options, 'foreign', fault);
+}
+
+function foreignness(stats: BigIntStats, uid: number): string | undefined {
+  if (stats.uid !== BigInt(uid)) {
+    return `belongs to uid ${stats.uid}, but kopano-learnd runs as uid ${uid}`;
+  }
+  if ((stats.mode & 0o022n) !== 0n) {
+    return `can be written by others than its owner (mode ${octal(stats.mode)})`;
+  }
+  return undefined;
+}
+
+function refusal(options: StateDirOptions, code: string, fault: string): OperatorError {
+  const { path: place, uid, gid } = options;
+  return new OperatorError({
+    code: `state-dir.${code}`,
+    message: `the state dir ${place} ${fault}`,
+    hint: `make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`,
+    exitCode: EXIT.configuration,
+  });
+}
+
+/** Makes one folder of the state dir with mode 0700, where it is missing. */
+function makeFolder(place: string, options: StateDirOptions, address = place): void {
+  try {
+    if (lstatSync(address, { throwIfNoEntry: false }) !== undefined) return;
+    // A spool that vanishes at this moment must not be made: its folders are kopano-spamd's.
+    const recursive = address === place && path.dirname(place) !== options.libDir;
+    mkdirSync(address, { mode: 0o700, recursive });
+    chmodSync(address, 0o700); // whatever the umask
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'EEXIST') return;
+    if (code === 'EACCES' || code === 'EPERM' || code === 'ENOTDIR') {
+      const { uid, gid } = options;
+      throw new OperatorError({
+        code: 'state-dir.unwritable',
+        message: `the state dir's folder ${place} cannot be made (${code}) by uid ${uid}`,
+        hint: `make the state dir for it: install -d -o ${uid} -g ${gid} -m 0700 ${options.path}; or set LEARN_STATE_DIR to a folder that it may write`,
+        exitCode: EXIT.configuration,
+      });
+    }
+    throw error;
+  }
+}
+
+/**
+ * True when a rename from `from` to `to` would be refused with EXDEV: other file systems, or two
+ * bind mounts of one. The kernel compares the mounts before it looks for the file, so a name that
+ * doesn't exist tells.
+ */
+export function crossesDevices(from: Folder, to: Folder): boolean {
+  const nothing = `.learnd-probe-${process.pid}`;
+  try {
+    renameSync(from.at(nothing), to.at(nothing));
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'EXDEV';
+  }
+}
+
+export function octal(mode: bigint): string {
+  return (mode & 0o7777n).toString(8).padStart(4, '0');
+}

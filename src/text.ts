@@ -1,0 +1,47 @@
+/**
+ * Text from outside (file names, Message-IDs, reason phrases) made fit for a log line.
+ */
+
+// C0 and C1 controls and DEL, then what reorders or splits a line on a terminal: bidi controls,
+// zero-width characters, line and paragraph separators, the byte order mark, lone surrogates.
+const UNFIT =
+  // eslint-disable-next-line no-control-regex -- control characters are what this removes
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]/gu;
+
+/** Replaces every unfit character by `?` and cuts after `limit` characters. */
+export function clean(text: string, limit = 200): string {
+  const fit = text.slice(0, limit + 1).replace(UNFIT, '?');
+  return fit.length > limit ? `${fit.slice(0, limit - 1)}…` : fit;
+}
+
+/** A count with its noun: `1 message`, `3 messages`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** The candidate that is nearest to `word` by edits, if any is near enough to be meant. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(word, candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,63 @@
+import type { Verdict } from '../spool/message.ts';
+
+/**
+ * A trainer teaches one message to one controller of a spam filter and says what came of it. It
+ * doesn't retry, wait or remember; that is the learning room's.
+ */
+export interface Trainer {
+  /** The controller's address without secrets; names it in logs. */
+  readonly name: string;
+  /** Posts the message once. Never rejects: every failure is an outcome. */
+  learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome>;
+  /** What the filter says of itself; `undefined` when it doesn't answer. */
+  statistics(signal: AbortSignal): Promise<Statistics | undefined>;
+  /** The controller's clock, milliseconds since the epoch; `undefined` when it doesn't answer. */
+  time(signal: AbortSignal): Promise<number | undefined>;
+}
+
+/** What one post came to. `reason` is cleaned text for a log line, without secrets or mail. */
+export type Outcome =
+  /** Stored, if the filter is to be believed. */
+  | { readonly kind: 'learned' }
+  /** Learned in this class before: what proves that it is remembered. */
+  | { readonly kind: 'duplicate' }
+  /** There is nothing to learn from it. */
+  | { readonly kind: 'refused'; readonly reason: string }
+  /** The message's own fault, whoever asks. */
+  | { readonly kind: 'rejected'; readonly reason: string }
+  /** A failure that nobody knows the culprit of. */
+  | {
+      readonly kind: 'deferred';
+      readonly reason: string;
+      /** False when the connection gave no answer: closed, reset or silent. */
+      readonly answered: boolean;
+    }
+  /** The controller can't learn now, any message. */
+  | {
+      readonly kind: 'unavailable';
+      readonly reason: string;
+      /**
+       * How it was noticed: `refused` when it takes no connection, so that the process that may
+       * have had earlier posts is gone; `none` when it can't be reached at all.
+       */
+      readonly contact: 'answered' | 'refused' | 'none';
+    }
+  /** It won't learn until somebody changes a setting. */
+  | {
+      readonly kind: 'misconfigured';
+      readonly reason: string;
+      readonly hint: string;
+      /** Another password may help: read it again. */
+      readonly password: boolean;
+    }
+  /** The post was aborted by us. */
+  | { readonly kind: 'aborted' };
+
+export interface Statistics {
+  /** False when the filter has no Bayes backend at all. */
+  readonly hasBackend: boolean;
+  /** Learned messages by class; `undefined` where the filter doesn't know at the moment. */
+  readonly learned: Readonly<Record<Verdict, number | undefined>>;
+  /** Seconds since the filter started. */
+  readonly uptimeSeconds: number | undefined;
+}
