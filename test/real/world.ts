@@ -1,0 +1,194 @@
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DaemonProcess } from '../../src/lab/daemon-process.ts';
+import { KopanoWriterProcess } from '../../src/lab/kopano-writer-process.ts';
+import { makeMessage } from '../../src/lab/messages.ts';
+import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
+import type { PrivateRedis } from '../../src/lab/private-redis.ts';
+import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/lab/private-rspamd.ts';
+import { compiled, startRedis, startRspamd } from './harness.ts';
+
+/**
+ * A whole little mail server: a spool with Kopano's permissions, a writer with a user and a group
+ * of its own, Redis, rspamd, and the built daemon as a child process.
+ */
+/** kopano-spamd's user and its `sa_group`, as numbers that no real user has. */
+export const KOPANO = { uid: 23_451, gid: 23_452 };
+
+export interface WorldOptions {
+  readonly persistence?: 'none' | 'always';
+  readonly rspamd?: Partial<PrivateRspamdOptions>;
+  /** Controllers that share the Redis. */
+  readonly controllers?: number;
+}
+
+export interface Sent {
+  readonly message: MadeMessage;
+  verdict: Verdict;
+}
+
+export class World {
+  readonly folder: string;
+  readonly lib: string;
+  readonly redis: PrivateRedis;
+  readonly rspamds: readonly PrivateRspamd[];
+  readonly writer: KopanoWriterProcess;
+  readonly daemons: DaemonProcess[] = [];
+  /** The last verdict of every name that was written. */
+  readonly sent = new Map<string, Sent>();
+  writerErrors = 0;
+
+  private constructor(folder: string, redis: PrivateRedis, rspamds: readonly PrivateRspamd[]) {
+    this.folder = folder;
+    this.lib = join(folder, 'spamd');
+    this.redis = redis;
+    this.rspamds = rspamds;
+    this.writer = new KopanoWriterProcess({
+      script: compiled('lab/kopano-writer.js'),
+      lib: this.lib,
+      uid: KOPANO.uid,
+      gid: KOPANO.gid,
+    });
+  }
+
+  static async make(options: WorldOptions = {}): Promise<World> {
+    const folder = await mkdtemp(join(tmpdir(), 'learnd-world-'));
+    await chmod(folder, 0o755);
+    const redis = await startRedis({ persistence: options.persistence ?? 'none' });
+    const rspamds: PrivateRspamd[] = [];
+    for (let i = 0; i < (options.controllers ?? 1); i += 1) {
+      rspamds.push(await startRspamd({ redisPort: redis.port, ...options.rspamd }));
+    }
+    const world = new World(folder, redis, rspamds);
+    await world.makeSpool();
+    return world;
+  }
+
+  get rspamd(): PrivateRspamd {
+    const [first] = this.rspamds;
+    if (first === undefined) throw new Error('this world has no rspamd');
+    return first;
+  }
+
+  get daemon(): DaemonProcess {
+    const last = this.daemons.at(-1);
+    if (last === undefined) throw new Error('no daemon was started');
+    return last;
+  }
+
+  /** The folders as kopano-spamd has them: owner kopano, mode 0755. */
+  async makeSpool(): Promise<void> {
+    for (const folder of [this.lib, join(this.lib, 'spam'), join(this.lib, 'ham')]) {
+      await mkdir(folder, { recursive: true });
+      await chown(folder, KOPANO.uid, KOPANO.gid);
+      await chmod(folder, 0o755);
+    }
+  }
+
+  async startDaemon(
+    settings: Readonly<Record<string, string>> = {},
+    args: readonly string[] = [],
+  ): Promise<DaemonProcess> {
+    const daemon = await DaemonProcess.start({
+      command: [process.execPath, compiled('main.js'), 'watch', ...args],
+      settings: {
+        KOPANO_SPAMD_LIB: this.lib,
+        RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
+        STATUS_LISTEN: 'off',
+        ...settings,
+      },
+      searchPath: process.env['PATH'] ?? '',
+      folder: this.folder,
+    });
+    this.daemons.push(daemon);
+    return daemon;
+  }
+
+  /** Writes a verdict as kopano-spamd does, and remembers it as the latest. */
+  async judge(message: MadeMessage, verdict: Verdict = message.verdict): Promise<void> {
+    this.sent.set(message.name, { message, verdict });
+    const outcome = await this.writer.write({ verdict, name: message.name, body: message.raw });
+    if (outcome.kind !== 'written') this.writerErrors += 1;
+  }
+
+  /** Writes made messages at a steady pace. */
+  async judgeMany(count: number, perSecond: number, firstSeed = 0): Promise<void> {
+    const start = performance.now();
+    for (let i = 0; i < count; i += 1) {
+      await sleep(Math.max(0, start + (i * 1000) / perSecond - performance.now()));
+      await this.judge(makeMessage(i % 2 === 0 ? 'spam' : 'ham', firstSeed + i));
+    }
+  }
+
+  async filesIn(place: string): Promise<readonly string[]> {
+    const folder = join(this.lib, place);
+    if (!existsSync(folder)) return [];
+    const files = await readdir(folder);
+    return files.filter((name) => !name.startsWith('.'));
+  }
+
+  /** Files in the drop directory and the queue. */
+  async waiting(): Promise<readonly string[]> {
+    const places = ['spam', 'ham', '.learnd/queue/spam', '.learnd/queue/ham'];
+    const lists = await Promise.all(places.map((place) => this.filesIn(place)));
+    return lists.flatMap((files, index) => files.map((file) => `${places[index] ?? ''}/${file}`));
+  }
+
+  async quarantined(): Promise<readonly string[]> {
+    return [
+      ...(await this.filesIn('.learnd/quarantine/spam')),
+      ...(await this.filesIn('.learnd/quarantine/ham')),
+    ];
+  }
+
+  /** Waits until nothing waits any more. */
+  async untilDone(timeoutMs: number): Promise<void> {
+    await until('everything learned', timeoutMs, async () => (await this.waiting()).length === 0);
+  }
+
+  /** What rspamd itself says of a message: the status of posting it again. */
+  async status(message: MadeMessage, verdict: Verdict, rspamd = this.rspamd): Promise<number> {
+    const reply = await rspamd.post(`/learn${verdict}`, message.raw, { 'Learn-Type': 'bulk' });
+    return reply.status;
+  }
+
+  /** Names whose last verdict rspamd doesn't remember (posting it is not answered 208). */
+  async forgotten(): Promise<readonly string[]> {
+    const names: string[] = [];
+    for (const [name, { message, verdict }] of this.sent) {
+      const status = await this.status(message, verdict);
+      if (status !== 208) names.push(`${name} as ${verdict}: ${status}`);
+    }
+    return names;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const daemon of this.daemons) await daemon.kill();
+    await this.writer[Symbol.asyncDispose]();
+    for (const rspamd of this.rspamds) await rspamd[Symbol.asyncDispose]();
+    await this.redis[Symbol.asyncDispose]();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits for a condition that no event tells. */
+export async function until(
+  what: string,
+  timeoutMs: number,
+  isSo: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!(await isSo())) {
+    if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await sleep(25);
+  }
+}
+
+/** Peak resident memory of a process, in MB. */
+export async function residentMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+}
