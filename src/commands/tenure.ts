@@ -105,7 +105,6 @@ export class Tenure {
       onReleased: (key) => {
         this.#pickup.release(key);
       },
-      refreshPassword: () => config.rspamd.password.refresh(),
       ...config.learning,
       settleMs: config.spool.settleMs,
       rescanMs: config.spool.sweepMs,
@@ -158,6 +157,7 @@ export class Tenure {
     this.#chores.push(
       this.#every(WATCHDOG_MS, () => {
         this.#watchStateDir();
+        this.#watchPassword();
       }),
       this.#every(RETENTION_MS, () => this.#retain()),
       this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),
@@ -235,6 +235,13 @@ export class Tenure {
   #watchStateDir(): void {
     const { root } = this.#options.stateDir;
     if (!root.isCurrent()) this.#lose(`the state dir ${root.path} was removed or replaced`);
+  }
+
+  /** After a refused password: another one in its file is tried at once. */
+  #watchPassword(): void {
+    const { controllers, config } = this.#options;
+    if (!controllers.some((each) => each.awaitsPassword)) return;
+    if (config.rspamd.password.refresh()) this.#dispatcher.retryNow();
   }
 
   async #retain(): Promise<void> {

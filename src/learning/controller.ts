@@ -57,6 +57,7 @@ export class Controller {
   #retryAt = 0;
   #needsProof = false;
   #reason: string | undefined;
+  #awaitsPassword = false;
   /** Answered with an unknown failure while alone in flight: the next message tells whose it is. */
   #accused: Delivery | undefined;
 
@@ -76,6 +77,11 @@ export class Controller {
   /** Why it isn't up, for people. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** It refused the password that we have. */
+  get awaitsPassword(): boolean {
+    return this.#state === 'misconfigured' && this.#awaitsPassword;
   }
 
   /** Probes that failed in a row. */
@@ -144,6 +150,7 @@ export class Controller {
   }
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
+    this.#awaitsPassword = outcome.password;
     const first = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
     this.#accused = undefined;
     this.#pause(

@@ -45,8 +45,6 @@ export interface DispatcherOptions {
   readonly acquits: (controller: Controller) => Promise<boolean>;
   /** The key is no longer in flight. */
   readonly onReleased: (key: string) => void;
-  /** Asked when a password was refused: true when there is another one now. */
-  readonly refreshPassword: () => boolean;
   readonly concurrency: number;
   readonly backlog: number;
   readonly maxAttempts: number;
@@ -444,7 +442,6 @@ export class Dispatcher {
         break;
       case 'misconfigured':
         controller.misconfigured(outcome, probing);
-        if (outcome.password && this.#options.refreshPassword()) controller.retryNow();
         break;
       case 'deferred':
         await this.#blame(delivery, flight, outcome, tookMs);

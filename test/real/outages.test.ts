@@ -83,45 +83,53 @@ describeReal('nothing is lost', () => {
     await expectAllLearned(world);
   });
 
-  it('when the class folders are removed and made again', { timeout: PATIENCE_MS * 3 }, async () => {
-    await using world = await World.make();
-    await world.startDaemon({ LEARN_SWEEP_SECONDS: '2' });
-    await world.judgeMany(MESSAGES / 2, PER_SECOND);
-    for (const verdict of ['spam', 'ham']) {
-      // What lies in the folder at this moment goes with it, and comes back as files that are new.
-      await rename(join(world.lib, verdict), join(world.folder, verdict));
-    }
-    await until('the daemon misses them', 10_000, () => {
-      return world.daemon.linesOf('spool.missing').length >= 2;
-    });
-    await world.makeSpool();
-    for (const verdict of ['spam', 'ham']) {
-      for (const { message, verdict: last } of world.sent.values()) {
-        if (last !== verdict) continue;
-        await rename(
-          join(world.folder, verdict, message.name),
-          join(world.lib, verdict, message.name),
-        ).catch(() => undefined);
+  it(
+    'when the class folders are removed and made again',
+    { timeout: PATIENCE_MS * 3 },
+    async () => {
+      await using world = await World.make();
+      await world.startDaemon({ LEARN_SWEEP_SECONDS: '2' });
+      await world.judgeMany(MESSAGES / 2, PER_SECOND);
+      for (const verdict of ['spam', 'ham']) {
+        // What lies in the folder at this moment goes with it, and comes back as files that are new.
+        await rename(join(world.lib, verdict), join(world.folder, verdict));
       }
-    }
-    await world.judgeMany(MESSAGES / 2, PER_SECOND, MESSAGES);
-    await expectAllLearned(world);
-  });
+      await until('the daemon misses them', 10_000, () => {
+        return world.daemon.linesOf('spool.missing').length >= 2;
+      });
+      await world.makeSpool();
+      for (const verdict of ['spam', 'ham']) {
+        for (const { message, verdict: last } of world.sent.values()) {
+          if (last !== verdict) continue;
+          await rename(
+            join(world.folder, verdict, message.name),
+            join(world.lib, verdict, message.name),
+          ).catch(() => undefined);
+        }
+      }
+      await world.judgeMany(MESSAGES / 2, PER_SECOND, MESSAGES);
+      await expectAllLearned(world);
+    },
+  );
 
-  it('when the whole spool, state dir included, is replaced', { timeout: PATIENCE_MS * 3 }, async () => {
-    await using world = await World.make();
-    await world.startDaemon();
-    await world.judgeMany(50, PER_SECOND);
-    await world.untilDone(PATIENCE_MS);
-    await rm(world.lib, { recursive: true });
-    await until('the daemon misses it', 10_000, () => {
-      return world.daemon.linesOf('spool.missing').length >= 1;
-    });
-    await mkdir(world.lib);
-    await world.makeSpool();
-    await world.judgeMany(50, PER_SECOND, 1_000);
-    await expectAllLearned(world);
-  });
+  it(
+    'when the whole spool, state dir included, is replaced',
+    { timeout: PATIENCE_MS * 3 },
+    async () => {
+      await using world = await World.make();
+      await world.startDaemon();
+      await world.judgeMany(50, PER_SECOND);
+      await world.untilDone(PATIENCE_MS);
+      await rm(world.lib, { recursive: true });
+      await until('the daemon misses it', 10_000, () => {
+        return world.daemon.linesOf('spool.missing').length >= 1;
+      });
+      await mkdir(world.lib);
+      await world.makeSpool();
+      await world.judgeMany(50, PER_SECOND, 1_000);
+      await expectAllLearned(world);
+    },
+  );
 
   it('when the daemon is killed again and again', { timeout: PATIENCE_MS * 3 }, async () => {
     const kills = byLength({ short: 8, middle: 20, long: 50 });
