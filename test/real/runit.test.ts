@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -54,9 +55,14 @@ class Supervisor {
     const runsvdir = this.#runsvdir;
     if (runsvdir === undefined) return;
     const ended = once(runsvdir, 'exit');
-    runsvdir.kill('SIGHUP'); // ends its runsv processes and their services, too
+    const { stdout } = await run('pgrep', ['-P', String(runsvdir.pid)]);
+    const supervisors = stdout.trim().split('\n').map(Number);
+    runsvdir.kill('SIGTERM'); // leaves its runsv processes alone, so that none is started again
     await ended;
-    await until('the service is down', 10_000, async () => (await this.pid()) === undefined);
+    for (const pid of supervisors) process.kill(pid, 'SIGTERM');
+    await until('runsv and its service are gone', 10_000, () => {
+      return supervisors.every((pid) => !existsSync(`/proc/${pid}`));
+    });
   }
 }
 
