@@ -49,9 +49,10 @@ export class Secret {
     return changed;
   }
 
-  /** `text` without the password in it. */
+  /** `text` without the password in it, neither as text nor as the bytes of a header. */
   redact(text: string): string {
-    return this.#value === undefined ? text : text.replaceAll(this.#value, '[password]');
+    const forms = [this.#value, this.header()].filter((form) => form !== undefined);
+    return forms.reduce((rest, form) => rest.replaceAll(form, '[password]'), text);
   }
 
   toJSON(): string {

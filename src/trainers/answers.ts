@@ -1,10 +1,10 @@
-import { clean } from '../text.ts';
 import type { Outcome } from './trainer.ts';
 
 /**
  * The table of answers: what rspamd's controller says, and what it means. Observed on rspamd 3.4,
  * 3.12.1 and 4.1. Judged by the status and the fixed words of the reason, never by the rest of the
- * text, which repeats the sender's Message-ID unescaped.
+ * text, which repeats the sender's Message-ID unescaped. Reasons are passed on as they came; the
+ * trainer makes them fit for a log.
  */
 
 /** An answer with a status line that Node.js understood. */
@@ -33,18 +33,20 @@ export type Classified =
 
 /**
  * How the errors of rspamd's Redis begin: Redis' own words, and those of the connection to it. The
- * sender chose the Message-ID that may follow, so only the beginning counts.
+ * sender chose the Message-ID that may follow, so only the beginning counts. A word has to be
+ * Redis' own (`ERR`): a text that begins with "error" is anybody's.
  */
 const REDIS_ERROR =
-  /^(OOM|READONLY|NOREPLICAS|MISCONF|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY|NOSCRIPT|ERR|Connection refused|Connection reset|Connection timed out|timeout while connecting|No route to host|Network is unreachable|Broken pipe|cannot get learned: |error getting reply from redis)/i;
+  /^(?:(?:OOM|READONLY|NOREPLICAS|MISCONF|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY|NOSCRIPT|ERR)\b|Connection refused|Connection reset|Connection timed out|timeout while connecting|No route to host|Network is unreachable|Broken pipe|cannot get learned: |error getting reply from redis)/;
 
 const LEARNED_BEFORE = /has been already learned as (spam|ham)/;
 
 export function classifyAnswer(answer: Answer): Classified {
   const { status } = answer;
   const words = `${answer.reason}\n${answer.text}`;
-  const errors = `${answer.reason}\n${/"error"\s*:\s*"([^"]*)/.exec(answer.text)?.[1] ?? ''}`;
-  const reason = clean(`${status} ${answer.reason}`.trim(), 160);
+  const errors = [answer.reason, /"error"\s*:\s*"([^"]*)/.exec(answer.text)?.[1] ?? ''];
+  const says = (words: RegExp): boolean => errors.some((error) => words.test(error));
+  const reason = `${status} ${answer.reason}`.trim();
   switch (status) {
     case 200:
       return { kind: 'learned' };
@@ -80,16 +82,17 @@ export function classifyAnswer(answer: Answer): Classified {
       'RSPAMD_URL leads to a redirect, which is not followed because the mail and the password would go along; point it at the controller itself',
     );
   }
-  if (/^invalid command/m.test(errors)) {
+  if (says(/^invalid command/)) {
     return misconfigured(
       reason,
       "RSPAMD_URL points at rspamd's scan worker; the controller listens on another port (11334 unless set otherwise)",
     );
   }
-  if (/^(Trying to learn an empty message|Empty body is not permitted)/im.test(errors)) {
+  if (says(/^(Trying to learn an empty message|Empty body is not permitted)/i)) {
     return { kind: 'rejected', reason };
   }
-  if (status >= 500 && errors.split('\n').some((error) => REDIS_ERROR.test(error))) {
+  // rspamd 3.4 puts an errno of its Redis connection where the status belongs.
+  if ((status >= 500 || status < 200) && says(REDIS_ERROR)) {
     return { kind: 'unavailable', reason, contact: 'answered' };
   }
   return { kind: 'deferred', reason, answered: true };
@@ -150,17 +153,14 @@ export function classifyFault(fault: Fault): Classified {
       "check RSPAMD_CA_FILE, the certificate's name and dates, and whether the port speaks TLS at all",
     );
   }
-  // Nothing came back: what rspamd had of the message it may still carry out.
-  const broken = /^HTTP\/\d\.\d (\d+) ([^\r\n]*)/.exec(fault.text);
-  if (broken?.[1] === '208') return { kind: 'duplicate' };
-  if (broken === null) {
-    return { kind: 'deferred', reason: `no answer (${clean(code, 60)})`, answered: false };
+  // A status that is none, or a Message-ID that breaks the status line: an answer all the same.
+  const broken = /^HTTP\/\d\.\d (\d{1,3}) ([^\r\n]*)/.exec(fault.text);
+  if (broken !== null) {
+    const [, status, reason = ''] = broken;
+    return classifyAnswer({ status: Number(status), reason, text: '', date: undefined });
   }
-  // rspamd 3.4 puts an errno of its Redis connection where the status belongs.
-  const reason = clean(`${broken[1] ?? ''} ${broken[2] ?? ''}`, 160);
-  return REDIS_ERROR.test(broken[2] ?? '')
-    ? { kind: 'unavailable', reason, contact: 'answered' }
-    : { kind: 'deferred', reason, answered: true };
+  // Nothing came back: what rspamd had of the message it may still carry out.
+  return { kind: 'deferred', reason: `no answer (${code})`, answered: false };
 }
 
 function isTlsCode(code: string): boolean {

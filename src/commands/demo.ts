@@ -1,0 +1,230 @@
+/**
+ * `kopano-learnd demo`: the whole job before the eyes of a person, in a minute at most.
+ *
+ * Everything is real and private: Redis, rspamd and the daemon itself run as children on free
+ * loopback ports, in one temporary folder. However it ends, they are stopped and the folder is
+ * removed. This file tells the story; `lab/` has the servers, the writer and the messages.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { EXIT, type ExitCode } from '../errors.ts';
+import { DemoStage, type Fate } from '../lab/demo-stage.ts';
+import { makeMessage, makeMessages, unseenMessage, type MadeMessage } from '../lab/messages.ts';
+import type { BayesOpinion } from '../lab/rspamd-client.ts';
+import { findProgram, installHints, type ServerProgram } from '../lab/programs.ts';
+
+/** Bayes judges from 200 of each class on; a few more, for messages that rspamd recognises. */
+const MESSAGES_OF_EACH_CLASS = 220;
+/** About as long as a person takes to drag a message, if a whole company does it. */
+const WRITING_PACE_MS = 20;
+const ROW_EVERY_MS = 1_000;
+/** Without any progress for this long the demo has failed. */
+const PATIENCE_MS = 30_000;
+
+const UNSEEN = [unseenMessage('spam'), unseenMessage('ham')];
+
+/** What the demo needs from its surroundings. */
+export interface DemoOptions {
+  /** Ends the demo early; it still cleans up. */
+  readonly signal: AbortSignal;
+  /** Folders in which the servers and the daemon's helpers are looked up, as in PATH. */
+  readonly searchPath: string;
+  /** Takes the text that the person reads, newlines included. */
+  readonly write: (text: string) => void;
+  /** How the daemon is started. @defaultValue this package's `main.js watch` */
+  readonly daemon?: readonly [string, ...string[]];
+}
+
+/**
+ * Runs the demo and resolves with its exit code: 0 when every message was learned and removed and
+ * Bayes tells unseen spam from unseen ham; 1 otherwise, also when a server is not installed.
+ */
+export async function demo(options: DemoOptions): Promise<ExitCode> {
+  const say = (line = ''): void => {
+    options.write(`${line}\n`);
+  };
+  const rspamd = findProgram('rspamd', options.searchPath);
+  const redis = findProgram('redis-server', options.searchPath);
+  if (rspamd === undefined || redis === undefined) {
+    if (rspamd === undefined) explainMissing('rspamd', say);
+    if (redis === undefined) explainMissing('redis-server', say);
+    return EXIT.failure;
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'kopano-learnd-demo-'));
+  const stage = new DemoStage({
+    ...{ folder, rspamd, redis, searchPath: options.searchPath, patienceMs: PATIENCE_MS },
+    daemon: options.daemon ?? ownDaemon(),
+    signal: options.signal,
+  });
+  try {
+    return await new Story(stage, say, options.signal).tell();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    say();
+    say(options.signal.aborted ? 'Interrupted.' : `The demo failed: ${why}`);
+    return EXIT.failure;
+  } finally {
+    await stage[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+    say('Stopped: daemon, rspamd and Redis. The temporary folder is removed.');
+  }
+}
+
+function ownDaemon(): readonly [string, ...string[]] {
+  return [process.execPath, fileURLToPath(new URL('../main.js', import.meta.url)), 'watch'];
+}
+
+function explainMissing(program: ServerProgram, say: (line?: string) => void): void {
+  say(`The demo needs ${program}, which is not on the PATH. It is installed with`);
+  for (const [system, command] of installHints(program)) say(`  ${system.padEnd(8)}${command}`);
+}
+
+/** The chapters of the demo; any fault is thrown to {@link demo}, which cleans up. */
+class Story {
+  readonly #stage: DemoStage;
+  readonly #say: (line?: string) => void;
+  readonly #signal: AbortSignal;
+
+  constructor(stage: DemoStage, say: (line?: string) => void, signal: AbortSignal) {
+    this.#stage = stage;
+    this.#say = say;
+    this.#signal = signal;
+  }
+
+  async tell(): Promise<ExitCode> {
+    await this.#start();
+    await this.#showOpinions('1. Before: what Bayes says of two messages that it has never seen');
+    this.#say('  Bayes is silent until it has learned 200 messages of each class.');
+    const first = makeMessage('spam', 0);
+    await this.#followOne(first);
+    await this.#writeHundreds();
+    await this.#changeOneMind(first);
+    const right = await this.#showOpinions('5. After: the same two messages');
+    return this.#conclude(right);
+  }
+
+  async #start(): Promise<void> {
+    this.#say('A private Redis, a private rspamd and the real daemon, on free loopback ports:');
+    const { redis, rspamd } = await this.#stage.startServers();
+    this.#say(`  Redis    ${redis}`);
+    this.#say(`  rspamd   ${rspamd}`);
+    await this.#stage.startDaemon();
+    this.#say('  daemon   kopano-learnd watch');
+    this.#say(`  spool    ${this.#stage.lib}`);
+  }
+
+  /** Whether Bayes is right about both messages. */
+  async #showOpinions(title: string): Promise<boolean> {
+    this.#chapter(title);
+    let right = true;
+    for (const message of UNSEEN) {
+      const opinion = await this.#stage.opinion(message);
+      right &&= opinion.verdict === message.verdict;
+      const subject = `"${message.subject}"`.padEnd(36);
+      this.#say(`  ${message.verdict.padEnd(5)} ${subject} Bayes: ${inWords(opinion)}`);
+    }
+    return right;
+  }
+
+  async #followOne(message: MadeMessage): Promise<void> {
+    this.#chapter('2. One message on its way: somebody drags it into Junk');
+    const start = performance.now();
+    const line = (what: string): void => {
+      const seconds = ((performance.now() - start) / 1_000).toFixed(2);
+      this.#say(`  ${seconds} s   ${what}`);
+    };
+    await this.#stage.export(message);
+    line(`kopano-spamd has written spam/${message.name}`);
+    await this.#stage.untilPickedUp(message);
+    line('the daemon has picked it up: it is in its queue, no longer in spam/');
+    await this.#stage.untilSettled(message);
+    line('rspamd has learned it and knows it when asked again');
+    await this.#stage.untilGone(message);
+    line('the file is removed');
+  }
+
+  async #writeHundreds(): Promise<void> {
+    this.#chapter(`3. Hundreds: people sort their mail, kopano-spamd writes, the daemon learns`);
+    this.#say('  seconds   written   in spam/, ham/   in the queue   learned and removed');
+    const rest = MESSAGES_OF_EACH_CLASS - 1;
+    const spam = makeMessages('spam', rest, 1);
+    const ham = makeMessages('ham', MESSAGES_OF_EACH_CLASS, 0);
+    const all = ham.flatMap((message, index) => [message, ...spam.slice(index, index + 1)]);
+    const start = performance.now();
+    let written = 0;
+    let rows = 0;
+    const row = async (): Promise<void> => {
+      const { dropped, queued } = await this.#stage.waiting();
+      const settled = this.#stage.fates.length - 1;
+      const seconds = Math.round((performance.now() - start) / 1_000);
+      this.#say(
+        `  ${column(seconds, 7)}${column(written, 10)}${column(dropped, 17)}` +
+          `${column(queued, 15)}${column(settled, 22)}`,
+      );
+      rows += 1;
+    };
+    for (const message of all) {
+      await this.#stage.export(message);
+      written += 1;
+      if (performance.now() - start > (rows + 1) * ROW_EVERY_MS) await row();
+      await sleep(WRITING_PACE_MS, undefined, { signal: this.#signal });
+    }
+    for (const message of all) await this.#stage.untilSettled(message);
+    for (const message of all) await this.#stage.untilGone(message);
+    await row();
+  }
+
+  async #changeOneMind(message: MadeMessage): Promise<void> {
+    this.#chapter('4. A change of mind: the first message goes back from Junk to the Inbox');
+    await this.#showCounts('before');
+    const start = performance.now();
+    const turned: MadeMessage = { ...message, verdict: 'ham' };
+    await this.#stage.export(turned);
+    await this.#stage.untilSettled(turned);
+    await this.#stage.untilGone(turned);
+    const seconds = ((performance.now() - start) / 1_000).toFixed(2);
+    this.#say(`  kopano-spamd wrote ham/${message.name}; learned and removed in ${seconds} s`);
+    await this.#showCounts('now');
+  }
+
+  async #showCounts(when: string): Promise<void> {
+    const { spam, ham } = await this.#stage.bayesCounts();
+    this.#say(`  Bayes ${when.padEnd(7)}${column(spam, 4)} spam${column(ham, 6)} ham`);
+  }
+
+  async #conclude(right: boolean): Promise<ExitCode> {
+    const { dropped, queued } = await this.#stage.waiting();
+    const others = this.#stage.fates.filter((fate) => !isLearned(fate));
+    this.#say();
+    for (const { event, verdict, file } of others) this.#say(`  ${event} ${verdict}/${file}`);
+    if (right && others.length === 0 && dropped + queued === 0) {
+      this.#say('Every message was learned and removed, and Bayes knows spam from ham.');
+      return EXIT.done;
+    }
+    this.#say(`This is not right: ${dropped + queued} messages are left, or Bayes is mistaken.`);
+    return EXIT.failure;
+  }
+
+  #chapter(title: string): void {
+    this.#signal.throwIfAborted();
+    this.#say();
+    this.#say(title);
+  }
+}
+
+function isLearned({ event }: Fate): boolean {
+  return event === 'message.learned' || event === 'message.duplicate';
+}
+
+function inWords(opinion: BayesOpinion): string {
+  return opinion.verdict === 'none'
+    ? 'no opinion'
+    : `${opinion.verdict}, ${opinion.percent} % sure`;
+}
+
+function column(value: number, width: number): string {
+  return String(value).padStart(width);
+}

@@ -1,0 +1,197 @@
+/**
+ * What the demo plays on: a spool, Redis, rspamd and the daemon, all in one folder of the caller's.
+ *
+ * Starts and stops them and answers questions about them; prints nothing. The folder is not removed
+ * here.
+ */
+import { access, mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DaemonProcess, type LogLine } from './daemon-process.ts';
+import { KopanoWriter } from './kopano-writer.ts';
+import type { MadeMessage, Verdict } from './messages.ts';
+import { PrivateRedis, type BayesCounts } from './private-redis.ts';
+import { PrivateRspamd } from './private-rspamd.ts';
+import type { BayesOpinion } from './rspamd-client.ts';
+
+const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
+const POLL_MS = 5;
+/** Events that end a message's way through the daemon. */
+const FATES = [
+  'message.learned',
+  'message.duplicate',
+  'message.refused',
+  'message.quarantined',
+  'message.withdrawn',
+];
+
+/** How a message's way through the daemon ended. */
+export interface Fate {
+  readonly event: string;
+  readonly verdict: string;
+  readonly file: string;
+}
+
+/** Where the programs are and when to give up. */
+export interface DemoStageOptions {
+  /** An existing, empty folder for everything. */
+  readonly folder: string;
+  readonly rspamd: string;
+  readonly redis: string;
+  readonly daemon: readonly [string, ...string[]];
+  readonly searchPath: string;
+  /** How long to wait for the daemon's next step. */
+  readonly patienceMs: number;
+  readonly signal: AbortSignal;
+}
+
+export class DemoStage {
+  /** The spool: holds `spam/` and `ham/`. */
+  readonly lib: string;
+  readonly #options: DemoStageOptions;
+  readonly #writer: KopanoWriter;
+  #redis: PrivateRedis | undefined;
+  #rspamd: PrivateRspamd | undefined;
+  #daemon: DaemonProcess | undefined;
+
+  constructor(options: DemoStageOptions) {
+    this.#options = options;
+    this.lib = join(options.folder, 'spool');
+    this.#writer = new KopanoWriter({ lib: this.lib });
+  }
+
+  /** Starts Redis, then rspamd; resolves with their addresses once both answer. */
+  async startServers(): Promise<{ readonly redis: string; readonly rspamd: string }> {
+    const { folder: parentFolder, redis, rspamd, signal } = this.#options;
+    this.#redis = await PrivateRedis.start({ program: redis, parentFolder });
+    signal.throwIfAborted();
+    const { host, port } = this.#redis;
+    this.#rspamd = await PrivateRspamd.start({ program: rspamd, parentFolder, redisPort: port });
+    signal.throwIfAborted();
+    return { redis: `${host}:${port}`, rspamd: this.#rspamd.url };
+  }
+
+  /** Makes the class folders as kopano-spamd has them and starts the daemon on them. */
+  async startDaemon(): Promise<void> {
+    for (const verdict of VERDICTS) await mkdir(join(this.lib, verdict), { recursive: true });
+    this.#daemon = await DaemonProcess.start({
+      command: this.#options.daemon,
+      searchPath: this.#options.searchPath,
+      folder: this.#options.folder,
+      settings: {
+        KOPANO_SPAMD_LIB: this.lib,
+        RSPAMD_URL: started(this.#rspamd).url,
+        STATUS_LISTEN: 'off',
+        LOG_FORMAT: 'json',
+        SHUTDOWN_SECONDS: '2',
+      },
+    });
+    await this.#untilDaemon('get ready', () => this.#lines.some(isOwner));
+  }
+
+  /** Writes a message into its class folder the way kopano-spamd does. */
+  async export({ verdict, name, raw }: MadeMessage): Promise<void> {
+    const outcome = await this.#writer.write({ verdict, name, body: raw });
+    if (outcome.kind !== 'written') {
+      throw new Error(`kopano-spamd would have failed: ${JSON.stringify(outcome)}`);
+    }
+  }
+
+  /** Resolves when the message is no longer in the class folder. */
+  async untilPickedUp(message: MadeMessage): Promise<void> {
+    await this.#untilAbsent(join(this.lib, message.verdict, message.name));
+  }
+
+  /** Resolves when the daemon has logged the message's fate. */
+  async untilSettled({ verdict, name }: MadeMessage): Promise<void> {
+    await this.#untilDaemon(`learn ${verdict}/${name}`, () =>
+      this.fates.some((fate) => fate.verdict === verdict && fate.file === name),
+    );
+  }
+
+  /** Resolves when neither the class folder nor the queue holds the message. */
+  async untilGone(message: MadeMessage): Promise<void> {
+    await this.untilPickedUp(message);
+    await this.#untilAbsent(join(this.#queue, message.verdict, message.name));
+  }
+
+  /** How each message that the daemon is done with ended, the oldest first. */
+  get fates(): readonly Fate[] {
+    return this.#lines.filter(({ event }) => FATES.includes(event)).map(fateOf);
+  }
+
+  /** How many files are in the class folders and in the daemon's queue. */
+  async waiting(): Promise<{ readonly dropped: number; readonly queued: number }> {
+    const [dropped, queued] = await Promise.all([countIn(this.lib), countIn(this.#queue)]);
+    return { dropped, queued };
+  }
+
+  /** What Bayes says of a message; it is not learned. */
+  async opinion(message: MadeMessage): Promise<BayesOpinion> {
+    return started(this.#rspamd).bayesOpinion(message.raw);
+  }
+
+  /** How many messages Bayes has learned. */
+  async bayesCounts(): Promise<BayesCounts> {
+    return started(this.#redis).bayesCounts();
+  }
+
+  /** Stops what was started, the daemon first; resolves when all of it is gone. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon?.[Symbol.asyncDispose]();
+    await this.#rspamd?.[Symbol.asyncDispose]();
+    await this.#redis?.[Symbol.asyncDispose]();
+  }
+
+  get #queue(): string {
+    return join(this.lib, '.learnd', 'queue');
+  }
+
+  get #lines(): readonly LogLine[] {
+    return this.#daemon?.lines ?? [];
+  }
+
+  async #untilDaemon(what: string, isSo: () => boolean): Promise<void> {
+    const { patienceMs: timeoutMs, signal } = this.#options;
+    await started(this.#daemon).until(what, isSo, { timeoutMs, signal });
+  }
+
+  async #untilAbsent(path: string): Promise<void> {
+    const { patienceMs, signal } = this.#options;
+    const deadline = performance.now() + patienceMs;
+    while (await exists(path)) {
+      if (performance.now() > deadline) throw new Error(`the daemon leaves ${path} where it is`);
+      await sleep(POLL_MS, undefined, { signal });
+    }
+  }
+}
+
+function started<T>(server: T | undefined): T {
+  if (server === undefined) throw new Error('not started yet');
+  return server;
+}
+
+function isOwner({ event }: LogLine): boolean {
+  return event === 'daemon.owner';
+}
+
+function fateOf({ event, fields }: LogLine): Fate {
+  return { event, verdict: String(fields['verdict']), file: String(fields['file']) };
+}
+
+async function countIn(folder: string): Promise<number> {
+  const counts = VERDICTS.map(async (verdict) => {
+    const names = await readdir(join(folder, verdict));
+    return names.filter((name) => !name.startsWith('.')).length;
+  });
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * Where the server programs of the lab are, and how a missing one is installed.
+ *
+ * Looks files up; never starts or installs anything.
+ */
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** Daemons live in sbin, which an ordinary user's PATH leaves out on Debian. */
+const DAEMON_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+/** The servers that the lab starts. */
+export type ServerProgram = 'rspamd' | 'redis-server';
+
+const INSTALL_HINTS: Readonly<Record<ServerProgram, readonly (readonly [string, string])[]>> = {
+  rspamd: [
+    ['Debian', 'sudo apt-get install rspamd'],
+    ['Alpine', 'apk add rspamd rspamd-controller rspamd-proxy rspamd-fuzzy'],
+    ['Fedora', 'dnf install rspamd'],
+  ],
+  'redis-server': [
+    ['Debian', 'sudo apt-get install redis-server'],
+    ['Alpine', 'apk add redis'],
+    ['Fedora', 'dnf install redis'],
+  ],
+};
+
+/**
+ * The path of a program, or undefined.
+ *
+ * @param searchPath - folders as in the PATH variable; sbin folders are looked at as well
+ */
+export function findProgram(name: string, searchPath: string | undefined): string | undefined {
+  const folders = [...(searchPath ?? '').split(delimiter), ...DAEMON_FOLDERS];
+  return folders
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find((path) => isExecutable(path));
+}
+
+/** How a server is installed, as [system, command line] for Debian, Alpine and Fedora. */
+export function installHints(program: ServerProgram): readonly (readonly [string, string])[] {
+  return INSTALL_HINTS[program];
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

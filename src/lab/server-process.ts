@@ -1,0 +1,178 @@
+/**
+ * One server program in a process group of its own, with everything that it forks.
+ *
+ * Owns the group: whatever is left of it is killed when the main process is stopped. A guardian (a
+ * shell that reads from a pipe of ours) kills the group when this process ends in any way, SIGKILL
+ * included, so no private server outlives the test or demo that started it. Standard streams are
+ * never the terminal's; what the program prints goes to a file, or line by line to a listener.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { groupIsAlive } from './process-tree.ts';
+
+/** How long a server may take for an orderly end before it is killed. */
+const GRACE_MS = 3_000;
+/** How long the kernel may take to clear away what was killed; then it is an error. */
+const GONE_MS = 5_000;
+const POLL_MS = 10;
+
+/** What to start and where its output goes. */
+export interface ServerCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** The server's working folder: rspamd would write a core there, Redis its data. */
+  readonly cwd: string;
+  /** Gets standard error, and standard output unless {@link onLine} does. */
+  readonly outputFile: string;
+  /** Gets each line of standard output. */
+  readonly onLine?: (line: string) => void;
+  /** @defaultValue our own environment */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export class ServerProcess {
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  readonly #guardian: ChildProcess;
+  readonly #outputFile: string;
+  readonly #ended: Promise<void>;
+  #exited = false;
+  /** The whole group is gone; its number may be somebody else's now. */
+  #gone = false;
+
+  private constructor(child: ChildProcess, pid: number, outputFile: string) {
+    this.#child = child;
+    this.pid = pid;
+    this.#outputFile = outputFile;
+    this.#guardian = spawnGuardian(pid);
+    child.once('exit', () => {
+      this.#exited = true;
+    });
+    this.#ended = new Promise((resolve) => {
+      child.once('close', () => {
+        resolve();
+      });
+    });
+  }
+
+  /** Starts the program. Rejects when it can't be executed; a later exit shows in {@link running}. */
+  static async start(command: ServerCommand): Promise<ServerProcess> {
+    const output = openSync(command.outputFile, 'a');
+    try {
+      const child = spawn(command.program, command.args, {
+        cwd: command.cwd,
+        detached: true,
+        stdio: ['ignore', command.onLine === undefined ? output : 'pipe', output],
+        ...(command.environment === undefined ? {} : { env: command.environment }),
+      });
+      if (command.onLine !== undefined && child.stdout !== null) {
+        createInterface({ input: child.stdout }).on('line', command.onLine);
+      }
+      await once(child, 'spawn');
+      if (child.pid === undefined) throw new Error(`${command.program} has no process id`);
+      return new ServerProcess(child, child.pid, command.outputFile);
+    } finally {
+      closeSync(output);
+    }
+  }
+
+  /** Whether the main process is there (a frozen one is). */
+  get running(): boolean {
+    return !this.#exited;
+  }
+
+  /** Sends a signal to the main process; nothing happens when it is gone. */
+  signal(signal: NodeJS.Signals): void {
+    if (!this.#exited) this.#child.kill(signal);
+  }
+
+  /** Sends a signal to the main process and all that it forked. */
+  signalGroup(signal: NodeJS.Signals): void {
+    if (!this.#gone) signalGroup(this.pid, signal);
+  }
+
+  /**
+   * Waits until `isUp` answers true, asking every 20 ms.
+   *
+   * @throws when the process ends first, or after `timeoutMs`, with what the program printed
+   */
+  async untilUp(isUp: () => Promise<boolean>, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (!(await isUp())) {
+      if (this.#exited || performance.now() > deadline) {
+        const what = this.#exited ? 'ended' : `did not answer within ${timeoutMs} ms`;
+        throw new Error(`${this.#child.spawnfile} ${what}:\n${this.tailOfOutput()}`);
+      }
+      await sleep(20);
+    }
+  }
+
+  /** Calls back once the main process has ended and its last line has been heard. */
+  onEnd(listener: () => void): void {
+    void this.#ended.then(listener);
+  }
+
+  /** SIGTERM, SIGKILL after three seconds; resolves when the whole group is gone. Idempotent. */
+  async stop(): Promise<void> {
+    this.signal('SIGTERM');
+    // a frozen process takes its SIGTERM only once it runs again
+    this.signalGroup('SIGCONT');
+    await this.#untilEnd(GRACE_MS);
+    await this.kill();
+  }
+
+  /** SIGKILL to the whole group; resolves when it is gone. Idempotent. */
+  async kill(): Promise<void> {
+    this.signalGroup('SIGKILL');
+    await this.#untilEnd(GONE_MS);
+    const deadline = performance.now() + GONE_MS;
+    while (!this.#gone && (await groupIsAlive(this.pid))) {
+      if (performance.now() > deadline) throw new Error(`process group ${this.pid} doesn't end`);
+      await sleep(POLL_MS);
+    }
+    this.#gone = true;
+    this.#guardian.kill('SIGKILL');
+  }
+
+  /** The end of what went to the output file. */
+  tailOfOutput(): string {
+    return readFileSync(this.#outputFile, 'utf8').slice(-2_000);
+  }
+
+  async #untilEnd(timeoutMs: number): Promise<void> {
+    const timeout = new AbortController();
+    await Promise.race([
+      this.#ended,
+      sleep(timeoutMs, undefined, { signal: timeout.signal }).catch(() => undefined),
+    ]);
+    timeout.abort();
+  }
+}
+
+/** Waits for the end of its standard input, which comes when this process is gone. */
+function spawnGuardian(group: number): ChildProcess {
+  const script = 'read -r _; kill -s KILL -- "-$1"';
+  const guardian = spawn('/bin/sh', ['-c', script, 'guardian', String(group)], {
+    // a session of its own: Ctrl-C on the terminal must not end the guardian first
+    detached: true,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  // neither the guardian nor its pipe keeps this process from ending
+  guardian.unref();
+  guardian.on('error', () => undefined);
+  guardian.stdin.on('error', () => undefined);
+  if (guardian.stdin instanceof Socket) guardian.stdin.unref();
+  return guardian;
+}
+
+function signalGroup(group: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-group, signal);
+  } catch {
+    // the group is gone already
+  }
+}

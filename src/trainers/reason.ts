@@ -1,0 +1,35 @@
+import { clean } from '../text.ts';
+
+/**
+ * What may be logged of a reason phrase. rspamd repeats the sender's Message-ID in it, and a server
+ * that isn't rspamd may repeat whatever it was sent.
+ */
+
+/** Longest reason in a log line, in characters. */
+const LIMIT = 160;
+/** As much of a reason as is looked at: some of it is replaced by shorter words. */
+const LOOKED_AT = 320;
+/** A repetition of so many bytes is no coincidence; "Connection refused" in a bounce is one. */
+const STRETCH = 20;
+/** As much of the mail as is searched. */
+const SEARCHED_BYTES = 262_144;
+
+/** A reason without Message-IDs, control characters, or a stretch of the mail. */
+export function presentable(reason: string, mail: Buffer): string {
+  const anonymous = reason.replace(/<[^<>]*>/g, '<id>').slice(0, LOOKED_AT);
+  return clean(withoutMail(anonymous, mail.subarray(0, SEARCHED_BYTES)), LIMIT);
+}
+
+function withoutMail(text: string, mail: Buffer): string {
+  let kept = '';
+  let repeatsUntil = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const stretch = text.slice(at, at + STRETCH);
+    if (stretch.length === STRETCH && mail.includes(stretch, 0, 'latin1')) {
+      if (at >= repeatsUntil) kept += '[mail]';
+      repeatsUntil = at + STRETCH;
+    }
+    if (at >= repeatsUntil) kept += text.charAt(at);
+  }
+  return kept;
+}

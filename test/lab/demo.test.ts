@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { demo } from '../../src/commands/demo.ts';
+import { findProgram } from '../../src/lab/programs.ts';
+import { compiled, describeReal } from '../real/harness.ts';
+
+const searchPath = process.env['PATH'] ?? '';
+const watch: [string, ...string[]] = [process.execPath, compiled('main.js'), 'watch'];
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'learnd-demo-test-'));
+  vi.stubEnv('TMPDIR', folder);
+});
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true });
+});
+
+/** Processes that work in a folder below `parent`; every server of the demo does. */
+async function processesIn(parent: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const folders = await Promise.all(
+    pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => '')),
+  );
+  return folders.filter((cwd) => cwd.startsWith(parent));
+}
+
+async function tell(options: Partial<Parameters<typeof demo>[0]>): Promise<[number, string]> {
+  let text = '';
+  const signal = new AbortController().signal;
+  const write = (part: string): void => {
+    text += part;
+  };
+  const exitCode = await demo({ signal, searchPath, write, daemon: watch, ...options });
+  return [exitCode, text];
+}
+
+// a system that keeps its servers in an sbin folder has them on every PATH
+test.skipIf(['rspamd', 'redis-server'].some((name) => findProgram(name, '') !== undefined))(
+  'without the servers it says how each is installed on three systems and fails',
+  async () => {
+    const [exitCode, text] = await tell({ searchPath: folder });
+    expect(exitCode).toBe(1);
+    for (const program of ['rspamd', 'redis-server']) expect(text).toContain(`needs ${program}`);
+    for (const system of ['Debian', 'Alpine', 'Fedora']) expect(text.split(system)).toHaveLength(3);
+    expect(await readdir(folder)).toEqual([]);
+  },
+);
+
+describeReal('with the servers', () => {
+  test('it ends with 0, spam and ham told apart, and nothing left', async () => {
+    const env = { PATH: searchPath, TMPDIR: folder };
+    const { stdout } = await promisify(execFile)(process.execPath, [compiled('main.js'), 'demo'], {
+      env,
+    });
+    expect(stdout).toMatch(/ham .*Bayes: no opinion/);
+    expect(stdout).toMatch(/spam .*Bayes: spam, \d/);
+    expect(stdout).toMatch(/ham .*Bayes: ham, \d/);
+    expect(stdout).toContain('Every message was learned and removed');
+    expect(await readdir(folder)).toEqual([]);
+    expect(await processesIn(folder)).toEqual([]);
+  }, 120_000);
+
+  test('interrupted, it fails and leaves nothing', async () => {
+    const abort = new AbortController();
+    const write = (part: string): void => {
+      if (part.startsWith('3.'))
+        setTimeout(() => {
+          abort.abort();
+        }, 300);
+    };
+    const [exitCode] = await tell({ signal: abort.signal, write });
+    expect(exitCode).toBe(1);
+    expect(await readdir(folder)).toEqual([]);
+    expect(await processesIn(folder)).toEqual([]);
+  });
+
+  test('a daemon that ends is a failure with its last words, and leaves nothing', async () => {
+    const daemon = ['/bin/sh', '-c', 'echo no flock here >&2; exit 3'] as const;
+    const [exitCode, text] = await tell({ daemon: [...daemon] });
+    expect(exitCode).toBe(1);
+    expect(text).toContain('no flock here');
+    expect(await readdir(folder)).toEqual([]);
+    expect(await processesIn(folder)).toEqual([]);
+  });
+});

@@ -1,0 +1,175 @@
+import { access } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeMessage, makeMessages, tooShortMessage } from '../../src/lab/messages.ts';
+import type { PrivateRspamd } from '../../src/lab/private-rspamd.ts';
+import { groupIsAlive } from '../../src/lab/process-tree.ts';
+import {
+  describeReal,
+  startRedis,
+  startRspamd,
+  startServers,
+  type RealServers,
+} from '../real/harness.ts';
+
+async function learn(rspamd: PrivateRspamd, seed: number, password?: string): Promise<number> {
+  const headers = password === undefined ? {} : { Password: password };
+  const { status } = await rspamd.post('/learnspam', makeMessage('spam', seed).raw, {
+    'Learn-Type': 'bulk',
+    ...headers,
+  });
+  return status;
+}
+
+describeReal('a private Redis', () => {
+  test('with persistence keeps what it answered over SIGKILL; without it forgets at a stop', async () => {
+    for (const [persistence, expected] of [
+      ['always', 'kept'],
+      ['none', null],
+    ] as const) {
+      await using redis = await startRedis({ persistence });
+      await redis.command('SET', 'key', 'kept');
+      await redis.kill();
+      await redis.start();
+      expect(await redis.command('GET', 'key')).toBe(expected);
+    }
+  });
+
+  test('answers nested lists, numbers and long strings, and throws its errors', async () => {
+    await using redis = await startRedis();
+    const long = 'ä'.repeat(300_000);
+    await redis.command('SET', 'long', long);
+    expect(await redis.command('GET', 'long')).toBe(long);
+    expect(await redis.command('EVAL', 'return {1, {"two", false}}', '0')).toEqual([
+      1,
+      ['two', null],
+    ]);
+    await expect(redis.command('NONSENSE')).rejects.toThrow(/unknown command/);
+  });
+
+  test('leaves no folder behind', async () => {
+    const redis = await startRedis();
+    await redis[Symbol.asyncDispose]();
+    await expect(access(redis.folder)).rejects.toThrow('ENOENT');
+    expect(redis.running).toBe(false);
+  });
+});
+
+describeReal('a private rspamd', () => {
+  let servers: RealServers;
+
+  beforeAll(async () => {
+    servers = await startServers();
+  });
+
+  afterAll(async () => {
+    await servers[Symbol.asyncDispose]();
+  });
+
+  test('learns into the Redis that it was given, and knows what it learned', async () => {
+    const { rspamd, redis } = servers;
+    const before = await redis.bayesCounts();
+    expect(await learn(rspamd, 1)).toBe(200);
+    expect(await redis.bayesCounts()).toEqual({ ...before, spam: before.spam + 1 });
+    await expect.poll(() => learn(rspamd, 1)).toBe(208);
+  });
+
+  test('takes no made message for another, and knows them when they come again', async () => {
+    const { rspamd, redis } = servers;
+    const before = await redis.bayesCounts();
+    const messages = [...makeMessages('spam', 100, 1_000), ...makeMessages('ham', 100, 1_000)];
+    const learnAll = async (): Promise<readonly number[]> => {
+      const statuses: number[] = [];
+      for (const { verdict, raw } of messages) {
+        const reply = await rspamd.post(`/learn${verdict}`, raw, { 'Learn-Type': 'bulk' });
+        statuses.push(reply.status);
+      }
+      return statuses;
+    };
+    expect(new Set(await learnAll())).toEqual(new Set([200]));
+    expect(await redis.bayesCounts()).toEqual({ spam: before.spam + 100, ham: before.ham + 100 });
+    // rspamd 3.4 may have stored a few without remembering them, just after its start
+    expect((await learnAll()).filter((status) => status === 208).length).toBeGreaterThan(190);
+  });
+
+  test('refuses a message that is too short', async () => {
+    const reply = await servers.rspamd.post('/learnspam', tooShortMessage().raw);
+    expect(reply.status).toBe(204);
+    expect(reply.reason).toContain('less tokens');
+  });
+
+  test('has a scan worker that is no controller', async () => {
+    const response = await fetch(`http://127.0.0.1:${servers.rspamd.scannerPort}/learnspam`, {
+      method: 'POST',
+      body: makeMessage('spam', 1).raw.toString(),
+    });
+    expect([response.status, response.statusText]).toEqual([500, 'invalid command']);
+  });
+
+  test('keeps its ports over a restart and a reload, with other processes', async () => {
+    const { rspamd } = servers;
+    const first = await rspamd.workers();
+    await rspamd.reload();
+    const second = await rspamd.workers();
+    await rspamd.restart();
+    const third = await rspamd.workers();
+    const pids = [first, second, third].flat().map(({ pid }) => pid);
+    expect(new Set(pids).size).toBe(pids.length);
+    expect(third.map(({ kind }) => kind)).toContain('controller');
+    expect([200, 208]).toContain(await learn(rspamd, 2));
+  });
+
+  test('is silent while it is frozen and carries out what it was sent once it is resumed', async () => {
+    const { rspamd, redis } = servers;
+    const before = await redis.bayesCounts();
+    rspamd.freeze();
+    const answer = learn(rspamd, 3);
+    const early = await Promise.race([
+      answer,
+      new Promise((wake) => setTimeout(wake, 300, 'none')),
+    ]);
+    expect(early).toBe('none');
+    rspamd.resume();
+    expect(await answer).toBe(200);
+    expect((await redis.bayesCounts()).spam).toBe(before.spam + 1);
+  });
+
+  test('gets a new controller worker when that is killed, and keeps the others', async () => {
+    const { rspamd } = servers;
+    const before = await rspamd.workers();
+    await rspamd.killWorker();
+    await expect.poll(() => learn(rspamd, 4).catch(() => 0), { timeout: 10_000 }).toBe(200);
+    const after = await rspamd.workers();
+    const isOther = ({ kind }: { readonly kind: string }): boolean => kind !== 'controller';
+    expect(after.filter(isOther)).toEqual(before.filter(isOther));
+    expect(after).not.toEqual(before);
+  });
+});
+
+describeReal('a private rspamd with options of its own', () => {
+  test('asks loopback for the enable password when nobody is trusted', async () => {
+    await using servers = await startServers({
+      rspamd: { secureIp: [], password: 'reading', enablePassword: 'learning' },
+    });
+    expect(await learn(servers.rspamd, 1)).toBe(401);
+    expect(await learn(servers.rspamd, 1, 'reading')).toBe(401);
+    expect(await learn(servers.rspamd, 1, 'learning')).toBe(200);
+  });
+
+  test('without a Redis has no Bayes backend', async () => {
+    await using rspamd = await startRspamd({ redisPort: null });
+    expect([204, 404]).toContain(await learn(rspamd, 1));
+  });
+
+  test('stops although it is frozen, with all its workers, and leaves no folder', async () => {
+    const servers = await startServers({ rspamd: { controllerWorkers: 2, unixSocket: true } });
+    await access(servers.rspamd.socketPath);
+    const workers = await servers.rspamd.workers();
+    expect(workers.filter(({ kind }) => kind === 'controller')).toHaveLength(2);
+    const group = servers.rspamd.pid;
+    expect(await groupIsAlive(group ?? 0)).toBe(true);
+    servers.rspamd.freeze();
+    await servers[Symbol.asyncDispose]();
+    expect(await groupIsAlive(group ?? 0)).toBe(false);
+    await expect(access(servers.rspamd.folder)).rejects.toThrow('ENOENT');
+  });
+});
