@@ -58,6 +58,7 @@ export class Tenure {
   readonly #abort = new AbortController();
   readonly #chores: Promise<void>[] = [];
   #lostReason: string | undefined;
+  #stopping: Promise<void> | undefined;
 
   constructor(options: TenureOptions) {
     const { config, clock, random, log, stateDir, controllers, lanes, messages } = options;
@@ -163,7 +164,7 @@ export class Tenure {
       this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),
     );
     await aborted(this.#ending.signal);
-    await this.#stop();
+    await this.stop();
   }
 
   /**
@@ -180,19 +181,20 @@ export class Tenure {
     const { pending, deferred, inFlight } = this.#dispatcher.counts;
     await this.#retain();
     const missing = this.#drop.isComplete ? 0 : 1;
-    await this.#stop();
+    await this.stop();
     return stays + pending + deferred + inFlight + missing;
-  }
-
-  /** Ends a tenure that was never begun. */
-  abandon(): Promise<void> {
-    return this.#stop();
   }
 
   /** Sweeps, and tries now what waits for a better moment. */
   retryNow(): void {
     this.#pickup.sweepNow();
     this.#dispatcher.retryNow();
+  }
+
+  /** Stops; what is in flight gets a moment to end. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stopAll();
+    return this.#stopping;
   }
 
   #endWith(signal: AbortSignal): void {
@@ -208,18 +210,24 @@ export class Tenure {
     this.#ending.abort();
   }
 
-  async #stop(): Promise<void> {
+  async #stopAll(): Promise<void> {
     const { clock, config } = this.#options;
     this.#ending.abort();
     const patience = Math.max(config.shutdownMs - STOP_RESERVE_MS, config.shutdownMs / 2);
     const timer = clock.after(patience, () => {
       this.#abort.abort();
     });
-    await Promise.all([this.#pickup.stop(), this.#dispatcher.stop()]);
-    timer.cancel();
-    this.#abort.abort();
-    await Promise.all(this.#chores);
-    this.#drop.close();
+    const allStopped = Promise.all([this.#pickup.stop(), this.#dispatcher.stop()]).then(() => {
+      timer.cancel();
+      this.#abort.abort();
+      return Promise.all(this.#chores);
+    });
+    // A file system that hangs must not keep the process: the queue is as good as it was.
+    const isOver = await Promise.race([
+      allStopped.then(() => true),
+      sleep(clock, config.shutdownMs).then(() => false),
+    ]);
+    if (isOver) this.#drop.close();
   }
 
   /** Calls `chore` now and every `ms` milliseconds until the end. */

@@ -32,10 +32,8 @@ export interface WatchOptions {
   readonly identity: { readonly uid: number; readonly gid: number };
 }
 
-/** How long to wait for a spool that is missing. */
-const MISSING_MS = 2_000;
-/** How often a stand-by asks for the lock. */
-const STANDBY_MS = 750;
+/** How often a spool that is missing, or owned by another daemon, is asked for again. */
+const RETRY_MS = 1_000;
 
 /**
  * @returns the exit code: 0 after a stop; for one pass 0, 1 (something was quarantined) or 75
@@ -96,10 +94,12 @@ class Daemon {
   /**
    * Tries to own the spool, and serves it while that lasts.
    * @returns how many messages one pass left; `undefined` when there was none
+   * @throws {OperatorError} when only the operator can mend it
    */
   async serve(): Promise<number | undefined> {
     const { config, once, stop, identity } = this.#options;
-    let stateDir: StateDir;
+    let stateDir: StateDir | undefined;
+    let ownership: Ownership | undefined;
     try {
       stateDir = openStateDir({
         path: config.spool.stateDir,
@@ -107,21 +107,20 @@ class Daemon {
         ...identity,
       });
       this.#faults.clear(config.spool.stateDir);
-    } catch (error) {
-      return this.#cannotOpen(error);
-    }
-    try {
-      const ownership = await acquireOwnership(stateDir.root);
-      if (ownership !== undefined) return await this.#own(stateDir, ownership);
+      ownership = await acquireOwnership(stateDir.root);
+      if (ownership !== undefined) return await this.#own(stateDir);
       this.#standBy(`${stateDir.root.path} is owned by another daemon`);
+    } catch (error) {
+      this.#explain(error);
     } finally {
-      stateDir.close();
+      ownership?.release();
+      stateDir?.close();
     }
-    if (!once) await sleep(systemClock, STANDBY_MS, stop);
+    if (!once) await sleep(systemClock, RETRY_MS, stop);
     return undefined;
   }
 
-  async #own(stateDir: StateDir, ownership: Ownership): Promise<number | undefined> {
+  async #own(stateDir: StateDir): Promise<number | undefined> {
     const { config, log, once, stop } = this.#options;
     const tenure = new Tenure({
       config,
@@ -134,43 +133,41 @@ class Daemon {
       messages: this.messages,
     });
     try {
-      if (!(await tenure.prepare())) {
-        await tenure.abandon();
-        this.#standBy(tenure.lostReason ?? 'the spool is owned by another daemon');
-        if (!once) await sleep(systemClock, STANDBY_MS, stop);
-        return undefined;
+      if (await tenure.prepare()) {
+        this.#standsBy = false;
+        log('notice', 'daemon.owner', `owns the spool ${config.spool.libDir}`, {
+          spool: config.spool.libDir,
+        });
+        this.#tenure = tenure;
+        if (once) return await tenure.pass(stop);
+        await tenure.run(stop);
       }
-      this.#standsBy = false;
-      log('notice', 'daemon.owner', `owns the spool ${config.spool.libDir}`, {
-        spool: config.spool.libDir,
-      });
-      this.#tenure = tenure;
-      if (once) return await tenure.pass(stop);
-      await tenure.run(stop);
       if (tenure.lostReason !== undefined) this.#standBy(tenure.lostReason);
-      return undefined;
     } finally {
       this.#tenure = undefined;
-      ownership.release();
+      await tenure.stop();
     }
+    if (!once) await sleep(systemClock, RETRY_MS, stop);
+    return undefined;
   }
 
-  async #cannotOpen(error: unknown): Promise<undefined> {
-    const { config, log, once, stop } = this.#options;
+  /** Says what keeps the daemon from its spool; it is tried again. */
+  #explain(error: unknown): void {
+    const { config, log } = this.#options;
     if (error instanceof OperatorError) throw error;
-    if (!(error instanceof SpoolMissingError)) this.#faults.raise(config.spool.stateDir, error);
-    else if (this.#throttle.allows('missing')) {
-      const { libDir } = config.spool;
-      const cure = `install -d -o kopano -g kopano -m 0755 ${libDir}`;
-      log(
-        'warning',
-        'spool.missing',
-        `${libDir} is missing; it is waited for. kopano-spamd makes it, or: ${cure}`,
-        { path: libDir, code: 'ENOENT', cure },
-      );
+    if (!(error instanceof SpoolMissingError)) {
+      this.#faults.raise(config.spool.stateDir, error);
+      return;
     }
-    if (!once) await sleep(systemClock, MISSING_MS, stop);
-    return undefined;
+    if (!this.#throttle.allows('missing')) return;
+    const { libDir } = config.spool;
+    const cure = `install -d -o kopano -g kopano -m 0755 ${libDir}`;
+    log(
+      'warning',
+      'spool.missing',
+      `${libDir} is missing; it is waited for. kopano-spamd makes it, or: ${cure}`,
+      { path: libDir, code: 'ENOENT', cure },
+    );
   }
 
   #standBy(reason: string): void {

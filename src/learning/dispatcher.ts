@@ -66,7 +66,8 @@ export class Dispatcher {
   #rescanAt = 0;
   #bodiesBytes = 0;
   #timer: Timer | undefined;
-  #stopped = false;
+  /** Nothing is started before `start`, nor after `stop`. */
+  #isRunning = false;
   #pumping = false;
 
   constructor(options: DispatcherOptions) {
@@ -106,6 +107,7 @@ export class Dispatcher {
 
   /** Starts delivering. */
   start(): void {
+    this.#isRunning = true;
     this.#plan(0);
   }
 
@@ -136,7 +138,7 @@ export class Dispatcher {
 
   /** Starts nothing more; resolves when nothing is in flight any more. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#isRunning = false;
     this.#timer?.cancel();
     this.#scan?.return();
     this.#scan = undefined;
@@ -144,7 +146,7 @@ export class Dispatcher {
   }
 
   #plan(ms: number): void {
-    if (this.#stopped) return;
+    if (!this.#isRunning) return;
     this.#timer?.cancel();
     this.#timer = this.#options.clock.after(ms, () => {
       this.#pump();
@@ -153,7 +155,7 @@ export class Dispatcher {
 
   /** Starts what can be started, and plans when to look again. */
   #pump(): void {
-    if (this.#stopped || this.#pumping) return;
+    if (!this.#isRunning || this.#pumping) return;
     this.#pumping = true;
     try {
       this.#recallDeferred();

@@ -150,18 +150,11 @@ export class Intake {
   // --- taking
 
   #take(candidate: Candidate): Look {
-    const { listener, maxBytes } = this.#options;
-    const { from, rawName, stats } = candidate;
+    const { listener } = this.#options;
+    const { from, rawName } = candidate;
     const key = encodeName(rawName);
     if (listener.isInFlight(key)) return { kind: 'blocked', key };
     if (this.#carrying.has(key)) return { kind: 'wait', ms: 50 };
-    if (from.elsewhere) {
-      if (stats.size > BigInt(maxBytes)) {
-        this.#stuck(from, rawName, stats, 'over-size');
-        return { kind: 'stays' };
-      }
-      if (this.#carrying.size >= CARRIED_AT_A_TIME) return { kind: 'wait', ms: 20 };
-    }
     const twin = this.#twinOf(candidate);
     if (twin === undefined) return this.#move(candidate, key);
     if ('kind' in twin) return twin;
@@ -194,7 +187,12 @@ export class Intake {
   }
 
   #move({ from, rawName, stats }: Candidate, key: string): Look {
-    const { gate, queue, listener } = this.#options;
+    const { gate, queue, listener, maxBytes } = this.#options;
+    if (from.elsewhere && stats.size > BigInt(maxBytes)) {
+      this.#stuck(from, rawName, stats, 'over-size');
+      return { kind: 'stays' };
+    }
+    if (from.elsewhere && this.#carrying.size >= CARRIED_AT_A_TIME) return { kind: 'wait', ms: 20 };
     this.#supersede(key);
     gate.forget(idOf(from.verdict, rawName));
     if (from.elsewhere) {

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../clock.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { Doorbell } from './doorbell.ts';
 import type { DropDirectory } from './drop-directory.ts';
-import type { Faults } from './faults.ts';
+import { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
 import { Gate } from './gate.ts';
 import { Intake, idOf } from './intake.ts';
@@ -33,6 +33,8 @@ const SWEEP_SHARE = 10;
 const STRETCH_MS = 10;
 /** Looks that fall due within this time are one turn. */
 const GATHER_MS = 10;
+/** One pass looks at least this often for keys that were released. */
+const PASS_STEP_MS = 100;
 /** A file that waits for its key is looked at anyway after this time. */
 const BLOCKED_MS = 5_000;
 
@@ -64,6 +66,7 @@ export class Pickup {
   readonly #waiting = new Map<string, Waiting>();
   readonly #blocked = new Map<string, Waiting>();
   readonly #stop = new AbortController();
+  #takesTurns = false;
   #taken = 0;
   #sweepDue = 0;
   #checkDue = 0;
@@ -105,6 +108,7 @@ export class Pickup {
 
   /** Starts working, turn by turn. */
   start(): void {
+    this.#takesTurns = true;
     this.#plan();
   }
 
@@ -133,7 +137,8 @@ export class Pickup {
     const deadline = this.#clock.monotonic() + 2 * this.#options.settleMs + 1_000;
     let stays = await this.#sweep();
     while (this.#waiting.size > 0 && this.#clock.monotonic() < deadline && !this.#stopping) {
-      await sleep(this.#clock, this.#untilDue() + GATHER_MS, this.#stop.signal);
+      const ms = Math.min(this.#untilDue(), PASS_STEP_MS) + GATHER_MS;
+      await sleep(this.#clock, ms, this.#stop.signal);
       stays += await this.#lookAgain();
     }
     return stays + this.#waiting.size;
@@ -163,15 +168,20 @@ export class Pickup {
 
   /** Sets the timer for the next turn; a turn that is under way does so at its end. */
   #plan(): void {
-    if (this.#stopping || this.#turn !== undefined) return;
+    if (!this.#takesTurns || this.#stopping || this.#turn !== undefined) return;
     this.#timer?.cancel();
     const ms = this.#untilNextTurn();
     this.#plannedFor = this.#clock.monotonic() + ms;
     this.#timer = this.#clock.after(ms, () => {
-      this.#turn = this.#work().finally(() => {
-        this.#turn = undefined;
-        this.#plan();
-      });
+      this.#turn = this.#work()
+        .catch((error: unknown) => {
+          this.#faults.raise('the drop directory', error);
+          this.#checkDue = this.#clock.monotonic() + Faults.retryMs;
+        })
+        .finally(() => {
+          this.#turn = undefined;
+          this.#plan();
+        });
     });
   }
 
@@ -224,7 +234,7 @@ export class Pickup {
       look = this.#intake.look(verdict, rawName);
     } catch (error) {
       this.#faults.raise(this.#drop.path(verdict), error);
-      this.#checkDue = 0; // the state dir may be gone
+      this.#sweepDue = 0; // once the pause is over
       return 'wait';
     }
     this.#waiting.delete(id);
@@ -353,7 +363,7 @@ export class Pickup {
 
   /** Watches the folders whose files were taken; with many left a watch costs more than it brings. */
   #armDoorbells(left: number): void {
-    if (this.#options.polling) return;
+    if (this.#options.polling || !this.#takesTurns) return;
     for (const verdict of VERDICTS) {
       if (left > DOORBELL_LIMIT || this.#drop.get(verdict) === undefined) {
         this.#doorbell.disarm(verdict);
