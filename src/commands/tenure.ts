@@ -101,7 +101,6 @@ export class Tenure {
       faults,
       clock,
       random,
-      throttle,
       acquits: (controller) => acquits(controller, lanes, office, pause),
       onReleased: (key) => {
         this.#pickup.release(key);

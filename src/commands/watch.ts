@@ -75,7 +75,7 @@ class Daemon {
   constructor(options: WatchOptions) {
     const { config, log } = options;
     this.#options = options;
-    this.messages = new MessageLog(log);
+    this.messages = new MessageLog(log, systemClock);
     this.#faults = new Faults({ clock: systemClock, log });
     this.#controllers = config.rspamd.controllers.map(
       (controller) =>

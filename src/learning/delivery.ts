@@ -34,7 +34,6 @@ export interface Delivery {
   stored: boolean;
   /** Reached; only moving the file failed. */
   finish: Finish | undefined;
-  state: 'pending' | 'deferred' | 'in flight';
 }
 
 export function newDelivery(
@@ -54,13 +53,10 @@ export function newDelivery(
     unprovenTries: 0,
     stored: false,
     finish: undefined,
-    state: 'pending',
   };
 }
 
 /** The file is another one now: what was learned about the earlier one is forgotten. */
 export function renew(delivery: Delivery, entry: QueueEntry, dueAt: number): void {
-  Object.assign(delivery, newDelivery(entry, dueAt, delivery.preference), {
-    state: delivery.state,
-  });
+  Object.assign(delivery, newDelivery(entry, dueAt, delivery.preference));
 }

@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts';
+import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
 import type { Verdict } from '../spool/message.ts';
 import type { Delivery, Finish } from './delivery.ts';
@@ -19,9 +21,11 @@ export class MessageLog {
     withdrawn: 0,
   };
   readonly #log: Log;
+  readonly #throttle: LogThrottle;
 
-  constructor(log: Log) {
+  constructor(log: Log, clock: Clock) {
     this.#log = log;
+    this.#throttle = new LogThrottle(clock);
   }
 
   finished(delivery: Delivery, finish: Finish, durationMs: number): void {
@@ -52,8 +56,9 @@ export class MessageLog {
     }
   }
 
-  /** It stays in the queue and is tried again later. */
+  /** It stays in the queue and is tried again later; said once a minute at most. */
   deferred(delivery: Delivery, reason: string, retryMs: number, durationMs: number): void {
+    if (!this.#throttle.allows(delivery.entry.key, reason)) return;
     this.#log('warning', 'message.deferred', 'not learned yet; it is tried again', {
       ...fieldsOf(delivery, durationMs),
       reason,

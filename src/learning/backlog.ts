@@ -1,0 +1,179 @@
+import type { Clock } from '../clock.ts';
+import type { Faults } from '../spool/faults.ts';
+import { settleTime } from '../spool/message.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { FoundEntry, Queue } from '../spool/queue.ts';
+import { newDelivery } from './delivery.ts';
+import type { Delivery } from './delivery.ts';
+import { UNPROVEN_ROUNDS } from './learner.ts';
+import { preferenceOf } from './preference.ts';
+
+/**
+ * The part of the queue that is held in memory: at most a backlog of pending messages, and as many
+ * deferred ones. The rest waits in the queue's folders, which are the only durable state, and is
+ * found by scans.
+ *
+ * A message is pending (in the order in which it will go), in flight, or deferred until a time of
+ * its own; in one of the three maps at most.
+ */
+export interface BacklogOptions {
+  readonly queue: Queue;
+  readonly controllers: readonly string[];
+  readonly faults: Faults;
+  readonly clock: Clock;
+  readonly backlog: number;
+  readonly settleMs: number;
+  /** How often the folders are scanned although nothing is known to wait there. */
+  readonly rescanMs: number;
+  /** The message is no longer known. */
+  readonly onForgotten: (delivery: Delivery) => void;
+}
+
+export class Backlog {
+  readonly #options: BacklogOptions;
+  readonly #pending = new Map<string, Delivery>();
+  readonly #deferred = new Map<string, Delivery>();
+  readonly #inFlight = new Map<string, Delivery>();
+  #scan: Generator<FoundEntry, void, undefined> | undefined;
+  /** The folders may hold what memory doesn't. */
+  #scanWanted = true;
+  #rescanAt = 0;
+
+  constructor(options: BacklogOptions) {
+    this.#options = options;
+  }
+
+  get pending(): ReadonlyMap<string, Delivery> {
+    return this.#pending;
+  }
+
+  get deferred(): ReadonlyMap<string, Delivery> {
+    return this.#deferred;
+  }
+
+  get inFlight(): ReadonlyMap<string, Delivery> {
+    return this.#inFlight;
+  }
+
+  /** When the folders are scanned next whatever happens. */
+  get rescanAt(): number {
+    return this.#rescanAt;
+  }
+
+  /** True when nothing is pending, in memory or, as far as is known, in the folders. */
+  get isDrained(): boolean {
+    return this.#pending.size === 0 && !this.#scanWanted && this.#scan === undefined;
+  }
+
+  /** Takes a new entry of the queue in, or leaves it to a scan where there is no room. */
+  add(entry: QueueEntry, dueAt: number): void {
+    const { backlog, controllers } = this.#options;
+    this.forget(entry.key);
+    if (this.#pending.size >= backlog) this.#scanWanted = true;
+    else {
+      const preference = preferenceOf(entry.key, controllers);
+      this.#pending.set(entry.key, newDelivery(entry, dueAt, preference));
+    }
+  }
+
+  /** Forgets a message that isn't in flight. */
+  forget(key: string): Delivery | undefined {
+    const delivery = this.#pending.get(key) ?? this.#deferred.get(key);
+    if (delivery === undefined) return undefined;
+    this.#pending.delete(key);
+    this.#deferred.delete(key);
+    this.#options.onForgotten(delivery);
+    return delivery;
+  }
+
+  /** Takes a pending message into flight. */
+  launch(delivery: Delivery): void {
+    this.#pending.delete(delivery.entry.key);
+    this.#inFlight.set(delivery.entry.key, delivery);
+  }
+
+  /** The flight is over; where it goes from there was said before. */
+  land(delivery: Delivery): void {
+    this.#inFlight.delete(delivery.entry.key);
+  }
+
+  /** Puts a message at the end of the line. */
+  queueUp(delivery: Delivery): void {
+    this.#pending.set(delivery.entry.key, delivery);
+  }
+
+  /** Takes a pending message out, to end or defer it. */
+  take(delivery: Delivery): boolean {
+    const { key } = delivery.entry;
+    return this.#pending.get(key) === delivery && this.#pending.delete(key);
+  }
+
+  /** Lets a message wait; without room it waits on disk and is found by a later scan. */
+  defer(delivery: Delivery, waitMs: number): void {
+    if (this.#deferred.size >= this.#options.backlog) {
+      this.#options.onForgotten(delivery);
+      return;
+    }
+    delivery.dueAt = this.#options.clock.monotonic() + waitMs;
+    this.#deferred.set(delivery.entry.key, delivery);
+  }
+
+  /** Makes everything due that waits for a better moment. */
+  hurry(): void {
+    for (const delivery of this.#deferred.values()) delivery.dueAt = 0;
+    this.#scanWanted = true;
+  }
+
+  /** Brings in what is due, and fills up from the folders when memory has run half empty. */
+  refill(): void {
+    const { backlog, queue, faults } = this.#options;
+    const now = this.#options.clock.monotonic();
+    this.#recallDeferred(now);
+    if (now >= this.#rescanAt) {
+      this.#rescanAt = now + this.#options.rescanMs;
+      this.#scanWanted = true;
+    }
+    if (this.#pending.size > backlog / 2) return;
+    try {
+      while (this.#pending.size < backlog && this.#findNext(now)) continue;
+    } catch (error) {
+      this.#scan = undefined;
+      faults.raise(queue.folder('spam').path, error);
+    }
+  }
+
+  /** Closes what a scan holds open. */
+  close(): void {
+    this.#scan?.return();
+    this.#scan = undefined;
+  }
+
+  #recallDeferred(now: number): void {
+    for (const [key, delivery] of this.#deferred) {
+      if (delivery.dueAt > now && delivery.unprovenRounds < UNPROVEN_ROUNDS) continue;
+      this.#deferred.delete(key);
+      this.#pending.set(key, delivery);
+    }
+  }
+
+  /** Takes one step of the scan; false when there is nothing (more) to scan. */
+  #findNext(now: number): boolean {
+    if (this.#scan === undefined) {
+      if (!this.#scanWanted) return false;
+      this.#scanWanted = false;
+      this.#scan = this.#options.queue.scan();
+    }
+    const next = this.#scan.next();
+    if (next.done === true) {
+      this.#scan = undefined;
+      return true;
+    }
+    const { entry, marked } = next.value;
+    if (!this.#knows(entry.key)) this.add(entry, now + settleTime(marked, this.#options.settleMs));
+    return true;
+  }
+
+  #knows(key: string): boolean {
+    return this.#pending.has(key) || this.#deferred.has(key) || this.#inFlight.has(key);
+  }
+}

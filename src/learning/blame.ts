@@ -1,0 +1,188 @@
+import type { Clock } from '../clock.ts';
+import { Faults } from '../spool/faults.ts';
+import type { Outcome } from '../trainers/trainer.ts';
+import { backoffMs } from './backoff.ts';
+import type { Backlog } from './backlog.ts';
+import type { Controller } from './controller.ts';
+import { renew } from './delivery.ts';
+import type { Delivery } from './delivery.ts';
+import { keyLane } from './identity.ts';
+import type { Lanes } from './lanes.ts';
+import type { Attempt, Learner } from './learner.ts';
+import type { MessageLog } from './message-log.ts';
+
+/**
+ * Blame: what one try of a message means, for the message and for its controller. An unknown
+ * failure is charged to a message only when that was alone in flight and the controller is
+ * acquitted right after; otherwise it is the controller's, and nobody's attempt.
+ */
+
+/** Trials of charged messages take at most this part of the time while others wait. */
+const TRIAL_SHARE = 10;
+
+/** One message on its way. */
+export interface Flight {
+  readonly delivery: Delivery;
+  readonly controller: Controller;
+  /** It was sent to see whether the controller works again. */
+  readonly probing: boolean;
+  readonly startedAt: number;
+  /** No other message was in flight on its controller at any moment of it. */
+  wasAlone: boolean;
+}
+
+export interface BlameOptions {
+  readonly backlog: Backlog;
+  readonly learner: Learner;
+  readonly lanes: Lanes;
+  readonly messages: MessageLog;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Asks a controller's witness. */
+  readonly acquits: (controller: Controller) => Promise<boolean>;
+  readonly onReleased: (key: string) => void;
+  readonly maxAttempts: number;
+  readonly settleMs: number;
+}
+
+type Failure = Extract<Attempt, { kind: 'failed' }>['outcome'];
+
+export class Blame {
+  readonly #options: BlameOptions;
+
+  constructor(options: BlameOptions) {
+    this.#options = options;
+  }
+
+  /** Draws the conclusions from a try. The message's key lane is still held. */
+  async judge(flight: Flight, attempt: Attempt): Promise<void> {
+    const { delivery, controller, probing } = flight;
+    const { backlog, messages, clock, settleMs } = this.#options;
+    const tookMs = clock.monotonic() - flight.startedAt;
+    if (attempt.shown === 'proof') await this.#proved(delivery, controller);
+    else if (attempt.shown === 'answer') controller.answered();
+    switch (attempt.kind) {
+      case 'done':
+        controller.forget(delivery);
+        messages.finished(delivery, attempt.finish, tookMs);
+        break;
+      case 'withdrawn':
+        controller.forget(delivery);
+        messages.withdrawn(delivery);
+        break;
+      case 'unsettled': {
+        const entry = { ...delivery.entry, stamp: attempt.stamp };
+        renew(delivery, entry, clock.monotonic() + settleMs);
+        backlog.queueUp(delivery);
+        break;
+      }
+      case 'busy':
+        backlog.queueUp(delivery);
+        break;
+      case 'fault':
+        backlog.defer(delivery, Faults.retryMs);
+        break;
+      case 'unproven':
+        controller.unproven(delivery, probing);
+        delivery.unprovenTries += 1;
+        this.defer(delivery, UNPROVEN, delivery.unprovenTries, tookMs);
+        break;
+      case 'failed':
+        await this.#failed(flight, attempt.outcome, tookMs);
+        break;
+    }
+  }
+
+  /** Lets a message wait that failed this often, and says so. */
+  defer(delivery: Delivery, reason: string, failures: number, tookMs: number): void {
+    const waitMs = backoffMs(failures, this.#options.random());
+    this.#options.backlog.defer(delivery, waitMs);
+    this.#options.messages.deferred(delivery, reason, waitMs, tookMs);
+  }
+
+  async #failed(flight: Flight, outcome: Failure, tookMs: number): Promise<void> {
+    const { delivery, controller, probing } = flight;
+    switch (outcome.kind) {
+      case 'aborted':
+        break;
+      case 'unavailable':
+        controller.failed(outcome.reason, outcome.contact === 'answered', probing);
+        break;
+      case 'misconfigured':
+        controller.misconfigured(outcome, probing);
+        break;
+      case 'deferred':
+        if (await this.#isItsOwn(flight, outcome)) {
+          if (probing) controller.answered();
+          await this.#charge(delivery, controller, outcome.reason, tookMs);
+          return;
+        }
+        break;
+    }
+    this.#options.backlog.queueUp(delivery);
+  }
+
+  /** An unknown failure: true when it is certain to be the message's own. */
+  async #isItsOwn(
+    flight: Flight,
+    outcome: Extract<Outcome, { kind: 'deferred' }>,
+  ): Promise<boolean> {
+    const { delivery, controller, probing } = flight;
+    if (!flight.wasAlone) {
+      // One of those in flight may have done it: each is tried alone next time.
+      delivery.alone = true;
+      controller.failed(outcome.reason, outcome.answered, probing);
+      return false;
+    }
+    if (outcome.answered) {
+      delivery.alone = true;
+      controller.accuse(delivery, outcome.reason, probing);
+      return false;
+    }
+    controller.exclusive = true;
+    if (await this.#options.acquits(controller)) return true;
+    controller.failed(outcome.reason, false, probing);
+    return false;
+  }
+
+  async #proved(delivery: Delivery, controller: Controller): Promise<void> {
+    const { backlog, lanes, onReleased } = this.#options;
+    const accused = controller.proved(delivery);
+    // In flight elsewhere, superseded or gone, it has a new chance.
+    if (accused === undefined || !backlog.take(accused)) return;
+    const { key } = accused.entry;
+    // Nothing may take its place while its file is moved.
+    lanes.hold([keyLane(key)]);
+    try {
+      await this.#charge(accused, controller, 'an unknown error that only this message gets', 0);
+    } finally {
+      lanes.release([keyLane(key)]);
+      onReleased(key);
+    }
+  }
+
+  async #charge(
+    delivery: Delivery,
+    controller: Controller,
+    reason: string,
+    tookMs: number,
+  ): Promise<void> {
+    const { maxAttempts, learner, clock, messages, backlog } = this.#options;
+    delivery.charges += 1;
+    delivery.alone = true;
+    controller.nextTrialAt = clock.monotonic() + tookMs * (TRIAL_SHARE - 1);
+    if (delivery.charges < maxAttempts) {
+      this.defer(delivery, reason, delivery.charges, tookMs);
+      return;
+    }
+    const attempt = await learner.condemn(
+      delivery,
+      `${reason}, ${delivery.charges} times with nobody else to blame`,
+    );
+    if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
+    else if (attempt.kind === 'withdrawn') messages.withdrawn(delivery);
+    else backlog.defer(delivery, Faults.retryMs);
+  }
+}
+
+const UNPROVEN = 'no proof that rspamd remembers it';
