@@ -3,6 +3,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
 import { Secret } from './secret.ts';
+import { clean } from './text.ts';
 
 /**
  * The settings, read once from the environment. Every fault of one start is collected and reported
@@ -82,6 +83,10 @@ const DEFAULTS = {
 
 type Defaulted = keyof typeof DEFAULTS;
 
+const PLAIN_NUMBER = /^\d+(\.\d+)?$/;
+/** Longest line about a fault, in characters. */
+const FAULT_LENGTH = 400;
+
 /**
  * Reads the settings.
  * @throws {OperatorError} `config.invalid`, exit 78, naming every bad variable with the form that
@@ -98,7 +103,7 @@ export function loadConfig(environment: Environment): Config {
       return read();
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      faults.push(`${name} ${text.replace(/^env-var: "[^"]*" /, '')}`);
+      faults.push(clean(`${name} ${text.replace(/^env-var: "[^"]*" /, '')}`, FAULT_LENGTH));
       return fallback;
     }
   }
@@ -115,7 +120,10 @@ export function loadConfig(environment: Environment): Config {
       } catch (error) {
         throw new Error(form, { cause: error });
       }
-      if (value < range.min || value > range.max) throw new Error(form);
+      // parseFloat reads 0x10 as 0.
+      if (!PLAIN_NUMBER.test(text(name)) || value < range.min || value > range.max) {
+        throw new Error(form);
+      }
       return value;
     });
   }
@@ -254,7 +262,9 @@ function secret(value: string | undefined, file: string | undefined): Secret {
     try {
       return Secret.ofFile(file);
     } catch (error) {
-      throw new Error(`(${file}) ${error instanceof Error ? error.message : 'is unusable'}`, {
+      // What is no path may be the password itself, set in the wrong place.
+      const place = file.includes('/') ? file : 'the value is no path and is not shown';
+      throw new Error(`(${place}) ${error instanceof Error ? error.message : 'is unusable'}`, {
         cause: error,
       });
     }

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import type { Clock } from './clock.ts';
+import { clean } from './text.ts';
 
 /**
  * The log: one line an event, with syslog's levels. Every field is a string, number or boolean
@@ -102,10 +103,11 @@ function prettyWriter(write: (line: string) => void): (line: string) => void {
       unknown
     >;
     const details = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
-    write(
+    const text =
       `${String(time)} ${String(level)} ${String(severity).padEnd(7)} ` +
-        `${String(event).padEnd(24)} ${String(msg)}${details.join('')}\n`,
-    );
+      `${String(event).padEnd(24)} ${String(msg)}${details.join('')}`;
+    // JSON escapes what would break a line or paint a terminal; here nothing does.
+    write(`${clean(text, Infinity)}\n`);
   };
 }
 

@@ -10,8 +10,9 @@ const UNFIT =
 
 /** Replaces every unfit character by `?` and cuts after `limit` characters. */
 export function clean(text: string, limit = 200): string {
-  const fit = text.slice(0, limit + 1).replace(UNFIT, '?');
-  return fit.length > limit ? `${fit.slice(0, limit - 1)}…` : fit;
+  // Cut first: the cut may halve a character of two code units.
+  if (text.length > limit) return `${text.slice(0, limit - 1).replace(UNFIT, '?')}…`;
+  return text.replace(UNFIT, '?');
 }
 
 /** A count with its noun: `1 message`, `3 messages`. */

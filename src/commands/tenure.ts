@@ -7,6 +7,7 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import type { Controller } from '../learning/controller.ts';
 import { Dispatcher } from '../learning/dispatcher.ts';
+import { keyLane } from '../learning/identity.ts';
 import type { Lanes } from '../learning/lanes.ts';
 import { Learner } from '../learning/learner.ts';
 import { MemoryWatch } from '../learning/memory-watch.ts';
@@ -38,6 +39,7 @@ export interface TenureOptions {
   readonly messages: MessageLog;
 }
 
+const ARCHIVE = 'the retention of the archive';
 const WATCHDOG_MS = 2_000;
 const RETENTION_MS = 3_600_000;
 const MEMORY_WATCH_MS = 60_000;
@@ -71,6 +73,9 @@ export class Tenure {
     const office = new PostOffice(controllers, lanes, this.#abort.signal);
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
     const wall = (): number => clock.wall();
+    const onReleased = (key: string): void => {
+      this.#pickup.release(key);
+    };
     this.#faults = faults;
     this.#drop = new DropDirectory({
       libDir: config.spool.libDir,
@@ -101,10 +106,8 @@ export class Tenure {
       faults,
       clock,
       random,
-      acquits: (controller) => acquits(controller, lanes, office, pause),
-      onReleased: (key) => {
-        this.#pickup.release(key);
-      },
+      acquits: (controller) => acquits(controller, lanes, office, pause, onReleased),
+      onReleased,
       ...config.learning,
       settleMs: config.spool.settleMs,
       rescanMs: config.spool.sweepMs,
@@ -119,7 +122,14 @@ export class Tenure {
       log,
       throttle,
       listener: {
-        isInFlight: (key) => this.#dispatcher.isInFlight(key),
+        isHeld: (key) => lanes.isHeld(keyLane(key)),
+        hold: (key) => {
+          lanes.hold([keyLane(key)]);
+        },
+        unhold: (key) => {
+          lanes.release([keyLane(key)]);
+          this.#dispatcher.wake();
+        },
         queued: (entry, settled) => {
           this.#dispatcher.offer(entry, settled);
         },
@@ -179,7 +189,7 @@ export class Tenure {
     }
     const { pending, deferred, inFlight } = this.#dispatcher.counts;
     await this.#retain();
-    const missing = this.#drop.isComplete ? 0 : 1;
+    const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
     await this.stop();
     return stays + pending + deferred + inFlight + missing;
   }
@@ -240,8 +250,12 @@ export class Tenure {
   // --- chores
 
   #watchStateDir(): void {
-    const { root } = this.#options.stateDir;
-    if (!root.isCurrent()) this.#lose(`the state dir ${root.path} was removed or replaced`);
+    const { stateDir } = this.#options;
+    if (!stateDir.isCurrent()) {
+      this.#lose(
+        `the state dir ${stateDir.root.path} was removed or replaced, in part or as a whole`,
+      );
+    }
   }
 
   /** After a refused password: another one in its file is tried at once. */
@@ -266,8 +280,9 @@ export class Tenure {
           return undefined;
         },
       });
+      this.#faults.clear(ARCHIVE);
     } catch (error) {
-      this.#faults.raise('the archive', error);
+      this.#faults.raise(ARCHIVE, error);
     }
   }
 
@@ -275,6 +290,8 @@ export class Tenure {
 
   async #watchMemory(): Promise<void> {
     for (const controller of this.#options.controllers) {
+      // A refused password must not be repeated, and an outage shows stale figures.
+      if (controller.state !== 'up') continue;
       const statistics = await controller.trainer.statistics(this.#ending.signal);
       if (statistics === undefined) continue;
       const memory = this.#memories.get(controller) ?? new MemoryWatch();

@@ -57,7 +57,7 @@ export async function watch(options: WatchOptions): Promise<ExitCode> {
   } finally {
     log('notice', 'daemon.stopped', 'kopano-learnd stops', { ...daemon.messages.tally });
   }
-  if (!once || stop.aborted) return EXIT.done;
+  if (!once) return EXIT.done;
   if (daemon.messages.tally.quarantined > 0) return EXIT.failure;
   return left === 0 ? EXIT.done : EXIT.temporary;
 }

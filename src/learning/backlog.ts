@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { Faults } from '../spool/faults.ts';
+import { Faults } from '../spool/faults.ts';
 import { settleTime } from '../spool/message.ts';
 import type { QueueEntry } from '../spool/message.ts';
 import type { FoundEntry, Queue } from '../spool/queue.ts';
@@ -29,6 +29,9 @@ export interface BacklogOptions {
   readonly onForgotten: (delivery: Delivery) => void;
 }
 
+/** Entries that one refill brings in: others want the event loop, too. */
+const FOUND_AT_ONCE = 500;
+
 export class Backlog {
   readonly #options: BacklogOptions;
   readonly #pending = new Map<string, Delivery>();
@@ -55,9 +58,11 @@ export class Backlog {
     return this.#inFlight;
   }
 
-  /** When the folders are scanned next whatever happens. */
-  get rescanAt(): number {
-    return this.#rescanAt;
+  /** When the next refill will find something, as far as is known. */
+  get refillAt(): number {
+    const wantsMore = this.#pending.size <= this.#options.backlog / 2;
+    const hasMore = this.#scanWanted || this.#scan !== undefined;
+    return wantsMore && hasMore ? this.#options.clock.monotonic() : this.#rescanAt;
   }
 
   /** True when nothing is pending, in memory or, as far as is known, in the folders. */
@@ -86,10 +91,13 @@ export class Backlog {
     return delivery;
   }
 
-  /** Takes a pending message into flight. */
-  launch(delivery: Delivery): void {
-    this.#pending.delete(delivery.entry.key);
-    this.#inFlight.set(delivery.entry.key, delivery);
+  /** Takes a pending message into flight; false when it isn't pending. */
+  launch(delivery: Delivery): boolean {
+    const { key } = delivery.entry;
+    if (this.#pending.get(key) !== delivery) return false;
+    this.#pending.delete(key);
+    this.#inFlight.set(key, delivery);
+    return true;
   }
 
   /** The flight is over; where it goes from there was said before. */
@@ -100,12 +108,6 @@ export class Backlog {
   /** Puts a message at the end of the line. */
   queueUp(delivery: Delivery): void {
     this.#pending.set(delivery.entry.key, delivery);
-  }
-
-  /** Takes a pending message out, to end or defer it. */
-  take(delivery: Delivery): boolean {
-    const { key } = delivery.entry;
-    return this.#pending.get(key) === delivery && this.#pending.delete(key);
   }
 
   /** Lets a message wait; without room it waits on disk and is found by a later scan. */
@@ -134,10 +136,12 @@ export class Backlog {
       this.#scanWanted = true;
     }
     if (this.#pending.size > backlog / 2) return;
+    const enough = Math.min(backlog, this.#pending.size + FOUND_AT_ONCE);
     try {
-      while (this.#pending.size < backlog && this.#findNext(now)) continue;
+      while (this.#pending.size < enough && this.#findNext(now)) continue;
     } catch (error) {
       this.#scan = undefined;
+      this.#rescanAt = now + Faults.retryMs;
       faults.raise(queue.folder('spam').path, error);
     }
   }

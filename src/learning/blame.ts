@@ -106,7 +106,12 @@ export class Blame {
       case 'aborted':
         break;
       case 'unavailable':
-        controller.failed(outcome.reason, outcome.contact === 'answered', probing);
+        controller.failed({
+          reason: outcome.reason,
+          answered: outcome.contact === 'answered',
+          wasProbe: probing,
+          suspect: undefined,
+        });
         break;
       case 'misconfigured':
         controller.misconfigured(outcome, probing);
@@ -128,20 +133,21 @@ export class Blame {
     outcome: Extract<Outcome, { kind: 'deferred' }>,
   ): Promise<boolean> {
     const { delivery, controller, probing } = flight;
+    const { reason, answered } = outcome;
     if (!flight.wasAlone) {
       // One of those in flight may have done it: each is tried alone next time.
       delivery.alone = true;
-      controller.failed(outcome.reason, outcome.answered, probing);
+      controller.failed({ reason, answered, wasProbe: probing, suspect: undefined });
       return false;
     }
-    if (outcome.answered) {
+    if (answered) {
       delivery.alone = true;
-      controller.accuse(delivery, outcome.reason, probing);
+      controller.accuse(delivery, reason, probing);
       return false;
     }
     controller.exclusive = true;
     if (await this.#options.acquits(controller)) return true;
-    controller.failed(outcome.reason, false, probing);
+    controller.failed({ reason, answered, wasProbe: probing, suspect: delivery });
     return false;
   }
 
@@ -149,13 +155,14 @@ export class Blame {
     const { backlog, lanes, onReleased } = this.#options;
     const accused = controller.proved(delivery);
     // In flight elsewhere, superseded or gone, it has a new chance.
-    if (accused === undefined || !backlog.take(accused)) return;
+    if (accused === undefined || !backlog.launch(accused)) return;
     const { key } = accused.entry;
     // Nothing may take its place while its file is moved.
     lanes.hold([keyLane(key)]);
     try {
       await this.#charge(accused, controller, 'an unknown error that only this message gets', 0);
     } finally {
+      backlog.land(accused);
       lanes.release([keyLane(key)]);
       onReleased(key);
     }

@@ -58,6 +58,8 @@ export class Controller {
   #needsProof = false;
   #reason: string | undefined;
   #awaitsPassword = false;
+  /** The one message that all failures since it was up were of, if they were and it may be the cause. */
+  #onlySuspect: Delivery | undefined;
   /** Answered with an unknown failure while alone in flight: the next message tells whose it is. */
   #accused: Delivery | undefined;
 
@@ -84,14 +86,14 @@ export class Controller {
     return this.#state === 'misconfigured' && this.#awaitsPassword;
   }
 
-  /** Probes that failed in a row. */
-  get failures(): number {
-    return this.#failures;
-  }
-
   /** Takes messages in the ordinary way. */
   get isOpen(): boolean {
     return this.#state === 'up' || this.#state === 'starting';
+  }
+
+  /** True when it won't work within a few seconds, after so many probes. */
+  isGivenUp(probes: number): boolean {
+    return this.#state === 'misconfigured' || (!this.isOpen && this.#failures >= probes);
   }
 
   /** When the next probe may start; `undefined` while it is open. */
@@ -133,24 +135,36 @@ export class Controller {
     this.#open();
   }
 
-  /** It can't learn now; `answered` when it said so itself. */
-  failed(reason: string, answered: boolean, wasProbe: boolean): void {
-    this.#needsProof ||= answered;
+  /** It can't learn now. */
+  failed(failure: ControllerFailure): void {
+    this.#needsProof ||= failure.answered;
     this.#accused = undefined;
-    this.#pause('down', reason, wasProbe, backoffMs(this.#failures + 1, this.#random()));
+    const { suspect } = failure;
+    const isFirst = this.isOpen || suspect === this.#onlySuspect;
+    this.#onlySuspect = isFirst ? suspect : undefined;
+    const waitMs = backoffMs(this.#failures + 1, this.#random());
+    this.#pause('down', failure.reason, failure.wasProbe, waitMs);
   }
 
   /** A message got an unknown answer with no other beside it: the next one shows whose fault. */
   accuse(delivery: Delivery, reason: string, wasProbe: boolean): void {
-    const isNew = this.#accused !== delivery;
-    this.failed(reason, true, wasProbe);
+    this.failed({ reason, answered: true, wasProbe, suspect: delivery });
     this.#accused = delivery;
     this.lastProbe = delivery.entry.key;
-    if (isNew) this.#retryAt = this.#clock.monotonic();
+  }
+
+  /**
+   * Whether this message may probe now. One that didn't fail here may as long as all failures were
+   * of a single other message: that tells whose fault they are, and spares it the other's backoff.
+   */
+  mayProbe(delivery: Delivery, now: number): boolean {
+    if (this.#retryAt <= now) return true;
+    return this.#onlySuspect !== undefined && this.#onlySuspect !== delivery;
   }
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
     this.#awaitsPassword = outcome.password;
+    this.#onlySuspect = undefined;
     const first = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
     this.#accused = undefined;
     this.#pause(
@@ -178,7 +192,7 @@ export class Controller {
         "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable",
       );
     } else if (!this.isOpen) {
-      this.failed('no proof yet', true, wasProbe);
+      this.failed({ reason: 'no proof yet', answered: true, wasProbe, suspect: undefined });
     }
   }
 
@@ -186,6 +200,7 @@ export class Controller {
   forget(delivery: Delivery): void {
     this.#suspects.delete(delivery);
     if (this.#accused === delivery) this.#accused = undefined;
+    if (this.#onlySuspect === delivery) this.#onlySuspect = undefined;
   }
 
   #open(): void {
@@ -193,6 +208,7 @@ export class Controller {
     this.#state = 'up';
     this.#failures = 0;
     this.#reason = undefined;
+    this.#onlySuspect = undefined;
     this.lastProbe = undefined;
     if (before === 'up') return;
     this.#throttle.forget('state');
@@ -235,6 +251,15 @@ export class Controller {
       },
     );
   }
+}
+
+export interface ControllerFailure {
+  readonly reason: string;
+  /** It said so itself; only a proof shows that this is over. */
+  readonly answered: boolean;
+  readonly wasProbe: boolean;
+  /** The message that may have caused it, where it was alone. */
+  readonly suspect: Delivery | undefined;
 }
 
 const PAUSES: Readonly<

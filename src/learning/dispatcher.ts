@@ -10,6 +10,7 @@ import type { BlameOptions, Flight } from './blame.ts';
 import type { Controller } from './controller.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
+import { DISPOSAL } from './learner.ts';
 
 /**
  * The dispatcher decides which message of the queue goes to which controller, and when. It is
@@ -59,10 +60,6 @@ export class Dispatcher {
 
   // --- what pickup says
 
-  isInFlight(key: string): boolean {
-    return this.#options.lanes.isHeld(keyLane(key));
-  }
-
   /** A message came into the queue; one that isn't settled may still be written to. */
   offer(entry: QueueEntry, settled: boolean): void {
     const now = this.#options.clock.monotonic();
@@ -84,6 +81,11 @@ export class Dispatcher {
     this.#plan(0);
   }
 
+  /** Something that messages waited for is over. */
+  wake(): void {
+    this.#plan(0);
+  }
+
   /** Tries everything now that waits for a better moment. */
   retryNow(): void {
     for (const controller of this.#options.controllers) controller.retryNow();
@@ -102,10 +104,16 @@ export class Dispatcher {
    * `probes` times in a row.
    */
   isSpent(probes: number): boolean {
-    if (this.#backlog.inFlight.size > 0) return false;
+    const { pending, inFlight, isDrained } = this.#backlog;
+    if (inFlight.size > 0) return false;
     const { controllers } = this.#options;
-    if (controllers.every((each) => !each.isOpen && each.failures >= probes)) return true;
-    return this.#backlog.isDrained;
+    if (controllers.every((each) => each.isGivenUp(probes))) return true;
+    if (isDrained) return true;
+    // What is bound to a controller that is given up won't go anywhere else.
+    return (
+      pending.size > 0 &&
+      [...pending.values()].every((each) => this.#pinOf(each)?.isGivenUp(probes) === true)
+    );
   }
 
   /** Starts nothing more; resolves when nothing is in flight any more. */
@@ -134,15 +142,16 @@ export class Dispatcher {
 
   #untilNext(): number {
     const { clock, controllers } = this.#options;
-    const { pending, deferred, rescanAt } = this.#backlog;
+    const { pending, deferred, refillAt } = this.#backlog;
     const now = clock.monotonic();
-    let next = rescanAt;
+    let next = refillAt;
     const later = (at: number): void => {
       // What is due already waits for something else, which pumps when it ends.
       if (at > now) next = Math.min(next, at);
     };
     for (const delivery of pending.values()) later(delivery.dueAt);
     for (const delivery of deferred.values()) later(delivery.dueAt);
+    later(now + this.#options.faults.pause(DISPOSAL));
     for (const controller of controllers) {
       later(controller.retryAt ?? 0);
       later(controller.nextTrialAt);
@@ -152,9 +161,11 @@ export class Dispatcher {
 
   // --- choosing
 
-  /** May go now, as far as it is up to the message. */
+  /** May go now, as far as it is up to the message and the disk. */
   #isReady(delivery: Delivery, now: number): boolean {
-    return delivery.dueAt <= now && this.#options.lanes.areFree(lanesOf(delivery));
+    if (delivery.dueAt > now || !this.#options.lanes.areFree(lanesOf(delivery))) return false;
+    // What can't be disposed of would be posted again and again.
+    return delivery.finish !== undefined || this.#options.faults.pause(DISPOSAL) === 0;
   }
 
   #pinOf(delivery: Delivery): Controller | undefined {
@@ -166,7 +177,7 @@ export class Dispatcher {
   #probe(): void {
     const now = this.#options.clock.monotonic();
     for (const controller of this.#options.controllers) {
-      if (controller.isOpen || controller.inFlight > 0 || (controller.retryAt ?? 0) > now) continue;
+      if (controller.isOpen || controller.inFlight > 0) continue;
       const probe = this.#chooseProbe(controller, now);
       if (probe === undefined) continue;
       controller.lastProbe = probe.entry.key;
@@ -179,7 +190,7 @@ export class Dispatcher {
     let best: Delivery | undefined;
     let bestScore = -1;
     for (const delivery of this.#backlog.pending.values()) {
-      if (!this.#isReady(delivery, now)) continue;
+      if (!controller.mayProbe(delivery, now) || !this.#isReady(delivery, now)) continue;
       const pin = this.#pinOf(delivery);
       const isIts = nobodyOpen || delivery.preference[0] === controller.name;
       if (pin === undefined ? !isIts : pin !== controller) continue;

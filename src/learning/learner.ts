@@ -1,5 +1,5 @@
 import type { Disposal } from '../spool/disposal.ts';
-import type { Faults } from '../spool/faults.ts';
+import { Faults } from '../spool/faults.ts';
 import type { Stamp } from '../spool/message.ts';
 import type { Quarantine } from '../spool/quarantine.ts';
 import type { Queue } from '../spool/queue.ts';
@@ -72,7 +72,7 @@ export class Learner {
     lanes: readonly string[],
   ): Promise<Attempt> {
     const { office, pause } = this.#options;
-    const { verdict } = delivery.entry;
+    const { verdict, key } = delivery.entry;
     delivery.tries += 1;
     const proof = await learnAndProve(
       () => office.post({ controller, verdict, body, lanes }),
@@ -91,7 +91,7 @@ export class Learner {
     }
     // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
     const proven = proof.kind === 'proven' || storedBefore;
-    if (proven && body.length <= WITNESS_BYTES) controller.witness = { verdict, body, lanes };
+    if (proven && body.length <= WITNESS_BYTES) controller.witness = { key, verdict, body, lanes };
     // Another controller may wake and carry out an older verdict: it has to hear this one too.
     const stillPinned = this.#options.lanes.pinnedTo(lanes) !== undefined;
     const attempt: Attempt = stillPinned
@@ -127,7 +127,6 @@ export class Learner {
   async #finish(delivery: Delivery, finish: Finish): Promise<Attempt> {
     const { queue, quarantine, disposal, faults, wall } = this.#options;
     const { entry, identity, charges } = delivery;
-    const place = finish.kind === 'quarantined' ? 'the quarantine' : 'the disposal';
     delivery.finish = finish;
     try {
       const different =
@@ -141,17 +140,21 @@ export class Learner {
               quarantinedAt: new Date(wall()).toISOString(),
             })
           : disposal.dispose(entry);
-      faults.clear(place);
+      faults.clear(DISPOSAL);
       if (different === undefined) return { kind: 'done', finish };
       return different.kind === 'gone'
         ? { kind: 'withdrawn' }
         : { kind: 'unsettled', stamp: different.stamp };
     } catch (error) {
-      faults.raise(place, error);
+      // One file that can't be moved doesn't stop the others.
+      faults.raise(Faults.isWide(error) ? DISPOSAL : `${DISPOSAL}, of ${entry.key}`, error);
       return { kind: 'fault' };
     }
   }
 }
+
+/** Names the disposal among the places that local faults pause. */
+export const DISPOSAL = 'the disposal of learned messages';
 
 /** Rounds without proof, each followed by another message's proof, after which it is let go. */
 export const UNPROVEN_ROUNDS = 2;

@@ -35,7 +35,10 @@ export class PostOffice {
     switch (outcome.kind) {
       case 'deferred':
         if (outcome.answered) this.#lanes.unpin(lanes, controller.name);
-        else if (this.#controllers.length > 1) this.#lanes.pin(lanes, controller.name);
+        else this.#pin(post);
+        break;
+      case 'aborted':
+        this.#pin(post);
         break;
       case 'unavailable':
         if (outcome.contact === 'answered') this.#lanes.unpin(lanes, controller.name);
@@ -48,10 +51,13 @@ export class PostOffice {
         this.#lanes.unpin(lanes, controller.name);
         break;
       case 'misconfigured':
-      case 'aborted':
         break;
     }
     return outcome;
+  }
+
+  #pin({ lanes, controller }: Post): void {
+    if (this.#controllers.length > 1) this.#lanes.pin(lanes, controller.name);
   }
 
   /** A witness must never repeat a verdict behind a newer one's back. */

@@ -6,6 +6,7 @@ import type { PostOffice } from './post-office.ts';
 
 /** The last message that a controller proved to remember, kept to ask whether it still answers. */
 export interface Witness {
+  readonly key: string;
   readonly verdict: Verdict;
   readonly body: Buffer;
   readonly lanes: readonly string[];
@@ -23,6 +24,7 @@ export async function acquits(
   lanes: Lanes,
   office: PostOffice,
   pause: (ms: number) => Promise<void>,
+  onReleased: (key: string) => void,
 ): Promise<boolean> {
   const { witness } = controller;
   // A newer verdict of the same message may be on its way; nothing may overtake it.
@@ -37,5 +39,6 @@ export async function acquits(
     return result.kind === 'known' || result.kind === 'proven';
   } finally {
     lanes.release(witness.lanes);
+    onReleased(witness.key);
   }
 }

@@ -35,10 +35,10 @@ export class Disposal {
     const day = new Date(wall()).toISOString().slice(0, 10);
     const folder = archive[verdict];
     if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
+    // The other verdict of the same day is history; of two days the reader takes the later one. It
+    // goes first: a crash in between leaves the message in the queue.
+    archive[otherVerdict(verdict)].removeFile(`${day}/${key}`);
     renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
-    // The other verdict of the same day is history. Of two days the reader takes the later one.
-    const older = archive[otherVerdict(verdict)];
-    if (older.lstat(`${day}/${key}`) !== undefined) unlinkSync(older.at(`${day}/${key}`));
   }
 }
 

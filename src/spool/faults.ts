@@ -9,6 +9,16 @@ import type { Log } from '../logger.ts';
  */
 export class Faults {
   static readonly retryMs = 5_000;
+  /** Faults of the disk or the process, not of the one file that met them. */
+  static readonly #wide = new Set([
+    'ENOSPC',
+    'EDQUOT',
+    'EROFS',
+    'EIO',
+    'EMFILE',
+    'ENFILE',
+    'ENOMEM',
+  ]);
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #throttle: LogThrottle;
@@ -35,6 +45,11 @@ export class Faults {
         retrySeconds: Faults.retryMs / 1000,
       },
     );
+  }
+
+  /** True when the fault isn't that of a single file. */
+  static isWide(error: unknown): boolean {
+    return Faults.#wide.has(errnoOf(error) ?? '');
   }
 
   /** Milliseconds until `place` may be tried again; 0 when it is not paused. */

@@ -6,6 +6,7 @@ import {
   openSync,
   fstatSync,
   statSync,
+  unlinkSync,
 } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
@@ -85,6 +86,18 @@ export class Folder {
     } finally {
       directory.closeSync();
     }
+  }
+
+  /** Removes an entry that is no folder; false when there is none. */
+  removeFile(rawName: string): boolean {
+    const stats = this.lstat(rawName);
+    if (stats === undefined || stats.isDirectory()) return false;
+    unlinkSync(this.at(rawName));
+    return true;
+  }
+
+  get isClosed(): boolean {
+    return !this.#open;
   }
 
   /** True while the path still leads to this very folder. */

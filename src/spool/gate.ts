@@ -75,9 +75,9 @@ export class Gate {
   look(id: string, stats: BigIntStats, readable: () => boolean, beyondRoom = false): GateAnswer {
     const before = this.#settling.get(id) ?? this.#stalled.peek(id);
     const record = this.#record(stats, before);
-    if (stats.size === 0n) return this.#stall(id, record, 'empty');
+    if (stats.size === 0n) return this.#stall(id, record, 'empty', beyondRoom);
     if (this.#stalled.peek(id) !== undefined) {
-      if (!readable()) return this.#stall(id, record, 'unreadable');
+      if (!readable()) return this.#stall(id, record, 'unreadable', beyondRoom);
       this.#stalled.delete(id);
     }
     const settling = this.#settling.get(id);
@@ -88,7 +88,7 @@ export class Gate {
     }
     const left = settling.since + this.#time(settling) - this.#now();
     if (left > 0) return { kind: 'settling', ms: left };
-    if (!readable()) return this.#stall(id, record, 'unreadable');
+    if (!readable()) return this.#stall(id, record, 'unreadable', beyondRoom);
     return { kind: 'passed', stamp: stampOf(stats) };
   }
 
@@ -106,6 +106,15 @@ export class Gate {
 
   get isFull(): boolean {
     return this.#settling.size >= this.#room;
+  }
+
+  /** Makes room by forgetting the half that has been settling the longest: it may come again. */
+  makeRoom(): void {
+    let left = this.#settling.size / 2;
+    for (const id of this.#settling.keys()) {
+      if ((left -= 1) < 0) return;
+      this.#settling.delete(id);
+    }
   }
 
   /** A sweep has shown the gate every file: what it wasn't shown is gone. */
@@ -131,9 +140,10 @@ export class Gate {
     };
   }
 
-  #stall(id: string, record: Record, reason: StallReason): GateAnswer {
+  #stall(id: string, record: Record, reason: StallReason, beyondRoom: boolean): GateAnswer {
     this.#settling.delete(id);
-    this.#stalled.set(id, { ...record, since: this.#stalled.peek(id)?.since ?? record.since });
+    const since = this.#stalled.peek(id)?.since ?? record.since;
+    this.#stalled.set(id, { ...record, since }, beyondRoom);
     return { kind: 'stalled', reason, stuck: this.isStuck(id) };
   }
 }

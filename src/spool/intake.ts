@@ -1,11 +1,9 @@
-import { accessSync, constants, unlinkSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { sleep } from '../clock.ts';
-import type { Clock } from '../clock.ts';
+import { errnoOf } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import { clean } from '../text.ts';
 import type { ClassFolder, DropDirectory } from './drop-directory.ts';
-import { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
 import type { Gate } from './gate.ts';
 import { VERDICTS, encodeName, otherVerdict, sameStamp, stampOf } from './message.ts';
@@ -13,7 +11,7 @@ import type { QueueEntry, Verdict } from './message.ts';
 import type { Quarantine } from './quarantine.ts';
 import { newerVerdict } from './queue.ts';
 import type { Queue } from './queue.ts';
-import { StillWrittenError, carry, removeStaged, stage, stagedKeys } from './staging.ts';
+import type { Staging } from './staging.ts';
 import { octal } from './state-dir.ts';
 import { SweepMap } from './sweep-map.ts';
 
@@ -22,29 +20,19 @@ import { SweepMap } from './sweep-map.ts';
  * pass takes it into the queue as the only verdict of its key. The calls between the last look and
  * the rename are synchronous, so that nothing of ours comes in between.
  */
-
-/** What pickup tells the learning side, and asks of it. */
-export interface PickupListener {
-  /** True while a message of this key is in flight; `Pickup.release` follows when it no longer is. */
-  isInFlight(key: string): boolean;
-  /** A message came into the queue; `settled` when it is known to be complete. */
-  queued(entry: QueueEntry, settled: boolean): void;
-  /** What queue or quarantine held of this key is gone: a newer verdict takes its place. */
-  superseded(verdict: Verdict, key: string): void;
-  /** The drop directory belongs to another daemon. */
-  lost(reason: string): void;
-}
-
 export interface IntakeOptions {
   readonly drop: DropDirectory;
   readonly queue: Queue;
   readonly quarantine: Quarantine;
-  readonly temporary: Folder;
+  readonly staging: Staging;
   readonly gate: Gate;
-  readonly faults: Faults;
-  readonly clock: Clock;
   readonly log: Log;
-  readonly listener: PickupListener;
+  /** True while a message of this key is in flight or being carried over. */
+  readonly isHeld: (key: string) => boolean;
+  /** A message came into the queue; `settled` when it is known to be complete. */
+  readonly queued: (entry: QueueEntry, settled: boolean) => void;
+  /** What waited of this key is gone: a newer verdict takes its place. */
+  readonly superseded: (verdict: Verdict, key: string) => void;
   readonly settleMs: number;
   readonly maxBytes: number;
 }
@@ -55,15 +43,16 @@ export type Look =
   | { readonly kind: 'taken' }
   /** It is worth another look in `ms` milliseconds. */
   | { readonly kind: 'wait'; readonly ms: number }
-  /** It waits until this key is no longer in flight. */
+  /** It waits until this key is no longer held. */
   | { readonly kind: 'blocked'; readonly key: string }
   /** It stays where it is until something about it changes: a matter for sweeps. */
   | { readonly kind: 'stays' }
   | { readonly kind: 'gone' }
   | { readonly kind: 'full' };
 
-const CARRIED_AT_A_TIME = 8;
 const REPORTED_NAMES = 1_000;
+/** Errors of a rename that may be this one file's: immutable, a mount point, another's in a sticky folder. */
+const FILE_ERRORS = new Set(['EPERM', 'EACCES', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);
 
 interface Candidate {
   readonly from: ClassFolder;
@@ -73,17 +62,20 @@ interface Candidate {
 
 export class Intake {
   readonly #options: IntakeOptions;
-  readonly #carrying = new Map<string, Promise<void>>();
   readonly #reported = new SweepMap<true>(REPORTED_NAMES);
-  readonly #stop = new AbortController();
 
   constructor(options: IntakeOptions) {
     this.#options = options;
   }
 
+  /** False while files of this folder can't be taken for want of room on the way. */
+  hasRoom(verdict: Verdict): boolean {
+    return this.#options.drop.get(verdict)?.elsewhere !== true || this.#options.staging.hasRoom;
+  }
+
   /**
    * Looks at one file and takes it when it is complete.
-   * @throws the system's error for a local fault
+   * @throws the system's error for a fault that isn't this file's alone
    */
   look(verdict: Verdict, rawName: string): Look {
     const { drop, gate } = this.#options;
@@ -123,47 +115,33 @@ export class Intake {
     return { kind: 'stays' };
   }
 
+  /** Notes a staged file that can't be carried over. */
+  unfit(from: ClassFolder, name: string): void {
+    this.#stuck(from, name, undefined, 'unfit');
+  }
+
   /** A sweep has shown every file: what it didn't show is forgotten. */
   endSweep(): void {
     this.#options.gate.endSweep();
     this.#reported.endSweep();
   }
 
-  /** Finishes what an earlier owner left half-way in a class folder. */
-  async finishStaged(from: ClassFolder): Promise<void> {
-    const { clock, listener } = this.#options;
-    for (const key of stagedKeys(from)) {
-      while (listener.isInFlight(key) && !this.#stop.signal.aborted) {
-        await sleep(clock, 100, this.#stop.signal);
-      }
-      this.#supersedeInQueue(key);
-      await this.#startCarrying(from, key);
-    }
-  }
-
-  /** Stops carrying files over; what is under way ends at its next step. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await Promise.all(this.#carrying.values());
-  }
-
-  // --- taking
-
   #take(candidate: Candidate): Look {
-    const { listener } = this.#options;
-    const { from, rawName } = candidate;
+    const { from, rawName, stats } = candidate;
     const key = encodeName(rawName);
-    if (listener.isInFlight(key)) return { kind: 'blocked', key };
-    if (this.#carrying.has(key)) return { kind: 'wait', ms: 50 };
+    if (this.#options.isHeld(key)) return { kind: 'blocked', key };
+    if (this.#isTooLarge(from, stats)) return this.#leave(candidate, 'over-size');
     const twin = this.#twinOf(candidate);
     if (twin === undefined) return this.#move(candidate, key);
     if ('kind' in twin) return twin;
-    const newer = newerVerdict(...inOrder(candidate, twin)) === from.verdict ? candidate : twin;
-    const older = newer === candidate ? twin : candidate;
-    const moved = this.#move(newer, key);
-    // Had the winner vanished, its writer would be at work on the other file right now.
-    if (moved.kind === 'taken') this.#removeOlder(older);
-    return newer === candidate ? moved : { kind: 'wait', ms: 0 };
+    const [spam, ham] = from.verdict === 'spam' ? [candidate, twin] : [twin, candidate];
+    const isSpam = newerVerdict(spam.stats.mtimeNs, ham.stats.mtimeNs) === 'spam';
+    const [older, newer] = isSpam ? [ham, spam] : [spam, ham];
+    // In this order every moment at which we may be killed leaves the newer one in the later place.
+    const first = this.#move(older, key);
+    if (first.kind === 'wait') return first;
+    const second = this.#move(newer, key);
+    return newer === candidate ? second : { kind: 'gone' };
   }
 
   /** The same name in the other class folder, where it has passed the gate; else how to wait. */
@@ -173,11 +151,14 @@ export class Intake {
     const id = idOf(verdict, rawName);
     const twinFolder = drop.get(verdict);
     const stats = twinFolder?.folder.lstat(rawName);
+    // One that is stuck no longer counts.
     if (twinFolder === undefined || stats?.isFile() !== true || gate.isStuck(id)) return undefined;
     const answer = gate.look(id, stats, () => isReadable(twinFolder.folder, rawName), true);
     switch (answer.kind) {
       case 'passed':
-        return { from: twinFolder, rawName, stats };
+        return this.#isTooLarge(twinFolder, stats)
+          ? undefined
+          : { from: twinFolder, rawName, stats };
       case 'settling':
         return { kind: 'wait', ms: answer.ms };
       case 'stalled':
@@ -186,91 +167,57 @@ export class Intake {
     }
   }
 
-  #move({ from, rawName, stats }: Candidate, key: string): Look {
-    const { gate, queue, listener, maxBytes } = this.#options;
-    if (from.elsewhere && stats.size > BigInt(maxBytes)) {
-      this.#stuck(from, rawName, stats, 'over-size');
-      return { kind: 'stays' };
-    }
-    if (from.elsewhere && this.#carrying.size >= CARRIED_AT_A_TIME) return { kind: 'wait', ms: 20 };
-    this.#supersede(key);
-    gate.forget(idOf(from.verdict, rawName));
-    if (from.elsewhere) {
-      if (!stage(from, rawName, key)) return { kind: 'gone' };
-      void this.#startCarrying(from, key);
-      return { kind: 'taken' };
-    }
-    const entry = queue.adopt(from.folder, rawName, from.verdict, key);
-    if (entry === undefined) return { kind: 'gone' };
-    listener.queued(entry, sameStamp(entry.stamp, stampOf(stats)));
-    return { kind: 'taken' };
+  #isTooLarge(from: ClassFolder, stats: BigIntStats): boolean {
+    return from.elsewhere && stats.size > BigInt(this.#options.maxBytes);
   }
 
-  #removeOlder({ from, rawName, stats }: Candidate): void {
-    const { gate, listener } = this.#options;
-    const now = from.folder.lstat(rawName);
-    // Rewritten just now, it is the latest verdict after all.
-    if (now === undefined || !sameStamp(stampOf(now), stampOf(stats))) return;
-    unlinkSync(from.folder.at(rawName));
+  #move(candidate: Candidate, key: string): Look {
+    const { gate, queue, staging, queued } = this.#options;
+    const { from, rawName, stats } = candidate;
+    if (!this.hasRoom(from.verdict)) return { kind: 'wait', ms: 0 };
+    this.#supersede(key);
+    const stamp = stampOf(stats);
+    try {
+      if (from.elsewhere) {
+        if (!staging.stage(from, rawName, key, stamp)) return { kind: 'gone' };
+      } else {
+        const entry = queue.adopt(from.folder, rawName, from.verdict, key);
+        if (entry === undefined) return { kind: 'gone' };
+        queued(entry, sameStamp(entry.stamp, stamp));
+      }
+    } catch (error) {
+      if (!FILE_ERRORS.has(errnoOf(error) ?? '') || !isWritable(from.folder)) throw error;
+      return this.#leave(candidate, 'immovable');
+    }
     gate.forget(idOf(from.verdict, rawName));
-    listener.superseded(from.verdict, encodeName(rawName));
+    return { kind: 'taken' };
   }
 
   /** Removes every older verdict of a key, wherever it waits. */
   #supersede(key: string): void {
-    const { drop, listener } = this.#options;
-    this.#supersedeInQueue(key);
+    const { drop, queue, quarantine, staging, superseded } = this.#options;
+    for (const verdict of queue.removeKey(key)) superseded(verdict, key);
+    // That one was counted when it was quarantined.
+    quarantine.removeKey(key);
     for (const verdict of VERDICTS) {
       const from = drop.get(verdict);
-      if (from?.elsewhere === true && removeStaged(from, key)) listener.superseded(verdict, key);
-    }
-  }
-
-  #supersedeInQueue(key: string): void {
-    const { queue, quarantine, listener } = this.#options;
-    for (const verdict of queue.removeKey(key)) listener.superseded(verdict, key);
-    for (const verdict of quarantine.removeKey(key)) listener.superseded(verdict, key);
-  }
-
-  // --- carrying over from another file system
-
-  #startCarrying(from: ClassFolder, key: string): Promise<void> {
-    const carrying = this.#carry(from, key).finally(() => {
-      this.#carrying.delete(key);
-    });
-    this.#carrying.set(key, carrying);
-    return carrying;
-  }
-
-  async #carry(from: ClassFolder, key: string): Promise<void> {
-    const { queue, temporary, faults, clock, listener, maxBytes, settleMs } = this.#options;
-    const { verdict } = from;
-    const place = queue.folder(verdict).path;
-    while (!this.#stop.signal.aborted) {
-      try {
-        const entry = await carry({ from, verdict, key, temporary, queue, maxBytes });
-        faults.clear(place);
-        if (entry === 'unfit') this.#stuck(from, `.learnd-${key}`, undefined, 'unfit');
-        else if (entry !== undefined) listener.queued(entry, true);
-        return;
-      } catch (error) {
-        if (error instanceof StillWrittenError) {
-          await sleep(clock, settleMs, this.#stop.signal);
-          continue;
-        }
-        faults.raise(place, error);
-        await sleep(clock, Faults.retryMs, this.#stop.signal);
-      }
+      if (from !== undefined && staging.removeKey(from, key)) superseded(verdict, key);
     }
   }
 
   // --- telling
 
+  #leave({ from, rawName, stats }: Candidate, reason: StuckReason): Look {
+    this.#options.gate.forget(idOf(from.verdict, rawName));
+    this.#stuck(from, rawName, stats, reason);
+    return { kind: 'stays' };
+  }
+
   #stuck(
     from: ClassFolder,
     rawName: string,
     stats: BigIntStats | undefined,
-    reason: 'empty' | 'unreadable' | 'over-size' | 'unfit',
+    reason: StuckReason,
   ): void {
     if (!this.#isNew(`${idOf(from.verdict, rawName)} ${reason}`)) return;
     const owner =
@@ -298,22 +245,29 @@ const STUCK = {
     "can't be read for ten minutes; give the daemon's user the file's group, or set sa_group in kopano-spamd's configuration to a group that it has",
   'over-size':
     'larger than LEARN_MAX_BYTES and on another file system than the state dir; raise LEARN_MAX_BYTES or remove it',
+  immovable:
+    "can't be moved out of its folder: immutable, a mount point, or another user's in a folder with the sticky bit",
   unfit:
     'half-way between two file systems, but no regular file of allowed size; remove it by hand',
 } as const;
+
+type StuckReason = keyof typeof STUCK;
 
 export function idOf(verdict: Verdict, rawName: string): string {
   return `${verdict}/${rawName}`;
 }
 
-function inOrder(a: Candidate, b: Candidate): [spam: bigint, ham: bigint] {
-  const [spam, ham] = a.from.verdict === 'spam' ? [a, b] : [b, a];
-  return [spam.stats.mtimeNs, ham.stats.mtimeNs];
+function isReadable(folder: Folder, rawName: string): boolean {
+  return isAllowed(folder.at(rawName), constants.R_OK);
 }
 
-function isReadable(folder: Folder, rawName: string): boolean {
+function isWritable(folder: Folder): boolean {
+  return isAllowed(folder.at('.'), constants.W_OK | constants.X_OK);
+}
+
+function isAllowed(address: string | Buffer, mode: number): boolean {
   try {
-    accessSync(folder.at(rawName), constants.R_OK);
+    accessSync(address, mode);
     return true;
   } catch {
     return false;

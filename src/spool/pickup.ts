@@ -5,13 +5,16 @@ import type { Log, LogThrottle } from '../logger.ts';
 import { Doorbell } from './doorbell.ts';
 import type { DropDirectory } from './drop-directory.ts';
 import { Faults } from './faults.ts';
-import type { Folder } from './folder.ts';
+import type { Folder, FolderEntry } from './folder.ts';
 import { Gate } from './gate.ts';
 import { Intake, idOf } from './intake.ts';
-import type { IntakeOptions, Look, PickupListener } from './intake.ts';
+import type { Look } from './intake.ts';
 import { VERDICTS } from './message.ts';
-import type { Verdict } from './message.ts';
+import type { QueueEntry, Verdict } from './message.ts';
 import type { LockResult } from './owner.ts';
+import type { Quarantine } from './quarantine.ts';
+import type { Queue } from './queue.ts';
+import { Staging } from './staging.ts';
 
 /**
  * Pickup: sees to it that every file of the drop directory is looked at when it is worth it.
@@ -27,7 +30,7 @@ export const GATE_ROOM = 20_000;
 const DOORBELL_LIMIT = 5_000;
 /** How often paths are compared with what is open, and folders without a doorbell are swept. */
 const CHECK_MS = 2_000;
-/** A sweep may take at most this part of the time. */
+/** A whole sweep may take at most this part of the time. */
 const SWEEP_SHARE = 10;
 /** Work at a stretch before others get the event loop. */
 const STRETCH_MS = 10;
@@ -38,11 +41,37 @@ const PASS_STEP_MS = 100;
 /** A file that waits for its key is looked at anyway after this time. */
 const BLOCKED_MS = 5_000;
 
-export interface PickupOptions extends Omit<IntakeOptions, 'gate'> {
+/** What pickup tells the learning side, and asks of it. */
+export interface PickupListener {
+  /** True while a message of this key is in flight, or held by pickup itself. */
+  isHeld(key: string): boolean;
+  /** Keeps messages of a key from being posted; `Pickup.release` follows when that ends. */
+  hold(key: string): void;
+  unhold(key: string): void;
+  /** A message came into the queue; `settled` when it is known to be complete. */
+  queued(entry: QueueEntry, settled: boolean): void;
+  /** What queue or staging held of this key is gone: a newer verdict takes its place. */
+  superseded(verdict: Verdict, key: string): void;
+  /** The drop directory belongs to another daemon. */
+  lost(reason: string): void;
+}
+
+export interface PickupOptions {
+  readonly drop: DropDirectory;
+  readonly queue: Queue;
+  readonly quarantine: Quarantine;
+  /** Where copies from another file system are made. */
+  readonly temporary: Folder;
+  readonly faults: Faults;
+  readonly clock: Clock;
+  readonly log: Log;
   readonly throttle: LogThrottle;
+  readonly listener: PickupListener;
   readonly lock: (folder: Folder) => Promise<LockResult>;
+  readonly settleMs: number;
   readonly sweepMs: number;
   readonly polling: boolean;
+  readonly maxBytes: number;
 }
 
 interface Waiting {
@@ -60,6 +89,7 @@ export class Pickup {
   readonly #log: Log;
   readonly #listener: PickupListener;
   readonly #gate: Gate;
+  readonly #staging: Staging;
   readonly #intake: Intake;
   readonly #doorbell: Doorbell;
   readonly #rung = new Map<string, Waiting>();
@@ -87,7 +117,41 @@ export class Pickup {
       room: GATE_ROOM,
       now: () => options.clock.monotonic(),
     });
-    this.#intake = new Intake({ ...options, gate: this.#gate });
+    const { listener } = options;
+    this.#staging = new Staging({
+      ...options,
+      hold: (key) => {
+        if (listener.isHeld(key)) return false;
+        listener.hold(key);
+        return true;
+      },
+      release: (key) => {
+        listener.unhold(key);
+        this.release(key);
+        this.#plan(); // there is room for another one
+      },
+      queued: (entry) => {
+        listener.queued(entry, true);
+      },
+      superseded: (verdict, key) => {
+        listener.superseded(verdict, key);
+      },
+      unfit: (from, name) => {
+        this.#intake.unfit(from, name);
+      },
+    });
+    this.#intake = new Intake({
+      ...options,
+      gate: this.#gate,
+      staging: this.#staging,
+      isHeld: (key) => listener.isHeld(key),
+      queued: (entry, settled) => {
+        listener.queued(entry, settled);
+      },
+      superseded: (verdict, key) => {
+        listener.superseded(verdict, key);
+      },
+    });
     this.#doorbell = new Doorbell({
       onRing: (verdict, rawName) => {
         this.#ring(verdict, rawName);
@@ -99,8 +163,8 @@ export class Pickup {
   }
 
   /**
-   * Opens the folders and finishes what an earlier owner left half-way; to be awaited before
-   * anything is picked up or posted.
+   * Opens the folders and finds what an earlier owner left half-way; to be awaited before anything
+   * is picked up or posted.
    */
   async prepare(): Promise<void> {
     await this.#checkFolders();
@@ -134,14 +198,19 @@ export class Pickup {
    * @returns how many files stay
    */
   async pass(): Promise<number> {
-    const deadline = this.#clock.monotonic() + 2 * this.#options.settleMs + 1_000;
     let stays = await this.#sweep();
-    while (this.#waiting.size > 0 && this.#clock.monotonic() < deadline && !this.#stopping) {
+    const deadline = this.#clock.monotonic() + 2 * this.#options.settleMs + 1_000;
+    while (!this.#isIdle && this.#clock.monotonic() < deadline && !this.#stopping) {
+      this.#staging.step();
       const ms = Math.min(this.#untilDue(), PASS_STEP_MS) + GATHER_MS;
       await sleep(this.#clock, ms, this.#stop.signal);
       stays += await this.#lookAgain();
     }
-    return stays + this.#waiting.size;
+    return stays + this.#waiting.size + (this.#isIdle ? 0 : 1);
+  }
+
+  get #isIdle(): boolean {
+    return this.#waiting.size === 0 && this.#staging.isEmpty;
   }
 
   /** Stops; resolves when nothing is under way any more. */
@@ -149,8 +218,8 @@ export class Pickup {
     this.#stop.abort();
     this.#timer?.cancel();
     this.#doorbell.close();
-    await this.#intake.stop();
     await this.#turn;
+    await this.#staging.stop();
   }
 
   get #stopping(): boolean {
@@ -187,27 +256,35 @@ export class Pickup {
 
   #untilNextTurn(): number {
     const now = this.#clock.monotonic();
-    const looks = this.#rung.size > 0 ? 0 : this.#untilDue();
-    const sweep = this.#sweepDue - now;
-    const work = Math.max(GATHER_MS, Math.min(looks, sweep), this.#pause());
-    return Math.max(GATHER_MS, Math.min(work, this.#checkDue - now));
+    const looks = this.#rung.size > 0 ? 0 : Math.min(this.#untilDue(), this.#staging.untilDue);
+    return Math.max(GATHER_MS, Math.min(looks, this.#sweepDue - now, this.#checkDue - now));
   }
 
-  /** Milliseconds until a class folder with a local fault is tried again. */
-  #pause(): number {
-    return Math.max(...VERDICTS.map((verdict) => this.#faults.pause(this.#drop.path(verdict))));
+  /** Milliseconds until a class folder may be worked on; 0 when it may now. */
+  #pause(verdict: Verdict): number {
+    return this.#faults.pause(this.#drop.path(verdict));
   }
 
+  #mayWork(verdict: Verdict): boolean {
+    return this.#pause(verdict) === 0 && this.#intake.hasRoom(verdict);
+  }
+
+  /** Milliseconds until some file is due in a folder that may be worked on. */
   #untilDue(): number {
-    let due = Infinity;
-    for (const waiting of this.#waiting.values()) due = Math.min(due, waiting.due);
-    return Math.max(0, due - this.#clock.monotonic());
+    const now = this.#clock.monotonic();
+    const mayWork = { spam: this.#mayWork('spam'), ham: this.#mayWork('ham') };
+    let until = Infinity;
+    for (const { verdict, due } of this.#waiting.values()) {
+      if (mayWork[verdict]) until = Math.min(until, due - now);
+    }
+    const pauses = VERDICTS.map((verdict) => this.#pause(verdict)).filter((ms) => ms > 0);
+    return Math.max(0, Math.min(until, ...pauses));
   }
 
   async #work(): Promise<void> {
     this.#stretch = performance.now();
     if (this.#checkDue <= this.#clock.monotonic()) await this.#checkFolders();
-    if (this.#pause() > 0) return;
+    this.#staging.step();
     const rung = [...this.#rung.values()];
     this.#rung.clear();
     for (const { verdict, rawName } of rung) {
@@ -228,14 +305,13 @@ export class Pickup {
   /** Looks at one file and notes when to do so again. */
   #look(verdict: Verdict, rawName: string): Look['kind'] {
     const id = idOf(verdict, rawName);
-    if (this.#faults.pause(this.#drop.path(verdict)) > 0) return 'wait';
+    if (this.#pause(verdict) > 0) return this.#leaveToSweep();
     let look: Look;
     try {
       look = this.#intake.look(verdict, rawName);
     } catch (error) {
       this.#faults.raise(this.#drop.path(verdict), error);
-      this.#sweepDue = 0; // once the pause is over
-      return 'wait';
+      return this.#leaveToSweep();
     }
     this.#waiting.delete(id);
     switch (look.kind) {
@@ -259,12 +335,17 @@ export class Pickup {
     return look.kind;
   }
 
+  #leaveToSweep(): 'wait' {
+    this.#sweepDue = Math.min(this.#sweepDue, this.#clock.monotonic() + CHECK_MS);
+    return 'wait';
+  }
+
   /** Looks at what is due. Resolves to how many of them stay for good. */
   async #lookAgain(): Promise<number> {
     const now = this.#clock.monotonic();
     let stays = 0;
     for (const waiting of [...this.#waiting.values()]) {
-      if (waiting.due > now) continue;
+      if (waiting.due > now || !this.#mayWork(waiting.verdict)) continue;
       if (this.#stopping) break;
       if (this.#look(waiting.verdict, waiting.rawName) === 'stays') stays += 1;
       await this.#breathe();
@@ -284,45 +365,62 @@ export class Pickup {
     let entries = 0;
     let stays = 0;
     let whole = true;
-    const lists = VERDICTS.flatMap((verdict) => {
-      const opened = this.#drop.get(verdict);
-      return opened === undefined ? [] : [{ verdict, list: opened.folder.list() }];
-    });
-    const unfinished = new Set(lists);
+    const lists = new Set<{ verdict: Verdict; list: Generator<FolderEntry> }>();
     try {
-      while (unfinished.size > 0 && !this.#stopping) {
-        for (const each of unfinished) {
-          const next = each.list.next();
-          if (next.done === true) {
-            unfinished.delete(each);
+      for (const verdict of VERDICTS) {
+        const opened = this.#drop.get(verdict);
+        if (opened === undefined) continue;
+        if (this.#pause(verdict) > 0) whole = false;
+        else lists.add({ verdict, list: opened.folder.list() });
+      }
+      while (lists.size > 0 && !this.#stopping) {
+        for (const each of lists) {
+          const { verdict, list } = each;
+          const next = this.#next(verdict, list);
+          if (next === undefined) {
+            whole &&= this.#pause(verdict) === 0;
+            lists.delete(each);
             continue;
           }
-          const { rawName, regular } = next.value;
+          const { rawName, regular } = next;
           if (rawName.startsWith('.')) continue;
           entries += 1;
-          const kind = regular
-            ? this.#look(each.verdict, rawName)
-            : this.#intake.ignore(each.verdict, rawName).kind;
+          const kind = await this.#lookInSweep(verdict, rawName, regular);
           if (kind === 'stays' && regular) stays += 1;
-          if (kind === 'full') {
-            await this.#makeRoom();
-            if (this.#look(each.verdict, rawName) === 'full') whole = false;
-          }
+          if (kind === 'full') whole = false;
           await this.#breathe();
         }
+        // Nothing leaves the gate: the rest has to wait for another sweep.
+        if (!whole && this.#gate.isFull) break;
       }
-    } catch (error) {
-      whole = false;
-      const [failed] = unfinished;
-      if (failed !== undefined) this.#faults.raise(this.#drop.path(failed.verdict), error);
     } finally {
-      for (const { list } of unfinished) list.return();
+      for (const { list } of lists) list.return(undefined);
     }
     if (this.#stopping) return stays;
     if (whole) this.#intake.endSweep();
+    else if (this.#gate.isFull) this.#gate.makeRoom();
     this.#armDoorbells(entries - (this.#taken - takenBefore));
     this.#planSweep(started, whole);
-    return stays;
+    return whole ? stays : stays + 1;
+  }
+
+  /** The next entry of a folder; `undefined` at its end, or at a fault. */
+  #next(verdict: Verdict, list: Generator<FolderEntry>): FolderEntry | undefined {
+    try {
+      const next = list.next();
+      return next.done === true ? undefined : next.value;
+    } catch (error) {
+      this.#faults.raise(this.#drop.path(verdict), error);
+      return undefined;
+    }
+  }
+
+  async #lookInSweep(verdict: Verdict, rawName: string, regular: boolean): Promise<Look['kind']> {
+    if (!regular) return this.#intake.ignore(verdict, rawName).kind;
+    const kind = this.#look(verdict, rawName);
+    if (kind !== 'full') return kind;
+    await this.#makeRoom();
+    return this.#look(verdict, rawName);
   }
 
   #planSweep(started: number, whole: boolean): void {
@@ -332,16 +430,18 @@ export class Pickup {
       (verdict) => this.#drop.get(verdict) === undefined || this.#doorbell.isArmed(verdict),
     );
     const interval = rings && whole ? sweepMs : Math.min(CHECK_MS, sweepMs);
-    this.#sweepDue = now + Math.max(interval, (now - started) * SWEEP_SHARE * (whole ? 1 : 0));
+    this.#sweepDue = now + (whole ? Math.max(interval, (now - started) * SWEEP_SHARE) : interval);
   }
 
-  /** Waits until something left the gate. */
+  /** Waits until something has left the gate, or until it is clear that nothing will. */
   async #makeRoom(): Promise<void> {
-    while (this.#gate.isFull && !this.#stopping) {
-      const taken = this.#taken;
-      await sleep(this.#clock, Math.max(this.#untilDue(), this.#pause(), 1), this.#stop.signal);
+    const taken = this.#taken;
+    const end = this.#clock.monotonic() + 2 * this.#options.settleMs;
+    while (this.#gate.isFull && this.#taken === taken && !this.#stopping) {
+      if (this.#clock.monotonic() > end) return;
+      this.#staging.step();
+      await sleep(this.#clock, Math.min(this.#untilDue(), PASS_STEP_MS) + 1, this.#stop.signal);
       await this.#lookAgain();
-      if (this.#taken === taken) return; // what is in there waits for something else
     }
   }
 
@@ -357,7 +457,7 @@ export class Pickup {
         return;
       }
       this.#sweepDue = 0;
-      await this.#intake.finishStaged(opened);
+      await this.#staging.find(opened);
     }
   }
 

@@ -1,4 +1,4 @@
-import { constants, renameSync, unlinkSync } from 'node:fs';
+import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Folder } from './folder.ts';
 import { VERDICTS } from './message.ts';
@@ -55,12 +55,12 @@ export class Quarantine {
     }
     const different = queue.check(entry);
     if (different !== undefined) {
-      unlinkSync(this.#temporary.at(reasonName));
+      this.#temporary.removeFile(reasonName);
       return different;
     }
     renameSync(this.#temporary.at(reasonName), folder.at(reasonName));
     // A rename onto another link of the same file does nothing.
-    removeFile(folder, entry.key);
+    folder.removeFile(entry.key);
     renameSync(queue.folder(entry.verdict).at(entry.key), folder.at(entry.key));
     return undefined;
   }
@@ -69,17 +69,9 @@ export class Quarantine {
   removeKey(key: string): Verdict[] {
     return VERDICTS.filter((verdict) => {
       const folder = this.#folders[verdict];
-      if (!removeFile(folder, key)) return false;
-      removeFile(folder, `${key}.json`);
+      if (!folder.removeFile(key)) return false;
+      folder.removeFile(`${key}.json`);
       return true;
     });
   }
-}
-
-function removeFile(folder: Folder, name: string): boolean {
-  const stats = folder.lstat(name);
-  // What a swap brought in may be a folder: it is left for the operator.
-  if (stats === undefined || stats.isDirectory()) return false;
-  unlinkSync(folder.at(name));
-  return true;
 }

@@ -1,4 +1,4 @@
-import { constants, renameSync, unlinkSync } from 'node:fs';
+import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
@@ -57,11 +57,15 @@ export class Queue {
 
   /** Removes whatever the queue holds of `key`; says which verdicts that were. */
   removeKey(key: string): Verdict[] {
-    return VERDICTS.filter((verdict) => {
-      if (this.#folders[verdict].lstat(key) === undefined) return false;
-      unlinkSync(this.#folders[verdict].at(key));
-      return true;
-    });
+    // A folder that a swap brought in stays until the learner quarantines it.
+    return VERDICTS.filter((verdict) => this.#folders[verdict].removeFile(key));
+  }
+
+  /** The newer of what the queue holds of a key; there is normally one at most. */
+  newest(key: string): QueueEntry | undefined {
+    const [spam, ham] = [this.find('spam', key), this.find('ham', key)];
+    if (spam === undefined || ham === undefined) return spam ?? ham;
+    return newerVerdict(spam.stamp.mtimeNs, ham.stamp.mtimeNs) === 'spam' ? spam : ham;
   }
 
   /**
@@ -169,8 +173,7 @@ export class Queue {
     const spam = this.#folders.spam.lstat(key);
     const ham = this.#folders.ham.lstat(key);
     if (spam === undefined || ham === undefined) return;
-    const loser = otherVerdict(newerVerdict(spam.mtimeNs, ham.mtimeNs));
-    unlinkSync(this.#folders[loser].at(key));
+    this.#folders[otherVerdict(newerVerdict(spam.mtimeNs, ham.mtimeNs))].removeFile(key);
   }
 }
 

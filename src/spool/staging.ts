@@ -1,121 +1,293 @@
-import { constants, renameSync, unlinkSync } from 'node:fs';
+import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import type { ClassFolder } from './drop-directory.ts';
+import type { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
-import { sameStamp, stampOf } from './message.ts';
-import type { QueueEntry, Verdict } from './message.ts';
+import { bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
+import type { QueueEntry, Stamp, Verdict } from './message.ts';
 import type { Queue } from './queue.ts';
 
 /**
  * The way into a queue on another file system. The file is first renamed inside its class folder to
  * `.learnd-KEY`, which takes it from the writer in one step, then copied, fsynced, renamed into the
- * queue and unlinked. A `.learnd-KEY` counts as a queue file; what a crash left half-way is found
- * by its name and carried over again.
+ * queue and unlinked. A `.learnd-KEY` counts as a queue file; what a crash left half-way is found by
+ * its name and carried over again.
+ *
+ * A staged key is held from the moment it is staged or found until it lies in the queue: nothing of
+ * that key is picked up or posted meanwhile. Each try is bounded; a failure is tried again later.
  */
 const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
-const STAGED = /^\.learnd-((?!probe-)[A-Za-z0-9._=@+%~-]{1,200})$/;
+const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
+const CARRIED_AT_A_TIME = 8;
+const STRETCH_MS = 10;
+const CHUNK_BYTES = 1 << 20;
 
-/** Raised when a staged file is still being written; it is carried over later. */
-export class StillWrittenError extends Error {
-  override readonly name = 'StillWrittenError';
-}
-
-export function stage(from: ClassFolder, rawName: string, key: string): boolean {
-  try {
-    renameSync(from.folder.at(rawName), from.folder.at(PREFIX + key));
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return false;
-    throw error;
-  }
-}
-
-/** The keys that are staged in a class folder. */
-export function stagedKeys(from: ClassFolder): string[] {
-  const keys: string[] = [];
-  for (const { rawName } of from.folder.list()) {
-    const key = STAGED.exec(rawName)?.[1];
-    if (key !== undefined) keys.push(key);
-  }
-  return keys;
-}
-
-/** Removes a staged file that a newer verdict supersedes; true when there was one. */
-export function removeStaged(from: ClassFolder | undefined, key: string): boolean {
-  if (from === undefined || from.folder.lstat(PREFIX + key) === undefined) return false;
-  unlinkSync(from.folder.at(PREFIX + key));
-  return true;
-}
-
-export interface CarryOptions {
-  readonly from: ClassFolder;
-  readonly verdict: Verdict;
-  readonly key: string;
-  readonly temporary: Folder;
+export interface StagingOptions {
   readonly queue: Queue;
+  readonly temporary: Folder;
+  readonly faults: Faults;
+  readonly clock: Clock;
+  readonly settleMs: number;
   readonly maxBytes: number;
+  /** Holds a key, unless it is in flight: then false. */
+  readonly hold: (key: string) => boolean;
+  readonly release: (key: string) => void;
+  readonly queued: (entry: QueueEntry) => void;
+  /** A staged file gave way to a newer verdict. */
+  readonly superseded: (verdict: Verdict, key: string) => void;
+  /** What lies there can't be carried over: no regular file of allowed size. */
+  readonly unfit: (from: ClassFolder, name: string) => void;
 }
 
-/**
- * Carries a staged file over into the queue. Safe to repeat at any point.
- * @returns the entry; `undefined` when there is nothing (more) to carry; `unfit` for what is no
- *   regular file of allowed size, which stays where it is
- * @throws {StillWrittenError} when it changed during the copy
- * @throws the system's error for a local fault
- */
-export async function carry(options: CarryOptions): Promise<QueueEntry | 'unfit' | undefined> {
-  const { from, verdict, key, temporary, queue } = options;
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY, O_CREAT, O_TRUNC } = constants;
-  const staged = from.folder.at(PREFIX + key);
-  const found = from.folder.lstat(PREFIX + key);
-  if (found === undefined) return undefined;
-  if (!found.isFile() || found.nlink > 1n || found.size > BigInt(options.maxBytes)) return 'unfit';
-  const source = await open(staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  try {
-    const before = await source.stat({ bigint: true });
-    const copy = await open(
-      temporary.at(key),
-      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
-      Number(before.mode & 0o777n),
-    );
+/** One staged file. */
+interface Staged {
+  readonly from: ClassFolder;
+  readonly key: string;
+  /** What it has to look like at `dueAt`; unknown of one that was found. */
+  stamp: Stamp | undefined;
+  /** Not before this monotonic time. */
+  dueAt: number;
+  isHeld: boolean;
+  isUnderWay: boolean;
+}
+
+export class Staging {
+  readonly #options: StagingOptions;
+  readonly #staged = new Map<string, Staged>();
+  readonly #underWay = new Set<Promise<void>>();
+  #isStopping = false;
+
+  constructor(options: StagingOptions) {
+    this.#options = options;
+  }
+
+  /** Whether one more file may be staged now. */
+  get hasRoom(): boolean {
+    const now = this.#options.clock.monotonic();
+    let busy = 0;
+    for (const staged of this.#staged.values()) if (staged.dueAt <= now) busy += 1;
+    return busy < CARRIED_AT_A_TIME && this.#pause() === 0;
+  }
+
+  /** Milliseconds until a staged file can be worked on; Infinity when there is none. */
+  get untilDue(): number {
+    let due = Infinity;
+    for (const staged of this.#staged.values()) {
+      if (!staged.isUnderWay) due = Math.min(due, staged.dueAt);
+    }
+    return Math.max(due - this.#options.clock.monotonic(), this.#pause());
+  }
+
+  /** True when nothing is on its way. */
+  get isEmpty(): boolean {
+    return this.#staged.size === 0;
+  }
+
+  /**
+   * Takes a file that has passed the gate away from its writer.
+   * @returns false when it was gone
+   * @throws the system's error for everything else
+   */
+  stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): boolean {
     try {
-      await copyAll(source, copy, Number(before.size));
-      await copy.utimes(before.atime, before.mtime); // the archive shows when it was judged
-      await copy.sync();
+      renameSync(from.folder.at(rawName), from.folder.at(PREFIX + key));
     } catch (error) {
-      unlinkSync(temporary.at(key)); // half a copy would go on filling a full disk
+      if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return false;
+      throw error;
+    }
+    this.#add(from, key, stamp);
+    return true;
+  }
+
+  /** Finds what lies staged in a folder that was just opened. */
+  async find(from: ClassFolder): Promise<void> {
+    this.#forgetClosed();
+    let stretch = performance.now();
+    for (const { rawName } of from.folder.list()) {
+      const key = STAGED.exec(rawName)?.[1];
+      if (key !== undefined && !this.#staged.has(idOf(from, key))) this.#add(from, key, undefined);
+      if (performance.now() - stretch < STRETCH_MS) continue;
+      await nextTurn();
+      stretch = performance.now();
+    }
+  }
+
+  /** Removes what is staged of a key in a folder; true when there was something. */
+  removeKey(from: ClassFolder, key: string): boolean {
+    const staged = this.#staged.get(idOf(from, key));
+    if (staged !== undefined) this.#drop(staged);
+    return from.folder.removeFile(PREFIX + key);
+  }
+
+  /** Starts carrying over what is due. */
+  step(): void {
+    const now = this.#options.clock.monotonic();
+    for (const staged of this.#staged.values()) {
+      if (this.#isStopping || this.#underWay.size >= CARRIED_AT_A_TIME || this.#pause() > 0) return;
+      if (staged.isUnderWay || staged.dueAt > now) continue;
+      staged.isUnderWay = true;
+      const work = this.#tryOnce(staged).finally(() => {
+        staged.isUnderWay = false;
+        this.#underWay.delete(work);
+      });
+      this.#underWay.add(work);
+    }
+  }
+
+  /** Starts nothing more; resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await Promise.all(this.#underWay);
+  }
+
+  #pause(): number {
+    return this.#options.faults.pause(this.#options.temporary.path);
+  }
+
+  #add(from: ClassFolder, key: string, stamp: Stamp | undefined): void {
+    const staged: Staged = { from, key, stamp, dueAt: 0, isHeld: false, isUnderWay: false };
+    staged.isHeld = this.#options.hold(key);
+    this.#staged.set(idOf(from, key), staged);
+  }
+
+  #drop(staged: Staged): void {
+    this.#staged.delete(idOf(staged.from, staged.key));
+    if (staged.isHeld) this.#options.release(staged.key);
+    staged.isHeld = false;
+  }
+
+  /** The folder was replaced: what was staged there is found again when it comes back. */
+  #forgetClosed(): void {
+    for (const staged of this.#staged.values()) {
+      if (!staged.isUnderWay && staged.from.folder.isClosed) this.#drop(staged);
+    }
+  }
+
+  async #tryOnce(staged: Staged): Promise<void> {
+    const { faults, clock, settleMs, temporary, unfit, hold } = this.#options;
+    const { from, key } = staged;
+    const wait = (ms: number): void => {
+      staged.dueAt = clock.monotonic() + ms;
+    };
+    // The key was in flight when this was found.
+    staged.isHeld ||= hold(key);
+    if (!staged.isHeld) {
+      wait(settleMs);
+      return;
+    }
+    try {
+      const found = from.folder.lstat(PREFIX + key);
+      if (found === undefined || this.#isOutdated(from, key, found.mtimeNs)) {
+        this.#drop(staged);
+        return;
+      }
+      if (!found.isFile() || found.nlink > 1n || found.size > BigInt(this.#options.maxBytes)) {
+        this.#drop(staged);
+        unfit(from, PREFIX + key);
+        return;
+      }
+      const stamp = stampOf(found);
+      const isSettled = staged.stamp !== undefined && sameStamp(staged.stamp, stamp);
+      if (!isSettled || found.size === 0n) {
+        const isMarked = staged.stamp === undefined && bearsFinishingMark(found.mode);
+        staged.stamp = stamp;
+        wait(settleTime(isMarked, settleMs));
+        return;
+      }
+      const entry = await this.#carry(from, key, stamp);
+      faults.clear(temporary.path);
+      if (entry === undefined) wait(settleMs);
+      else {
+        this.#drop(staged);
+        this.#options.queued(entry);
+      }
+    } catch (error) {
+      if (from.folder.isClosed) this.#drop(staged);
+      else faults.raise(temporary.path, error);
+    }
+  }
+
+  /** The queue holds a newer verdict: the staged one is removed. */
+  #isOutdated(from: ClassFolder, key: string, mtimeNs: bigint): boolean {
+    const { queue, superseded } = this.#options;
+    const newest = queue.newest(key);
+    if (newest === undefined || newest.stamp.mtimeNs <= mtimeNs) return false;
+    from.folder.removeFile(PREFIX + key);
+    superseded(from.verdict, key);
+    return true;
+  }
+
+  /** Copies a file into the queue; `undefined` when it changed meanwhile. */
+  async #carry(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
+    const { queue, temporary } = this.#options;
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const source = await open(from.folder.at(PREFIX + key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const isWhole = await copyTo(temporary, key, source, stamp);
+      const now = from.folder.lstat(PREFIX + key);
+      if (!isWhole || now === undefined || !sameStamp(stampOf(now), stamp)) {
+        temporary.removeFile(key);
+        return undefined;
+      }
+    } catch (error) {
+      temporary.removeFile(key); // half a copy would go on filling a full disk
       throw error;
     } finally {
-      await copy.close();
+      await source.close();
     }
-    const after = await source.stat({ bigint: true });
-    if (!sameStamp(stampOf(before), stampOf(after))) throw new StillWrittenError(key);
-  } finally {
-    await source.close();
+    queue.removeKey(key);
+    const entry = queue.adopt(temporary, key, from.verdict, key);
+    await syncFolder(queue.folder(from.verdict));
+    from.folder.removeFile(PREFIX + key);
+    return entry;
   }
-  const entry = queue.adopt(temporary, key, verdict, key);
-  await syncFolder(queue.folder(verdict));
-  unlinkSync(staged);
-  return entry;
 }
 
-async function copyAll(source: FileHandle, copy: FileHandle, size: number): Promise<void> {
-  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, 1 << 20)));
-  for (let position = 0; ;) {
-    const { bytesRead } = await source.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0) return;
-    // Not more than was there at the start: a file that never stops growing would fill the disk.
-    if (position + bytesRead > size) throw new StillWrittenError('the file grows');
-    await copy.write(buffer, 0, bytesRead);
-    position += bytesRead;
+/** Copies what the stamp says and makes it durable; false when the file isn't that any more. */
+async function copyTo(
+  folder: Folder,
+  name: string,
+  source: FileHandle,
+  stamp: Stamp,
+): Promise<boolean> {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  const size = Number(stamp.size);
+  const stats = await source.stat({ bigint: true });
+  if (!sameStamp(stampOf(stats), stamp)) return false;
+  const mode = Number(stats.mode & 0o777n) | 0o600;
+  const copy = await open(folder.at(name), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+  try {
+    const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, CHUNK_BYTES)));
+    let position = 0;
+    while (position < size) {
+      const { bytesRead } = await source.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) return false;
+      await copy.writeFile(buffer.subarray(0, bytesRead)); // goes on after a short write
+      position += bytesRead;
+    }
+    await copy.utimes(stats.atime, stats.mtime); // the archive shows when it was judged
+    await copy.sync();
+    const [copied, after] = [
+      await copy.stat({ bigint: true }),
+      await source.stat({ bigint: true }),
+    ];
+    return copied.size === stamp.size && sameStamp(stampOf(after), stamp);
+  } finally {
+    await copy.close();
   }
+}
+
+function idOf(from: ClassFolder, key: string): string {
+  return `${from.verdict}/${key}`;
 }
 
 /** Makes renames in a folder durable. */
-export async function syncFolder(folder: Folder): Promise<void> {
+async function syncFolder(folder: Folder): Promise<void> {
   const handle = await open(folder.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await handle.sync();

@@ -17,6 +17,8 @@ export interface StateDir {
   readonly quarantine: Readonly<Record<Verdict, Folder>>;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
+  /** True while all of it is still where it was opened. */
+  isCurrent(): boolean;
   close(): void;
 }
 
@@ -68,6 +70,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       archive: both('archive'),
       quarantine: both('quarantine'),
       temporary: inner('tmp'),
+      isCurrent: () => opened.every((folder) => folder.isCurrent()),
       close() {
         for (const folder of opened.splice(0)) folder.close();
       },
@@ -146,7 +149,7 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
  * doesn't exist tells.
  */
 export function crossesDevices(from: Folder, to: Folder): boolean {
-  const nothing = `.learnd-probe-${process.pid}`;
+  const nothing = '.kopano-learnd-probe';
   try {
     renameSync(from.at(nothing), to.at(nothing));
     return false;

@@ -15,9 +15,10 @@ export class SweepMap<V> {
     return this.#entries.get(id)?.value;
   }
 
-  /** Remembers `value`; false when there is no room. */
-  set(id: string, value: V): boolean {
-    if (!this.#entries.has(id) && this.#entries.size >= this.#limit) return false;
+  /** Remembers `value`; false when there is no room and `beyondLimit` isn't set. */
+  set(id: string, value: V, beyondLimit = false): boolean {
+    const isFull = !this.#entries.has(id) && this.#entries.size >= this.#limit;
+    if (isFull && !beyondLimit) return false;
     this.#entries.set(id, { value, touched: true });
     return true;
   }

@@ -78,7 +78,8 @@ export class RspamdTrainer implements Trainer {
   ): Promise<Outcome> {
     const statistics = await this.statistics(signal);
     if (statistics === undefined) {
-      return { kind: 'deferred', reason: 'refused, and /stat gives no answer', answered: true };
+      const why = 'it refuses, and /stat does not tell whether it has a backend';
+      return { kind: 'unavailable', reason: why, contact: 'answered' };
     }
     if (statistics.hasBackend) return { kind: 'refused', reason: this.#presentable(reason, body) };
     if ((statistics.uptimeSeconds ?? Infinity) < SETTLED_SECONDS) {
