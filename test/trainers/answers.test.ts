@@ -141,7 +141,7 @@ describe('"all learn conditions denied"', () => {
     ['refused for its password', UNAUTHORIZED],
     ['no JSON', answer('200 OK', 'pong')],
     ['without statfiles', answer('200 OK', '{"uptime":3}')],
-  ])('is the controller's while /stat is %s', async (_, stat) => {
+  ])("is the controller's while /stat is %s", async (_, stat) => {
     expect(await outcomeWith(stat)).toMatchObject({ kind: 'unavailable', contact: 'answered' });
   });
 });
