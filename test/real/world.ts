@@ -21,6 +21,8 @@ export const KOPANO = { uid: 23_451, gid: 23_452 };
 export interface WorldOptions {
   readonly persistence?: 'none' | 'always';
   readonly rspamd?: Partial<PrivateRspamdOptions>;
+  /** The state dir lies on another file system than the spool. */
+  readonly elsewhere?: boolean;
   /** Controllers that share the Redis. */
   readonly controllers?: number;
 }
@@ -33,6 +35,7 @@ export interface Sent {
 export class World {
   readonly folder: string;
   readonly lib: string;
+  readonly stateDir: string;
   readonly redis: PrivateRedis;
   readonly rspamds: readonly PrivateRspamd[];
   readonly writer: KopanoWriterProcess;
@@ -41,9 +44,15 @@ export class World {
   readonly sent = new Map<string, Sent>();
   writerErrors = 0;
 
-  private constructor(folder: string, redis: PrivateRedis, rspamds: readonly PrivateRspamd[]) {
+  private constructor(
+    folder: string,
+    redis: PrivateRedis,
+    rspamds: readonly PrivateRspamd[],
+    elsewhere: string | undefined,
+  ) {
     this.folder = folder;
     this.lib = join(folder, 'spamd');
+    this.stateDir = elsewhere ?? join(this.lib, '.learnd');
     this.redis = redis;
     this.rspamds = rspamds;
     this.writer = new KopanoWriterProcess({
@@ -62,7 +71,9 @@ export class World {
     for (let i = 0; i < (options.controllers ?? 1); i += 1) {
       rspamds.push(await startRspamd({ redisPort: redis.port, ...options.rspamd }));
     }
-    const world = new World(folder, redis, rspamds);
+    const elsewhere =
+      options.elsewhere === true ? await mkdtemp('/dev/shm/learnd-state-') : undefined;
+    const world = new World(folder, redis, rspamds, elsewhere);
     await world.makeSpool();
     return world;
   }
@@ -97,6 +108,7 @@ export class World {
       settings: {
         KOPANO_SPAMD_LIB: this.lib,
         RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
+        LEARN_STATE_DIR: this.stateDir,
         STATUS_LISTEN: 'off',
         ...settings,
       },
@@ -124,10 +136,12 @@ export class World {
   }
 
   async filesIn(place: string): Promise<readonly string[]> {
-    const folder = join(this.lib, place);
+    const folder = place.startsWith('.learnd/')
+      ? join(this.stateDir, place.slice('.learnd/'.length))
+      : join(this.lib, place);
     if (!existsSync(folder)) return [];
     const files = await readdir(folder);
-    return files.filter((name) => !name.startsWith('.'));
+    return files.filter((name) => !name.startsWith('.') || name.startsWith('.learnd-'));
   }
 
   /** Files in the drop directory and the queue. */
@@ -171,6 +185,7 @@ export class World {
     for (const rspamd of this.rspamds) await rspamd[Symbol.asyncDispose]();
     await this.redis[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
+    await rm(this.stateDir, { recursive: true, force: true });
   }
 }
 
