@@ -7,6 +7,7 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import type { Controller } from '../learning/controller.ts';
 import { Dispatcher } from '../learning/dispatcher.ts';
+import { HeapKeeper } from '../heap.ts';
 import { keyLane } from '../learning/identity.ts';
 import type { Lanes } from '../learning/lanes.ts';
 import { Learner } from '../learning/learner.ts';
@@ -41,6 +42,7 @@ export interface TenureOptions {
 
 const ARCHIVE = 'the retention of the archive';
 const WATCHDOG_MS = 2_000;
+const HEAP_MS = 250;
 const RETENTION_MS = 3_600_000;
 const MEMORY_WATCH_MS = 60_000;
 /** In one pass a controller that fails this often in a row is given up. */
@@ -58,6 +60,7 @@ export class Tenure {
   readonly #ending = new AbortController();
   /** Ends what is in flight. */
   readonly #abort = new AbortController();
+  readonly #heap = new HeapKeeper();
   readonly #chores: Promise<void>[] = [];
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
@@ -168,6 +171,9 @@ export class Tenure {
       this.#every(WATCHDOG_MS, () => {
         this.#watchStateDir();
         this.#watchPassword();
+      }),
+      this.#every(HEAP_MS, () => {
+        this.#heap.look();
       }),
       this.#every(RETENTION_MS, () => this.#retain()),
       this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),

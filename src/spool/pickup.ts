@@ -24,13 +24,16 @@ import { Staging } from './staging.ts';
  * for rspamd.
  */
 
-/** Files that settle at a time; the rest of a larger folder waits its turn. */
-export const GATE_ROOM = 20_000;
+/**
+ * Files that settle at a time; the rest of a larger folder waits its turn. So many are enough to
+ * keep pickup busy for the time that a marked file settles.
+ */
+const GATE_ROOM = 5_000;
 /** With more files than this in a folder, chokidar's own listing eats the CPU. */
 const DOORBELL_LIMIT = 5_000;
 /** How often paths are compared with what is open, and folders without a doorbell are swept. */
 const CHECK_MS = 2_000;
-/** A whole sweep may take at most this part of the time. */
+/** Sweeps over files that stay take at most this part of the time. */
 const SWEEP_SHARE = 10;
 /** Work at a stretch before others get the event loop. */
 const STRETCH_MS = 10;
@@ -364,6 +367,7 @@ export class Pickup {
     const takenBefore = this.#taken;
     let entries = 0;
     let stays = 0;
+    let idle = 0;
     let whole = true;
     const lists = new Set<{ verdict: Verdict; list: Generator<FolderEntry> }>();
     try {
@@ -386,6 +390,7 @@ export class Pickup {
           if (rawName.startsWith('.')) continue;
           entries += 1;
           const kind = await this.#lookInSweep(verdict, rawName, regular);
+          if (kind === 'stays') idle += 1;
           if (kind === 'stays' && regular) stays += 1;
           if (kind === 'full') whole = false;
           await this.#breathe();
@@ -400,7 +405,9 @@ export class Pickup {
     if (whole) this.#intake.endSweep();
     else if (this.#gate.isFull) this.#gate.makeRoom();
     this.#armDoorbells(entries - (this.#taken - takenBefore));
-    this.#planSweep(started, whole);
+    // What was taken costs the next sweep nothing.
+    const cost = ((this.#clock.monotonic() - started) * idle) / Math.max(1, entries);
+    this.#planSweep(whole ? cost : 0, whole);
     return whole ? stays : stays + 1;
   }
 
@@ -423,14 +430,15 @@ export class Pickup {
     return this.#look(verdict, rawName);
   }
 
-  #planSweep(started: number, whole: boolean): void {
+  /** @param cost milliseconds that the next sweep will take, as far as can be told */
+  #planSweep(cost: number, whole: boolean): void {
     const { sweepMs } = this.#options;
-    const now = this.#clock.monotonic();
     const rings = VERDICTS.every(
       (verdict) => this.#drop.get(verdict) === undefined || this.#doorbell.isArmed(verdict),
     );
-    const interval = rings && whole ? sweepMs : Math.min(CHECK_MS, sweepMs);
-    this.#sweepDue = now + (whole ? Math.max(interval, (now - started) * SWEEP_SHARE) : interval);
+    const interval = rings && whole ? sweepMs : CHECK_MS;
+    const wait = Math.min(sweepMs, Math.max(interval, cost * SWEEP_SHARE));
+    this.#sweepDue = this.#clock.monotonic() + wait;
   }
 
   /** Waits until something has left the gate, or until it is clear that nothing will. */

@@ -27,9 +27,12 @@ export interface QuarantineReason {
 export class Quarantine {
   readonly #folders: Readonly<Record<Verdict, Folder>>;
   readonly #temporary: Folder;
+  /** Nothing was here at the start or came since; every pickup asks. */
+  #isEmpty: boolean;
 
   constructor(folders: Readonly<Record<Verdict, Folder>>, temporary: Folder) {
     this.#folders = folders;
+    this.#isEmpty = VERDICTS.every((verdict) => isEmptyFolder(folders[verdict]));
     this.#temporary = temporary;
   }
 
@@ -39,6 +42,7 @@ export class Quarantine {
    * @throws the system's error for a local fault; the entry is then still in the queue
    */
   async put(entry: QueueEntry, queue: Queue, reason: QuarantineReason): Promise<CheckResult> {
+    this.#isEmpty = false;
     const folder = this.#folders[entry.verdict];
     const reasonName = `${entry.key}.json`;
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
@@ -67,6 +71,7 @@ export class Quarantine {
 
   /** Removes what is here of a key; says which verdicts that were. */
   removeKey(key: string): Verdict[] {
+    if (this.#isEmpty) return [];
     return VERDICTS.filter((verdict) => {
       const folder = this.#folders[verdict];
       if (!folder.removeFile(key)) return false;
@@ -74,4 +79,11 @@ export class Quarantine {
       return true;
     });
   }
+}
+
+function isEmptyFolder(folder: Folder): boolean {
+  const list = folder.list();
+  const isEmpty = list.next().done === true;
+  list.return();
+  return isEmpty;
 }

@@ -59,6 +59,8 @@ interface Staged {
 export class Staging {
   readonly #options: StagingOptions;
   readonly #staged = new Map<string, Staged>();
+  /** Staged files that can't be carried over and stay where they are. */
+  readonly #unfit = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
   #isStopping = false;
 
@@ -119,8 +121,10 @@ export class Staging {
 
   /** Removes what is staged of a key in a folder; true when there was something. */
   removeKey(from: ClassFolder, key: string): boolean {
-    const staged = this.#staged.get(idOf(from, key));
+    const id = idOf(from, key);
+    const staged = this.#staged.get(id);
     if (staged !== undefined) this.#drop(staged);
+    else if (!this.#unfit.delete(id)) return false;
     return from.folder.removeFile(PREFIX + key);
   }
 
@@ -188,6 +192,7 @@ export class Staging {
       }
       if (!found.isFile() || found.nlink > 1n || found.size > BigInt(this.#options.maxBytes)) {
         this.#drop(staged);
+        this.#unfit.add(idOf(from, key));
         unfit(from, PREFIX + key);
         return;
       }

@@ -1,0 +1,45 @@
+/** A measured figure, what it should be, and a peer's figure of the same run. */
+export interface Row {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  /** At most this much; `undefined` where nobody set a target. */
+  readonly atMost?: number | undefined;
+  readonly peer?: { readonly name: string; readonly value: number } | undefined;
+}
+
+/** The rows as aligned columns, for a terminal. */
+export function tableOf(rows: readonly Row[]): string {
+  const cells = [
+    ['figure', 'measured', 'target', '', 'peer in the same run', 'ratio to it'],
+    ...rows.map((row) => [
+      row.what,
+      amount(row.value, row.unit),
+      row.atMost === undefined ? '-' : `<= ${row.atMost} ${row.unit}`.trimEnd(),
+      verdictOn(row),
+      row.peer === undefined ? '-' : `${row.peer.name}: ${amount(row.peer.value, row.unit)}`,
+      row.peer === undefined ? '-' : `${ratio(row.value / row.peer.value)} x`,
+    ]),
+  ];
+  const widths = (cells[0] ?? []).map((_, column) =>
+    Math.max(...cells.map((line) => line[column]?.length ?? 0)),
+  );
+  return cells
+    .map((line) => line.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '))
+    .map((line) => `${line.trimEnd()}\n`)
+    .join('');
+}
+
+function verdictOn({ value, atMost }: Row): string {
+  if (atMost === undefined) return '';
+  return value <= atMost ? 'met' : 'MISSED';
+}
+
+function amount(value: number, unit: string): string {
+  const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;
+  return `${value.toFixed(digits)} ${unit}`.trimEnd();
+}
+
+function ratio(value: number): string {
+  return value >= 0.01 || value === 0 ? value.toPrecision(2) : value.toFixed(5);
+}
