@@ -259,6 +259,14 @@ describe("unavailable: rspamd's Redis", () => {
       reason: `${errno} ${text}`,
     });
   });
+
+  test.each([1, 101, 104, 110])('a status line with errno %i whose body is late', async (errno) => {
+    const line = `HTTP/1.1 ${errno} cannot get learned: error getting reply from redis server`;
+    expect(await outcomeOf(raw(`${line}\r\n\r\n`, 'stay'), SHORT)).toMatchObject({
+      kind: 'unavailable',
+      contact: 'answered',
+    });
+  });
 });
 
 describe('unavailable: nobody there', () => {
@@ -287,7 +295,8 @@ describe('deferred: nobody knows the culprit', () => {
     ['an unknown 500', failure(500, 'cannot scan this'), '500 cannot scan this'],
     ['an unknown 400', failure(400, 'cannot parse this'), '400 cannot parse this'],
     ['500 that begins with error', failure(500, 'error: bad MIME'), '500 error: bad MIME'],
-    ['500 that begins with busy', failure(500, 'Busybody'), '500 Busybody'],
+    ['500 that begins with ERROR', failure(500, 'ERROR: bad MIME'), '500 ERROR: bad MIME'],
+    ['500 that begins with Busy', failure(500, 'Busy for now'), '500 Busy for now'],
     ['503 of a proxy', answer('503 Service Unavailable', '<html>'), '503 Service Unavailable'],
     [
       'an unknown 500 without length',
@@ -318,7 +327,7 @@ describe('deferred: nobody knows the culprit', () => {
     ['half a status line and silence', raw('HTTP/1.1 20', 'stay')],
     ['a drip in the headers', drip(failure(500, 'x'.repeat(1000)), 20)],
     ['an endless interim answer', drip(raw('HTTP/1.1 102 Processing\r\n\r\n'.repeat(99)), 5)],
-  ] as const)('%s has none and ends with the timeout', async (_, act) => {
+  ] as const)('%s has none and ends with the timeout', { timeout: 5_000 }, async (_, act) => {
     const expected = { kind: 'deferred', answered: false, reason: 'no answer (ETIMEDOUT)' };
     expect(await outcomeOf(act, SHORT)).toEqual(expected);
   });

@@ -1,0 +1,180 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+
+/** The command line, as a process of its own: words in, exit code, data and prose out. */
+
+const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const { version } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { readonly version: string };
+
+interface Result {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'learnd-cli-test-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** Runs the program with nothing in its environment but PATH and these variables. */
+function run(args: readonly string[], environment: Record<string, string> = {}): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 20_000,
+    });
+    let out = '';
+    let err = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    child.once('error', reject);
+    child.once('close', (code) => {
+      resolve({ code, out, err });
+    });
+  });
+}
+
+describe('help and version', () => {
+  test.each([['--help'], ['-h'], ['help']])('%s lists the commands on stdout', async (word) => {
+    const { code, out, err } = await run([word]);
+    expect(code).toBe(0);
+    expect(err).toBe('');
+    expect(out).toMatch(/^Usage: kopano-learnd /);
+    for (const command of ['watch', 'demo'])
+      expect(out).toMatch(new RegExp(`^ +${command}\\b`, 'm'));
+  });
+
+  test('every command that is listed has a help of its own', async () => {
+    const { out } = await run(['--help']);
+    const listed = [...out.slice(out.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)\b/gm)];
+    const commands = listed.map(([, name = '']) => name).filter((name) => name !== 'help');
+    expect(commands).toContain('watch');
+    for (const command of commands) {
+      const help = await run([command, '--help']);
+      expect(help).toMatchObject({ code: 0, err: '' });
+      expect(help.out).toContain(`kopano-learnd ${command}`);
+      expect(help.out).toContain('--help');
+    }
+  });
+
+  test('--version says the version of the package', async () => {
+    expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
+  });
+
+  test('neither needs a setting that is right', async () => {
+    const wrong = { RSPAMD_URL: 'nonsense', SYSLOG_LEVEL: '99' };
+    expect(await run(['watch', '--help'], wrong)).toMatchObject({ code: 0, err: '' });
+    expect(await run(['--version'], wrong)).toMatchObject({ code: 0, err: '' });
+  });
+});
+
+describe('a wrong word', () => {
+  test.each([
+    ['wacth', 'watch'],
+    ['Watch', 'watch'],
+    ['demmo', 'demo'],
+  ])('%s is a usage error that names the nearest right one', async (word, meant) => {
+    const { code, out, err } = await run([word]);
+    expect(code).toBe(64);
+    expect(out).toBe('');
+    expect(err).toContain(`'${word}' is not a command`);
+    expect(err).toContain(`did you mean '${meant}'?`);
+    expect(err).toContain('--help');
+  });
+
+  test('that is near to none is answered with all of them', async () => {
+    const { code, err } = await run(['zzzzzz']);
+    expect(code).toBe(64);
+    expect(err).toMatch(/one of watch, .*demo/);
+  });
+
+  test.each([
+    [['--onec'], '--once'],
+    [['watch', '--onec'], '--once'],
+    [['--versoin'], '--version'],
+  ])('as a flag names the nearest right one: %j', async (args, meant) => {
+    const { code, out, err } = await run(args);
+    expect(code).toBe(64);
+    expect(out).toBe('');
+    expect(err).toContain(`unknown option '${args.at(-1) ?? ''}'`);
+    expect(err).toContain(meant);
+  });
+
+  test('too many are a usage error, not a daemon', async () => {
+    const { code, err } = await run(['watch', 'spam']);
+    expect(code).toBe(64);
+    expect(err).toMatch(/too many arguments/);
+  });
+});
+
+describe('settings', () => {
+  test('that are wrong are all told on stderr, exit 78, without the password', async () => {
+    const { code, out, err } = await run(['watch'], {
+      KOPANO_SPAMD_LIB: 'relative',
+      RSPAMD_URL: 'http://user:sesame@rspamd',
+      RSPAMD_PASSWORD: 'sesame\nsesame',
+      SYSLOG_LEVEL: '8',
+      LEARN_MAX_BYTES: 'much',
+    });
+    expect(code).toBe(78);
+    expect(out).toBe('');
+    expect(err).toMatch(/^kopano-learnd: 5 settings are wrong:\n( {2}.*\n){5}cure: /);
+    for (const name of ['KOPANO_SPAMD_LIB', 'RSPAMD_URL', 'SYSLOG_LEVEL', 'LEARN_MAX_BYTES']) {
+      expect(err).toMatch(new RegExp(`^ {2}${name} must`, 'm'));
+    }
+    expect(err).not.toContain('sesame');
+    expect(err).not.toContain('    at '); // a stack is for bugs
+  });
+
+  test('of a state dir that others can write are refused with the cure', async () => {
+    mkdirSync(join(folder, '.learnd'));
+    chmodSync(join(folder, '.learnd'), 0o775);
+    const { code, err } = await run(['watch', '--once'], { KOPANO_SPAMD_LIB: folder });
+    expect(code).toBe(78);
+    expect(err).toMatch(/can be written by others/);
+    expect(err).toMatch(/^cure: .*chown -R \d+:\d+ \S+ && chmod 0700 /m);
+  });
+
+  test('without flock on the PATH are refused with the cure', async () => {
+    mkdirSync(join(folder, 'spam'));
+    mkdirSync(join(folder, 'ham'));
+    const environment = { KOPANO_SPAMD_LIB: folder, PATH: folder };
+    const { code, err } = await run(['watch', '--once'], environment);
+    expect(code).toBe(78);
+    expect(err).toMatch(/flock/);
+    expect(err).toMatch(/apt-get install util-linux/);
+  });
+});
+
+describe('no command', () => {
+  test('means watch', async () => {
+    const environment = { KOPANO_SPAMD_LIB: join(folder, 'missing') };
+    const [short, long] = await Promise.all([
+      run(['--once'], environment),
+      run(['watch', '--once'], environment),
+    ]);
+    expect(short.code).toBe(75);
+    expect(long.code).toBe(75);
+    for (const { out, err } of [short, long]) {
+      expect(err).toBe('');
+      const events = out
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => (JSON.parse(line) as { event: string }).event);
+      expect(events).toEqual(['daemon.started', 'spool.missing', 'daemon.stopped']);
+    }
+  });
+});

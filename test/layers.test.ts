@@ -1,0 +1,176 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, test } from 'vitest';
+
+/**
+ * The order of the rooms, held against what the sources import: a file imports only from rooms
+ * above its own.
+ */
+
+/** Folders and root files of `src/`, from the top down. */
+const ROOMS = [
+  'base',
+  'spool',
+  'trainers',
+  'learning',
+  'mailbox',
+  'status',
+  'lab',
+  'commands',
+  'cli',
+  'main',
+] as const;
+
+/** The root files that everybody may import. */
+const BASE = ['errors', 'text', 'clock', 'secret', 'config', 'logger', 'version'];
+
+/** Packages with one importer each. */
+const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
+  'env-var': 'config.ts',
+  pino: 'logger.ts',
+  chokidar: 'spool/doorbell.ts',
+  got: 'trainers/rspamd.ts',
+  'p-queue': 'learning/dispatcher.ts',
+  commander: 'cli.ts',
+};
+
+interface Import {
+  /** Path below `src/`. */
+  readonly from: string;
+  /** Path below `src/`, or the name of a package. */
+  readonly to: string;
+  readonly isPackage: boolean;
+  readonly isType: boolean;
+}
+
+const SOURCE = fileURLToPath(new URL('../src', import.meta.url));
+const files = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
+const imports = files.flatMap(importsOf);
+const local = imports.filter(({ isPackage }) => !isPackage);
+
+function importsOf(from: string): Import[] {
+  const path = join(SOURCE, from);
+  const source = ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest);
+  const found: Import[] = [];
+  const add = (specifier: ts.Node | undefined, isType: boolean): void => {
+    if (specifier === undefined || !ts.isStringLiteral(specifier)) return;
+    const isPackage = !specifier.text.startsWith('.');
+    const to = isPackage ? specifier.text : relative(SOURCE, join(dirname(path), specifier.text));
+    found.push({ from, to, isPackage, isType });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, isTypeOnly(node));
+    if (ts.isExportDeclaration(node)) add(node.moduleSpecifier, node.isTypeOnly);
+    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      add(node.argument.literal, true);
+    }
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node.arguments[0], false);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+function isTypeOnly({ importClause }: ts.ImportDeclaration): boolean {
+  return importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword;
+}
+
+/** Position of a file's room in the order; -1 for a file that is in none. */
+function roomOf(file: string): number {
+  const [first = '', ...inside] = file.split('/');
+  const name = inside.length > 0 ? first : first.replace(/\.ts$/, '');
+  const isBase = inside.length === 0 && BASE.includes(name);
+  return ROOMS.findIndex((room) => room === (isBase ? 'base' : name));
+}
+
+function told({ from, to }: Import): string {
+  return `${from} imports ${to}`;
+}
+
+describe('the rooms', () => {
+  test('hold every source file', () => {
+    expect(files.length).toBeGreaterThan(20);
+    expect(local.length).toBeGreaterThan(50);
+    expect(files.filter((file) => roomOf(file) === -1)).toEqual([]);
+  });
+
+  test('import only from rooms above', () => {
+    const upwards = local.filter(({ from, to }) => roomOf(to) > roomOf(from));
+    expect(upwards.map(told)).toEqual([]);
+  });
+
+  test('import only files that are there', () => {
+    const missing = local.filter(({ to }) => !files.includes(to));
+    expect(missing.map(told)).toEqual([]);
+  });
+
+  test('trainers know of the spool only what a verdict is', () => {
+    const other = local.filter(
+      ({ from, to, isType }) =>
+        from.startsWith('trainers/') &&
+        to.startsWith('spool/') &&
+        !(to === 'spool/message.ts' && isType),
+    );
+    expect(other.map(told)).toEqual([]);
+  });
+
+  test('the lab serves the demo and the tests, and nobody else', () => {
+    const others = local.filter(
+      ({ from, to }) =>
+        to.startsWith('lab/') && !from.startsWith('lab/') && from !== 'commands/demo.ts',
+    );
+    expect(others.map(told)).toEqual([]);
+  });
+
+  test('commands are the roots: none imports another room of commands through the command line', () => {
+    const below = local.filter(({ to }) => to === 'main.ts' || to === 'cli.ts');
+    expect(below.map(told)).toEqual(['main.ts imports cli.ts']);
+  });
+
+  test('have no circles', () => {
+    const targets = new Map(
+      files.map((file) => [
+        file,
+        local.filter(({ from, isType }) => from === file && !isType).map(({ to }) => to),
+      ]),
+    );
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const follow = (file: string, path: readonly string[]): void => {
+      if (path.includes(file)) {
+        circles.push([...path.slice(path.indexOf(file)), file].join(' > '));
+        return;
+      }
+      if (done.has(file)) return;
+      for (const next of targets.get(file) ?? []) follow(next, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) follow(file, []);
+    expect(circles).toEqual([]);
+  });
+});
+
+describe('packages', () => {
+  test.each(Object.entries(SOLE_IMPORTERS))('%s is imported by %s alone', (name, importer) => {
+    const importers = imports
+      .filter(({ to }) => to === name || to.startsWith(`${name}/`))
+      .map(({ from }) => from);
+    expect([...new Set(importers)]).toEqual([importer]);
+  });
+
+  test('that are imported are dependencies', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(SOURCE, '../package.json'), 'utf8')) as {
+      readonly dependencies: Readonly<Record<string, string>>;
+    };
+    const unknown = imports.filter(
+      ({ to, isPackage }) => isPackage && !to.startsWith('node:') && !(to in dependencies),
+    );
+    expect(unknown.map(told)).toEqual([]);
+  });
+});

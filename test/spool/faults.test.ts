@@ -1,0 +1,70 @@
+import { beforeEach, expect, test } from 'vitest';
+import { Faults } from '../../src/spool/faults.ts';
+import { LogRecorder } from '../support/log-recorder.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+
+const PLACE = '/queue';
+
+let clock: ManualClock;
+let recorder: LogRecorder;
+let faults: Faults;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  recorder = new LogRecorder();
+  faults = new Faults({ clock, log: recorder.log });
+});
+
+function fault(code: string): Error {
+  return Object.assign(new Error(`${code}: it failed, open '/secret/name'`), { code });
+}
+
+test('a fault pauses its place for five seconds, and no other', () => {
+  faults.raise(PLACE, fault('ENOSPC'));
+  expect(faults.pause(PLACE)).toBe(5_000);
+  expect(faults.pause('/other')).toBe(0);
+  clock.advance(4_999);
+  expect(faults.pause(PLACE)).toBe(1);
+  clock.advance(1);
+  expect(faults.pause(PLACE)).toBe(0);
+});
+
+test('a fault that goes on is said once a minute', () => {
+  for (let seconds = 0; seconds < 120; seconds += 5) {
+    faults.raise(PLACE, fault('EIO'));
+    clock.advance(5_000);
+  }
+  expect(recorder.of('disk.fault')).toHaveLength(2);
+});
+
+test('another fault at the same place is said at once', () => {
+  faults.raise(PLACE, fault('ENOSPC'));
+  faults.raise(PLACE, fault('EROFS'));
+  expect(recorder.fieldOf('disk.fault', 'code')).toEqual(['ENOSPC', 'EROFS']);
+});
+
+test.each(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'ELOOP'])(
+  '%s names the place and says what to do, never the file',
+  (code) => {
+    faults.raise(PLACE, fault(code));
+    const [line] = recorder.of('disk.fault');
+    expect(line).toMatchObject({
+      severity: 'err',
+      fields: { place: PLACE, code, retrySeconds: 5 },
+    });
+    expect(line?.message).toMatch(/^\/queue: .{20}/);
+    expect(line?.message).not.toContain('secret');
+  },
+);
+
+test('success after a fault is said once, and a later fault is news', () => {
+  faults.clear(PLACE);
+  expect(recorder.lines).toEqual([]);
+  faults.raise(PLACE, fault('ENOSPC'));
+  faults.clear(PLACE);
+  faults.clear(PLACE);
+  expect(faults.pause(PLACE)).toBe(0);
+  expect(recorder.fieldOf('disk.ok', 'place')).toEqual([PLACE]);
+  faults.raise(PLACE, fault('ENOSPC'));
+  expect(recorder.of('disk.fault')).toHaveLength(2);
+});

@@ -1,0 +1,257 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { Folder, isFolder } from '../../src/spool/folder.ts';
+import { asNobody, bindMount, canMount, isRoot, temporaryFolder } from '../support/temporary.ts';
+
+let parent: string;
+let path: string;
+
+beforeEach(() => {
+  parent = temporaryFolder();
+  path = `${parent}/spam`;
+  mkdirSync(path);
+});
+
+function open(place = path): Folder {
+  const folder = Folder.open(place);
+  onTestFinished(() => {
+    folder.close();
+  });
+  return folder;
+}
+
+function namesIn(folder: Folder): string[] {
+  return [...folder.list()].map(({ rawName }) => rawName).sort();
+}
+
+describe('opening', () => {
+  test('a symlink to a folder is refused', () => {
+    symlinkSync(path, `${parent}/link`);
+    expect(() => open(`${parent}/link`)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
+  });
+
+  test('a symlink inside a folder is refused', () => {
+    symlinkSync(path, `${parent}/link`);
+    const outer = open(parent);
+    expect(() => outer.openFolder('link')).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
+  });
+
+  test('a file is refused', () => {
+    writeFileSync(`${parent}/file`, '');
+    expect(() => open(`${parent}/file`)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
+  });
+
+  test('a FIFO is refused, and nobody waits for its writer', () => {
+    execFileSync('mkfifo', [`${parent}/fifo`]);
+    expect(() => open(`${parent}/fifo`)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
+  });
+
+  test('what is missing is refused', () => {
+    expect(() => open(`${parent}/nothing`)).toThrow(expect.objectContaining({ code: 'ENOENT' }));
+  });
+
+  test.runIf(isRoot)('a forbidden folder is refused (needs root)', async () => {
+    chmodSync(path, 0o700);
+    await asNobody(() => {
+      expect(() => open()).toThrow(expect.objectContaining({ code: 'EACCES' }));
+    });
+  });
+
+  test('a failed one leaves no descriptor open', () => {
+    const before = readdirSync('/proc/self/fd').length;
+    expect(() => open(`${parent}/nothing`)).toThrow();
+    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+  });
+
+  test('a folder keeps it, whatever its path leads to afterwards', () => {
+    const folder = open();
+    renameSync(path, `${parent}/moved`);
+    mkdirSync(`${parent}/trap`);
+    symlinkSync(`${parent}/trap`, path);
+    writeFileSync(folder.at('a.eml'), 'body');
+    expect(readdirSync(`${parent}/moved`)).toEqual(['a.eml']);
+    expect(readdirSync(`${parent}/trap`)).toEqual([]);
+    writeFileSync(`${parent}/trap/b.eml`, '');
+    expect(namesIn(folder)).toEqual(['a.eml']);
+  });
+});
+
+describe('a name', () => {
+  const names: [what: string, bytes: Buffer][] = [
+    ['in UTF-8', Buffer.from('übung.eml')],
+    ['in Latin-1, which is no UTF-8', Buffer.from('übung.eml', 'latin1')],
+    ['of every byte that a name can hold', allBytes()],
+    ['with a newline and ESC', Buffer.from('a\n\u001b[31m.eml')],
+    ['of 255 bytes', Buffer.alloc(255, 0xfc)],
+    ['that looks like a flag', Buffer.from('-rf')],
+  ];
+
+  test.each(names)('%s comes and goes as the same bytes', (_what, bytes) => {
+    writeFileSync(Buffer.concat([Buffer.from(`${path}/`), bytes]), 'body');
+    const folder = open();
+    const [rawName = ''] = namesIn(folder);
+    expect(rawName).toBe(bytes.toString('latin1'));
+    expect(folder.lstat(rawName)?.size).toBe(4n);
+    renameSync(folder.at(rawName), folder.at(`${rawName.slice(1)}x`));
+    const [moved] = readdirSync(path, { encoding: 'buffer' });
+    expect(moved?.equals(Buffer.concat([bytes.subarray(1), Buffer.from('x')]))).toBe(true);
+  });
+
+  test('that is missing has no stats', () => {
+    expect(open().lstat('nothing')).toBeUndefined();
+  });
+
+  test('of a symlink has the stats of the link', () => {
+    symlinkSync('/etc/passwd', `${path}/link`);
+    expect(open().lstat('link')?.isSymbolicLink()).toBe(true);
+  });
+});
+
+function allBytes(): Buffer {
+  const bytes = Array.from({ length: 255 }, (_, index) => index + 1);
+  return Buffer.from(bytes.filter((byte) => byte !== 0x2f));
+}
+
+describe('a list', () => {
+  test('tells regular files from everything else', async () => {
+    writeFileSync(`${path}/file`, '');
+    linkSync(`${path}/file`, `${path}/hard-link`);
+    mkdirSync(`${path}/folder`);
+    symlinkSync('file', `${path}/symlink`);
+    symlinkSync('nowhere', `${path}/dangling`);
+    execFileSync('mkfifo', [`${path}/fifo`]);
+    if (isRoot) execFileSync('mknod', [`${path}/null`, 'c', '1', '3']);
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(`${path}/socket`, resolve));
+    onTestFinished(() => {
+      server.close();
+    });
+    const regular = [...open().list()].filter((entry) => entry.regular);
+    expect(regular.map(({ rawName }) => rawName).sort()).toEqual(['file', 'hard-link']);
+    expect([...open().list()]).toHaveLength(isRoot ? 8 : 7);
+  });
+
+  test('of thousands of files has each of them once', () => {
+    const names = Array.from({ length: 3_000 }, (_, index) => `${index}.eml`);
+    for (const name of names) writeFileSync(`${path}/${name}`, '');
+    expect(namesIn(open())).toEqual(names.sort());
+  });
+
+  test('that is given up leaves no descriptor open', () => {
+    for (const name of ['a', 'b', 'c']) writeFileSync(`${path}/${name}`, '');
+    const folder = open();
+    const before = readdirSync('/proc/self/fd').length;
+    const list = folder.list();
+    list.next();
+    list.return();
+    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+  });
+
+  test('goes on while its folder is emptied and removed', () => {
+    writeFileSync(`${path}/a`, '');
+    const folder = open();
+    const list = folder.list();
+    list.next();
+    rmSync(path, { recursive: true });
+    expect([...list]).toEqual([]);
+    expect(namesIn(folder)).toEqual([]);
+  });
+});
+
+describe('a folder is current', () => {
+  test('while its path leads to it', () => {
+    const folder = open();
+    writeFileSync(`${path}/a`, '');
+    expect(folder.isCurrent()).toBe(true);
+  });
+
+  test('no more when it is removed', () => {
+    const folder = open();
+    rmdirSync(path);
+    expect(folder.isCurrent()).toBe(false);
+  });
+
+  test('no more when another folder takes its place', () => {
+    const folder = open();
+    renameSync(path, `${parent}/moved`);
+    mkdirSync(path);
+    expect(folder.isCurrent()).toBe(false);
+    expect(open().isCurrent()).toBe(true);
+  });
+
+  test('no more when a symlink leads to it', () => {
+    const folder = open();
+    renameSync(path, `${parent}/moved`);
+    symlinkSync(`${parent}/moved`, path);
+    expect(folder.isCurrent()).toBe(false);
+  });
+
+  test('no more when its parent is gone', () => {
+    const folder = open();
+    rmSync(parent, { recursive: true });
+    expect(folder.isCurrent()).toBe(false);
+  });
+
+  test('no more when its parent has become a file', () => {
+    const folder = open();
+    renameSync(parent, `${parent}.moved`);
+    writeFileSync(parent, '');
+    expect(folder.isCurrent()).toBe(false);
+    rmSync(parent);
+    renameSync(`${parent}.moved`, parent);
+  });
+
+  test.runIf(canMount)('no more when something is mounted over it (needs root)', () => {
+    const folder = open();
+    mkdirSync(`${parent}/other`);
+    bindMount(`${parent}/other`, path);
+    expect(folder.isCurrent()).toBe(false);
+  });
+});
+
+describe('a closed folder', () => {
+  test('gives no address any more: its descriptor may be another folder by now', () => {
+    const folder = open();
+    folder.close();
+    expect(() => folder.at('a.eml')).toThrow(/closed/);
+    expect(() => folder.lstat('a.eml')).toThrow(/closed/);
+  });
+
+  test('may be closed again without closing what has its descriptor by now', () => {
+    const folder = open();
+    folder.close();
+    const next = open();
+    expect(next.fd).toBe(folder.fd);
+    folder.close();
+    expect(namesIn(next)).toEqual([]);
+  });
+});
+
+describe('a path leads to a folder', () => {
+  test('also by a symlink', () => {
+    symlinkSync(path, `${parent}/link`);
+    expect(isFolder(`${parent}/link`)).toBe(true);
+  });
+
+  test('not when it is a file, dangling, missing, or below a file', () => {
+    writeFileSync(`${parent}/file`, '');
+    symlinkSync('nowhere', `${parent}/dangling`);
+    for (const place of ['file', 'dangling', 'nothing', 'file/inside']) {
+      expect(isFolder(`${parent}/${place}`)).toBe(false);
+    }
+    expect(readFileSync(`${parent}/file`, 'utf8')).toBe('');
+  });
+});

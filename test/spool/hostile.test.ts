@@ -1,0 +1,310 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { Fifo } from '../support/fifo.ts';
+import { PickupBench } from '../support/pickup-bench.ts';
+import { NOBODY, asNobody, isRoot } from '../support/temporary.ts';
+import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+
+describe('what is no regular file is left alone, and said once:', () => {
+  test('a symlink, wherever it leads', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    const secret = put(`${spool.lib}/secret`, 'secret');
+    symlinkSync(secret, spool.dropPath('spam', 'a.eml'));
+    symlinkSync('/nowhere', spool.dropPath('spam', 'b.eml'));
+    symlinkSync(spool.dropPath('ham'), spool.dropPath('spam', 'c.eml'));
+    await bench.pass(90_000);
+    expect(bench.places).toEqual([]);
+    expect(spool.dropped('spam')).toEqual(['a.eml', 'b.eml', 'c.eml']);
+    expect(readFileSync(secret, 'utf8')).toBe('secret');
+    expect(bench.recorder.fieldOf('spool.ignored', 'file').sort()).toEqual([
+      'a.eml',
+      'b.eml',
+      'c.eml',
+    ]);
+  });
+
+  test('a FIFO, which is never opened', async () => {
+    const bench = await PickupBench.start();
+    const fifo = await Fifo.make(bench.spool.dropPath('spam', 'a.eml'));
+    await bench.pass(90_000);
+    expect(bench.recorder.fieldOf('spool.ignored', 'file')).toEqual(['a.eml']);
+    expect(await fifo.wasOpened()).toBe(false);
+  });
+
+  test('a socket', async () => {
+    const bench = await PickupBench.start();
+    const server = createServer();
+    const path = bench.spool.dropPath('spam', 'a.eml');
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    onTestFinished(() => {
+      server.close();
+    });
+    await bench.pass(90_000);
+    expect(lstatSync(path).isSocket()).toBe(true);
+    expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
+  });
+
+  test('a folder, with what is in it', async () => {
+    const bench = await PickupBench.start();
+    mkdirSync(bench.spool.dropPath('spam', 'a.eml'));
+    put(bench.spool.dropPath('spam', 'a.eml/inside.eml'), 'body');
+    await bench.pass(90_000);
+    expect(readdirSync(bench.spool.dropPath('spam', 'a.eml'))).toEqual(['inside.eml']);
+    expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
+  });
+
+  test.runIf(isRoot)('a device (needs root)', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.dropPath('spam', 'a.eml');
+    execFileSync('mknod', ['-m', '660', path, 'c', '1', '5']); // /dev/zero
+    await bench.pass(90_000);
+    expect(lstatSync(path).isCharacterDevice()).toBe(true);
+    expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
+  });
+
+  test('and the files beside it are taken', async () => {
+    const bench = await PickupBench.start();
+    symlinkSync('/etc/passwd', bench.spool.dropPath('spam', 'a.eml'));
+    bench.spool.drop('spam', 'b.eml');
+    await bench.flowUntilQueued('spam/b.eml');
+  });
+
+  test('until a regular file takes its place', async () => {
+    const bench = await PickupBench.start();
+    symlinkSync('/etc/passwd', bench.spool.dropPath('spam', 'a.eml'));
+    await bench.pass(10_000);
+    unlinkSync(bench.spool.dropPath('spam', 'a.eml'));
+    bench.spool.drop('spam', 'a.eml', 'body');
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.spool.read('queue/spam/a.eml')).toBe('body');
+  });
+
+  test('a thousand times over, without a thousand and one lines', async () => {
+    const bench = await PickupBench.start();
+    for (let i = 0; i < 1_100; i += 1) symlinkSync('/', bench.spool.dropPath('spam', `${i}`));
+    await bench.pass(30_000);
+    expect(bench.recorder.of('spool.ignored').length).toBeLessThanOrEqual(1_000);
+    bench.spool.drop('spam', 'z.eml');
+    await bench.flowUntilQueued('spam/z.eml');
+  });
+});
+
+describe('a name', () => {
+  const names: [what: string, bytes: Buffer, key: string][] = [
+    ['with a newline', Buffer.from('a\nb.eml'), 'a%0Ab.eml'],
+    ['with ESC', Buffer.from('\u001b[31mred.eml'), '%1B%5B31mred.eml'],
+    ['with a leading dash', Buffer.from('-rf'), '%2Drf'],
+    ['with a percent sign', Buffer.from('100%.eml'), '100%25.eml'],
+    ['that ends in .json', Buffer.from('a.json'), 'a%2Ejson'],
+    ['in UTF-8', Buffer.from('ü.eml'), '%C3%BC.eml'],
+    ['that is not UTF-8', Buffer.from('ü.eml', 'latin1'), '%FC.eml'],
+    ['with a right-to-left override', Buffer.from('a\u202eb.eml'), 'a%E2%80%AEb.eml'],
+  ];
+
+  test.each(names)('%s is taken under a harmless key', async (_what, bytes, key) => {
+    const bench = await PickupBench.start();
+    dropBytes(bench, 'spam', bytes, 'body');
+    await bench.flowUntilQueued(`spam/${key}`);
+    expect(bench.spool.queued).toEqual([`spam/${key}`]);
+    expect(bench.spool.read(`queue/spam/${key}`)).toBe('body');
+    expect(bench.spool.dropped('spam')).toEqual([]);
+  });
+
+  test('of 255 bytes is taken under a key of 200', async () => {
+    const bench = await PickupBench.start();
+    dropBytes(bench, 'spam', Buffer.alloc(255, 'a'), 'long');
+    dropBytes(bench, 'spam', Buffer.alloc(255, 0xfc), 'longer');
+    await bench.flowUntil('both are taken', () => bench.queued.length === 2);
+    for (const place of bench.spool.queued) {
+      expect(place).toMatch(/^spam\/[a%FC]+~[0-9a-f]{32}$/);
+      expect(place.length - 'spam/'.length).toBeLessThanOrEqual(200);
+    }
+  });
+
+  test.each(names)(
+    '%s meets its twin and what the queue holds of it',
+    async (_what, bytes, key) => {
+      const bench = new PickupBench();
+      bench.spool.enqueue('spam', key, 'oldest');
+      dropBytes(bench, 'spam', bytes, 'older', 1_000);
+      dropBytes(bench, 'ham', bytes, 'newer', 2_000);
+      await bench.start();
+      await bench.flowUntilQueued(`ham/${key}`);
+      await bench.pass(5_000);
+      expect(bench.spool.queued).toEqual([`ham/${key}`]);
+      expect(bench.spool.dropped('spam').concat(bench.spool.dropped('ham'))).toEqual([]);
+    },
+  );
+
+  test('never reaches a log uncleaned', async () => {
+    const bench = await PickupBench.start();
+    symlinkSync('/', bench.spool.dropPath('spam', 'a\n\u001b[31m\u202eb.eml'));
+    dropBytes(bench, 'ham', Buffer.from('x\u0007\n.eml'), '');
+    await bench.pass(700_000);
+    const files = bench.recorder.lines.map(({ fields }) => String(fields['file']));
+    expect(files).toHaveLength(2);
+    for (const file of files) expect(file).toMatch(/^[ -~\u00a0-\u00ff]+$/);
+    for (const { message } of bench.recorder.lines) expect(message).not.toMatch(/x\?|31m/);
+  });
+
+  test('that is a key’s own encoding is another message', async () => {
+    const bench = await PickupBench.start();
+    bench.spool.drop('spam', 'a b.eml', 'one');
+    bench.spool.drop('spam', 'a%20b.eml', 'other');
+    await bench.flowUntilQueued('spam/a%20b.eml', 'spam/a%2520b.eml');
+    expect(bench.spool.read('queue/spam/a%20b.eml')).toBe('one');
+  });
+});
+
+/** Drops a message under a name of any bytes. */
+function dropBytes(
+  bench: PickupBench,
+  verdict: 'spam' | 'ham',
+  name: Buffer,
+  body: string,
+  mtime = 1_000,
+): void {
+  const path = put(`${bench.spool.lib}/new`, body);
+  setMtime(path, mtime);
+  renameSync(path, Buffer.concat([Buffer.from(bench.spool.dropPath(verdict)), name]));
+}
+
+describe('a file', () => {
+  test('with several links is taken out of the folder; the queue will not read it', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    const outside = put(`${spool.lib}/outside`, 'secret');
+    linkSync(outside, spool.dropPath('spam', 'a.eml'));
+    await bench.flowUntilQueued('spam/a.eml');
+    const entry = spool.queue.find('spam', 'a.eml');
+    if (entry === undefined) throw new Error('it is gone');
+    expect(await spool.queue.read(entry)).toMatchObject({ kind: 'unfit' });
+    expect(readFileSync(outside, 'utf8')).toBe('secret');
+  });
+
+  test('that is a link of what the queue holds already takes its place all the same', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    linkSync(spool.enqueue('spam', 'a.eml', 'body'), spool.dropPath('spam', 'a.eml'));
+    await bench.start();
+    await bench.flowUntilQueued('spam/a.eml');
+    await bench.pass(5_000);
+    expect(spool.dropped('spam')).toEqual([]);
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(lstatSync(spool.statePath('queue/spam/a.eml')).nlink).toBe(1);
+  });
+
+  test.runIf(isRoot)(
+    'that cannot be moved is stuck, said once, and keeps no other (needs root)',
+    async () => {
+      const bench = new PickupBench();
+      const { spool } = bench;
+      // foreign in a folder with the sticky bit; every other file is the daemon's own
+      chmodSync(spool.dropPath('spam'), 0o1777);
+      chmodSync(spool.dropPath('ham'), 0o777);
+      spool.drop('spam', 'a.eml', 'body', 0o666);
+      execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, spool.statePath('')]);
+      await bench.start();
+      await asNobody(async () => {
+        for (let i = 0; i < 5; i += 1) {
+          spool.drop('spam', `${i}.eml`);
+          await bench.flowUntilQueued(`spam/${i}.eml`);
+        }
+        await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
+        await bench.pass(30_000);
+      });
+      expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['a.eml']);
+      expect(bench.recorder.of('disk.fault')).toEqual([]);
+      expect(spool.dropped('spam')).toEqual(['a.eml']);
+    },
+  );
+
+  test('whose place in the queue a folder has taken keeps no other from being taken', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    mkdirSync(spool.statePath('queue/spam/a.eml'));
+    spool.drop('spam', 'a.eml');
+    await bench.start();
+    for (let i = 0; i < 5; i += 1) {
+      const start = bench.clock.monotonic();
+      spool.drop('spam', `${i}.eml`);
+      await bench.flowUntilQueued(`spam/${i}.eml`);
+      expect(bench.clock.monotonic() - start).toBeLessThan(4_000);
+    }
+    expect(spool.dropped('spam')).toEqual(['a.eml']);
+    rmSync(spool.statePath('queue/spam/a.eml'), { recursive: true });
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('whose verdict lies in quarantine as a folder is taken', async () => {
+    const { lib, stateDir } = new TestSpool();
+    mkdirSync(`${stateDir.root.path}/quarantine/spam/a.eml`);
+    const bench = await PickupBench.start({ spool: new TestSpool({ lib }) });
+    bench.spool.drop('spam', 'a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('that is swapped for a symlink just before the rename is not read', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    const secret = put(`${spool.lib}/secret`, 'secret');
+    const path = spool.drop('spam', 'a.eml', 'body');
+    const adopt = spool.queue.adopt.bind(spool.queue);
+    spool.queue.adopt = (...args) => {
+      unlinkSync(path);
+      symlinkSync(secret, path);
+      return adopt(...args);
+    };
+    await bench.start();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: false }]);
+    const entry = spool.queue.find('spam', 'a.eml');
+    if (entry === undefined) throw new Error('it is gone');
+    expect(await spool.queue.read(entry)).toEqual({
+      kind: 'unfit',
+      reason: 'not a regular file',
+    });
+  });
+
+  test('that vanishes just before the rename is gone, and nothing is said', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    const path = spool.drop('spam', 'a.eml', 'body');
+    const adopt = spool.queue.adopt.bind(spool.queue);
+    spool.queue.adopt = (from, rawName, ...rest) => {
+      if (rawName === 'a.eml') rmSync(path, { force: true });
+      return adopt(from, rawName, ...rest);
+    };
+    await bench.start();
+    await bench.pass(20_000);
+    expect(bench.places).toEqual([]);
+    expect(bench.recorder.lines).toEqual([]);
+  });
+
+  test('in a queue that has vanished is a fault, and stays', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    rmSync(spool.statePath('queue/spam'), { recursive: true });
+    spool.drop('spam', 'a.eml');
+    await bench.start();
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    expect(spool.dropped('spam')).toEqual(['a.eml']);
+    writeFileSync(spool.dropPath('ham', 'b.eml'), 'body');
+    await bench.flowUntilQueued('ham/b.eml');
+  });
+});

@@ -1,0 +1,434 @@
+import {
+  appendFileSync,
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { lockDescriptor } from '../../src/spool/owner.ts';
+import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
+import { MARK, TestSpool, inodeOf, put } from '../support/test-spool.ts';
+
+const UNMARKED = 0o644;
+const FOR_EVER_MS = 1_000_000_000;
+
+describe('what is not complete stays where it is', () => {
+  test('an empty file, until it is written to; after ten minutes it is said once', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.drop('spam', 'a.eml', '');
+    await bench.pass(590_000);
+    expect(bench.recorder.of('spool.stuck')).toEqual([]);
+    await bench.pass(60_000);
+    expect(bench.spool.dropped('spam')).toEqual(['a.eml']);
+    const [line, ...more] = bench.recorder.of('spool.stuck');
+    expect(more).toEqual([]);
+    expect(line?.fields).toMatchObject({ verdict: 'spam', file: 'a.eml', reason: 'empty' });
+    expect(line?.fields).toMatchObject({ uid: process.getuid?.(), mode: '0660' });
+    put(path, 'body');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('a file that never lies still', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.drop('spam', 'a.eml', 'x', UNMARKED);
+    for (let i = 0; i < 50; i += 1) {
+      await bench.clock.flow(SETTLE_MS / 2);
+      appendFileSync(path, 'x');
+    }
+    expect(bench.places).toEqual([]);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.spool.read('queue/spam/a.eml')).toHaveLength(51);
+  });
+});
+
+describe('kopano-spamd’s way of writing', () => {
+  test('nothing is taken before chown and chmod', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.dropPath('spam', 'a.eml');
+    const fd = openSync(path, 'w', 0o600);
+    for (const piece of ['From: a\n', 'To: b\n', '\nbody']) {
+      await bench.clock.flow(SETTLE_MS - 100);
+      writeSync(fd, piece);
+      expect(bench.places).toEqual([]);
+    }
+    closeSync(fd);
+    await bench.clock.flow(SETTLE_MS - 100);
+    expect(bench.places).toEqual([]);
+    chmodSync(path, MARK);
+    const markedAt = bench.clock.monotonic();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
+    expect(bench.spool.read('queue/spam/a.eml')).toBe('From: a\nTo: b\n\nbody');
+    // polled every two seconds, then a tenth of the settle time
+    expect(bench.clock.monotonic() - markedAt).toBeLessThan(2_000 + 2 * MARKED_MS);
+  });
+
+  test('a file that stays unmarked is taken after the whole settle time', async () => {
+    const bench = await PickupBench.start();
+    bench.spool.drop('spam', 'a.eml', 'body', UNMARKED);
+    await bench.clock.flow(SETTLE_MS - 50);
+    expect(bench.places).toEqual([]);
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('a rewrite in place, which keeps the mark, is not taken half-way', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.drop('spam', 'a.eml', 'the first message');
+    await bench.flowUntil('it is seen', () => bench.clock.timers > 0);
+    await bench.clock.flow(100);
+    const fd = openSync(path, 'w');
+    await bench.clock.flow(100);
+    writeSync(fd, 'the sec');
+    // more than a tenth of the settle time between two writes
+    await bench.clock.flow(SETTLE_MS - 300);
+    expect(bench.places).toEqual([]);
+    writeSync(fd, 'ond message');
+    closeSync(fd);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.spool.read('queue/spam/a.eml')).toBe('the second message');
+  });
+
+  test('a truncated file waits for its new content', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.drop('spam', 'a.eml', 'the first message');
+    await bench.clock.flow(100);
+    writeFileSync(path, '');
+    await bench.pass(10 * SETTLE_MS);
+    expect(bench.places).toEqual([]);
+    writeFileSync(path, 'the second message');
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.spool.read('queue/spam/a.eml')).toBe('the second message');
+  });
+
+  test('a file that vanishes is dropped without a word', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.drop('spam', 'a.eml');
+    await bench.clock.flow(100);
+    unlinkSync(path);
+    await bench.pass(10 * SETTLE_MS);
+    expect(bench.places).toEqual([]);
+    expect(bench.recorder.lines).toEqual([]);
+  });
+
+  test('a writer that writes on after the rename is noticed: the entry is not settled', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    const fd = openSync(spool.dropPath('spam', 'a.eml'), 'w', MARK);
+    writeSync(fd, 'the first half');
+    fchmodSync(fd, MARK);
+    const adopt = spool.queue.adopt.bind(spool.queue);
+    spool.queue.adopt = (...args) => {
+      writeSync(fd, ' and the second'); // between the last look and the rename
+      return adopt(...args);
+    };
+    await bench.start();
+    await bench.flowUntilQueued('spam/a.eml');
+    closeSync(fd);
+    expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: false }]);
+    expect(spool.read('queue/spam/a.eml')).toBe('the first half and the second');
+  });
+});
+
+describe('what lies there at the start', () => {
+  test('is taken, both verdicts, byte for byte', async () => {
+    const spool = new TestSpool();
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    spool.drop('spam', 'a.eml', bytes);
+    spool.drop('ham', 'b.eml', 'good', UNMARKED);
+    spool.drop('ham', 'c', 'without an ending');
+    const inode = inodeOf(spool.dropPath('spam', 'a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml', 'ham/c');
+    expect(spool.queued).toEqual(['ham/b.eml', 'ham/c', 'spam/a.eml']);
+    expect(spool.dropped('spam')).toEqual([]);
+    expect(readFileSync(spool.statePath('queue/spam/a.eml')).equals(bytes)).toBe(true);
+    expect(inodeOf(spool.statePath('queue/spam/a.eml'))).toBe(inode);
+  });
+
+  test('is left alone where its name begins with a dot', async () => {
+    const spool = new TestSpool();
+    spool.drop('spam', '.a.eml.swp');
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(10 * SETTLE_MS);
+    expect(spool.dropped('spam')).toEqual(['.a.eml.swp']);
+    expect(bench.recorder.lines).toEqual([]);
+  });
+
+  test('3,000 files are each taken exactly once', async () => {
+    const spool = new TestSpool();
+    const names = Array.from({ length: 3_000 }, (_, index) => `${index}.eml`);
+    const verdictOf = (name: string): 'spam' | 'ham' => (name.startsWith('1') ? 'ham' : 'spam');
+    for (const name of names) spool.drop(verdictOf(name), name, name);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('all are taken', () => bench.queued.length >= names.length);
+    await bench.pass(5_000);
+    expect(bench.places).toEqual(names.map((name) => `${verdictOf(name)}/${name}`).sort());
+    for (const name of names.filter((_, index) => index % 100 === 0)) {
+      expect(spool.read(`queue/${verdictOf(name)}/${name}`)).toBe(name);
+    }
+  });
+
+  test('and arrives meanwhile is taken too', async () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 500; i += 1) spool.drop('spam', `old-${i}.eml`);
+    const bench = await PickupBench.start({ spool });
+    for (let i = 0; i < 500; i += 1) {
+      spool.drop('spam', `new-${i}.eml`);
+      if (i % 10 === 0) await bench.clock.flow(10);
+    }
+    await bench.flowUntil('all are taken', () => bench.queued.length === 1_000);
+    expect(spool.dropped('spam')).toEqual([]);
+  });
+});
+
+describe('the doorbell', () => {
+  test('finds what arrives without a sweep', async () => {
+    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
+    bench.spool.drop('spam', 'before.eml');
+    await bench.flowUntilQueued('spam/before.eml');
+    for (const name of ['a.eml', 'b.eml', 'c.eml']) {
+      bench.spool.drop('ham', name);
+      await bench.flowUntilQueued(`ham/${name}`);
+    }
+    expect(bench.clock.monotonic()).toBeLessThan(FOR_EVER_MS);
+  });
+
+  test('rings for what is renamed in, and for the mark', async () => {
+    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
+    bench.spool.drop('spam', 'before.eml');
+    await bench.flowUntilQueued('spam/before.eml');
+    const outside = put(`${bench.spool.lib}/outside`, 'body');
+    renameSync(outside, bench.spool.dropPath('spam', 'renamed.eml'));
+    await bench.flowUntilQueued('spam/renamed.eml');
+    const path = bench.spool.drop('spam', 'marked.eml', 'body', 0o600);
+    await bench.clock.flow(100);
+    chmodSync(path, MARK);
+    await bench.flowUntilQueued('spam/marked.eml');
+  });
+
+  test('hears of a name that is not UTF-8', async () => {
+    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
+    bench.spool.drop('spam', 'before.eml');
+    await bench.flowUntilQueued('spam/before.eml');
+    const name = Buffer.concat([Buffer.from(bench.spool.dropPath('spam')), Buffer.from([0xff])]);
+    writeFileSync(name, 'body');
+    await bench.flowUntilQueued('spam/%FF');
+  });
+
+  test('is put up anew when its folder is replaced', async () => {
+    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
+    bench.spool.drop('spam', 'before.eml');
+    await bench.flowUntilQueued('spam/before.eml');
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    mkdirSync(bench.spool.dropPath('spam'));
+    bench.spool.drop('spam', 'first.eml');
+    await bench.flowUntilQueued('spam/first.eml');
+    bench.spool.drop('spam', 'second.eml');
+    await bench.flowUntilQueued('spam/second.eml');
+  });
+});
+
+describe('a sweep', () => {
+  test('can be asked for, long before it is due', async () => {
+    const bench = await PickupBench.start({ sweepMs: 2_000, polling: true });
+    await bench.pass(100);
+    bench.spool.drop('spam', 'a.eml');
+    const start = bench.clock.monotonic();
+    bench.pickup.sweepNow();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS + 200);
+  });
+
+  test('comes every two seconds with LEARN_POLLING', async () => {
+    const bench = await PickupBench.start({ polling: true, sweepMs: FOR_EVER_MS });
+    for (let i = 0; i < 5; i += 1) {
+      const start = bench.clock.monotonic();
+      bench.spool.drop('spam', `${i}.eml`);
+      await bench.flowUntilQueued(`spam/${i}.eml`);
+      expect(bench.clock.monotonic() - start).toBeLessThan(2_000 + MARKED_MS + 200);
+    }
+  });
+});
+
+describe('a class folder', () => {
+  test('that is missing is waited for, said once with the line that makes it', async () => {
+    const bench = new PickupBench();
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    chmodSync(bench.spool.dropPath('ham'), 0o2775);
+    await bench.start();
+    await bench.pass(50_000);
+    const [line, ...more] = bench.recorder.of('spool.missing');
+    expect(more).toEqual([]);
+    const uid = process.getuid?.() ?? 0;
+    const gid = process.getgid?.() ?? 0;
+    const path = `${bench.spool.lib}/spam`;
+    expect(line?.fields).toMatchObject({
+      path,
+      code: 'ENOENT',
+      cure: `install -d -o ${uid} -g ${gid} -m 2775 ${path}`,
+    });
+    expect(line?.message).toContain('install -d');
+    mkdirSync(bench.spool.dropPath('spam'));
+    bench.spool.drop('spam', 'a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('is never made', async () => {
+    const bench = new PickupBench();
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    await bench.start();
+    await bench.pass(50_000);
+    expect(() => bench.spool.dropped('spam')).toThrow(/ENOENT/);
+  });
+
+  test('that vanishes later is said again, and the other one goes on', async () => {
+    const bench = await PickupBench.start();
+    await bench.pass(5_000);
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    await bench.pass(5_000);
+    expect(bench.recorder.of('spool.missing')).toHaveLength(1);
+    mkdirSync(bench.spool.dropPath('spam'));
+    await bench.pass(5_000);
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    await bench.pass(5_000);
+    expect(bench.recorder.of('spool.missing')).toHaveLength(2);
+  });
+
+  test('that is replaced is opened anew, and the old one is left alone', async () => {
+    const bench = await PickupBench.start();
+    await bench.pass(1_000);
+    const old = `${bench.spool.lib}/old`;
+    renameSync(`${bench.spool.lib}/spam`, old);
+    mkdirSync(bench.spool.dropPath('spam'));
+    bench.spool.drop('spam', 'new.eml');
+    await bench.flowUntilQueued('spam/new.eml');
+    put(`${old}/late.eml`, 'body');
+    await bench.pass(10_000);
+    expect(bench.places).toEqual(['spam/new.eml']);
+    expect(readFileSync(`${old}/late.eml`, 'utf8')).toBe('body');
+  });
+
+  test('that is replaced by a symlink is not followed', async () => {
+    const bench = await PickupBench.start();
+    await bench.pass(1_000);
+    const trap = `${bench.spool.lib}/trap`;
+    mkdirSync(trap);
+    put(`${trap}/a.eml`, 'secret');
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    symlinkSync(trap, `${bench.spool.lib}/spam`);
+    await bench.pass(20_000);
+    expect(bench.places).toEqual([]);
+    expect(readFileSync(`${trap}/a.eml`, 'utf8')).toBe('secret');
+    expect(bench.recorder.fieldOf('spool.missing', 'code')).toEqual(['ENOTDIR']);
+  });
+
+  test('that another process has locked is given up, with the reason', async () => {
+    const bench = new PickupBench({
+      lock: (folder) => Promise.resolve(folder.path.endsWith('/ham') ? 'held' : 'locked'),
+    });
+    await bench.pickup.prepare();
+    expect(bench.lost).toEqual([`${bench.spool.lib}/ham is locked by another process`]);
+  });
+
+  test('is locked by the kernel: two pickups never share one', async () => {
+    const lock = (folder: { readonly fd: number }): ReturnType<typeof lockDescriptor> =>
+      lockDescriptor(folder.fd);
+    const first = await PickupBench.start({ lock });
+    const second = new PickupBench({ spool: first.spool, lock });
+    await second.pickup.prepare();
+    expect(second.lost).toHaveLength(1);
+    expect(first.lost).toEqual([]);
+    await first.stop();
+    const third = new PickupBench({ spool: first.spool, lock });
+    await third.pickup.prepare();
+    expect(third.lost).toEqual([]);
+  });
+});
+
+describe('one pass', () => {
+  test('takes what is complete and says that nothing stays', async () => {
+    const bench = new PickupBench();
+    bench.spool.drop('spam', 'a.eml');
+    bench.spool.drop('ham', 'b.eml', 'body', UNMARKED);
+    await bench.pickup.prepare();
+    expect(await passOf(bench)).toBe(0);
+    expect(bench.places).toEqual(['ham/b.eml', 'spam/a.eml']);
+  });
+
+  test('says that files stay: empty ones, and those that are still being written', async () => {
+    const bench = new PickupBench();
+    bench.spool.drop('spam', 'empty.eml', '');
+    const path = bench.spool.drop('spam', 'growing.eml');
+    bench.spool.drop('spam', 'done.eml');
+    await bench.pickup.prepare();
+    const passing = passOf(bench, () => {
+      appendFileSync(path, 'x');
+    });
+    expect(await passing).toBeGreaterThanOrEqual(2);
+    expect(bench.places).toEqual(['spam/done.eml']);
+  });
+
+  test('counts a file that waits for its key as one that stays', async () => {
+    const bench = new PickupBench();
+    bench.held.add('a.eml');
+    bench.spool.drop('spam', 'a.eml');
+    await bench.pickup.prepare();
+    expect(await passOf(bench)).toBeGreaterThan(0);
+  });
+
+  test('does not count what is no message', async () => {
+    const bench = new PickupBench();
+    bench.spool.drop('spam', '.hidden');
+    mkdirSync(bench.spool.dropPath('spam', 'folder'));
+    await bench.pickup.prepare();
+    expect(await passOf(bench)).toBe(0);
+  });
+});
+
+/** One pass while time flows. */
+async function passOf(bench: PickupBench, each?: () => void): Promise<number> {
+  let stays: number | undefined;
+  void bench.pickup.pass().then((count) => {
+    stays = count;
+  });
+  await bench.flowUntil('the pass is over', () => {
+    if (stays === undefined) each?.();
+    return stays !== undefined;
+  });
+  return stays ?? 0;
+}
+
+describe('a stop', () => {
+  test('leaves what is there and looks at nothing more', async () => {
+    const bench = await PickupBench.start();
+    await bench.pass(100);
+    await bench.pickup.stop();
+    await bench.pickup.stop();
+    bench.spool.drop('spam', 'late.eml');
+    bench.pickup.sweepNow();
+    expect(bench.clock.timers).toBe(0);
+    await bench.clock.flow(60_000, 1_000);
+    expect(bench.spool.dropped('spam')).toEqual(['late.eml']);
+  });
+
+  test('in the middle of a long sweep ends it', async () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 2_000; i += 1) spool.drop('spam', `${i}.eml`);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('some are taken', () => bench.queued.length > 0);
+    await bench.pickup.stop();
+    const { length } = bench.queued;
+    await bench.clock.flow(10_000, 1_000);
+    expect(bench.queued).toHaveLength(length);
+    expect(spool.names('queue/spam').length + spool.dropped('spam').length).toBe(2_000);
+  });
+});

@@ -1,0 +1,485 @@
+import {
+  appendFileSync,
+  closeSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { crossesDevices } from '../../src/spool/state-dir.ts';
+import { Fifo } from '../support/fifo.ts';
+import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
+import {
+  bindMount,
+  canMount,
+  folderElsewhere,
+  hasOtherFileSystem,
+  mountTmpfs,
+  temporaryFolder,
+} from '../support/temporary.ts';
+import { MARK, TestSpool, put, setMtime } from '../support/test-spool.ts';
+
+/** A spool whose state dir lies on another file system. */
+function splitSpool(maxBytes?: number): TestSpool {
+  return new TestSpool({
+    stateDir: `${folderElsewhere()}/state`,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+  });
+}
+
+/** What is staged in a class folder. */
+function stagedIn(spool: TestSpool, verdict: 'spam' | 'ham' = 'spam'): string[] {
+  return spool.dropped(verdict).filter((name) => name.startsWith('.learnd-'));
+}
+
+/** Leaves a file as an earlier owner did that was killed after the first rename. */
+function leaveStaged(spool: TestSpool, verdict: 'spam' | 'ham', key: string, body: string): string {
+  return put(spool.dropPath(verdict, `.learnd-${key}`), body);
+}
+
+function nothingIsLeft(spool: TestSpool): void {
+  expect(spool.dropped('spam').concat(spool.dropped('ham'))).toEqual([]);
+  expect(spool.names('tmp')).toEqual([]);
+}
+
+describe('whether a rename would do', () => {
+  test('is seen on one file system, and leaves no trace', () => {
+    const spool = new TestSpool();
+    const bench = new PickupBench({ spool });
+    bench.drop.refresh();
+    expect(bench.drop.get('spam')?.elsewhere).toBe(false);
+    expect(spool.dropped('spam')).toEqual([]);
+    expect(spool.queued).toEqual([]);
+  });
+
+  test.runIf(hasOtherFileSystem)('is seen on two file systems', () => {
+    const bench = new PickupBench({ spool: splitSpool() });
+    bench.drop.refresh();
+    expect(bench.drop.get('spam')?.elsewhere).toBe(true);
+    expect(bench.drop.get('ham')?.elsewhere).toBe(true);
+  });
+
+  test.runIf(canMount)('is seen between two bind mounts of one file system (needs root)', () => {
+    const base = temporaryFolder();
+    mkdirSync(`${base}/state`);
+    bindMount(`${base}/state`, `${base}/mounted`);
+    const spool = new TestSpool({ stateDir: `${base}/mounted` });
+    expect(statSync(spool.lib).dev).toBe(statSync(spool.stateDir.root.path).dev);
+    const bench = new PickupBench({ spool });
+    bench.drop.refresh();
+    const from = bench.drop.get('spam');
+    if (from === undefined) throw new Error('it is missing');
+    expect(crossesDevices(from.folder, spool.stateDir.queue.spam)).toBe(true);
+  });
+});
+
+describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system', () => {
+  test('a full disk is said once, loses nothing, and is said to be over', async (context) => {
+    context.skip(!canMount, 'needs root');
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=400k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const filler = put(`${base}/tiny/filler`, Buffer.alloc(250_000));
+    const body = Buffer.alloc(200_000, 'x');
+    const bench = await PickupBench.start({ spool });
+    spool.drop('spam', 'a.eml', body);
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    expect(spool.names('tmp')).toEqual([]);
+    for (let i = 0; i < 5; i += 1) spool.drop('ham', `${i}.eml`, body);
+    await bench.clock.flow(30_000);
+    expect(bench.recorder.of('disk.fault')).toHaveLength(1);
+    expect(bench.recorder.of('disk.fault')[0]?.fields).toMatchObject({ code: 'ENOSPC' });
+    expect(bench.queued).toEqual([]);
+    // what can't be carried over isn't taken away either
+    expect(spool.dropped('ham')).toHaveLength(5);
+    rmSync(filler);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
+    expect(spool.read('queue/spam/a.eml')).toBe(body.toString());
+    await bench.flowUntil('the next one is taken', () => bench.queued.length > 1);
+    expect(bench.queued.length).toBeGreaterThan(0);
+  });
+
+  test('a stop does not wait for a full disk, and the next owner finishes it', async (context) => {
+    context.skip(!canMount, 'needs root');
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=300k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
+    const first = await PickupBench.start({ spool });
+    await first.flowUntil('it is said', () => first.recorder.of('disk.fault').length > 0);
+    await first.stop();
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    rmSync(filler);
+    const second = await PickupBench.start({ spool });
+    await second.flowUntilQueued('spam/a.eml');
+    nothingIsLeft(spool);
+  });
+
+  test('a file is carried over with its bytes, its mtime and its mode', async () => {
+    const spool = splitSpool();
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => index % 256));
+    setMtime(spool.drop('spam', 'a.eml', bytes), 1_700_000_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
+    expect(spool.read('queue/spam/a.eml')).toBe(bytes.toString('latin1'));
+    const stats = lstatSync(spool.statePath('queue/spam/a.eml'));
+    expect(stats.mtimeMs).toBe(1_700_000_000_000);
+    expect(stats.mode & 0o7777).toBe(MARK & ~0o077);
+    nothingIsLeft(spool);
+    expect(bench.held.size).toBe(0);
+  });
+
+  test('100 files, some of megabytes, are each carried over once', async () => {
+    const spool = splitSpool(10_000_000);
+    const bodyOf = (i: number): string => `${i}.`.repeat(i % 20 === 0 ? 500_000 : i + 1);
+    for (let i = 0; i < 100; i += 1) {
+      spool.drop(i % 2 === 0 ? 'spam' : 'ham', `${i}.eml`, bodyOf(i));
+    }
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('all are taken', () => bench.queued.length >= 100);
+    await bench.pass(5_000);
+    expect(new Set(bench.places).size).toBe(100);
+    expect(bench.queued).toHaveLength(100);
+    for (let i = 0; i < 100; i += 1) {
+      const place = `queue/${i % 2 === 0 ? 'spam' : 'ham'}/${i}.eml`;
+      expect(spool.read(place) === bodyOf(i)).toBe(true);
+    }
+    nothingIsLeft(spool);
+  });
+
+  test('one pass is over when all that it took lies in the queue', async () => {
+    const spool = splitSpool(10_000_000);
+    for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`, 'x'.repeat(1_000_000));
+    const bench = new PickupBench({ spool });
+    await bench.pickup.prepare();
+    let stays: number | undefined;
+    void bench.pickup.pass().then((count) => {
+      stays = count;
+    });
+    await bench.flowUntil('the pass is over', () => stays !== undefined);
+    expect(stays).toBe(0);
+    expect(bench.queued).toHaveLength(20);
+    nothingIsLeft(spool);
+  });
+
+  test('an over-size file stays where it is, said once; others are taken', async () => {
+    const spool = splitSpool(1_000);
+    spool.drop('spam', 'large.eml', 'x'.repeat(1_001));
+    spool.drop('spam', 'just.eml', 'x'.repeat(1_000));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/just.eml');
+    await bench.pass(60_000);
+    expect(spool.dropped('spam')).toEqual(['large.eml']);
+    const [line, ...more] = bench.recorder.of('spool.stuck');
+    expect(more).toEqual([]);
+    expect(line?.fields).toMatchObject({ file: 'large.eml', reason: 'over-size', mode: '0660' });
+  });
+
+  test('an over-size twin does not count', async () => {
+    const spool = splitSpool(1_000);
+    setMtime(spool.drop('spam', 'a.eml', 'x'.repeat(1_001)), 2_000_000_000);
+    spool.drop('ham', 'a.eml', 'ham');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(spool.dropped('spam')).toEqual(['a.eml']);
+  });
+
+  test('of twins the newer wins', async () => {
+    const spool = splitSpool();
+    setMtime(spool.drop('spam', 'a.eml', 'spam'), 2_000);
+    setMtime(spool.drop('ham', 'a.eml', 'ham'), 1_000);
+    setMtime(spool.drop('spam', 'b.eml', 'spam'), 1_000);
+    setMtime(spool.drop('ham', 'b.eml', 'ham'), 2_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/b.eml', 'spam/a.eml']);
+    nothingIsLeft(spool);
+  });
+
+  test('a newer verdict supersedes what queue and quarantine hold', async () => {
+    const spool = splitSpool();
+    spool.enqueue('spam', 'a.eml', 'older');
+    const bench = new PickupBench({ spool });
+    setMtime(spool.drop('ham', 'a.eml', 'newer'), 1_000);
+    await bench.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.read('queue/ham/a.eml')).toBe('newer');
+    expect(bench.superseded).toEqual(['spam/a.eml']);
+  });
+
+  test('a newer verdict that comes while the older one is on its way is the last word', async () => {
+    const spool = splitSpool(50_000_000);
+    spool.drop('spam', 'a.eml', 'x'.repeat(20_000_000));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it is on its way', () => stagedIn(spool).length > 0);
+    setMtime(spool.drop('ham', 'a.eml', 'newer'), 1_000);
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.read('queue/ham/a.eml')).toBe('newer');
+    nothingIsLeft(spool);
+  });
+
+  test('a writer that writes on is waited for: the message comes over whole', async () => {
+    const spool = splitSpool(10_000_000);
+    const path = spool.drop('spam', 'a.eml', 'x'.repeat(2_000_000));
+    const fd = openSync(path, 'a');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it is on its way', () => stagedIn(spool).length > 0);
+    for (let i = 0; i < 10; i += 1) {
+      writeSync(fd, 'more');
+      await bench.clock.flow(SETTLE_MS / 4);
+    }
+    closeSync(fd);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toHaveLength(2_000_000 + 10 * 'more'.length);
+    nothingIsLeft(spool);
+  });
+
+  test('a folder that is replaced while the disk is full keeps no key', async (context) => {
+    context.skip(!canMount, 'needs root');
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=300k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    const bench = await PickupBench.start({ spool });
+    spool.drop('spam', 'a.eml', 'x'.repeat(150_000));
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    renameSync(`${spool.lib}/spam`, `${spool.lib}/old`);
+    mkdirSync(spool.dropPath('spam'));
+    spool.drop('spam', 'a.eml', 'newer');
+    await bench.clock.flow(10_000);
+    rmSync(filler);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toBe('newer');
+    expect(readdirSync(`${spool.lib}/old`)).toEqual(['.learnd-a.eml']);
+    expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['ENOSPC']);
+  });
+});
+
+describe.skipIf(!hasOtherFileSystem)('what a crash left half-way', () => {
+  test('is held from the start: nothing of its key is taken before it', async () => {
+    const spool = splitSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'older');
+    const bench = new PickupBench({ spool });
+    await bench.pickup.prepare();
+    expect([...bench.held]).toEqual(['a.eml']);
+  });
+
+  const leftovers: [what: string, leave: (spool: TestSpool) => void][] = [
+    ['right after it was taken', () => undefined],
+    [
+      'during the copy',
+      (spool) => {
+        put(spool.statePath('tmp/a.eml'), 'the mess');
+      },
+    ],
+    [
+      'after the copy came into the queue',
+      (spool) => {
+        spool.enqueue('spam', 'a.eml', 'the message');
+        setMtime(spool.statePath('queue/spam/a.eml'), 1_000);
+      },
+    ],
+  ];
+
+  test.each(leftovers)('%s is finished', async (_what, leave) => {
+    const spool = splitSpool();
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'the message'), 1_000);
+    leave(spool);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(spool.read('queue/spam/a.eml')).toBe('the message');
+    nothingIsLeft(spool);
+    expect(bench.held.size).toBe(0);
+  });
+
+  test('settles before it is copied: its writer may still be at it', async () => {
+    const spool = splitSpool();
+    const path = leaveStaged(spool, 'spam', 'a.eml', 'x');
+    const bench = await PickupBench.start({ spool });
+    for (let i = 0; i < 20; i += 1) {
+      appendFileSync(path, 'x');
+      await bench.clock.flow(150);
+    }
+    expect(bench.queued).toEqual([]);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toHaveLength(21);
+  });
+
+  test('gives way to a newer verdict in the drop directory', async () => {
+    const spool = splitSpool();
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 2_000_000_000);
+    spool.drop('ham', 'a.eml', 'newer');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.read('queue/ham/a.eml')).toBe('newer');
+    nothingIsLeft(spool);
+    expect(bench.superseded).toEqual(['spam/a.eml']);
+  });
+
+  test('takes the place of an older verdict in the queue', async () => {
+    const spool = splitSpool();
+    setMtime(spool.enqueue('ham', 'a.eml', 'older'), 1_000);
+    leaveStaged(spool, 'spam', 'a.eml', 'newer');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.queued).toEqual(['spam/a.eml']);
+  });
+
+  test('gives way to a newer verdict in the queue', async () => {
+    const spool = splitSpool();
+    spool.enqueue('ham', 'a.eml', 'newer');
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 1_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.dropped('spam')).toEqual([]);
+    expect(bench.held.size).toBe(0);
+  });
+
+  test('of both verdicts ends with the newer one', async () => {
+    const spool = splitSpool();
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'newer'), 2_000);
+    setMtime(leaveStaged(spool, 'ham', 'a.eml', 'older'), 1_000);
+    setMtime(leaveStaged(spool, 'spam', 'b.eml', 'older'), 1_000);
+    setMtime(leaveStaged(spool, 'ham', 'b.eml', 'newer'), 2_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(spool.queued).toEqual(['ham/b.eml', 'spam/a.eml']);
+    nothingIsLeft(spool);
+  });
+
+  test('waits while its key is in flight', async () => {
+    const spool = splitSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'body');
+    const bench = new PickupBench({ spool });
+    bench.held.add('a.eml');
+    await bench.start();
+    await bench.pass(20_000);
+    expect(bench.queued).toEqual([]);
+    expect([...bench.held]).toEqual(['a.eml']);
+    bench.held.delete('a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('and was removed meanwhile frees its key', async () => {
+    const spool = splitSpool();
+    const path = leaveStaged(spool, 'spam', 'a.eml', 'body');
+    const bench = new PickupBench({ spool });
+    await bench.pickup.prepare();
+    unlinkSync(path);
+    bench.pickup.start();
+    await bench.pass(10_000);
+    expect(bench.held.size).toBe(0);
+    expect(bench.queued).toEqual([]);
+  });
+
+  test('over-size stays, said once, and gives way to a newer verdict', async () => {
+    const spool = splitSpool(1_000);
+    leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(1_001));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(60_000);
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['.learnd-a.eml']);
+    spool.drop('ham', 'a.eml', 'newer');
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(stagedIn(spool)).toEqual([]);
+  });
+
+  test('with several links stays: somebody else has it too', async () => {
+    const spool = splitSpool();
+    const outside = put(`${spool.lib}/outside`, 'secret');
+    linkSync(outside, spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(spool.queued).toEqual([]);
+    expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
+  });
+
+  test('as a symlink is not followed', async () => {
+    const spool = splitSpool();
+    symlinkSync(put(`${spool.lib}/secret`, 'secret'), spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(spool.queued).toEqual([]);
+    expect(spool.names('tmp')).toEqual([]);
+  });
+
+  test('as a FIFO is never opened', async () => {
+    const spool = splitSpool();
+    const fifo = await Fifo.make(spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(await fifo.wasOpened()).toBe(false);
+  });
+
+  test('as a folder keeps no other from being taken', async () => {
+    const spool = splitSpool();
+    mkdirSync(spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    spool.drop('spam', 'a.eml');
+    for (let i = 0; i < 3; i += 1) {
+      spool.drop('spam', `${i}.eml`);
+      const start = bench.clock.monotonic();
+      await bench.flowUntilQueued(`spam/${i}.eml`);
+      expect(bench.clock.monotonic() - start).toBeLessThan(4_000);
+    }
+  });
+
+  test('empty does not keep its key from a newer verdict', async () => {
+    const spool = splitSpool();
+    truncateSync(leaveStaged(spool, 'spam', 'a.eml', 'body'));
+    const bench = await PickupBench.start({ spool });
+    spool.drop('ham', 'a.eml', 'newer');
+    await bench.flowUntilQueued('ham/a.eml');
+  });
+
+  test('is nothing that only looks like it', async () => {
+    const spool = splitSpool();
+    const names = ['.learnd-', '.learnd-a b', '.learnd-ü', `.learnd-${'a'.repeat(201)}`, '.learnd'];
+    for (const name of names) writeFileSync(spool.dropPath('spam', name), 'body');
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(bench.queued).toEqual([]);
+    expect(spool.dropped('spam')).toEqual(names.sort());
+  });
+
+  test('in a folder that comes later is finished then', async () => {
+    const spool = splitSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'body');
+    renameSync(`${spool.lib}/spam`, `${spool.lib}/away`);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(10_000);
+    expect(bench.queued).toEqual([]);
+    renameSync(`${spool.lib}/away`, `${spool.lib}/spam`);
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('on what has become one file system is finished too', async () => {
+    const spool = new TestSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'body');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    nothingIsLeft(spool);
+  });
+});

@@ -1,0 +1,307 @@
+import { appendFileSync, linkSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
+import { TestSpool, setMtime } from '../support/test-spool.ts';
+
+const UNMARKED = 0o644;
+const EARLIER = 1_700_000_000;
+const LATER = EARLIER + 60;
+
+/** Drops a complete message that was last written at this time. */
+function dropAt(spool: TestSpool, verdict: 'spam' | 'ham', seconds: number, mode?: number): string {
+  const path = spool.drop(verdict, 'a.eml', `${verdict} of ${seconds}`, mode);
+  setMtime(path, seconds);
+  return path;
+}
+
+describe('of twins', () => {
+  test.each([
+    ['spam', LATER, EARLIER, 'spam'],
+    ['ham', EARLIER, LATER, 'ham'],
+    ['ham on a tie', LATER, LATER, 'ham'],
+    ['spam by a nanosecond’s width', LATER + 0.001, LATER, 'spam'],
+  ] as const)('the newer wins: %s', async (_what, spamTime, hamTime, winner) => {
+    const bench = new PickupBench();
+    dropAt(bench.spool, 'spam', spamTime);
+    dropAt(bench.spool, 'ham', hamTime);
+    await bench.start();
+    await bench.flowUntilQueued(`${winner}/a.eml`);
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
+    const time = winner === 'spam' ? spamTime : hamTime;
+    expect(bench.spool.read(`queue/${winner}/a.eml`)).toBe(`${winner} of ${time}`);
+    expect(bench.spool.dropped('spam').concat(bench.spool.dropped('ham'))).toEqual([]);
+    expect(bench.superseded).toEqual([winner === 'spam' ? 'ham/a.eml' : 'spam/a.eml']);
+  });
+
+  test('neither is taken before both have passed the gate, the newer one being late', async () => {
+    const bench = new PickupBench();
+    dropAt(bench.spool, 'spam', EARLIER);
+    const path = bench.spool.drop('ham', 'a.eml', 'ham', UNMARKED);
+    await bench.start();
+    for (let i = 0; i < 20; i += 1) {
+      await bench.clock.flow(SETTLE_MS / 2);
+      appendFileSync(path, '.');
+    }
+    expect(bench.places).toEqual([]);
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(bench.spool.queued).toEqual(['ham/a.eml']);
+  });
+
+  test('neither is taken before both have passed the gate, the older one being late', async () => {
+    const bench = new PickupBench();
+    dropAt(bench.spool, 'ham', LATER);
+    const path = dropAt(bench.spool, 'spam', EARLIER, UNMARKED);
+    await bench.start();
+    for (let i = 0; i < 20; i += 1) {
+      await bench.clock.flow(SETTLE_MS / 2);
+      setMtime(path, EARLIER + i);
+    }
+    expect(bench.places).toEqual([]);
+    await bench.flowUntilQueued('ham/a.eml');
+  });
+
+  test('an empty one is waited for, and counts no more once it is stuck', async () => {
+    const bench = new PickupBench();
+    bench.spool.drop('ham', 'a.eml', '');
+    dropAt(bench.spool, 'spam', EARLIER);
+    await bench.start();
+    await bench.pass(590_000);
+    expect(bench.places).toEqual([]);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.spool.dropped('ham')).toEqual(['a.eml']);
+  });
+
+  test('one that vanishes is waited for no more', async () => {
+    const bench = new PickupBench();
+    const path = bench.spool.drop('ham', 'a.eml', 'ham', UNMARKED);
+    dropAt(bench.spool, 'spam', EARLIER);
+    await bench.start();
+    await bench.clock.flow(SETTLE_MS / 2);
+    unlinkSync(path);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.superseded).toEqual([]);
+  });
+
+  test('what is no regular file is no twin', async () => {
+    const bench = new PickupBench();
+    bench.spool.drop('spam', 'a.eml');
+    mkdirSync(bench.spool.dropPath('ham', 'a.eml'));
+    await bench.start();
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('two links of one file are one message: ham, by the tie', async () => {
+    const bench = new PickupBench();
+    linkSync(bench.spool.drop('spam', 'a.eml'), bench.spool.dropPath('ham', 'a.eml'));
+    await bench.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual(['ham/a.eml']);
+    expect(bench.spool.dropped('spam')).toEqual([]);
+  });
+
+  test('names that only look alike are none', async () => {
+    const bench = new PickupBench();
+    bench.spool.drop('spam', 'a.eml');
+    bench.spool.drop('ham', 'A.eml');
+    bench.spool.drop('ham', '%61.eml');
+    await bench.start();
+    await bench.flowUntilQueued('spam/a.eml', 'ham/A.eml', 'ham/%2561.eml');
+  });
+});
+
+describe('a newer verdict supersedes an older one', () => {
+  test.each([
+    ['of the other class', 'spam', 'ham'],
+    ['of the same class', 'spam', 'spam'],
+  ] as const)('%s that waits in the queue', async (_what, older, newer) => {
+    const bench = new PickupBench();
+    bench.spool.enqueue(older, 'a.eml', 'older');
+    // the drop directory is newer, whatever the clock says
+    setMtime(bench.spool.drop(newer, 'a.eml', 'newer'), EARLIER);
+    await bench.start();
+    await bench.flowUntilQueued(`${newer}/a.eml`);
+    expect(bench.spool.queued).toEqual([`${newer}/a.eml`]);
+    expect(bench.spool.read(`queue/${newer}/a.eml`)).toBe('newer');
+    expect(bench.superseded).toEqual([`${older}/a.eml`]);
+  });
+
+  test.each(['spam', 'ham'] as const)('in quarantine, with its reason: %s', async (older) => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    spool.enqueue(older, 'a.eml', 'older');
+    const entry = spool.queue.find(older, 'a.eml');
+    if (entry === undefined) throw new Error('it is gone');
+    await spool.quarantine.put(entry, spool.queue, {
+      name: 'a.eml',
+      verdict: older,
+      reason: 'too large',
+      attempts: 0,
+      quarantinedAt: new Date(0).toISOString(),
+    });
+    spool.drop('ham', 'a.eml', 'newer');
+    await bench.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(spool.names(`quarantine/${older}`)).toEqual([]);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+  });
+
+  test('never before the newer one has passed the gate', async () => {
+    const bench = new PickupBench();
+    bench.spool.enqueue('spam', 'a.eml', 'older');
+    const path = bench.spool.drop('ham', 'a.eml', 'newer', UNMARKED);
+    await bench.start();
+    for (let i = 0; i < 20; i += 1) {
+      await bench.clock.flow(SETTLE_MS / 2);
+      appendFileSync(path, '.');
+    }
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+    unlinkSync(path); // it was not to be
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+    expect(bench.superseded).toEqual([]);
+  });
+
+  test('and nothing else: other keys stay', async () => {
+    const bench = new PickupBench();
+    bench.spool.enqueue('spam', 'b.eml');
+    bench.spool.enqueue('ham', 'a.em');
+    bench.spool.drop('spam', 'a.eml');
+    await bench.start();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.spool.queued).toEqual(['ham/a.em', 'spam/a.eml', 'spam/b.eml']);
+    expect(bench.superseded).toEqual([]);
+  });
+});
+
+describe('while a key is in flight', () => {
+  test('its newer file waits in the drop directory, and goes as soon as the key is free', async () => {
+    const bench = new PickupBench();
+    bench.spool.enqueue('spam', 'a.eml', 'older');
+    bench.held.add('a.eml');
+    bench.spool.drop('ham', 'a.eml', 'newer');
+    await bench.start();
+    await bench.pass(60_000);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+    expect(bench.spool.dropped('ham')).toEqual(['a.eml']);
+    bench.held.delete('a.eml');
+    const start = bench.clock.monotonic();
+    bench.pickup.release('a.eml');
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS);
+    expect(bench.spool.queued).toEqual(['ham/a.eml']);
+  });
+
+  test('its newer file is found also when nobody says that the key is free', async () => {
+    const bench = new PickupBench();
+    bench.held.add('a.eml');
+    bench.spool.drop('ham', 'a.eml', 'newer');
+    await bench.start();
+    await bench.pass(20_000);
+    bench.held.delete('a.eml');
+    await bench.flowUntilQueued('ham/a.eml');
+  });
+
+  test('both twins wait, and the newer wins', async () => {
+    const bench = new PickupBench();
+    bench.held.add('a.eml');
+    dropAt(bench.spool, 'spam', LATER);
+    dropAt(bench.spool, 'ham', EARLIER);
+    await bench.start();
+    await bench.pass(20_000);
+    expect(bench.places).toEqual([]);
+    bench.held.delete('a.eml');
+    bench.pickup.release('a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+  });
+
+  test('its newer file may go on changing: what counts is its last state', async () => {
+    const bench = new PickupBench();
+    bench.held.add('a.eml');
+    const path = bench.spool.drop('ham', 'a.eml', 'newer');
+    await bench.start();
+    await bench.pass(10_000);
+    writeFileSync(path, 'newest');
+    bench.held.delete('a.eml');
+    bench.pickup.release('a.eml');
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(bench.spool.read('queue/ham/a.eml')).toBe('newest');
+  });
+
+  test('other keys are taken', async () => {
+    const bench = new PickupBench();
+    bench.held.add('a.eml');
+    bench.spool.drop('ham', 'a.eml');
+    bench.spool.drop('ham', 'b.eml');
+    await bench.start();
+    await bench.flowUntilQueued('ham/b.eml');
+  });
+});
+
+/** What a user and time can do to one message; the writer writes as kopano-spamd does. */
+type Step = 'spam' | 'ham' | 'withdraw' | 'wait a little' | 'wait' | 'fly' | 'land';
+
+const STEPS: readonly Step[] = ['spam', 'ham', 'withdraw', 'wait a little', 'wait', 'fly', 'land'];
+
+test('whatever the user does: the queue ends with the latest verdict, and with it alone', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.constantFrom(...STEPS), { minLength: 1, maxLength: 12 }),
+      async (steps) => {
+        const bench = await PickupBench.start();
+        const { spool } = bench;
+        let latest: 'spam' | 'ham' | undefined;
+        let body = '';
+        for (const [index, step] of steps.entries()) {
+          switch (step) {
+            case 'spam':
+            case 'ham': {
+              const other = step === 'spam' ? 'ham' : 'spam';
+              if (spool.dropped(other).includes('a.eml'))
+                unlinkSync(spool.dropPath(other, 'a.eml'));
+              body = `${step} ${index}`;
+              spool.drop(step, 'a.eml', body);
+              latest = step;
+              break;
+            }
+            case 'withdraw':
+              if (latest === undefined || !spool.dropped(latest).includes('a.eml')) break;
+              unlinkSync(spool.dropPath(latest, 'a.eml'));
+              latest = undefined;
+              break;
+            case 'wait a little':
+              await bench.clock.flow(100);
+              break;
+            case 'wait':
+              await bench.clock.flow(3_000);
+              break;
+            case 'fly':
+              bench.held.add('a.eml');
+              break;
+            case 'land':
+              bench.held.delete('a.eml');
+              bench.pickup.release('a.eml');
+              break;
+          }
+          expect(spool.queued.length).toBeLessThanOrEqual(1);
+        }
+        bench.held.delete('a.eml');
+        bench.pickup.release('a.eml');
+        await bench.pass(10_000);
+        // a withdrawn verdict gives an earlier one, which the queue may hold, its place back
+        if (latest !== undefined) {
+          expect(spool.queued).toEqual([`${latest}/a.eml`]);
+          expect(spool.read(`queue/${latest}/a.eml`)).toBe(body);
+        }
+        expect(spool.queued.length).toBeLessThanOrEqual(1);
+        expect(spool.dropped('spam').concat(spool.dropped('ham'))).toEqual([]);
+        await bench.stop();
+      },
+    ),
+    { numRuns: 40 },
+  );
+});

@@ -1,0 +1,159 @@
+import { chmodSync, mkdirSync, renameSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { MARKED_MS, PickupBench } from '../support/pickup-bench.ts';
+import { NOBODY, isRoot } from '../support/temporary.ts';
+import { TestSpool, put } from '../support/test-spool.ts';
+
+/**
+ * What an ordinary user's daemon meets. Root may do everything, so this file gives root's rights
+ * away, for good; vitest runs each file in a process of its own.
+ */
+beforeAll(() => {
+  if (!isRoot) return;
+  process.setgroups?.([]);
+  process.setgid?.(NOBODY);
+  process.setuid?.(NOBODY);
+});
+
+/** The group may read it, its owner may not. */
+const UNREADABLE = 0o060;
+
+describe('an unreadable file', () => {
+  test('is taken as soon as it may be read', async () => {
+    const bench = await PickupBench.start();
+    const path = bench.spool.drop('spam', 'a.eml', 'body', UNREADABLE);
+    await bench.pass(60_000);
+    expect(bench.places).toEqual([]);
+    expect(bench.recorder.lines).toEqual([]);
+    chmodSync(path, 0o660);
+    const start = bench.clock.monotonic();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.clock.monotonic() - start).toBeLessThan(2_000 + 2 * MARKED_MS);
+  });
+
+  test('is said once after ten minutes, with its owner, its group and its mode', async () => {
+    const bench = await PickupBench.start();
+    bench.spool.drop('spam', 'a.eml', 'body', UNREADABLE);
+    await bench.pass(590_000);
+    expect(bench.recorder.of('spool.stuck')).toEqual([]);
+    await bench.pass(120_000);
+    const [line, ...more] = bench.recorder.of('spool.stuck');
+    expect(more).toEqual([]);
+    expect(line?.fields).toEqual({
+      verdict: 'spam',
+      file: 'a.eml',
+      reason: 'unreadable',
+      uid: process.getuid?.(),
+      gid: process.getgid?.(),
+      mode: '0060',
+    });
+    expect(line?.message).toContain('sa_group');
+  });
+
+  test('as a twin holds its sibling back until it is stuck', async () => {
+    const bench = await PickupBench.start();
+    bench.spool.drop('spam', 'a.eml', 'spam', UNREADABLE);
+    bench.spool.drop('ham', 'a.eml', 'ham');
+    await bench.pass(590_000);
+    expect(bench.places).toEqual([]);
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(bench.spool.dropped('spam')).toEqual(['a.eml']);
+    expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
+  });
+});
+
+describe('a class folder', () => {
+  test('that may not be entered is said with owner, group and mode, and waited for', async () => {
+    const spool = new TestSpool();
+    chmodSync(spool.dropPath('spam'), 0o000);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(10_000);
+    const [line, ...more] = bench.recorder.of('spool.missing');
+    expect(more).toEqual([]);
+    expect(line?.fields).toMatchObject({ path: `${spool.lib}/spam`, code: 'EACCES' });
+    const owner = `uid ${process.getuid?.()}, gid ${process.getgid?.()}, mode 0`;
+    expect(line?.fields['cure']).toContain(owner);
+    chmodSync(spool.dropPath('spam'), 0o775);
+    spool.drop('spam', 'a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('that may not be written is a fault, said once, and nobody’s loss', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    spool.drop('spam', 'a.eml');
+    spool.drop('spam', 'b.eml');
+    chmodSync(spool.dropPath('spam'), 0o555);
+    await bench.pass(30_000);
+    const [line, ...more] = bench.recorder.of('disk.fault');
+    expect(more).toEqual([]);
+    expect(line?.fields).toMatchObject({ place: `${spool.lib}/spam`, code: 'EACCES' });
+    expect(line?.message).toContain('permission denied');
+    expect(spool.dropped('spam')).toEqual(['a.eml', 'b.eml']);
+    chmodSync(spool.dropPath('spam'), 0o775);
+    await bench.flowUntilQueued('spam/a.eml', 'spam/b.eml');
+    expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual([`${spool.lib}/spam`]);
+  });
+
+  test('that cannot be listed is named, and does not keep the other one', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    spool.drop('ham', 'hidden.eml');
+    chmodSync(spool.dropPath('ham'), 0o311);
+    for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`);
+    await bench.flowUntil('the other one is empty', () => bench.queued.length === 20);
+    expect(bench.clock.monotonic()).toBeLessThan(10_000);
+    expect(bench.recorder.fieldOf('disk.fault', 'place')).toEqual([`${spool.lib}/ham`]);
+    chmodSync(spool.dropPath('ham'), 0o775);
+    await bench.flowUntilQueued('ham/hidden.eml');
+    expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual([`${spool.lib}/ham`]);
+  });
+});
+
+describe('an entry of the queue', () => {
+  test('that cannot be read is a local fault, and stays', async () => {
+    const spool = new TestSpool();
+    spool.enqueue('spam', 'a.eml', 'body', UNREADABLE);
+    const entry = spool.queue.find('spam', 'a.eml');
+    if (entry === undefined) throw new Error('it is gone');
+    await expect(spool.queue.read(entry)).rejects.toThrow(/EACCES/);
+    expect(spool.queued).toEqual(['spam/a.eml']);
+  });
+});
+
+describe('the state dir', () => {
+  test('in a folder that may not be written is refused with the line that cures it', () => {
+    const { lib } = new TestSpool();
+    mkdirSync(`${lib}/closed`, { mode: 0o555 });
+    expect(() => new TestSpool({ stateDir: `${lib}/closed/state` })).toThrow(
+      expect.objectContaining({
+        code: 'state-dir.unwritable',
+        exitCode: 78,
+        message: expect.stringContaining(`${lib}/closed/state`) as string,
+        hint: expect.stringContaining(
+          `install -d -o ${process.getuid?.()} -g ${process.getgid?.()} -m 0700 ${lib}/closed/state`,
+        ) as string,
+      }),
+    );
+  });
+
+  test('that may not be opened is refused with the line that cures it', () => {
+    const { lib } = new TestSpool();
+    mkdirSync(`${lib}/state`, { mode: 0o000 });
+    expect(() => new TestSpool({ stateDir: `${lib}/state` })).toThrow(
+      expect.objectContaining({
+        code: 'state-dir.foreign',
+        hint: expect.stringContaining(`chmod 0700 ${lib}/state`) as string,
+      }),
+    );
+  });
+
+  test('below a file is refused', () => {
+    const { lib } = new TestSpool();
+    put(`${lib}/file`, '');
+    expect(() => new TestSpool({ stateDir: `${lib}/file/state` })).toThrow(
+      expect.objectContaining({ code: 'state-dir.unwritable' }),
+    );
+    renameSync(`${lib}/file`, `${lib}/gone`);
+  });
+});

@@ -1,0 +1,85 @@
+import type { Clock, Timer } from '../../src/clock.ts';
+import { until } from './until.ts';
+
+/** Any moment will do; what it names are archive days. */
+export const START = Date.UTC(2026, 2, 14, 12, 0, 0);
+
+interface Alarm {
+  readonly at: number;
+  readonly callback: () => void;
+}
+
+/**
+ * Time that a test owns: it stands still until it is told to go on. Timers fire in the order of
+ * their times, those of one time in the order in which they were set.
+ */
+export class ManualClock implements Clock {
+  #now = 0;
+  #wallOffset = START;
+  readonly #alarms = new Set<Alarm>();
+
+  monotonic(): number {
+    return this.#now;
+  }
+
+  wall(): number {
+    return this.#wallOffset + this.#now;
+  }
+
+  after(ms: number, callback: () => void): Timer {
+    const alarm = { at: this.#now + Math.max(0, ms), callback };
+    this.#alarms.add(alarm);
+    return {
+      cancel: () => {
+        this.#alarms.delete(alarm);
+      },
+    };
+  }
+
+  /** Timers that are set. */
+  get timers(): number {
+    return this.#alarms.size;
+  }
+
+  /** Sets the wall clock; the monotonic one doesn't notice. */
+  setWall(epochMs: number): void {
+    this.#wallOffset = epochMs - this.#now;
+  }
+
+  /** Lets `ms` milliseconds pass, firing what falls due, also what that sets. */
+  advance(ms: number): void {
+    const end = this.#now + ms;
+    for (let next = this.#next(end); next !== undefined; next = this.#next(end)) {
+      this.#alarms.delete(next);
+      this.#now = Math.max(this.#now, next.at);
+      next.callback();
+    }
+    this.#now = end;
+  }
+
+  /**
+   * Lets time flow, `stepMs` with each turn of the event loop, until `isSo`.
+   * @throws when that takes more than ten seconds of real time
+   */
+  async flowUntil(what: string, isSo: () => boolean, stepMs = 10): Promise<void> {
+    await until(what, () => {
+      if (isSo()) return true;
+      this.advance(stepMs);
+      return isSo();
+    });
+  }
+
+  /** Lets `ms` milliseconds flow, and gives what they set off the event loop in between. */
+  async flow(ms: number, stepMs = 10): Promise<void> {
+    const end = this.#now + ms;
+    await this.flowUntil(`${ms} ms passed`, () => this.#now >= end, stepMs);
+  }
+
+  #next(end: number): Alarm | undefined {
+    let first: Alarm | undefined;
+    for (const alarm of this.#alarms) {
+      if (alarm.at <= end && (first === undefined || alarm.at < first.at)) first = alarm;
+    }
+    return first;
+  }
+}

@@ -1,0 +1,150 @@
+import { onTestFinished } from 'vitest';
+import { LogThrottle } from '../../src/logger.ts';
+import { DropDirectory } from '../../src/spool/drop-directory.ts';
+import { Faults } from '../../src/spool/faults.ts';
+import type { Folder } from '../../src/spool/folder.ts';
+import type { LockResult } from '../../src/spool/owner.ts';
+import { Pickup } from '../../src/spool/pickup.ts';
+import { LogRecorder } from './log-recorder.ts';
+import { ManualClock } from './manual-clock.ts';
+import { TestSpool } from './test-spool.ts';
+
+export const SETTLE_MS = 2_000;
+export const MARKED_MS = 200;
+
+export interface PickupBenchOptions {
+  readonly spool?: TestSpool;
+  /** @defaultValue 30 s */
+  readonly sweepMs?: number;
+  /** Sweeps every two seconds instead of watching. @defaultValue true */
+  readonly polling?: boolean;
+  readonly lock?: (folder: Folder) => Promise<LockResult>;
+}
+
+/** What pickup told the learning side. */
+export interface Queued {
+  /** `VERDICT/KEY` */
+  readonly place: string;
+  readonly settled: boolean;
+}
+
+/** Pickup on a real spool, with a clock of the test's and a learning side that only takes notes. */
+export class PickupBench {
+  readonly clock = new ManualClock();
+  readonly recorder = new LogRecorder();
+  readonly spool: TestSpool;
+  readonly drop: DropDirectory;
+  readonly faults: Faults;
+  readonly pickup: Pickup;
+  readonly queued: Queued[] = [];
+  /** `VERDICT/KEY` of what gave way. */
+  readonly superseded: string[] = [];
+  readonly lost: string[] = [];
+  /** Keys that are in flight, or held by pickup itself. */
+  readonly held = new Set<string>();
+  #sentinels = 0;
+
+  constructor(options: PickupBenchOptions = {}) {
+    const { clock, recorder } = this;
+    const { log } = recorder;
+    const throttle = new LogThrottle(clock);
+    const spool = options.spool ?? new TestSpool();
+    this.spool = spool;
+    this.faults = new Faults({ clock, log });
+    this.drop = new DropDirectory({
+      libDir: spool.lib,
+      queue: spool.stateDir.queue,
+      log,
+      throttle,
+    });
+    this.pickup = new Pickup({
+      drop: this.drop,
+      queue: spool.queue,
+      quarantine: spool.quarantine,
+      temporary: spool.stateDir.temporary,
+      faults: this.faults,
+      clock,
+      log,
+      throttle,
+      listener: {
+        isHeld: (key) => this.held.has(key),
+        hold: (key) => {
+          this.held.add(key);
+        },
+        unhold: (key) => {
+          this.held.delete(key);
+        },
+        queued: ({ verdict, key }, settled) => {
+          this.queued.push({ place: `${verdict}/${key}`, settled });
+        },
+        superseded: (verdict, key) => {
+          this.superseded.push(`${verdict}/${key}`);
+        },
+        lost: (reason) => {
+          this.lost.push(reason);
+        },
+      },
+      lock: options.lock ?? (() => Promise.resolve('locked')),
+      settleMs: SETTLE_MS,
+      sweepMs: options.sweepMs ?? 30_000,
+      polling: options.polling ?? true,
+      maxBytes: spool.maxBytes,
+    });
+    onTestFinished(() => this.stop());
+  }
+
+  /** Makes the pickup of a test and starts it. */
+  static async start(options: PickupBenchOptions = {}): Promise<PickupBench> {
+    const bench = new PickupBench(options);
+    await bench.start();
+    return bench;
+  }
+
+  async start(): Promise<void> {
+    await this.pickup.prepare();
+    this.pickup.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.pickup.stop();
+    this.drop.close();
+  }
+
+  /** The places of what came into the queue so far, sorted. */
+  get places(): string[] {
+    return this.queued.map(({ place }) => place).sort();
+  }
+
+  has(place: string): boolean {
+    return this.queued.some((each) => each.place === place);
+  }
+
+  /** Lets time flow until `isSo`. */
+  flowUntil(what: string, isSo: () => boolean): Promise<void> {
+    return this.clock.flowUntil(what, isSo);
+  }
+
+  /** Lets time flow until these came into the queue. */
+  async flowUntilQueued(...places: readonly string[]): Promise<void> {
+    await this.flowUntil(`${places.join(' and ')} came into the queue`, () =>
+      places.every((place) => this.has(place)),
+    );
+  }
+
+  /**
+   * Lets time pass in which something doesn't happen, and proves by a file of its own that pickup
+   * was at work all the same.
+   */
+  async pass(ms: number): Promise<void> {
+    await this.clock.flow(ms, Math.max(10, ms / 5_000));
+    this.#sentinels += 1;
+    const name = `sentinel-${this.#sentinels}`;
+    this.spool.drop('ham', name);
+    await this.flowUntil(`${name} came into the queue`, () => this.has(`ham/${name}`));
+    this.queued.splice(
+      this.queued.findIndex(({ place }) => place === `ham/${name}`),
+      1,
+    );
+    this.spool.queue.removeKey(name);
+  }
+}
