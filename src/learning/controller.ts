@@ -23,8 +23,8 @@ import type { Witness } from './witness.ts';
 export type ControllerState = 'starting' | 'up' | 'down' | 'misconfigured' | 'unproven';
 
 const FIRST_MISCONFIGURED_MS = 15_000;
-/** About ten wrong passwords lock an address out (rspamd 4.1). */
-const FIRST_PASSWORD_MS = 60_000;
+/** About ten wrong passwords lock an address out for a minute (rspamd 4.1); jitter may take a fifth. */
+const FIRST_PASSWORD_MS = 75_000;
 
 export interface ControllerOptions {
   readonly trainer: Trainer;

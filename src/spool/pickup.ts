@@ -147,7 +147,8 @@ export class Pickup {
       ...options,
       gate: this.#gate,
       staging: this.#staging,
-      isHeld: (key) => listener.isHeld(key),
+      // What is staged is older, and gives way unless it is just being copied.
+      isHeld: (key) => !this.#staging.isWaiting(key) && listener.isHeld(key),
       queued: (entry, settled) => {
         listener.queued(entry, settled);
       },
@@ -482,6 +483,8 @@ export class Pickup {
   }
 
   #doorbellFailed(verdict: Verdict, code: string): void {
+    this.#leaveToSweep();
+    this.#plan();
     if (this.#stopping || !this.#options.throttle.allows(`doorbell ${verdict}`, code)) return;
     const cure =
       code === 'ENOSPC' || code === 'EMFILE'

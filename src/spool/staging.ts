@@ -7,7 +7,7 @@ import { errnoOf } from '../errors.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import type { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
-import { bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
+import { VERDICTS, bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
 import type { QueueEntry, Stamp, Verdict } from './message.ts';
 import type { Queue } from './queue.ts';
 
@@ -18,7 +18,8 @@ import type { Queue } from './queue.ts';
  * its name and carried over again.
  *
  * A staged key is held from the moment it is staged or found until it lies in the queue: nothing of
- * that key is picked up or posted meanwhile. Each try is bounded; a failure is tried again later.
+ * that key is posted meanwhile, and while it is being copied nothing is picked up. Each try is
+ * bounded; a failure is tried again later.
  */
 const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
@@ -117,6 +118,13 @@ export class Staging {
       await nextTurn();
       stretch = performance.now();
     }
+  }
+
+  /** True when a file of this key is staged and nothing is being done with it. */
+  isWaiting(key: string): boolean {
+    if (this.#staged.size === 0) return false;
+    const all = VERDICTS.flatMap((verdict) => this.#staged.get(`${verdict}/${key}`) ?? []);
+    return all.some((staged) => staged.isHeld) && all.every((staged) => !staged.isUnderWay);
   }
 
   /** Removes what is staged of a key in a folder; true when there was something. */

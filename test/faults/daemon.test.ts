@@ -8,6 +8,7 @@ import type { ChildDaemon } from './child-daemon.ts';
 import { FaultServer } from './fault-server.ts';
 import {
   CLOSES,
+  CRASHES,
   NOT_FOUND,
   SILENCE,
   SUCCESS,
@@ -34,10 +35,18 @@ const INNOCENT = makeMessages('ham', 6);
 
 describe.concurrent('a message that is at fault', () => {
   test('crashes the worker: it ends in quarantine, the others are learned', async () => {
-    await using server = await FaultServer.start({ play: plays({ when: isBad, act: CLOSES }) });
+    const others = INNOCENT.slice(1);
+    await using server = await FaultServer.start({ play: plays() });
     await using spool = new Spool();
     const daemon = spool.start({ RSPAMD_URL: server.url, LEARN_MAX_ATTEMPTS: '2' });
-    await spool.write(...INNOCENT.slice(0, 3), BAD, ...INNOCENT.slice(3));
+    await spool.write(...INNOCENT.slice(0, 1));
+    await daemon.learns(1);
+    // the first crash takes posts of others with it
+    server.play = always(SILENCE);
+    await spool.write(...others);
+    await daemon.until('post all', () => server.open === others.length);
+    server.play = plays({ when: isBad, act: CRASHES });
+    await spool.write(BAD);
     await daemon.says('message.quarantined', BAD.name);
     await daemon.learns(INNOCENT.length);
     expect(spool.waiting).toEqual([]);
@@ -49,6 +58,8 @@ describe.concurrent('a message that is at fault', () => {
       attempts: 2,
       reason: expect.stringMatching(/no answer/) as string,
     });
+    // once with the others, and twice alone
+    expect(server.posts.filter(isBad).length).toBeGreaterThanOrEqual(3);
     for (const { name } of INNOCENT) {
       expect(daemon.logged('message.learned', name)).toHaveLength(1);
       expect(daemon.logged('message.deferred', name)).toEqual([]);

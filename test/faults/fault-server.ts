@@ -42,8 +42,11 @@ export interface Act {
   readonly pieces: Iterable<string | Buffer>;
   /** Wait before each piece, in milliseconds. @defaultValue 0: all at once */
   readonly everyMs?: number;
-  /** What becomes of the connection then; `stay` leaves it open for as long as the client does. */
-  readonly then: 'end' | 'reset' | 'stay';
+  /**
+   * What becomes of the connection then: `stay` leaves it open for as long as the client does,
+   * `crash` takes every other connection with it.
+   */
+  readonly then: 'end' | 'reset' | 'stay' | 'crash';
 }
 
 export class FaultServer implements AsyncDisposable {
@@ -212,6 +215,9 @@ export class FaultServer implements AsyncDisposable {
         break;
       case 'stay':
         await gone;
+        break;
+      case 'crash':
+        for (const each of this.#sockets) each.destroy();
         break;
     }
   }

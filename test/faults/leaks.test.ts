@@ -43,9 +43,9 @@ const MESSAGE: MadeMessage = {
   subject: SUBJECT,
   raw: Buffer.from(
     [
-      `Message-ID: <"quoted\x1b[1m${'long'.repeat(900)}>`,
       `Subject: ${SUBJECT} and so on`,
       `To: ${RECIPIENT}`,
+      `Message-ID: <"quoted\x1b[1m${'long'.repeat(900)}>`,
       '',
       `A body with ${BODY} in it, and natural language around it.`,
       '',
@@ -53,9 +53,11 @@ const MESSAGE: MadeMessage = {
   ),
 };
 
-/** The mail and the password as a server would have to repeat them: in one line. */
+/** The password and the mail as a server would have to repeat them: in one line, the body first. */
 function echo({ headers, body }: FaultRequest): string {
-  return `${headers['password'] ?? ''} ${body.toString('latin1').replaceAll(/[\r\n]+/g, ' ')}`;
+  const mail = body.toString('latin1');
+  const text = `${mail.slice(mail.indexOf('\r\n\r\n'))} ${mail}`;
+  return `${headers['password'] ?? ''} ${text.replaceAll(/[\r\n]+/g, ' ')}`;
 }
 
 /** An answer that repeats what it was sent wherever it can. */
@@ -128,6 +130,11 @@ const cases: readonly Case[] = [
   {
     name: 'an echo of 400 KB',
     play: (request) => failure(500, echo(request).repeat(100)),
+    event: 'controller.down',
+  },
+  {
+    name: 'a reason that is long and odd',
+    play: answer(`500 \x1b[31mred\x9b\x07 ${'and so on '.repeat(3_000)}`),
     event: 'controller.down',
   },
   { name: 'silence', play: SILENCE, event: 'controller.down' },

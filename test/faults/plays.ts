@@ -44,9 +44,11 @@ export function raw(bytes: string | Buffer, then: Act['then'] = 'end'): Act {
 
 /** Takes the request and never says a word. */
 export const SILENCE: Act = { pieces: [], then: 'stay' };
-/** Closes without a byte, as a worker does that crashes. */
+/** Closes without a byte. */
 export const CLOSES: Act = { pieces: [], then: 'end' };
 export const RESETS: Act = { pieces: [], then: 'reset' };
+/** The worker dies, and with it whatever else it was at. */
+export const CRASHES: Act = { pieces: [], then: 'crash' };
 export const GARBAGE: Act = raw('SSH-2.0-OpenSSH_9.2\r\n\x00\xff\x80 no HTTP at all \r\n\r\n');
 
 /** One byte at a time. */

@@ -69,6 +69,17 @@ export class ManualClock implements Clock {
     });
   }
 
+  /** Lets time pass as it does in reality, until `isSo`: for work that is to end before a deadline. */
+  async followUntil(what: string, isSo: () => boolean): Promise<void> {
+    let last = performance.now();
+    await until(what, () => {
+      const now = performance.now();
+      this.advance(now - last);
+      last = now;
+      return isSo();
+    });
+  }
+
   /** Lets `ms` milliseconds flow, and gives what they set off the event loop in between. */
   async flow(ms: number, stepMs = 10): Promise<void> {
     const end = this.#now + ms;

@@ -1,0 +1,139 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { Folder } from '../../src/spool/folder.ts';
+import { acquireOwnership, lockDescriptor } from '../../src/spool/owner.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { put } from '../support/test-spool.ts';
+import { until } from '../support/until.ts';
+
+let path: string;
+let folder: Folder;
+
+beforeEach(() => {
+  path = temporaryFolder();
+  folder = Folder.open(path);
+  onTestFinished(() => {
+    folder.close();
+  });
+});
+
+/** Another process that holds the lock of a file until it dies. */
+async function holder(file: string): Promise<ChildProcess> {
+  const script = 'exec 3>>"$1" && flock -n 3 && : > "$1.locked" && exec sleep 1000';
+  const child = spawn('sh', ['-c', script, 'sh', file], { stdio: 'ignore' });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  await until('the other process has the lock', () =>
+    readdirSync(path).some((name) => name.endsWith('.locked')),
+  );
+  return child;
+}
+
+function killed(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    child.once('exit', () => {
+      resolve();
+    });
+    child.kill('SIGKILL');
+  });
+}
+
+describe('ownership of a state dir', () => {
+  test('is refused while another process has it, and leaves no descriptor open', async () => {
+    await holder(put(`${path}/owner.lock`, ''));
+    const before = readdirSync('/proc/self/fd').length;
+    expect(await acquireOwnership(folder)).toBeUndefined();
+    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+  });
+
+  test('is refused while its owner is stopped', async () => {
+    const child = await holder(put(`${path}/owner.lock`, ''));
+    child.kill('SIGSTOP');
+    await until('it is stopped', () =>
+      /\) T /.test(readFileSync(`/proc/${child.pid ?? 0}/stat`, 'latin1')),
+    );
+    expect(await acquireOwnership(folder)).toBeUndefined();
+  });
+
+  test('is free as soon as its owner was killed', async () => {
+    await killed(await holder(put(`${path}/owner.lock`, '')));
+    expect(await acquireOwnership(folder)).toBeDefined();
+  });
+
+  test('is refused to a second owner in the same process', async () => {
+    const first = await acquireOwnership(folder);
+    expect(first).toBeDefined();
+    expect(await acquireOwnership(folder)).toBeUndefined();
+    first?.release();
+    const second = await acquireOwnership(folder);
+    expect(second).toBeDefined();
+    first?.release(); // again, which must not close what has its descriptor by now
+    expect(await acquireOwnership(folder)).toBeUndefined();
+    second?.release();
+  });
+
+  test('outlives the child that locked it', async () => {
+    const ownership = await acquireOwnership(folder);
+    const child = spawn('flock', ['-n', `${path}/owner.lock`, 'true'], { stdio: 'ignore' });
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    expect(code).toBe(1);
+    ownership?.release();
+  });
+
+  test('does not follow a symlink in the place of its lock file', async () => {
+    symlinkSync(`${path}/elsewhere`, `${path}/owner.lock`);
+    await expect(acquireOwnership(folder)).rejects.toThrow(/ELOOP/);
+    expect(readdirSync(path)).toEqual(['owner.lock']);
+  });
+
+  test('of a folder whose lock file is a folder is a fault', async () => {
+    mkdirSync(`${path}/owner.lock`);
+    await expect(acquireOwnership(folder)).rejects.toThrow(/EISDIR/);
+  });
+
+  test('without a flock program names what to install', async () => {
+    const { PATH } = process.env;
+    process.env['PATH'] = path;
+    onTestFinished(() => {
+      process.env['PATH'] = PATH;
+    });
+    await expect(acquireOwnership(folder)).rejects.toMatchObject({
+      code: 'owner.no-flock',
+      exitCode: 78,
+      hint: expect.stringContaining('util-linux') as string,
+    });
+  });
+
+  test('on a file system without locks is refused with the setting that helps', async () => {
+    const { PATH } = process.env;
+    put(`${path}/flock`, '#!/bin/sh\necho "flock: 3: Bad file descriptor" >&2\nexit 1\n', 0o755);
+    process.env['PATH'] = `${path}:${PATH ?? ''}`;
+    onTestFinished(() => {
+      process.env['PATH'] = PATH;
+    });
+    await expect(acquireOwnership(folder)).rejects.toMatchObject({
+      code: 'owner.unsupported',
+      exitCode: 78,
+      hint: expect.stringContaining('LEARN_STATE_DIR') as string,
+    });
+  });
+});
+
+describe('the lock of a class folder', () => {
+  test('is held against another process’s, and seen by it', async () => {
+    expect(await lockDescriptor(folder.fd)).toBe('locked');
+    const again = Folder.open(path);
+    expect(await lockDescriptor(again.fd)).toBe('held');
+    again.close();
+  });
+
+  test('ends with the descriptor', async () => {
+    const first = Folder.open(path);
+    expect(await lockDescriptor(first.fd)).toBe('locked');
+    first.close();
+    expect(await lockDescriptor(folder.fd)).toBe('locked');
+  });
+});

@@ -1,0 +1,168 @@
+import {
+  appendFileSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { QueueEntry, Verdict } from '../../src/spool/message.ts';
+import { Quarantine } from '../../src/spool/quarantine.ts';
+import type { QuarantineReason } from '../../src/spool/quarantine.ts';
+import { TestSpool, put } from '../support/test-spool.ts';
+
+let spool: TestSpool;
+
+beforeEach(() => {
+  spool = new TestSpool();
+});
+
+function message(verdict: Verdict, key = 'a.eml', body = `${verdict} ${key}`): QueueEntry {
+  spool.enqueue(verdict, key, body);
+  return entryOf(verdict, key);
+}
+
+function entryOf(verdict: Verdict, key = 'a.eml'): QueueEntry {
+  const entry = spool.queue.find(verdict, key);
+  if (entry === undefined) throw new Error('it is gone');
+  return entry;
+}
+
+function reasonFor(entry: QueueEntry, reason = '500 no'): QuarantineReason {
+  return {
+    name: entry.key,
+    verdict: entry.verdict,
+    reason,
+    attempts: 10,
+    messageId: 'one@example.org',
+    quarantinedAt: '2026-03-14T12:00:00.000Z',
+  };
+}
+
+describe('putting a message into quarantine', () => {
+  test('that has changed leaves it in the queue, and no reason anywhere', async () => {
+    const entry = message('spam');
+    appendFileSync(spool.statePath('queue/spam/a.eml'), 'more');
+    const result = await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
+    expect(result).toMatchObject({ kind: 'changed' });
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(spool.names('quarantine/spam')).toEqual([]);
+    expect(spool.names('tmp')).toEqual([]);
+  });
+
+  test('that is gone leaves no reason either', async () => {
+    const entry = message('spam');
+    rmSync(spool.statePath('queue/spam/a.eml'));
+    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toEqual({
+      kind: 'gone',
+    });
+    expect(spool.names('quarantine/spam')).toEqual([]);
+    expect(spool.names('tmp')).toEqual([]);
+  });
+
+  test('writes the reason first: where that fails the message stays in the queue', async () => {
+    const entry = message('spam');
+    mkdirSync(spool.statePath('tmp/a.eml.json'));
+    await expect(spool.quarantine.put(entry, spool.queue, reasonFor(entry))).rejects.toThrow();
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(spool.names('quarantine/spam')).toEqual([]);
+  });
+
+  test('whose place a folder has taken is a fault, with the reason there already', async () => {
+    const entry = message('spam');
+    mkdirSync(spool.statePath('quarantine/spam/a.eml/inside'), { recursive: true });
+    await expect(spool.quarantine.put(entry, spool.queue, reasonFor(entry))).rejects.toThrow();
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
+  });
+
+  test('does not follow a symlink that lies where the reason is written', async () => {
+    const entry = message('spam');
+    const target = put(`${spool.lib}/target`, 'precious');
+    symlinkSync(target, spool.statePath('tmp/a.eml.json'));
+    await expect(spool.quarantine.put(entry, spool.queue, reasonFor(entry))).rejects.toThrow();
+    expect(readFileSync(target, 'utf8')).toBe('precious');
+  });
+
+  test('moves it there, with its reason in words and in JSON', async () => {
+    const entry = message('ham');
+    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
+    expect(spool.queued).toEqual([]);
+    expect(spool.read('quarantine/ham/a.eml')).toBe('ham a.eml');
+    expect(JSON.parse(spool.read('quarantine/ham/a.eml.json'))).toEqual({
+      name: 'a.eml',
+      verdict: 'ham',
+      reason: '500 no',
+      attempts: 10,
+      messageId: 'one@example.org',
+      quarantinedAt: '2026-03-14T12:00:00.000Z',
+    });
+    expect(lstatSync(spool.statePath('quarantine/ham/a.eml.json')).mode & 0o777).toBe(0o600);
+    expect(spool.names('tmp')).toEqual([]);
+  });
+
+  test('takes the place of an earlier one of the same key', async () => {
+    for (const reason of ['first', 'second']) {
+      const entry = message('ham', 'a.eml', reason);
+      await spool.quarantine.put(entry, spool.queue, reasonFor(entry, reason));
+    }
+    expect(spool.names('quarantine/ham')).toEqual(['a.eml', 'a.eml.json']);
+    expect(spool.read('quarantine/ham/a.eml')).toBe('second');
+    expect(spool.read('quarantine/ham/a.eml.json')).toContain('"second"');
+  });
+
+  test('that is a link of what lies there already leaves the queue all the same', async () => {
+    message('spam');
+    mkdirSync(spool.statePath('quarantine/spam'), { recursive: true });
+    linkSync(spool.statePath('queue/spam/a.eml'), spool.statePath('quarantine/spam/a.eml'));
+    const entry = entryOf('spam');
+    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
+    expect(spool.queued).toEqual([]);
+    expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
+  });
+
+  test('that is a symlink moves the link, and reads nothing', async () => {
+    symlinkSync(put(`${spool.lib}/secret`, 'secret'), spool.statePath('queue/spam/a.eml'));
+    const entry = entryOf('spam');
+    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
+    expect(lstatSync(spool.statePath('quarantine/spam/a.eml')).isSymbolicLink()).toBe(true);
+  });
+
+  test('that is a folder moves the folder', async () => {
+    mkdirSync(spool.statePath('queue/spam/a.eml'));
+    const entry = entryOf('spam');
+    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
+    expect(spool.queued).toEqual([]);
+  });
+});
+
+describe('removing a key from quarantine', () => {
+  test('removes message and reason, and says which verdicts there were', async () => {
+    for (const verdict of ['spam', 'ham'] as const) {
+      const entry = message(verdict);
+      await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
+    }
+    const other = message('spam', 'b.eml');
+    await spool.quarantine.put(other, spool.queue, reasonFor(other));
+    expect(spool.quarantine.removeKey('nothing')).toEqual([]);
+    expect(spool.quarantine.removeKey('a.eml')).toEqual(['spam', 'ham']);
+    expect(spool.names('quarantine/spam')).toEqual(['b.eml', 'b.eml.json']);
+    expect(spool.names('quarantine/ham')).toEqual([]);
+  });
+
+  test('finds what an earlier owner put there', async () => {
+    const entry = message('spam');
+    await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
+    const { quarantine, temporary } = spool.stateDir;
+    expect(new Quarantine(quarantine, temporary).removeKey('a.eml')).toEqual(['spam']);
+  });
+
+  test('leaves a folder for the operator', () => {
+    mkdirSync(spool.statePath('quarantine/spam/a.eml'));
+    const { quarantine, temporary } = spool.stateDir;
+    expect(new Quarantine(quarantine, temporary).removeKey('a.eml')).toEqual([]);
+    expect(spool.names('quarantine/spam')).toEqual(['a.eml']);
+  });
+});

@@ -1,0 +1,289 @@
+import {
+  appendFileSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import type { QueueEntry } from '../../src/spool/message.ts';
+import type { ReadResult } from '../../src/spool/queue.ts';
+import { Fifo } from '../support/fifo.ts';
+import { isRoot } from '../support/temporary.ts';
+import { TestSpool, put, replace, setMtime } from '../support/test-spool.ts';
+
+/** The entry as the queue has it now. */
+function entryOf(spool: TestSpool, place: 'spam' | 'ham', key: string): QueueEntry {
+  const entry = spool.queue.find(place, key);
+  if (entry === undefined) throw new Error(`${place}/${key} is gone`);
+  return entry;
+}
+
+describe('reading an entry', () => {
+  const impostors: [what: string, make: (path: string, spool: TestSpool) => void][] = [
+    [
+      'a symlink',
+      (path, spool) => {
+        symlinkSync(put(`${spool.lib}/secret`, 'secret'), path);
+      },
+    ],
+    ['a dangling symlink', (path) => { symlinkSync('/nowhere', path); }],
+    ['a folder', (path) => { mkdirSync(path); }],
+  ]; // prettier-ignore
+
+  test.each(impostors)('that is %s is refused', async (_what, make) => {
+    const spool = new TestSpool();
+    make(spool.statePath('queue/spam/a.eml'), spool);
+    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toEqual({
+      kind: 'unfit',
+      reason: 'not a regular file',
+    });
+  });
+
+  test('that is a FIFO is refused without opening it', async () => {
+    const spool = new TestSpool();
+    const fifo = await Fifo.make(spool.statePath('queue/spam/a.eml'));
+    for (let i = 0; i < 5; i += 1) {
+      expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toEqual({
+        kind: 'unfit',
+        reason: 'not a regular file',
+      });
+    }
+    expect(await fifo.wasOpened()).toBe(false);
+  });
+
+  test.runIf(isRoot)('that is a device is refused (needs root)', async () => {
+    const spool = new TestSpool();
+    execFileSync('mknod', [spool.statePath('queue/spam/a.eml'), 'c', '1', '5']); // /dev/zero
+    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
+      kind: 'unfit',
+    });
+  });
+
+  test('that has several links is refused: somebody may write on into it', async () => {
+    const spool = new TestSpool();
+    linkSync(put(`${spool.lib}/outside`, 'secret'), spool.statePath('queue/spam/a.eml'));
+    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toEqual({
+      kind: 'unfit',
+      reason: 'the file has several hard links',
+    });
+  });
+
+  test('that is larger than LEARN_MAX_BYTES is refused before it is read', async () => {
+    const spool = new TestSpool({ maxBytes: 1_000 });
+    truncateSync(spool.enqueue('spam', 'a.eml', 'x'), 2 ** 40); // sparse
+    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
+      kind: 'unfit',
+      reason: expect.stringContaining('LEARN_MAX_BYTES is 1000') as string,
+    });
+  });
+
+  test('of exactly LEARN_MAX_BYTES is read', async () => {
+    const spool = new TestSpool({ maxBytes: 1_000 });
+    spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
+    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
+      kind: 'body',
+    });
+  });
+
+  test('that is gone is a withdrawn verdict', async () => {
+    const spool = new TestSpool();
+    const path = spool.enqueue('spam', 'a.eml');
+    const entry = entryOf(spool, 'spam', 'a.eml');
+    unlinkSync(path);
+    expect(await spool.queue.read(entry)).toEqual({ kind: 'gone' });
+  });
+
+  const changes: [what: string, change: (path: string) => void][] = [
+    ['was written to', (path) => { appendFileSync(path, 'x'); }],
+    ['was truncated', (path) => { truncateSync(path); }],
+    ['was rewritten at the same length', (path) => { setMtime(put(path, 'the ydob'), 2_000); }],
+    ['is another file', (path) => { setMtime(replace(path, 'the body'), 1_000); }],
+  ]; // prettier-ignore
+
+  test.each(changes)('that %s before is changed, and says how', async (_what, change) => {
+    const spool = new TestSpool();
+    const path = spool.enqueue('spam', 'a.eml', 'the body');
+    setMtime(path, 1_000);
+    const entry = entryOf(spool, 'spam', 'a.eml');
+    change(path);
+    const { stamp } = entryOf(spool, 'spam', 'a.eml');
+    expect(await spool.queue.read(entry)).toEqual({ kind: 'changed', stamp });
+    expect(spool.queue.check(entry)).toEqual({ kind: 'changed', stamp });
+  });
+
+  test('gives the very bytes', async () => {
+    const spool = new TestSpool();
+    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 256));
+    spool.enqueue('ham', 'a.eml', bytes);
+    const result = await spool.queue.read(entryOf(spool, 'ham', 'a.eml'));
+    expect(result.kind === 'body' && result.body.equals(bytes)).toBe(true);
+  });
+
+  test('leaves no descriptor open, whatever comes of it', async () => {
+    const spool = new TestSpool({ maxBytes: 10 });
+    const path = spool.enqueue('spam', 'a.eml', 'body');
+    spool.enqueue('spam', 'large.eml', 'more than that');
+    const entry = entryOf(spool, 'spam', 'a.eml');
+    const probe = openSync('/dev/null', 'r');
+    await spool.queue.read(entry);
+    await spool.queue.read(entryOf(spool, 'spam', 'large.eml'));
+    appendFileSync(path, 'x');
+    await spool.queue.read(entry);
+    expect(openSync('/dev/null', 'r')).toBe(probe + 1);
+    expect(readSync(probe, Buffer.alloc(1))).toBe(0);
+  });
+});
+
+describe('a file that changes while it is read', () => {
+  // Reads of one entry race with a writer until a change has come in between.
+  async function race(write: (path: string) => void): Promise<ReadResult[]> {
+    const spool = new TestSpool({ maxBytes: 20_000_000 });
+    const path = spool.enqueue('spam', 'a.eml', 'x'.repeat(8_000_000));
+    const results: ReadResult[] = [];
+    for (let i = 0; i < 30; i += 1) {
+      const reading = spool.queue.read(entryOf(spool, 'spam', 'a.eml'));
+      for (let turns = 0; turns < i % 6; turns += 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      write(path);
+      results.push(await reading);
+    }
+    return results;
+  }
+
+  test('is never given as a body once it was written to', async () => {
+    const results = await race((path) => {
+      appendFileSync(path, 'y');
+    });
+    expect(results.some(({ kind }) => kind === 'changed')).toBe(true);
+    for (const result of results) {
+      expect(['changed', 'body']).toContain(result.kind);
+      // a body is what it was before: 'y's at its end only from earlier rounds
+      if (result.kind === 'body') expect(result.body.indexOf('yx')).toBe(-1);
+    }
+  });
+
+  test('is never given half when it was truncated', async () => {
+    const results = await race((path) => {
+      writeFileSync(path, 'z'.repeat(4_000_000));
+    });
+    for (const result of results) {
+      if (result.kind !== 'body') continue;
+      expect(/^(x{8000000}|z{4000000})$/.test(result.body.toString('latin1'))).toBe(true);
+    }
+  });
+});
+
+describe('a check', () => {
+  test('finds nothing different about what lies there as it was', () => {
+    const spool = new TestSpool();
+    spool.enqueue('spam', 'a.eml');
+    expect(spool.queue.check(entryOf(spool, 'spam', 'a.eml'))).toBeUndefined();
+  });
+
+  test('finds it gone', () => {
+    const spool = new TestSpool();
+    const path = spool.enqueue('spam', 'a.eml');
+    const entry = entryOf(spool, 'spam', 'a.eml');
+    rmSync(path);
+    expect(spool.queue.check(entry)).toEqual({ kind: 'gone' });
+  });
+});
+
+describe('taking in', () => {
+  test('what is gone is nothing', () => {
+    const spool = new TestSpool();
+    expect(spool.queue.adopt(spool.stateDir.temporary, 'a', 'spam', 'a')).toBeUndefined();
+  });
+
+  test('into a queue that is gone is a fault: the file stays where it was', () => {
+    const spool = new TestSpool();
+    put(spool.statePath('tmp/a'), 'body');
+    rmSync(spool.statePath('queue/spam'), { recursive: true });
+    expect(() => spool.queue.adopt(spool.stateDir.temporary, 'a', 'spam', 'a')).toThrow(/ENOENT/);
+    expect(spool.names('tmp')).toEqual(['a']);
+  });
+
+  test('gives the entry as it lies there now', () => {
+    const spool = new TestSpool();
+    put(spool.statePath('tmp/a'), 'body');
+    const entry = spool.queue.adopt(spool.stateDir.temporary, 'a', 'ham', 'b');
+    expect(entry).toEqual(entryOf(spool, 'ham', 'b'));
+    expect(entry?.stamp.size).toBe(4n);
+  });
+});
+
+describe('removing a key', () => {
+  test('says which verdicts it had', () => {
+    const spool = new TestSpool();
+    spool.enqueue('ham', 'a');
+    spool.enqueue('spam', 'b');
+    spool.enqueue('ham', 'b');
+    expect(spool.queue.removeKey('nothing')).toEqual([]);
+    expect(spool.queue.removeKey('a')).toEqual(['ham']);
+    expect(spool.queue.removeKey('b')).toEqual(['spam', 'ham']);
+    expect(spool.queued).toEqual([]);
+  });
+
+  test('removes a symlink, not what it leads to', () => {
+    const spool = new TestSpool();
+    const outside = put(`${spool.lib}/outside`, 'body');
+    symlinkSync(outside, spool.statePath('queue/spam/a'));
+    expect(spool.queue.removeKey('a')).toEqual(['spam']);
+    expect(() => {
+      rmSync(outside);
+    }).not.toThrow();
+  });
+});
+
+describe('a scan', () => {
+  test('finds every entry of both verdicts once, marked or not', () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 1_500; i += 1) spool.enqueue('spam', `${i}.eml`);
+    for (let i = 1_500; i < 2_000; i += 1) spool.enqueue('ham', `${i}.eml`, 'body', 0o644);
+    const found = [...spool.queue.scan()];
+    expect(new Set(found.map(({ entry }) => `${entry.verdict}/${entry.key}`)).size).toBe(2_000);
+    expect(found).toHaveLength(2_000);
+    expect(found.every(({ entry, marked }) => marked === (entry.verdict === 'spam'))).toBe(true);
+    expect(found[0]?.entry.stamp.ino).not.toBe(found[1]?.entry.stamp.ino);
+  });
+
+  test.each([
+    ['spam', 2_000, 1_000],
+    ['ham', 1_000, 2_000],
+    ['ham', 2_000, 2_000],
+  ] as const)('mends twins: %s stays of mtimes %d and %d', (winner, spamTime, hamTime) => {
+    const spool = new TestSpool();
+    setMtime(spool.enqueue('spam', 'a', 'spam'), spamTime);
+    setMtime(spool.enqueue('ham', 'a', 'ham'), hamTime);
+    const found = [...spool.queue.scan()];
+    expect(found.map(({ entry }) => entry.verdict)).toEqual([winner]);
+    expect(spool.queued).toEqual([`${winner}/a`]);
+  });
+
+  test('goes on while entries vanish', () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 100; i += 1) spool.enqueue('spam', `${i}`);
+    const scan = spool.queue.scan();
+    scan.next();
+    for (let i = 0; i < 100; i += 1) spool.queue.removeKey(`${i}`);
+    expect([...scan]).toEqual([]);
+  });
+
+  test('can be given up', () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 10; i += 1) spool.enqueue('spam', `${i}`);
+    const before = openSync('/dev/null', 'r');
+    const scan = spool.queue.scan();
+    scan.next();
+    scan.return();
+    expect(openSync('/dev/null', 'r')).toBe(before + 1);
+  });
+});
