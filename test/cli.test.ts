@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 /** The command line, as a process of its own: words in, exit code, data and prose out. */
 
@@ -18,15 +18,20 @@ interface Result {
   readonly err: string;
 }
 
-let folder: string;
+let parent: string;
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'learnd-cli-test-'));
+beforeAll(() => {
+  parent = mkdtempSync(join(tmpdir(), 'learnd-cli-test-'));
 });
 
-afterEach(() => {
-  rmSync(folder, { recursive: true });
+afterAll(() => {
+  rmSync(parent, { recursive: true });
 });
+
+/** An empty folder of the caller's own. */
+function makeFolder(): string {
+  return mkdtempSync(join(parent, 'folder-'));
+}
 
 /** Runs the program with nothing in its environment but PATH and these variables. */
 function run(args: readonly string[], environment: Record<string, string> = {}): Promise<Result> {
@@ -47,7 +52,7 @@ function run(args: readonly string[], environment: Record<string, string> = {}):
   });
 }
 
-describe('help and version', () => {
+describe.concurrent('help and version', () => {
   test.each([['--help'], ['-h'], ['help']])('%s lists the commands on stdout', async (word) => {
     const { code, out, err } = await run([word]);
     expect(code).toBe(0);
@@ -62,8 +67,10 @@ describe('help and version', () => {
     const listed = [...out.slice(out.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)\b/gm)];
     const commands = listed.map(([, name = '']) => name).filter((name) => name !== 'help');
     expect(commands).toContain('watch');
-    for (const command of commands) {
-      const help = await run([command, '--help']);
+    const helps = commands.map(
+      async (command) => [command, await run([command, '--help'])] as const,
+    );
+    for (const [command, help] of await Promise.all(helps)) {
       expect(help).toMatchObject({ code: 0, err: '' });
       expect(help.out).toContain(`kopano-learnd ${command}`);
       expect(help.out).toContain('--help');
@@ -81,7 +88,7 @@ describe('help and version', () => {
   });
 });
 
-describe('a wrong word', () => {
+describe.concurrent('a wrong word', () => {
   test.each([
     ['wacth', 'watch'],
     ['Watch', 'watch'],
@@ -120,7 +127,7 @@ describe('a wrong word', () => {
   });
 });
 
-describe('settings', () => {
+describe.concurrent('settings', () => {
   test('that are wrong are all told on stderr, exit 78, without the password', async () => {
     const { code, out, err } = await run(['watch'], {
       KOPANO_SPAMD_LIB: 'relative',
@@ -140,6 +147,7 @@ describe('settings', () => {
   });
 
   test('of a state dir that others can write are refused with the cure', async () => {
+    const folder = makeFolder();
     mkdirSync(join(folder, '.learnd'));
     chmodSync(join(folder, '.learnd'), 0o775);
     const { code, err } = await run(['watch', '--once'], { KOPANO_SPAMD_LIB: folder });
@@ -149,6 +157,7 @@ describe('settings', () => {
   });
 
   test('without flock on the PATH are refused with the cure', async () => {
+    const folder = makeFolder();
     mkdirSync(join(folder, 'spam'));
     mkdirSync(join(folder, 'ham'));
     const environment = { KOPANO_SPAMD_LIB: folder, PATH: folder };
@@ -161,7 +170,7 @@ describe('settings', () => {
 
 describe('no command', () => {
   test('means watch', async () => {
-    const environment = { KOPANO_SPAMD_LIB: join(folder, 'missing') };
+    const environment = { KOPANO_SPAMD_LIB: join(makeFolder(), 'missing') };
     const [short, long] = await Promise.all([
       run(['--once'], environment),
       run(['watch', '--once'], environment),

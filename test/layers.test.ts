@@ -24,7 +24,7 @@ const ROOMS = [
 ] as const;
 
 /** The root files that everybody may import. */
-const BASE = ['errors', 'heap', 'text', 'clock', 'secret', 'config', 'logger', 'version'];
+const BASE = ['errors', 'heap', 'text', 'clock', 'secret', 'config', 'logger', 'version', 'heap'];
 
 /** Packages with one importer each. */
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {

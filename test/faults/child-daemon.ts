@@ -141,10 +141,6 @@ export class ChildDaemon {
     return this.#stdout + this.#stderr;
   }
 
-  get stdout(): string {
-    return this.#stdout;
-  }
-
   get stderr(): string {
     return this.#stderr;
   }
@@ -198,6 +194,15 @@ export class ChildDaemon {
       }
       await sleep(POLL_MS);
     }
+  }
+
+  /** Sends SIGHUP after SIGHUP until that is so: one that comes during a post may change nothing. */
+  async hurry(what: string, isSo: () => boolean): Promise<void> {
+    await this.until(what, () => {
+      if (isSo()) return true;
+      this.signal('SIGHUP');
+      return false;
+    });
   }
 
   /** Waits for a line of this event, for one file where that is given. */

@@ -379,6 +379,7 @@ describe.concurrent('a controller that fails', () => {
     });
     await using spool = new Spool();
     const daemon = spool.start({ RSPAMD_URL: server.url });
+    await daemon.says('daemon.owner'); // a SIGHUP before would end it
     await spool.write(...makeMessages('ham', 60));
     while (posts < 60) {
       const before = posts;

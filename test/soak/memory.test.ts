@@ -68,73 +68,77 @@ process.on('SIGUSR2', () => {
   writeFileSync(process.env.HEAP_FILE, String(process.memoryUsage().heapUsed));
 });`;
 
-it('memory stays flat over thousands of messages and many restarts', { timeout: 240_000 }, async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'learnd-memory-'));
-  const controller = new RestartingController();
-  await controller.start();
-  const lib = join(folder, 'spamd');
-  await mkdir(join(lib, 'spam'), { recursive: true });
-  await mkdir(join(lib, 'ham'));
-  const heapFile = join(folder, 'heap');
-  const daemon = await DaemonProcess.start({
-    command: [
-      process.execPath,
-      '--expose-gc',
-      '--import',
-      `data:text/javascript,${encodeURIComponent(PROBE)}`,
-      compiled('main.js'),
-      'watch',
-    ],
-    settings: {
-      KOPANO_SPAMD_LIB: lib,
-      RSPAMD_URL: `http://127.0.0.1:${controller.port}`,
-      STATUS_LISTEN: 'off',
-      HEAP_FILE: heapFile,
-    },
-    searchPath: process.env['PATH'] ?? '',
-    folder,
-  });
-  const heapMb = async (): Promise<number> => {
-    await rm(heapFile, { force: true });
-    daemon.signal('SIGUSR2');
-    let text = '';
-    await until('the heap is measured', 10_000, async () => {
-      text = await readFile(heapFile, 'utf8').catch(() => '');
-      return text !== '';
+it(
+  'memory stays flat over thousands of messages and many restarts',
+  { timeout: 240_000 },
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'learnd-memory-'));
+    const controller = new RestartingController();
+    await controller.start();
+    const lib = join(folder, 'spamd');
+    await mkdir(join(lib, 'spam'), { recursive: true });
+    await mkdir(join(lib, 'ham'));
+    const heapFile = join(folder, 'heap');
+    const daemon = await DaemonProcess.start({
+      command: [
+        process.execPath,
+        '--expose-gc',
+        '--import',
+        `data:text/javascript,${encodeURIComponent(PROBE)}`,
+        compiled('main.js'),
+        'watch',
+      ],
+      settings: {
+        KOPANO_SPAMD_LIB: lib,
+        RSPAMD_URL: `http://127.0.0.1:${controller.port}`,
+        STATUS_LISTEN: 'off',
+        HEAP_FILE: heapFile,
+      },
+      searchPath: process.env['PATH'] ?? '',
+      folder,
     });
-    return Number(text) / 2 ** 20;
-  };
-  const learn = async (from: number, to: number): Promise<void> => {
-    for (let seed = from; seed < to; seed += 1) {
-      const message = makeMessage('ham', seed);
-      const file = join(lib, 'ham', message.name);
-      await writeFile(file, message.raw);
-      await chmod(file, 0o660);
-    }
-    await until('all of them are learned', 200_000, async () => {
-      const left = await Promise.all(
-        ['ham', '.learnd/queue/ham'].map((place) => readdir(join(lib, place)).catch(() => [])),
+    const heapMb = async (): Promise<number> => {
+      await rm(heapFile, { force: true });
+      daemon.signal('SIGUSR2');
+      let text = '';
+      await until('the heap is measured', 10_000, async () => {
+        text = await readFile(heapFile, 'utf8').catch(() => '');
+        return text !== '';
+      });
+      return Number(text) / 2 ** 20;
+    };
+    const learn = async (from: number, to: number): Promise<void> => {
+      for (let seed = from; seed < to; seed += 1) {
+        const message = makeMessage('ham', seed);
+        const file = join(lib, 'ham', message.name);
+        await writeFile(file, message.raw);
+        await chmod(file, 0o660);
+      }
+      await until('all of them are learned', 200_000, async () => {
+        const left = await Promise.all(
+          ['ham', '.learnd/queue/ham'].map((place) => readdir(join(lib, place)).catch(() => [])),
+        );
+        return left.flat().length === 0;
+      });
+    };
+    try {
+      await learn(0, FIRST);
+      const early = await heapMb();
+      await learn(FIRST, ALL);
+      const late = await heapMb();
+      const resident = await residentMb(daemon.pid ?? 0);
+      process.stdout.write(
+        `heapUsed ${early.toFixed(2)} MB after ${FIRST}, ${late.toFixed(2)} MB after ${ALL} messages; ` +
+          `peak RSS ${resident.toFixed(0)} MB\n`,
       );
-      return left.flat().length === 0;
-    });
-  };
-  try {
-    await learn(0, FIRST);
-    const early = await heapMb();
-    await learn(FIRST, ALL);
-    const late = await heapMb();
-    const resident = await residentMb(daemon.pid ?? 0);
-    process.stdout.write(
-      `heapUsed ${early.toFixed(2)} MB after ${FIRST}, ${late.toFixed(2)} MB after ${ALL} messages; ` +
-        `peak RSS ${resident.toFixed(0)} MB\n`,
-    );
-    expect(late - early).toBeLessThan(2);
-    expect(resident).toBeLessThan(120);
-    expect(daemon.linesOf('controller.down').length).toBeGreaterThan(0);
-    expect(daemon.linesOf('message.quarantined')).toEqual([]);
-  } finally {
-    await daemon.kill();
-    controller.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
-});
+      expect(late - early).toBeLessThan(2);
+      expect(resident).toBeLessThan(120);
+      expect(daemon.linesOf('controller.down').length).toBeGreaterThan(0);
+      expect(daemon.linesOf('message.quarantined')).toEqual([]);
+    } finally {
+      await daemon.kill();
+      controller.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);
