@@ -64,6 +64,8 @@ export class Staging {
   readonly #unfit = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
   #isStopping = false;
+  /** The last try met a local fault: several copies at a time would take each other's last space. */
+  #isCautious = false;
 
   constructor(options: StagingOptions) {
     this.#options = options;
@@ -74,7 +76,7 @@ export class Staging {
     const now = this.#options.clock.monotonic();
     let busy = 0;
     for (const staged of this.#staged.values()) if (staged.dueAt <= now) busy += 1;
-    return busy < CARRIED_AT_A_TIME && this.#pause() === 0;
+    return busy < this.#limit && this.#pause() === 0;
   }
 
   /** Milliseconds until a staged file can be worked on; Infinity when there is none. */
@@ -140,7 +142,7 @@ export class Staging {
   step(): void {
     const now = this.#options.clock.monotonic();
     for (const staged of this.#staged.values()) {
-      if (this.#isStopping || this.#underWay.size >= CARRIED_AT_A_TIME || this.#pause() > 0) return;
+      if (this.#isStopping || this.#underWay.size >= this.#limit || this.#pause() > 0) return;
       if (staged.isUnderWay || staged.dueAt > now) continue;
       staged.isUnderWay = true;
       const work = this.#tryOnce(staged).finally(() => {
@@ -155,6 +157,10 @@ export class Staging {
   async stop(): Promise<void> {
     this.#isStopping = true;
     await Promise.all(this.#underWay);
+  }
+
+  get #limit(): number {
+    return this.#isCautious ? 1 : CARRIED_AT_A_TIME;
   }
 
   #pause(): number {
@@ -214,6 +220,7 @@ export class Staging {
       }
       const entry = await this.#carry(from, key, stamp);
       faults.clear(temporary.path);
+      this.#isCautious = false;
       if (entry === undefined) wait(settleMs);
       else {
         this.#drop(staged);
@@ -221,7 +228,13 @@ export class Staging {
       }
     } catch (error) {
       if (from.folder.isClosed) this.#drop(staged);
-      else faults.raise(temporary.path, error);
+      else {
+        faults.raise(temporary.path, error);
+        this.#isCautious = true;
+        // Another one may fit where this one doesn't.
+        this.#staged.delete(idOf(from, key));
+        this.#staged.set(idOf(from, key), staged);
+      }
     }
   }
 

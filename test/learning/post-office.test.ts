@@ -7,13 +7,17 @@ import type { Outcome } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import {
+  ABORTED,
   DUPLICATE,
   LEARNED,
   NO_ANSWER,
   NO_REDIS,
   REFUSES,
   ScriptedTrainer,
+  TOO_LARGE,
+  TOO_SHORT,
   UNKNOWN_ERROR,
+  UNREACHABLE,
   WRONG_PASSWORD,
   toAll,
 } from '../support/scripted-trainer.ts';
@@ -59,7 +63,7 @@ describe('a post that got no answer', () => {
   });
 
   test('pins them also when it was us who gave up', async () => {
-    await post({ kind: 'aborted' });
+    await post(ABORTED);
     expect(lanes.pinnedTo(['key:a'])).toBe('one');
   });
 
@@ -75,8 +79,8 @@ describe('a pin', () => {
   const answers: [what: string, outcome: Outcome][] = [
     ['200', LEARNED],
     ['208', DUPLICATE],
-    ['204', { kind: 'refused', reason: '204' }],
-    ['413', { kind: 'rejected', reason: '413' }],
+    ['204', TOO_SHORT],
+    ['413', TOO_LARGE],
     ['an unknown error', UNKNOWN_ERROR],
     ['an error of its Redis', NO_REDIS],
   ];
@@ -96,9 +100,9 @@ describe('a pin', () => {
 
   const silences: [what: string, outcome: Outcome][] = [
     ['it stays silent', NO_ANSWER],
-    ['it can’t be reached', { ...REFUSES, contact: 'none' } as Outcome],
+    ['it can’t be reached', UNREACHABLE],
     ['it refuses the password', WRONG_PASSWORD],
-    ['we give up', { kind: 'aborted' }],
+    ['we give up', ABORTED],
   ];
 
   test.each(silences)('stays while %s', async (_what, outcome) => {

@@ -19,6 +19,15 @@ export const REFUSES: Outcome = {
   reason: 'connection refused',
   contact: 'refused',
 };
+/** Nobody can be reached there. */
+export const UNREACHABLE: Outcome = {
+  kind: 'unavailable',
+  reason: 'not reachable',
+  contact: 'none',
+};
+export const TOO_SHORT: Outcome = { kind: 'refused', reason: '204 less tokens than required' };
+export const TOO_LARGE: Outcome = { kind: 'rejected', reason: '413 Undefined Error' };
+export const ABORTED: Outcome = { kind: 'aborted' };
 export const WRONG_PASSWORD: Outcome = {
   kind: 'misconfigured',
   reason: '401 Unauthorized',
