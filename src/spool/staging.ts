@@ -7,7 +7,14 @@ import { errnoOf } from '../errors.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import type { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
-import { VERDICTS, bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
+import {
+  VERDICTS,
+  bearsFinishingMark,
+  otherVerdict,
+  sameStamp,
+  settleTime,
+  stampOf,
+} from './message.ts';
 import type { QueueEntry, Stamp, Verdict } from './message.ts';
 import type { Queue } from './queue.ts';
 
@@ -238,11 +245,13 @@ export class Staging {
     }
   }
 
-  /** The queue holds a newer verdict: the staged one is removed. */
+  /** The queue, or the other class folder, holds a newer verdict: the staged one is removed. */
   #isOutdated(from: ClassFolder, key: string, mtimeNs: bigint): boolean {
     const { queue, superseded } = this.#options;
-    const newest = queue.newest(key);
-    if (newest === undefined || newest.stamp.mtimeNs <= mtimeNs) return false;
+    const queued = queue.newest(key)?.stamp.mtimeNs;
+    const twin = this.#staged.get(`${otherVerdict(from.verdict)}/${key}`)?.from.folder;
+    const staged = twin?.isClosed === false ? twin.lstat(PREFIX + key)?.mtimeNs : undefined;
+    if (![queued, staged].some((other) => other !== undefined && other > mtimeNs)) return false;
     from.folder.removeFile(PREFIX + key);
     superseded(from.verdict, key);
     return true;

@@ -254,7 +254,7 @@ describe.concurrent('a setting that is wrong', () => {
     await daemon.until('try again', () => server.posts.length === 2);
     server.play = plays();
     // by itself it would try again in half a minute
-    daemon.signal('SIGHUP');
+    await daemon.hurry('learn all', () => spool.waiting.length === 0);
     await daemon.learns(6);
     expect(spool.waiting).toEqual([]);
     expect(daemon.logged('controller.misconfigured')).toHaveLength(1);
@@ -270,16 +270,12 @@ describe.concurrent('a controller that fails', () => {
     const daemon = spool.start({ RSPAMD_URL: server.url });
     await spool.write(...INNOCENT);
     await daemon.says('controller.unproven');
-    const probes = server.posts.length + 8;
-    for (let signals = 0; server.posts.length < probes; signals += 1) {
-      const before = server.posts.length;
-      daemon.signal('SIGHUP');
-      await daemon.until('probe', () => server.posts.length > before);
-    }
+    const posts = server.posts.length;
+    await daemon.hurry('probe two more', () => server.posts.length >= posts + 8);
     expect(spool.names('.learnd/queue').length).toBe(6);
     expect(daemon.logged('message.learned')).toEqual([]);
     server.play = plays();
-    daemon.signal('SIGHUP');
+    await daemon.hurry('learn all', () => spool.waiting.length === 0);
     await daemon.learns(6);
     expect(spool.waiting).toEqual([]);
     expect(daemon.logged('controller.unproven')).toHaveLength(1);
@@ -311,18 +307,14 @@ describe.concurrent('a controller that fails', () => {
       await daemon.says('controller.down');
       await daemon.until('be quiet', () => server.open === 0);
       server.forget();
-      while (server.posts.length < 4) {
-        const before = server.posts.length;
-        daemon.signal('SIGHUP');
-        await daemon.until('probe', () => server.posts.length > before && server.open === 0);
-      }
+      await daemon.hurry('probe', () => server.posts.length >= 4);
       expect(server.mostOpen).toBe(1);
       const probes = server.posts.map(({ body }) => messageIdOf(body));
       const known = new Set(INNOCENT.map(({ messageId }) => messageId));
       const asked = probes.filter((id) => !known.has(id)); // the witness is asked, too
       for (const [index, id] of asked.entries()) expect(id).not.toBe(asked[index + 1]);
       server.play = plays();
-      daemon.signal('SIGHUP');
+      await daemon.hurry('learn all', () => spool.waiting.length === 0);
       await daemon.learns(26);
       expect(spool.waiting).toEqual([]);
       expect(daemon.logged('controller.down')).toHaveLength(1);
@@ -381,11 +373,7 @@ describe.concurrent('a controller that fails', () => {
     const daemon = spool.start({ RSPAMD_URL: server.url });
     await daemon.says('daemon.owner'); // a SIGHUP before would end it
     await spool.write(...makeMessages('ham', 60));
-    while (posts < 60) {
-      const before = posts;
-      daemon.signal('SIGHUP');
-      await daemon.until('post', () => posts > before);
-    }
+    await daemon.hurry('post all that', () => posts >= 60);
     expect(daemon.running).toBe(true);
     expect(daemon.peakMb).toBeLessThan(150);
   });
