@@ -307,7 +307,11 @@ describe.concurrent('a controller that fails', () => {
       await daemon.says('controller.down');
       await daemon.until('be quiet', () => server.open === 0);
       server.forget();
-      await daemon.hurry('probe', () => server.posts.length >= 4);
+      await daemon.until('probe', () => {
+        // not before the server has noticed, too, that the last one is over
+        if (server.open === 0) daemon.signal('SIGHUP');
+        return server.posts.length >= 4;
+      });
       expect(server.mostOpen).toBe(1);
       const probes = server.posts.map(({ body }) => messageIdOf(body));
       const known = new Set(INNOCENT.map(({ messageId }) => messageId));

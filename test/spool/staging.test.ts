@@ -168,7 +168,7 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     void bench.pickup.pass().then((count) => {
       stays = count;
     });
-    await bench.clock.followUntil('the pass is over', () => stays !== undefined);
+    await bench.flowUntil('the pass is over', () => stays !== undefined);
     expect(stays).toBe(0);
     expect(bench.queued).toHaveLength(20);
     nothingIsLeft(spool);

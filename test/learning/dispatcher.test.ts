@@ -1,0 +1,547 @@
+import {
+  appendFileSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { DISPOSAL } from '../../src/learning/learner.ts';
+import { LearningBench, RESCAN_MS, SETTLE_MS } from '../support/learning-bench.ts';
+import {
+  DUPLICATE,
+  Holder,
+  LEARNED,
+  TOO_LARGE,
+  TOO_SHORT,
+  to,
+  toAll,
+} from '../support/scripted-trainer.ts';
+import { put } from '../support/test-spool.ts';
+
+describe('an entry that is not what it was', () => {
+  test('and is gone is a withdrawn verdict: never posted, not an error', async () => {
+    const bench = new LearningBench();
+    unlinkSync(bench.put('a'));
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.trainer.posts).toEqual([]);
+    expect(bench.recorder.lines).toMatchObject([
+      { event: 'message.withdrawn', severity: 'notice', fields: { file: 'a' } },
+    ]);
+  });
+
+  test('and has grown settles again and is posted whole', async () => {
+    const bench = new LearningBench();
+    const path = bench.put('a');
+    appendFileSync(path, 'and more');
+    bench.dispatcher.start();
+    await bench.flow(SETTLE_MS - 100);
+    expect(bench.trainer.posts).toEqual([]);
+    await bench.finish();
+    expect(bench.trainer.posts[0]?.text).toContain('The body of a.\r\nand more');
+    expect(bench.filesOf('message.learned')).toEqual(['a']);
+  });
+
+  test('by the time it is learned stays, and is learned as it is now', async () => {
+    const bench = new LearningBench();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    const path = bench.put('a');
+    bench.dispatcher.start();
+    await bench.flowUntil('it is posted', () => holder.names.length === 1);
+    writeFileSync(path, 'X-Test: rewritten\n\nbody');
+    holder.open(DUPLICATE);
+    await bench.finish();
+    expect(bench.trainer.names).toEqual(['a', 'rewritten', 'rewritten']);
+    expect(bench.messages.tally.learned + bench.messages.tally.duplicate).toBe(1);
+  });
+
+  test('by the time it is learned, and is gone, is withdrawn', async () => {
+    const bench = new LearningBench();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    const path = bench.put('a');
+    bench.dispatcher.start();
+    await bench.flowUntil('it is posted', () => holder.names.length === 1);
+    unlinkSync(path);
+    holder.open();
+    await bench.finish();
+    expect(bench.messages.tally).toMatchObject({ learned: 0, withdrawn: 1 });
+  });
+});
+
+describe('an entry that can’t be taught is quarantined unread:', () => {
+  const unfit: [what: string, make: (bench: LearningBench, path: string) => void][] = [
+    ['a symlink', (bench, path) => {
+      symlinkSync(put(`${bench.spool.lib}/secret`, 'secret'), path);
+    }],
+    ['a folder', (_bench, path) => { mkdirSync(path); }],
+    ['a file with several links', (bench, path) => {
+      linkSync(put(`${bench.spool.lib}/outside`, 'secret'), path);
+    }],
+    ['an over-size file', (bench) => {
+      bench.enqueue('a', { bytes: 2_000_000 });
+    }],
+  ]; // prettier-ignore
+
+  test.each(unfit)('%s', async (_what, make) => {
+    const bench = new LearningBench();
+    make(bench, bench.spool.statePath('queue/spam/a'));
+    bench.put('b');
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.trainer.names).toEqual(['b', 'b']);
+    expect(bench.spool.names('quarantine/spam')).toEqual(['a', 'a.json']);
+    expect(bench.recorder.of('message.quarantined')).toMatchObject([
+      { severity: 'warning', fields: { file: 'a' } },
+    ]);
+  });
+});
+
+describe('an answer about the message itself', () => {
+  test('that it can’t be learned, whoever asks, quarantines it at once', async () => {
+    const bench = new LearningBench();
+    bench.trainer.plays(to('a', TOO_LARGE));
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.trainer.posts).toHaveLength(1);
+    expect(JSON.parse(bench.spool.read('quarantine/spam/a.json'))).toMatchObject({
+      name: 'a',
+      verdict: 'spam',
+      reason: TOO_LARGE.kind === 'rejected' ? TOO_LARGE.reason : '',
+      attempts: 0,
+      messageId: 'a@example.org',
+    });
+    expect(bench.controller.state).toBe('up');
+  });
+
+  test('that there is nothing to learn disposes of it as refused', async () => {
+    const bench = new LearningBench({ after: 'archive' });
+    bench.trainer.plays(to('a', TOO_SHORT));
+    bench.put('a', { verdict: 'ham' });
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.recorder.of('message.refused')).toHaveLength(1);
+    expect(bench.spool.names('archive/ham/2026-03-14')).toEqual(['a']);
+  });
+
+  test('that it is known disposes of it as a duplicate', async () => {
+    const bench = new LearningBench();
+    bench.trainer.plays(to('a', DUPLICATE));
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.trainer.posts).toHaveLength(1);
+    expect(bench.messages.tally).toMatchObject({ duplicate: 1, learned: 0 });
+  });
+});
+
+describe('a learned message', () => {
+  test('is disposed of when it is proven, not before', async () => {
+    const bench = new LearningBench();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    bench.put('a');
+    bench.dispatcher.start();
+    for (let posts = 0; posts < 3; posts += 1) {
+      await bench.flowUntil('it is posted', () => holder.names.length === 1);
+      expect(bench.spool.queued).toEqual(['spam/a']);
+      holder.answer('a', LEARNED);
+    }
+    await bench.flowUntil('it is posted', () => holder.names.length === 1);
+    holder.answer('a', DUPLICATE);
+    await bench.finish();
+    expect(bench.recorder.of('message.learned')).toMatchObject([
+      { fields: { file: 'a', messageId: 'a@example.org', proven: true, attempt: 1 } },
+    ]);
+  });
+
+  test('goes as its verdict says, with its own bytes', async () => {
+    const bench = new LearningBench();
+    bench.put('a', { verdict: 'ham' });
+    bench.put('b', { verdict: 'spam' });
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.trainer.of('a').map(({ verdict }) => verdict)).toEqual(['ham', 'ham']);
+    expect(bench.trainer.of('b').map(({ verdict }) => verdict)).toEqual(['spam', 'spam']);
+    expect(bench.trainer.of('a')[0]?.text).toBe(
+      'X-Test: a\r\nMessage-ID: <a@example.org>\r\n\r\nThe body of a.\r\n',
+    );
+  });
+
+  test('is archived where that is set', async () => {
+    const bench = new LearningBench({ after: 'archive' });
+    const text = readFileSync(bench.put('a'), 'utf8');
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.spool.read('archive/spam/2026-03-14/a')).toBe(text);
+  });
+});
+
+describe('a local fault', () => {
+  test('that keeps a learned message from its archive: it is not posted again', async () => {
+    const bench = new LearningBench({ after: 'archive' });
+    const blocker = put(bench.spool.statePath('archive/spam/2026-03-14'), 'a file');
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.flow(60_000);
+    expect(bench.spool.queued).toEqual(['spam/a']);
+    expect(bench.trainer.posts).toHaveLength(2);
+    expect(bench.recorder.of('disk.fault').length).toBeLessThanOrEqual(2);
+    rmSync(blocker);
+    await bench.finish();
+    expect(bench.trainer.posts).toHaveLength(2);
+    expect(bench.messages.tally).toMatchObject({ learned: 1 });
+    expect(bench.filesOf('message.learned')).toEqual(['a']);
+  });
+
+  test('of one file does not keep the others', async () => {
+    const bench = new LearningBench({ after: 'archive' });
+    mkdirSync(bench.spool.statePath('archive/spam/2026-03-14/a'), { recursive: true });
+    for (const key of ['a', 'b', 'c']) bench.put(key);
+    bench.dispatcher.start();
+    await bench.flowUntil('the others are learned', () => bench.messages.tally.learned === 2);
+    expect(bench.spool.queued).toEqual(['spam/a']);
+    expect(bench.clock.monotonic()).toBeLessThan(5_000);
+  });
+
+  test('of the disk keeps all from being posted: what can’t be disposed of comes again', async () => {
+    const bench = new LearningBench();
+    await bench.warmUp();
+    bench.faults.raise(DISPOSAL, Object.assign(new Error('full'), { code: 'ENOSPC' }));
+    bench.put('a');
+    await bench.flow(4_000);
+    expect(bench.trainer.posts).toEqual([]);
+    await bench.finish();
+    expect(bench.trainer.names).toEqual(['a', 'a']);
+    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
+  });
+
+  test('of the queue is said, and nobody’s attempt', async () => {
+    const bench = new LearningBench();
+    await bench.warmUp();
+    bench.put('a');
+    const read = bench.spool.queue.read.bind(bench.spool.queue);
+    bench.spool.queue.read = () =>
+      Promise.reject(Object.assign(new Error('no'), { code: 'EMFILE' }));
+    await bench.flow(60_000);
+    expect(bench.trainer.posts).toEqual([]);
+    expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['EMFILE']);
+    bench.spool.queue.read = read;
+    await bench.finish();
+    expect(bench.recorder.fieldOf('message.learned', 'attempt')).toEqual([1]);
+    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
+  });
+});
+
+describe('a fault of this program', () => {
+  test('neither loses the message nor keeps the others', async () => {
+    const bench = new LearningBench();
+    let left = 2;
+    bench.trainer.plays(
+      to('a', () => {
+        if ((left -= 1) >= 0) throw new TypeError('a bug');
+        return undefined;
+      }),
+    );
+    bench.put('a');
+    bench.put('b');
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.messages.tally).toMatchObject({ learned: 2, quarantined: 0 });
+    expect(bench.recorder.of('message.deferred')[0]?.fields['reason']).toContain('a bug');
+  });
+});
+
+describe('at the start', () => {
+  test('the first post goes alone; the others follow when it is done', async () => {
+    const bench = new LearningBench({ concurrency: 4 });
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    for (const key of ['a', 'b', 'c', 'd', 'e']) bench.put(key);
+    bench.dispatcher.start();
+    await bench.flowUntil('it is posted', () => holder.names.length === 1);
+    await bench.flow(10_000);
+    expect(bench.dispatcher.counts).toEqual({ pending: 4, deferred: 0, inFlight: 1 });
+    holder.answer('a', DUPLICATE);
+    await bench.flowUntil('the others are posted', () => holder.names.length === 4);
+    expect(holder.names.sort()).toEqual(['b', 'c', 'd', 'e']);
+    holder.open(DUPLICATE);
+    await bench.finish();
+  });
+
+  test('nothing is posted before it, and what was offered is not lost', async () => {
+    const bench = new LearningBench();
+    bench.put('a');
+    await bench.flow(10_000);
+    expect(bench.trainer.posts).toEqual([]);
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.filesOf('message.learned')).toEqual(['a']);
+  });
+
+  test('what lies in the queue is found, and settles: marked for a tenth of the time', async () => {
+    const bench = new LearningBench();
+    bench.enqueue('marked');
+    const path = bench.enqueue('unmarked');
+    put(path, readFileSync(path), 0o640);
+    bench.dispatcher.start();
+    await bench.flow(SETTLE_MS / 10 - 50);
+    expect(bench.trainer.posts).toEqual([]);
+    await bench.flowUntil('one is learned', () => bench.messages.tally.learned === 1);
+    expect(bench.filesOf('message.learned')).toEqual(['marked']);
+    expect(bench.clock.monotonic()).toBeLessThan(SETTLE_MS);
+    await bench.flow(SETTLE_MS - 100 - bench.clock.monotonic());
+    expect(bench.trainer.of('unmarked')).toEqual([]);
+    await bench.finish();
+  });
+
+  test('a message that pickup does not know to be settled settles', async () => {
+    const bench = new LearningBench();
+    bench.dispatcher.start();
+    bench.enqueue('a');
+    const entry = bench.spool.queue.find('spam', 'a');
+    if (entry === undefined) throw new Error('it is gone');
+    bench.dispatcher.offer(entry, false);
+    await bench.flow(SETTLE_MS - 100);
+    expect(bench.trainer.posts).toEqual([]);
+    await bench.finish();
+  });
+});
+
+describe('in flight', () => {
+  test.each([1, 3, 8])('are at most as many as is allowed: %d', async (concurrency) => {
+    const bench = new LearningBench({ concurrency });
+    await bench.warmUp();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    for (let i = 0; i < 30; i += 1) bench.put(`${i}`);
+    await bench.flowUntil('all that may are posted', () => holder.names.length === concurrency);
+    expect(bench.dispatcher.counts.inFlight).toBe(concurrency);
+    holder.open(DUPLICATE);
+    await bench.finish();
+    expect(bench.trainer.most).toBe(concurrency);
+    expect(new Set(bench.trainer.names).size).toBe(30);
+  });
+
+  const twins: [what: string, one: object, other: object][] = [
+    ['the same Message-ID', { id: 'same@id' }, { id: 'same@id' }],
+    ['the same body', { body: 'The same body.' }, { body: 'The same body.' }],
+    [
+      'the same Message-ID, their verdicts apart',
+      { id: 'same@id', verdict: 'spam' },
+      { id: 'same@id', verdict: 'ham' },
+    ],
+  ];
+
+  test.each(twins)('are never two messages with %s', async (_what, one, other) => {
+    const bench = new LearningBench();
+    await bench.warmUp();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of('a', 'b'));
+    bench.put('a', one);
+    bench.put('b', other);
+    bench.put('c');
+    await bench.flowUntil('the third is learned', () => bench.messages.tally.learned === 2);
+    await bench.flow(60_000);
+    expect(holder.names).toHaveLength(1);
+    // held until the disposal, over both posts of the proof
+    const [first = ''] = holder.names;
+    holder.answer(first, LEARNED);
+    await bench.flowUntil('it is posted again', () => holder.names.length === 1);
+    expect(holder.names).toEqual([first]);
+    holder.answer(first, DUPLICATE);
+    await bench.flowUntil('the other one is posted', () => holder.names.length === 1);
+    expect(holder.names).not.toEqual([first]);
+    holder.open(DUPLICATE);
+    await bench.finish();
+    expect(
+      bench.trainer.posts.filter(({ name }) => name !== 'c').map(({ besides }) => besides),
+    ).not.toContain(3);
+  });
+
+  test('a key is said to be so, and said to be so no longer', async () => {
+    const bench = new LearningBench();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    bench.put('a');
+    bench.dispatcher.start();
+    expect(bench.lanes.isHeld('key:a')).toBe(false);
+    await bench.flowUntil('it is posted', () => holder.names.length === 1);
+    expect(bench.lanes.isHeld('key:a')).toBe(true);
+    expect(bench.released).toEqual([]);
+    holder.open(DUPLICATE);
+    await bench.finish();
+    expect(bench.lanes.isHeld('key:a')).toBe(false);
+    expect(bench.released).toEqual(['a']);
+  });
+
+  test('are bodies of 64 MiB in all; what would be more waits', async () => {
+    const MB = 1_048_576;
+    const bench = new LearningBench({ maxBytes: 200 * MB });
+    await bench.warmUp();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    for (const key of ['a', 'b', 'c', 'd']) bench.put(key, { bytes: 20 * MB });
+    await bench.flowUntil('three are posted', () => holder.names.length === 3);
+    await bench.flow(60_000);
+    expect(bench.dispatcher.counts).toMatchObject({ pending: 1, inFlight: 3 });
+    const [first = ''] = holder.names;
+    holder.answer(first, DUPLICATE);
+    await bench.flowUntil('the fourth is posted', () => holder.names.includes('d'));
+    holder.open(DUPLICATE);
+    await bench.finish();
+  });
+
+  test('a larger body goes alone, and is not overtaken for ever', async () => {
+    const MB = 1_048_576;
+    const bench = new LearningBench({ maxBytes: 200 * MB });
+    await bench.warmUp();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    bench.put('small');
+    bench.put('large', { bytes: 70 * MB });
+    bench.put('late');
+    await bench.flowUntil('one is posted', () => holder.names.length === 1);
+    await bench.flow(10_000);
+    expect(holder.names).toEqual(['small']);
+    holder.answer('small', DUPLICATE);
+    await bench.flowUntil('the large one is posted', () => holder.names.includes('large'));
+    await bench.flow(10_000);
+    expect(holder.names).toEqual(['large']);
+    holder.open(DUPLICATE);
+    await bench.finish();
+  });
+});
+
+describe('memory', () => {
+  test('holds no more than the backlog; the rest is found on disk', async () => {
+    const bench = new LearningBench({ backlog: 10, concurrency: 2 });
+    for (let i = 0; i < 100; i += 1) bench.enqueue(`${i}`);
+    let most = 0;
+    bench.trainer.plays(() => {
+      const { pending, inFlight } = bench.dispatcher.counts;
+      most = Math.max(most, pending + inFlight);
+      return undefined;
+    });
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(most).toBeLessThanOrEqual(10 + 2);
+    expect(bench.messages.tally.learned).toBe(100);
+  });
+
+  test('holds no more when more is offered than it has room for', async () => {
+    const bench = new LearningBench({ backlog: 10 });
+    for (let i = 0; i < 100; i += 1) bench.put(`${i}`);
+    expect(bench.dispatcher.counts.pending).toBe(10);
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.messages.tally.learned).toBe(100);
+    expect(bench.trainer.posts).toHaveLength(200);
+  });
+
+  test('is filled up from the disk every so often, also when nobody rang', async () => {
+    const bench = new LearningBench();
+    await bench.warmUp();
+    bench.enqueue('a');
+    const start = bench.clock.monotonic();
+    await bench.finish();
+    expect(bench.clock.monotonic() - start).toBeLessThan(RESCAN_MS + SETTLE_MS);
+    expect(bench.filesOf('message.learned')).toEqual(['a']);
+  });
+
+  test('has the newest word of a message that is offered again', async () => {
+    const bench = new LearningBench();
+    bench.put('a');
+    rmSync(bench.spool.statePath('queue/spam/a'));
+    bench.put('a', { name: 'newer' });
+    bench.dispatcher.start();
+    await bench.finish();
+    expect(bench.trainer.names).toEqual(['newer', 'newer']);
+    expect(bench.messages.tally).toMatchObject({ learned: 1, withdrawn: 0 });
+  });
+
+  test('forgets what is superseded, with a word', async () => {
+    const bench = new LearningBench();
+    bench.put('a');
+    bench.spool.queue.removeKey('a');
+    bench.dispatcher.supersede('spam', 'a');
+    bench.dispatcher.start();
+    bench.put('b');
+    await bench.finish();
+    expect(bench.trainer.names).toEqual(['b', 'b']);
+    expect(bench.filesOf('message.superseded')).toEqual(['a']);
+    expect(bench.recorder.of('message.withdrawn')).toEqual([]);
+  });
+
+  test('of a scan that fails is as it was, and the fault is said', async () => {
+    const bench = new LearningBench();
+    const scan = bench.spool.queue.scan.bind(bench.spool.queue);
+    bench.spool.queue.scan = () => {
+      throw Object.assign(new Error('no'), { code: 'EIO' });
+    };
+    bench.enqueue('a');
+    bench.put('b');
+    bench.dispatcher.start();
+    await bench.flowUntil('the other one is learned', () => bench.messages.tally.learned === 1);
+    await bench.flow(60_000);
+    expect(bench.recorder.fieldOf('disk.fault', 'code')).toContain('EIO');
+    bench.spool.queue.scan = scan;
+    await bench.finish();
+    expect(bench.messages.tally.learned).toBe(2);
+  });
+});
+
+describe('a stop', () => {
+  test('waits for what is in flight and leaves the rest in the queue', async () => {
+    const bench = new LearningBench({ concurrency: 2 });
+    await bench.warmUp();
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    for (const key of ['a', 'b', 'c', 'd']) bench.put(key);
+    await bench.flowUntil('two are posted', () => holder.names.length === 2);
+    let isStopped = false;
+    const stopping = bench.dispatcher.stop().then(() => {
+      isStopped = true;
+    });
+    await bench.flow(10_000);
+    expect(isStopped).toBe(false);
+    holder.open(DUPLICATE);
+    await stopping;
+    expect(bench.spool.queued).toEqual(['spam/c', 'spam/d']);
+    expect(bench.trainer.names.sort()).toEqual(['a', 'b']);
+    bench.put('e');
+    bench.dispatcher.wake();
+    bench.dispatcher.retryNow();
+    expect(bench.clock.timers).toBe(0);
+  });
+
+  test('with nothing in flight is over at once, and may come twice', async () => {
+    const bench = new LearningBench();
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.dispatcher.stop();
+    await bench.dispatcher.stop();
+    expect(bench.clock.timers).toBe(0);
+    expect(bench.spool.queued).toEqual(['spam/a']);
+  });
+
+  test('leaves a message that is not proven in the queue', async () => {
+    const bench = new LearningBench();
+    const holder = new Holder();
+    bench.trainer.plays(toAll(LEARNED, 1), holder.of());
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.flowUntil('its proof is asked for', () => holder.names.length === 1);
+    const stopping = bench.dispatcher.stop();
+    holder.open({ kind: 'aborted' });
+    await stopping;
+    expect(bench.spool.queued).toEqual(['spam/a']);
+    expect(bench.messages.tally.learned).toBe(0);
+  });
+});
