@@ -10,10 +10,12 @@ import { Dispatcher } from '../learning/dispatcher.ts';
 import { HeapKeeper } from '../heap.ts';
 import { keyLane } from '../learning/identity.ts';
 import type { Lanes } from '../learning/lanes.ts';
+import { Ledger } from '../learning/ledger.ts';
 import { Learner } from '../learning/learner.ts';
 import { MemoryWatch } from '../learning/memory-watch.ts';
 import type { MessageLog } from '../learning/message-log.ts';
 import { PostOffice } from '../learning/post-office.ts';
+import { SpoolStore } from '../learning/spool-store.ts';
 import { acquits } from '../learning/witness.ts';
 import { Disposal } from '../spool/disposal.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
@@ -76,6 +78,10 @@ export class Tenure {
     const office = new PostOffice(controllers, lanes, this.#abort.signal);
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
     const wall = (): number => clock.wall();
+    const { archive } = stateDir;
+    const disposal = new Disposal({ queue, archive, after: config.spool.after, wall });
+    const store = new SpoolStore({ queue, quarantine, disposal, wall });
+    const ledger = new Ledger({ proveEvery: 1 });
     const onReleased = (key: string): void => {
       this.#pickup.release(key);
     };
@@ -88,23 +94,10 @@ export class Tenure {
     });
     this.#dispatcher = new Dispatcher({
       controllers,
-      queue,
-      learner: new Learner({
-        queue,
-        quarantine,
-        disposal: new Disposal({
-          queue,
-          archive: stateDir.archive,
-          after: config.spool.after,
-          wall,
-        }),
-        faults,
-        lanes,
-        office,
-        pause,
-        wall,
-      }),
+      store,
+      learner: new Learner({ store, faults, lanes, ledger, office, pause, clock }),
       lanes,
+      ledger,
       messages,
       faults,
       clock,

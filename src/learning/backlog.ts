@@ -2,11 +2,12 @@ import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
 import { settleTime } from '../spool/message.ts';
 import type { QueueEntry } from '../spool/message.ts';
-import type { FoundEntry, Queue } from '../spool/queue.ts';
+import type { FoundEntry } from '../spool/queue.ts';
 import { newDelivery } from './delivery.ts';
 import type { Delivery } from './delivery.ts';
 import { UNPROVEN_ROUNDS } from './learner.ts';
 import { preferenceOf } from './preference.ts';
+import type { MessageStore } from './store.ts';
 
 /**
  * The part of the queue that is held in memory: at most a backlog of pending messages, and as many
@@ -17,7 +18,7 @@ import { preferenceOf } from './preference.ts';
  * its own; in one of the three maps at most.
  */
 export interface BacklogOptions {
-  readonly queue: Queue;
+  readonly store: MessageStore;
   readonly controllers: readonly string[];
   readonly faults: Faults;
   readonly clock: Clock;
@@ -128,7 +129,7 @@ export class Backlog {
 
   /** Brings in what is due, and fills up from the folders when memory has run half empty. */
   refill(): void {
-    const { backlog, queue, faults } = this.#options;
+    const { backlog, store, faults } = this.#options;
     const now = this.#options.clock.monotonic();
     this.#recallDeferred(now);
     if (now >= this.#rescanAt) {
@@ -142,7 +143,7 @@ export class Backlog {
     } catch (error) {
       this.#scan = undefined;
       this.#rescanAt = now + Faults.retryMs;
-      faults.raise(queue.folder('spam').path, error);
+      faults.raise(store.placeOf('spam'), error);
     }
   }
 
@@ -165,7 +166,7 @@ export class Backlog {
     if (this.#scan === undefined) {
       if (!this.#scanWanted) return false;
       this.#scanWanted = false;
-      this.#scan = this.#options.queue.scan();
+      this.#scan = this.#options.store.scan();
     }
     const next = this.#scan.next();
     if (next.done === true) {

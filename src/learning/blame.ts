@@ -8,6 +8,8 @@ import { renew } from './delivery.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
 import type { Lanes } from './lanes.ts';
+import type { Ledger } from './ledger.ts';
+import { quarantined } from './learner.ts';
 import type { Attempt, Learner } from './learner.ts';
 import type { MessageLog } from './message-log.ts';
 
@@ -35,6 +37,7 @@ export interface BlameOptions {
   readonly backlog: Backlog;
   readonly learner: Learner;
   readonly lanes: Lanes;
+  readonly ledger: Ledger;
   readonly messages: MessageLog;
   readonly clock: Clock;
   readonly random: () => number;
@@ -57,7 +60,7 @@ export class Blame {
   /** Draws the conclusions from a try. The message's key lane is still held. */
   async judge(flight: Flight, attempt: Attempt): Promise<void> {
     const { delivery, controller, probing } = flight;
-    const { backlog, messages, clock, settleMs } = this.#options;
+    const { backlog, ledger, messages, clock, settleMs } = this.#options;
     const tookMs = clock.monotonic() - flight.startedAt;
     if (attempt.shown === 'proof') await this.#proved(delivery, controller);
     else if (attempt.shown === 'answer') controller.answered();
@@ -82,6 +85,9 @@ export class Blame {
       case 'fault':
         backlog.defer(delivery, Faults.retryMs);
         break;
+      case 'acknowledged':
+        ledger.add(delivery, controller.name);
+        break;
       case 'unproven':
         controller.unproven(delivery, probing);
         delivery.unprovenTries += 1;
@@ -91,6 +97,9 @@ export class Blame {
         await this.#failed(flight, attempt.outcome, tookMs);
         break;
     }
+    // Whether it has stored what it acknowledged is in doubt now.
+    if (!controller.isOpen)
+      for (const each of ledger.recall(controller.name)) backlog.queueUp(each);
   }
 
   /** Lets a message wait that failed this often, and says so. */
@@ -152,7 +161,10 @@ export class Blame {
   }
 
   async #proved(delivery: Delivery, controller: Controller): Promise<void> {
-    const { backlog, lanes, onReleased } = this.#options;
+    const { backlog, lanes, onReleased, ledger, learner } = this.#options;
+    for (const each of ledger.commit(delivery)) {
+      this.#ended(each, await learner.end(each, { kind: 'learned', proven: true }), 0);
+    }
     const accused = controller.proved(delivery);
     // In flight elsewhere, superseded or gone, it has a new chance.
     if (accused === undefined || !backlog.launch(accused)) return;
@@ -174,7 +186,7 @@ export class Blame {
     reason: string,
     tookMs: number,
   ): Promise<void> {
-    const { maxAttempts, learner, clock, messages, backlog } = this.#options;
+    const { maxAttempts, learner, clock } = this.#options;
     delivery.charges += 1;
     delivery.alone = true;
     controller.nextTrialAt = clock.monotonic() + tookMs * (TRIAL_SHARE - 1);
@@ -182,10 +194,13 @@ export class Blame {
       this.defer(delivery, reason, delivery.charges, tookMs);
       return;
     }
-    const attempt = await learner.condemn(
-      delivery,
-      `${reason}, ${delivery.charges} times with nobody else to blame`,
-    );
+    const why = `${reason}, ${delivery.charges} times with nobody else to blame`;
+    this.#ended(delivery, await learner.end(delivery, quarantined(why)), tookMs);
+  }
+
+  /** A message was put where it ends, or couldn't be. */
+  #ended(delivery: Delivery, attempt: Attempt, tookMs: number): void {
+    const { messages, backlog } = this.#options;
     if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
     else if (attempt.kind === 'withdrawn') messages.withdrawn(delivery);
     else backlog.defer(delivery, Faults.retryMs);

@@ -96,6 +96,11 @@ export class Controller {
     return this.#state === 'misconfigured' || (!this.isOpen && this.#failures >= probes);
   }
 
+  /** Some message got no proof since the last one that did. */
+  get isSuspected(): boolean {
+    return this.#suspects.size > 0;
+  }
+
   /** When the next probe may start; `undefined` while it is open. */
   get retryAt(): number | undefined {
     return this.isOpen ? undefined : this.#retryAt;

@@ -1,5 +1,6 @@
 import type { QueueEntry } from '../spool/message.ts';
 import type { Identity } from './identity.ts';
+import type { Acknowledgement } from './ledger.ts';
 
 /** How a message ends; what is left to do is to move its file. */
 export type Finish =
@@ -9,8 +10,8 @@ export type Finish =
   | { readonly kind: 'quarantined'; readonly reason: string };
 
 /**
- * A message of the queue on its way to a controller, and what happened to it so far. It lives in
- * memory only: after a restart the queue is all there is.
+ * A message on its way to a controller, and what happened to it so far. It lives in
+ * memory only: after a restart the folders are all there is.
  */
 export interface Delivery {
   entry: QueueEntry;
@@ -30,8 +31,8 @@ export interface Delivery {
   unprovenRounds: number;
   /** Rounds of posts without proof. */
   unprovenTries: number;
-  /** Some post of it was answered 200. */
-  stored: boolean;
+  /** The last time that a post of it was answered 200. */
+  acknowledged: Acknowledgement | undefined;
   /** Reached; only moving the file failed. */
   finish: Finish | undefined;
 }
@@ -51,7 +52,7 @@ export function newDelivery(
     alone: false,
     unprovenRounds: 0,
     unprovenTries: 0,
-    stored: false,
+    acknowledged: undefined,
     finish: undefined,
   };
 }

@@ -2,7 +2,6 @@ import PQueue from 'p-queue';
 import type { Timer } from '../clock.ts';
 import type { Faults } from '../spool/faults.ts';
 import type { QueueEntry, Verdict } from '../spool/message.ts';
-import type { Queue } from '../spool/queue.ts';
 import { clean } from '../text.ts';
 import { Backlog } from './backlog.ts';
 import { Blame } from './blame.ts';
@@ -11,6 +10,7 @@ import type { Controller } from './controller.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
 import { DISPOSAL } from './learner.ts';
+import type { MessageStore } from './store.ts';
 
 /**
  * The dispatcher decides which message of the queue goes to which controller, and when. It is
@@ -23,7 +23,7 @@ const BODIES_BYTES = 64 * 1024 * 1024;
 
 export interface DispatcherOptions extends Omit<BlameOptions, 'backlog'> {
   readonly controllers: readonly Controller[];
-  readonly queue: Queue;
+  readonly store: MessageStore;
   readonly faults: Faults;
   readonly concurrency: number;
   /** Most messages held in memory. */
@@ -90,6 +90,12 @@ export class Dispatcher {
   retryNow(): void {
     for (const controller of this.#options.controllers) controller.retryNow();
     this.#backlog.hurry();
+    this.#plan(0);
+  }
+
+  /** Proves what is only acknowledged so far: the last message of each controller goes again. */
+  proveRest(): void {
+    for (const delivery of this.#options.ledger.takeLast()) this.#backlog.queueUp(delivery);
     this.#plan(0);
   }
 

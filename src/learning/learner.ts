@@ -1,15 +1,15 @@
-import type { Disposal } from '../spool/disposal.ts';
+import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
 import type { Stamp } from '../spool/message.ts';
-import type { Quarantine } from '../spool/quarantine.ts';
-import type { Queue } from '../spool/queue.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 import type { Controller } from './controller.ts';
 import type { Delivery, Finish } from './delivery.ts';
 import { identify, keyLane } from './identity.ts';
 import type { Lanes } from './lanes.ts';
+import type { Ledger } from './ledger.ts';
 import type { PostOffice } from './post-office.ts';
 import { learnAndProve } from './proof.ts';
+import type { MessageStore } from './store.ts';
 import { WITNESS_BYTES } from './witness.ts';
 
 /**
@@ -30,12 +30,12 @@ export class Learner {
     if (delivery.unprovenRounds >= UNPROVEN_ROUNDS) {
       return this.#finish(delivery, { kind: 'learned', proven: false });
     }
-    const { queue, faults, lanes } = this.#options;
+    const { store, faults, lanes } = this.#options;
     const { entry } = delivery;
-    const place = queue.folder(entry.verdict).path;
+    const place = store.placeOf(entry.verdict);
     let body: Buffer;
     try {
-      const read = await queue.read(entry);
+      const read = await store.read(entry);
       faults.clear(place);
       if (read.kind === 'gone') return { kind: 'withdrawn' };
       if (read.kind === 'changed') return { kind: 'unsettled', stamp: read.stamp };
@@ -60,9 +60,9 @@ export class Learner {
     }
   }
 
-  /** Ends a message that was charged too often. */
-  condemn(delivery: Delivery, reason: string): Promise<Attempt> {
-    return this.#finish(delivery, quarantined(reason));
+  /** Ends a message without another try. */
+  end(delivery: Delivery, finish: Finish): Promise<Attempt> {
+    return this.#finish(delivery, finish);
   }
 
   async #post(
@@ -71,16 +71,24 @@ export class Learner {
     body: Buffer,
     lanes: readonly string[],
   ): Promise<Attempt> {
-    const { office, pause } = this.#options;
+    const { office, pause, ledger, clock } = this.#options;
     const { verdict, key } = delivery.entry;
+    const isRepeated = delivery.acknowledged !== undefined;
+    const postedAt = clock.monotonic();
     delivery.tries += 1;
     const proof = await learnAndProve(
       () => office.post({ controller, verdict, body, lanes }),
       pause,
+      () => {
+        delivery.acknowledged = ledger.acknowledge(controller);
+        const tookMs = clock.monotonic() - postedAt;
+        // What is posted again is in doubt already.
+        return ledger.wantsProof(controller, body.length, tookMs) || isRepeated;
+      },
     );
-    const storedBefore = delivery.stored;
-    if (proof.kind !== 'known') delivery.stored ||= proof.kind !== 'failed' || proof.learned;
     switch (proof.kind) {
+      case 'acknowledged':
+        return { kind: 'acknowledged' };
       case 'unproven':
         return { kind: 'unproven' };
       case 'failed':
@@ -90,7 +98,7 @@ export class Learner {
         break;
     }
     // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
-    const proven = proof.kind === 'proven' || storedBefore;
+    const proven = proof.kind === 'proven' || isRepeated;
     if (proven && body.length <= WITNESS_BYTES) controller.witness = { key, verdict, body, lanes };
     // Another controller may wake and carry out an older verdict: it has to hear this one too.
     const stillPinned = this.#options.lanes.pinnedTo(lanes) !== undefined;
@@ -125,21 +133,10 @@ export class Learner {
 
   /** Moves the file to where it ends. */
   async #finish(delivery: Delivery, finish: Finish): Promise<Attempt> {
-    const { queue, quarantine, disposal, faults, wall } = this.#options;
-    const { entry, identity, charges } = delivery;
+    const { store, faults } = this.#options;
     delivery.finish = finish;
     try {
-      const different =
-        finish.kind === 'quarantined'
-          ? await quarantine.put(entry, queue, {
-              name: entry.key,
-              verdict: entry.verdict,
-              reason: finish.reason,
-              attempts: charges,
-              ...(identity?.messageId === undefined ? {} : { messageId: identity.messageId }),
-              quarantinedAt: new Date(wall()).toISOString(),
-            })
-          : disposal.dispose(entry);
+      const different = await store.finish(delivery, finish);
       faults.clear(DISPOSAL);
       if (different === undefined) return { kind: 'done', finish };
       return different.kind === 'gone'
@@ -147,7 +144,10 @@ export class Learner {
         : { kind: 'unsettled', stamp: different.stamp };
     } catch (error) {
       // One file that can't be moved doesn't stop the others.
-      faults.raise(Faults.isWide(error) ? DISPOSAL : `${DISPOSAL}, of ${entry.key}`, error);
+      faults.raise(
+        Faults.isWide(error) ? DISPOSAL : `${DISPOSAL}, of ${delivery.entry.key}`,
+        error,
+      );
       return { kind: 'fault' };
     }
   }
@@ -168,6 +168,8 @@ export type Attempt = (
   /** One of its lanes is in use, or leads to another controller. */
   | { readonly kind: 'busy' }
   | { readonly kind: 'unproven' }
+  /** Answered 200; a later message's proof will do. */
+  | { readonly kind: 'acknowledged' }
   | {
       readonly kind: 'failed';
       readonly outcome: Extract<
@@ -183,17 +185,16 @@ export type Attempt = (
 };
 
 export interface LearnerOptions {
-  readonly queue: Queue;
-  readonly quarantine: Quarantine;
-  readonly disposal: Disposal;
+  readonly store: MessageStore;
   readonly faults: Faults;
   readonly lanes: Lanes;
+  readonly ledger: Ledger;
   readonly office: PostOffice;
   /** Waits the given milliseconds, less while stopping. */
   readonly pause: (ms: number) => Promise<void>;
-  readonly wall: () => number;
+  readonly clock: Clock;
 }
 
-function quarantined(reason: string): Finish {
+export function quarantined(reason: string): Finish {
   return { kind: 'quarantined', reason };
 }

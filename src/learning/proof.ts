@@ -14,12 +14,13 @@ export type ProofResult =
   | { readonly kind: 'proven' }
   /** Answered 208 at once: remembered from before; whether it can store now is not shown. */
   | { readonly kind: 'known' }
+  /** Answered 200, and no proof was wanted. */
+  | { readonly kind: 'acknowledged' }
   /** Answered 200 to every post. */
   | { readonly kind: 'unproven' }
-  /** Some post came to something else, which decides; `learned` when a 200 came before it. */
+  /** Some post came to something else, which decides. */
   | {
       readonly kind: 'failed';
-      readonly learned: boolean;
       readonly outcome: Exclude<Outcome, { readonly kind: 'learned' | 'duplicate' }>;
     };
 
@@ -27,19 +28,22 @@ export type ProofResult =
  * Posts a message and proves it.
  * @param post posts it once
  * @param pause waits the given milliseconds, less when there is no time left
+ * @param acknowledged hears that the first post was answered 200; says whether that has to be proven
  */
 export async function learnAndProve(
   post: () => Promise<Outcome>,
   pause: (ms: number) => Promise<void>,
+  acknowledged: () => boolean = () => true,
 ): Promise<ProofResult> {
   const first = await post();
   if (first.kind === 'duplicate') return { kind: 'known' };
-  if (first.kind !== 'learned') return { kind: 'failed', learned: false, outcome: first };
+  if (first.kind !== 'learned') return { kind: 'failed', outcome: first };
+  if (!acknowledged()) return { kind: 'acknowledged' };
   for (const wait of PROOF_WAITS_MS) {
     if (wait > 0) await pause(wait);
     const next = await post();
     if (next.kind === 'duplicate') return { kind: 'proven' };
-    if (next.kind !== 'learned') return { kind: 'failed', learned: true, outcome: next };
+    if (next.kind !== 'learned') return { kind: 'failed', outcome: next };
   }
   return { kind: 'unproven' };
 }

@@ -68,14 +68,14 @@ test('208 at once shows that it is known, not that it is stored now', async () =
 describe.each(FAILURES)('%o decides', (failure) => {
   test('as the first answer', async () => {
     const [result] = await prove(failure);
-    expect(result).toEqual({ kind: 'failed', learned: false, outcome: failure });
+    expect(result).toEqual({ kind: 'failed', outcome: failure });
   });
 
   test.each([1, 2, 3])(
     'after %d times 200, of which it keeps that there were some',
     async (times) => {
       const [result] = await prove(...Array<Outcome>(times).fill(LEARNED), failure);
-      expect(result).toEqual({ kind: 'failed', learned: true, outcome: failure });
+      expect(result).toEqual({ kind: 'failed', outcome: failure });
     },
   );
 });

@@ -5,9 +5,11 @@ import { sleep } from '../../src/clock.ts';
 import { Controller } from '../../src/learning/controller.ts';
 import { Dispatcher } from '../../src/learning/dispatcher.ts';
 import { Lanes } from '../../src/learning/lanes.ts';
+import { Ledger } from '../../src/learning/ledger.ts';
 import { Learner } from '../../src/learning/learner.ts';
 import { MessageLog } from '../../src/learning/message-log.ts';
 import { PostOffice } from '../../src/learning/post-office.ts';
+import { SpoolStore } from '../../src/learning/spool-store.ts';
 import { acquits } from '../../src/learning/witness.ts';
 import { Disposal } from '../../src/spool/disposal.ts';
 import { Faults } from '../../src/spool/faults.ts';
@@ -26,6 +28,8 @@ export interface LearningBenchOptions {
   readonly backlog?: number;
   /** @defaultValue 3 */
   readonly maxAttempts?: number;
+  /** @defaultValue 1 */
+  readonly proveEvery?: number;
   /** @defaultValue `remove` */
   readonly after?: 'remove' | 'archive';
   /** @defaultValue 1 MiB */
@@ -58,6 +62,7 @@ export class LearningBench {
   readonly spool: TestSpool;
   readonly faults: Faults;
   readonly lanes: Lanes;
+  readonly ledger: Ledger;
   readonly messages: MessageLog;
   readonly trainers: readonly ScriptedTrainer[];
   readonly controllers: readonly Controller[];
@@ -76,6 +81,7 @@ export class LearningBench {
     const { queue, quarantine, stateDir } = this.spool;
     const { after = 'remove', concurrency = 8, backlog = 1_000, maxAttempts = 3 } = options;
     this.faults = new Faults({ clock, log });
+    this.ledger = new Ledger({ proveEvery: options.proveEvery ?? 1 });
     this.lanes = new Lanes(() => clock.monotonic());
     this.messages = new MessageLog(log, clock);
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
@@ -88,20 +94,15 @@ export class LearningBench {
     const onReleased = (key: string): void => {
       this.released.push(key);
     };
+    const { faults, lanes, ledger } = this;
+    const disposal = new Disposal({ queue, archive: stateDir.archive, after, wall });
+    const store = new SpoolStore({ queue, quarantine, disposal, wall });
     this.dispatcher = new Dispatcher({
       controllers: this.controllers,
-      queue,
-      learner: new Learner({
-        queue,
-        quarantine,
-        disposal: new Disposal({ queue, archive: stateDir.archive, after, wall }),
-        faults: this.faults,
-        lanes: this.lanes,
-        office,
-        pause,
-        wall,
-      }),
-      lanes: this.lanes,
+      store,
+      learner: new Learner({ store, faults, lanes, ledger, office, pause, clock }),
+      lanes,
+      ledger,
       messages: this.messages,
       faults: this.faults,
       clock,

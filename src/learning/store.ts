@@ -1,0 +1,23 @@
+import type { QueueEntry, Verdict } from '../spool/message.ts';
+import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
+import type { Delivery, Finish } from './delivery.ts';
+
+/**
+ * Where the messages lie that are to be learned, and where they end: the daemon's spool
+ * (`spool-store.ts`), or what `relearn` has read of its sources. All that the learning room knows of
+ * either.
+ */
+export interface MessageStore {
+  /** Where messages of a verdict lie; names local faults. */
+  placeOf(verdict: Verdict): string;
+  /** Lists once what is there. Keeps things open until it is finished or returned. */
+  scan(): Generator<FoundEntry, void, undefined>;
+  /** @throws the system's error for a local fault */
+  read(entry: QueueEntry): Promise<ReadResult>;
+  /**
+   * Puts a message where it ends. Safe to repeat.
+   * @returns what is different about it, which then stays; `undefined` when it is done
+   * @throws the system's error for a local fault; the message is then still where it was
+   */
+  finish(delivery: Delivery, finish: Finish): CheckResult | Promise<CheckResult>;
+}
