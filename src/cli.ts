@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { loadConfig } from './config.ts';
 import type { Environment } from './config.ts';
 import { EXIT, OperatorError } from './errors.ts';
@@ -20,6 +20,9 @@ export interface CliOptions {
   readonly out: (text: string) => void;
   /** Standard error: prose. */
   readonly err: (text: string) => void;
+  /** Standard error is a terminal. */
+  readonly isTerminal: boolean;
+  readonly stdin: () => AsyncIterable<Buffer>;
 }
 
 /** Runs one command. Never rejects for what an operator can mend; those faults are told on `err`. */
@@ -63,6 +66,7 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
       const { watch } = await import('./commands/watch.ts');
       ended(await watch({ ...options, config, log, once }));
     });
+  addRelearn(program, options, ended);
   program
     .command('demo')
     .description('the whole job against a private rspamd and Redis in a temporary folder')
@@ -80,6 +84,67 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
       );
     });
   return program;
+}
+
+interface RelearnWords {
+  readonly spam: string[];
+  readonly ham: string[];
+  readonly concurrency: number;
+  readonly journal?: string;
+  readonly dryRun: boolean;
+  readonly limit?: number;
+  readonly bulk: boolean;
+  readonly proveAll: boolean;
+  readonly wait: number;
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCode) => void): void {
+  const collect = (path: string, paths: string[]): string[] => [...paths, path];
+  program
+    .command('relearn')
+    .description('learns a whole archive once; its sources are never changed')
+    .argument('[DIR...]', "folders that hold spam/ and ham/, such as the daemon's archive")
+    .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
+    .option('--ham <PATH>', 'ham: the same', collect, [])
+    .option('--concurrency <N>', 'requests in flight for each controller', whole(1, 1_000), 32)
+    .option('--journal <FILE>', 'note there what is done; the same command then goes on')
+    .option('--dry-run', 'say what would be learned, and post nothing', false)
+    .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
+    .option('--prove-all', 'prove each message, not one in a hundred', false)
+    .option('--wait <SECONDS>', 'give up when rspamd is away for longer', whole(0, 604_800), 300)
+    .option('--json', 'the summary as one JSON object', false)
+    .option('--quiet', 'no progress', false)
+    .copyInheritedSettings(program)
+    .action(async (dirs: string[], words: RelearnWords) => {
+      const config = loadConfig(options.environment);
+      const { relearn } = await import('./commands/relearn.ts');
+      const { journal, limit = Infinity, wait, ...rest } = words;
+      ended(
+        await relearn({
+          ...options,
+          config,
+          flags: { ...rest, dirs, journal, limit, waitMs: wait * 1_000 },
+        }),
+      );
+    });
+}
+
+const PATH_HELP =
+  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd; - for stdin';
+
+/** Reads a whole number between two others. */
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      const upTo = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`;
+      throw new InvalidArgumentError(`It must be a whole number from ${min}${upTo}.`);
+    }
+    return value;
+  };
 }
 
 function unknownCommand(word: string, known: readonly string[]): OperatorError {

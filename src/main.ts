@@ -30,5 +30,7 @@ process.exit(
     identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     out: stdoutWriter(),
     err: (text) => process.stderr.write(text),
+    isTerminal: process.stderr.isTTY,
+    stdin: () => process.stdin,
   }),
 );

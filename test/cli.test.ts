@@ -168,6 +168,45 @@ describe.concurrent('settings', () => {
   });
 });
 
+describe.concurrent('relearn', () => {
+  test('without a source is a usage error that tells how to name one', async () => {
+    const { code, out, err } = await run(['relearn']);
+    expect(code).toBe(64);
+    expect(out).toBe('');
+    expect(err).toMatch(/needs something to learn\ncure: .*spam\/.*--spam PATH/);
+  });
+
+  test.each([
+    ['--concurrency', '0'],
+    ['--concurrency', '1e3'],
+    ['--limit', 'ten'],
+    ['--limit', '-1'],
+    ['--wait', '1.5'],
+  ])('takes no %s %s', async (flag, value) => {
+    const { code, err } = await run(['relearn', flag, value, makeFolder()]);
+    expect(code).toBe(64);
+    expect(err).toContain(flag);
+    expect(err).toContain('whole number');
+  });
+
+  test('takes standard input once, and as a class of its own', async () => {
+    const twice = await run(['relearn', '--spam', '-', '--ham', '-']);
+    expect(twice.code).toBe(64);
+    expect(twice.err).toContain('given twice');
+    const bare = await run(['relearn', '-']);
+    expect(bare.code).toBe(64);
+    expect(bare.err).toMatch(/--spam - or --ham -/);
+  });
+
+  test('names a folder that holds neither class', async () => {
+    const folder = makeFolder();
+    const { code, out } = await run(['relearn', '--dry-run', folder]);
+    expect(code).toBe(1);
+    expect(out).toContain(folder);
+    expect(out).toContain('neither spam/ nor ham/');
+  });
+});
+
 describe('no command', () => {
   test('means watch', async () => {
     const environment = { KOPANO_SPAMD_LIB: join(makeFolder(), 'missing') };

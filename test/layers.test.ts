@@ -16,6 +16,7 @@ const ROOMS = [
   'trainers',
   'learning',
   'mailbox',
+  'relearn',
   'status',
   'lab',
   'commands',
@@ -34,6 +35,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   got: 'trainers/rspamd.ts',
   'p-queue': 'learning/dispatcher.ts',
   commander: 'cli.ts',
+  fzstd: 'mailbox/contents.ts',
 };
 
 interface Import {

@@ -5,7 +5,7 @@ import type { Statistics } from '../trainers/trainer.ts';
  * keeps, falls by more than 1 % and 10.
  */
 export class MemoryWatch {
-  /** rspamd refreshes its figures every 30 s, and shows none just after its start. */
+  /** rspamd refreshes its figures every 30 to 60 s, and shows none just after its start. */
   static readonly #youngestSeconds = 60;
   #last: number | undefined;
 

@@ -12,7 +12,8 @@ import type { Folder } from './folder.ts';
 
 export type LockResult = 'locked' | 'held' | 'unsupported';
 
-const LOCK_FILE = 'owner.lock';
+/** In the state dir; its lock is the owner's. */
+export const LOCK_FILE = 'owner.lock';
 
 /**
  * Locks an open file exclusively, for as long as it stays open.

@@ -53,6 +53,9 @@ export type Outcome =
   /** The post was aborted by us. */
   | { readonly kind: 'aborted' };
 
+/** Messages of each class that rspamd's Bayes wants before it judges, unless it is set otherwise. */
+export const MIN_LEARNS = 200;
+
 export interface Statistics {
   /** False when the filter has no Bayes backend at all. */
   readonly hasBackend: boolean;

@@ -1,0 +1,47 @@
+import { headerEnd } from './mail.ts';
+
+/**
+ * Was the last message of an mbox cut off? An mbox has no end mark, so this is evidence, and the last
+ * rule a guess. It errs to the side of telling: a message that is named as cut off can be looked at,
+ * one that was half taught can't.
+ */
+
+const LF = 10;
+const CONTENT_LENGTH = /^content-length[ \t]*:[ \t]*(\d+)[ \t\r]*$/im;
+const BOUNDARY =
+  /^content-type[ \t]*:[ \t\r\n]*multipart\/(?:[^\n]|\n[ \t])*?boundary[ \t]*=[ \t]*(?:"([^"\n]+)"|([^\s;"]+))/im;
+// How a text ends: a sentence, a bracket, a quotation, a tag, a signature's or boundary's dashes.
+const END_OF_TEXT = /(?:[.!?…)\]}>"'`»”’]|--|^)[ \t]*$/u;
+const LAST_LINE_BYTES = 400;
+
+/**
+ * @param message as it is in the file, still quoted, without the blank line that ended it
+ * @param hasBlankLine whether there was one
+ * @returns why it is held for cut off; `undefined` when it isn't
+ */
+export function whyCutOff(message: Buffer, hasBlankLine: boolean): string | undefined {
+  if (hasBlankLine) return undefined;
+  const text = message.toString('latin1');
+  const end = headerEnd(text);
+  if (end === -1) return 'cut off: its header has no end';
+  if (message.at(-1) === LF) return undefined;
+  const header = text.slice(0, end);
+  const body = text.slice(end).replace(/^\r?\n/, '');
+
+  const declared = CONTENT_LENGTH.exec(header)?.[1];
+  if (declared !== undefined) {
+    return body.length >= Number(declared)
+      ? undefined
+      : `cut off: ${body.length} bytes, Content-Length says ${declared}`;
+  }
+  const [, quoted, bare] = BOUNDARY.exec(header) ?? [];
+  const boundary = quoted ?? bare;
+  if (boundary !== undefined) {
+    return body.includes(`--${boundary}--`)
+      ? undefined
+      : 'cut off: the closing boundary is missing';
+  }
+  const tail = message.subarray(-LAST_LINE_BYTES).toString('utf8');
+  const lastLine = tail.slice(tail.lastIndexOf('\n') + 1);
+  return END_OF_TEXT.test(lastLine) ? undefined : 'cut off: it stops in the middle of a line';
+}

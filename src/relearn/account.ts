@@ -1,0 +1,122 @@
+import type { Finish } from '../learning/delivery.ts';
+import type { Found } from '../mailbox/source.ts';
+import { VERDICTS } from '../spool/message.ts';
+import type { Verdict } from '../spool/message.ts';
+
+/**
+ * The account of a run: what came of every message of its sources, each counted once. Names are kept
+ * for the first few of a kind only, so that a million of them take no more memory than ten.
+ */
+export const FATES = [
+  'learned',
+  'known',
+  'refused',
+  'notMail',
+  'failed',
+  'older',
+  'doneBefore',
+] as const;
+
+/**
+ * What came of a message: `known` when rspamd remembered it already, `older` when a newer file of
+ * its name counts instead, `doneBefore` when the journal has it.
+ */
+export type Fate = (typeof FATES)[number];
+
+export type CountByVerdict = Record<Verdict, number>;
+
+export interface Named {
+  readonly place: string;
+  readonly reason: string;
+}
+
+/** Names kept of one kind. */
+export const NAMES = 10;
+/** Different reasons kept of one kind; rspamd's texts may hold anything. */
+const REASONS = 50;
+
+export class Account {
+  readonly counts: Readonly<Record<Fate, CountByVerdict>>;
+  /** How often which reason was given, by fate. */
+  readonly reasons: Readonly<Record<Fate, Map<string, number>>>;
+  /** The first few of those that weren't mail, were refused, or failed. */
+  readonly names: Readonly<Record<Fate, Named[]>>;
+  readonly #onFailed: (named: Named) => void;
+
+  /** @param onFailed hears of each message, file or folder that failed */
+  constructor(onFailed: (named: Named) => void) {
+    this.#onFailed = onFailed;
+    this.counts = byFate(() => ({ spam: 0, ham: 0 }));
+    this.reasons = byFate(() => new Map<string, number>());
+    this.names = byFate(() => []);
+  }
+
+  /** What reading the sources came upon; messages count when they end. */
+  found(found: Found, verdict: Verdict): void {
+    switch (found.kind) {
+      case 'message':
+        break;
+      case 'skipped':
+        this.#add('notMail', verdict, found);
+        break;
+      case 'failed':
+        this.#add('failed', verdict, found);
+        break;
+      case 'older':
+        this.#add('older', verdict);
+        break;
+      case 'done':
+        this.#add('doneBefore', verdict);
+        break;
+    }
+  }
+
+  /** A message has ended. */
+  finished(place: string, verdict: Verdict, finish: Finish): void {
+    switch (finish.kind) {
+      case 'learned':
+        this.#add('learned', verdict);
+        break;
+      case 'duplicate':
+        this.#add('known', verdict);
+        break;
+      case 'refused':
+        this.#add('refused', verdict, { place, reason: inShort(finish.reason) });
+        break;
+      case 'quarantined':
+        this.#add('failed', verdict, { place, reason: finish.reason });
+        break;
+    }
+  }
+
+  total(fate: Fate): number {
+    return VERDICTS.reduce((sum, verdict) => sum + this.counts[fate][verdict], 0);
+  }
+
+  /** Messages that rspamd was asked about and that have ended. */
+  get posted(): number {
+    return this.total('learned') + this.total('known') + this.total('refused');
+  }
+
+  #add(fate: Fate, verdict: Verdict, named?: Named): void {
+    this.counts[fate][verdict] += 1;
+    if (named === undefined) return;
+    const reasons = this.reasons[fate];
+    const known = reasons.get(named.reason);
+    if (known !== undefined || reasons.size < REASONS) reasons.set(named.reason, (known ?? 0) + 1);
+    if (this.names[fate].length < NAMES) this.names[fate].push({ ...named });
+    if (fate === 'failed') this.#onFailed(named);
+  }
+}
+
+function byFate<T>(make: () => T): Record<Fate, T> {
+  return Object.fromEntries(FATES.map((fate) => [fate, make()])) as Record<Fate, T>;
+}
+
+/** rspamd's reason without what differs from message to message. */
+function inShort(reason: string): string {
+  if (reason.includes('less tokens than required')) return 'too few words for Bayes';
+  if (reason.includes('more tokens than allowed')) return 'too many words for Bayes';
+  if (reason.includes('all learn conditions denied')) return 'Bayes is sure of it already';
+  return reason;
+}

@@ -1,0 +1,76 @@
+import type { Delivery, Finish } from '../learning/delivery.ts';
+import type { MessageStore } from '../learning/store.ts';
+import type { QueueEntry, Verdict } from '../spool/message.ts';
+import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
+
+/**
+ * The messages of a run that were read and have not ended: with their bodies in memory, because an
+ * mbox, a compressed file and standard input can't be read again. Whoever puts messages in looks at
+ * `bytes` first.
+ */
+export class BulkStore implements MessageStore {
+  readonly #bodies = new Map<string, Buffer>();
+  readonly #onFinished: (place: string, verdict: Verdict, finish: Finish) => void;
+  #bytes = 0;
+  #ended = 0;
+
+  /** @param onFinished hears of each message that has ended */
+  constructor(onFinished: (place: string, verdict: Verdict, finish: Finish) => void) {
+    this.#onFinished = onFinished;
+  }
+
+  /** Bytes that the bodies take. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Messages that have ended. */
+  get ended(): number {
+    return this.#ended;
+  }
+
+  /** Messages that have not ended. */
+  get size(): number {
+    return this.#bodies.size;
+  }
+
+  /** The places of the messages that have not ended. */
+  places(): Iterable<string> {
+    return this.#bodies.keys();
+  }
+
+  /** Takes a message in; its place is its key. */
+  put(place: string, verdict: Verdict, body: Buffer): QueueEntry {
+    this.#bodies.set(place, body);
+    this.#bytes += body.length;
+    return {
+      verdict,
+      key: place,
+      stamp: { dev: 0n, ino: 0n, size: BigInt(body.length), mtimeNs: 0n },
+    };
+  }
+
+  placeOf(verdict: Verdict): string {
+    return `the sources of ${verdict}`;
+  }
+
+  /** Nothing lies anywhere else: what there is was offered. */
+  *scan(): Generator<FoundEntry, void, undefined> {
+    // nothing
+  }
+
+  read({ key }: QueueEntry): Promise<ReadResult> {
+    const body = this.#bodies.get(key);
+    return Promise.resolve(body === undefined ? { kind: 'gone' } : { kind: 'body', body });
+  }
+
+  finish({ entry }: Delivery, finish: Finish): CheckResult {
+    const body = this.#bodies.get(entry.key);
+    if (body === undefined) return undefined;
+    this.#bodies.delete(entry.key);
+    this.#bytes -= body.length;
+    this.#ended += 1;
+    this.#onFinished(entry.key, entry.verdict, finish);
+    return undefined;
+  }
+}

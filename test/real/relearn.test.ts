@@ -1,0 +1,332 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { makeMessages, tooShortMessage } from '../../src/lab/messages.ts';
+import type { MadeMessage } from '../../src/lab/messages.ts';
+import type { Summary } from '../../src/relearn/summary.ts';
+import { RelearnProcess, summaryIn } from '../support/relearn-process.ts';
+import type { RelearnResult } from '../support/relearn-process.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+import { describeReal, startServers } from './harness.ts';
+import type { RealServers } from './harness.ts';
+import { byLength } from './length.ts';
+import { World, until } from './world.ts';
+
+/** Made messages have no URLs: rspamd recognises each of them, so that counts are exact. */
+const KILL_MESSAGES = byLength({ short: 1_000, middle: 2_000, long: 2_000 });
+
+let servers: RealServers;
+let folder: string;
+
+function environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
+  return {
+    RSPAMD_URL: servers.rspamd.url,
+    KOPANO_SPAMD_LIB: join(folder, 'no-spool'),
+    ...more,
+  };
+}
+
+function start(args: readonly string[], input?: string | Buffer): RelearnProcess {
+  return new RelearnProcess(args, environment(), input);
+}
+
+async function relearn(args: readonly string[], input?: string | Buffer): Promise<RelearnResult> {
+  return await start(args, input).ended;
+}
+
+/** The summary of a run that waits for rspamd's own count. */
+async function confirmedSummaryOf(args: readonly string[]): Promise<Summary> {
+  return summaryIn(await start(['--json', ...args]).beingPatient().ended);
+}
+
+async function summaryOf(args: readonly string[], input?: string | Buffer): Promise<Summary> {
+  return summaryIn(await relearn(['--json', ...args], input));
+}
+
+/** Writes messages as a folder with spam/ and ham/. */
+function corpusOf(messages: readonly MadeMessage[], name = 'corpus'): string {
+  const corpus = join(folder, name);
+  for (const { verdict, name, raw } of messages) {
+    mkdirSync(join(corpus, verdict), { recursive: true });
+    writeFileSync(join(corpus, verdict, name), raw);
+  }
+  return corpus;
+}
+
+/** Some of both classes. */
+function someMessages(count: number, seed = 0): MadeMessage[] {
+  return [...makeMessages('spam', count / 2, seed), ...makeMessages('ham', count / 2, seed)];
+}
+
+function mboxOf(messages: readonly MadeMessage[], newline = '\n'): Buffer {
+  const parts = messages.map(({ raw }) => {
+    const text = raw.toString('latin1').replaceAll('\r\n', '\n');
+    const quoted = text.replace(/^(>*From )/gm, '>$1');
+    return `From somebody@example.org Mon Nov 23 10:00:00 2026\n${quoted}${quoted.endsWith('\n') ? '' : '\n'}\n`;
+  });
+  return Buffer.from(parts.join('').replaceAll('\n', newline), 'latin1');
+}
+
+async function learnedInRedis(): Promise<{ spam: number; ham: number }> {
+  return await servers.redis.bayesCounts();
+}
+
+describeReal('relearn', { timeout: 120_000 }, () => {
+  beforeAll(async () => {
+    servers = await startServers({ redis: { persistence: 'always' } });
+  });
+
+  afterAll(async () => {
+    await servers[Symbol.asyncDispose]();
+  });
+
+  beforeEach(async () => {
+    folder = temporaryFolder();
+    await servers.redis.command('FLUSHALL');
+  });
+
+  test('teaches a folder of both classes, and tells what Bayes gained', async () => {
+    const messages = [...someMessages(440), tooShortMessage('spam')];
+    const corpus = corpusOf(messages);
+    writeFileSync(join(corpus, 'spam', 'empty.eml'), '');
+    writeFileSync(join(corpus, 'ham', 'picture.png'), Buffer.from('89504e470d0a1a0a00', 'hex'));
+    const before = listing(corpus);
+    const summary = await confirmedSummaryOf([corpus]);
+    expect(summary).toMatchObject({
+      ending: 'complete',
+      learned: { spam: 220, ham: 220 },
+      known: { spam: 0, ham: 0 },
+      refused: { spam: 1, ham: 0 },
+      notMail: { spam: 1, ham: 1 },
+      failed: { spam: 0, ham: 0 },
+      left: 0,
+      resume: null,
+      exitCode: 0,
+      bayes: { gained: { spam: 220, ham: 220 }, active: true, missing: 0, confirmed: true },
+    });
+    expect(summary.names.notMail.map(({ place }) => place).sort()).toEqual([
+      join(corpus, 'ham', 'picture.png'),
+      join(corpus, 'spam', 'empty.eml'),
+    ]);
+    expect(summary.seconds.learning).toBeGreaterThan(0);
+    expect(await learnedInRedis()).toEqual({ spam: 220, ham: 220 });
+    expect(listing(corpus)).toEqual(before);
+    // and everything is known now
+    const again = await relearn([corpus]);
+    expect(again.code).toBe(0);
+    expect(again.out).toMatch(/already known +220 +220/);
+    expect(again.out).toContain('It judges');
+    expect(await learnedInRedis()).toEqual({ spam: 220, ham: 220 });
+  });
+
+  test('says the same of a folder, a Maildir, an mbox and a compressed one', async () => {
+    const messages = someMessages(60);
+    const spam = messages.filter(({ verdict }) => verdict === 'spam');
+    const ham = messages.filter(({ verdict }) => verdict === 'ham');
+    const maildir = join(folder, 'Maildir');
+    for (const part of ['cur', 'new', 'tmp']) mkdirSync(join(maildir, part), { recursive: true });
+    ham.forEach(({ raw }, index) => {
+      const place = index % 2 === 0 ? `new/${index}.host` : `cur/${index}.host:2,S`;
+      writeFileSync(join(maildir, place), raw);
+    });
+    const mbox = join(folder, 'spam.mbox');
+    writeFileSync(mbox, mboxOf(spam));
+    const zipped = join(folder, 'spam.mbox.gz');
+    writeFileSync(zipped, gzipSync(mboxOf(spam, '\r\n')));
+    const expected = { learned: { spam: 30, ham: 30 }, failed: { spam: 0, ham: 0 }, exitCode: 0 };
+    expect(await summaryOf([corpusOf(messages)])).toMatchObject(expected);
+    for (const source of [mbox, zipped]) {
+      await servers.redis.command('FLUSHALL');
+      expect(await summaryOf(['--spam', source, '--ham', maildir])).toMatchObject(expected);
+      expect(await learnedInRedis()).toEqual({ spam: 30, ham: 30 });
+    }
+    await servers.redis.command('FLUSHALL');
+    const args = ['--spam', '-', '--ham', maildir];
+    expect(await summaryOf(args, mboxOf(spam))).toMatchObject(expected);
+  });
+
+  test('names what it can’t read, learns the rest, and exits 1', async () => {
+    const messages = someMessages(20);
+    const corpus = corpusOf(messages);
+    const mbox = mboxOf(makeMessages('spam', 5, 1_000));
+    const broken = join(folder, 'broken.gz');
+    writeFileSync(broken, gzipSync(mbox).subarray(0, -200));
+    const cut = join(folder, 'cut.mbox');
+    writeFileSync(cut, mbox.subarray(0, mbox.lastIndexOf('From somebody') + 80));
+    const missing = join(folder, 'missing');
+    const result = await relearn([corpus, '--spam', missing, '--spam', broken, '--spam', cut]);
+    expect(result.code).toBe(1);
+    for (const name of [missing, broken, cut]) {
+      expect(result.out).toContain(name);
+      expect(result.err).toContain(name);
+    }
+    expect(result.out).toMatch(/learned +1[0-9] +10/);
+    const { spam, ham } = await learnedInRedis();
+    expect(ham).toBe(10);
+    expect(spam).toBeGreaterThanOrEqual(14);
+  });
+
+  test('killed in the middle, goes on where it was', async () => {
+    const corpus = corpusOf(someMessages(KILL_MESSAGES));
+    const args = ['--json', '--journal', join(folder, 'journal'), corpus];
+    for (const share of [0.2, 0.5]) {
+      const run = start(args);
+      await until('it has learned a part', 60_000, async () => {
+        const { spam, ham } = await learnedInRedis();
+        return spam + ham >= KILL_MESSAGES * share;
+      });
+      run.signal('SIGKILL');
+      expect((await run.ended).signal).toBe('SIGKILL');
+    }
+    const summary = summaryIn(await relearn(args));
+    expect(summary).toMatchObject({ ending: 'complete', exitCode: 0, left: 0 });
+    expect(summary.doneBefore.spam + summary.doneBefore.ham).toBeGreaterThan(KILL_MESSAGES * 0.3);
+    const { spam, ham } = await learnedInRedis();
+    expect(spam + ham).toBeGreaterThanOrEqual(KILL_MESSAGES);
+    expect(spam + ham).toBeLessThanOrEqual(KILL_MESSAGES * 1.05);
+  });
+
+  test('interrupted, tells how far it is and how to go on', async () => {
+    const corpus = corpusOf(someMessages(2_000));
+    const journal = join(folder, 'journal');
+    const run = start(['--journal', journal, corpus]);
+    await until('it learns', 30_000, async () => (await learnedInRedis()).spam > 50);
+    run.signal('SIGINT');
+    const result = await run.ended;
+    expect(result.code).toBe(75);
+    expect(result.out).toContain('Interrupted');
+    expect(result.out).toContain(`kopano-learnd relearn --journal ${journal} ${corpus}`);
+    const done = readFileSync(journal, 'utf8').trimEnd().split('\n').length - 2;
+    const { spam, ham } = await learnedInRedis();
+    // all that rspamd learned is proven and noted
+    expect(done).toBe(spam + ham);
+  });
+
+  test('waits for an rspamd that is restarted, and for one that is not there yet', async () => {
+    const corpus = corpusOf(someMessages(600));
+    await servers.rspamd.stop();
+    const run = start(['--json', corpus]);
+    await until('it says that it waits', 20_000, () => run.err.includes('waiting'));
+    await servers.rspamd.start();
+    await until('it learns', 60_000, async () => (await learnedInRedis()).spam > 100);
+    await servers.rspamd.stop();
+    await servers.rspamd.start();
+    const result = await run.ended;
+    expect(result.err).toContain('learns again');
+    const summary = summaryIn(result);
+    expect(summary).toMatchObject({ ending: 'complete', left: 0, exitCode: 0 });
+    const { spam, ham } = await learnedInRedis();
+    expect(spam + ham).toBeGreaterThanOrEqual(600);
+    expect(spam + ham).toBeLessThanOrEqual(660);
+  });
+
+  test('gives up an rspamd that is away for too long, and tells how to go on', async () => {
+    const corpus = corpusOf(someMessages(20));
+    await servers.rspamd.stop();
+    try {
+      const result = await relearn(['--wait', '2', corpus]);
+      expect(result.code).toBe(75);
+      expect(result.out).toContain('Given up');
+      expect(result.out).toContain(`relearn --wait 2 ${corpus}`);
+      expect(result.err).toContain('connection refused');
+    } finally {
+      await servers.rspamd.start();
+    }
+  });
+
+  test('learns all of it again once a Redis that was full has room', async () => {
+    const corpus = corpusOf(someMessages(600));
+    const run = start(['--json', corpus]);
+    await until('it learns', 30_000, async () => (await learnedInRedis()).spam > 80);
+    await servers.redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    await sleep(3_000);
+    await servers.redis.command('CONFIG', 'SET', 'maxmemory', '0');
+    const summary = summaryIn(await run.ended);
+    expect(summary).toMatchObject({ ending: 'complete', left: 0 });
+    const { spam, ham } = await learnedInRedis();
+    expect(spam + ham).toBeGreaterThanOrEqual(600 * 0.99);
+    expect(summary.exitCode).toBe(0);
+  });
+
+  test('tells a cure when the list of learned messages outlived the statistics', async () => {
+    const corpus = corpusOf(someMessages(60));
+    await relearn([corpus]);
+    const keys = await servers.redis.command('KEYS', 'RS*');
+    if (!Array.isArray(keys)) throw new Error('no keys');
+    await servers.redis.command('DEL', ...keys.map(String));
+    const result = await start([corpus]).beingPatient().ended;
+    expect(result.out).toMatch(/already known +30 +30/);
+    const cure = /^ {2}(redis-cli .*)$/m.exec(result.out)?.[1];
+    expect(cure).toBeDefined();
+    const command = String(cure).replaceAll('redis-cli', `redis-cli -p ${servers.redis.port}`);
+    expect(spawnSync('sh', ['-c', command]).status).toBe(0);
+    const cured = await summaryOf([corpus]);
+    expect(cured).toMatchObject({ learned: { spam: 30, ham: 30 }, known: { spam: 0, ham: 0 } });
+  });
+
+  test('posts nothing in a dry run, and no more than its limit otherwise', async () => {
+    const corpus = corpusOf(someMessages(60));
+    const dry = await relearn(['--dry-run', corpus]);
+    expect(dry.code).toBe(0);
+    expect(dry.out).toMatch(new RegExp(`spam +30 +${corpus}/spam`));
+    expect(dry.out).toMatch(new RegExp(`ham +30 +${corpus}/ham`));
+    expect(await learnedInRedis()).toEqual({ spam: 0, ham: 0 });
+    expect(await summaryOf(['--limit', '10', corpus])).toMatchObject({
+      ending: 'limited',
+      learned: { spam: 5, ham: 5 },
+      exitCode: 0,
+    });
+  });
+
+  test('a wrong password ends it at once, with the cure', async () => {
+    await servers[Symbol.asyncDispose]();
+    servers = await startServers({ rspamd: { password: 'right', secureIp: [] } });
+    try {
+      const corpus = corpusOf(someMessages(20));
+      const run = new RelearnProcess([corpus], environment({ RSPAMD_PASSWORD: 'wrong' }));
+      const result = await run.ended;
+      expect(result.code).toBe(75);
+      expect(result.err).toContain('RSPAMD_PASSWORD');
+      expect(result.out).toContain('Given up');
+    } finally {
+      await servers[Symbol.asyncDispose]();
+      servers = await startServers({ redis: { persistence: 'always' } });
+    }
+  });
+});
+
+describeReal('relearn of the daemon’s own archive', () => {
+  test('is refused while the daemon runs, and takes the newest of a name', async () => {
+    await using world = await World.make();
+    const daemon = await world.startDaemon({ LEARN_AFTER: 'archive' });
+    const owns = (): boolean => daemon.linesOf('daemon.owner').length > 0;
+    await daemon.until('own the spool', owns, { timeoutMs: 10_000 });
+    for (const message of someMessages(20)) await world.judge(message);
+    await world.untilDone(20_000);
+    const archive = join(world.stateDir, 'archive');
+    const args = ['--json', archive];
+    const settings = {
+      RSPAMD_URL: world.rspamd.url,
+      KOPANO_SPAMD_LIB: world.lib,
+    };
+    const refused = await new RelearnProcess(args, settings).ended;
+    expect(refused.code).toBe(75);
+    expect(refused.err).toContain('stop it first; messages wait meanwhile');
+    await daemon.stop();
+    await world.redis.command('FLUSHALL');
+    const summary = summaryIn(await new RelearnProcess(args, settings).ended);
+    expect(summary).toMatchObject({ learned: { spam: 10, ham: 10 }, exitCode: 0 });
+  });
+});
+
+function listing(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => {
+      const { mtimeMs, atimeMs, size, mode } = statSync(join(folder, name));
+      return `${name} ${mtimeMs} ${size} ${mode} ${atimeMs > 0}`;
+    })
+    .sort();
+}

@@ -1,0 +1,115 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, openSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { OperatorError } from '../../src/errors.ts';
+import { lockSpools } from '../../src/relearn/spool-locks.ts';
+import { LOCK_FILE } from '../../src/spool/owner.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+let root: string;
+let libDir: string;
+let stateDir: string;
+
+/** A spool with a state dir, as a daemon leaves it. */
+function makeSpool(lib: string, state: string): void {
+  for (const name of ['spam', 'ham']) mkdirSync(join(lib, name), { recursive: true });
+  mkdirSync(join(state, 'queue'), { recursive: true });
+  mkdirSync(join(state, 'archive', 'spam', '2026-11-01'), { recursive: true });
+  writeFileSync(join(state, LOCK_FILE), '');
+}
+
+beforeEach(() => {
+  root = temporaryFolder();
+  libDir = join(root, 'lib');
+  stateDir = join(libDir, '.learnd');
+  makeSpool(libDir, stateDir);
+});
+
+/** Locks a file or folder in another process. */
+async function lockElsewhere(path: string): Promise<void> {
+  const fd = openSync(path, 'r');
+  const child = spawn('sh', ['-c', 'flock -n 3 && echo held && exec sleep 100'], {
+    stdio: ['ignore', 'pipe', 'ignore', fd],
+  });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
+  await once(child.stdout ?? child, 'data');
+}
+
+async function lock(...sources: readonly string[]): Promise<'locked' | OperatorError> {
+  try {
+    (await lockSpools(sources, { libDir, stateDir })).release();
+    return 'locked';
+  } catch (error) {
+    if (error instanceof OperatorError) return error;
+    throw error;
+  }
+}
+
+describe('while a daemon owns the state dir', () => {
+  beforeEach(async () => {
+    await lockElsewhere(join(stateDir, LOCK_FILE));
+  });
+
+  test.each([
+    ['the archive', () => join(stateDir, 'archive')],
+    ['a day of it', () => join(stateDir, 'archive', 'spam', '2026-11-01')],
+    ['the state dir', () => stateDir],
+    ['a class folder', () => join(libDir, 'spam')],
+    ['the spool', () => libDir],
+    ['a folder around the spool', () => root],
+    [
+      'a link to the archive',
+      () => {
+        symlinkSync(join(stateDir, 'archive'), join(root, 'link'));
+        return join(root, 'link');
+      },
+    ],
+  ])('%s is not read', async (_what, source) => {
+    const error = await lock(source());
+    expect(error).toMatchObject({ code: 'relearn.owned', exitCode: 75 });
+    expect(error).toHaveProperty(
+      'hint',
+      'stop it first; messages wait meanwhile. Start it again when relearn is done',
+    );
+  });
+
+  test('anything else is', async () => {
+    const other = join(root, 'other');
+    mkdirSync(other);
+    expect(await lock(other)).toBe('locked');
+    expect(await lock(join(root, 'missing'))).toBe('locked');
+  });
+});
+
+test('a state dir that this environment knows nothing of is found by its lock', async () => {
+  const other = join(root, 'elsewhere');
+  makeSpool(join(root, 'lib2'), other);
+  await lockElsewhere(join(other, LOCK_FILE));
+  expect(await lock(join(other, 'archive'))).toMatchObject({ code: 'relearn.owned' });
+  const spool = join(root, 'lib3');
+  makeSpool(spool, join(spool, '.learnd'));
+  await lockElsewhere(join(spool, '.learnd', LOCK_FILE));
+  expect(await lock(join(spool, 'ham'))).toMatchObject({ code: 'relearn.owned' });
+});
+
+test('a daemon with another state dir is found by the class folders', async () => {
+  await lockElsewhere(join(libDir, 'ham'));
+  expect(await lock(join(libDir, 'spam'))).toMatchObject({ code: 'relearn.owned' });
+});
+
+test('the locks are held until they are released', async () => {
+  const locks = await lockSpools([join(stateDir, 'archive')], { libDir, stateDir });
+  expect(await lock(join(stateDir, 'archive'))).toMatchObject({ code: 'relearn.owned' });
+  locks.release();
+  expect(await lock(join(stateDir, 'archive'))).toBe('locked');
+});
+
+test('a spool without a state dir gets none', async () => {
+  stateDir = join(root, 'none');
+  expect(await lock(join(libDir, 'spam'))).toBe('locked');
+  expect(() => openSync(stateDir, 'r')).toThrow('ENOENT');
+});

@@ -1,0 +1,128 @@
+import { onTestFinished } from 'vitest';
+import { Controller } from '../../src/learning/controller.ts';
+import type { Found, Source } from '../../src/mailbox/source.ts';
+import { Account } from '../../src/relearn/account.ts';
+import type { Named } from '../../src/relearn/account.ts';
+import { BulkStore } from '../../src/relearn/bulk-store.ts';
+import { BulkRun } from '../../src/relearn/run.ts';
+import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
+import type { Verdict } from '../../src/spool/message.ts';
+import { LogRecorder } from './log-recorder.ts';
+import { ManualClock } from './manual-clock.ts';
+import { ScriptedTrainer } from './scripted-trainer.ts';
+
+export type RelearnBenchOptions = Partial<
+  Pick<BulkRunOptions, 'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs'>
+> & {
+  readonly trainers?: readonly ScriptedTrainer[];
+  readonly sources: readonly Source[];
+};
+
+/** A bulk run against scripted trainers, on a clock of the test's. */
+export class RelearnBench {
+  readonly clock = new ManualClock();
+  readonly recorder = new LogRecorder();
+  readonly failed: Named[] = [];
+  readonly account = new Account((named) => this.failed.push(named));
+  readonly trainers: readonly ScriptedTrainer[];
+  readonly store: BulkStore;
+  readonly stop = new AbortController();
+  /** Keys in the order in which they ended. */
+  readonly ended: string[] = [];
+  ending: Ending | undefined;
+  readonly #run: BulkRun;
+
+  constructor(options: RelearnBenchOptions) {
+    const { clock } = this;
+    const { log } = this.recorder;
+    const random = (): number => 0.5;
+    this.trainers = options.trainers ?? [new ScriptedTrainer()];
+    this.store = new BulkStore((place, verdict, finish) => {
+      this.ended.push(place);
+      this.account.finished(place, verdict, finish);
+    });
+    this.#run = new BulkRun({
+      store: this.store,
+      controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
+      clock,
+      random,
+      log,
+      concurrency: 4,
+      maxAttempts: 3,
+      proveEvery: 10,
+      limit: Infinity,
+      waitMs: 300_000,
+      shutdownMs: 5_000,
+      onFound: (found, { verdict }) => {
+        this.account.found(found, verdict);
+      },
+      ...options,
+    });
+    onTestFinished(() => {
+      this.stop.abort();
+    });
+  }
+
+  get trainer(): ScriptedTrainer {
+    const [first] = this.trainers;
+    if (first === undefined) throw new Error('there is no trainer');
+    return first;
+  }
+
+  /** Begins; `ending` tells how it ended. */
+  start(): void {
+    void this.#run.run(this.stop.signal).then((ending) => {
+      this.ending = ending;
+    });
+  }
+
+  /** Runs to the end. */
+  async finish(stepMs = 5): Promise<Ending | undefined> {
+    if (this.ending === undefined) {
+      await this.clock.flowUntil('it has ended', () => this.ending !== undefined, stepMs);
+    }
+    return this.ending;
+  }
+
+  until(what: string, isSo: () => boolean, stepMs = 5): Promise<void> {
+    return this.clock.flowUntil(what, isSo, stepMs);
+  }
+}
+
+/** A source that holds made-up messages of these names; the trainer sees the names. */
+export function sourceOf(verdict: Verdict, names: Iterable<string>): TestSource {
+  return new TestSource(verdict, names);
+}
+
+export class TestSource implements Source {
+  readonly name = 'made up';
+  readonly verdict: Verdict;
+  readonly expected = undefined;
+  /** Messages that were read. */
+  taken = 0;
+  readonly #names: Iterable<string>;
+
+  constructor(verdict: Verdict, names: Iterable<string>) {
+    this.verdict = verdict;
+    this.#names = names;
+  }
+
+  async *read(): AsyncGenerator<Found, void, undefined> {
+    for (const name of this.#names) {
+      await Promise.resolve();
+      this.taken += 1;
+      const body = Buffer.from(
+        `X-Test: ${name}\r\nMessage-ID: <${name}@x>\r\n\r\nBody ${name}\r\n`,
+      );
+      yield { kind: 'message', place: name, body };
+    }
+  }
+
+  count(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export function namesOf(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
