@@ -10,7 +10,7 @@ export interface Row {
 
 /** The rows as aligned columns, for a terminal. */
 export function tableOf(rows: readonly Row[]): string {
-  const cells = [
+  return columnsOf([
     ['figure', 'measured', 'target', '', 'peer in the same run', 'ratio to it'],
     ...rows.map((row) => [
       row.what,
@@ -20,7 +20,11 @@ export function tableOf(rows: readonly Row[]): string {
       row.peer === undefined ? '-' : `${row.peer.name}: ${amount(row.peer.value, row.unit)}`,
       row.peer === undefined ? '-' : `${ratio(row.value / row.peer.value)} x`,
     ]),
-  ];
+  ]);
+}
+
+/** Lines of cells as aligned columns. */
+export function columnsOf(cells: readonly (readonly string[])[]): string {
   const widths = (cells[0] ?? []).map((_, column) =>
     Math.max(...cells.map((line) => line[column]?.length ?? 0)),
   );
@@ -35,7 +39,8 @@ function verdictOn({ value, atMost }: Row): string {
   return value <= atMost ? 'met' : 'MISSED';
 }
 
-function amount(value: number, unit: string): string {
+/** A figure with its unit, in about three digits. */
+export function amount(value: number, unit: string): string {
   const digits = value >= 100 || Number.isInteger(value) ? 0 : value >= 10 ? 1 : 2;
   return `${value.toFixed(digits)} ${unit}`.trimEnd();
 }

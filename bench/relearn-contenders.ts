@@ -1,0 +1,160 @@
+/**
+ * Who takes part in the relearn benchmark: the command lines, and how each one's output is read.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runClient, type ClientRun } from './client-run.ts';
+
+/** Compiled, this file lies in dist/bench/bench and the command in dist. */
+const MAIN = fileURLToPath(new URL('../../main.js', import.meta.url));
+const BARE_POSTS_SCRIPT = fileURLToPath(new URL('bare-posts.js', import.meta.url));
+
+/** How a client's messages ended, by its own word. */
+export interface Told {
+  readonly learned: number;
+  readonly known: number;
+  readonly refused: number;
+  readonly failed: number;
+}
+
+/** A run of one contender. */
+export interface Finish {
+  /** From the start of the process to its last message. */
+  readonly wallMs: number;
+  /** What it waited afterwards for `/stat` to confirm. */
+  readonly confirmingMs: number;
+  readonly cpuMs: number;
+  readonly peakMb: number;
+  readonly told: Told;
+}
+
+export interface Contender {
+  readonly name: string;
+  readonly run: (course: Course) => Promise<Finish>;
+}
+
+/** What is to be learned, and where. */
+export interface Course {
+  /** Holds `spam/` and `ham/`. */
+  readonly corpus: string;
+  /** The controller's port on the loopback address. */
+  readonly port: number;
+}
+
+/** This project's command. */
+export const OURS: Contender = {
+  name: 'relearn',
+  run: ({ corpus, port }) =>
+    inOwnFolder(async (folder) => {
+      const lib = join(folder, 'lib');
+      mkdirSync(lib);
+      const { wallMs, cpuMs, peakMb, ...printed } = await runClient({
+        program: process.execPath,
+        args: [MAIN, 'relearn', '--json', '--quiet', corpus],
+        folder,
+        environment: { RSPAMD_URL: `http://127.0.0.1:${port}`, KOPANO_SPAMD_LIB: lib },
+      });
+      const summary = summaryOf(printed) as RelearnSummary;
+      const confirmingMs = summary.seconds.confirming * 1_000;
+      return {
+        wallMs: wallMs - confirmingMs,
+        confirmingMs,
+        cpuMs,
+        peakMb,
+        told: {
+          learned: sumOf(summary.learned),
+          known: sumOf(summary.known),
+          refused: sumOf(summary.refused),
+          failed: sumOf(summary.failed),
+        },
+      };
+    }),
+};
+
+/** rspamd's own client: all spam, then all ham, `parallel` posts at a time. */
+export function rspamc(parallel: number): Contender {
+  return {
+    name: `rspamc -n ${parallel}`,
+    run: ({ corpus, port }) =>
+      inOwnFolder(async (folder) => {
+        const runs: ClientRun[] = [];
+        for (const verdict of ['spam', 'ham']) {
+          const target = ['-h', `127.0.0.1:${port}`, '-n', String(parallel)];
+          const bulk = ['--header', 'Learn-Type=bulk'];
+          const what = [`learn_${verdict}`, join(corpus, verdict)];
+          runs.push(
+            await runClient({ program: 'rspamc', args: [...target, ...bulk, ...what], folder }),
+          );
+        }
+        return {
+          wallMs: sumOf(runs.map(({ wallMs }) => wallMs)),
+          confirmingMs: 0,
+          cpuMs: sumOf(runs.map(({ cpuMs }) => cpuMs)),
+          peakMb: Math.max(...runs.map(({ peakMb }) => peakMb)),
+          told: toldByRspamc(runs.map(({ stdout }) => stdout).join('\n')),
+        };
+      }),
+  };
+}
+
+/** The ceiling: a loop that posts from memory, asks nothing and proves nothing. */
+export const BARE_POSTS: Contender = {
+  name: 'bare posts',
+  run: ({ corpus, port }) =>
+    inOwnFolder(async (folder) => {
+      const args = [BARE_POSTS_SCRIPT, String(port), corpus];
+      const run = await runClient({ program: process.execPath, args, folder });
+      // its own figures leave out the start of Node.js and the reading of the files
+      const { wallMs, cpuMs, ...told } = summaryOf(run) as Told & Pick<Finish, 'wallMs' | 'cpuMs'>;
+      return { wallMs, confirmingMs: 0, cpuMs, peakMb: run.peakMb, told };
+    }),
+};
+
+type Printed = 'code' | 'stdout' | 'stderr';
+
+interface RelearnSummary {
+  readonly learned: Readonly<Record<string, number>>;
+  readonly known: Readonly<Record<string, number>>;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly failed: Readonly<Record<string, number>>;
+  readonly seconds: { readonly learning: number; readonly confirming: number };
+}
+
+/** The one JSON value on its standard output. */
+function summaryOf({ code, stdout, stderr }: Pick<ClientRun, Printed>): unknown {
+  try {
+    return JSON.parse(stdout);
+  } catch (error) {
+    const end = stderr.slice(-2_000);
+    throw new Error(`no summary, exit code ${code}:\n${end}`, { cause: error });
+  }
+}
+
+/** One result for each message, with a line for its outcome (rspamd 3.4). */
+function toldByRspamc(output: string): Told {
+  const count = (pattern: RegExp): number => output.match(pattern)?.length ?? 0;
+  const learned = count(/^success = true;$/gm);
+  const known = count(/^error = ".* has been already learned as (spam|ham), ignore it";$/gm);
+  return {
+    learned,
+    known,
+    refused: count(/^error = /gm) - known,
+    failed: count(/^Results for file: /gm) - learned - count(/^error = /gm),
+  };
+}
+
+/** A new, empty folder to work in, removed afterwards: nothing is left from run to run. */
+async function inOwnFolder<Result>(work: (folder: string) => Promise<Result>): Promise<Result> {
+  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function sumOf(numbers: readonly number[] | Readonly<Record<string, number>>): number {
+  return Object.values(numbers).reduce((sum, number) => sum + number, 0);
+}

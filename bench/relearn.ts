@@ -1,0 +1,240 @@
+/**
+ * The relearn benchmark: teaching rspamd a whole corpus from nothing, by this project's command, by
+ * rspamc with 8 and with 32 posts at a time, and by a loop that only posts (the ceiling). Prints
+ * figures beside their targets; a missed target is no failure, because the machine has a say in it.
+ *
+ *   npm run bench:relearn -- [--corpus FOLDER | --messages N] [--rounds N] [--peers]
+ *
+ * The corpus is any folder with `spam/` and `ham/` that hold a message in each file; without one it
+ * is made, N messages of each class. Everybody learns it with `Learn-Type: bulk` into the same
+ * private rspamd and Redis, in the same state before each run, and the order rotates from round to
+ * round. Ratios are made within a round. `--peers` leaves the command out.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { makeMessages } from '../src/lab/messages.ts';
+import { BARE_POSTS, OURS, rspamc, type Contender, type Finish } from './relearn-contenders.ts';
+import { RelearnStage } from './relearn-stage.ts';
+import { amount, columnsOf } from './table.ts';
+
+/** Of our command's speed, in that of the better rspamc. */
+const LEAST_SPEED = 1;
+const AIM_SPEED = '1.10';
+/** Of our command's CPU time for a message. */
+const MOST_CPU_MS = 1.2;
+
+const { values } = parseArgs({
+  options: {
+    corpus: { type: 'string' },
+    messages: { type: 'string', default: '2000' },
+    rounds: { type: 'string', default: '5' },
+    peers: { type: 'boolean', default: false },
+  },
+});
+const RSPAMC = [rspamc(8), rspamc(32)];
+const CONTENDERS = [...(values.peers ? [] : [OURS]), ...RSPAMC, BARE_POSTS];
+
+/** A run, and what the servers say of it. */
+interface Result extends Finish {
+  readonly inRedis: { readonly spam: number; readonly ham: number };
+  readonly rspamdCpuMs: number;
+  readonly redisCpuMs: number;
+  /**
+   * CPU time that the rest of the machine took meanwhile, the wait for `/stat` included: what makes a
+   * wall clock untrue.
+   */
+  readonly othersCpuMs: number;
+}
+
+/** One figure over the rounds. */
+interface Spread {
+  readonly least: number;
+  readonly median: number;
+  readonly most: number;
+}
+
+/** The results of one round; every contender has one. */
+type Round = ReadonlyMap<Contender, Result>;
+
+const scratch = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
+try {
+  const corpus = values.corpus === undefined ? makeCorpus() : resolve(values.corpus);
+  const [spam, ham] = [messagesIn(join(corpus, 'spam')), messagesIn(join(corpus, 'ham'))];
+  console.log(`${spam} spam and ${ham} ham, ${values.rounds} rounds`);
+  const rounds = await runRounds(corpus, Number(values.rounds));
+  const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
+  console.log(`\nNode.js ${process.version}, ${machine}; medians, (least to most)\n`);
+  console.log(contenderTable(rounds, spam + ham));
+  console.log(ratioTable(rounds, spam + ham));
+} finally {
+  rmSync(scratch, { recursive: true });
+}
+
+function makeCorpus(): string {
+  for (const verdict of ['spam', 'ham'] as const) {
+    mkdirSync(join(scratch, verdict));
+    for (const { name, raw } of makeMessages(verdict, Number(values.messages))) {
+      writeFileSync(join(scratch, verdict, name), raw);
+    }
+  }
+  return scratch;
+}
+
+function messagesIn(folder: string): number {
+  return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile()).length;
+}
+
+async function runRounds(corpus: string, count: number): Promise<readonly Round[]> {
+  const stage = await RelearnStage.start();
+  try {
+    const rounds: Round[] = [];
+    for (let round = 0; round < count; round += 1) {
+      const results = new Map<Contender, Result>();
+      for (let turn = 0; turn < CONTENDERS.length; turn += 1) {
+        const contender = CONTENDERS[(round + turn) % CONTENDERS.length];
+        if (contender === undefined) throw new Error('nobody takes part');
+        const result = await runOne(stage, contender, corpus);
+        results.set(contender, result);
+        console.log(`round ${round + 1}: ${lineOf(contender, result)}`);
+      }
+      rounds.push(results);
+    }
+    return rounds;
+  } finally {
+    await stage.stop();
+  }
+}
+
+async function runOne(stage: RelearnStage, contender: Contender, corpus: string): Promise<Result> {
+  await stage.reset();
+  const [before, machineBefore] = [await stage.serverCpuMs(), machineCpuMs()];
+  const finish = await contender.run({ corpus, port: stage.port });
+  const [after, machineAfter] = [await stage.serverCpuMs(), machineCpuMs()];
+  const rspamdCpuMs = after.rspamd - before.rspamd;
+  const redisCpuMs = after.redis - before.redis;
+  return {
+    ...finish,
+    inRedis: await stage.learned(),
+    rspamdCpuMs,
+    redisCpuMs,
+    othersCpuMs: machineAfter - machineBefore - finish.cpuMs - rspamdCpuMs - redisCpuMs,
+  };
+}
+
+/** CPU time that was spent on anything so far, over all cores. */
+function machineCpuMs(): number {
+  const spent = cpus().map(({ times }) => times.user + times.nice + times.sys + times.irq);
+  return spent.reduce((sum, ms) => sum + ms, 0);
+}
+
+function lineOf({ name }: Contender, result: Result): string {
+  const { wallMs, confirmingMs, told, inRedis, othersCpuMs } = result;
+  const confirming = confirmingMs === 0 ? '' : ` (and ${seconds(confirmingMs)} confirming)`;
+  const { learned, known, refused, failed } = told;
+  return (
+    `${name}: ${seconds(wallMs)}${confirming}; ` +
+    `Redis: ${inRedis.spam} spam, ${inRedis.ham} ham; ` +
+    `says ${learned} learned, ${known} known, ${refused} refused, ${failed} failed; ` +
+    `CPU of others: ${seconds(othersCpuMs)}`
+  );
+}
+
+function contenderTable(rounds: readonly Round[], messages: number): string {
+  const line = (contender: Contender): readonly string[] => {
+    const over = (figure: (result: Result) => number): Spread =>
+      spreadOf(rounds.map((round) => figure(resultOf(round, contender))));
+    const median = (unit: string, figure: (result: Result) => number): string =>
+      amount(over(figure).median, unit);
+    return [
+      contender.name,
+      showSpread(over(({ wallMs }) => wallMs / 1_000)),
+      median('s', ({ cpuMs }) => cpuMs / 1_000),
+      median('ms', ({ cpuMs }) => cpuMs / messages),
+      median('MB', ({ peakMb }) => peakMb),
+      showSpread(over(learnedInRedis)),
+      `${median('', ({ told }) => told.learned)} + ${median('', ({ told }) => told.known)}`,
+      median('s', ({ rspamdCpuMs }) => rspamdCpuMs / 1_000),
+      median('s', ({ redisCpuMs }) => redisCpuMs / 1_000),
+      median('s', ({ othersCpuMs }) => othersCpuMs / 1_000),
+    ];
+  };
+  const client = ['wall clock, s', 'client CPU', 'a message', 'peak memory'];
+  const counts = ['learned, says Redis', 'learned + known, own word'];
+  const head = ['', ...client, ...counts, 'CPU of rspamd', 'of Redis', 'of others'];
+  return columnsOf([head, ...CONTENDERS.map(line)]);
+}
+
+/** Everybody but rspamc beside the better rspamc of the same round; targets are our command's. */
+function ratioTable(rounds: readonly Round[], messages: number): string {
+  const others = CONTENDERS.filter((contender) => !RSPAMC.includes(contender));
+  const lines = others.flatMap((contender) => {
+    const over = (figure: (own: Result, peer: Result) => number): Spread =>
+      spreadOf(rounds.map((round) => figure(resultOf(round, contender), betterRspamc(round))));
+    const speed = over((own, peer) => peer.wallMs / own.wallMs);
+    const learned = over((own, peer) => percentOver(learnedInRedis(own), learnedInRedis(peer)));
+    const handled = over((own, peer) => percentOver(handledBy(own), handledBy(peer)));
+    const cpu = over((own) => own.cpuMs / messages);
+    const confirming = over((own) => own.confirmingMs / 1_000);
+    const hasTargets = contender === OURS;
+    const target = (text: string, isMet: boolean): readonly string[] =>
+      hasTargets ? [text, isMet ? 'met' : 'MISSED'] : [];
+    return [
+      [
+        `${contender.name}: speed, x the better rspamc's`,
+        showSpread(speed),
+        ...target(`>= ${LEAST_SPEED} (aim ${AIM_SPEED})`, speed.median >= LEAST_SPEED),
+      ],
+      ['  more learned, % (Redis)', showSpread(learned)],
+      ['  more learned or known, % (own word)', showSpread(handled)],
+      [
+        '  client CPU a message, ms',
+        showSpread(cpu),
+        ...target(`<= ${MOST_CPU_MS}`, cpu.median <= MOST_CPU_MS),
+      ],
+      ...(hasTargets ? [['  then waited for /stat, s', showSpread(confirming)]] : []),
+    ];
+  });
+  return columnsOf([['', 'measured', 'target', ''], ...lines]);
+}
+
+function resultOf(round: Round, contender: Contender): Result {
+  const result = round.get(contender);
+  if (result === undefined) throw new Error(`${contender.name} sat a round out`);
+  return result;
+}
+
+function betterRspamc(round: Round): Result {
+  const [first, ...rest] = RSPAMC.map((contender) => resultOf(round, contender));
+  if (first === undefined) throw new Error('no rspamc takes part');
+  return rest.reduce((best, result) => (result.wallMs < best.wallMs ? result : best), first);
+}
+
+function learnedInRedis({ inRedis }: Result): number {
+  return inRedis.spam + inRedis.ham;
+}
+
+function handledBy({ told }: Result): number {
+  return told.learned + told.known;
+}
+
+function percentOver(own: number, peer: number): number {
+  return (own / peer - 1) * 100;
+}
+
+function spreadOf(numbers: readonly number[]): Spread {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const last = sorted.length - 1;
+  const at = (place: number): number => sorted[place] ?? NaN;
+  const median = (at(Math.floor(last / 2)) + at(Math.ceil(last / 2))) / 2;
+  return { least: at(0), median, most: at(last) };
+}
+
+function showSpread({ least, median, most }: Spread): string {
+  return `${amount(median, '')} (${amount(least, '')} to ${amount(most, '')})`;
+}
+
+function seconds(ms: number): string {
+  return amount(ms / 1_000, 's');
+}
