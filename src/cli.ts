@@ -52,6 +52,8 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
   const program = new Command('kopano-learnd')
     .description('Teaches rspamd what Kopano users drag into Junk and back.')
     .version(VERSION)
+    // what a flag is without being given stands in its description, where it isn't plain
+    .configureHelp({ optionDescription: ({ description }) => description })
     .showHelpAfterError('(see kopano-learnd --help)')
     .configureOutput({ writeOut: options.out, writeErr: options.err })
     .exitOverride();
@@ -108,13 +110,23 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .argument('[DIR...]', "folders that hold spam/ and ham/, such as the daemon's archive")
     .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
     .option('--ham <PATH>', 'ham: the same', collect, [])
-    .option('--concurrency <N>', 'requests in flight for each controller', whole(1, 1_000), 32)
+    .option(
+      '--concurrency <N>',
+      'requests in flight for each controller, 32 unless set',
+      whole(1, 1_000),
+      32,
+    )
     .option('--journal <FILE>', 'note there what is done; the same command then goes on')
     .option('--dry-run', 'say what would be learned, and post nothing', false)
     .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
     .option('--prove-all', 'prove each message, not one in a hundred', false)
-    .option('--wait <SECONDS>', 'give up when rspamd is away for longer', whole(0, 604_800), 300)
+    .option(
+      '--wait <SECONDS>',
+      'give up when rspamd is away for longer, 300 unless set',
+      whole(0, 604_800),
+      300,
+    )
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .copyInheritedSettings(program)
