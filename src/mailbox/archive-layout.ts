@@ -18,6 +18,8 @@ export interface ArchiveRoot {
   readonly verdict: Verdict;
   /** Its day folders, latest first. */
   readonly days: readonly string[];
+  /** False where there is no such folder, or a symlink in its place: nothing is read through it. */
+  readonly isFolder: boolean;
 }
 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
@@ -47,7 +49,7 @@ export async function listDays(path: string): Promise<string[]> {
     try {
       let entry: Dirent | null;
       for (let count = 1; (entry = directory.readSync()) !== null; count += 1) {
-        if (DAY.test(entry.name)) days.push(entry.name);
+        if (DAY.test(entry.name) && isFolder(`${path}/${entry.name}`)) days.push(entry.name);
         if (count % SLICE === 0) await setImmediate();
       }
     } finally {
@@ -69,7 +71,8 @@ export interface ArchivePlace extends DatedKey {
 export function hasNewer(roots: readonly ArchiveRoot[], place: ArchivePlace): boolean {
   // Most files have no other: theirs is looked up when one is there.
   let own: Age | undefined;
-  return roots.some(({ days }, root) => {
+  return roots.some(({ days, isFolder: isThere }, root) => {
+    if (!isThere) return false;
     // Days before its own can't hold a newer one.
     const wanted = days.filter((day) => place.day === undefined || day >= place.day);
     return [undefined, ...wanted].some((day) => {
@@ -95,7 +98,7 @@ function ageAt(roots: readonly ArchiveRoot[], { root, day, key }: ArchivePlace):
   if (folder === undefined) return undefined;
   const below = day === undefined ? key : `${day}/${key}`;
   const stats = statsOf(`${folder.path}/${below}`);
-  if (stats?.isFile() !== true) return undefined;
+  if (stats?.isFile() !== true || !liesInFolders(folder.path, key, day)) return undefined;
   return {
     day: day ?? new Date(Number(stats.mtimeMs)).toISOString().slice(0, 'YYYY-MM-DD'.length),
     mtimeNs: stats.mtimeNs,
@@ -103,6 +106,20 @@ function ageAt(roots: readonly ArchiveRoot[], { root, day, key }: ArchivePlace):
     isDated: day !== undefined,
     root,
   };
+}
+
+/** True when no symlink leads to it: what isn't read must not count as newer either. */
+function liesInFolders(path: string, key: string, day: string | undefined): boolean {
+  let folder = day === undefined ? path : `${path}/${day}`;
+  return key
+    .split('/')
+    .slice(0, -1)
+    .every((name) => isFolder((folder += `/${name}`)));
+}
+
+/** True for a folder, and not for a symlink to one. */
+export function isFolder(path: string): boolean {
+  return statsOf(path)?.isDirectory() ?? false;
 }
 
 function statsOf(path: string): BigIntStats | undefined {

@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { VERDICTS } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
 import { clean } from '../text.ts';
-import { datedKey, hasNewer, listDays } from './archive-layout.ts';
+import { datedKey, hasNewer, isFolder, listDays } from './archive-layout.ts';
 import type { ArchiveRoot } from './archive-layout.ts';
 import { countFiles, forEachFile, readFolder } from './folder-reading.ts';
 import { MessageReader } from './message-reader.ts';
@@ -78,8 +78,9 @@ class Archive {
   async #survey(): Promise<void> {
     const roots: ArchiveRoot[] = [];
     for (const { path, verdict } of this.#paths) {
-      const days = isFolder(path) ? await listDays(path) : [];
-      roots.push({ path, verdict, days });
+      const isThere = isFolder(path);
+      const days = isThere ? await listDays(path) : [];
+      roots.push({ path, verdict, days, isFolder: isThere });
     }
     this.#roots = roots;
     const days = new Set(roots.flatMap((root) => root.days));
@@ -88,9 +89,9 @@ class Archive {
     const seen = new NameSet();
     const twice = new NameSet();
     const files: number[] = [];
-    for (const { path } of roots) {
+    for (const { path, isFolder: isThere } of roots) {
       let count = 0;
-      if (isFolder(path)) {
+      if (isThere) {
         await forEachFile({ path }, always, ({ below }) => {
           count += 1;
           const { key } = datedKey(below);
@@ -175,10 +176,6 @@ function always(): boolean {
 
 function slashed(path: string): string {
   return path.endsWith('/') ? path : `${path}/`;
-}
-
-function isFolder(path: string): boolean {
-  return kindAt(path) === 'folder';
 }
 
 function kindAt(path: string): 'folder' | 'symlink' | 'none' {

@@ -1,5 +1,6 @@
 import { Decompress } from 'fzstd';
 import { gunzip } from './gzip.ts';
+import { Watchdog } from './watchdog.ts';
 import { unzstd } from './zstd.ts';
 
 /**
@@ -23,14 +24,20 @@ export function packingOf(head: Buffer): Packing {
   return 'none';
 }
 
-/** @throws {BrokenContents} from the row of chunks, after what could be unpacked */
-export function unpack(chunks: AsyncIterable<Buffer>, packing: Packing): AsyncIterable<Buffer> {
-  switch (packing) {
-    case 'none':
-      return chunks;
-    case 'gzip':
-      return gunzip(chunks);
-    case 'zstd':
-      return unzstd(chunks, (onOutput) => new Decompress(onOutput));
+/** Unpacks one content after the other. */
+export class Unpacker {
+  #watchdog: Watchdog | undefined;
+
+  /** @throws {BrokenContents} from the row of chunks, after what could be unpacked */
+  unpack(chunks: AsyncIterable<Buffer>, packing: Packing): AsyncIterable<Buffer> {
+    switch (packing) {
+      case 'none':
+        return chunks;
+      case 'gzip':
+        return gunzip(chunks);
+      case 'zstd':
+        this.#watchdog ??= new Watchdog();
+        return unzstd(chunks, (onOutput) => new Decompress(onOutput), this.#watchdog);
+    }
   }
 }

