@@ -2,9 +2,14 @@ import { headerEnd } from './mail.ts';
 
 /**
  * Was the last message of an mbox cut off? An mbox has no end mark, so this is evidence, and the last
- * rule a guess. It errs to the side of telling: a message that is named as cut off can be looked at,
- * one that was half taught can't.
+ * rule a guess: it errs to the side of telling, because what followed is lost unseen otherwise, and
+ * to the side of teaching, because a last message may lack its line end and be whole.
  */
+export interface CutOff {
+  readonly reason: string;
+  /** It may be whole all the same. */
+  readonly isGuess: boolean;
+}
 
 const LF = 10;
 const CONTENT_LENGTH = /^content-length[ \t]*:[ \t]*(\d+)[ \t\r]*$/im;
@@ -19,11 +24,11 @@ const LAST_LINE_BYTES = 400;
  * @param hasBlankLine whether there was one
  * @returns why it is held for cut off; `undefined` when it isn't
  */
-export function whyCutOff(message: Buffer, hasBlankLine: boolean): string | undefined {
+export function whyCutOff(message: Buffer, hasBlankLine: boolean): CutOff | undefined {
   if (hasBlankLine) return undefined;
   const text = message.toString('latin1');
   const end = headerEnd(text);
-  if (end === -1) return 'cut off: its header has no end';
+  if (end === -1) return certain('its header has no end');
   if (message.at(-1) === LF) return undefined;
   const header = text.slice(0, end);
   const body = text.slice(end).replace(/^\r?\n/, '');
@@ -32,16 +37,25 @@ export function whyCutOff(message: Buffer, hasBlankLine: boolean): string | unde
   if (declared !== undefined) {
     return body.length >= Number(declared)
       ? undefined
-      : `cut off: ${body.length} bytes, Content-Length says ${declared}`;
+      : certain(`${body.length} bytes, Content-Length says ${declared}`);
   }
   const [, quoted, bare] = BOUNDARY.exec(header) ?? [];
   const boundary = quoted ?? bare;
   if (boundary !== undefined) {
     return body.includes(`--${boundary}--`)
       ? undefined
-      : 'cut off: the closing boundary is missing';
+      : certain('the closing boundary is missing');
   }
   const tail = message.subarray(-LAST_LINE_BYTES).toString('utf8');
   const lastLine = tail.slice(tail.lastIndexOf('\n') + 1);
-  return END_OF_TEXT.test(lastLine) ? undefined : 'cut off: it stops in the middle of a line';
+  return END_OF_TEXT.test(lastLine) ? undefined : GUESS;
+}
+
+const GUESS: CutOff = {
+  reason: 'perhaps cut off: it stops in the middle of a line; taught as it is',
+  isGuess: true,
+};
+
+function certain(evidence: string): CutOff {
+  return { reason: `cut off: ${evidence}`, isGuess: false };
 }

@@ -14,7 +14,13 @@ export type MboxPart =
   | { readonly kind: 'not-mail'; readonly number: number }
   | { readonly kind: 'over-size'; readonly number: number; readonly bytes: number }
   | { readonly kind: 'done'; readonly number: number }
-  | { readonly kind: 'cut-off'; readonly number: number; readonly reason: string };
+  | {
+      readonly kind: 'cut-off';
+      readonly number: number;
+      readonly reason: string;
+      /** The message, where that is a guess. */
+      readonly body: Buffer | undefined;
+    };
 
 export interface MboxOptions {
   readonly maxBytes: number;
@@ -121,9 +127,10 @@ export class MboxSplitter {
     }
     const body = this.#message.take();
     if (!hasHeader(body)) return { kind: 'not-mail', number };
-    const reason = isLast && number > 1 ? whyCutOff(body, hasBlankLine) : undefined;
-    if (reason !== undefined) return { kind: 'cut-off', number, reason };
-    return { kind: 'body', number, body: unquote(body) };
+    const cut = isLast && number > 1 ? whyCutOff(body, hasBlankLine) : undefined;
+    if (cut === undefined) return { kind: 'body', number, body: unquote(body) };
+    const { reason, isGuess } = cut;
+    return { kind: 'cut-off', number, reason, body: isGuess ? unquote(body) : undefined };
   }
 }
 

@@ -184,28 +184,34 @@ export class MessageReader {
         given += 1;
         const share = position.size === undefined ? 0 : position.bytes / position.size;
         this.#tally.inside(splitter.count, given, share);
-        yield this.#foundOf(part, place);
+        yield* this.#foundIn(part, place);
       }
     }
     this.#tally.inside(splitter.count, splitter.count, 1);
     // The last message of what broke off isn't whole.
     if (chunks.fault !== undefined) return;
-    for (const part of splitter.end()) yield this.#foundOf(part, place);
+    for (const part of splitter.end()) yield* this.#foundIn(part, place);
   }
 
-  #foundOf(part: MboxPart, file: string): Found {
+  *#foundIn(part: MboxPart, file: string): Generator<Found, void, undefined> {
     const place = nthPlace(file, part.number);
     switch (part.kind) {
       case 'body':
-        return { kind: 'message', place, body: part.body };
+        yield { kind: 'message', place, body: part.body };
+        break;
       case 'done':
-        return { kind: 'done', place };
+        yield { kind: 'done', place };
+        break;
       case 'not-mail':
-        return { kind: 'skipped', place, reason: REASON.notMail };
+        yield { kind: 'skipped', place, reason: REASON.notMail };
+        break;
       case 'over-size':
-        return { kind: 'failed', place, reason: overSize(part.bytes, this.#options.maxBytes) };
+        yield { kind: 'failed', place, reason: overSize(part.bytes, this.#options.maxBytes) };
+        break;
       case 'cut-off':
-        return { kind: 'failed', place, reason: part.reason };
+        if (part.body !== undefined) yield { kind: 'message', place, body: part.body };
+        yield { kind: 'failed', place, reason: part.reason };
+        break;
     }
   }
 }

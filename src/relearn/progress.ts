@@ -1,5 +1,4 @@
 import type { Clock, Timer } from '../clock.ts';
-import { FATES } from './account.ts';
 import type { Account } from './account.ts';
 
 /**
@@ -20,6 +19,7 @@ const LINE_MS = 10_000;
 const BAR_WIDTH = 20;
 /** The rate is that of the last so many seconds. */
 const RATE_SECONDS = 10;
+const MESSAGES = ['learned', 'known', 'refused', 'failed', 'doneBefore'] as const;
 
 export class Progress {
   readonly #options: ProgressOptions;
@@ -64,7 +64,8 @@ export class Progress {
 
   #describe(): string {
     const { account, total, kind } = this.#options;
-    const ended = FATES.reduce((sum, fate) => sum + account.total(fate), 0);
+    // What is no message, or a copy, isn't counted as one of them either.
+    const ended = MESSAGES.reduce((sum, fate) => sum + account.total(fate), 0);
     const all = total();
     const rate = this.#rate(ended);
     const known = all === undefined ? '?' : String(Math.max(all, ended));

@@ -129,13 +129,20 @@ describe('the last message of an mbox', () => {
   test.each([
     ['without the end of its header', 'From: a@example.org\nSubj: x'],
     ['without the end of its header, at a line end', 'From: a@example.org\n'],
-    ['in the middle of a word', mail('two', 'Some te')],
-    ['after a comma', mail('two', 'Some text,')],
     ['short of its Content-Length', `Content-Length: 11\n${mail('two', 'Some text.')}`],
     ['before its last boundary', `${MULTIPART}${mail('two', '--=_b\n\nText.\n--=_b')}`],
   ])('that stops %s is told as cut off', (_name, message) => {
     const parts = split(first + FROM + message);
-    expect(parts[1]).toMatchObject({ kind: 'cut-off', number: 2 });
+    expect(parts[1]).toMatchObject({ kind: 'cut-off', number: 2, body: undefined });
+    expect(parts).toHaveLength(2);
+  });
+
+  test.each([
+    ['in the middle of a word', mail('two', 'Some te')],
+    ['after a comma', mail('two', 'Some text,')],
+  ])('that stops %s is told as perhaps cut off, and is given all the same', (_name, message) => {
+    const parts = split(first + FROM + message);
+    expect(parts[1]).toMatchObject({ kind: 'cut-off', number: 2, body: Buffer.from(message) });
     expect(parts).toHaveLength(2);
   });
 

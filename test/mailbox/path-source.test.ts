@@ -142,9 +142,10 @@ describe('a path that names a file', () => {
     const path = put('box', mboxOf([mail('one'), mail('two'), mail('three')]));
     truncateSync(path, mboxOf([mail('one'), mail('two'), mail('three')]).length - 8);
     expect(await lines(path)).toEqual([
-      'failed box#3: cut off: it stops in the middle of a line',
+      'failed box#3: perhaps cut off: it stops in the middle of a line; taught as it is',
       'message box one',
       'message box#2 two',
+      'message box#3 three',
     ]);
   });
 
