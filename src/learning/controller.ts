@@ -46,6 +46,8 @@ export class Controller {
   witness: Witness | undefined;
   /** Trials of charged messages wait until then, while others do. */
   nextTrialAt = 0;
+  /** When it was last seen to have forgotten what it had learned, and how much. */
+  forgot: Forgetting | undefined;
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #log: Log;
@@ -53,6 +55,7 @@ export class Controller {
   /** Failed without proof since the last proof; a second, different one makes it unproven. */
   readonly #suspects = new Set<Delivery>();
   #state: ControllerState = 'starting';
+  #lastProofAt: number | undefined;
   #failures = 0;
   #retryAt = 0;
   #needsProof = false;
@@ -79,6 +82,11 @@ export class Controller {
   /** Why it isn't up, for people. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** When a message was last proven there, milliseconds since the epoch. */
+  get lastProofAt(): number | undefined {
+    return this.#lastProofAt;
   }
 
   /** It refused the password that we have. */
@@ -127,6 +135,7 @@ export class Controller {
     const charged = this.#accused === delivery ? undefined : this.#accused;
     this.#accused = undefined;
     this.#needsProof = false;
+    this.#lastProofAt = this.#clock.wall();
     this.#open();
     return charged;
   }
@@ -256,6 +265,13 @@ export class Controller {
       },
     );
   }
+}
+
+export interface Forgetting {
+  /** Learned messages that were gone. */
+  readonly missing: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
 }
 
 export interface ControllerFailure {

@@ -40,6 +40,7 @@ export class Dispatcher {
   readonly #flights = new Set<Flight>();
   #bodiesBytes = 0;
   #timer: Timer | undefined;
+  #plannedFor = Infinity;
   /** Nothing is started before `start`, nor after `stop`. */
   #isRunning = false;
 
@@ -105,6 +106,20 @@ export class Dispatcher {
     return { pending: pending.size, deferred: deferred.size, inFlight: inFlight.size };
   }
 
+  /** Milliseconds since it should have looked for something to start; 0 while it does. */
+  get overdueMs(): number {
+    if (!this.#isRunning) return 0;
+    return Math.max(0, this.#options.clock.monotonic() - this.#plannedFor);
+  }
+
+  /** How long the message that is longest in flight has been so, in milliseconds. */
+  get longestFlightMs(): number {
+    const now = this.#options.clock.monotonic();
+    let longest = 0;
+    for (const { startedAt } of this.#flights) longest = Math.max(longest, now - startedAt);
+    return longest;
+  }
+
   /**
    * True when all that is left waits after a failure of its own, or for controllers that failed
    * `probes` times in a row.
@@ -133,6 +148,7 @@ export class Dispatcher {
   #plan(ms: number): void {
     if (!this.#isRunning) return;
     this.#timer?.cancel();
+    this.#plannedFor = this.#options.clock.monotonic() + ms;
     this.#timer = this.#options.clock.after(ms, () => {
       this.#pump();
     });

@@ -4,35 +4,45 @@ import type { Log, LogFields } from '../logger.ts';
 import type { Verdict } from '../spool/message.ts';
 import type { Delivery, Finish } from './delivery.ts';
 
+/** How a message can end. */
+export const ENDINGS = [
+  'learned',
+  'duplicate',
+  'refused',
+  'quarantined',
+  'superseded',
+  'withdrawn',
+] as const;
+
+export type Ending = (typeof ENDINGS)[number];
+
 /** How messages ended since the start, each counted once. */
-export type Tally = Record<
-  'learned' | 'duplicate' | 'refused' | 'quarantined' | 'superseded' | 'withdrawn',
-  number
->;
+export type Tally = Record<Ending, number>;
+
+/** Hears how long it took to learn and prove a message, in milliseconds. */
+export type LearnedListener = (verdict: Verdict, durationMs: number) => void;
 
 /** Tells each message's fate in one line, and counts it. Never subject, addresses or body. */
 export class MessageLog {
-  readonly tally: Tally = {
-    learned: 0,
-    duplicate: 0,
-    refused: 0,
-    quarantined: 0,
-    superseded: 0,
-    withdrawn: 0,
-  };
+  readonly tally: Tally = emptyTally();
+  readonly tallyOf: Readonly<Record<Verdict, Tally>> = { spam: emptyTally(), ham: emptyTally() };
   readonly #log: Log;
   readonly #throttle: LogThrottle;
+  readonly #onLearned: LearnedListener;
 
-  constructor(log: Log, clock: Clock) {
+  constructor(log: Log, clock: Clock, onLearned: LearnedListener = () => undefined) {
     this.#log = log;
     this.#throttle = new LogThrottle(clock);
+    this.#onLearned = onLearned;
   }
 
   finished(delivery: Delivery, finish: Finish, durationMs: number): void {
-    this.tally[finish.kind] += 1;
+    this.#count(delivery.entry.verdict, finish.kind);
     const fields = fieldsOf(delivery, durationMs);
     switch (finish.kind) {
       case 'learned':
+        // What was let go without a proof wasn't posted in this try.
+        if (finish.proven) this.#onLearned(delivery.entry.verdict, durationMs);
         this.#log('notice', 'message.learned', `learned as ${delivery.entry.verdict}`, {
           ...fields,
           proven: finish.proven,
@@ -68,20 +78,29 @@ export class MessageLog {
   }
 
   withdrawn(delivery: Delivery): void {
-    this.tally.withdrawn += 1;
+    this.#count(delivery.entry.verdict, 'withdrawn');
     this.#log('notice', 'message.withdrawn', 'gone from the queue before it was disposed of', {
       ...fieldsOf(delivery),
     });
   }
 
   superseded(verdict: Verdict, key: string, messageId: string | undefined): void {
-    this.tally.superseded += 1;
+    this.#count(verdict, 'superseded');
     this.#log('notice', 'message.superseded', 'a newer verdict took its place', {
       verdict,
       file: key,
       messageId,
     });
   }
+
+  #count(verdict: Verdict, ending: Ending): void {
+    this.tally[ending] += 1;
+    this.tallyOf[verdict][ending] += 1;
+  }
+}
+
+function emptyTally(): Tally {
+  return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };
 }
 
 function fieldsOf(delivery: Delivery, durationMs?: number): LogFields {

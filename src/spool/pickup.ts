@@ -106,6 +106,8 @@ export class Pickup {
   #timer: Timer | undefined;
   #plannedFor = Infinity;
   #turn: Promise<void> | undefined;
+  /** When a turn that is under way last came a step further. */
+  #movedAt = 0;
   #stretch = 0;
 
   constructor(options: PickupOptions) {
@@ -213,6 +215,13 @@ export class Pickup {
     return stays + this.#waiting.size + (this.#isIdle ? 0 : 1);
   }
 
+  /** Milliseconds since it should have come a step further; 0 while it does. */
+  get overdueMs(): number {
+    if (!this.#takesTurns || this.#stopping) return 0;
+    const since = this.#turn === undefined ? this.#plannedFor : this.#movedAt;
+    return Math.max(0, this.#clock.monotonic() - since);
+  }
+
   get #isIdle(): boolean {
     return this.#waiting.size === 0 && this.#staging.isEmpty;
   }
@@ -286,6 +295,7 @@ export class Pickup {
   }
 
   async #work(): Promise<void> {
+    this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
     if (this.#checkDue <= this.#clock.monotonic()) await this.#checkFolders();
     this.#staging.step();
@@ -303,6 +313,7 @@ export class Pickup {
   async #breathe(): Promise<void> {
     if (performance.now() - this.#stretch < STRETCH_MS) return;
     await nextTurn();
+    this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
   }
 
@@ -447,7 +458,8 @@ export class Pickup {
     const taken = this.#taken;
     const end = this.#clock.monotonic() + 2 * this.#options.settleMs;
     while (this.#gate.isFull && this.#taken === taken && !this.#stopping) {
-      if (this.#clock.monotonic() > end) return;
+      this.#movedAt = this.#clock.monotonic();
+      if (this.#movedAt > end) return;
       this.#staging.step();
       await sleep(this.#clock, Math.min(this.#untilDue(), PASS_STEP_MS) + 1, this.#stop.signal);
       await this.#lookAgain();

@@ -14,6 +14,7 @@ import { LearningBench, RESCAN_MS, SETTLE_MS } from '../support/learning-bench.t
 import {
   DUPLICATE,
   Holder,
+  REFUSES,
   LEARNED,
   TOO_LARGE,
   TOO_SHORT,
@@ -494,6 +495,44 @@ describe('memory', () => {
     bench.spool.queue.scan = scan;
     await bench.finish();
     expect(bench.messages.tally.learned).toBe(2);
+  });
+});
+
+describe('the heart', () => {
+  test('beats while nothing comes, through an outage, and while a post hangs', async () => {
+    const bench = new LearningBench();
+    await bench.warmUp();
+    let most = 0;
+    const beats = async (ms: number): Promise<void> => {
+      const end = bench.clock.monotonic() + ms;
+      await bench.flowUntil(
+        `${ms} ms passed`,
+        () => {
+          most = Math.max(most, bench.dispatcher.overdueMs);
+          return bench.clock.monotonic() > end;
+        },
+        50,
+      );
+    };
+    await beats(120_000);
+    bench.trainer.plays(toAll(REFUSES));
+    bench.put('a');
+    await beats(120_000);
+    expect(bench.dispatcher.longestFlightMs).toBe(0);
+    bench.trainer.plays(new Holder().of());
+    await bench.flowUntil('it is posted', () => bench.dispatcher.counts.inFlight === 1, 1_000);
+    await beats(120_000);
+    expect(most).toBeLessThan(1_000);
+    expect(bench.dispatcher.longestFlightMs).toBeGreaterThanOrEqual(120_000);
+  });
+
+  test('stands still when its timer never comes', async () => {
+    const bench = new LearningBench();
+    await bench.warmUp();
+    bench.clock.after = () => ({ cancel: () => undefined });
+    bench.dispatcher.wake();
+    await bench.flow(60_000);
+    expect(bench.dispatcher.overdueMs).toBeGreaterThan(50_000);
   });
 });
 

@@ -73,6 +73,21 @@ describe('a message’s fate', () => {
     });
   });
 
+  test('is counted by verdict, too', () => {
+    messages.finished(delivery(), { kind: 'learned', proven: true }, 1);
+    messages.withdrawn(delivery());
+    messages.superseded('ham', 'b.eml', undefined);
+    expect(messages.tallyOf.spam).toMatchObject({ learned: 1, withdrawn: 1, superseded: 0 });
+    expect(messages.tallyOf.ham).toMatchObject({ learned: 0, withdrawn: 0, superseded: 1 });
+  });
+
+  test('tells how long a proven message took, and no other', () => {
+    const heard: unknown[] = [];
+    const listened = new MessageLog(recorder.log, clock, (...what) => heard.push(what));
+    for (const [, , finish] of FINISHES) listened.finished(delivery(), finish, 12.5);
+    expect(heard).toEqual([['spam', 12.5]]);
+  });
+
   test('never shows what the message says', () => {
     for (const [, , finish] of FINISHES) messages.finished(delivery(), finish, 1);
     messages.deferred(delivery(), 'later', 1_000, 1);

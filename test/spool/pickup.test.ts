@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { lockDescriptor } from '../../src/spool/owner.ts';
+import type { LockResult } from '../../src/spool/owner.ts';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { MARK, TestSpool, inodeOf, put } from '../support/test-spool.ts';
 
@@ -406,6 +407,45 @@ async function passOf(bench: PickupBench, each?: () => void): Promise<number> {
   });
   return stays ?? 0;
 }
+
+describe('the heart', () => {
+  test('beats while nothing comes, and while much does', async () => {
+    const bench = await PickupBench.start();
+    let most = 0;
+    const look = (): boolean => {
+      most = Math.max(most, bench.pickup.overdueMs);
+      return bench.clock.monotonic() > 60_000 && bench.queued.length === 500;
+    };
+    for (let i = 0; i < 500; i += 1) bench.spool.drop('spam', `${i}.eml`);
+    await bench.flowUntil('a minute passed', look);
+    expect(most).toBeLessThan(1_000);
+  });
+
+  test('stands still while a turn waits for something that never comes', async () => {
+    let hangs = false;
+    const lock = (): Promise<LockResult> =>
+      hangs ? new Promise(() => undefined) : Promise.resolve('locked');
+    // Not to be waited for at the end: its turn is never over.
+    const bench = new PickupBench({ lock });
+    bench.stop = () => Promise.resolve();
+    await bench.start();
+    await bench.pass(5_000);
+    expect(bench.pickup.overdueMs).toBeLessThan(1_000);
+    hangs = true;
+    renameSync(bench.spool.dropPath('spam'), `${bench.spool.lib}/old`);
+    mkdirSync(bench.spool.dropPath('spam'));
+    await bench.clock.flow(60_000, 100);
+    expect(bench.pickup.overdueMs).toBeGreaterThan(50_000);
+    bench.drop.close();
+  });
+
+  test('is no longer asked for after a stop', async () => {
+    const bench = await PickupBench.start();
+    await bench.pickup.stop();
+    await bench.clock.flow(60_000, 1_000);
+    expect(bench.pickup.overdueMs).toBe(0);
+  });
+});
 
 describe('a stop', () => {
   test('leaves what is there and looks at nothing more', async () => {

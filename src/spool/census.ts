@@ -1,0 +1,82 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { errnoOf } from '../errors.ts';
+import { Folder } from './folder.ts';
+
+/**
+ * The census: how many messages lie in a folder. It reads names, never a file, makes nothing, and
+ * needs no more memory for a million names than for one.
+ */
+export type Count =
+  | { readonly kind: 'counted'; readonly messages: number }
+  | { readonly kind: 'missing' }
+  /** It can't be read; `code` is the system's (`EACCES`). */
+  | { readonly kind: 'unreadable'; readonly code: string };
+
+/** Where messages lie, as far as counting goes. */
+export type Place =
+  /** A class folder: dotted names are no messages, but what is half-way into the queue. */
+  | 'drop'
+  | 'queue'
+  /** Each message lies beside its reason. */
+  | 'quarantine'
+  /** Days, with messages in them. */
+  | 'archive';
+
+/** Names that are read before others get the event loop: some milliseconds. */
+const NAMES_AT_ONCE = 2_000;
+const STAGED = '.learnd-';
+const REASON = '.json';
+
+/** Counts the messages in one folder. Never rejects. */
+export async function countMessages(path: string, place: Place): Promise<Count> {
+  try {
+    const folder = Folder.open(path);
+    try {
+      const messages =
+        place === 'archive' ? await countDays(folder) : await countNames(folder, IS_MESSAGE[place]);
+      return { kind: 'counted', messages };
+    } finally {
+      folder.close();
+    }
+  } catch (error) {
+    const code = errnoOf(error) ?? 'unknown error';
+    return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', code };
+  }
+}
+
+const IS_MESSAGE: Readonly<Record<Exclude<Place, 'archive'>, (name: string) => boolean>> = {
+  drop: (name) => !name.startsWith('.') || name.startsWith(STAGED),
+  queue: (name) => !name.startsWith('.'),
+  quarantine: (name) => !name.startsWith('.') && !name.endsWith(REASON),
+};
+
+async function countNames(folder: Folder, isMessage: (name: string) => boolean): Promise<number> {
+  let messages = 0;
+  let names = 0;
+  for (const { rawName, regular } of folder.list()) {
+    if (regular && isMessage(rawName)) messages += 1;
+    names += 1;
+    if (names % NAMES_AT_ONCE === 0) await nextTurn();
+  }
+  return messages;
+}
+
+async function countDays(archive: Folder): Promise<number> {
+  let messages = 0;
+  for (const { rawName } of archive.list()) {
+    let day: Folder;
+    try {
+      day = archive.openFolder(rawName);
+    } catch (error) {
+      // Its time was up a moment ago, or it is no folder.
+      if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoOf(error) ?? '')) continue;
+      throw error;
+    }
+    try {
+      messages += await countNames(day, IS_MESSAGE.queue);
+    } finally {
+      day.close();
+    }
+  }
+  return messages;
+}

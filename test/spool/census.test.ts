@@ -1,0 +1,70 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { countMessages } from '../../src/spool/census.ts';
+import type { Place } from '../../src/spool/census.ts';
+import { asNobody, isRoot, temporaryFolder } from '../support/temporary.ts';
+
+/** A folder with files of these names in it; what ends in a slash is a folder. */
+function folderOf(...names: readonly string[]): string {
+  const folder = temporaryFolder();
+  for (const name of names) {
+    if (name.endsWith('/')) mkdirSync(`${folder}/${name}`, { recursive: true });
+    else writeFileSync(`${folder}/${name}`, 'x');
+  }
+  return folder;
+}
+
+describe('messages are counted', () => {
+  test('in the drop directory: whatever their ending, hidden files not, half-way ones too', async () => {
+    const folder = folderOf('a.eml', 'b.json', 'c', '.hidden', '.learnd-d.eml', 'folder/');
+    symlinkSync('a.eml', `${folder}/link.eml`);
+    expect(await countMessages(folder, 'drop')).toEqual({ kind: 'counted', messages: 4 });
+  });
+
+  test('in the quarantine, where each lies beside its reason', async () => {
+    const folder = folderOf('a.eml', 'a.eml.json', 'b.eml', 'b.eml.json');
+    expect(await countMessages(folder, 'quarantine')).toEqual({ kind: 'counted', messages: 2 });
+  });
+
+  test('in the archive, over all days', async () => {
+    const folder = folderOf('2026-01-01/', '2026-01-02/', 'stray', '2026-01-01/a', '2026-01-02/a');
+    expect(await countMessages(folder, 'archive')).toEqual({ kind: 'counted', messages: 2 });
+  });
+
+  test('in a large folder without holding up others', async () => {
+    const names = Array.from({ length: 6_500 }, (_, index) => `${index}.eml`);
+    const folder = folderOf(...names);
+    let turns = 0;
+    const turn = (): void => {
+      turns += 1;
+      timer = setImmediate(turn);
+    };
+    let timer = setImmediate(turn);
+    const found = await countMessages(folder, 'queue');
+    clearImmediate(timer);
+    expect(found).toEqual({ kind: 'counted', messages: names.length });
+    expect(turns).toBeGreaterThanOrEqual(3);
+  });
+});
+
+describe('a folder that can’t be counted', () => {
+  const PLACES: readonly Place[] = ['drop', 'queue', 'quarantine', 'archive'];
+
+  test.each(PLACES)('is told apart when it is missing: %s', async (place) => {
+    expect(await countMessages(`${temporaryFolder()}/none`, place)).toEqual({ kind: 'missing' });
+  });
+
+  test('is not followed where it is a symlink', async () => {
+    const folder = folderOf('a.eml');
+    symlinkSync(folder, `${folder}/link`);
+    const found = await countMessages(`${folder}/link`, 'queue');
+    expect(found.kind).toBe('unreadable');
+  });
+
+  test.runIf(isRoot)('is told apart when it may not be read', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(`${folder}/private`, { mode: 0o700 });
+    const found = await asNobody(() => countMessages(`${folder}/private`, 'queue'));
+    expect(found).toEqual({ kind: 'unreadable', code: 'EACCES' });
+  });
+});
