@@ -2,6 +2,8 @@ import env from 'env-var';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
+import { DEFAULT_STATUS_LISTEN, listenAddress } from './listen-address.ts';
+import type { ListenAddress } from './listen-address.ts';
 import { Secret } from './secret.ts';
 import { clean } from './text.ts';
 
@@ -55,11 +57,6 @@ export interface LearningConfig {
   readonly maxAttempts: number;
 }
 
-export interface ListenAddress {
-  readonly host: string;
-  readonly port: number;
-}
-
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const DEFAULTS = {
@@ -75,7 +72,7 @@ const DEFAULTS = {
   LEARN_SWEEP_SECONDS: '30',
   LEARN_POLLING: 'no',
   LEARN_MAX_ATTEMPTS: '10',
-  STATUS_LISTEN: '127.0.0.1:11380',
+  STATUS_LISTEN: DEFAULT_STATUS_LISTEN,
   SYSLOG_LEVEL: '5',
   LOG_FORMAT: 'json',
   SHUTDOWN_SECONDS: '5',
@@ -287,15 +284,4 @@ function certificate(file: string | undefined): string | undefined {
     throw new Error(`(${file}) holds no certificate in PEM form`);
   }
   return pem;
-}
-
-function listenAddress(value: string): ListenAddress | undefined {
-  if (value === 'off') return undefined;
-  const match = /^(?:\[(?<v6>[0-9a-fA-F:.%]+)\]|(?<host>[^\s:[\]]+)):(?<port>\d{1,5})$/.exec(value);
-  const host = match?.groups?.['v6'] ?? match?.groups?.['host'];
-  const port = Number(match?.groups?.['port']);
-  if (host === undefined || !(port <= 65_535)) {
-    throw new Error(`must be HOST:PORT or off, not '${value}'`);
-  }
-  return { host, port };
 }

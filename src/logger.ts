@@ -43,7 +43,9 @@ export type LogEvent =
   | 'spool.ignored'
   | 'spool.stuck'
   | 'disk.fault'
-  | 'disk.ok';
+  | 'disk.ok'
+  | 'status.listening'
+  | 'status.unavailable';
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 

@@ -25,7 +25,17 @@ const ROOMS = [
 ] as const;
 
 /** The root files that everybody may import. */
-const BASE = ['errors', 'heap', 'text', 'clock', 'secret', 'config', 'logger', 'version', 'heap'];
+const BASE = [
+  'errors',
+  'heap',
+  'text',
+  'clock',
+  'secret',
+  'listen-address',
+  'config',
+  'logger',
+  'version',
+];
 
 /** Packages with one importer each. */
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
@@ -36,6 +46,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   'p-queue': 'learning/dispatcher.ts',
   commander: 'cli.ts',
   fzstd: 'mailbox/contents.ts',
+  'prom-client': 'status/metrics.ts',
 };
 
 interface Import {

@@ -26,6 +26,8 @@ import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { removeOldDays } from '../spool/retention.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import type { Standstill } from '../status/heart.ts';
+import type { Counts } from '../status/report.ts';
 
 /**
  * One tenure: the time during which this process owns the spool. It wires the rooms together and
@@ -49,6 +51,8 @@ const RETENTION_MS = 3_600_000;
 const MEMORY_WATCH_MS = 60_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
+/** Posts that one message in flight may take: its own, its controller's witness's, and some more. */
+const LONGEST_FLIGHT_POSTS = 10;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;
 
@@ -147,6 +151,22 @@ export class Tenure {
   /** Why the tenure ended by itself. */
   get lostReason(): string | undefined {
     return this.#lostReason;
+  }
+
+  /** What is in memory. */
+  get counts(): Counts {
+    return this.#dispatcher.counts;
+  }
+
+  /** Whether its loops turn. */
+  get standstills(): readonly Standstill[] {
+    const longest = LONGEST_FLIGHT_POSTS * this.#options.config.rspamd.timeoutMs;
+    const { overdueMs, longestFlightMs } = this.#dispatcher;
+    return [
+      { what: 'pickup', ms: this.#pickup.overdueMs },
+      { what: 'the dispatcher', ms: overdueMs },
+      { what: 'a message in flight', ms: Math.max(0, longestFlightMs - longest) },
+    ];
   }
 
   /** Takes the drop directory over. False when it belongs to another daemon. */
@@ -297,6 +317,7 @@ export class Tenure {
       this.#memories.set(controller, memory);
       const missing = memory.observe(statistics);
       if (missing === 0) continue;
+      controller.forgot = { missing, at: this.#options.clock.wall() };
       this.#options.log(
         'err',
         'controller.forgot',

@@ -12,6 +12,8 @@ import { acquireOwnership } from '../spool/owner.ts';
 import type { Ownership } from '../spool/owner.ts';
 import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import type { DaemonStatus } from '../status/daemon-status.ts';
+import type { Standstill } from '../status/heart.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
 import { VERSION } from '../version.ts';
 import { Tenure } from './tenure.ts';
@@ -52,9 +54,12 @@ export async function watch(options: WatchOptions): Promise<ExitCode> {
   });
   let left: number | undefined;
   try {
+    // One pass is over before anybody would look, and a daemon beside it may have the port.
+    if (!once) await daemon.showStatus();
     do left = await daemon.serve();
     while (!once && !stop.aborted);
   } finally {
+    await daemon.hideStatus();
     log('notice', 'daemon.stopped', 'kopano-learnd stops', { ...daemon.messages.tally });
   }
   if (!once) return EXIT.done;
@@ -71,11 +76,16 @@ class Daemon {
   readonly #controllers: readonly Controller[];
   #tenure: Tenure | undefined;
   #standsBy = false;
+  #status: DaemonStatus | undefined;
+  /** What it does outside of a tenure, and since when. */
+  #step = { what: 'the start', since: systemClock.monotonic() };
 
   constructor(options: WatchOptions) {
     const { config, log } = options;
     this.#options = options;
-    this.messages = new MessageLog(log, systemClock);
+    this.messages = new MessageLog(log, systemClock, (verdict, durationMs) => {
+      this.#status?.learned(verdict, durationMs);
+    });
     this.#faults = new Faults({ clock: systemClock, log });
     this.#controllers = config.rspamd.controllers.map(
       (controller) =>
@@ -91,6 +101,37 @@ class Daemon {
     });
   }
 
+  /** Shows its status where that is wanted. Imported only then: it takes 10 MB. */
+  async showStatus(): Promise<void> {
+    const { config, log } = this.#options;
+    const { statusListen: listen } = config;
+    if (listen === undefined) return;
+    const { DaemonStatus } = await import('../status/daemon-status.ts');
+    const view = {
+      spool: config.spool,
+      controllers: this.#controllers,
+      messages: this.messages,
+      counts: () => this.#tenure?.counts,
+      standstills: () => this.#standstills(),
+    };
+    this.#status = new DaemonStatus({ view, listen, clock: systemClock, log });
+    this.#status.start();
+  }
+
+  async hideStatus(): Promise<void> {
+    await this.#status?.stop();
+  }
+
+  #standstills(): readonly Standstill[] {
+    if (this.#tenure !== undefined) return this.#tenure.standstills;
+    const { what, since } = this.#step;
+    return [{ what, ms: systemClock.monotonic() - since }];
+  }
+
+  #begin(what: string): void {
+    this.#step = { what, since: systemClock.monotonic() };
+  }
+
   /**
    * Tries to own the spool, and serves it while that lasts.
    * @returns how many messages one pass left; `undefined` when there was none
@@ -100,6 +141,7 @@ class Daemon {
     const { config, once, stop, identity } = this.#options;
     let stateDir: StateDir | undefined;
     let ownership: Ownership | undefined;
+    this.#begin('taking the ownership of the spool');
     try {
       stateDir = openStateDir({
         path: config.spool.stateDir,
@@ -132,6 +174,7 @@ class Daemon {
       lanes: this.#lanes,
       messages: this.messages,
     });
+    this.#begin('opening the spool');
     try {
       if (await tenure.prepare()) {
         this.#standsBy = false;
@@ -145,6 +188,7 @@ class Daemon {
       if (tenure.lostReason !== undefined) this.#standBy(tenure.lostReason);
     } finally {
       this.#tenure = undefined;
+      this.#begin('giving up the spool');
       await tenure.stop();
     }
     if (!once) await sleep(systemClock, RETRY_MS, stop);

@@ -1,0 +1,80 @@
+import type { Clock } from '../clock.ts';
+import type { Controller } from '../learning/controller.ts';
+import type { Statistics, Trainer } from '../trainers/trainer.ts';
+
+/** What came of looking at one controller. */
+export type Look =
+  | { readonly kind: 'answers'; readonly statistics: Statistics }
+  /** It is there, but doesn't show its statistics: the password, or another port. */
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'silent' }
+  /** It wasn't asked: the password that it refused must not be repeated. */
+  | { readonly kind: 'spared' };
+
+/** Looking takes no longer than this. */
+const TIMEOUT_MS = 2_000;
+/** How long a look is good for. */
+const FRESH_MS: Readonly<Record<Look['kind'], number>> = {
+  answers: 2_000,
+  silent: 2_000,
+  spared: 0,
+  // About ten wrong passwords lock an address out for a minute (rspamd 4.1).
+  closed: 75_000,
+};
+
+/** Asks a controller for its statistics, once. Never rejects. */
+export async function lookAt(
+  trainer: Trainer,
+  clock: Clock,
+  stop?: AbortSignal,
+): Promise<Exclude<Look, { readonly kind: 'spared' }>> {
+  const ending = new AbortController();
+  const end = (): void => {
+    ending.abort();
+  };
+  const timer = clock.after(TIMEOUT_MS, end);
+  if (stop?.aborted === true) end();
+  stop?.addEventListener('abort', end, { once: true, signal: ending.signal });
+  try {
+    const statistics = await trainer.statistics(ending.signal);
+    if (statistics !== undefined) return { kind: 'answers', statistics };
+    // /ping needs no password.
+    const time = ending.signal.aborted ? undefined : await trainer.time(ending.signal);
+    return { kind: time === undefined ? 'silent' : 'closed' };
+  } finally {
+    timer.cancel();
+    end();
+  }
+}
+
+/**
+ * The survey: looks at the controllers when somebody wants to know, and at most every two seconds
+ * however many want to. Nothing is asked while nobody does.
+ */
+export class Survey {
+  readonly #clock: Clock;
+  readonly #stop: AbortSignal;
+  readonly #looks = new Map<Controller, { readonly look: Promise<Look>; until: number }>();
+
+  constructor(options: { readonly clock: Clock; readonly stop: AbortSignal }) {
+    this.#clock = options.clock;
+    this.#stop = options.stop;
+  }
+
+  look(controller: Controller): Promise<Look> {
+    if (controller.awaitsPassword) return Promise.resolve({ kind: 'spared' });
+    const last = this.#looks.get(controller);
+    if (last !== undefined && this.#clock.monotonic() < last.until) return last.look;
+    // While it is under way everybody gets this one.
+    const next = { look: this.#look(controller), until: Infinity };
+    this.#looks.set(controller, next);
+    void next.look.then(({ kind }) => {
+      next.until = this.#clock.monotonic() + FRESH_MS[kind];
+    });
+    return next.look;
+  }
+
+  #look(controller: Controller): Promise<Look> {
+    return lookAt(controller.trainer, this.#clock, this.#stop);
+  }
+}
