@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { loadConfig } from './config.ts';
 import type { Environment } from './config.ts';
-import { EXIT, OperatorError } from './errors.ts';
+import { EXIT, OperatorError, complaint } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { createLog } from './logger.ts';
 import { nearest } from './text.ts';
@@ -43,7 +43,7 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     // Commander has told it already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     if (!(error instanceof OperatorError)) throw error;
-    options.err(`kopano-learnd: ${error.message}\ncure: ${error.hint}\n`);
+    options.err(complaint(error));
     return error.exitCode;
   }
 }
@@ -69,6 +69,24 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
       ended(await watch({ ...options, config, log, once }));
     });
   addRelearn(program, options, ended);
+  program
+    .command('status')
+    .description('what waits, what was learned, and what rspamd says of it')
+    .option('--json', 'the same as one JSON object', false)
+    .copyInheritedSettings(program)
+    .action(async ({ json }: { json: boolean }) => {
+      const config = loadConfig(options.environment);
+      const { status } = await import('./commands/status.ts');
+      ended(await status({ config, json, out: options.out, stop: options.stop }));
+    });
+  program
+    .command('health')
+    .description('is the daemon alive and turning? (0 or 1)')
+    .copyInheritedSettings(program)
+    .action(async () => {
+      const { health } = await import('./commands/health.ts');
+      ended(await health(options));
+    });
   program
     .command('demo')
     .description('the whole job against a private rspamd and Redis in a temporary folder')

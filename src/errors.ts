@@ -39,6 +39,11 @@ export class OperatorError extends Error {
   }
 }
 
+/** How a fault is shown to an operator: what is wrong, and the cure. */
+export function complaint(error: OperatorError): string {
+  return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n`;
+}
+
 /** The `code` of a Node.js system error (`ENOENT`, `EACCES`), `undefined` for anything else. */
 export function errnoOf(error: unknown): string | undefined {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {

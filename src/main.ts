@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events';
-import { runCli } from './cli.ts';
-import { EXIT } from './errors.ts';
-import { stdoutWriter } from './logger.ts';
+import { EXIT, OperatorError, complaint } from './errors.ts';
+import type { ExitCode } from './errors.ts';
 
 /** The process: signals in, exit code out. Nothing else may end it. */
 
@@ -21,9 +20,17 @@ process.on('SIGHUP', () => {
   for (const callback of hangups) callback();
 });
 
-process.exit(
-  await runCli({
-    args: process.argv.slice(2),
+const args = process.argv.slice(2);
+process.exit(args.length === 1 && args[0] === 'health' ? await checkHealth() : await run());
+
+/** All commands. What they need is imported here: `health` is run too often to wait for it. */
+async function run(): Promise<ExitCode> {
+  const [{ runCli }, { stdoutWriter }] = await Promise.all([
+    import('./cli.ts'),
+    import('./logger.ts'),
+  ]);
+  return runCli({
+    args,
     environment: process.env,
     stop: stop.signal,
     onHangup: (callback) => hangups.push(callback),
@@ -32,5 +39,20 @@ process.exit(
     err: (text) => process.stderr.write(text),
     isTerminal: process.stderr.isTTY,
     stdin: () => process.stdin,
-  }),
-);
+  });
+}
+
+/** The short way to the one command that is run every few seconds. */
+async function checkHealth(): Promise<ExitCode> {
+  const { health } = await import('./commands/health.ts');
+  try {
+    return await health({
+      environment: process.env,
+      out: (text) => process.stdout.write(text),
+    });
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    process.stderr.write(complaint(error));
+    return error.exitCode;
+  }
+}
