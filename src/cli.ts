@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { loadConfig } from './config.ts';
+import type { QuarantineOptions, Selection } from './commands/quarantine.ts';
 import type { Environment } from './config.ts';
 import { EXIT, OperatorError, complaint } from './errors.ts';
 import type { ExitCode } from './errors.ts';
@@ -18,10 +19,14 @@ export interface CliOptions {
   readonly identity: { readonly uid: number; readonly gid: number };
   /** Standard output: data, and the daemon's log. */
   readonly out: (text: string) => void;
+  /** Standard output, for data that may be no text. */
+  readonly outBytes: (bytes: Uint8Array) => Promise<void>;
+  /** Whether standard output is a terminal. */
+  readonly isTerminal: boolean;
   /** Standard error: prose. */
   readonly err: (text: string) => void;
-  /** Standard error is a terminal. */
-  readonly isTerminal: boolean;
+  /** Whether standard error is a terminal. */
+  readonly errIsTerminal: boolean;
   readonly stdin: () => AsyncIterable<Buffer>;
 }
 
@@ -103,6 +108,7 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
           : EXIT.failure,
       );
     });
+  addQuarantine(program, options, ended);
   return program;
 }
 
@@ -175,6 +181,78 @@ function whole(min: number, max: number): (text: string) => number {
     }
     return value;
   };
+}
+
+function addQuarantine(
+  program: Command,
+  options: CliOptions,
+  ended: (code: ExitCode) => void,
+): void {
+  const quarantine = program
+    .command('quarantine')
+    .description("messages that rspamd can't take: list, show, release or drop them")
+    .copyInheritedSettings(program);
+  const load = async (): Promise<
+    [QuarantineOptions, typeof import('./commands/quarantine.ts')]
+  > => {
+    const { stateDir } = loadConfig(options.environment).spool;
+    const { stop, out, outBytes, isTerminal, err } = options;
+    return [
+      { stateDir, stop, out, outBytes, isTerminal, err, wall: () => Date.now() },
+      await import('./commands/quarantine.ts'),
+    ];
+  };
+  quarantine
+    .command('list')
+    .description('one line each: verdict/name, since when, why')
+    .option('--json', 'an array of objects', false)
+    .copyInheritedSettings(quarantine)
+    .action(async ({ json }: { json: boolean }) => {
+      const [settings, { listQuarantine }] = await load();
+      ended(await listQuarantine(settings, json));
+    });
+  quarantine
+    .command('show')
+    .argument('<name>', 'NAME, spam/NAME or ham/NAME')
+    .description('the reason on standard error, the message on standard output')
+    .copyInheritedSettings(quarantine)
+    .action(async (name: string) => {
+      const [settings, { showQuarantined }] = await load();
+      ended(await showQuarantined(settings, name));
+    });
+  quarantine
+    .command('release')
+    .argument('[names...]', 'NAME, spam/NAME or ham/NAME')
+    .option('--all', 'every one', false)
+    .description('lets the daemon try messages again')
+    .copyInheritedSettings(quarantine)
+    .action(async (names: string[], { all }: { all: boolean }) => {
+      const selection = selectionOf(names, all);
+      const [settings, { releaseQuarantined }] = await load();
+      ended(await releaseQuarantined(settings, selection));
+    });
+  quarantine
+    .command('drop')
+    .argument('[names...]', 'NAME, spam/NAME or ham/NAME')
+    .option('--all', 'every one', false)
+    .description('removes messages for good')
+    .copyInheritedSettings(quarantine)
+    .action(async (names: string[], { all }: { all: boolean }) => {
+      const selection = selectionOf(names, all);
+      const [settings, { dropQuarantined }] = await load();
+      ended(await dropQuarantined(settings, selection));
+    });
+}
+
+function selectionOf(names: readonly string[], all: boolean): Selection {
+  if (all && names.length === 0) return { kind: 'all' };
+  if (!all && names.length > 0) return { kind: 'names', names };
+  throw new OperatorError({
+    code: 'usage.names',
+    message: all ? '--all and names exclude each other' : 'no message is named',
+    hint: 'give NAMES as kopano-learnd quarantine list shows them, or --all',
+    exitCode: EXIT.usage,
+  });
 }
 
 function unknownCommand(word: string, known: readonly string[]): OperatorError {

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events';
+import { isatty } from 'node:tty';
 import { EXIT, OperatorError, complaint } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 
@@ -36,8 +37,10 @@ async function run(): Promise<ExitCode> {
     onHangup: (callback) => hangups.push(callback),
     identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
     out: stdoutWriter(),
+    outBytes: writeBytes,
+    isTerminal: isatty(1),
     err: (text) => process.stderr.write(text),
-    isTerminal: process.stderr.isTTY,
+    errIsTerminal: isatty(2),
     stdin: () => process.stdin,
   });
 }
@@ -55,4 +58,19 @@ async function checkHealth(): Promise<ExitCode> {
     process.stderr.write(complaint(error));
     return error.exitCode;
   }
+}
+
+/**
+ * Not for the daemon: opening this stream makes a pipe non-blocking, which the log's synchronous
+ * writes are not made for.
+ */
+function writeBytes(bytes: Uint8Array): Promise<void> {
+  const { stdout } = process;
+  // A reader that went away (EPIPE) has what it wanted.
+  if (stdout.listenerCount('error') === 0) stdout.on('error', () => undefined);
+  return new Promise((resolve) => {
+    stdout.write(bytes, () => {
+      resolve();
+    });
+  });
 }

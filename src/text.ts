@@ -21,7 +21,7 @@ export function plural(count: number, noun: string): string {
 }
 
 /** The candidate that is nearest to `word` by edits, if any is near enough to be meant. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of candidates) {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -124,6 +124,50 @@ describe.concurrent('a wrong word', () => {
     const { code, err } = await run(['watch', 'spam']);
     expect(code).toBe(64);
     expect(err).toMatch(/too many arguments/);
+  });
+});
+
+describe.concurrent('quarantine', () => {
+  test.each([
+    [['quarantine']],
+    [['quarantine', 'lits']],
+    [['quarantine', 'list', 'name']],
+    [['quarantine', 'list', '--jsno']],
+    [['quarantine', 'show']],
+    [['quarantine', 'show', 'a', 'b']],
+    [['quarantine', 'release']],
+    [['quarantine', 'release', '--all', 'a']],
+    [['quarantine', 'drop']],
+    [['quarantine', 'drop', '--all', 'a']],
+  ])('that is said wrong is a usage error: %j', async (args) => {
+    const { code, out, err } = await run(args);
+    expect(code).toBe(64);
+    expect(out).toBe('');
+    expect(err).not.toBe('');
+  });
+
+  test('shows a message byte for byte through a pipe, with the reason on stderr', async () => {
+    const folder = makeFolder();
+    const place = join(folder, '.learnd/quarantine/spam');
+    mkdirSync(place, { recursive: true });
+    const body = `Subject: x\r\n\r\n${'line of text\n'.repeat(50_000)}`;
+    writeFileSync(join(place, 'a.eml'), body);
+    writeFileSync(join(place, 'a.eml.json'), '{"reason":"500 no"}');
+    const { code, out, err } = await run(['quarantine', 'show', 'a.eml'], {
+      KOPANO_SPAMD_LIB: folder,
+    });
+    expect(code).toBe(0);
+    expect(out).toBe(body);
+    expect(err).toMatch(/^spam\/a\.eml: 500 no$/m);
+  });
+
+  test('without a state dir is an empty list', async () => {
+    const { code, out, err } = await run(['quarantine', 'list', '--json'], {
+      KOPANO_SPAMD_LIB: makeFolder(),
+    });
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual([]);
+    expect(err).toMatch(/no state dir/);
   });
 });
 

@@ -40,7 +40,7 @@ export interface RelearnOptions {
   /** Standard error: everything else. */
   readonly err: (text: string) => void;
   /** Standard error is a terminal. */
-  readonly isTerminal: boolean;
+  readonly errIsTerminal: boolean;
 }
 
 export interface RelearnFlags {
@@ -85,7 +85,7 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
 }
 
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop, err, isTerminal } = options;
+  const { config, flags, stop, err, errIsTerminal } = options;
   const clock = systemClock;
   const journal =
     flags.journal === undefined
@@ -96,7 +96,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     progress.say(`kopano-learnd: failed: ${place}: ${reason}`);
   });
   const progress = new Progress({
-    kind: flags.quiet ? 'none' : isTerminal ? 'bar' : 'lines',
+    kind: flags.quiet ? 'none' : errIsTerminal ? 'bar' : 'lines',
     account,
     total: () => expectedOf(sources, flags.limit),
     clock,

@@ -24,6 +24,7 @@ import { lockDescriptor } from '../spool/owner.ts';
 import { Pickup } from '../spool/pickup.ts';
 import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
+import { Releases } from '../spool/release.ts';
 import { removeOldDays } from '../spool/retention.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Standstill } from '../status/heart.ts';
@@ -49,6 +50,7 @@ const WATCHDOG_MS = 2_000;
 const HEAP_MS = 250;
 const RETENTION_MS = 3_600_000;
 const MEMORY_WATCH_MS = 60_000;
+const RELEASES_MS = 2_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
 /** Posts that one message in flight may take: its own, its controller's witness's, and some more. */
@@ -61,6 +63,7 @@ export class Tenure {
   readonly #pickup: Pickup;
   readonly #dispatcher: Dispatcher;
   readonly #drop: DropDirectory;
+  readonly #releases: Releases;
   readonly #faults: Faults;
   /** Ends waits; what is in flight goes on. */
   readonly #ending = new AbortController();
@@ -112,10 +115,24 @@ export class Tenure {
       settleMs: config.spool.settleMs,
       rescanMs: config.spool.sweepMs,
     });
+    this.#releases = new Releases({
+      folders: stateDir.release,
+      queue,
+      quarantine,
+      drop: this.#drop,
+      faults,
+      clock,
+      log,
+      isHeld: (key) => lanes.isHeld(keyLane(key)),
+      queued: (entry) => {
+        this.#dispatcher.offer(entry, false);
+      },
+    });
     this.#pickup = new Pickup({
       drop: this.#drop,
       queue,
       quarantine,
+      releases: this.#releases,
       temporary: stateDir.temporary,
       faults,
       clock,
@@ -172,6 +189,7 @@ export class Tenure {
   /** Takes the drop directory over. False when it belongs to another daemon. */
   async prepare(): Promise<boolean> {
     await this.#pickup.prepare();
+    if (this.#lostReason === undefined) await this.#releases.take();
     return this.#lostReason === undefined;
   }
 
@@ -188,6 +206,9 @@ export class Tenure {
       this.#every(HEAP_MS, () => {
         this.#heap.look();
       }),
+      this.#every(RELEASES_MS, async () => {
+        await this.#releases.take();
+      }),
       this.#every(RETENTION_MS, () => this.#retain()),
       this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),
     );
@@ -203,6 +224,7 @@ export class Tenure {
     this.#endWith(signal);
     this.#dispatcher.start();
     const stays = await this.#pickup.pass();
+    const unreleased = await this.#releases.take();
     while (!this.#ending.signal.aborted && !this.#dispatcher.isSpent(PASS_PROBES)) {
       await sleep(this.#options.clock, 20, this.#ending.signal);
     }
@@ -210,7 +232,7 @@ export class Tenure {
     await this.#retain();
     const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
     await this.stop();
-    return stays + pending + deferred + inFlight + missing;
+    return stays + unreleased + pending + deferred + inFlight + missing;
   }
 
   /** Sweeps, and tries now what waits for a better moment. */
@@ -241,6 +263,7 @@ export class Tenure {
   async #stopAll(): Promise<void> {
     const { clock, config } = this.#options;
     this.#ending.abort();
+    this.#releases.stop();
     const patience = Math.max(config.shutdownMs - STOP_RESERVE_MS, config.shutdownMs / 2);
     const timer = clock.after(patience, () => {
       this.#abort.abort();

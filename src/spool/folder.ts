@@ -92,8 +92,14 @@ export class Folder {
   removeFile(rawName: string): boolean {
     const stats = this.lstat(rawName);
     if (stats === undefined || stats.isDirectory()) return false;
-    unlinkSync(this.at(rawName));
-    return true;
+    try {
+      unlinkSync(this.at(rawName));
+      return true;
+    } catch (error) {
+      // Another process was quicker: an operator's command, or the daemon.
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw error;
+    }
   }
 
   get isClosed(): boolean {

@@ -11,6 +11,7 @@ import type { QueueEntry, Verdict } from './message.ts';
 import type { Quarantine } from './quarantine.ts';
 import { newerVerdict } from './queue.ts';
 import type { Queue } from './queue.ts';
+import type { Releases } from './release.ts';
 import type { Staging } from './staging.ts';
 import { octal } from './state-dir.ts';
 import { SweepMap } from './sweep-map.ts';
@@ -24,6 +25,7 @@ export interface IntakeOptions {
   readonly drop: DropDirectory;
   readonly queue: Queue;
   readonly quarantine: Quarantine;
+  readonly releases: Pick<Releases, 'removeKey'>;
   readonly staging: Staging;
   readonly gate: Gate;
   readonly log: Log;
@@ -195,10 +197,12 @@ export class Intake {
 
   /** Removes every older verdict of a key, wherever it waits. */
   #supersede(key: string): void {
-    const { drop, queue, quarantine, staging, superseded } = this.#options;
+    const { drop, queue, quarantine, releases, staging, superseded } = this.#options;
     for (const verdict of queue.removeKey(key)) superseded(verdict, key);
     // That one was counted when it was quarantined.
     quarantine.removeKey(key);
+    // After the quarantine: an operator may be moving it from there to here.
+    releases.removeKey(key);
     for (const verdict of VERDICTS) {
       const from = drop.get(verdict);
       if (from !== undefined && staging.removeKey(from, key)) superseded(verdict, key);

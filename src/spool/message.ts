@@ -69,6 +69,19 @@ export function encodeName(rawName: string): string {
   return `${kept}~${hash}`;
 }
 
+/** What `encodeName` makes: nothing else is the name of a message in the state dir. */
+export function isKey(name: string): boolean {
+  return /^(?![.-])[A-Za-z0-9._=@+%~-]{1,200}$/.test(name) && !name.endsWith('.json');
+}
+
+/** The raw name that a key stands for; `undefined` for one that was cut and hashed. */
+export function decodeKey(key: string): string | undefined {
+  if (key.includes('~')) return undefined;
+  return key.replace(/%([0-9A-F]{2})/g, (_, code: string) =>
+    String.fromCharCode(Number.parseInt(code, 16)),
+  );
+}
+
 function percent(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
 }

@@ -14,6 +14,7 @@ import type { QueueEntry, Verdict } from './message.ts';
 import type { LockResult } from './owner.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Queue } from './queue.ts';
+import type { Releases } from './release.ts';
 import { Staging } from './staging.ts';
 
 /**
@@ -63,6 +64,7 @@ export interface PickupOptions {
   readonly drop: DropDirectory;
   readonly queue: Queue;
   readonly quarantine: Quarantine;
+  readonly releases: Pick<Releases, 'removeKey'>;
   /** Where copies from another file system are made. */
   readonly temporary: Folder;
   readonly faults: Faults;

@@ -69,6 +69,12 @@ export class Quarantine {
     return undefined;
   }
 
+  /** Removes a reason whose message has left: what an interrupted release leaves behind. */
+  forgetReason(verdict: Verdict, key: string): void {
+    const folder = this.#folders[verdict];
+    if (folder.lstat(key) === undefined) folder.removeFile(`${key}.json`);
+  }
+
   /** Removes what is here of a key; says which verdicts that were. */
   removeKey(key: string): Verdict[] {
     if (this.#isEmpty) return [];

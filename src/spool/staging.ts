@@ -28,7 +28,7 @@ import type { Queue } from './queue.ts';
  * that key is posted meanwhile, and while it is being copied nothing is picked up. Each try is
  * bounded; a failure is tried again later.
  */
-const PREFIX = '.learnd-';
+export const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const CARRIED_AT_A_TIME = 8;

@@ -15,6 +15,8 @@ export interface StateDir {
   readonly queue: Readonly<Record<Verdict, Folder>>;
   readonly archive: Readonly<Record<Verdict, Folder>>;
   readonly quarantine: Readonly<Record<Verdict, Folder>>;
+  /** What other commands ask the owner to take back into the queue. */
+  readonly release: Readonly<Record<Verdict, Folder>>;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
   /** True while all of it is still where it was opened. */
@@ -69,6 +71,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       queue: both('queue'),
       archive: both('archive'),
       quarantine: both('quarantine'),
+      release: both('release'),
       temporary: inner('tmp'),
       isCurrent: () => opened.every((folder) => folder.isCurrent()),
       close() {

@@ -155,6 +155,9 @@ describe('a state dir', () => {
       'queue',
       'queue/ham',
       'queue/spam',
+      'release',
+      'release/ham',
+      'release/spam',
       'tmp',
     ]);
     for (const folder of folders) expect(modeOf(`${path}/${folder}`)).toBe(0o700);

@@ -5,6 +5,7 @@ import { Faults } from '../../src/spool/faults.ts';
 import type { Folder } from '../../src/spool/folder.ts';
 import type { LockResult } from '../../src/spool/owner.ts';
 import { Pickup } from '../../src/spool/pickup.ts';
+import { Releases } from '../../src/spool/release.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { TestSpool } from './test-spool.ts';
@@ -35,6 +36,7 @@ export class PickupBench {
   readonly spool: TestSpool;
   readonly drop: DropDirectory;
   readonly faults: Faults;
+  readonly releases: Releases;
   readonly pickup: Pickup;
   readonly queued: Queued[] = [];
   /** `VERDICT/KEY` of what gave way. */
@@ -57,10 +59,24 @@ export class PickupBench {
       log,
       throttle,
     });
+    this.releases = new Releases({
+      folders: spool.stateDir.release,
+      queue: spool.queue,
+      quarantine: spool.quarantine,
+      drop: this.drop,
+      faults: this.faults,
+      clock,
+      log,
+      isHeld: (key) => this.held.has(key),
+      queued: ({ verdict, key }) => {
+        this.queued.push({ place: `${verdict}/${key}`, settled: false });
+      },
+    });
     this.pickup = new Pickup({
       drop: this.drop,
       queue: spool.queue,
       quarantine: spool.quarantine,
+      releases: this.releases,
       temporary: spool.stateDir.temporary,
       faults: this.faults,
       clock,

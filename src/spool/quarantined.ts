@@ -1,0 +1,278 @@
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { Folder } from './folder.ts';
+import { VERDICTS, isKey } from './message.ts';
+import type { Verdict } from './message.ts';
+import type { QuarantineReason } from './quarantine.ts';
+
+/**
+ * The quarantine as an operator's command sees it: beside a daemon that may put messages there or
+ * remove them at the same moment, or without any. It makes no folder, and writes neither queue nor
+ * drop directory. Every step is safe to repeat; a message's reason goes after the message itself.
+ */
+
+/** One message in quarantine. */
+export interface Quarantined {
+  readonly verdict: Verdict;
+  /** Its name in the state dir. */
+  readonly key: string;
+}
+
+/** What became of a step: `gone` when the daemon, or another command, was quicker. */
+export type Moved = 'done' | 'gone';
+
+/** A reason as it was found; a field that can't be read is missing. */
+export type FoundReason = Partial<QuarantineReason>;
+
+const MAX_REASON_BYTES = 65_536;
+const CHUNK_BYTES = 65_536;
+/** A reason is written before its message comes; after this time that isn't what it waits for. */
+const ORPHAN_AFTER_MS = 60_000;
+
+export class QuarantinedMessages {
+  readonly #quarantine: Partial<Record<Verdict, Folder>>;
+  readonly #release: Partial<Record<Verdict, Folder>>;
+  readonly #root: Folder;
+
+  private constructor(root: Folder) {
+    this.#root = root;
+    this.#quarantine = openBoth(root, 'quarantine');
+    this.#release = openBoth(root, 'release');
+  }
+
+  /**
+   * Opens the quarantine of a state dir.
+   * @returns `undefined` when there is no state dir
+   * @throws {OperatorError} `quarantine.*` when it may not be entered or is no folder
+   */
+  static open(stateDir: string): QuarantinedMessages | undefined {
+    const root = openFolder(stateDir, () => Folder.open(stateDir));
+    return root === undefined ? undefined : new QuarantinedMessages(root);
+  }
+
+  close(): void {
+    const folders = [...Object.values(this.#quarantine), ...Object.values(this.#release)];
+    for (const folder of [this.#root, ...folders]) folder.close();
+  }
+
+  /** Lists what is there, as it comes. What comes and goes meanwhile may be in it. */
+  *list(): Generator<Quarantined, void, undefined> {
+    for (const verdict of VERDICTS) {
+      const folder = this.#quarantine[verdict];
+      if (folder === undefined) continue;
+      for (const { rawName } of folder.list()) if (isKey(rawName)) yield { verdict, key: rawName };
+    }
+  }
+
+  has({ verdict, key }: Quarantined): boolean {
+    return isKey(key) && this.#quarantine[verdict]?.lstat(key) !== undefined;
+  }
+
+  /** Whether it was released, and the owner hasn't taken it yet. */
+  isReleased({ verdict, key }: Quarantined): boolean {
+    return isKey(key) && this.#release[verdict]?.lstat(key) !== undefined;
+  }
+
+  /** Why it is here; empty when that can't be read. */
+  reason({ verdict, key }: Quarantined): FoundReason {
+    const folder = this.#quarantine[verdict];
+    if (folder === undefined) return {};
+    try {
+      return parseReason(readSmallFile(folder, `${key}.json`));
+    } catch (error) {
+      if (errnoOf(error) === undefined && !(error instanceof SyntaxError)) throw error;
+      return {};
+    }
+  }
+
+  /**
+   * The message, piece by piece.
+   * @throws {OperatorError} when it is no regular file with one link: nobody has read it, and it
+   *   may lead to a file that isn't a message
+   */
+  async *body(message: Quarantined): AsyncGenerator<Buffer, void, undefined> {
+    const folder = this.#quarantine[message.verdict];
+    const stats = folder?.lstat(message.key);
+    if (folder === undefined || stats === undefined) return;
+    checkFit(message, stats);
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const file = await open(folder.at(message.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      checkFit(message, await file.stat({ bigint: true }));
+      for (;;) {
+        const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK_BYTES));
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /**
+   * Asks the owner to take a message back into the queue.
+   * @throws {OperatorError} when the daemon hasn't made the folder for that, or it is forbidden
+   */
+  release(message: Quarantined): Moved {
+    const { verdict, key } = message;
+    const [from, to] = [this.#quarantine[verdict], this.#release[verdict]];
+    if (to === undefined) throw noReleaseFolder(this.#root.path);
+    return this.#leave(message, () => {
+      if (from !== undefined) renameSync(from.at(key), to.at(key));
+    });
+  }
+
+  /** Removes a message for good. */
+  drop(message: Quarantined): Moved {
+    const folder = this.#quarantine[message.verdict];
+    // What lies here unread may be a folder. Links in it are not followed.
+    return this.#leave(message, () => {
+      if (folder !== undefined) rmSync(folder.at(message.key), { recursive: true });
+    });
+  }
+
+  /**
+   * Removes a reason without a message, which an interrupted command leaves behind.
+   * @param now milliseconds since the epoch
+   * @returns false when there was none
+   */
+  removeOrphan({ verdict, key }: Quarantined, now: number): boolean {
+    const folder = this.#quarantine[verdict];
+    if (folder === undefined || !isKey(key) || folder.lstat(key) !== undefined) return false;
+    const stats = folder.lstat(`${key}.json`);
+    if (stats === undefined || now - Number(stats.mtimeMs) < ORPHAN_AFTER_MS) return false;
+    return guard(folder, () => folder.removeFile(`${key}.json`));
+  }
+
+  /** Removes all reasons without a message. */
+  removeOrphans(now: number): void {
+    for (const verdict of VERDICTS) {
+      for (const { rawName } of this.#quarantine[verdict]?.list() ?? []) {
+        if (!rawName.endsWith('.json')) continue;
+        this.removeOrphan({ verdict, key: rawName.slice(0, -'.json'.length) }, now);
+      }
+    }
+  }
+
+  /** Takes the message away, then its reason, unless that is another one by now. */
+  #leave({ verdict, key }: Quarantined, take: () => void): Moved {
+    const folder = this.#quarantine[verdict];
+    if (folder === undefined) return 'gone';
+    return guard(folder, () => {
+      const reason = `${key}.json`;
+      const before = folder.lstat(reason);
+      const isThere = folder.lstat(key) !== undefined;
+      if (isThere) {
+        try {
+          take();
+        } catch (error) {
+          if (errnoOf(error) !== 'ENOENT' || folder.lstat(key) !== undefined) throw error;
+          return 'gone';
+        }
+      }
+      const isMine = folder.lstat(key) === undefined && folder.lstat(reason)?.ino === before?.ino;
+      if (isMine) folder.removeFile(reason);
+      return isThere ? 'done' : 'gone';
+    });
+  }
+}
+
+function openBoth(root: Folder, name: string): Partial<Record<Verdict, Folder>> {
+  const opened: Partial<Record<Verdict, Folder>> = {};
+  for (const verdict of VERDICTS) {
+    const folder = openFolder(`${root.path}/${name}`, () => root.openFolder(`${name}/${verdict}`));
+    if (folder !== undefined) opened[verdict] = folder;
+  }
+  return opened;
+}
+
+function openFolder(place: string, act: () => Folder): Folder | undefined {
+  try {
+    return act();
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'ENOENT') return undefined;
+    if (code === 'EACCES' || code === 'EPERM') throw forbidden(place);
+    if (code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
+    throw new OperatorError({
+      code: 'quarantine.not-a-folder',
+      message: `${place} is not a folder (a symlink is not followed)`,
+      hint: 'set LEARN_STATE_DIR as the daemon has it',
+      exitCode: EXIT.configuration,
+    });
+  }
+}
+
+function guard<T>(folder: Folder, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'EACCES' || code === 'EPERM') throw forbidden(folder.path, folder.stats.uid);
+    if (code === undefined) throw error;
+    throw new OperatorError({
+      code: 'quarantine.disk',
+      message: `${folder.path}: the file system answers ${code}`,
+      hint: 'mend that, and say it again: what is done already stays done',
+      exitCode: EXIT.failure,
+    });
+  }
+}
+
+function forbidden(place: string, uid?: bigint): OperatorError {
+  const owner = uid === undefined ? "the daemon's user" : `uid ${uid}`;
+  return new OperatorError({
+    code: 'quarantine.forbidden',
+    message: `${place} may not be used by this user (permission denied)`,
+    hint: `run the command as ${owner}, or as root`,
+    exitCode: EXIT.failure,
+  });
+}
+
+function noReleaseFolder(stateDir: string): OperatorError {
+  return new OperatorError({
+    code: 'quarantine.no-release',
+    message: `${stateDir}/release is missing, where the daemon looks for released messages`,
+    hint: 'start kopano-learnd (watch) of this version once: it makes the folder',
+    exitCode: EXIT.failure,
+  });
+}
+
+function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
+  if (stats.isFile() && stats.nlink === 1n) return;
+  const what = stats.isFile() ? 'has several hard links' : 'is not a regular file';
+  throw new OperatorError({
+    code: 'quarantine.unfit',
+    message: `${verdict}/${key} ${what}, so it is not read`,
+    hint: `look at it by hand, or remove it: kopano-learnd quarantine drop ${verdict}/${key}`,
+    exitCode: EXIT.failure,
+  });
+}
+
+function readSmallFile(folder: Folder, name: string): string {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const fd = openSync(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) return '{}';
+    // Of its own size: 100,000 large buffers outrun the garbage collector.
+    const buffer = Buffer.allocUnsafe(Math.min(stats.size, MAX_REASON_BYTES));
+    return buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parseReason(text: string): FoundReason {
+  const parsed: unknown = JSON.parse(text);
+  if (typeof parsed !== 'object' || parsed === null) return {};
+  const { reason, messageId, quarantinedAt, attempts }: Record<string, unknown> = { ...parsed };
+  return {
+    ...(typeof reason === 'string' ? { reason } : {}),
+    ...(typeof messageId === 'string' ? { messageId } : {}),
+    ...(typeof quarantinedAt === 'string' ? { quarantinedAt } : {}),
+    ...(typeof attempts === 'number' ? { attempts } : {}),
+  };
+}

@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { makeMessage } from '../../src/lab/messages.ts';
+import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
+import { compiled, describeReal } from './harness.ts';
+import { World } from './world.ts';
+
+const run = promisify(execFile);
+
+async function quarantine(world: World, ...args: string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, [compiled('main.js'), 'quarantine', ...args], {
+    env: { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir },
+  });
+  return stdout;
+}
+
+/** Puts a message into quarantine, as an earlier daemon did. */
+async function setAside(world: World, message: MadeMessage, verdict: Verdict): Promise<void> {
+  for (const place of ['', 'quarantine', `quarantine/${verdict}`]) {
+    await mkdir(join(world.stateDir, place), { recursive: true, mode: 0o700 });
+  }
+  const file = join(world.stateDir, 'quarantine', verdict, message.name);
+  await writeFile(file, message.raw);
+  await chmod(file, 0o660);
+  await writeFile(`${file}.json`, '{"reason":"500 no"}');
+}
+
+describeReal('a released message', () => {
+  it('is learned by the running daemon, and has a fresh start', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    const message = makeMessage('spam', 1);
+    const daemon = await world.startDaemon();
+    await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
+      timeoutMs: 10_000,
+    });
+    await setAside(world, message, 'spam');
+    world.sent.set(message.name, { message, verdict: 'spam' });
+    await quarantine(world, 'release', message.name);
+    await daemon.until('learn it', () => daemon.linesOf('message.learned').length > 0, {
+      timeoutMs: 15_000,
+    });
+    const [line] = daemon.linesOf('message.learned');
+    expect(line?.fields).toMatchObject({ verdict: 'spam', file: message.name, attempt: 1 });
+    expect(await world.quarantined()).toEqual([]);
+    expect(await world.forgotten()).toEqual([]);
+  });
+
+  it(
+    'is learned by the next one pass, the newer verdict wins there',
+    { timeout: 60_000 },
+    async () => {
+      await using world = await World.make();
+      const [turned, released] = [makeMessage('spam', 1), makeMessage('spam', 2)];
+      await setAside(world, turned, 'spam');
+      await setAside(world, released, 'spam');
+      // Made by the daemon of this version.
+      await (
+        await world.startDaemon({}, ['--once'])
+      )
+        .until('end', () => false, { timeoutMs: 20_000 })
+        .catch(() => undefined);
+      await quarantine(world, 'release', '--all');
+      await world.judge(turned, 'ham');
+      world.sent.set(released.name, { message: released, verdict: 'spam' });
+      const daemon = await world.startDaemon({}, ['--once']);
+      await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
+        timeoutMs: 20_000,
+      });
+      const learned = daemon.linesOf('message.learned').map(({ fields }) => fields['verdict']);
+      expect(learned.sort()).toEqual(['ham', 'spam']);
+      expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
+      expect(await world.forgotten()).toEqual([]);
+    },
+  );
+});
