@@ -9,7 +9,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { EXIT, type ExitCode } from '../errors.ts';
 import { DemoStage, type Fate } from '../lab/demo-stage.ts';
 import { makeMessage, makeMessages, unseenMessage, type MadeMessage } from '../lab/messages.ts';
@@ -34,7 +33,7 @@ export interface DemoOptions {
   readonly searchPath: string;
   /** Takes the text that the person reads, newlines included. */
   readonly write: (text: string) => void;
-  /** How the daemon is started. @defaultValue this package's `main.js watch` */
+  /** How the daemon is started. @defaultValue this program's own `watch` */
   readonly daemon?: readonly [string, ...string[]];
 }
 
@@ -74,7 +73,8 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
 }
 
 function ownDaemon(): readonly [string, ...string[]] {
-  return [process.execPath, fileURLToPath(new URL('../main.js', import.meta.url)), 'watch'];
+  // The program that runs: main.js, or the bundle, which is one file.
+  return [process.execPath, process.argv[1] ?? '', 'watch'];
 }
 
 function explainMissing(program: ServerProgram, say: (line?: string) => void): void {

@@ -186,7 +186,9 @@ async function serve(options: KopanoWriterOptions): Promise<void> {
 }
 
 const [, script, lib, uid = '-1', gid = '-1'] = process.argv;
-if (script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)) {
+// In the bundle, too, the script that runs is the file that holds this module.
+const isProgram = /kopano-writer\.m?js$/.test(import.meta.url);
+if (isProgram && script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)) {
   if (lib === undefined) throw new Error('usage: kopano-writer.js LIB [UID GID]');
   await serve({ lib, uid: Number(uid), gid: Number(gid) });
 }

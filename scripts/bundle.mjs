@@ -1,0 +1,87 @@
+/**
+ * `npm run bundle [FOLDER]`: what goes into images, in FOLDER (`dist/bundle`):
+ *
+ *   bin/kopano-learnd.mjs   the daemon and the packages that it needs at run time as one file, and
+ *                           at its end their licences; nothing in it is native, so that it is the
+ *                           same on every architecture
+ *   bin/kopano-learnd       a link to it
+ *   entry.d/, install, sv/  what an image needs beside it (service/image/, service/runit/)
+ *
+ * The folders are named as the sources of mlan/rspamd name theirs.
+ */
+import { build } from 'esbuild';
+import {
+  appendFile,
+  chmod,
+  cp,
+  mkdir,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
+import path from 'node:path';
+
+const folder = path.resolve(process.argv[2] ?? 'dist/bundle');
+const output = path.join(folder, 'bin/kopano-learnd.mjs');
+process.chdir(path.join(import.meta.dirname, '..'));
+
+await rm(folder, { recursive: true, force: true });
+await mkdir(path.dirname(output), { recursive: true });
+await symlink(path.basename(output), path.join(path.dirname(output), 'kopano-learnd'));
+await cp('service/image', folder, { recursive: true });
+// in a container the log goes to standard output, so that there is no log service
+await cp('service/runit/kopano-learnd', path.join(folder, 'sv/kopano-learnd'), {
+  recursive: true,
+  filter: (source) => path.basename(source) !== 'log',
+});
+const { metafile } = await build({
+  entryPoints: ['src/main.ts'],
+  outfile: output,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20.19',
+  // names stay as they are, for stack traces
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'eof',
+  metafile: true,
+  logLevel: 'warning',
+  // packages in CommonJS ask for Node's own modules by require(), which ES modules don't have
+  banner: {
+    js: "import { createRequire as learndCreateRequire } from 'node:module'; const require = learndCreateRequire(import.meta.url);",
+  },
+});
+
+const packages = packagesOf(Object.keys(metafile.inputs));
+const texts = await Promise.all(packages.map(licence));
+await appendFile(
+  output,
+  `\n/*\nThis file contains:\n\n${texts.join('\n\n').replaceAll('*/', '* /')}\n*/\n`,
+);
+await chmod(output, 0o755);
+const { size } = await stat(output);
+console.log(
+  `${path.relative('.', output)}: ${(size / 1024).toFixed(0)} KiB, ${packages.length} packages`,
+);
+
+/** The folders of the packages that files were taken from. */
+function packagesOf(inputs) {
+  const folders = inputs.map(
+    (input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0],
+  );
+  return [...new Set(folders)].filter((folder) => folder !== undefined).sort();
+}
+
+/** What a package wants said about itself. One that says nothing must not get into an image. */
+async function licence(folder) {
+  const { name, version, license } = JSON.parse(
+    await readFile(path.join(folder, 'package.json'), 'utf8'),
+  );
+  const file = (await readdir(folder)).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+  if (license === undefined) throw new Error(`${folder} has no licence`);
+  const text = file === undefined ? '' : `\n\n${await readFile(path.join(folder, file), 'utf8')}`;
+  return `=== ${name} ${version}: ${license}${text.trimEnd()}`;
+}

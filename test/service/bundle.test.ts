@@ -1,0 +1,50 @@
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import packageJson from '../../package.json' with { type: 'json' };
+import { Bundle, run } from './bundle.ts';
+
+let bundle: Bundle;
+
+beforeAll(async () => {
+  bundle = await Bundle.make();
+});
+
+afterAll(async () => {
+  await bundle[Symbol.asyncDispose]();
+});
+
+test('the bundled program needs no other file, wherever it is called from', async () => {
+  const { stdout } = await run(bundle.path('bin/kopano-learnd'), ['--version'], { cwd: '/' });
+  expect(stdout.trim()).toBe(packageJson.version);
+});
+
+test('a wrong setting ends it with 78 and words', async () => {
+  const failing = run(bundle.path('bin/kopano-learnd'), ['watch'], {
+    env: { PATH: process.env['PATH'], LEARN_AFTER: 'burn' },
+  });
+  await expect(failing).rejects.toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('LEARN_AFTER must be remove or archive') as string,
+  });
+});
+
+test('the demonstration is in it', async () => {
+  const { stdout } = await run(bundle.path('bin/kopano-learnd'), ['demo', '--help']);
+  expect(stdout).toContain('private rspamd');
+});
+
+test('it holds the licence of every package that it holds, and nothing native', async () => {
+  const text = await readFile(bundle.path('bin/kopano-learnd.mjs'), 'utf8');
+  for (const name of Object.keys(packageJson.dependencies)) {
+    expect(text).toMatch(new RegExp(`^=== ${name} \\d+\\.\\d+\\.\\d+: MIT\n\n`, 'm'));
+  }
+  expect(text).not.toMatch(/\.node\b['"`]/);
+  expect((await stat(bundle.path('bin/kopano-learnd.mjs'))).size).toBeLessThan(2 * 1024 * 1024);
+});
+
+test('what is beside it is for images only: no log service', async () => {
+  expect((await readdir(bundle.folder)).sort()).toEqual(['bin', 'entry.d', 'install', 'sv']);
+  const service = join(bundle.folder, 'sv/kopano-learnd');
+  expect((await readdir(service)).sort()).toEqual(['check', 'finish', 'run']);
+});
