@@ -5,7 +5,7 @@
  *                           at its end their licences; nothing in it is native, so that it is the
  *                           same on every architecture
  *   bin/kopano-learnd       a link to it
- *   entry.d/, install, sv/  what an image needs beside it (service/image/, service/runit/)
+ *   the rest                what an image needs beside it (service/image/, service/runit/)
  *
  * The folders are named as the sources of mlan/rspamd name theirs.
  */

@@ -2,7 +2,7 @@ import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
-import { Bundle, run } from './bundle.ts';
+import { Bundle, projectFile, run } from './bundle.ts';
 
 let bundle: Bundle;
 
@@ -37,14 +37,20 @@ test('the demonstration is in it', async () => {
 test('it holds the licence of every package that it holds, and nothing native', async () => {
   const text = await readFile(bundle.path('bin/kopano-learnd.mjs'), 'utf8');
   for (const name of Object.keys(packageJson.dependencies)) {
-    expect(text).toMatch(new RegExp(`^=== ${name} \\d+\\.\\d+\\.\\d+: MIT\n\n`, 'm'));
+    expect(text).toMatch(new RegExp(`^=== ${name} \\d+\\.\\d+\\.\\d+: \\S+\n\n`, 'm'));
   }
   expect(text).not.toMatch(/\.node\b['"`]/);
   expect((await stat(bundle.path('bin/kopano-learnd.mjs'))).size).toBeLessThan(2 * 1024 * 1024);
 });
 
 test('what is beside it is for images only: no log service', async () => {
-  expect((await readdir(bundle.folder)).sort()).toEqual(['bin', 'entry.d', 'install', 'sv']);
+  const contents = ['bin', 'entry.d', 'exit.d', 'install', 'sv'];
+  expect((await readdir(bundle.folder)).sort()).toEqual(contents);
   const service = join(bundle.folder, 'sv/kopano-learnd');
   expect((await readdir(service)).sort()).toEqual(['check', 'finish', 'run']);
+});
+
+test('the sidecar image’s label says the same version', async () => {
+  const dockerfile = await readFile(projectFile('service/Dockerfile'), 'utf8');
+  expect(dockerfile).toContain(`image.version="${packageJson.version}"`);
 });
