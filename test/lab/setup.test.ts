@@ -9,7 +9,10 @@ import { findProgram, installHints } from '../../src/lab/programs.ts';
 const script = fileURLToPath(new URL('../../scripts/setup', import.meta.url));
 const searchPath = process.env['PATH'];
 const inSbin = ['rspamd', 'redis-server'].some((name) => findProgram(name, '') !== undefined);
-const all = ['rspamd', 'redis-server', 'runsvdir', 'sv', 'flock', 'openssl'];
+const all = [
+  ...['rspamd', 'redis-server', 'runsvdir', 'sv', 'flock', 'openssl'],
+  ...['promtool', 'docker-compose', 'systemd-analyze', 'busybox'],
+];
 let bare: string;
 
 beforeEach(() => {

@@ -1,0 +1,90 @@
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { projectFile, run } from './bundle.ts';
+import { describeWith } from './tools.ts';
+
+let folder: string;
+
+/** A folder with what `service/compose.yaml` refers to. */
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'learnd-compose-'));
+  for (const name of ['service/secrets', 'service/rspamd', 'dist/bundle']) {
+    await mkdir(join(folder, name), { recursive: true });
+  }
+  await cp(projectFile('service/Dockerfile'), join(folder, 'service/Dockerfile'));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+/** The file as compose understands it. */
+async function configOf(
+  text: string,
+  env: Readonly<Record<string, string>> = { KOPANO_UID: '101', KOPANO_GID: '102' },
+): Promise<string> {
+  const file = join(folder, 'service/compose.yaml');
+  await writeFile(file, text);
+  const { stdout } = await run('docker-compose', ['-f', file, 'config'], {
+    env: { PATH: process.env['PATH'], HOME: folder, ...env },
+  });
+  return stdout;
+}
+
+async function delivered(): Promise<string> {
+  return readFile(projectFile('service/compose.yaml'), 'utf8');
+}
+
+/** The services of a configuration, each with its lines. */
+function servicesOf(config: string): Record<string, string> {
+  const part = /^services:\n((?: .*\n|\n)*)/m.exec(config)?.[1] ?? '';
+  const pieces = part.split(/^ {2}([a-z-]+):\n/m).slice(1);
+  return Object.fromEntries(
+    pieces.flatMap((name, index) => (index % 2 === 0 ? [[name, pieces[index + 1] ?? '']] : [])),
+  );
+}
+
+describeWith('docker-compose')('compose.yaml', () => {
+  test('asks for kopano’s uid, with words', async () => {
+    await expect(configOf(await delivered(), {})).rejects.toMatchObject({
+      stderr: expect.stringContaining('the uid of the user kopano') as string,
+    });
+  });
+
+  test('has Kopano, rspamd and the sidecar, and the volume where it belongs', async () => {
+    const services = servicesOf(await configOf(await delivered()));
+    expect(Object.keys(services).sort()).toEqual([
+      ...['kopano', 'learnd', 'redis', 'rspamd', 'spamd-folders'],
+    ]);
+    for (const name of ['kopano', 'learnd']) {
+      expect(services[name]).toMatch(/spamd:\/var\/lib\/kopano\/spamd|source: spamd\n/);
+    }
+    expect(services['rspamd']).not.toContain('/var/lib/kopano');
+    for (const name of ['learnd', 'redis', 'rspamd']) {
+      expect(services[name]).toContain('healthcheck:');
+    }
+  });
+
+  test('the sidecar runs as kopano, read-only, with its password from a secret', async () => {
+    const { learnd } = servicesOf(await configOf(await delivered()));
+    expect(learnd).toMatch(/user: '?"?101:102/);
+    expect(learnd).toContain('read_only: true');
+    expect(learnd).toContain('RSPAMD_PASSWORD_FILE: /run/secrets/rspamd-password');
+    expect(learnd).toMatch(/source: rspamd-password/);
+  });
+
+  test('the variant without a sidecar, which is a comment, is whole', async () => {
+    const text = await delivered();
+    const comment = text.slice(text.indexOf('# Without a sidecar'));
+    const instead = comment.match(/^# {2}.*\n/gm)?.map((line) => line.slice(1)) ?? [];
+    const from = text.indexOf('  redis:\n');
+    const to = text.indexOf('\nvolumes:\n');
+    const services = servicesOf(
+      await configOf(text.slice(0, from) + instead.join('') + text.slice(to)),
+    );
+    expect(Object.keys(services).sort()).toEqual(['kopano', 'rspamd', 'spamd-folders']);
+    expect(services['rspamd']).toMatch(/spamd:\/var\/lib\/kopano\/spamd|source: spamd\n/);
+  });
+});

@@ -1,0 +1,99 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { projectFile, run } from './bundle.ts';
+import { describeWith } from './tools.ts';
+
+const RULES = projectFile('service/prometheus/kopano-learnd.rules.yaml');
+
+/** What the daemon shows at /metrics, besides what every process does. */
+const METRICS = [
+  'kopano_learnd_messages_total',
+  'kopano_learnd_learn_duration_seconds_bucket',
+  'kopano_learnd_pending',
+  'kopano_learnd_deferred',
+  'kopano_learnd_quarantined',
+  'kopano_learnd_controller_up',
+  'kopano_learnd_bayes_learned',
+];
+
+interface Dashboard {
+  readonly panels: readonly {
+    readonly id: number;
+    readonly title: string;
+    readonly gridPos: { readonly x: number; readonly w: number };
+    readonly targets: readonly { readonly expr: string }[];
+  }[];
+}
+
+let folder: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'learnd-monitoring-'));
+  await cp(RULES, join(folder, 'kopano-learnd.rules.yaml'));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function promtool(...words: readonly string[]): Promise<string> {
+  const { stdout } = await run('promtool', words, { cwd: folder });
+  return stdout;
+}
+
+async function dashboard(): Promise<Dashboard> {
+  const text = await readFile(projectFile('service/grafana/kopano-learnd.json'), 'utf8');
+  return JSON.parse(text) as Dashboard;
+}
+
+/** Names of metrics that a text uses, the recorded ones left out. */
+function metricsIn(text: string): readonly string[] {
+  return [...new Set(text.match(/\bkopano_learnd_[a-z_0-9]+\b/g))].sort();
+}
+
+test('the alerts and the dashboard name no metric that the daemon doesn’t have, and the dashboard all', async () => {
+  const panels = (await dashboard()).panels.flatMap(({ targets }) => targets);
+  expect(metricsIn(panels.map(({ expr }) => expr).join('\n'))).toEqual([...METRICS].sort());
+  for (const name of metricsIn(await readFile(RULES, 'utf8'))) expect(METRICS).toContain(name);
+});
+
+test('the panels of the dashboard have their own places and numbers', async () => {
+  const { panels } = await dashboard();
+  expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+  expect(new Set(panels.map(({ gridPos }) => JSON.stringify(gridPos))).size).toBe(panels.length);
+  for (const { gridPos } of panels) expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
+});
+
+describeWith('promtool')('promtool', () => {
+  test('understands the alert rules', async () => {
+    expect(await promtool('check', 'rules', 'kopano-learnd.rules.yaml')).toContain('SUCCESS');
+  });
+
+  test.each(['alerts.test.yaml', 'alerts-week.test.yaml'])(
+    'sees each alert fire when it should, and only then: %s',
+    { timeout: 60_000 },
+    async (name) => {
+      await cp(projectFile(`test/service/${name}`), join(folder, name));
+      expect(await promtool('test', 'rules', name)).toContain('SUCCESS');
+    },
+  );
+
+  test('understands every expression of the dashboard', async () => {
+    const { panels } = await dashboard();
+    const expressions = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+    const rules = expressions.map((expr, index) => ({
+      record: `dashboard:expression_${index}`,
+      // Grafana puts a time in the place of its own variable
+      expr: expr.replaceAll('$__rate_interval', '1m'),
+    }));
+    // JSON is YAML
+    await writeFile(
+      join(folder, 'dashboard.rules.yaml'),
+      JSON.stringify({ groups: [{ name: 'dashboard', rules }] }),
+    );
+    const output = await promtool('check', 'rules', 'dashboard.rules.yaml');
+    expect(output).toContain(`SUCCESS: ${rules.length} rules found`);
+  });
+});
