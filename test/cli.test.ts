@@ -1,22 +1,14 @@
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCli as run } from './support/run-cli.ts';
 
 /** The command line, as a process of its own: words in, exit code, data and prose out. */
 
-const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 const { version } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as { readonly version: string };
-
-interface Result {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
 
 let parent: string;
 
@@ -33,32 +25,13 @@ function makeFolder(): string {
   return mkdtempSync(join(parent, 'folder-'));
 }
 
-/** Runs the program with nothing in its environment but PATH and these variables. */
-function run(args: readonly string[], environment: Record<string, string> = {}): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], {
-      env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 20_000,
-    });
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-    child.once('error', reject);
-    child.once('close', (code) => {
-      resolve({ code, out, err });
-    });
-  });
-}
-
 describe.concurrent('help and version', () => {
   test.each([['--help'], ['-h'], ['help']])('%s lists the commands on stdout', async (word) => {
     const { code, out, err } = await run([word]);
     expect(code).toBe(0);
     expect(err).toBe('');
     expect(out).toMatch(/^Usage: kopano-learnd /);
-    for (const command of ['watch', 'demo'])
+    for (const command of ['watch', 'status', 'health', 'demo'])
       expect(out).toMatch(new RegExp(`^ +${command}\\b`, 'm'));
   });
 
@@ -93,6 +66,8 @@ describe.concurrent('a wrong word', () => {
     ['wacth', 'watch'],
     ['Watch', 'watch'],
     ['demmo', 'demo'],
+    ['helth', 'health'],
+    ['stat', 'status'],
   ])('%s is a usage error that names the nearest right one', async (word, meant) => {
     const { code, out, err } = await run([word]);
     expect(code).toBe(64);

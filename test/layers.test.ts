@@ -146,6 +146,21 @@ describe('the rooms', () => {
     expect(below.map(told)).toEqual(['main.ts imports cli.ts']);
   });
 
+  test('health, which is run every few seconds, loads no package and little else', () => {
+    const loaded = new Set(['commands/health.ts']);
+    // Adding to a set while it is gone through goes through what is added, too.
+    for (const file of loaded) {
+      for (const { from, to, isType } of imports) if (from === file && !isType) loaded.add(to);
+    }
+    expect([...loaded].filter((file) => !file.startsWith('node:')).sort()).toEqual([
+      'commands/health.ts',
+      'errors.ts',
+      'listen-address.ts',
+      'status/client.ts',
+      'text.ts',
+    ]);
+  });
+
   test('have no circles', () => {
     const targets = new Map(
       files.map((file) => [

@@ -1,0 +1,135 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { freePorts } from '../../src/lab/ports.ts';
+import { runCli } from '../support/run-cli.ts';
+import type { Result } from '../support/run-cli.ts';
+import { StatusBench } from '../support/status-bench.ts';
+
+/** `kopano-learnd health` as a process, against a daemon that does as the test says. */
+
+function health(listen: string, environment: Record<string, string> = {}): Promise<Result> {
+  return runCli(['health'], { STATUS_LISTEN: listen, ...environment });
+}
+
+async function listening(server: Server): Promise<string> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+  });
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** A server that answers every connection with these bytes, or never. */
+function answering(bytes: string | undefined): Promise<string> {
+  const sockets = new Set<Socket>();
+  onTestFinished(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  return listening(
+    createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      if (bytes !== undefined) socket.once('data', () => socket.end(bytes));
+    }),
+  );
+}
+
+describe('a healthy daemon', () => {
+  test.each([
+    ['owns its spool', { pending: 0, deferred: 0, inFlight: 0 }],
+    ['stands by', undefined],
+  ] as const)('is told in one line with exit 0: %s', async (says, counts) => {
+    const bench = await StatusBench.start();
+    bench.counts = counts;
+    expect(await health(`127.0.0.1:${bench.status.port ?? 0}`)).toEqual({
+      code: 0,
+      out: `healthy: ${says}\n`,
+      err: '',
+    });
+  });
+
+  test('that listens everywhere is asked on loopback', async () => {
+    const bench = await StatusBench.start();
+    expect(await health(`0.0.0.0:${bench.status.port ?? 0}`)).toMatchObject({ code: 0 });
+  });
+
+  test('is not kept from being so by settings that are no business of this command', async () => {
+    const bench = await StatusBench.start();
+    const wrong = { RSPAMD_URL: 'nonsense', RSPAMD_PASSWORD_FILE: '/nowhere' };
+    const result = await health(`127.0.0.1:${bench.status.port ?? 0}`, wrong);
+    expect(result).toMatchObject({ code: 0, err: '' });
+  });
+});
+
+describe('a daemon that is not healthy', () => {
+  const LINE = /^not healthy: .+\n$/;
+
+  test('because something stands still, is told with the reason', async () => {
+    const bench = await StatusBench.start();
+    bench.standstills = [{ what: 'pickup', ms: 45_000 }];
+    const asked = health(`127.0.0.1:${bench.status.port ?? 0}`);
+    await bench.clock.flowUntil('it looks twice', () => bench.clock.timers === 1);
+    await bench.clock.flow(300);
+    const says = 'not healthy: pickup has stood still for 45 s\n';
+    expect(await asked).toEqual({ code: 1, out: says, err: '' });
+  });
+
+  test('because it does not run', async () => {
+    const [port = 0] = await freePorts(1);
+    const { code, out, err } = await health(`127.0.0.1:${port}`);
+    expect({ code, err }).toEqual({ code: 1, err: '' });
+    expect(out).toBe(`not healthy: 127.0.0.1:${port}: nobody listens there\n`);
+  });
+
+  test('because it accepts and never answers', async () => {
+    const { code, out } = await health(await answering(undefined));
+    expect(code).toBe(1);
+    expect(out).toMatch(/no answer within 4 s\n$/);
+  });
+
+  test.each([
+    ['closes the connection', ''],
+    ['speaks something else', 'SSH-2.0-OpenSSH_9.2\r\n'],
+    ['answers half', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"healthy":true'],
+    ['answers with other JSON', 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"healthy":"yes"}'],
+    ['answers with a page', 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>healthy</html>'],
+  ])('because what is there %s', async (_, bytes) => {
+    const { code, out, err } = await health(await answering(bytes));
+    expect({ code, err }).toEqual({ code: 1, err: '' });
+    expect(out).toMatch(LINE);
+  });
+
+  test('because what is there never stops talking', async () => {
+    const server = createHttpServer((_, response) => {
+      const more = setInterval(() => response.write('x'.repeat(65_536)), 1);
+      response.on('close', () => {
+        clearInterval(more);
+      });
+    });
+    const { code, out } = await health(await listening(server));
+    expect(code).toBe(1);
+    expect(out).toMatch(LINE);
+  });
+});
+
+describe('STATUS_LISTEN', () => {
+  test('off: it can’t be known, exit 78', async () => {
+    const { code, out, err } = await health('off');
+    expect({ code, out }).toEqual({ code: 78, out: '' });
+    expect(err).toMatch(/STATUS_LISTEN is off: .*can't be known\ncure: /);
+  });
+
+  test('wrong: exit 78 with the form', async () => {
+    const { code, err } = await health('everywhere');
+    expect(code).toBe(78);
+    expect(err).toMatch(/STATUS_LISTEN must be HOST:PORT or off, not 'everywhere'\ncure: /);
+  });
+});
+
+test('a word too many is a usage error', async () => {
+  expect((await runCli(['health', 'please'])).code).toBe(64);
+});

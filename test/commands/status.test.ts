@@ -1,0 +1,228 @@
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { freePorts } from '../../src/lab/ports.ts';
+import type { Overview } from '../../src/status/overview.ts';
+import { runCli } from '../support/run-cli.ts';
+import type { Result } from '../support/run-cli.ts';
+import { StatusBench } from '../support/status-bench.ts';
+import { NOBODY, isRoot, temporaryFolder } from '../support/temporary.ts';
+
+/** `kopano-learnd status` as a process. */
+
+const FIGURES = {
+  uptime: 100,
+  statfiles: [
+    { symbol: 'BAYES_SPAM', revision: 150 },
+    { symbol: 'BAYES_HAM', revision: 230 },
+  ],
+};
+
+/** An rspamd that shows these statistics, with this status. */
+async function rspamd(content: object, status = 200): Promise<string> {
+  const server = createServer((request, response) => {
+    if (request.url === '/ping') response.end('pong\r\n');
+    else response.writeHead(status).end(JSON.stringify(content));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function nobody(): Promise<string> {
+  const [port = 0] = await freePorts(1);
+  return `http://127.0.0.1:${port}`;
+}
+
+async function overview(environment: Record<string, string>): Promise<Overview> {
+  const { code, out, err } = await runCli(['status', '--json'], environment);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  return JSON.parse(out) as Overview;
+}
+
+function everything(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort();
+}
+
+/** A spool with something everywhere. */
+function spool(): string {
+  const lib = temporaryFolder();
+  for (const place of [
+    'spam/a.eml',
+    'spam/b.eml',
+    'ham/.hidden',
+    '.learnd/queue/ham/c.eml',
+    '.learnd/quarantine/spam/d.eml',
+    '.learnd/quarantine/spam/d.eml.json',
+    '.learnd/archive/ham/2026-01-01/e.eml',
+    '.learnd/archive/ham/2026-01-02/e.eml',
+    '.learnd/queue/spam/',
+    '.learnd/quarantine/ham/',
+    '.learnd/archive/spam/',
+  ]) {
+    mkdirSync(`${lib}/${place.slice(0, place.lastIndexOf('/'))}`, { recursive: true });
+    if (!place.endsWith('/')) writeFileSync(`${lib}/${place}`, 'x');
+  }
+  return lib;
+}
+
+describe('without a daemon', () => {
+  test('it counts what lies in the folders, claims nothing of a daemon, and makes nothing', async () => {
+    const lib = spool();
+    const before = everything(lib);
+    const [port = 0] = await freePorts(1);
+    const found = await overview({
+      KOPANO_SPAMD_LIB: lib,
+      RSPAMD_URL: await rspamd(FIGURES),
+      STATUS_LISTEN: `127.0.0.1:${port}`,
+    });
+    expect(found).toEqual({
+      spool: lib,
+      stateDir: `${lib}/.learnd`,
+      dropped: { spam: 2, ham: 0 },
+      queued: { spam: 0, ham: 1 },
+      quarantined: { spam: 1, ham: 0 },
+      archived: { spam: 0, ham: 2 },
+      faults: [],
+      daemon: {
+        kind: 'unknown',
+        reason: `none answers at 127.0.0.1:${port} (nobody listens there)`,
+      },
+      rspamd: [
+        { name: expect.stringMatching(/^http:/) as string, reachable: true, obstacle: null },
+      ],
+      bayes: {
+        learned: { spam: 150, ham: 230 },
+        minLearns: 200,
+        missing: { spam: 50, ham: 0 },
+      },
+    });
+    expect(everything(lib)).toEqual(before);
+  });
+
+  test('it says the same to people, on stdout', async () => {
+    const RSPAMD_URL = await rspamd(FIGURES);
+    const { code, out, err } = await runCli(['status'], { KOPANO_SPAMD_LIB: spool(), RSPAMD_URL });
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toMatch(/^ {2}dropped +2 +0 /m);
+    expect(out).toMatch(/^ {2}archived +0 +2$/m);
+    expect(out).toMatch(/^daemon: STATUS_LISTEN is off/m);
+    expect(out).toContain(`rspamd at ${RSPAMD_URL}: reachable\n`);
+    expect(out).toContain('bayes, spam: 150 learned, 50 more for min_learns = 200\n');
+    expect(out).toContain('bayes, ham: 230 learned, enough for min_learns = 200\n');
+  });
+});
+
+describe('a folder that is missing', () => {
+  test('is said, once for the whole state dir, and not made', async () => {
+    const lib = temporaryFolder();
+    mkdirSync(`${lib}/ham`);
+    const found = await overview({ KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() });
+    expect(found.dropped).toEqual({ spam: null, ham: 0 });
+    expect(found.faults).toEqual([
+      { path: `${lib}/spam`, code: 'ENOENT' },
+      { path: `${lib}/.learnd`, code: 'ENOENT' },
+    ]);
+    expect(everything(lib)).toEqual(['ham']);
+  });
+
+  test('is said to people where the figure would be', async () => {
+    const lib = temporaryFolder();
+    rmSync(lib, { recursive: true });
+    const { code, out } = await runCli(['status'], {
+      KOPANO_SPAMD_LIB: lib,
+      RSPAMD_URL: await nobody(),
+    });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^ {2}dropped +\? +\? /m);
+    expect(out).toContain(`  ${lib}: missing\n`);
+  });
+
+  test.runIf(isRoot)('or may not be read is said with what helps', async () => {
+    const lib = spool();
+    chmodSync(`${lib}/.learnd`, 0o700);
+    const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
+    const user = { uid: NOBODY, gid: NOBODY };
+    const json = await runCli(['status', '--json'], environment, user);
+    const found = JSON.parse(json.out) as Overview;
+    expect(found).toMatchObject({
+      dropped: { spam: 2, ham: 0 },
+      queued: { spam: null, ham: null },
+      faults: [{ path: `${lib}/.learnd`, code: 'EACCES' }],
+    });
+    const { out } = await runCli(['status'], environment, user);
+    expect(out).toContain(
+      `${lib}/.learnd: may not be read (EACCES): run this as the daemon's user`,
+    );
+  });
+});
+
+describe('the running daemon', () => {
+  function ask(bench: StatusBench, args: readonly string[] = ['status']): Promise<Result> {
+    return nobody().then((url) =>
+      runCli(args, {
+        KOPANO_SPAMD_LIB: bench.spool.lib,
+        RSPAMD_URL: url,
+        STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+      }),
+    );
+  }
+
+  test('tells what it has learned since its start', async () => {
+    const bench = await StatusBench.start();
+    bench.messages.superseded('ham', 'a', undefined);
+    bench.counts = { pending: 0, deferred: 7, inFlight: 0 };
+    const { out } = await ask(bench);
+    expect(out).toMatch(/^daemon: owns the spool, ready, version /m);
+    expect(out).toMatch(/^ {2}superseded +0 +1$/m);
+    expect(out).toMatch(/^ {2}deferred: 7, /m);
+    const json = JSON.parse((await ask(bench, ['status', '--json'])).out) as Overview;
+    expect(json.daemon).toMatchObject({ kind: 'running', report: { deferred: 7, role: 'owner' } });
+  });
+
+  test('of another spool is not taken for this one’s', async () => {
+    const bench = await StatusBench.start();
+    const { out } = await runCli(['status'], {
+      KOPANO_SPAMD_LIB: spool(),
+      RSPAMD_URL: await nobody(),
+      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+    });
+    expect(out).toMatch(/^daemon: the one at .* has another spool/m);
+  });
+
+  test('is not what answers something else', async () => {
+    const { host } = new URL(await rspamd({ version: 1 }));
+    const { out, code } = await runCli(['status'], {
+      KOPANO_SPAMD_LIB: spool(),
+      RSPAMD_URL: await nobody(),
+      STATUS_LISTEN: host,
+    });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^daemon: what answers at .* is not kopano-learnd$/m);
+  });
+});
+
+describe('rspamd', () => {
+  test('that is not there, shows nothing or has no backend is said, exit 0 all the same', async () => {
+    const urls = [
+      await nobody(),
+      await rspamd({}, 401),
+      await rspamd({ ...FIGURES, statfiles: [] }),
+    ];
+    const found = await overview({ KOPANO_SPAMD_LIB: spool(), RSPAMD_URL: urls.join(',') });
+    expect(found.rspamd.map(({ reachable }) => reachable)).toEqual([false, false, false]);
+    const [away, closed, bare] = found.rspamd.map(({ obstacle }) => obstacle);
+    expect(away).toMatch(/does not answer/);
+    expect(closed).toMatch(/wrong password/);
+    expect(bare).toMatch(/no Bayes backend/);
+    expect(found.bayes).toMatchObject({
+      learned: { spam: null, ham: null },
+      missing: { spam: null, ham: null },
+    });
+  });
+});

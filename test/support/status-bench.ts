@@ -1,0 +1,121 @@
+import { onTestFinished } from 'vitest';
+import { Controller } from '../../src/learning/controller.ts';
+import { newDelivery } from '../../src/learning/delivery.ts';
+import type { Delivery } from '../../src/learning/delivery.ts';
+import { MessageLog } from '../../src/learning/message-log.ts';
+import type { Verdict } from '../../src/spool/message.ts';
+import { DaemonStatus } from '../../src/status/daemon-status.ts';
+import type { Standstill } from '../../src/status/heart.ts';
+import type { Counts } from '../../src/status/report.ts';
+import type { Statistics } from '../../src/trainers/trainer.ts';
+import { LogRecorder } from './log-recorder.ts';
+import { ManualClock } from './manual-clock.ts';
+import { ScriptedTrainer } from './scripted-trainer.ts';
+import { TestSpool } from './test-spool.ts';
+import { until } from './until.ts';
+
+/** What an rspamd that is well says of itself. */
+export const WELL: Statistics = {
+  hasBackend: true,
+  learned: { spam: 150, ham: 230 },
+  uptimeSeconds: 1_000,
+};
+
+export const IDLE: Counts = { pending: 0, deferred: 0, inFlight: 0 };
+
+export interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly text: string;
+}
+
+export interface StatusBenchOptions {
+  /** @defaultValue one that is well */
+  readonly trainers?: readonly ScriptedTrainer[];
+  /** @defaultValue 0: any that is free */
+  readonly port?: number;
+}
+
+/** The status of a daemon that does as the test says, at a real port. */
+export class StatusBench {
+  readonly clock = new ManualClock();
+  readonly recorder = new LogRecorder();
+  readonly spool = new TestSpool();
+  readonly trainers: readonly ScriptedTrainer[];
+  readonly controllers: readonly Controller[];
+  readonly messages: MessageLog;
+  readonly status: DaemonStatus;
+  /** `undefined`: it stands by. */
+  counts: Counts | undefined = IDLE;
+  standstills: readonly Standstill[] = [];
+
+  constructor(options: StatusBenchOptions = {}) {
+    const { clock, spool } = this;
+    const { log } = this.recorder;
+    this.trainers = options.trainers ?? [wellTrainer()];
+    this.controllers = this.trainers.map(
+      (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
+    );
+    this.messages = new MessageLog(log, clock, (verdict, ms) => {
+      this.status.learned(verdict, ms);
+    });
+    this.status = new DaemonStatus({
+      view: {
+        spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
+        controllers: this.controllers,
+        messages: this.messages,
+        counts: () => this.counts,
+        standstills: () => this.standstills,
+      },
+      listen: { host: '127.0.0.1', port: options.port ?? 0 },
+      clock,
+      log,
+    });
+    onTestFinished(() => this.status.stop());
+  }
+
+  static async start(options: StatusBenchOptions = {}): Promise<StatusBench> {
+    const bench = new StatusBench(options);
+    bench.status.start();
+    await bench.untilListening();
+    return bench;
+  }
+
+  get controller(): Controller {
+    const [first] = this.controllers;
+    if (first === undefined) throw new Error('there is no controller');
+    return first;
+  }
+
+  untilListening(): Promise<void> {
+    return until('it listens', () => this.status.port !== undefined);
+  }
+
+  async get(path: string, method = 'GET'): Promise<Answer> {
+    const response = await fetch(`http://127.0.0.1:${this.status.port ?? 0}${path}`, { method });
+    const type = response.headers.get('content-type') ?? '';
+    return { status: response.status, type, text: await response.text() };
+  }
+
+  /** The JSON of a page, whatever its status. */
+  async json(path: string): Promise<Record<string, unknown>> {
+    return JSON.parse((await this.get(path)).text) as Record<string, unknown>;
+  }
+}
+
+/** A controller with a name, and this to say of itself. */
+export function wellTrainer(
+  name = 'http://one:11334',
+  figures: Statistics | undefined = WELL,
+): ScriptedTrainer {
+  const trainer = new ScriptedTrainer(name);
+  trainer.figures = figures;
+  trainer.clock = 0;
+  return trainer;
+}
+
+/** A message on its way. */
+export function deliveryOf(key: string, verdict: Verdict = 'spam'): Delivery {
+  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
+  return newDelivery({ verdict, key, stamp }, 0, []);
+}
