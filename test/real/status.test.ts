@@ -1,0 +1,261 @@
+import { spawnSync } from 'node:child_process';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { makeMessage, tooShortMessage } from '../../src/lab/messages.ts';
+import { freePorts } from '../../src/lab/ports.ts';
+import { findProgram } from '../../src/lab/programs.ts';
+import type { DaemonReport } from '../../src/status/report.ts';
+import type { Overview } from '../../src/status/overview.ts';
+import { runCli } from '../support/run-cli.ts';
+import type { Result } from '../support/run-cli.ts';
+import { describeReal } from './harness.ts';
+import { World, until } from './world.ts';
+
+const LEARNED = 12;
+
+/** The status of a daemon in a world, and of the commands that ask it. */
+class Observer {
+  readonly world: World;
+  readonly listen: string;
+
+  private constructor(world: World, port: number) {
+    this.world = world;
+    this.listen = `127.0.0.1:${port}`;
+  }
+
+  static async start(
+    world: World,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<Observer> {
+    const [port = 0] = await freePorts(1);
+    const observer = new Observer(world, port);
+    await world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
+    await until('the status is shown', 10_000, async () => {
+      return (await observer.get('/healthz').catch(() => undefined)) !== undefined;
+    });
+    return observer;
+  }
+
+  get(path: string): Promise<Response> {
+    return fetch(`http://${this.listen}${path}`);
+  }
+
+  async statusOf(path: string): Promise<number> {
+    const response = await this.get(path);
+    await response.text();
+    return response.status;
+  }
+
+  async report(): Promise<DaemonReport> {
+    return (await (await this.get('/status')).json()) as DaemonReport;
+  }
+
+  run(...args: readonly string[]): Promise<Result> {
+    return runCli(args, {
+      KOPANO_SPAMD_LIB: this.world.lib,
+      LEARN_STATE_DIR: this.world.stateDir,
+      RSPAMD_URL: this.world.rspamds.map(({ url }) => url).join(','),
+      STATUS_LISTEN: this.listen,
+    });
+  }
+
+  async untilReady(): Promise<void> {
+    await until('it is ready', 30_000, async () => (await this.statusOf('/readyz')) === 200);
+  }
+}
+
+/** The samples of one metric by their labels, as they are written. */
+function samplesOf(text: string, name: string): Map<string, number> {
+  const found = text.matchAll(new RegExp(`^${name}(?:\\{(.*)\\})? (\\S+)$`, 'gm'));
+  return new Map([...found].map(([, labels = '', value = '']) => [labels, Number(value)]));
+}
+
+function sum(values: Iterable<number>): number {
+  return [...values].reduce((total, value) => total + value, 0);
+}
+
+describeReal('the counters', () => {
+  it(
+    'add up to the messages that were sent, whatever became of each',
+    { timeout: 120_000 },
+    async () => {
+      await using world = await World.make();
+      const observer = await Observer.start(world, { LEARN_MAX_BYTES: '100000' });
+      let sent = 0;
+      const judge = async (...args: Parameters<World['judge']>): Promise<void> => {
+        sent += 1;
+        await world.judge(...args);
+      };
+      const known = makeMessage('ham', 900);
+      expect(await world.status(known, 'ham')).toBe(200);
+      for (let seed = 0; seed < LEARNED; seed += 1) {
+        await judge(makeMessage(seed % 3 === 0 ? 'ham' : 'spam', seed));
+      }
+      await judge(known);
+      await judge(tooShortMessage('spam'));
+      const large = makeMessage('spam', 901);
+      await judge({ ...large, raw: Buffer.concat([large.raw, Buffer.alloc(200_000, 'x\r\n')]) });
+      await world.untilDone(30_000);
+
+      await world.rspamd.stop();
+      const [flipped, withdrawn] = [makeMessage('spam', 902), makeMessage('ham', 903)];
+      await judge(flipped, 'spam');
+      await judge(withdrawn, 'ham');
+      await until('both are queued', 10_000, async () => {
+        const names = await world.waiting();
+        return (
+          names.includes(`.learnd/queue/spam/${flipped.name}`) &&
+          names.includes(`.learnd/queue/ham/${withdrawn.name}`)
+        );
+      });
+      await judge(flipped, 'ham');
+      await until('the newer one takes its place', 10_000, async () => {
+        return (await world.filesIn('.learnd/queue/ham')).includes(flipped.name);
+      });
+      await rm(join(world.stateDir, 'queue/ham', withdrawn.name));
+      await world.rspamd.start();
+      await world.untilDone(30_000);
+      await until('all are counted', 10_000, async () => {
+        const { spam, ham } = (await observer.report()).messages;
+        return sum([...Object.values(spam), ...Object.values(ham)]) >= sent;
+      });
+
+      const text = await (await observer.get('/metrics')).text();
+      const messages = samplesOf(text, 'kopano_learnd_messages_total');
+      expect(Object.fromEntries([...messages].filter(([, count]) => count > 0))).toEqual({
+        'verdict="ham",outcome="learned"': LEARNED / 3 + 1,
+        'verdict="spam",outcome="learned"': (LEARNED * 2) / 3,
+        'verdict="ham",outcome="duplicate"': 1,
+        'verdict="spam",outcome="refused"': 1,
+        'verdict="spam",outcome="quarantined"': 1,
+        'verdict="spam",outcome="superseded"': 1,
+        'verdict="ham",outcome="withdrawn"': 1,
+      });
+      expect(sum(messages.values())).toBe(sent);
+      const durations = samplesOf(text, 'kopano_learnd_learn_duration_seconds_count');
+      expect(sum(durations.values())).toBe(LEARNED + 1);
+      expect(sum(samplesOf(text, 'kopano_learnd_pending').values())).toBe(0);
+      expect([...samplesOf(text, 'kopano_learnd_quarantined').values()]).toEqual([1]);
+      expect([...samplesOf(text, 'kopano_learnd_controller_up').values()]).toEqual([1]);
+      expect(samplesOf(text, 'kopano_learnd_bayes_learned').size).toBe(2);
+
+      const overview = JSON.parse((await observer.run('status', '--json')).out) as Overview;
+      expect(overview).toMatchObject({
+        dropped: { spam: 0, ham: 0 },
+        queued: { spam: 0, ham: 0 },
+        quarantined: { spam: 1, ham: 0 },
+        faults: [],
+        daemon: { kind: 'running', report: { messages: (await observer.report()).messages } },
+        rspamd: [{ reachable: true }],
+      });
+      expect(overview.bayes.learned.spam).not.toBeNull();
+    },
+  );
+
+  it.runIf(
+    findProgram('promtool', process.env['PATH']) !== undefined || process.env['CI'] === 'true',
+  )('are clean under promtool', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    const observer = await Observer.start(world);
+    await world.judge(makeMessage('spam', 1));
+    await world.untilDone(20_000);
+    const input = await (await observer.get('/metrics')).text();
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input,
+      encoding: 'utf8',
+    });
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+});
+
+describeReal('an outage of rspamd', () => {
+  it(
+    'leaves the daemon healthy and makes it not ready until it is over',
+    { timeout: 90_000 },
+    async () => {
+      await using world = await World.make();
+      const observer = await Observer.start(world);
+      // Before any message: what rspamd says of itself decides.
+      await observer.untilReady();
+      expect((await observer.report()).controllers).toMatchObject([
+        { state: 'starting', ready: true, proven: false, lastProofAt: null },
+      ]);
+      await world.judge(makeMessage('spam', 1));
+      await world.untilDone(20_000);
+      expect((await observer.report()).controllers).toMatchObject([{ state: 'up', proven: true }]);
+
+      await world.rspamd.stop();
+      await until(
+        'it is not ready',
+        10_000,
+        async () => (await observer.statusOf('/readyz')) === 503,
+      );
+      await world.judge(makeMessage('spam', 2));
+      await until('it is missed', 10_000, async () => {
+        return (await observer.report()).controllers[0]?.state === 'down';
+      });
+      expect(await observer.statusOf('/readyz')).toBe(503);
+      expect(await observer.statusOf('/healthz')).toBe(200);
+      expect(await observer.run('health')).toEqual({
+        code: 0,
+        out: 'healthy: owns its spool\n',
+        err: '',
+      });
+      const { out } = await observer.run('status');
+      expect(out).toMatch(/^ {2}queued +1 +0 /m);
+      expect(out).toMatch(/^daemon: owns the spool, not ready/m);
+      expect(out).toMatch(/^rspamd at .*: it does not answer$/m);
+
+      await world.rspamd.start();
+      await observer.untilReady();
+      await world.untilDone(30_000);
+      expect(await observer.statusOf('/readyz')).toBe(200);
+    },
+  );
+});
+
+describeReal('a daemon that is stopped in its tracks', () => {
+  it('is not healthy, and healthy as soon as it goes on', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    const observer = await Observer.start(world);
+    world.daemon.signal('SIGSTOP');
+    const { code, out } = await observer.run('health');
+    world.daemon.signal('SIGCONT');
+    expect(code).toBe(1);
+    expect(out).toMatch(/^not healthy: .*no answer within 4 s\n$/);
+    expect(await observer.run('health')).toMatchObject({ code: 0 });
+  });
+});
+
+describeReal('a stand-by', () => {
+  it('is healthy, not ready, and both when it takes over', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    const owner = await Observer.start(world);
+    const second = await Observer.start(world);
+    expect(await second.run('health')).toEqual({ code: 0, out: 'healthy: stands by\n', err: '' });
+    const refusal = await second.get('/readyz');
+    expect(refusal.status).toBe(503);
+    expect(await refusal.json()).toEqual({ ready: false, reasons: ['it does not own the spool'] });
+    await owner.untilReady();
+    await world.daemons[0]?.kill();
+    await second.untilReady();
+    expect(await second.run('health')).toMatchObject({ out: 'healthy: owns its spool\n' });
+  });
+});
+
+describeReal('a taken port', () => {
+  it('keeps nothing from being learned', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    // rspamd's own port.
+    const STATUS_LISTEN = `127.0.0.1:${world.rspamd.controllerPort}`;
+    await world.startDaemon({ STATUS_LISTEN });
+    await world.judge(makeMessage('spam', 1));
+    await world.untilDone(20_000);
+    expect(world.daemon.linesOf('message.learned')).toHaveLength(1);
+    expect(world.daemon.linesOf('status.unavailable')[0]?.fields).toMatchObject({
+      severity: 'warning',
+      code: 'EADDRINUSE',
+    });
+  });
+});
