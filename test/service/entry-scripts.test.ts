@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { findProgram } from '../../src/lab/programs.ts';
 import { projectFile, run } from './bundle.ts';
+import { describeWith } from './tools.ts';
 
 /**
  * The shell parts that go into images, under Alpine's shell and under Debian's. Folders are a
@@ -56,7 +57,7 @@ async function adapted(name: string): Promise<string> {
   return path;
 }
 
-describe.each(SHELLS)('under %s', (_, shell) => {
+describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
   // busybox takes its own applets (stat, mkdir, cp) before what the system has, as on Alpine
   async function sh(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const path = [join(folder, 'bin'), process.env['PATH']].join(':');
