@@ -16,7 +16,11 @@ export interface CliOptions {
   /** Aborted when the program is to stop. */
   readonly stop: AbortSignal;
   readonly onHangup: (callback: () => void) => void;
-  readonly identity: { readonly uid: number; readonly gid: number };
+  readonly identity: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly groups: readonly number[];
+  };
   /** Standard output: data, and the daemon's log. */
   readonly out: (text: string) => void;
   /** Standard output, for data that may be no text. */
@@ -91,6 +95,15 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
     .action(async () => {
       const { health } = await import('./commands/health.ts');
       ended(await health(options));
+    });
+  program
+    .command('doctor')
+    .description('tries everything that must work, and says how to mend what does not')
+    .copyInheritedSettings(program)
+    .action(async () => {
+      const config = loadConfig(options.environment);
+      const { doctor } = await import('./commands/doctor.ts');
+      ended(await doctor({ ...options, config }));
     });
   program
     .command('demo')

@@ -35,7 +35,11 @@ async function run(): Promise<ExitCode> {
     environment: process.env,
     stop: stop.signal,
     onHangup: (callback) => hangups.push(callback),
-    identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+    identity: {
+      uid: process.geteuid?.() ?? 0,
+      gid: process.getegid?.() ?? 0,
+      groups: process.getgroups?.() ?? [],
+    },
     out: stdoutWriter(),
     outBytes: writeBytes,
     isTerminal: isatty(1),

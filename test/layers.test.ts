@@ -18,6 +18,7 @@ const ROOMS = [
   'mailbox',
   'relearn',
   'status',
+  'doctor',
   'lab',
   'commands',
   'cli',

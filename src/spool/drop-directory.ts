@@ -1,9 +1,8 @@
-import { statSync } from 'node:fs';
-import type { Stats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
+import { complainOf } from './complaint.ts';
 import { Folder } from './folder.ts';
-import { VERDICTS, otherVerdict } from './message.ts';
+import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
 import { crossesDevices } from './state-dir.ts';
 
@@ -82,56 +81,10 @@ export class DropDirectory {
       const code = errnoOf(error);
       if (code === undefined) throw error;
       if (throttle.allows(`missing ${verdict}`, code)) {
-        const [message, cure] = this.#complaint(verdict, code);
+        const { message, cure } = complainOf(this.#options.libDir, verdict, code);
         log('warning', 'spool.missing', message, { path: place, code, cure });
       }
       return undefined;
     }
-  }
-
-  #complaint(verdict: Verdict, code: string): [message: string, cure: string] {
-    const place = this.path(verdict);
-    switch (code) {
-      case 'ENOENT': {
-        const cure = this.#installLine(verdict);
-        return [`${place} is missing; it is waited for. Make it: ${cure}`, cure];
-      }
-      case 'EACCES': {
-        const stats = tryStat(place) ?? tryStat(this.#options.libDir);
-        const owner =
-          stats === undefined
-            ? 'it'
-            : `uid ${stats.uid}, gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8)}:`;
-        const cure = `${owner} give the daemon's user that group, or: chmod g+rwx ${place}`;
-        return [`${place} cannot be opened (permission denied); ${cure}`, cure];
-      }
-      case 'ELOOP':
-      case 'ENOTDIR': {
-        const cure = `replace it by a folder: ${this.#installLine(verdict)}`;
-        return [`${place} is not a folder (a symlink is not followed); ${cure}`, cure];
-      }
-      default: {
-        const cure = 'look at the file system; it is tried again';
-        return [`${place} cannot be opened (${code}); ${cure}`, cure];
-      }
-    }
-  }
-
-  /** The line that makes a missing folder right: like its sibling, else like the spool. */
-  #installLine(verdict: Verdict): string {
-    const { libDir } = this.#options;
-    const model = tryStat(this.path(otherVerdict(verdict))) ?? tryStat(libDir);
-    const owner = model === undefined ? 'kopano' : String(model.uid);
-    const group = model === undefined ? 'kopano' : String(model.gid);
-    const mode = model === undefined ? '0775' : (model.mode & 0o7777).toString(8).padStart(4, '0');
-    return `install -d -o ${owner} -g ${group} -m ${mode} ${this.path(verdict)}`;
-  }
-}
-
-function tryStat(place: string): Stats | undefined {
-  try {
-    return statSync(place);
-  } catch {
-    return undefined;
   }
 }

@@ -88,3 +88,24 @@ export async function acquireOwnership(stateDir: Folder): Promise<Ownership | un
     },
   };
 }
+
+/**
+ * Asks whether some daemon owns a state dir, by trying its lock for a moment. Makes no lock file.
+ * @returns `undefined` when there is no lock file, or it may not be opened
+ * @throws {OperatorError} `owner.no-flock`
+ */
+export async function probeOwnership(stateDir: Folder): Promise<LockResult | undefined> {
+  const { O_RDWR, O_NOFOLLOW } = constants;
+  let fd: number;
+  try {
+    fd = openSync(stateDir.at(LOCK_FILE), O_RDWR | O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+  try {
+    return await lockDescriptor(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

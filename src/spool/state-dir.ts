@@ -54,7 +54,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
     return folder;
   };
   try {
-    const root = keep(openRoot(options));
+    const root = keep(openStateRoot(options));
     const inner = (name: string): Folder => {
       makeFolder(`${options.path}/${name}`, options, String(root.at(name)));
       return keep(root.openFolder(name));
@@ -84,7 +84,11 @@ export function openStateDir(options: StateDirOptions): StateDir {
   }
 }
 
-function openRoot(options: StateDirOptions): Folder {
+/**
+ * Opens a state dir that exists, without anything in it.
+ * @throws {OperatorError} `state-dir.*` when it isn't the daemon's own; the system's error otherwise
+ */
+export function openStateRoot(options: StateDirOptions): Folder {
   let root: Folder;
   try {
     root = Folder.open(options.path);

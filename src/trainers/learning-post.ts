@@ -19,6 +19,10 @@ export interface LearningPostOptions {
 }
 
 export interface PostedMessage {
+  /** @defaultValue POST */
+  readonly method?: 'GET' | 'POST';
+  /** Reads the body of a success, too. @defaultValue false */
+  readonly wantsText?: boolean;
   /** Below the controller's URL. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -45,7 +49,6 @@ export class LearningPost {
     // rspamd closes every connection after its answer.
     const agent = { keepAlive: false };
     this.#base = {
-      method: 'POST',
       agent: secure
         ? new HttpsAgent({ ...agent, ...(ca === undefined ? {} : { ca }) })
         : new HttpAgent(agent),
@@ -65,6 +68,7 @@ export class LearningPost {
       let answer: Answer | undefined;
       const request = this.#request({
         ...this.#base,
+        method: message.method ?? 'POST',
         path: `${this.#base.path ?? '/'}${message.path}`,
         headers: { ...message.headers, 'content-length': body.length },
       });
@@ -93,7 +97,7 @@ export class LearningPost {
         answer = { status: statusCode, reason: statusMessage, text: '', date: headers.date };
         // A success says all in its status line. rspamd's 204 has a body, which Node's parser follows
         // with an error.
-        if (statusCode >= 200 && statusCode < 300) {
+        if (statusCode >= 200 && statusCode < 300 && message.wantsText !== true) {
           settle(answer);
           return;
         }

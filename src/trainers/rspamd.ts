@@ -136,7 +136,8 @@ function clientOptions({ controller, timeoutMs, ca }: RspamdTrainerOptions): Ext
   };
 }
 
-function parseStatistics(text: string): Statistics | undefined {
+/** Reads `/stat`; `undefined` when that isn't rspamd's. */
+export function parseStatistics(text: string): Statistics | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);

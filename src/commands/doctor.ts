@@ -1,0 +1,98 @@
+import { readFileSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import type { Config } from '../config.ts';
+import { systemClock } from '../clock.ts';
+import { plainName, userName } from '../doctor/accounts.ts';
+import type { Identity } from '../doctor/accounts.ts';
+import { checkController } from '../doctor/controller.ts';
+import { askDaemon } from '../doctor/daemon.ts';
+import { ok, warning } from '../doctor/finding.ts';
+import type { Finding } from '../doctor/finding.ts';
+import { checkLearning } from '../doctor/learning.ts';
+import { checkSpool } from '../doctor/spool.ts';
+import { checkState } from '../doctor/state.ts';
+import { checkWatching } from '../doctor/watching.ts';
+import { EXIT } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
+import { clean, plural } from '../text.ts';
+import { Inquiry } from '../trainers/inquiry.ts';
+
+/**
+ * `kopano-learnd doctor`: tries everything that must work and says of each what to do about it.
+ * Teaches rspamd nothing, and leaves nothing behind.
+ */
+export interface DoctorOptions {
+  readonly config: Config;
+  readonly identity: Identity;
+  readonly stop: AbortSignal;
+  /** One line a check. */
+  readonly out: (text: string) => void;
+  /** The sum of it. */
+  readonly err: (text: string) => void;
+}
+
+/** @returns 1 when a check failed */
+export async function doctor(options: DoctorOptions): Promise<ExitCode> {
+  const { config, stop, out, err } = options;
+  const { libDir, stateDir, polling } = config.spool;
+  const wall = (): number => systemClock.wall();
+  const counts = { ok: 0, warning: 0, failed: 0, 'not tried': 0 };
+  const tell = (findings: readonly Finding[]): void => {
+    for (const finding of findings) {
+      counts[finding.state] += 1;
+      out(lineOf(finding));
+    }
+  };
+  const [who, identity] = daemonUser(options.identity, stateDir);
+  tell([who]);
+  tell(checkSpool({ libDir, identity, wall }));
+  const daemon = await askDaemon(config.statusListen);
+  const probeName = `kopano-learnd-doctor-${randomBytes(6).toString('hex')}`;
+  tell(await checkState({ stateDir, libDir, identity, probeName, daemon }));
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+  tell(checkWatching({ libDir, polling, uid: identity.uid, mounts }));
+  const known = [];
+  for (const controller of config.rspamd.controllers) {
+    if (stop.aborted) return EXIT.failure;
+    const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
+    const { findings, statistics } = await checkController({ inquiry, wall });
+    tell(findings);
+    known.push({ controller, statistics });
+  }
+  tell(checkLearning(known, daemon));
+  err(
+    `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
+  );
+  return counts.failed > 0 || stop.aborted ? EXIT.failure : EXIT.done;
+}
+
+/** Root may do everything, and so sees no fault of permissions. */
+function daemonUser(identity: Identity, stateDir: string): [Finding, Identity] {
+  const stats = identity.uid === 0 ? statSync(stateDir, { throwIfNoEntry: false }) : undefined;
+  if (identity.uid !== 0) return [ok('user', `runs as ${userName(identity.uid)}`), identity];
+  const [uid, gid] = [stats?.uid ?? 0, stats?.gid ?? 0];
+  const name = plainName('user', uid);
+  const how =
+    name === String(uid)
+      ? `setpriv --reuid=${uid} --regid=${gid} --clear-groups`
+      : `runuser -u ${name} --`;
+  const says =
+    uid === 0
+      ? 'runs as root, which may do everything: permissions are not really tried'
+      : `runs as root, but the state dir belongs to ${userName(uid)}: permissions are not really tried`;
+  return [
+    warning(
+      'user',
+      says,
+      uid === 0
+        ? "run the daemon, and this, as a user of its own or as kopano-spamd's: runuser -u kopano -- kopano-learnd doctor"
+        : `run it as the daemon's user, with its environment: ${how} kopano-learnd doctor`,
+    ),
+    { uid, gid, groups: [gid] },
+  ];
+}
+
+function lineOf({ state, check, says, cure }: Finding): string {
+  const text = cure === undefined ? says : `${says}. Cure: ${cure}`;
+  return `${clean(`${state.padEnd(9)}  ${check.padEnd(11)}  ${text}`, 2_000)}\n`;
+}

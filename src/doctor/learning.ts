@@ -1,0 +1,162 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import type { ControllerAddress } from '../config.ts';
+import type { Statistics } from '../trainers/trainer.ts';
+import { clean, plural } from '../text.ts';
+import type { DaemonAnswer, ReportedController } from './daemon.ts';
+import { failed, notTried, ok, warning } from './finding.ts';
+import type { Finding } from './finding.ts';
+
+/**
+ * What only learning shows: whether a controller remembers, and whether all of them have one memory.
+ * The doctor doesn't learn; it asks the daemon that does, and looks at what is in plain sight.
+ */
+export interface Known {
+  readonly controller: ControllerAddress;
+  /** What /stat said just now. */
+  readonly statistics: Statistics | undefined;
+}
+
+export function checkLearning(known: readonly Known[], daemon: DaemonAnswer): Finding[] {
+  return [
+    ...known.map(({ controller }) => checkProof(controller, daemon)),
+    checkSharing(known),
+    ...known.flatMap(({ controller }) => checkCount(controller)),
+  ];
+}
+
+function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding {
+  const check = 'proof';
+  if (daemon.kind === 'none') {
+    return notTried(
+      check,
+      `whether ${name} remembers what it learns shows a running daemon; ${daemon.reason}`,
+    );
+  }
+  const reported = daemon.report.controllers.find((each) => each.name === name);
+  if (reported === undefined) {
+    return notTried(check, `the running daemon doesn't know ${name}: it has another RSPAMD_URL`);
+  }
+  return judgeProof(reported);
+}
+
+function judgeProof(reported: ReportedController): Finding {
+  const check = 'proof';
+  const { name, state, forgot } = reported;
+  const reason = clean(reported.reason ?? 'the daemon does not say why');
+  switch (state) {
+    case 'unproven':
+      return failed(
+        check,
+        `${name} answers 200 to what it is taught, and remembers nothing of it`,
+        "look at rspamd's Redis: full (maxmemory), read-only, hung or unreachable, and at rspamd's log; if the controller has count above 1 in local.d/worker-controller.inc, set count = 1",
+      );
+    case 'misconfigured':
+    case 'down':
+      return failed(
+        check,
+        `${name} can't learn, says the running daemon: ${reason}`,
+        'mend what the lines above name, or look at rspamd’s log and at its Redis',
+      );
+    default:
+      break;
+  }
+  if (forgot !== undefined) {
+    return warning(
+      check,
+      `${name} has forgotten ${plural(forgot, 'learned message')}`,
+      "look at the persistence (save, appendonly) and the memory limit of rspamd's Redis; teach it again from the archive",
+    );
+  }
+  if (reported.isProven)
+    return ok(check, `${name} has learned and remembered since the daemon's start`);
+  return notTried(check, `nothing was learned by ${name} since the daemon's start`);
+}
+
+/** Two that count differently don't share a Redis. */
+function checkSharing(known: readonly Known[]): Finding {
+  const check = 'one memory';
+  if (known.length === 1) return ok(check, 'there is one controller');
+  const counts = known.flatMap(({ controller: { name }, statistics }) => {
+    const { spam, ham } = statistics?.learned ?? {};
+    return spam === undefined || ham === undefined ? [] : [{ name, spam, ham }];
+  });
+  const [first] = counts;
+  if (first === undefined || counts.length < known.length) {
+    return notTried(check, 'not every controller says what it has learned');
+  }
+  const other = counts.find(({ spam, ham }) => differ(spam, first.spam) || differ(ham, first.ham));
+  if (other !== undefined) {
+    return failed(
+      check,
+      `${first.name} has learned ${first.spam} spam and ${first.ham} ham, ${other.name} ${other.spam} and ${other.ham}: they don't share one Redis`,
+      "give all of them the same servers (and db, and prefix) in rspamd's local.d/redis.conf, or name only one in RSPAMD_URL; these figures are up to 30 s old, so ask again when much is just being learned",
+    );
+  }
+  if (first.spam + first.ham === 0)
+    return notTried(check, 'no controller has learned anything yet');
+  return ok(check, 'all controllers have learned the same');
+}
+
+function differ(a: number, b: number): boolean {
+  return Math.abs(a - b) > Math.max(10, Math.max(a, b) / 50);
+}
+
+/**
+ * Several processes of one controller recognise less of each other's messages. They show in the list
+ * of processes where rspamd runs on this machine; otherwise nobody tells.
+ */
+function checkCount(controller: ControllerAddress): Finding[] {
+  const check = 'count';
+  const { name } = controller;
+  const running = controllerProcesses(bindOf(controller));
+  if (running === 0) {
+    return [
+      notTried(check, `whether ${name} runs as one process (count = 1) can't be seen from here`),
+    ];
+  }
+  if (running === 1) return [ok(check, `${name} is one process`)];
+  return [
+    warning(
+      check,
+      `${name} runs as ${running} processes: each one recognises less of what the others have learned, so that messages are learned twice or wait for a proof`,
+      "set count = 1 in rspamd's local.d/worker-controller.inc",
+    ),
+  ];
+}
+
+function bindOf({ url, socketPath }: ControllerAddress): string {
+  if (socketPath !== undefined) return socketPath;
+  const { port, protocol } = new URL(url);
+  return `:${port === '' ? (protocol === 'https:' ? '443' : '80') : port}`;
+}
+
+/** rspamd writes what a process listens on into its title: "rspamd: controller process (127.0.0.1:11334)". */
+function controllerProcesses(bind: string): number {
+  let count = 0;
+  for (const pid of namesIn('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const title = /^rspamd: controller process \(([^)]*)\)/.exec(titleOf(pid))?.[1];
+    if (title === undefined) continue;
+    const binds = title.split(/[,;\s]+/);
+    if (binds.some((each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)))) {
+      count += 1;
+    }
+  }
+  return count;
+}
+
+function namesIn(place: string): readonly string[] {
+  try {
+    return readdirSync(place);
+  } catch {
+    return [];
+  }
+}
+
+function titleOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ');
+  } catch {
+    return ''; // it has ended
+  }
+}

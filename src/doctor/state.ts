@@ -1,0 +1,183 @@
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+} from 'node:fs';
+import path from 'node:path';
+import { OperatorError, errnoOf } from '../errors.ts';
+import { Folder, isFolder } from '../spool/folder.ts';
+import { VERDICTS } from '../spool/message.ts';
+import { probeOwnership } from '../spool/owner.ts';
+import { crossesDevices, openStateRoot } from '../spool/state-dir.ts';
+import { userName } from './accounts.ts';
+import type { Identity } from './accounts.ts';
+import type { DaemonAnswer } from './daemon.ts';
+import { failed, notTried, ok, warning } from './finding.ts';
+import type { Finding } from './finding.ts';
+
+/** The state dir: the daemon's own, writable, on the spool's file system, and with one owner. */
+export interface StateCheckOptions {
+  readonly stateDir: string;
+  readonly libDir: string;
+  /** Whom the daemon runs as. */
+  readonly identity: Identity;
+  /** Tells the probe files of two doctors apart. */
+  readonly probeName: string;
+  readonly daemon: DaemonAnswer;
+}
+
+export async function checkState(options: StateCheckOptions): Promise<Finding[]> {
+  const { stateDir, libDir, identity } = options;
+  let root: Folder;
+  try {
+    root = openStateRoot({ path: stateDir, libDir, uid: identity.uid, gid: identity.gid });
+  } catch (error) {
+    if (error instanceof OperatorError) return [failed('state dir', error.message, error.hint)];
+    if (errnoOf(error) === 'ENOENT') return [checkUnmade(options)];
+    return [
+      failed(
+        'state dir',
+        `${stateDir} cannot be opened (${errnoOf(error) ?? 'unknown error'})`,
+        'look at the file system',
+      ),
+    ];
+  }
+  try {
+    return [
+      checkProbe(root, options.probeName),
+      checkDevice(root, libDir),
+      await checkOwner(root, options),
+    ];
+  } finally {
+    root.close();
+  }
+}
+
+/** Only `watch` makes it; this says whether it could. */
+function checkUnmade({ stateDir, identity }: StateCheckOptions): Finding {
+  const check = 'state dir';
+  let parent = path.dirname(stateDir);
+  while (!isFolder(parent) && parent !== '/') parent = path.dirname(parent);
+  const cure = `install -d -o ${identity.uid} -g ${identity.gid} -m 0700 ${stateDir}`;
+  try {
+    accessSync(parent, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === 'EROFS')
+      return failed(
+        check,
+        `${parent} is read-only`,
+        'set LEARN_STATE_DIR to a folder on a writable volume that lasts',
+      );
+    return failed(
+      check,
+      `${stateDir} is missing, and ${userName(identity.uid)} may not make it in ${parent}`,
+      cure,
+    );
+  }
+  return ok(check, `${stateDir} is not there yet; the daemon can make it`);
+}
+
+/** A file is really made, renamed and removed: permissions, quotas and full disks show by that. */
+function checkProbe(root: Folder, probeName: string): Finding {
+  const check = 'state dir';
+  const place = isFolder(String(root.at('tmp'))) ? 'tmp/' : '';
+  const [first, second] = [`${place}.${probeName}-1`, `.${probeName}-2`];
+  try {
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    closeSync(openSync(root.at(first), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+    renameSync(root.at(first), root.at(second));
+    unlinkSync(root.at(second));
+    return ok(check, `in ${root.path} a file can be made, renamed and removed`);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === undefined) throw error;
+    for (const name of [first, second]) removeQuietly(root, name);
+    const { uid, gid } = root.stats;
+    const cures: Readonly<Record<string, string>> = {
+      ENOSPC: 'make room on its file system (space or inodes)',
+      EDQUOT: 'raise the disk quota, or make room',
+      EROFS: 'mount it writable, or set LEARN_STATE_DIR to a writable volume that lasts',
+    };
+    return failed(
+      check,
+      `in ${root.path} no file can be made, renamed and removed (${code})`,
+      cures[code] ?? `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
+    );
+  }
+}
+
+function removeQuietly(root: Folder, name: string): void {
+  try {
+    unlinkSync(root.at(name));
+  } catch {
+    // It may never have been made.
+  }
+}
+
+function checkDevice(root: Folder, libDir: string): Finding {
+  const check = 'file system';
+  const elsewhere: string[] = [];
+  let seen = 0;
+  for (const verdict of VERDICTS) {
+    try {
+      const folder = Folder.open(`${libDir}/${verdict}`);
+      seen += 1;
+      if (crossesDevices(folder, root)) elsewhere.push(folder.path);
+      folder.close();
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error; // the spool's own checks tell
+    }
+  }
+  if (seen === 0) return notTried(check, 'neither spam/ nor ham/ can be opened');
+  if (elsewhere.length === 0) return ok(check, 'a message moves into the state dir by one rename');
+  return warning(
+    check,
+    `${root.path} is on another file system or mount than ${elsewhere.join(' and ')}: each message is copied, which is slower and needs room for two`,
+    `set LEARN_STATE_DIR to a folder on the same mount, such as ${libDir}/.learnd (its default); in a container mount their common parent as one volume`,
+  );
+}
+
+async function checkOwner(root: Folder, { stateDir, daemon }: StateCheckOptions): Promise<Finding> {
+  const check = 'owner';
+  const ours = daemon.kind === 'answered' && daemon.report.stateDir === stateDir;
+  if (ours && daemon.report.role === 'owner') return ok(check, 'the running daemon owns the spool');
+  try {
+    switch (await probeOwnership(root)) {
+      case 'locked':
+        return ours
+          ? ok(check, 'no other daemon owns the state dir')
+          : ok(check, 'no daemon runs here; the next one can own the spool');
+      case 'unsupported':
+        return failed(
+          check,
+          `the file system of ${root.path} has no file locks`,
+          'set LEARN_STATE_DIR to a folder on a local file system',
+        );
+      case undefined:
+        return notTried(
+          check,
+          isMade(root) ? 'its lock file may not be opened by this user' : 'no daemon was ever here',
+        );
+      case 'held':
+        return warning(
+          check,
+          daemon.kind === 'answered'
+            ? `another daemon owns the spool; the one at STATUS_LISTEN stands by`
+            : `a daemon owns the spool, and is not the one that STATUS_LISTEN leads to`,
+          `stop one of them, or make STATUS_LISTEN that of the owner; who it is: fuser -v ${root.path}/owner.lock`,
+        );
+    }
+  } catch (error) {
+    if (error instanceof OperatorError) return failed(check, error.message, error.hint);
+    throw error;
+  }
+}
+
+function isMade(root: Folder): boolean {
+  return statSync(root.at('owner.lock'), { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,56 @@
+import { statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { otherVerdict } from './message.ts';
+import type { Verdict } from './message.ts';
+
+/** What is wrong with a class folder that can't be opened, and the line that makes it right. */
+export interface Complaint {
+  readonly message: string;
+  readonly cure: string;
+}
+
+/** @param code why the folder couldn't be opened */
+export function complainOf(libDir: string, verdict: Verdict, code: string): Complaint {
+  const place = `${libDir}/${verdict}`;
+  switch (code) {
+    case 'ENOENT': {
+      const cure = installLine(libDir, verdict);
+      return { message: `${place} is missing; it is waited for. Make it: ${cure}`, cure };
+    }
+    case 'EACCES': {
+      const stats = tryStat(place) ?? tryStat(libDir);
+      const owner =
+        stats === undefined
+          ? 'it'
+          : `uid ${stats.uid}, gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8)}:`;
+      const cure = `${owner} give the daemon's user that group, or: chmod g+rwx ${place}`;
+      return { message: `${place} cannot be opened (permission denied); ${cure}`, cure };
+    }
+    case 'ELOOP':
+    case 'ENOTDIR': {
+      const cure = `replace it by a folder: ${installLine(libDir, verdict)}`;
+      return { message: `${place} is not a folder (a symlink is not followed); ${cure}`, cure };
+    }
+    default: {
+      const cure = 'look at the file system; it is tried again';
+      return { message: `${place} cannot be opened (${code}); ${cure}`, cure };
+    }
+  }
+}
+
+/** The line that makes a missing folder right: like its sibling, else like the spool. */
+function installLine(libDir: string, verdict: Verdict): string {
+  const model = tryStat(`${libDir}/${otherVerdict(verdict)}`) ?? tryStat(libDir);
+  const owner = model === undefined ? 'kopano' : String(model.uid);
+  const group = model === undefined ? 'kopano' : String(model.gid);
+  const mode = model === undefined ? '0775' : (model.mode & 0o7777).toString(8).padStart(4, '0');
+  return `install -d -o ${owner} -g ${group} -m ${mode} ${libDir}/${verdict}`;
+}
+
+function tryStat(place: string): Stats | undefined {
+  try {
+    return statSync(place);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,195 @@
+import { request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { makeMessage } from '../../src/lab/messages.ts';
+import type { PrivateRedis } from '../../src/lab/private-redis.ts';
+import type { PrivateRspamd } from '../../src/lab/private-rspamd.ts';
+import { examine } from '../support/examine.ts';
+import type { Examination } from '../support/examine.ts';
+import { describeReal, startRedis, startRspamd } from './harness.ts';
+import { World, until } from './world.ts';
+
+const [LOOKING, LEARNING] = ['only-for-looking', 'also-for-learning'];
+
+describeReal('the doctor of a real rspamd', () => {
+  let redis: PrivateRedis;
+  let rspamd: PrivateRspamd;
+
+  beforeAll(async () => {
+    redis = await startRedis();
+    rspamd = await startRspamd({
+      redisPort: redis.port,
+      password: LOOKING,
+      enablePassword: LEARNING,
+      secureIp: [],
+      unixSocket: true,
+    });
+  });
+
+  afterAll(async () => {
+    await rspamd[Symbol.asyncDispose]();
+    await redis[Symbol.asyncDispose]();
+  });
+
+  async function see(settings: Record<string, string>): Promise<Examination> {
+    return examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url, ...settings });
+  }
+
+  function faultOf(seen: Examination, check = rspamd.url): string {
+    const faults = seen.of(check).filter(({ state }) => state === 'failed');
+    expect(faults).toHaveLength(1);
+    expect(seen.code).toBe(1);
+    return faults[0]?.text ?? '';
+  }
+
+  it('finds that a password is wanted, and which', async () => {
+    expect(faultOf(await see({}))).toMatch(/wants a password, and none is set .*RSPAMD_PASSWORD/);
+    const wrong = await see({ RSPAMD_PASSWORD: 'sesame-sesame' });
+    expect(faultOf(wrong)).toMatch(/refuses the password .*Cure: .*enable_password/);
+    expect(JSON.stringify(wrong.lines) + wrong.err).not.toContain('sesame');
+  });
+
+  it('finds that enable_password is needed for learning', async () => {
+    const seen = await see({ RSPAMD_PASSWORD: LOOKING });
+    expect(faultOf(seen)).toMatch(/for looking, but not for learning.*Cure: .*enable_password/);
+  });
+
+  it('is content with the right password, and over the socket with none', async () => {
+    for (const settings of [
+      { RSPAMD_PASSWORD: LEARNING },
+      { RSPAMD_URL: `unix:${rspamd.socketPath}` },
+    ]) {
+      const seen = await see(settings);
+      const name = settings.RSPAMD_URL ?? rspamd.url;
+      expect(seen.of(name).filter(({ state }) => state === 'failed')).toEqual([]);
+      expect(
+        seen
+          .of(name)
+          .map(({ text }) => text)
+          .join(),
+      ).toMatch(/lets this .* learn/);
+    }
+  });
+
+  it('teaches nothing', async () => {
+    const before = await redis.command('DBSIZE');
+    await see({ RSPAMD_PASSWORD: LEARNING });
+    expect(await redis.command('DBSIZE')).toBe(before);
+    expect(await redis.bayesCounts()).toEqual({ spam: 0, ham: 0 });
+    expect(await learnedSays(rspamd, LEARNING)).toBe(0);
+  });
+
+  it('finds Bayes short of min_learns', async () => {
+    const seen = await see({ RSPAMD_PASSWORD: LEARNING });
+    const [line] = seen.of(rspamd.url).filter(({ state }) => state === 'warning');
+    expect(line?.text).toMatch(/knows 0 spam and 0 ham.*200 of each class \(min_learns\).*Cure:/);
+  });
+
+  it('finds the scan worker’s port', async () => {
+    const url = `http://127.0.0.1:${rspamd.scannerPort}`;
+    const seen = await see({ RSPAMD_URL: url });
+    expect(faultOf(seen, url)).toMatch(/500 invalid command.*Cure: .*scan worker.*11334/);
+  });
+
+  it('finds a URL that leads beside the controller', async () => {
+    const url = `${rspamd.url}/nix`;
+    expect(faultOf(await see({ RSPAMD_URL: url }), url)).toMatch(/Cure: .*path prefix/);
+  });
+});
+
+describeReal('the doctor of a real rspamd in trouble', () => {
+  it('finds that there is no Bayes backend', { timeout: 60_000 }, async () => {
+    await using rspamd = await startRspamd({ redisPort: null });
+    const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+    const [line] = seen.of(rspamd.url).filter(({ state }) => state === 'failed');
+    expect(line?.text).toMatch(/no Bayes backend.*Cure: .*redis\.conf/);
+  });
+
+  it('finds that Redis is down', { timeout: 120_000 }, async () => {
+    await using redis = await startRedis();
+    await using rspamd = await startRspamd({ redisPort: redis.port });
+    await redis.stop();
+    await rspamd.restart();
+    // rspamd needs some seconds to notice.
+    await until('it is noticed', 100_000, async () => {
+      const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+      const [line] = seen.of(rspamd.url).filter(({ state }) => state === 'failed');
+      return /Redis is down.*Cure: start Redis/.test(line?.text ?? '');
+    });
+  });
+
+  it('finds a controller with a count above 1, and one with 1', { timeout: 60_000 }, async () => {
+    await using redis = await startRedis();
+    await using two = await startRspamd({ redisPort: redis.port, controllerWorkers: 2 });
+    await using one = await startRspamd({ redisPort: redis.port });
+    const seen = await examine({
+      KOPANO_SPAMD_LIB: '/nowhere',
+      RSPAMD_URL: `${two.url},${one.url}`,
+    });
+    expect(seen.of('count')).toMatchObject([{ state: 'warning' }, { state: 'ok' }]);
+    expect(seen.of('count')[0]?.text).toMatch(/2 processes.*Cure: set count = 1/);
+    expect(seen.of('one memory')).toMatchObject([{ state: 'not tried' }]);
+  });
+
+  it('finds controllers that do not share one Redis', { timeout: 120_000 }, async () => {
+    await using redis = await startRedis();
+    await using other = await startRedis();
+    await using one = await startRspamd({ redisPort: redis.port });
+    await using two = await startRspamd({ redisPort: other.port });
+    for (let i = 0; i < 15; i += 1) {
+      await one.post('/learnspam', makeMessage('spam', i).raw, { 'Learn-Type': 'bulk' });
+    }
+    // What /stat says is up to half a minute old.
+    await until('it is noticed', 60_000, async () => {
+      const seen = await examine({
+        KOPANO_SPAMD_LIB: '/nowhere',
+        RSPAMD_URL: `${one.url},${two.url}`,
+      });
+      const [line] = seen.of('one memory');
+      return line?.state === 'failed' && /don't share one Redis.*Cure:/.test(line.text);
+    });
+  });
+
+  it(
+    'finds that another daemon owns the spool, and disturbs none',
+    { timeout: 60_000 },
+    async () => {
+      await using world = await World.make();
+      const settings = {
+        KOPANO_SPAMD_LIB: world.lib,
+        LEARN_STATE_DIR: world.stateDir,
+        RSPAMD_URL: world.rspamd.url,
+      };
+      const daemon = await world.startDaemon();
+      await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
+        timeoutMs: 10_000,
+      });
+      const [held] = (await examine(settings)).of('owner');
+      expect(held).toMatchObject({ state: 'warning' });
+      expect(held?.text).toMatch(/a daemon owns the spool.*Cure: /);
+      await world.judge(makeMessage('spam', 1));
+      await world.untilDone(15_000);
+      expect(daemon.linesOf('daemon.standby')).toEqual([]);
+      await daemon.stop();
+      expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'ok' }]);
+      expect(await world.filesIn('.learnd/tmp')).toEqual([]);
+    },
+  );
+});
+
+/** rspamd's own count of what it was taught. */
+async function learnedSays(rspamd: PrivateRspamd, password: string): Promise<unknown> {
+  await sleep(100);
+  return new Promise((resolve, reject) => {
+    const options = { port: rspamd.controllerPort, path: '/stat', headers: { password } };
+    request(options, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => {
+        resolve((JSON.parse(text) as { learned: unknown }).learned);
+      });
+    })
+      .on('error', reject)
+      .end();
+  });
+}

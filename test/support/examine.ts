@@ -1,0 +1,82 @@
+import { execFile } from 'node:child_process';
+import { pathToFileURL } from 'node:url';
+import { compiled } from '../real/harness.ts';
+import { NOBODY } from './temporary.ts';
+
+/** One line of `kopano-learnd doctor`. */
+export interface Line {
+  readonly state: string;
+  readonly check: string;
+  /** What was found, and its cure. */
+  readonly text: string;
+}
+
+export interface Examination {
+  readonly code: number | null;
+  readonly lines: readonly Line[];
+  readonly err: string;
+  /** The lines about one check. */
+  of(check: string): readonly Line[];
+}
+
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+export const nobody: Account = { uid: NOBODY, gid: NOBODY, groups: [NOBODY] };
+
+/**
+ * Runs the built doctor as a process of its own; as another user everything is loaded before root's
+ * rights are given away, so that the package may lie where that user can't read it.
+ */
+export function examine(
+  settings: Readonly<Record<string, string>>,
+  as?: Account,
+): Promise<Examination> {
+  const become =
+    as === undefined
+      ? ''
+      : `process.setgroups(${JSON.stringify(as.groups)}); process.setgid(${as.gid}); process.setuid(${as.uid});`;
+  const url = (path: string): string => JSON.stringify(pathToFileURL(compiled(path)).href);
+  const script = `
+    import { runCli } from ${url('cli.js')};
+    import ${url('commands/doctor.js')};
+    ${become}
+    process.exitCode = await runCli({
+      args: ['doctor'], environment: process.env, stop: new AbortController().signal,
+      onHangup() {}, outBytes: async () => {}, isTerminal: false,
+      identity: { uid: process.getuid(), gid: process.getgid(), groups: process.getgroups() },
+      out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text),
+    });`;
+  const environment = {
+    PATH: process.env['PATH'] ?? '',
+    STATUS_LISTEN: 'off',
+    RSPAMD_URL: 'http://127.0.0.1:9',
+    ...settings,
+  };
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['--input-type=module', '-e', script],
+      { env: environment, cwd: '/' },
+      (_error, out, err) => {
+        const lines = out.split('\n').slice(0, -1).map(parseLine);
+        resolve({
+          code: child.exitCode,
+          lines,
+          err,
+          of: (check) => lines.filter((line) => line.check === check),
+        });
+      },
+    );
+  });
+}
+
+function parseLine(line: string): Line {
+  const match = /^(ok|warning|failed|not tried) +(\S.*?) {2,}(.*)$/.exec(line);
+  if (match === null) throw new Error(`not a doctor's line: ${line}`);
+  const [, state = '', check = '', text = ''] = match;
+  return { state, check, text };
+}
