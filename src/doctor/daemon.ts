@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import type { ListenAddress } from '../config.ts';
+import type { ListenAddress } from '../listen-address.ts';
 import { errnoOf } from '../errors.ts';
 import type { Verdict } from '../spool/message.ts';
 
