@@ -176,42 +176,54 @@ describeReal('the runit service', () => {
     expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
   });
 
-  it('does not start again and again with a wrong setting, and stops at once', async () => {
-    await using world = await World.make();
-    await using supervisor = await Supervisor.start(world.folder, {
-      KOPANO_SPAMD_LIB: world.lib,
-      LEARN_AFTER: 'burn',
-      STATUS_LISTEN: 'off',
-    });
-    await until('it has rested for four seconds', 20_000, async () =>
-      /^finish: .*\) [4-9]s/.test(await supervisor.state()),
-    );
-    expect((await supervisor.log()).split('a setting is wrong')).toHaveLength(2);
+  it(
+    'does not start again and again with a wrong setting, and stops at once',
+    {
+      timeout: 60_000,
+    },
+    async () => {
+      await using world = await World.make();
+      await using supervisor = await Supervisor.start(world.folder, {
+        KOPANO_SPAMD_LIB: world.lib,
+        LEARN_AFTER: 'burn',
+        STATUS_LISTEN: 'off',
+      });
+      await until('it has rested for four seconds', 20_000, async () =>
+        /^finish: .*\) [4-9]s/.test(await supervisor.state()),
+      );
+      expect((await supervisor.log()).split('a setting is wrong')).toHaveLength(2);
 
-    expect(await supervisor.sv('stop')).toMatch(/^ok: down/);
-    await supervisor.set('LEARN_AFTER', 'archive');
-    expect(await supervisor.sv('start')).toMatch(/^ok: run: /);
-    await supervisor.untilLogged('"event":"daemon.owner"');
-  });
+      expect(await supervisor.sv('stop')).toMatch(/^ok: down/);
+      await supervisor.set('LEARN_AFTER', 'archive');
+      expect(await supervisor.sv('start')).toMatch(/^ok: run: /);
+      await supervisor.untilLogged('"event":"daemon.owner"');
+    },
+  );
 
-  it('asks for a user where root owns the folders, and runs as the one in ./user', async () => {
-    await using world = await World.make();
-    for (const folder of ['', 'spam', 'ham']) await chown(join(world.lib, folder), 0, 0);
-    await using supervisor = await Supervisor.start(world.folder, {
-      KOPANO_SPAMD_LIB: world.lib,
-      LEARN_STATE_DIR: join(world.folder, 'state'),
-      STATUS_LISTEN: 'off',
-    });
-    await supervisor.untilLogged(`${world.lib}/ham belongs to root`);
-    expect(await supervisor.sv('stop')).toMatch(/^ok: down/);
+  it(
+    'asks for a user where root owns the folders, and runs as the one in ./user',
+    {
+      timeout: 60_000,
+    },
+    async () => {
+      await using world = await World.make();
+      for (const folder of ['', 'spam', 'ham']) await chown(join(world.lib, folder), 0, 0);
+      await using supervisor = await Supervisor.start(world.folder, {
+        KOPANO_SPAMD_LIB: world.lib,
+        LEARN_STATE_DIR: join(world.folder, 'state'),
+        STATUS_LISTEN: 'off',
+      });
+      await supervisor.untilLogged(`${world.lib}/ham belongs to root`);
+      expect(await supervisor.sv('stop')).toMatch(/^ok: down/);
 
-    for (const folder of ['spam', 'ham']) await chmod(join(world.lib, folder), 0o2777);
-    await mkdir(join(world.folder, 'state'));
-    await chown(join(world.folder, 'state'), 23_460, 23_461);
-    await writeFile(join(supervisor.service, 'user'), ':23460:23461\n');
-    expect(await supervisor.sv('start')).toMatch(/^ok: run: /);
-    await supervisor.untilLogged('"event":"daemon.owner"');
-    const pid = (await supervisor.pid()) ?? 0;
-    expect([await idOf(pid, 'Uid'), await idOf(pid, 'Gid')]).toEqual([23_460, 23_461]);
-  });
+      for (const folder of ['spam', 'ham']) await chmod(join(world.lib, folder), 0o2777);
+      await mkdir(join(world.folder, 'state'));
+      await chown(join(world.folder, 'state'), 23_460, 23_461);
+      await writeFile(join(supervisor.service, 'user'), ':23460:23461\n');
+      expect(await supervisor.sv('start')).toMatch(/^ok: run: /);
+      await supervisor.untilLogged('"event":"daemon.owner"');
+      const pid = (await supervisor.pid()) ?? 0;
+      expect([await idOf(pid, 'Uid'), await idOf(pid, 'Gid')]).toEqual([23_460, 23_461]);
+    },
+  );
 });
