@@ -145,7 +145,7 @@ export class StatusServer {
 
   async #page(request: IncomingMessage, response: ServerResponse): Promise<Page> {
     const [path = ''] = (request.url ?? '').split('?', 1);
-    const page = Object.hasOwn(this.#options.pages, path) ? this.#options.pages[path] : undefined;
+    const page = this.#options.pages[path];
     if (page === undefined) return plain(404, 'not found');
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');

@@ -112,7 +112,7 @@ describe('a daemon that is not healthy', () => {
     });
     const { code, out } = await health(await listening(server));
     expect(code).toBe(1);
-    expect(out).toMatch(LINE);
+    expect(out).toMatch(/^not healthy: .*: its answer is too long\n$/);
   });
 });
 
