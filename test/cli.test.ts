@@ -102,6 +102,30 @@ describe.concurrent('a wrong word', () => {
   });
 });
 
+describe.concurrent('doctor', () => {
+  test('takes no words', async () => {
+    const { code, out } = await run(['doctor', 'spam']);
+    expect(code).toBe(64);
+    expect(out).toBe('');
+  });
+
+  test('prints a line a check on stdout, the sum on stderr, and exits 1 for a fault', async () => {
+    const { code, out, err } = await run(['doctor'], {
+      KOPANO_SPAMD_LIB: join(makeFolder(), 'missing'),
+      RSPAMD_URL: 'http://127.0.0.1:9',
+    });
+    expect(code).toBe(1);
+    expect(out).toMatch(/^((ok|warning|failed|not tried) +\S.* {2}\S.*\n)+$/);
+    expect(err).toMatch(/^\d+ failed, \d+ warnings?, \d+ not tried, \d+ ok\n$/);
+  });
+
+  test('says wrong settings as every command does', async () => {
+    const { code, err } = await run(['doctor'], { RSPAMD_URL: 'ftp://rspamd' });
+    expect(code).toBe(78);
+    expect(err).toMatch(/RSPAMD_URL must be/);
+  });
+});
+
 describe.concurrent('quarantine', () => {
   test.each([
     [['quarantine']],

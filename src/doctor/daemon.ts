@@ -10,7 +10,9 @@ import type { Verdict } from '../spool/message.ts';
 export type DaemonAnswer =
   | { readonly kind: 'answered'; readonly report: DaemonReport }
   /** No daemon, or nothing that is one. */
-  | { readonly kind: 'none'; readonly reason: string };
+  | { readonly kind: 'none'; readonly reason: string }
+  /** It may not be asked. */
+  | { readonly kind: 'off'; readonly reason: string };
 
 export interface DaemonReport {
   readonly stateDir: string | undefined;
@@ -36,7 +38,7 @@ const LOOPBACK: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::
 
 /** Asks it. Never rejects. */
 export async function askDaemon(listen: ListenAddress | undefined): Promise<DaemonAnswer> {
-  if (listen === undefined) return { kind: 'none', reason: 'STATUS_LISTEN is off' };
+  if (listen === undefined) return { kind: 'off', reason: 'STATUS_LISTEN is off' };
   const where = `${listen.host}:${listen.port}`;
   const text = await fetchText(listen);
   if ('code' in text)

@@ -26,7 +26,7 @@ export function checkLearning(known: readonly Known[], daemon: DaemonAnswer): Fi
 
 function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding {
   const check = 'proof';
-  if (daemon.kind === 'none') {
+  if (daemon.kind !== 'answered') {
     return notTried(
       check,
       `whether ${name} remembers what it learns shows a running daemon; ${daemon.reason}`,

@@ -164,6 +164,12 @@ async function checkOwner(root: Folder, { stateDir, daemon }: StateCheckOptions)
           isMade(root) ? 'its lock file may not be opened by this user' : 'no daemon was ever here',
         );
       case 'held':
+        if (daemon.kind === 'off') {
+          return ok(
+            check,
+            'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off',
+          );
+        }
         return warning(
           check,
           daemon.kind === 'answered'

@@ -164,9 +164,10 @@ describeReal('the doctor of a real rspamd in trouble', () => {
       await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
         timeoutMs: 10_000,
       });
-      const [held] = (await examine(settings)).of('owner');
+      const [held] = (await examine({ ...settings, STATUS_LISTEN: '127.0.0.1:9' })).of('owner');
       expect(held).toMatchObject({ state: 'warning' });
       expect(held?.text).toMatch(/a daemon owns the spool.*Cure: /);
+      expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'ok' }]);
       await world.judge(makeMessage('spam', 1));
       await world.untilDone(15_000);
       expect(daemon.linesOf('daemon.standby')).toEqual([]);

@@ -1,0 +1,185 @@
+import { createServer } from 'node:net';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { makeCertificate } from '../faults/certificate.ts';
+import { FaultServer } from '../faults/fault-server.ts';
+import type { Act, FaultServerOptions, Play } from '../faults/fault-server.ts';
+import { examine, nobody } from '../support/examine.ts';
+import type { Examination } from '../support/examine.ts';
+import { isRoot, temporaryFolder } from '../support/temporary.ts';
+
+/** Controllers that answer with the bytes that real ones were seen to send, and some that aren't one. */
+
+const STAT = JSON.stringify({
+  uptime: 100,
+  statfiles: [
+    { symbol: 'BAYES_SPAM', revision: 300 },
+    { symbol: 'BAYES_HAM', revision: 300 },
+  ],
+});
+
+function answer(status: string, body = '', date = new Date().toUTCString()): Act {
+  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nServer: rspamd/4.1\r\nDate: ${date}\r\n`;
+  return { pieces: [`${head}Content-Length: ${body.length}\r\n\r\n${body}`], then: 'end' };
+}
+
+const EMPTY = answer('400 Empty body is not permitted', '{"error":"Empty body is not permitted"}');
+
+/** A controller that is content, but for what `change` says. */
+function play(change: Readonly<Partial<Record<'/ping' | '/stat' | '/learnspam', Act>>> = {}): Play {
+  const acts: Readonly<Record<string, Act>> = {
+    '/ping': answer('200 OK', 'pong\r\n'),
+    '/stat': answer('200 OK', STAT),
+    '/learnspam': EMPTY,
+    ...change,
+  };
+  return ({ path }) => acts[path] ?? answer('404 Not found');
+}
+
+async function serve(options: FaultServerOptions): Promise<FaultServer> {
+  const server = await FaultServer.start(options);
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  return server;
+}
+
+function see(url: string, settings: Record<string, string> = {}): Promise<Examination> {
+  return examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: url, ...settings });
+}
+
+async function fault(url: string, settings = {}): Promise<string> {
+  const seen = await see(url, settings);
+  const faults = seen.of(url).filter(({ state }) => state === 'failed');
+  expect(faults).toHaveLength(1);
+  expect(seen.code).toBe(1);
+  return faults[0]?.text ?? '';
+}
+
+test('a controller that is content has no fault, and was asked to learn nothing', async () => {
+  const server = await serve({ play: play() });
+  const seen = await see(server.url, { RSPAMD_PASSWORD: 'sesame' });
+  expect(seen.of(server.url).map(({ state }) => state)).toEqual(['ok', 'ok', 'ok', 'ok']);
+  expect(server.posts.map(({ path, body }) => [path, body.length])).toEqual([['/learnspam', 0]]);
+});
+
+describe('the doctor finds', () => {
+  test('a name that is not known', async () => {
+    const text = await fault('http://controller.invalid:11334');
+    expect(text).toMatch(/controller\.invalid is not found.*Cure: .*DNS/);
+  });
+
+  test('that nobody listens', async () => {
+    const server = await FaultServer.start({ play: play() });
+    await server[Symbol.asyncDispose]();
+    expect(await fault(server.url)).toMatch(/nobody listens.*Cure: start rspamd.*bind_socket/);
+  });
+
+  test('a socket that is missing, or forbidden', async () => {
+    const folder = temporaryFolder();
+    const url = `unix:${folder}/controller.sock`;
+    expect(await fault(url)).toMatch(/no such socket.*Cure: .*bind_socket/);
+    if (!isRoot) return;
+    await serve({ play: play(), socketPath: `${folder}/controller.sock` });
+    chmodSync(`${folder}/controller.sock`, 0o600);
+    const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: url }, nobody);
+    expect(seen.of(url)[0]?.text).toMatch(/may not be used \(EACCES\).*Cure: .*mode=0660/);
+  });
+
+  test('a controller that is silent', async () => {
+    const server = await serve({ play: () => ({ pieces: [], then: 'stay' }) });
+    const text = await fault(server.url, { RSPAMD_TIMEOUT_SECONDS: '0.5' });
+    expect(text).toMatch(/is silent \(ETIMEDOUT\).*Cure: restart rspamd/);
+  });
+
+  test('one that closes the connection', async () => {
+    const server = await serve({ play: () => ({ pieces: [], then: 'end' }) });
+    expect(await fault(server.url)).toMatch(/closes the connection.*Cure: .*https:/);
+  });
+
+  test('something that is no HTTP server', async () => {
+    const server = createServer((socket) => socket.end('220 mail ESMTP\r\n'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const address = server.address();
+    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+    expect(await fault(`http://127.0.0.1:${port}`)).toMatch(/Cure: .*HTTP server.*RSPAMD_URL/);
+  });
+
+  test('a web server, and a redirect', async () => {
+    const web = await serve({ play: () => answer('200 OK', '<html>') });
+    expect(await fault(web.url)).toMatch(/not rspamd's controller.*Cure: correct host, port/);
+    const elsewhere = await serve({ play: () => answer('301 Moved Permanently') });
+    expect(await fault(elsewhere.url)).toMatch(/301.*Cure: .*redirect/);
+  });
+
+  test('a certificate that nobody trusts, and the cure helps', async () => {
+    const tls = makeCertificate();
+    const server = await serve({ play: play(), tls });
+    expect(await fault(server.url)).toMatch(/not signed by anybody.*Cure: set RSPAMD_CA_FILE/);
+    const ca = `${temporaryFolder()}/ca.pem`;
+    writeFileSync(ca, tls.cert);
+    const cured = await see(server.url, { RSPAMD_CA_FILE: ca });
+    expect(cured.of(server.url).map(({ state }) => state)).toEqual(['ok', 'ok', 'ok', 'ok']);
+  });
+
+  test('a certificate for another name', async () => {
+    const tls = makeCertificate('DNS:other.example');
+    const server = await serve({ play: play(), tls });
+    const ca = `${temporaryFolder()}/ca.pem`;
+    writeFileSync(ca, tls.cert);
+    const text = await fault(server.url, { RSPAMD_CA_FILE: ca });
+    expect(text).toMatch(/another name than 127\.0\.0\.1.*Cure: use a name/);
+  });
+
+  test('a port that doesn’t speak TLS', async () => {
+    const server = await serve({ play: play() });
+    const url = server.url.replace('http:', 'https:');
+    expect(await fault(url)).toMatch(/does not speak TLS.*Cure: .*use http:/);
+  });
+
+  test('a port that speaks nothing but TLS', async () => {
+    const server = await serve({ play: play(), tls: makeCertificate() });
+    expect(await fault(server.url.replace('https:', 'http:'))).toMatch(
+      /Cure: .*(https:|HTTP server)/,
+    );
+  });
+
+  test('an address that is locked out', async () => {
+    const locked = answer('429 Too many authentication failures');
+    const server = await serve({ play: play({ '/stat': locked, '/learnspam': locked }) });
+    const text = await fault(server.url, { RSPAMD_PASSWORD: 'sesame' });
+    expect(text).toMatch(/locked this address out.*Cure: .*correct RSPAMD_PASSWORD/);
+    // No more wrong passwords than needed.
+    expect(server.posts).toEqual([]);
+  });
+
+  test('a proxy that lets no learning pass', async () => {
+    const server = await serve({ play: play({ '/learnspam': answer('405 Not Allowed') }) });
+    expect(await fault(server.url)).toMatch(/405 Not Allowed.*Cure: .*proxy/);
+  });
+
+  test('that Redis is down, as rspamd 3.4 shows it', async () => {
+    const stat = answer('200 OK', '{"uptime":100,"statfiles":[{},{}]}');
+    const server = await serve({ play: play({ '/stat': stat }) });
+    expect(await fault(server.url)).toMatch(/Redis is down.*Cure: start Redis/);
+  });
+
+  test.each([
+    [2 * 60_000, /2 minutes apart\. Cure: .*NTP/],
+    [-3 * 86_400_000, /3 days apart: nothing is removed from the archive.*Cure: .*NTP/],
+  ])('a clock that is %d ms off', async (ms, words) => {
+    const ping = answer('200 OK', 'pong\r\n', new Date(Date.now() + ms).toUTCString());
+    const server = await serve({ play: play({ '/ping': ping }) });
+    const seen = await see(server.url);
+    const [line] = seen.of(server.url).filter(({ state }) => state === 'warning');
+    expect(line?.text).toMatch(words);
+  });
+});
+
+test('what a controller says paints no terminal and repeats no password', async () => {
+  const stat = answer('500 \u001b[31msesame-sesame\u0085');
+  const server = await serve({ play: play({ '/stat': stat }) });
+  const seen = await see(server.url, { RSPAMD_PASSWORD: 'sesame-sesame' });
+  const text = JSON.stringify(seen.lines);
+  expect(text).toContain('[password]');
+  expect(text).not.toMatch(/sesame|\\u001b|\u0085/);
+});

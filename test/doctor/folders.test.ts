@@ -1,0 +1,262 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { examine, nobody } from '../support/examine.ts';
+import type { Account, Examination, Line } from '../support/examine.ts';
+import {
+  NOBODY,
+  bindMount,
+  canMount,
+  folderElsewhere,
+  hasOtherFileSystem,
+  isRoot,
+  mountTmpfs,
+  temporaryFolder,
+} from '../support/temporary.ts';
+import { put } from '../support/test-spool.ts';
+
+/** Each fault is made for real, and the doctor is run as a process of its own. */
+
+/** kopano-spamd's user and its `sa_group`, as numbers that no real user has. */
+const KOPANO = { uid: 23_451, gid: 23_452 };
+
+interface Spool {
+  readonly lib: string;
+  readonly stateDir: string;
+}
+
+/** A spool that an unprivileged daemon may use; where tests aren't root, our own. */
+function makeSpool(parent = temporaryFolder()): Spool {
+  const lib = `${parent}/spamd`;
+  const stateDir = `${lib}/.learnd`;
+  for (const place of [lib, `${lib}/spam`, `${lib}/ham`, stateDir, `${stateDir}/tmp`]) {
+    mkdirSync(place, { recursive: true });
+    chmodSync(place, place.startsWith(stateDir) ? 0o700 : 0o755);
+    if (isRoot) chownSync(place, NOBODY, NOBODY);
+  }
+  return { lib, stateDir };
+}
+
+function see(
+  spool: Spool,
+  settings: Record<string, string> = {},
+  as: Account = nobody,
+): Promise<Examination> {
+  return examine(
+    { KOPANO_SPAMD_LIB: spool.lib, LEARN_STATE_DIR: spool.stateDir, ...settings },
+    isRoot ? as : undefined,
+  );
+}
+
+function only(seen: Examination, check: string): Line {
+  const [line, ...more] = seen.of(check);
+  expect(more).toEqual([]);
+  if (line === undefined) throw new Error(`no line about ${check}`);
+  return line;
+}
+
+/** What the doctor says of a fault, which it must call that. */
+async function fault(spool: Spool, check: string, settings = {}, as?: Account): Promise<string> {
+  const seen = await see(spool, settings, as);
+  const { state, text } = only(seen, check);
+  expect(state).toBe('failed');
+  expect(seen.code).toBe(1);
+  return text;
+}
+
+async function warningOf(spool: Spool, check: string, settings = {}): Promise<string> {
+  const { state, text } = only(await see(spool, settings), check);
+  expect(state).toBe('warning');
+  return text;
+}
+
+test('a spool without a fault has none, and is as it was', async () => {
+  const spool = makeSpool();
+  const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o660);
+  if (isRoot) chownSync(file, NOBODY, NOBODY);
+  const before = statSync(`${spool.lib}/spam`, { bigint: true });
+  const seen = await see(spool);
+  const folderChecks = seen.lines.slice(
+    0,
+    seen.lines.findIndex(({ check }) => check.startsWith('http')),
+  );
+  expect(folderChecks.filter(({ state }) => !['ok', 'not tried'].includes(state))).toEqual([]);
+  expect(only(seen, 'group').state).toBe('ok');
+  expect(statSync(`${spool.lib}/spam`, { bigint: true }).mtimeNs).toBe(before.mtimeNs);
+  expect(readdirSync(spool.stateDir, { recursive: true })).toEqual(['tmp']);
+});
+
+describe('the doctor finds', () => {
+  test('a spool that is missing', async () => {
+    const spool = makeSpool();
+    rmSync(spool.lib, { recursive: true });
+    const text = await fault(spool, 'spool');
+    expect(text).toMatch(
+      /spamd is missing.*Cure: start kopano-spamd.*KOPANO_SPAMD_LIB.*install -d/,
+    );
+  });
+
+  test('a class folder that is missing, with the line that makes it like its sibling', async () => {
+    const spool = makeSpool();
+    rmSync(`${spool.lib}/spam`, { recursive: true });
+    chmodSync(`${spool.lib}/ham`, 0o2770);
+    const { uid, gid } = statSync(`${spool.lib}/ham`);
+    expect(await fault(spool, 'spam/')).toContain(
+      `Cure: install -d -o ${uid} -g ${gid} -m 2770 ${spool.lib}/spam`,
+    );
+  });
+
+  test('a class folder that is a symlink', async () => {
+    const spool = makeSpool();
+    rmSync(`${spool.lib}/ham`, { recursive: true });
+    symlinkSync(`${spool.lib}/spam`, `${spool.lib}/ham`);
+    expect(await fault(spool, 'ham/')).toMatch(/not a folder.*Cure: replace it/);
+  });
+
+  test.runIf(isRoot)('a class folder that may not be listed', async () => {
+    const spool = makeSpool();
+    chownSync(`${spool.lib}/spam`, KOPANO.uid, KOPANO.gid);
+    chmodSync(`${spool.lib}/spam`, 0o750);
+    const text = await fault(spool, 'spam/');
+    expect(text).toMatch(new RegExp(`Cure: .*uid ${KOPANO.uid}, gid ${KOPANO.gid}, mode 750`));
+  });
+
+  test.runIf(isRoot)('a class folder that nothing can be moved out of', async () => {
+    const spool = makeSpool();
+    chownSync(`${spool.lib}/ham`, KOPANO.uid, KOPANO.gid);
+    const text = await fault(spool, 'ham/');
+    expect(text).toMatch(/no message can be moved out.*Cure: .*mode 0755.*chmod g\+rwx/);
+    expect(text).toContain(`uid ${KOPANO.uid}, gid ${KOPANO.gid}`);
+  });
+
+  test.runIf(isRoot)('a class folder with the sticky bit', async () => {
+    const spool = makeSpool();
+    chownSync(`${spool.lib}/ham`, KOPANO.uid, NOBODY);
+    chmodSync(`${spool.lib}/ham`, 0o1770);
+    expect(await fault(spool, 'ham/')).toMatch(/sticky.*Cure: chmod -t/);
+  });
+
+  test.runIf(canMount)('a volume that is read-only', async () => {
+    const parent = temporaryFolder();
+    const spool = makeSpool(parent);
+    bindMount(spool.lib, spool.lib);
+    execFileSync('mount', ['-o', 'remount,bind,ro', spool.lib]);
+    expect(await fault(spool, 'spam/')).toMatch(/read-only.*Cure: mount it writable/);
+    expect(await fault(spool, 'state dir')).toMatch(/EROFS.*Cure: mount it writable/);
+  });
+
+  test('a spool that everybody may write to', async () => {
+    const spool = makeSpool();
+    chmodSync(`${spool.lib}/spam`, 0o777);
+    const text = await warningOf(spool, 'strangers');
+    expect(text).toContain(`Cure: chmod o-w ${spool.lib}/spam`);
+  });
+
+  test.runIf(isRoot)('that the daemon’s user lacks the group of the files', async () => {
+    const spool = makeSpool();
+    const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o660);
+    chownSync(file, KOPANO.uid, KOPANO.gid);
+    const text = await fault(spool, 'group');
+    expect(text).toContain(`uid ${KOPANO.uid}, gid ${KOPANO.gid}, mode 0660`);
+    expect(text).toMatch(/Cure: .*usermod -aG 23452 .*sa_group/);
+    const member = { ...nobody, groups: [NOBODY, KOPANO.gid] };
+    expect(only(await see(spool, {}, member), 'group').state).toBe('ok');
+  });
+
+  test.runIf(isRoot)('nothing wrong with a file that is just being written', async () => {
+    const spool = makeSpool();
+    const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o600);
+    chownSync(file, KOPANO.uid, KOPANO.gid);
+    expect(only(await see(spool), 'group').state).toBe('not tried');
+    utimesSync(file, 1_000, 1_000);
+    expect(await fault(spool, 'group')).toMatch(/Cure: .*no read permission for its group/);
+  });
+
+  test.runIf(hasOtherFileSystem)('a state dir on another file system', async () => {
+    const spool = { ...makeSpool(), stateDir: folderElsewhere() };
+    chmodSync(spool.stateDir, 0o700);
+    if (isRoot) chownSync(spool.stateDir, NOBODY, NOBODY);
+    expect(await warningOf(spool, 'file system')).toMatch(/copied.*Cure: set LEARN_STATE_DIR/);
+  });
+
+  test.runIf(canMount)('a state dir on another mount of the same file system', async () => {
+    const spool = makeSpool();
+    const other = `${temporaryFolder()}/state`;
+    bindMount(spool.stateDir, other);
+    expect(await warningOf({ ...spool, stateDir: other }, 'file system')).toMatch(/mount/);
+  });
+
+  test.runIf(isRoot)('a state dir that is somebody else’s', async () => {
+    const spool = makeSpool();
+    chownSync(spool.stateDir, KOPANO.uid, KOPANO.gid);
+    chmodSync(spool.stateDir, 0o755);
+    expect(await fault(spool, 'state dir')).toContain(
+      `Cure: make it the daemon's own: chown -R ${NOBODY}:${NOBODY} ${spool.stateDir}`,
+    );
+  });
+
+  test('a state dir that others can write', async () => {
+    const spool = makeSpool();
+    chmodSync(spool.stateDir, 0o770);
+    expect(await fault(spool, 'state dir')).toMatch(/written by others.*Cure: .*chmod 0700/);
+  });
+
+  test.runIf(isRoot)('a state dir that nothing can be made in', async () => {
+    const spool = makeSpool();
+    chmodSync(spool.stateDir, 0o500);
+    expect(await fault(spool, 'state dir')).toMatch(/EACCES.*Cure: chown -R .* u\+rwX/);
+  });
+
+  test.runIf(isRoot)('a state dir that can’t be made', async () => {
+    const spool = makeSpool();
+    rmSync(spool.stateDir, { recursive: true });
+    expect(only(await see(spool), 'state dir').state).toBe('ok');
+    chownSync(spool.lib, KOPANO.uid, KOPANO.gid);
+    expect(await fault(spool, 'state dir')).toContain(
+      `Cure: install -d -o ${NOBODY} -g ${NOBODY} -m 0700 ${spool.stateDir}`,
+    );
+    expect(readdirSync(spool.lib).sort()).toEqual(['ham', 'spam']);
+  });
+
+  test.runIf(canMount)('a disk that is full', async () => {
+    const parent = temporaryFolder();
+    mountTmpfs(`${parent}/disk`, 'size=1m,nr_inodes=8');
+    const spool = makeSpool(`${parent}/disk`);
+    for (let i = 0; i < 8; i += 1) {
+      try {
+        put(`${spool.lib}/ham/${i}`, '');
+      } catch {
+        break; // that was the last inode
+      }
+    }
+    expect(await fault(spool, 'state dir')).toMatch(/ENOSPC.*Cure: make room/);
+  });
+
+  test('that flock is missing', async () => {
+    const spool = makeSpool();
+    put(`${spool.stateDir}/owner.lock`, '', 0o600);
+    if (isRoot) chownSync(`${spool.stateDir}/owner.lock`, NOBODY, NOBODY);
+    const text = await fault(spool, 'owner', { PATH: spool.lib });
+    expect(text).toMatch(/flock.*Cure: install it: apt-get install util-linux/);
+  });
+
+  test.runIf(isRoot)('that it runs as root, and whom to run it as', async () => {
+    const spool = makeSpool();
+    const seen = await examine({ KOPANO_SPAMD_LIB: spool.lib, LEARN_STATE_DIR: spool.stateDir });
+    const { state, text } = only(seen, 'user');
+    expect(state).toBe('warning');
+    expect(text).toMatch(
+      /state dir belongs to uid 65534.*Cure: .*(runuser -u|setpriv --reuid=65534)/,
+    );
+    expect(only(seen, 'state dir').state).toBe('ok');
+  });
+});

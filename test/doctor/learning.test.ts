@@ -1,0 +1,104 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { parseReport } from '../../src/doctor/daemon.ts';
+import { FaultServer } from '../faults/fault-server.ts';
+import { examine } from '../support/examine.ts';
+import type { Examination } from '../support/examine.ts';
+
+/** What only learning shows, as the running daemon says it at STATUS_LISTEN. */
+
+const URL = 'http://127.0.0.1:9';
+
+async function seeWith(body: string, status = '200 OK'): Promise<Examination> {
+  await using server = await FaultServer.start({
+    play: () => ({
+      pieces: [
+        `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+      ],
+      then: 'end',
+    }),
+  });
+  const STATUS_LISTEN = server.url.replace('http://', '');
+  const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL, STATUS_LISTEN });
+  expect(server.requests.map(({ path }) => path)).toEqual(['/status']);
+  return seen;
+}
+
+function daemonSays(controller: object): Promise<Examination> {
+  return seeWith(JSON.stringify({ role: 'owner', controllers: [{ name: URL, ...controller }] }));
+}
+
+async function proof(seen: Promise<Examination>): Promise<string> {
+  const [line, ...more] = (await seen).of('proof');
+  expect(more).toEqual([]);
+  return `${line?.state ?? ''}: ${line?.text ?? ''}`;
+}
+
+describe('of the proof the doctor says', () => {
+  test('a 200 that does not prove', async () => {
+    const said = await proof(daemonSays({ state: 'unproven', reason: 'x', proven: true }));
+    expect(said).toMatch(/^failed: .*answers 200.*remembers nothing.*Cure: .*Redis.*count = 1/);
+  });
+
+  test.each(['down', 'misconfigured'])('a controller that is %s', async (state) => {
+    const said = await proof(daemonSays({ state, reason: '500 OOM\u001b', proven: true }));
+    expect(said).toMatch(/^failed: .*says the running daemon: 500 OOM\?\. Cure: /);
+  });
+
+  test('a memory that was lost', async () => {
+    const said = await proof(daemonSays({ state: 'up', proven: true, forgot: { missing: 300 } }));
+    expect(said).toMatch(/^warning: .*forgotten 300 learned messages.*Cure: .*persistence/);
+  });
+
+  test('that all is well', async () => {
+    expect(await proof(daemonSays({ state: 'up', proven: true }))).toMatch(/^ok: /);
+  });
+
+  test('nothing when nothing was learned yet', async () => {
+    const said = await proof(daemonSays({ state: 'starting', proven: false }));
+    expect(said).toMatch(/^not tried: nothing was learned/);
+  });
+
+  test('nothing when the daemon has another controller', async () => {
+    const other = seeWith(
+      JSON.stringify({ controllers: [{ name: 'http://other', proven: true }] }),
+    );
+    expect(await proof(other)).toMatch(/^not tried: .*another RSPAMD_URL/);
+  });
+
+  test.each(['<html>', '{}', '[]', 'null', '{"controllers":7}'])(
+    'nothing when something else answers: %s',
+    async (body) => {
+      expect(await proof(seeWith(body))).toMatch(/^not tried: .*is not this daemon/);
+    },
+  );
+
+  test('nothing when no daemon runs, or none is to be asked', async () => {
+    const server = await FaultServer.start({ play: () => ({ pieces: [], then: 'end' }) });
+    onTestFinished(() => server[Symbol.asyncDispose]());
+    const settings = { KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL };
+    const STATUS_LISTEN = server.url.replace('http://', '');
+    expect(await proof(examine({ ...settings, STATUS_LISTEN }))).toMatch(
+      /^not tried: .*no daemon answers/,
+    );
+    expect(await proof(examine(settings))).toMatch(/^not tried: .*STATUS_LISTEN is off/);
+  });
+});
+
+test('a report is read whatever else or less is in it', () => {
+  expect(parseReport('{"controllers":[7,null,{},{"name":"a","proven":"yes","forgot":1}]}')).toEqual(
+    {
+      stateDir: undefined,
+      role: undefined,
+      controllers: [
+        {
+          name: 'a',
+          state: undefined,
+          reason: undefined,
+          isProven: false,
+          forgot: undefined,
+          bayes: { spam: undefined, ham: undefined },
+        },
+      ],
+    },
+  );
+});
