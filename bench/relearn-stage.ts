@@ -2,28 +2,24 @@
  * What the contenders of the relearn benchmark learn into: a private Redis and a private rspamd, in
  * the same state before every run.
  *
- * That state: rspamd was started anew, has learned some made messages (just after its start it
- * forgets a few of what it learned, and its first posts are slow), and then Redis was emptied, so
- * that nothing of them is left, in `/stat` neither.
+ * That state: rspamd has compiled its regular expressions (which takes a core for a quarter of a
+ * minute after its start), has learned some made messages (just after its start it forgets a few of
+ * what it learned, and its first posts are slow), and then Redis was emptied.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeMessages } from '../src/lab/messages.ts';
 import { PrivateRedis, type BayesCounts } from '../src/lab/private-redis.ts';
 import { PrivateRspamd } from '../src/lab/private-rspamd.ts';
 import { findProgram } from '../src/lab/programs.ts';
-import { ask } from '../src/lab/rspamd-client.ts';
 import { cpuMsOf } from './process-figures.ts';
 
 const WARM_UP = 100;
 /** No corpus of made messages reaches this far. */
 const WARM_UP_SEED = 1_000_000_000;
-/**
- * rspamd 3.4 reads the counters for `/stat` some 100 ms after it is up, and then every 30 to 60 s.
- * Had it read them during the warm-up, their zeros would be waited for that long.
- */
-const FIRST_READING_MS = 1_000;
-const STAT_POLL_MS = 500;
-const STAT_PATIENCE_MS = 90_000;
+/** A helper of rspamd that used less than this in this time is done. */
+const QUIET_MS = 3_000;
+const QUIET_CPU_MS = 50;
+const QUIET_PATIENCE_MS = 180_000;
 
 export class RelearnStage {
   readonly #redis: PrivateRedis;
@@ -55,17 +51,13 @@ export class RelearnStage {
 
   /** Brings about the state that every run starts in. */
   async reset(): Promise<void> {
-    await this.#rspamd.kill();
-    await this.#redis.command('FLUSHALL');
-    await this.#rspamd.start();
-    await sleep(FIRST_READING_MS);
+    await this.#untilQuiet();
     for (const verdict of ['spam', 'ham'] as const) {
       for (const { raw } of makeMessages(verdict, WARM_UP, WARM_UP_SEED)) {
         await this.#rspamd.post(`/learn${verdict}`, raw, { 'Learn-Type': 'bulk' });
       }
     }
     await this.#redis.command('FLUSHALL');
-    await this.#untilStatIsZero();
   }
 
   /** What Bayes has learned, by Redis' own counters. */
@@ -87,14 +79,19 @@ export class RelearnStage {
     await this.#redis[Symbol.asyncDispose]();
   }
 
-  async #untilStatIsZero(): Promise<void> {
-    const deadline = performance.now() + STAT_PATIENCE_MS;
+  /** Waits until all of rspamd rests. */
+  async #untilQuiet(): Promise<void> {
+    const deadline = performance.now() + QUIET_PATIENCE_MS;
     for (;;) {
-      const { body } = await ask(this.port, { method: 'GET', path: '/stat' });
-      const { statfiles } = JSON.parse(body) as { statfiles: readonly { revision: number }[] };
-      if (statfiles.length === 2 && statfiles.every(({ revision }) => revision === 0)) return;
-      if (performance.now() > deadline) throw new Error(`/stat still counts: ${body}`);
-      await sleep(STAT_POLL_MS);
+      const before = await this.#allCpuMs();
+      await sleep(QUIET_MS);
+      if ((await this.#allCpuMs()) - before < QUIET_CPU_MS) return;
+      if (performance.now() > deadline) throw new Error('rspamd does not come to rest');
     }
+  }
+
+  async #allCpuMs(): Promise<number> {
+    const workers = await this.#rspamd.workers();
+    return workers.reduce((sum, { pid }) => sum + cpuMsOf(pid), 0);
   }
 }

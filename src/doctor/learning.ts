@@ -2,7 +2,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import type { ControllerAddress } from '../config.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { clean, plural } from '../text.ts';
-import type { DaemonAnswer, ReportedController } from './daemon.ts';
+import type { ControllerReport } from '../status/report.ts';
+import type { DaemonAnswer } from './daemon.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 
@@ -39,7 +40,7 @@ function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding 
   return judgeProof(reported);
 }
 
-function judgeProof(reported: ReportedController): Finding {
+function judgeProof(reported: ControllerReport): Finding {
   const check = 'proof';
   const { name, state, forgot } = reported;
   const reason = clean(reported.reason ?? 'the daemon does not say why');
@@ -57,17 +58,18 @@ function judgeProof(reported: ReportedController): Finding {
         `${name} can't learn, says the running daemon: ${reason}`,
         'mend what the lines above name, or look at rspamd’s log and at its Redis',
       );
-    default:
+    case 'starting':
+    case 'up':
       break;
   }
-  if (forgot !== undefined) {
+  if (forgot !== null) {
     return warning(
       check,
-      `${name} has forgotten ${plural(forgot, 'learned message')}`,
+      `${name} has forgotten ${plural(forgot.missing, 'learned message')}`,
       "look at the persistence (save, appendonly) and the memory limit of rspamd's Redis; teach it again from the archive",
     );
   }
-  if (reported.isProven)
+  if (reported.proven)
     return ok(check, `${name} has learned and remembered since the daemon's start`);
   return notTried(check, `nothing was learned by ${name} since the daemon's start`);
 }
@@ -89,7 +91,7 @@ function checkSharing(known: readonly Known[]): Finding {
     return failed(
       check,
       `${first.name} has learned ${first.spam} spam and ${first.ham} ham, ${other.name} ${other.spam} and ${other.ham}: they don't share one Redis`,
-      "give all of them the same servers (and db, and prefix) in rspamd's local.d/redis.conf, or name only one in RSPAMD_URL; these figures are up to 30 s old, so ask again when much is just being learned",
+      "give all of them the same servers (and db, and prefix) in rspamd's local.d/redis.conf, or name only one in RSPAMD_URL; these figures are up to a minute old, so ask again when much is just being learned",
     );
   }
   if (first.spam + first.ham === 0)

@@ -53,7 +53,7 @@ export class Metrics {
   );
   readonly #bayesLearned = this.#gauge(
     'kopano_learnd_bayes_learned',
-    'Messages that Bayes has learned, as rspamd says; up to half a minute old.',
+    'Messages that Bayes has learned, as rspamd says; up to a minute old.',
     ['class'],
   );
   readonly #cpu = this.#counter(
