@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { describeReal } from './harness.ts';
-import { byLength } from './length.ts';
+import { byLength } from '../support/length.ts';
 import { World, until } from './world.ts';
 
 const PER_SECOND = 50;

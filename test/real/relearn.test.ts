@@ -12,7 +12,7 @@ import type { RelearnResult } from '../support/relearn-process.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { describeReal, startServers } from './harness.ts';
 import type { RealServers } from './harness.ts';
-import { byLength } from './length.ts';
+import { byLength } from '../support/length.ts';
 import { World, until } from './world.ts';
 
 /** Made messages have no URLs: rspamd recognises each of them, so that counts are exact. */

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../../src/lab/messages.ts';
 import type { Verdict } from '../../src/lab/messages.ts';
 import { describeReal } from './harness.ts';
-import { byLength } from './length.ts';
+import { byLength } from '../support/length.ts';
 import { World, until } from './world.ts';
 
 const FLIPS = [

@@ -8,7 +8,7 @@ import { expect, it } from 'vitest';
 import { DaemonProcess } from '../../src/lab/daemon-process.ts';
 import { makeMessage } from '../../src/lab/messages.ts';
 import { compiled } from '../real/harness.ts';
-import { byLength } from '../real/length.ts';
+import { byLength } from '../support/length.ts';
 import { residentMb, until } from '../real/world.ts';
 
 const FIRST = 1_000;

@@ -1,0 +1,169 @@
+import fs from 'node:fs';
+import type { Dir } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import type { FileHandle } from 'node:fs/promises';
+
+/**
+ * Every step that the program takes on the file system, made visible and breakable. The functions of
+ * `node:fs` and `node:fs/promises` are replaced in place, so that the program that runs is the one
+ * that is shipped: it holds no failpoints of its own.
+ *
+ * A step is a call on a path that is watched, or on what such a call has opened (a descriptor, a
+ * file handle, a folder that is being listed). The hook hears of it twice, before and after. What it
+ * throws is what the program gets: before the call nothing has happened yet, after it all of it has.
+ */
+export interface FsStep {
+  /** The call: `renameSync`, `open`, `FileHandle.read`, `Dir.readSync`. */
+  readonly call: string;
+  /** What it is about, for people: a path, or that of what was opened. */
+  readonly path: string;
+  readonly when: 'before' | 'after';
+}
+
+export type FsHook = (step: FsStep) => void;
+
+/** Sees to it that the program meets `code` as it would come from the system. */
+export function systemError(code: string, { call, path }: FsStep): NodeJS.ErrnoException {
+  const syscall = call.replace(/^.*\./, '').replace(/Sync$/, '');
+  const error: NodeJS.ErrnoException = new Error(`${code}: injected, ${syscall} '${path}'`);
+  return Object.assign(error, { code, syscall, path });
+}
+
+const BY_PATH = [
+  'accessSync',
+  'chmodSync',
+  'lstatSync',
+  'mkdirSync',
+  'opendirSync',
+  'openSync',
+  'renameSync',
+  'rmSync',
+  'statSync',
+  'unlinkSync',
+] as const;
+const BY_DESCRIPTOR = ['closeSync', 'fstatSync', 'readSync'] as const;
+const BY_PATH_LATER = ['open', 'rm'] as const;
+const OF_HANDLES = ['stat', 'read', 'writeFile', 'sync', 'utimes', 'close'] as const;
+const OF_LISTS = ['readSync', 'closeSync'] as const;
+/** What has been closed stays closed, also when closing reports an error. */
+const CLOSING = new Set(['closeSync', 'FileHandle.close', 'Dir.closeSync']);
+
+type Call = (...args: unknown[]) => unknown;
+type Calls = Record<string, Call>;
+
+/**
+ * Replaces the functions until the returned one is called.
+ * @param isWatched whether steps on this path count; `/proc/self/fd/N/NAME` is how the program names
+ *   what lies in a folder that it holds open
+ */
+export function watchFileSystem(isWatched: (path: string) => boolean, hook: FsHook): () => void {
+  const opened = new Map<number, string>();
+  const restored: (() => void)[] = [];
+
+  const replace = (owner: Calls, name: string, make: (original: Call) => Call): void => {
+    const original = owner[name];
+    if (original === undefined) throw new Error(`there is no ${name}`);
+    owner[name] = make(original);
+    restored.push(() => {
+      owner[name] = original;
+    });
+  };
+  const step = (call: string, path: string, act: () => unknown): unknown => {
+    if (CLOSING.has(call)) {
+      const result = act();
+      hook({ call, path, when: 'before' });
+      hook({ call, path, when: 'after' });
+      return result;
+    }
+    hook({ call, path, when: 'before' });
+    const result = act();
+    if (!(result instanceof Promise)) {
+      hook({ call, path, when: 'after' });
+      return result;
+    }
+    return result.then((value: unknown) => {
+      hook({ call, path, when: 'after' });
+      return value;
+    });
+  };
+  const stepLater = (call: string, path: string, act: () => unknown): Promise<unknown> =>
+    Promise.resolve().then(() => step(call, path, act));
+
+  const calls = fs as unknown as Calls;
+  for (const name of BY_PATH) {
+    replace(calls, name, (original) => (...args) => {
+      const path = textOf(args[0]);
+      if (!isWatched(path)) return original(...args);
+      try {
+        const result = step(name, path, () => original(...args));
+        if (name === 'openSync') opened.set(result as number, path);
+        if (name === 'opendirSync') watchList(result as Dir, path);
+        return result;
+      } catch (error) {
+        // As the system would: nothing there is an answer, not an error.
+        if (isAnswered(args[1]) && isMissing(error)) return undefined;
+        throw error;
+      }
+    });
+  }
+  for (const name of BY_DESCRIPTOR) {
+    replace(calls, name, (original) => (...args) => {
+      const path = opened.get(args[0] as number);
+      if (path === undefined) return original(...args);
+      if (name === 'closeSync') opened.delete(args[0] as number);
+      return step(name, path, () => original(...args));
+    });
+  }
+  const later = fs.promises as unknown as Calls;
+  for (const name of BY_PATH_LATER) {
+    replace(later, name, (original) => (...args) => {
+      const path = textOf(args[0]);
+      if (!isWatched(path)) return original(...args);
+      return stepLater(name, path, async () => {
+        const result = await original(...args);
+        if (name === 'open') watchHandle(result as FileHandle, path);
+        return result;
+      });
+    });
+  }
+
+  const watchHandle = (handle: FileHandle, path: string): void => {
+    const own = handle as unknown as Calls;
+    for (const name of OF_HANDLES) {
+      const original = own[name]?.bind(handle);
+      if (original === undefined) throw new Error(`a file handle has no ${name}`);
+      own[name] = (...args) => stepLater(`FileHandle.${name}`, path, () => original(...args));
+    }
+  };
+  const watchList = (list: Dir, path: string): void => {
+    const own = list as unknown as Calls;
+    for (const name of OF_LISTS) {
+      const original = own[name]?.bind(list);
+      if (original === undefined) throw new Error(`a list has no ${name}`);
+      own[name] = (...args) => step(`Dir.${name}`, path, () => original(...args));
+    }
+  };
+
+  syncBuiltinESMExports();
+  return () => {
+    for (const restore of restored.reverse()) restore();
+    syncBuiltinESMExports();
+  };
+}
+
+function textOf(path: unknown): string {
+  return Buffer.isBuffer(path) ? path.toString('latin1') : String(path);
+}
+
+function isAnswered(options: unknown): boolean {
+  return (
+    typeof options === 'object' &&
+    options !== null &&
+    'throwIfNoEntry' in options &&
+    options.throwIfNoEntry === false
+  );
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
