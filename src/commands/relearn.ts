@@ -1,10 +1,8 @@
 import path from 'node:path';
 import { systemClock } from '../clock.ts';
-import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { HeapKeeper } from '../heap.ts';
 import { Controller } from '../learning/controller.ts';
 import type { Log } from '../logger.ts';
 import { archiveSources } from '../mailbox/archive.ts';
@@ -61,7 +59,6 @@ export interface RelearnFlags {
   readonly waitMs: number;
 }
 
-const HEAP_MS = 250;
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
 
@@ -138,7 +135,6 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   await gain.begin(stop);
   const counting = new AbortController();
   for (const source of sources) void source.count(counting.signal);
-  const heap = keepHeapSmall(clock);
   const startedAt = clock.monotonic();
   try {
     const ending = await run.run(stop);
@@ -166,7 +162,6 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     report(options, summary);
     return summary.exitCode;
   } finally {
-    heap.stop();
     counting.abort();
     progress.stop();
   }
@@ -269,20 +264,6 @@ function proseLog(progress: Progress, onUp: () => void): Log {
       default:
         break;
     }
-  };
-}
-
-function keepHeapSmall(clock: Clock): { stop(): void } {
-  const heap = new HeapKeeper();
-  let timer = clock.after(HEAP_MS, look);
-  function look(): void {
-    heap.look();
-    timer = clock.after(HEAP_MS, look);
-  }
-  return {
-    stop() {
-      timer.cancel();
-    },
   };
 }
 
