@@ -15,6 +15,7 @@ import { BayesGain } from '../relearn/bayes-gain.ts';
 import { BulkStore } from '../relearn/bulk-store.ts';
 import { Journal } from '../relearn/journal.ts';
 import type { JournalSources } from '../relearn/journal.ts';
+import { refuseOverlap } from '../relearn/overlap.ts';
 import { Progress } from '../relearn/progress.ts';
 import { BulkRun } from '../relearn/run.ts';
 import { lockSpools } from '../relearn/spool-locks.ts';
@@ -64,7 +65,8 @@ const PROVE_EVERY = 100;
 
 /**
  * @returns the exit code: 0, 1 when something failed for good, 75 when something is left
- * @throws {OperatorError} when there is no source, a source is in use, or the journal is unfit
+ * @throws {OperatorError} when there is no source, sources overlap, one is in use, or the journal is
+ *   unfit
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { flags, config } = options;
@@ -72,6 +74,7 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   if (dirs.length + spam.length + ham.length === 0) throw noSource();
   if (dirs.includes('-')) throw stdinWithoutClass();
   if ([...spam, ...ham].filter((each) => each === '-').length > 1) throw stdinTwice();
+  refuseOverlap(journalSourcesOf(flags));
   const paths = [...dirs, ...spam, ...ham].filter((each) => each !== '-');
   const locks = await lockSpools(paths, config.spool);
   try {
