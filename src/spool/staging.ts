@@ -260,8 +260,8 @@ export class Staging {
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #carry(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    const source = await open(from.folder.at(PREFIX + key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const source = await openStaged(from.folder, PREFIX + key);
+    if (source === undefined) return undefined;
     try {
       const isWhole = await copyTo(temporary, key, source, stamp);
       const now = from.folder.lstat(PREFIX + key);
@@ -280,6 +280,20 @@ export class Staging {
     await syncFolder(queue.folder(from.verdict));
     from.folder.removeFile(PREFIX + key);
     return entry;
+  }
+}
+
+/** Removed, or no regular file any more, since the look at it: another look says which. */
+const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
+
+/** Opens a regular file; `undefined` when something else lies there by now. */
+async function openStaged(folder: Folder, name: string): Promise<FileHandle | undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    return await open(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (SWAPPED.has(errnoOf(error) ?? '')) return undefined;
+    throw error;
   }
 }
 

@@ -15,7 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
@@ -28,6 +28,7 @@ import {
   temporaryFolder,
 } from '../support/temporary.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { watchFileSystem } from '../torture/fs-steps.ts';
 
 /** A spool whose state dir lies on another file system. */
 function splitSpool(maxBytes?: number): TestSpool {
@@ -249,6 +250,45 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     expect(spool.read('queue/spam/a.eml')).toHaveLength(2_000_000 + 10 * 'more'.length);
     nothingIsLeft(spool);
   });
+
+  const swaps: [what: string, swap: (path: string) => void, left: string[]][] = [
+    ['removed', unlinkSync, []],
+    [
+      'swapped for a symlink',
+      (path) => {
+        unlinkSync(path);
+        symlinkSync('/etc/passwd', path);
+      },
+      ['.learnd-a.eml'],
+    ],
+  ];
+
+  test.each(swaps)(
+    'a file that is %s while it is being opened is no fault, and keeps no other',
+    async (_what, swap, left) => {
+      const spool = splitSpool();
+      const staged = spool.dropPath('spam', '.learnd-a.eml');
+      let isSwapped = false;
+      onTestFinished(
+        watchFileSystem(
+          (path) => path.endsWith('/.learnd-a.eml'),
+          ({ call, when }) => {
+            if (isSwapped || call !== 'open' || when !== 'before') return;
+            isSwapped = true;
+            swap(staged);
+          },
+        ),
+      );
+      const bench = await PickupBench.start({ spool });
+      spool.drop('spam', 'a.eml');
+      await bench.flowUntil('it was swapped', () => isSwapped);
+      await bench.pass(2 * SETTLE_MS);
+      expect(bench.recorder.of('disk.fault')).toEqual([]);
+      expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(left);
+      expect(bench.places).toEqual([]);
+      expect(bench.held.size).toBe(0);
+    },
+  );
 
   test('a folder that is replaced while the disk is full keeps no key', async (context) => {
     context.skip(!canMount, 'needs root');
