@@ -257,7 +257,10 @@ export class Pickup {
     const ms = this.#untilNextTurn();
     this.#plannedFor = this.#clock.monotonic() + ms;
     this.#timer = this.#clock.after(ms, () => {
-      this.#turn = this.#work()
+      this.#movedAt = this.#clock.monotonic();
+      // It begins once it is known to be under way: what it does at once may plan the next one.
+      this.#turn = Promise.resolve()
+        .then(() => this.#work())
         .catch((error: unknown) => {
           this.#faults.raise('the drop directory', error);
           this.#checkDue = this.#clock.monotonic() + Faults.retryMs;
@@ -297,7 +300,6 @@ export class Pickup {
   }
 
   async #work(): Promise<void> {
-    this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
     if (this.#checkDue <= this.#clock.monotonic()) await this.#checkFolders();
     this.#staging.step();
@@ -400,6 +402,7 @@ export class Pickup {
             lists.delete(each);
             continue;
           }
+          await this.#breathe();
           const { rawName, regular } = next;
           if (rawName.startsWith('.')) continue;
           entries += 1;
@@ -407,7 +410,6 @@ export class Pickup {
           if (kind === 'stays') idle += 1;
           if (kind === 'stays' && regular) stays += 1;
           if (kind === 'full') whole = false;
-          await this.#breathe();
         }
         // Nothing leaves the gate: the rest has to wait for another sweep.
         if (!whole && this.#gate.isFull) break;
