@@ -493,6 +493,21 @@ describe.skipIf(!hasOtherFileSystem)('what a crash left half-way', () => {
     await bench.flowUntilQueued('ham/a.eml');
   });
 
+  test('in thousands, which no crash leaves, keeps no message from being taken', async () => {
+    const spool = splitSpool();
+    for (let i = 0; i < 3_000; i += 1) {
+      if (i % 3 === 0) symlinkSync('/', spool.dropPath('spam', `.learnd-${i}.eml`));
+      else truncateSync(leaveStaged(spool, 'spam', `${i}.eml`, 'body'));
+    }
+    const bench = await PickupBench.start({ spool });
+    for (let i = 0; i < 20; i += 1) spool.drop('ham', `${i}.eml`);
+    const start = bench.clock.monotonic();
+    await bench.flowUntil('all are taken', () => bench.queued.length === 20);
+    expect(bench.clock.monotonic() - start).toBeLessThan(5 * SETTLE_MS);
+    expect(bench.recorder.lines.length).toBeLessThanOrEqual(1_000);
+    expect(bench.held.size).toBeLessThanOrEqual(1_000);
+  });
+
   test('is nothing that only looks like it', async () => {
     const spool = splitSpool();
     const names = ['.learnd-', '.learnd-a b', '.learnd-ü', `.learnd-${'a'.repeat(201)}`, '.learnd'];
