@@ -313,12 +313,13 @@ export class Pickup {
     if (this.#sweepDue <= this.#clock.monotonic()) await this.#sweep();
   }
 
-  /** Gives the event loop to others when this turn has had it for a while. */
-  async #breathe(): Promise<void> {
-    if (performance.now() - this.#stretch < STRETCH_MS) return;
+  /** Gives the event loop to others when this turn has had it for a while; true when it did. */
+  async #breathe(): Promise<boolean> {
+    if (performance.now() - this.#stretch < STRETCH_MS) return false;
     await nextTurn();
     this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
+    return true;
   }
 
   /** Looks at one file and notes when to do so again. */
@@ -402,7 +403,11 @@ export class Pickup {
             lists.delete(each);
             continue;
           }
-          await this.#breathe();
+          // What falls due meanwhile doesn't wait for the end of a long sweep.
+          if (await this.#breathe()) {
+            this.#staging.step();
+            stays += await this.#lookAgain();
+          }
           const { rawName, regular } = next;
           if (rawName.startsWith('.')) continue;
           entries += 1;

@@ -8,8 +8,14 @@ import { watchFileSystem } from '../torture/fs-steps.ts';
 /** Long enough for pickup to let others have the event loop. */
 const SLOW_MS = 12;
 
-/** Makes each step in listing a folder take a while; says which folders were listed twice at a time. */
-function slowLists(onRead: () => void = () => undefined): { readonly overlapping: string[] } {
+interface Lists {
+  /** Folders that were listed twice at a time. */
+  readonly overlapping: string[];
+  readonly isListing: () => boolean;
+}
+
+/** Makes each step in listing a folder take a while. */
+function slowLists(onRead: () => void = () => undefined): Lists {
   const overlapping: string[] = [];
   const open = new Map<string, number>();
   onTestFinished(
@@ -29,7 +35,7 @@ function slowLists(onRead: () => void = () => undefined): { readonly overlapping
       },
     ),
   );
-  return { overlapping };
+  return { overlapping, isListing: () => [...open.values()].some((count) => count > 0) };
 }
 
 test.skipIf(!hasOtherFileSystem)(
@@ -57,6 +63,17 @@ test.skipIf(!hasOtherFileSystem)(
     );
   },
 );
+
+test('a message that falls due during a long sweep is taken during it', async () => {
+  const bench = new PickupBench();
+  bench.spool.drop('spam', 'a.eml');
+  for (let i = 0; i < 100; i += 1) put(bench.spool.dropPath('ham', `.${i}`), '');
+  await bench.pickup.prepare();
+  const { isListing } = slowLists();
+  bench.pickup.start();
+  await bench.flowUntilQueued('spam/a.eml');
+  expect(isListing()).toBe(true);
+});
 
 test('others get the event loop while a sweep passes hidden names', async () => {
   const bench = new PickupBench();
