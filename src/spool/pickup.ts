@@ -257,7 +257,10 @@ export class Pickup {
     const ms = this.#untilNextTurn();
     this.#plannedFor = this.#clock.monotonic() + ms;
     this.#timer = this.#clock.after(ms, () => {
-      this.#turn = this.#work()
+      this.#movedAt = this.#clock.monotonic();
+      // It begins once it is known to be under way: what it does at once may plan the next one.
+      this.#turn = Promise.resolve()
+        .then(() => this.#work())
         .catch((error: unknown) => {
           this.#faults.raise('the drop directory', error);
           this.#checkDue = this.#clock.monotonic() + Faults.retryMs;
@@ -297,7 +300,6 @@ export class Pickup {
   }
 
   async #work(): Promise<void> {
-    this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
     if (this.#checkDue <= this.#clock.monotonic()) await this.#checkFolders();
     this.#staging.step();
@@ -311,12 +313,13 @@ export class Pickup {
     if (this.#sweepDue <= this.#clock.monotonic()) await this.#sweep();
   }
 
-  /** Gives the event loop to others when this turn has had it for a while. */
-  async #breathe(): Promise<void> {
-    if (performance.now() - this.#stretch < STRETCH_MS) return;
+  /** Gives the event loop to others when this turn has had it for a while; true when it did. */
+  async #breathe(): Promise<boolean> {
+    if (performance.now() - this.#stretch < STRETCH_MS) return false;
     await nextTurn();
     this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
+    return true;
   }
 
   /** Looks at one file and notes when to do so again. */
@@ -400,6 +403,11 @@ export class Pickup {
             lists.delete(each);
             continue;
           }
+          // What falls due meanwhile doesn't wait for the end of a long sweep.
+          if (await this.#breathe()) {
+            this.#staging.step();
+            stays += await this.#lookAgain();
+          }
           const { rawName, regular } = next;
           if (rawName.startsWith('.')) continue;
           entries += 1;
@@ -407,7 +415,6 @@ export class Pickup {
           if (kind === 'stays') idle += 1;
           if (kind === 'stays' && regular) stays += 1;
           if (kind === 'full') whole = false;
-          await this.#breathe();
         }
         // Nothing leaves the gate: the rest has to wait for another sweep.
         if (!whole && this.#gate.isFull) break;

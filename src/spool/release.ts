@@ -41,6 +41,8 @@ export class Releases {
   readonly #options: ReleasesOptions;
   /** Since when a file of the drop directory holds a key back. */
   #heldBackSince = new Map<string, number>();
+  /** Whether the drop directory holds a released key that was cut, as last looked. */
+  #cutKeys: ReadonlyMap<string, boolean> = new Map();
   #isStopped = false;
 
   constructor(options: ReleasesOptions) {
@@ -60,6 +62,7 @@ export class Releases {
       const folder = this.#options.folders[verdict];
       if (this.#options.faults.pause(folder.path) > 0) continue;
       try {
+        this.#cutKeys = await this.#findCutKeys(folder);
         for (const { rawName } of folder.list()) {
           if (this.#isStopped) return stay;
           if (isKey(rawName) && !this.#look(verdict, rawName, before)) stay += 1;
@@ -130,10 +133,28 @@ export class Releases {
     if (folder === undefined) return false;
     const rawName = decodeKey(key);
     if (rawName !== undefined) return folder.lstat(rawName)?.isFile() === true;
-    for (const entry of folder.list()) {
-      if (entry.regular && encodeName(entry.rawName) === key) return true;
+    // It was released a moment ago: the next look knows.
+    return this.#cutKeys.get(key) ?? true;
+  }
+
+  /** The name of a key that was cut can't be told from it: the drop directory is searched for it. */
+  async #findCutKeys(released: Folder): Promise<ReadonlyMap<string, boolean>> {
+    const found = new Map<string, boolean>();
+    for (const { rawName } of released.list()) {
+      if (isKey(rawName) && decodeKey(rawName) === undefined) found.set(rawName, false);
     }
-    return false;
+    if (found.size === 0) return found;
+    let stretch = performance.now();
+    for (const verdict of VERDICTS) {
+      for (const { rawName, regular } of this.#options.drop.get(verdict)?.folder.list() ?? []) {
+        const key = regular ? encodeName(rawName) : '';
+        if (found.has(key)) found.set(key, true);
+        if (performance.now() - stretch < STRETCH_MS) continue;
+        await nextTurn();
+        stretch = performance.now();
+      }
+    }
+    return found;
   }
 
   #supersede(verdict: Verdict, key: string): void {

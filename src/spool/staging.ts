@@ -32,6 +32,8 @@ export const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const CARRIED_AT_A_TIME = 8;
+/** A crash leaves a handful half-way in a folder; more than this was put there by somebody else. */
+const FOUND_AT_MOST = 1_000;
 const STRETCH_MS = 10;
 const CHUNK_BYTES = 1 << 20;
 
@@ -82,7 +84,10 @@ export class Staging {
   get hasRoom(): boolean {
     const now = this.#options.clock.monotonic();
     let busy = 0;
-    for (const staged of this.#staged.values()) if (staged.dueAt <= now) busy += 1;
+    for (const { dueAt, stamp } of this.#staged.values()) {
+      // What is empty, or only found so far, may never come to be carried.
+      if (dueAt <= now && stamp !== undefined && stamp.size > 0n) busy += 1;
+    }
     return busy < this.#limit && this.#pause() === 0;
   }
 
@@ -120,9 +125,14 @@ export class Staging {
   async find(from: ClassFolder): Promise<void> {
     this.#forgetClosed();
     let stretch = performance.now();
-    for (const { rawName } of from.folder.list()) {
+    let found = 0;
+    for (const { rawName, regular } of from.folder.list()) {
       const key = STAGED.exec(rawName)?.[1];
-      if (key !== undefined && !this.#staged.has(idOf(from, key))) this.#add(from, key, undefined);
+      if (key !== undefined && !regular) this.#options.unfit(from, rawName);
+      else if (key !== undefined && found < FOUND_AT_MOST && !this.#staged.has(idOf(from, key))) {
+        this.#add(from, key, undefined);
+        found += 1;
+      }
       if (performance.now() - stretch < STRETCH_MS) continue;
       await nextTurn();
       stretch = performance.now();
@@ -186,6 +196,13 @@ export class Staging {
     staged.isHeld = false;
   }
 
+  #letOthersGoFirst(staged: Staged): void {
+    const id = idOf(staged.from, staged.key);
+    if (this.#staged.get(id) !== staged) return;
+    this.#staged.delete(id);
+    this.#staged.set(id, staged);
+  }
+
   /** The folder was replaced: what was staged there is found again when it comes back. */
   #forgetClosed(): void {
     for (const staged of this.#staged.values()) {
@@ -198,6 +215,7 @@ export class Staging {
     const { from, key } = staged;
     const wait = (ms: number): void => {
       staged.dueAt = clock.monotonic() + ms;
+      this.#letOthersGoFirst(staged);
     };
     // The key was in flight when this was found.
     staged.isHeld ||= hold(key);
@@ -239,8 +257,7 @@ export class Staging {
         faults.raise(temporary.path, error);
         this.#isCautious = true;
         // Another one may fit where this one doesn't.
-        this.#staged.delete(idOf(from, key));
-        this.#staged.set(idOf(from, key), staged);
+        this.#letOthersGoFirst(staged);
       }
     }
   }
@@ -260,8 +277,8 @@ export class Staging {
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #carry(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    const source = await open(from.folder.at(PREFIX + key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const source = await openStaged(from.folder, PREFIX + key);
+    if (source === undefined) return undefined;
     try {
       const isWhole = await copyTo(temporary, key, source, stamp);
       const now = from.folder.lstat(PREFIX + key);
@@ -280,6 +297,20 @@ export class Staging {
     await syncFolder(queue.folder(from.verdict));
     from.folder.removeFile(PREFIX + key);
     return entry;
+  }
+}
+
+/** Removed, or no regular file any more, since the look at it: another look says which. */
+const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
+
+/** Opens a regular file; `undefined` when something else lies there by now. */
+async function openStaged(folder: Folder, name: string): Promise<FileHandle | undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    return await open(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (SWAPPED.has(errnoOf(error) ?? '')) return undefined;
+    throw error;
   }
 }
 
