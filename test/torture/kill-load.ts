@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonProcess } from '../../src/lab/daemon-process.ts';
-import { startServers } from '../real/harness.ts';
+import { compiled, startServers } from '../real/harness.ts';
 import type { RealServers } from '../real/harness.ts';
 import { until } from '../real/world.ts';
 import type { Chance } from '../support/seed.ts';
@@ -48,7 +48,7 @@ const COUNTED_SHARE = 0.01;
 export async function killUnderLoad(options: LoadOptions): Promise<LoadResult> {
   const { elsewhere, chance } = options;
   await using servers = await startServers();
-  await using spool = new KillSpool(elsewhere);
+  await using spool = new KillSpool({ program: compiled('main.js'), elsewhere });
   await using users = new KillUsers({ lib: spool.lib, chance });
   const settings = {
     ...SETTINGS,

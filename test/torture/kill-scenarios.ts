@@ -1,4 +1,4 @@
-import { unlinkSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { makeMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage } from '../../src/lab/messages.ts';
 import type { KillStage } from './kill-stage.ts';
@@ -171,9 +171,7 @@ export const SCENARIOS: readonly Scenario[] = [
       await stage.judge(SPAM);
       stage.endsAs(SPAM, 'withdrawn');
       stage.onPost(SPAM, 'spam', () => {
-        for (const { place, name, path } of stage.spool.found()) {
-          if (name === SPAM.name && place !== 'archive') unlinkSync(path);
-        }
+        for (const { path } of stage.spool.found()) rmSync(path, { force: true });
       });
     },
   },

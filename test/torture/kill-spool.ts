@@ -13,7 +13,6 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DaemonProcess } from '../../src/lab/daemon-process.ts';
-import { compiled } from '../real/harness.ts';
 import { KOPANO } from '../real/world.ts';
 import { isRoot } from '../support/temporary.ts';
 import { preload } from './preload.ts';
@@ -39,6 +38,13 @@ export interface FoundFile {
   readonly path: string;
 }
 
+export interface KillSpoolOptions {
+  /** What is started: the compiled main.js, or the bundle, which starts in half of the time. */
+  readonly program: string;
+  /** The state dir lies on another file system than the spool. */
+  readonly elsewhere: boolean;
+}
+
 let failpoints: readonly string[] | undefined;
 
 export class KillSpool implements AsyncDisposable {
@@ -47,11 +53,12 @@ export class KillSpool implements AsyncDisposable {
   readonly state: string;
   /** Where the program's steps are written down. */
   readonly stepsFile: string;
+  readonly #program: string;
   readonly #elsewhere: string | undefined;
   readonly #daemons: DaemonProcess[] = [];
 
-  /** @param elsewhere the state dir lies on another file system than the spool */
-  constructor(elsewhere: boolean) {
+  constructor({ program, elsewhere }: KillSpoolOptions) {
+    this.#program = program;
     this.folder = mkdtempSync(join(tmpdir(), 'learnd-kill-'));
     chmodSync(this.folder, 0o755);
     this.lib = join(this.folder, 'spamd');
@@ -76,7 +83,7 @@ export class KillSpool implements AsyncDisposable {
       command: [
         process.execPath,
         ...(failpoint === undefined ? [] : failpoints),
-        compiled('main.js'),
+        this.#program,
         ...args,
       ],
       settings: {

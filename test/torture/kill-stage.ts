@@ -4,7 +4,7 @@ import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
 import { isOneOf, verdictOf, violationsIn } from './kill-checks.ts';
 import { KillController } from './kill-controller.ts';
 import { KillSpool, WRITER } from './kill-spool.ts';
-import type { FoundFile } from './kill-spool.ts';
+import type { FoundFile, KillSpoolOptions } from './kill-spool.ts';
 
 /**
  * One spool, one controller, and some messages whose fate is known: what was judged when, where each
@@ -46,8 +46,8 @@ export class KillStage implements AsyncDisposable {
     this.#writer = new KopanoWriter({ lib: spool.lib, ...WRITER });
   }
 
-  static async make(elsewhere: boolean): Promise<KillStage> {
-    return new KillStage(new KillSpool(elsewhere), await KillController.start());
+  static async make(options: KillSpoolOptions): Promise<KillStage> {
+    return new KillStage(new KillSpool(options), await KillController.start());
   }
 
   // --- the story
@@ -86,6 +86,7 @@ export class KillStage implements AsyncDisposable {
     this.#deeds.push(deed);
     this.controller.onPost(message.messageId, verdict, () => {
       deed.done ??= deed.act();
+      deed.done.catch(() => undefined); // it is awaited in the end
     });
   }
 

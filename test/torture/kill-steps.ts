@@ -23,9 +23,13 @@ export interface Told {
   readonly repeated: number;
 }
 
-/** @param at the step after which the program is killed; it may not come to it */
-export async function tell(scenario: Scenario, at = ''): Promise<Told> {
-  await using stage = await KillStage.make(scenario.elsewhere === true);
+/**
+ * @param program what is started
+ * @param at the step at which it is killed; it may not come to it
+ */
+export async function tell(scenario: Scenario, program: string, at = ''): Promise<Told> {
+  const elsewhere = scenario.elsewhere === true;
+  await using stage = await KillStage.make({ program, elsewhere });
   try {
     return await tellOn(stage, scenario, at);
   } catch (error) {
@@ -44,12 +48,19 @@ async function tellOn(stage: KillStage, scenario: Scenario, at: string): Promise
   const program = await spool.start(settings, { args, failpoint: at });
   const isOver = (): boolean => !stage.hasDeedsLeft && stage.differences().length === 0;
   await until(stage, () => !program.running || isOver());
-  if (program.running) program.signal('SIGTERM');
+  const isStopped = program.running;
+  if (isStopped) program.signal('SIGTERM');
   await until(stage, () => !program.running);
   const steps = spool.steps;
   const isKilled = steps.at(-1) === 'KILLED';
-  if (isKilled) mustBeEmpty(stage.violations());
+  const isCommand = scenario.args !== undefined;
+  if (!isKilled && !isStopped && !isCommand) throw new Error('the daemon ended by itself');
+  mustBeEmpty(stage.violations());
   await stage.finishDeeds();
+  if (isKilled && isCommand) {
+    const again = await spool.start(settings, { args }); // an operator's word is said again
+    await until(stage, () => !again.running);
+  }
   if (stage.differences().length > 0) {
     mustBeEmpty(stage.violations());
     controller.nextDaemon();

@@ -1,6 +1,7 @@
 import PQueue from 'p-queue';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeReal } from '../real/harness.ts';
+import { Bundle } from '../service/bundle.ts';
 import { byLength } from '../support/length.ts';
 import { chanceFor, chanceOf } from '../support/seed.ts';
 import { killUnderLoad } from './kill-load.ts';
@@ -33,7 +34,15 @@ afterAll(() => {
 });
 
 describe.concurrent('nothing is lost by a kill at any step', { timeout: TIMEOUT_MS }, () => {
+  let bundle: Bundle;
+  beforeAll(async () => {
+    bundle = await Bundle.make();
+  });
+  afterAll(async () => {
+    await bundle[Symbol.asyncDispose]();
+  });
   const running = new PQueue({ concurrency: RUNS_AT_A_TIME });
+  const program = (): string => bundle.path('bin/kopano-learnd.mjs');
   const lot = chance.pick(SCENARIOS);
   const seed = chance.below(2 ** 31);
 
@@ -41,7 +50,7 @@ describe.concurrent('nothing is lost by a kill at any step', { timeout: TIMEOUT_
   async function stepsOf(scenario: Scenario): Promise<readonly string[]> {
     const share = byLength({ short: scenario === lot ? 1 : 0, middle: 3, long: Infinity });
     if (share === 0) return scenario.always;
-    const told = await running.add(() => tell(scenario));
+    const told = await running.add(() => tell(scenario, program()));
     const others = new Set(stepsWorthAKill(scenario, told.steps));
     for (const step of scenario.always) others.delete(step);
     const dice = chanceOf(seed);
@@ -52,7 +61,7 @@ describe.concurrent('nothing is lost by a kill at any step', { timeout: TIMEOUT_
   it.each(SCENARIOS)('while $name', async (scenario) => {
     const missed: string[] = [];
     const killAt = async (step: string): Promise<void> => {
-      const { isKilled, repeated } = await tell(scenario, step);
+      const { isKilled, repeated } = await tell(scenario, program(), step);
       count.repeated += repeated;
       if (!isKilled) missed.push(step);
       else if ((count.steps += 1) % 100 === 0) say('so far');
