@@ -100,8 +100,9 @@ export class Releases {
       return true;
     }
     if (this.#isHeldBack(key, before) || isHeld(key)) return false;
-    const entry = queue.adopt(folders[verdict], key, verdict, key);
+    // Before the message goes: what a kill leaves of it is looked at again.
     quarantine.forgetReason(verdict, key);
+    const entry = queue.adopt(folders[verdict], key, verdict, key);
     if (entry !== undefined) queued(entry);
     return true;
   }
@@ -159,8 +160,8 @@ export class Releases {
 
   #supersede(verdict: Verdict, key: string): void {
     const { folders, quarantine, log } = this.#options;
-    const isGone = folders[verdict].removeFile(key);
     quarantine.forgetReason(verdict, key);
+    const isGone = folders[verdict].removeFile(key);
     if (!isGone) return;
     log('notice', 'message.superseded', 'a newer verdict takes the place of the released one', {
       verdict,

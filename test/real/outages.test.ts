@@ -130,29 +130,4 @@ describeReal('nothing is lost', () => {
       await expectAllLearned(world);
     },
   );
-
-  it.each([
-    ['beside the spool', false],
-    ['on another file system', true],
-  ] as const)(
-    'when the daemon is killed again and again, its state dir %s',
-    { timeout: PATIENCE_MS * 3 },
-    async (_, elsewhere) => {
-      const kills = byLength({ short: 6, middle: 20, long: 50 });
-      await using world = await World.make({ elsewhere });
-      await world.startDaemon();
-      const writing = world.judgeMany(MESSAGES, PER_SECOND);
-      const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
-      process.stdout.write(`kills with TEST_SEED=${seed}\n`);
-      let random = seed;
-      for (let i = 0; i < kills; i += 1) {
-        random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
-        await sleep(random % 1_200);
-        await world.daemon.kill();
-        await world.startDaemon();
-      }
-      await writing;
-      await expectAllLearned(world);
-    },
-  );
 });

@@ -8,7 +8,7 @@ import { openStateDir } from '../../src/spool/state-dir.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
 import { until } from '../support/until.ts';
-import { watchFileSystem } from '../torture/fs-steps.ts';
+import { systemError, watchFileSystem } from '../torture/fs-steps.ts';
 
 /** Puts a message where an operator's `release` puts it. */
 function release(spool: TestSpool, verdict: Verdict, key = 'a.eml', body = key): string {
@@ -194,6 +194,27 @@ describe('a released message', () => {
     await bench.releases.take();
     expect(filesOf(spool, 'quarantine')).toEqual([]);
   });
+
+  test.each(['taken', 'superseded'])(
+    'goes after its reason where it is %s: what a kill leaves is looked at again',
+    async (how) => {
+      const bench = await prepared();
+      const { spool } = bench;
+      quarantine(spool, 'spam');
+      renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
+      if (how === 'superseded') spool.enqueue('ham', 'a.eml', 'newer');
+      const restore = watchFileSystem(
+        (path) => path.startsWith('/proc/self/fd/'),
+        (step) => {
+          if (step.call === 'unlinkSync' && step.when === 'after') throw systemError('EIO', step);
+        },
+      );
+      await bench.releases.take();
+      restore();
+      expect(filesOf(spool, 'quarantine')).toEqual([]);
+      expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
+    },
+  );
 
   test('with a name that no message has stays where it is', async () => {
     const bench = await prepared();
