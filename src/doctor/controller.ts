@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
+import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
@@ -21,8 +22,6 @@ export interface ControllerCheckOptions {
   readonly wall: () => number;
 }
 
-/** Messages of each class that Bayes wants before it has an opinion, unless set otherwise. */
-const MIN_LEARNS = 200;
 const CLOCK_NEAR_MS = 60_000;
 const DAY_MS = 86_400_000;
 /** rspamd shows empty `statfiles` in the first moments after its start, whatever its backend. */
@@ -160,7 +159,7 @@ function checkBayes(name: string, { hasBackend, learned }: Statistics): Finding 
   return warning(
     name,
     `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns); ${short.join(' and ')} ${short.length === 1 ? 'is' : 'are'} short`,
-    'let users judge more mail, teach it older mail with rspamc, or lower min_learns in local.d/classifier-bayes.conf',
+    "let users judge more mail, teach it older mail with kopano-learnd relearn, or lower min_learns in rspamd's local.d/classifier-bayes.conf",
   );
 }
 

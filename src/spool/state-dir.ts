@@ -97,13 +97,25 @@ export function openStateRoot(options: StateDirOptions): Folder {
     if (code === 'ELOOP' || code === 'ENOTDIR') {
       throw refusal(options, 'not-a-folder', 'is not a folder (a symlink is not followed)');
     }
-    if (code === 'EACCES') throw refusal(options, 'foreign', 'cannot be opened (EACCES)');
+    if (code === 'EACCES') {
+      const stats = visibleStats(options.path);
+      const fault = stats && foreignness(stats, options.uid);
+      throw refusal(options, 'foreign', fault ?? 'cannot be opened (EACCES)', stats?.uid);
+    }
     throw error;
   }
   const fault = foreignness(root.stats, options.uid);
   if (fault === undefined) return root;
   root.close();
-  throw refusal(options, 'foreign', fault);
+  throw refusal(options, 'foreign', fault, root.stats.uid);
+}
+
+function visibleStats(place: string): BigIntStats | undefined {
+  try {
+    return lstatSync(place, { bigint: true });
+  } catch {
+    return undefined; // a folder above it may not be entered either
+  }
 }
 
 function foreignness(stats: BigIntStats, uid: number): string | undefined {
@@ -116,12 +128,20 @@ function foreignness(stats: BigIntStats, uid: number): string | undefined {
   return undefined;
 }
 
-function refusal(options: StateDirOptions, code: string, fault: string): OperatorError {
+/** @param owner whose it is: as often as the folder it is the user that is wrong, except for root */
+function refusal(
+  options: StateDirOptions,
+  code: string,
+  fault: string,
+  owner = BigInt(options.uid),
+): OperatorError {
   const { path: place, uid, gid } = options;
+  const isAnothers = owner !== BigInt(uid) && owner !== 0n;
+  const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
   return new OperatorError({
     code: `state-dir.${code}`,
     message: `the state dir ${place} ${fault}`,
-    hint: `make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`,
+    hint: `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`,
     exitCode: EXIT.configuration,
   });
 }
