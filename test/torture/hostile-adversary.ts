@@ -64,7 +64,7 @@ async function swap(order: SwapOrder): Promise<SwapAccount> {
   let done = 0;
   let hits = 0;
   let delayMs = 30;
-  for (let wave = 0; done < tries && !isOver; wave += 1) {
+  for (let wave = 0; (done < tries || hits === 0) && !isOver; wave += 1) {
     const names = Array.from({ length: WAVE }, (_, i) => `w${wave}-${i}.eml`);
     const places = names.map((name) => join(lib, chance.pick(VERDICTS), name));
     for (const [i, path] of places.entries()) {
@@ -80,8 +80,8 @@ async function swap(order: SwapOrder): Promise<SwapAccount> {
       renameSync(symlink, path);
     }
     done += WAVE;
-    // What comes too late or too early hits nothing: half of the files should be taken by now.
-    delayMs = Math.min(200, Math.max(1, delayMs * (early > WAVE / 2 ? 1.1 : 0.9)));
+    // What comes too early or too late hits nothing; a third of the files should be taken by now.
+    delayMs = Math.min(200, Math.max(1, delayMs * (early > (WAVE * 2) / 3 ? 1.1 : 0.9)));
     hits += WAVE - removeLeft(places);
   }
   return { tries: done, hits };

@@ -156,6 +156,11 @@ export class HostileWorld {
     return this.inState('queue');
   }
 
+  /** Nothing is to be waited for any more: the queue is empty, or a secret is out. */
+  get isOver(): boolean {
+    return this.queued.length === 0 || this.controller.strangers.length > 0;
+  }
+
   get quarantined(): string[] {
     return this.inState('quarantine').filter((name) => !name.endsWith('.json'));
   }
