@@ -3,6 +3,7 @@ import type { DaemonProcess } from '../../src/lab/daemon-process.ts';
 import { compiled, startServers } from '../real/harness.ts';
 import type { RealServers } from '../real/harness.ts';
 import { until } from '../real/world.ts';
+import { chanceOf } from '../support/seed.ts';
 import type { Chance } from '../support/seed.ts';
 import { roomOf, verdictOf, violationsIn } from './kill-checks.ts';
 import type { FoundFile } from './kill-spool.ts';
@@ -11,9 +12,9 @@ import { KillUsers } from './kill-users.ts';
 import type { Judged } from './kill-users.ts';
 
 /**
- * A daemon on a real rspamd of its own, killed at random moments, its start-up among them, while users judge
- * messages. What must hold is looked at after each kill and at the end, where rspamd has the last
- * word on every message.
+ * A daemon on a real rspamd of its own, killed at random moments, its start-up among them, while
+ * users judge messages. What must hold is looked at after each kill and at the end, where rspamd has
+ * the last word on every message.
  */
 export interface LoadOptions {
   readonly chance: Chance;
@@ -34,11 +35,13 @@ export interface LoadResult {
 
 const CONCURRENCY = 8;
 const SETTINGS = { LEARN_CONCURRENCY: String(CONCURRENCY), LEARN_SETTLE_MS: '1000' };
-/** Every so manieth kill comes within this time, which is about what a start takes. */
+/** Every fourth kill comes within this time, which is about what a start takes. */
 const START_UP_EVERY = 4;
 const START_UP_MS = 500;
-/** The others come within this time after it. */
+/** The others come within this time after the start. */
 const LONGEST_LIFE_MS = 900;
+/** Beside the daemon that isn't killed. */
+const LAST_JUDGEMENTS = 40;
 const PATIENCE_MS = 240_000;
 /** rspamd recognises a message by tokens that are not quite stable: 2 of 4,000 answered 200 again. */
 const FORGOTTEN_SHARE = 0.005;
@@ -49,20 +52,25 @@ export async function killUnderLoad(options: LoadOptions): Promise<LoadResult> {
   const { elsewhere, chance } = options;
   await using servers = await startServers();
   await using spool = new KillSpool({ program: compiled('main.js'), elsewhere });
-  await using users = new KillUsers({ lib: spool.lib, chance });
+  const own = chanceOf(chance.below(2 ** 31));
+  await using users = new KillUsers({ lib: spool.lib, chance: own });
   const settings = {
     ...SETTINGS,
     RSPAMD_URL: servers.rspamd.url,
     LEARN_AFTER: options.after,
   };
   const judging = users.judge();
+  let last: DaemonProcess;
   try {
     await killAll(options, settings, spool, users);
+    last = await spool.start(settings);
+    await last.until('start', () => isOwner(last), { timeoutMs: PATIENCE_MS });
+    const enough = users.judgements + LAST_JUDGEMENTS;
+    await until('some more are judged', PATIENCE_MS, () => users.judgements >= enough);
   } finally {
     users.retire();
     await judging;
   }
-  const last = await spool.start(settings);
   await until('everything is learned', PATIENCE_MS, () => !spool.found().some(isWaiting));
   await last.kill();
   const { spam, ham } = await servers.redis.bayesCounts();
@@ -83,10 +91,7 @@ async function killAll(
     const isStarting = kill % START_UP_EVERY === 0;
     if (!isStarting) await daemon.until('start', () => isOwner(daemon), { timeoutMs: PATIENCE_MS });
     await sleep(chance.below(isStarting ? START_UP_MS : LONGEST_LIFE_MS));
-    if (!daemon.running) {
-      const log = daemon.lines.slice(-5).map(({ fields }) => fields);
-      mustBeEmpty('a daemon ended by itself', [...log, 'no more was said']);
-    }
+    if (!daemon.running) throw new Error(`daemon ${kill} ended by itself`);
     await daemon.kill();
     const violations = violationsIn(spool.found(), (name) => bodiesOf(users.judged.get(name)));
     mustBeEmpty(`after kill ${kill}`, [...users.faults, ...violations]);
@@ -198,8 +203,6 @@ function lastWords(spool: KillSpool): ReadonlyMap<unknown, unknown> {
   return words;
 }
 
-function mustBeEmpty(when: string, faults: readonly unknown[]): void {
-  if (faults.length === 0) return;
-  const texts = faults.map((fault) => (typeof fault === 'string' ? fault : JSON.stringify(fault)));
-  throw new Error(`${when}:\n${texts.slice(0, 20).join('\n')}`);
+function mustBeEmpty(when: string, faults: readonly string[]): void {
+  if (faults.length > 0) throw new Error(`${when}:\n${faults.slice(0, 20).join('\n')}`);
 }

@@ -42,7 +42,17 @@ const VERDICTS = ['spam', 'ham'] as const;
 const AT_ONCE: Partial<WriteOrder> = {};
 const IN_PIECES: Partial<WriteOrder> = { chunks: 2, pauseMs: 30, pauseBeforeMarkMs: 30 };
 const UNREADABLE: Partial<WriteOrder> = { createMode: 0o600, pauseBeforeMarkMs: 20 };
-const PACES = [...Array.from({ length: 8 }, () => AT_ONCE), IN_PIECES, UNREADABLE];
+const PACES = [
+  AT_ONCE,
+  AT_ONCE,
+  AT_ONCE,
+  AT_ONCE,
+  AT_ONCE,
+  AT_ONCE,
+  IN_PIECES,
+  IN_PIECES,
+  UNREADABLE,
+];
 
 export class KillUsers implements AsyncDisposable {
   readonly judged = new Map<string, Judged>();
