@@ -132,7 +132,8 @@ export class Controller {
   proved(delivery: Delivery): Delivery | undefined {
     for (const suspect of this.#suspects) if (suspect !== delivery) suspect.unprovenRounds += 1;
     this.#suspects.clear();
-    const charged = this.#accused === delivery ? undefined : this.#accused;
+    const accused = this.#accused === delivery ? undefined : this.#accused;
+    const charged = accused === undefined || this.excuses(accused) ? undefined : accused;
     this.#accused = undefined;
     this.#needsProof = false;
     this.#lastProofAt = this.#clock.wall();
@@ -165,6 +166,17 @@ export class Controller {
     this.failed({ reason, answered: true, wasProbe, suspect: delivery });
     this.#accused = delivery;
     this.lastProbe = delivery.entry.key;
+  }
+
+  /**
+   * Whether this message's failure is put down to an outage that ended right after it: others have
+   * failed as well since it was up. Once a message only, because two that are at fault would excuse
+   * each other for ever.
+   */
+  excuses(delivery: Delivery): boolean {
+    if (this.isOpen || this.#onlySuspect === delivery || delivery.excused) return false;
+    delivery.excused = true;
+    return true;
   }
 
   /**
