@@ -127,8 +127,11 @@ function checkDevice(root: Folder, libDir: string): Finding {
     try {
       const folder = Folder.open(`${libDir}/${verdict}`);
       seen += 1;
-      if (crossesDevices(folder, root)) elsewhere.push(folder.path);
-      folder.close();
+      try {
+        if (crossesDevices(folder, root)) elsewhere.push(folder.path);
+      } finally {
+        folder.close();
+      }
     } catch (error) {
       if (errnoOf(error) === undefined) throw error; // the spool's own checks tell
     }
