@@ -126,9 +126,14 @@ function checkDevice(root: Folder, libDir: string): Finding {
   const elsewhere: string[] = [];
   let seen = 0;
   for (const folder of classFolders(libDir)) {
-    seen += 1;
-    if (crossesDevices(folder, root)) elsewhere.push(folder.path);
-    folder.close();
+    try {
+      if (crossesDevices(folder, root)) elsewhere.push(folder.path);
+      seen += 1;
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error; // the spool's own checks tell
+    } finally {
+      folder.close();
+    }
   }
   if (seen === 0) return notTried(check, 'neither spam/ nor ham/ can be opened');
   if (elsewhere.length === 0) return ok(check, 'a message moves into the state dir by one rename');

@@ -33,6 +33,8 @@ export interface ReleasesOptions {
   readonly isHeld: (key: string) => boolean;
   /** A message came into the queue; it is new to whoever learns it, and has to settle. */
   readonly queued: (entry: QueueEntry) => void;
+  /** A message may have come into the queue although taking it failed. */
+  readonly faulted: () => void;
 }
 
 const STRETCH_MS = 10;
@@ -75,6 +77,7 @@ export class Releases {
         if (this.#isStopped) return stay;
         stay += 1;
         this.#options.faults.raise(folder.path, error);
+        this.#options.faulted();
       }
     }
     return stay;

@@ -48,6 +48,8 @@ export interface StagingOptions {
   readonly hold: (key: string) => boolean;
   readonly release: (key: string) => void;
   readonly queued: (entry: QueueEntry) => void;
+  /** A file may have come into the queue although carrying it over failed. */
+  readonly faulted: () => void;
   /** A staged file gave way to a newer verdict. */
   readonly superseded: (verdict: Verdict, key: string) => void;
   /** What lies there can't be carried over: no regular file of allowed size. */
@@ -106,19 +108,19 @@ export class Staging {
   }
 
   /**
-   * Takes a file that has passed the gate away from its writer.
-   * @returns false when it was gone
+   * Takes a file that has passed the gate away from its writer, unless it is gone.
    * @throws the system's error for everything else
    */
-  stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): boolean {
+  stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): void {
     try {
       renameSync(from.folder.at(rawName), from.folder.at(PREFIX + key));
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return false;
+      // It may be staged all the same (NFS, where the answer got lost): the first try will see.
+      this.#add(from, key, stamp);
+      if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return;
       throw error;
     }
     this.#add(from, key, stamp);
-    return true;
   }
 
   /** Finds what lies staged in a folder that was just opened. */
@@ -194,6 +196,8 @@ export class Staging {
     this.#staged.delete(idOf(staged.from, staged.key));
     if (staged.isHeld) this.#options.release(staged.key);
     staged.isHeld = false;
+    // Nothing is left that could still fail.
+    if (this.isEmpty) this.#options.faults.clear(this.#options.temporary.path);
   }
 
   #letOthersGoFirst(staged: Staged): void {
@@ -211,7 +215,7 @@ export class Staging {
   }
 
   async #tryOnce(staged: Staged): Promise<void> {
-    const { faults, clock, settleMs, temporary, unfit, hold } = this.#options;
+    const { faults, clock, settleMs, temporary, unfit, hold, faulted } = this.#options;
     const { from, key } = staged;
     const wait = (ms: number): void => {
       staged.dueAt = clock.monotonic() + ms;
@@ -255,6 +259,7 @@ export class Staging {
       if (from.folder.isClosed) this.#drop(staged);
       else {
         faults.raise(temporary.path, error);
+        faulted();
         this.#isCautious = true;
         // Another one may fit where this one doesn't.
         this.#letOthersGoFirst(staged);

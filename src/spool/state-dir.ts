@@ -1,8 +1,8 @@
-import { chmodSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { Folder, isFolder } from './folder.ts';
+import { Folder } from './folder.ts';
 import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
 
@@ -46,7 +46,7 @@ export class SpoolMissingError extends Error {
  */
 export function openStateDir(options: StateDirOptions): StateDir {
   const inside = options.path.startsWith(`${options.libDir}/`);
-  if (inside && !isFolder(options.libDir)) throw new SpoolMissingError(options.libDir);
+  if (inside && !isThere(options.libDir)) throw new SpoolMissingError(options.libDir);
   makeFolder(options.path, options);
   const opened: Folder[] = [];
   const keep = (folder: Folder): Folder => {
@@ -118,6 +118,16 @@ function visibleStats(place: string): BigIntStats | undefined {
   }
 }
 
+/** @throws the system's error where that can't be told */
+function isThere(libDir: string): boolean {
+  try {
+    return statSync(libDir, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') return false;
+    throw error;
+  }
+}
+
 function foreignness(stats: BigIntStats, uid: number): string | undefined {
   if (stats.uid !== BigInt(uid)) {
     return `belongs to uid ${stats.uid}, but kopano-learnd runs as uid ${uid}`;
@@ -174,6 +184,7 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
  * True when a rename from `from` to `to` would be refused with EXDEV: other file systems, or two
  * bind mounts of one. The kernel compares the mounts before it looks for the file, so a name that
  * doesn't exist tells.
+ * @throws the system's error where that can't be told
  */
 export function crossesDevices(from: Folder, to: Folder): boolean {
   const nothing = '.kopano-learnd-probe';
@@ -181,7 +192,9 @@ export function crossesDevices(from: Folder, to: Folder): boolean {
     renameSync(from.at(nothing), to.at(nothing));
     return false;
   } catch (error) {
-    return errnoOf(error) === 'EXDEV';
+    const code = errnoOf(error);
+    if (code !== 'ENOENT' && code !== 'EXDEV') throw error;
+    return code === 'EXDEV';
   }
 }
 
