@@ -61,9 +61,8 @@ export class Backlog {
 
   /** When the next refill will find something, as far as is known. */
   get refillAt(): number {
-    const wantsMore = this.#pending.size <= this.#options.backlog / 2;
     const hasMore = this.#scanWanted || this.#scan !== undefined;
-    return wantsMore && hasMore ? this.#options.clock.monotonic() : this.#rescanAt;
+    return this.#isHalfEmpty && hasMore ? this.#options.clock.monotonic() : this.#rescanAt;
   }
 
   /** True when nothing is pending, in memory or, as far as is known, in the folders. */
@@ -111,6 +110,19 @@ export class Backlog {
     this.#pending.set(delivery.entry.key, delivery);
   }
 
+  /**
+   * Puts a message that failed at the end of the line. Where so many wait that the folders aren't
+   * read any more, that is the end of what lies there: what keeps failing must not fill the memory
+   * and keep from it what doesn't.
+   */
+  putLast(delivery: Delivery): void {
+    if (this.#pending.size < this.#options.backlog / 2) this.queueUp(delivery);
+    else {
+      this.#scanWanted = true;
+      this.#options.onForgotten(delivery);
+    }
+  }
+
   /** Lets a message wait; without room it waits on disk and is found by a later scan. */
   defer(delivery: Delivery, waitMs: number): void {
     if (this.#deferred.size >= this.#options.backlog) {
@@ -141,7 +153,7 @@ export class Backlog {
       this.#rescanAt = now + this.#options.rescanMs;
       this.#scanWanted = true;
     }
-    if (this.#pending.size > backlog / 2) return;
+    if (!this.#isHalfEmpty) return;
     const enough = Math.min(backlog, this.#pending.size + FOUND_AT_ONCE);
     try {
       while (this.#pending.size < enough && this.#findNext(now)) continue;
@@ -156,6 +168,10 @@ export class Backlog {
   close(): void {
     this.#scan?.return();
     this.#scan = undefined;
+  }
+
+  get #isHalfEmpty(): boolean {
+    return this.#pending.size <= this.#options.backlog / 2;
   }
 
   #recallDeferred(now: number): void {

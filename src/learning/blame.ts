@@ -131,7 +131,8 @@ export class Blame {
           await this.#charge(delivery, controller, outcome.reason, tookMs);
           return;
         }
-        break;
+        this.#options.backlog.putLast(delivery);
+        return;
     }
     this.#options.backlog.queueUp(delivery);
   }

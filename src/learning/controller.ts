@@ -61,8 +61,12 @@ export class Controller {
   #needsProof = false;
   #reason: string | undefined;
   #awaitsPassword = false;
-  /** The one message that all failures since it was up were of, if they were and it may be the cause. */
+  /** When a message may probe that has not failed here since it was up. */
+  #freshAt = 0;
+  /** The one message that all failures since it was up were of, if they were. */
   #onlySuspect: Delivery | undefined;
+  /** Messages that failed here alone since it was up: they may be the cause. */
+  #failedAlone = new WeakSet<Delivery>();
   /** Answered with an unknown failure while alone in flight: the next message tells whose it is. */
   #accused: Delivery | undefined;
 
@@ -114,6 +118,11 @@ export class Controller {
     return this.isOpen ? undefined : this.#retryAt;
   }
 
+  /** When a message that hasn't failed here may start the next probe; `undefined` while it is open. */
+  get freshAt(): number | undefined {
+    return this.isOpen ? undefined : Math.min(this.#freshAt, this.#retryAt);
+  }
+
   /** Whether one more ordinary message fits. */
   hasRoom(concurrency: number): boolean {
     if (this.exclusive) return false;
@@ -157,8 +166,14 @@ export class Controller {
     const { suspect } = failure;
     const isFirst = this.isOpen || suspect === this.#onlySuspect;
     this.#onlySuspect = isFirst ? suspect : undefined;
+    const now = this.#clock.monotonic();
+    // The first one that fails alone lets another show whose fault it is; its next tries tell nothing new.
+    let freshAt: number | undefined;
+    if (suspect !== undefined && this.isOpen) freshAt = now;
+    else if (suspect !== undefined && this.#failedAlone.has(suspect)) freshAt = this.#freshAt;
+    if (suspect !== undefined) this.#failedAlone.add(suspect);
     const waitMs = backoffMs(this.#failures + 1, this.#random());
-    this.#pause('down', failure.reason, failure.wasProbe, waitMs);
+    this.#pause('down', failure.reason, failure.wasProbe, waitMs, { freshAt });
   }
 
   /** A message got an unknown answer with no other beside it: the next one shows whose fault. */
@@ -180,12 +195,11 @@ export class Controller {
   }
 
   /**
-   * Whether this message may probe now. One that didn't fail here may as long as all failures were
-   * of a single other message: that tells whose fault they are, and spares it the other's backoff.
+   * Whether this message may probe now. What others lengthen the backoff by that fail again and
+   * again is not for one that hasn't failed here: it tells whose fault that is.
    */
   mayProbe(delivery: Delivery, now: number): boolean {
-    if (this.#retryAt <= now) return true;
-    return this.#onlySuspect !== undefined && this.#onlySuspect !== delivery;
+    return this.#retryAt <= now || (this.#freshAt <= now && !this.#failedAlone.has(delivery));
   }
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
@@ -198,7 +212,7 @@ export class Controller {
       outcome.reason,
       wasProbe,
       backoffMs(this.#failures + 1, this.#random(), first),
-      outcome.hint,
+      { hint: outcome.hint },
     );
   }
 
@@ -215,7 +229,9 @@ export class Controller {
         'it answers 200 and remembers nothing of it',
         wasProbe,
         backoffMs(this.#failures + 1, this.#random()),
-        "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable",
+        {
+          hint: "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable",
+        },
       );
     } else if (!this.isOpen) {
       this.failed({ reason: 'no proof yet', answered: true, wasProbe, suspect: undefined });
@@ -227,6 +243,7 @@ export class Controller {
     this.#suspects.delete(delivery);
     if (this.#accused === delivery) this.#accused = undefined;
     if (this.#onlySuspect === delivery) this.#onlySuspect = undefined;
+    if (this.#failedAlone.delete(delivery)) this.#freshAt = this.#retryAt;
   }
 
   #open(): void {
@@ -235,6 +252,7 @@ export class Controller {
     this.#failures = 0;
     this.#reason = undefined;
     this.#onlySuspect = undefined;
+    this.#failedAlone = new WeakSet();
     this.lastProbe = undefined;
     if (before === 'up') return;
     this.#throttle.forget('state');
@@ -254,7 +272,7 @@ export class Controller {
     reason: string,
     wasProbe: boolean,
     waitMs: number,
-    hint?: string,
+    { hint, freshAt }: { readonly hint?: string; readonly freshAt?: number | undefined },
   ): void {
     const wasOpen = this.isOpen;
     const isWorse = this.#state !== state;
@@ -263,6 +281,7 @@ export class Controller {
     this.#reason = reason;
     this.#failures += 1;
     this.#retryAt = this.#clock.monotonic() + waitMs;
+    this.#freshAt = freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
     const { severity, event, says } = PAUSES[state];
     this.#log(

@@ -182,6 +182,7 @@ export class Dispatcher {
     later(now + this.#options.faults.pause(DISPOSAL));
     for (const controller of controllers) {
       later(controller.retryAt ?? 0);
+      later(controller.freshAt ?? 0);
       later(controller.nextTrialAt);
     }
     return Math.max(1, next - now);
