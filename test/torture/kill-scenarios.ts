@@ -40,6 +40,9 @@ const LARGE: MadeMessage = {
 };
 const EMPTY: MadeMessage = { ...HAM, raw: Buffer.alloc(0) };
 
+/** Time enough for a writer that is at work beside the daemon on a busy machine. */
+const WRITTEN_MEANWHILE = { LEARN_SETTLE_MS: '2000' };
+
 function reasonOf({ name }: MadeMessage): string {
   return JSON.stringify({ name, verdict: 'spam', reason: 'a test', attempts: 1 });
 }
@@ -105,6 +108,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a verdict is turned while its message is in flight',
+    settings: WRITTEN_MEANWHILE,
     always: ['sent POST /learnspam #2'],
     tell: async (stage) => {
       await stage.judge(SPAM);
@@ -113,6 +117,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a message is judged again while it is in flight',
+    settings: WRITTEN_MEANWHILE,
     always: ['answered POST /learnspam #2'],
     tell: async (stage) => {
       await stage.judge(SPAM);

@@ -90,7 +90,12 @@ export class KillStage implements AsyncDisposable {
     });
   }
 
-  /** Does what waited for a post that didn't come, and waits for what is being done. */
+  /** Waits for what is being done. */
+  async settle(): Promise<void> {
+    for (const { done } of this.#deeds) await done;
+  }
+
+  /** Does what waited for a post that didn't come. */
   async finishDeeds(): Promise<void> {
     for (const deed of this.#deeds) await (deed.done ??= deed.act());
   }

@@ -55,6 +55,7 @@ async function tellOn(stage: KillStage, scenario: Scenario, at: string): Promise
   const isKilled = steps.at(-1) === 'KILLED';
   const isCommand = scenario.args !== undefined;
   if (!isKilled && !isStopped && !isCommand) throw new Error('the daemon ended by itself');
+  await stage.settle();
   mustBeEmpty(stage.violations());
   await stage.finishDeeds();
   if (isKilled && isCommand) {

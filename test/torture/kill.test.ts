@@ -58,7 +58,8 @@ describe.concurrent('nothing is lost by a kill at any step', { timeout: TIMEOUT_
     return [...scenario.always, ...others];
   }
 
-  it.each(SCENARIOS)('while $name', async (scenario) => {
+  const named = SCENARIOS.map((scenario) => [scenario.name, scenario] as const);
+  it.each(named)('while %s', async (_, scenario) => {
     const missed: string[] = [];
     const killAt = async (step: string): Promise<void> => {
       const { isKilled, repeated } = await tell(scenario, program(), step);
@@ -81,24 +82,20 @@ describeReal('nothing is lost by kills at random moments under load', () => {
   const seeds = [chance.below(2 ** 31), chance.below(2 ** 31)];
 
   it.concurrent.each([
-    { place: 'beside the spool', elsewhere: false, after: 'remove' },
-    { place: 'on another file system', elsewhere: true, after: 'archive' },
-  ] as const)(
-    'with the state dir $place',
-    { timeout: TIMEOUT_MS },
-    async ({ elsewhere, after }) => {
-      const own = chanceOf(seeds.pop() ?? 0);
-      let left = Math.floor((KILLS - count.steps + (elsewhere ? 0 : 1)) / 2);
-      for (; left > 0; left -= ROUND) {
-        const kills = Math.min(left, ROUND);
-        const result = await killUnderLoad({ chance: own, kills, elsewhere, after });
-        count.random += kills;
-        count.repeated += result.repeated;
-        count.messages += result.messages;
-        count.judged += result.judgements;
-        count.forgotten += result.forgotten;
-        say('so far');
-      }
-    },
-  );
+    ['beside the spool', { elsewhere: false, after: 'remove' }],
+    ['on another file system', { elsewhere: true, after: 'archive' }],
+  ] as const)('with the state dir %s', { timeout: TIMEOUT_MS }, async (_, { elsewhere, after }) => {
+    const own = chanceOf(seeds.pop() ?? 0);
+    let left = Math.floor((KILLS - count.steps + (elsewhere ? 0 : 1)) / 2);
+    for (; left > 0; left -= ROUND) {
+      const kills = Math.min(left, ROUND);
+      const result = await killUnderLoad({ chance: own, kills, elsewhere, after });
+      count.random += kills;
+      count.repeated += result.repeated;
+      count.messages += result.messages;
+      count.judged += result.judgements;
+      count.forgotten += result.forgotten;
+      say('so far');
+    }
+  });
 });
