@@ -118,6 +118,29 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     });
   });
 
+  it(
+    'finds at once that Redis hangs or went away, whatever /stat goes on showing',
+    { timeout: 60_000 },
+    async () => {
+      await using redis = await startRedis();
+      await using rspamd = await startRspamd({ redisPort: redis.port, redisHistory: true });
+      const see = (): Promise<Examination> =>
+        examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+      const faults = async (): Promise<number> =>
+        (await see()).of(rspamd.url).filter(({ state }) => state === 'failed').length;
+      // rspamd shows no figures in its first moments.
+      await until('it is content', 20_000, async () => (await faults()) === 0);
+      redis.freeze();
+      expect(faultOf(await see(), rspamd.url)).toMatch(/Redis does not .*\(timeout.*Cure: start/);
+      redis.resume();
+      expect(await faults()).toBe(0);
+      await redis.stop();
+      expect(faultOf(await see(), rspamd.url)).toMatch(
+        /Redis does not .*\(Connection refused\)\. Cure: start Redis, or correct/,
+      );
+    },
+  );
+
   it('finds a controller with a count above 1, and one with 1', { timeout: 60_000 }, async () => {
     await using redis = await startRedis();
     await using two = await startRspamd({ redisPort: redis.port, controllerWorkers: 2 });
