@@ -298,14 +298,22 @@ export class Run {
 
   #judgeOne(message: Message): void {
     this.#judgeArchive(message);
-    const { laws, redis } = this.world;
+    const { laws, redis, files } = this.world;
     if (message.kind !== 'normal' && message.kind !== 'amnesiac') return;
     if (message.fate === 'let go unproven' || message.fate === 'dropped by the operator') return;
     // Half a message, whose writer stopped for longer than it takes to settle.
     if ((message.endedAt ?? 0) < message.text.length) return;
     const memory = redis.messages.get(message.tokens);
-    const rivals = [...laws.latest.values()].filter((each) => each.tokens === message.tokens);
-    if (rivals.some(({ verdict }) => verdict === memory?.verdict)) return;
+    if (memory?.verdict === message.verdict) return;
+    // Between two keys with one text there is no order.
+    const isRivals = files.messages.some(
+      ({ key, tokens, verdict, taken }) =>
+        key !== message.key &&
+        tokens === message.tokens &&
+        verdict === memory?.verdict &&
+        taken !== undefined,
+    );
+    if (isRivals) return;
     laws.violate(`${message.name} is remembered as ${memory?.verdict ?? 'nothing'}`);
   }
 
