@@ -91,11 +91,12 @@ export class Backlog {
     return delivery;
   }
 
-  /** Takes a pending message into flight; false when it isn't pending. */
+  /** Takes a message into flight; false when it isn't pending or deferred. */
   launch(delivery: Delivery): boolean {
     const { key } = delivery.entry;
-    if (this.#pending.get(key) !== delivery) return false;
-    this.#pending.delete(key);
+    const from = [this.#pending, this.#deferred].find((each) => each.get(key) === delivery);
+    if (from === undefined) return false;
+    from.delete(key);
     this.#inFlight.set(key, delivery);
     return true;
   }
@@ -111,16 +112,13 @@ export class Backlog {
   }
 
   /**
-   * Puts a message that failed at the end of the line. Where so many wait that the folders aren't
-   * read any more, that is the end of what lies there: what keeps failing must not fill the memory
-   * and keep from it what doesn't.
+   * Puts a message that failed at the end of the line. Where that is so long that the folders aren't
+   * read any more, it waits beside it: what keeps failing must not fill the memory and keep from it
+   * what doesn't.
    */
-  putLast(delivery: Delivery): void {
+  putLast(delivery: Delivery, waitMs: number): void {
     if (this.#pending.size < this.#options.backlog / 2) this.queueUp(delivery);
-    else {
-      this.#scanWanted = true;
-      this.#options.onForgotten(delivery);
-    }
+    else this.defer(delivery, waitMs);
   }
 
   /** Lets a message wait; without room it waits on disk and is found by a later scan. */

@@ -131,7 +131,7 @@ export class Blame {
           await this.#charge(delivery, controller, outcome.reason, tookMs);
           return;
         }
-        this.#options.backlog.putLast(delivery);
+        this.#options.backlog.putLast(delivery, controller.retryInMs);
         return;
     }
     this.#options.backlog.queueUp(delivery);

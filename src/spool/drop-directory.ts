@@ -2,7 +2,7 @@ import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { complainOf } from './complaint.ts';
 import { Faults } from './faults.ts';
-import { Folder } from './folder.ts';
+import { Folder, isFolder } from './folder.ts';
 import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
 import { crossesDevices } from './state-dir.ts';
@@ -29,6 +29,7 @@ export interface DropDirectoryOptions {
 export class DropDirectory {
   readonly #options: DropDirectoryOptions;
   readonly #open = new Map<Verdict, ClassFolder>();
+  readonly #missing = new Set<Verdict>();
 
   constructor(options: DropDirectoryOptions) {
     this.#options = options;
@@ -45,6 +46,13 @@ export class DropDirectory {
   /** True when both folders are there. */
   get isComplete(): boolean {
     return this.#open.size === VERDICTS.length;
+  }
+
+  /** True when a folder was made, removed or replaced and the next refresh has yet to see it. */
+  hasChanged(verdict: Verdict): boolean {
+    const open = this.#open.get(verdict);
+    if (open !== undefined) return !open.folder.isCurrent();
+    return this.#missing.has(verdict) && isFolder(this.path(verdict));
   }
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
@@ -79,6 +87,7 @@ export class DropDirectory {
     try {
       folder = Folder.open(place);
       const elsewhere = crossesDevices(folder, queue[verdict]);
+      this.#missing.delete(verdict);
       throttle.forget(`missing ${verdict}`);
       faults.clear(place);
       return { verdict, folder, elsewhere };
@@ -86,6 +95,8 @@ export class DropDirectory {
       folder?.close();
       const code = errnoOf(error);
       if (code === undefined) throw error;
+      if (code === 'ENOENT') this.#missing.add(verdict);
+      else this.#missing.delete(verdict);
       if (Faults.isWide(error)) faults.raise(place, error);
       else if (throttle.allows(`missing ${verdict}`, code)) {
         const { message, cure } = complainOf(this.#options.libDir, verdict, code);

@@ -51,6 +51,8 @@ export class Message {
   fate: string | undefined;
   /** How long it was when it came to its end. */
   endedAt: number | undefined;
+  /** Where it lies in the archive: `spam/2026-03-14/KEY`. */
+  archived: string | undefined;
 
   constructor(options: {
     readonly id: number;

@@ -12,7 +12,9 @@ import type { Timeline } from './model-time.ts';
  */
 export const SETTLE_MS = 2_000;
 export const MAX_ATTEMPTS = 2;
+export const ARCHIVE_DAYS = 30;
 const STUCK_MS = 600_000;
+const DAY_MS = 86_400_000;
 
 export const VERDICTS = ['spam', 'ham'] as const;
 
@@ -46,6 +48,8 @@ export class Laws implements StepWatcher, PostWatcher {
   readonly open = new Map<string, number>();
   readonly #options: LawsOptions;
   #taken = 0;
+  /** How far the wall clock was off when rspamd was asked for the time. */
+  #askedWith = 0;
   readonly #released = new Set<string>();
   readonly #seen = new WeakMap<WrittenFile, Seen>();
   readonly #proven = new WeakMap<Process, Set<string>>();
@@ -104,7 +108,10 @@ export class Laws implements StepWatcher, PostWatcher {
     if (end?.folder === 'quarantine' && typeof source === 'object') {
       this.trace(`quarantined ${source.message.name}`);
     }
-    if (end?.folder === 'archive' && typeof source === 'object') this.#end(source, 'archived');
+    if (end?.folder === 'archive' && typeof source === 'object') {
+      source.message.archived = to.path.slice('state/archive/'.length);
+      this.#end(source, 'archived');
+    }
   }
 
   removed(process: Process, place: Place, remove: () => void): void {
@@ -128,6 +135,28 @@ export class Laws implements StepWatcher, PostWatcher {
     }
     remove();
     if (typeof found === 'object' && fate !== '' && fate !== 'copied') this.#end(found, fate);
+  }
+
+  /** Old days of the archive, which go only when rspamd's clock agrees. */
+  cleared(process: Process, place: Place): void {
+    this.#mustOwn(process, `clears ${place.path}`);
+    const { timeline } = this.#options;
+    const [, day] = /^state\/archive\/((?:spam|ham)\/[\d-]+)$/.exec(place.path) ?? [];
+    this.trace(`cleared ${place.path}`);
+    if (day === undefined) {
+      this.violate(`${place.path} was cleared`);
+      return;
+    }
+    const age = (timeline.trueTime - Date.parse(day.replace(/^.*\//, ''))) / DAY_MS;
+    if (Math.abs(this.#askedWith) > DAY_MS) this.violate(`cleared ${day} with a wrong clock`);
+    if (age < ARCHIVE_DAYS - 1) this.violate(`cleared ${day}, ${age} days old`);
+    for (const message of this.#options.files.messages) {
+      if (message.archived?.startsWith(`${day}/`) === true) message.archived = undefined;
+    }
+  }
+
+  asked(): void {
+    this.#askedWith = this.#options.timeline.wallError;
   }
 
   /** A daemon became the owner. */

@@ -54,6 +54,8 @@ export interface StepWatcher {
   looked(place: Place, ino: number): void;
   renamed(process: Process, from: Place, to: Place, rename: () => void): void;
   removed(process: Process, place: Place, remove: () => void): void;
+  /** A folder is removed with all that is in it. */
+  cleared(process: Process, place: Place): void;
 }
 
 export interface MachineOptions {
@@ -84,7 +86,9 @@ export class Machine {
     this.#options = options;
   }
 
-  options(): MachineOptions { return this.#options; }
+  options(): MachineOptions {
+    return this.#options;
+  }
   get running(): Process | undefined {
     return this.#options.timeline.running;
   }
@@ -161,6 +165,12 @@ export class Machine {
   removed(process: Process, address: string, remove: () => void): void {
     this.aside(() => {
       this.#options.watcher.removed(process, this.#placeOf(process, address), remove);
+    });
+  }
+
+  cleared(process: Process, address: string): void {
+    this.aside(() => {
+      this.#options.watcher.cleared(process, this.#placeOf(process, address));
     });
   }
 
@@ -306,6 +316,7 @@ export function installMachine(current: () => Machine | undefined): () => void {
   );
   replace(fs.promises, 'rm', (machine, process, _original, args) =>
     machine.later(process, () => {
+      machine.cleared(process, String(args[0]));
       real.rmSync(...(args as Parameters<typeof real.rmSync>));
     }),
   );
@@ -314,7 +325,10 @@ export function installMachine(current: () => Machine | undefined): () => void {
     (step) => {
       const machine = current();
       const process = machine?.running;
-      if (globalThis.process.env['STEPS'] && process) (machine as any).options().watcher.trace(`   ${process.steps + 1} ${step.when} ${step.call} ${step.path}`);
+      if (globalThis.process.env['STEPS'] && process)
+        (machine as any)
+          .options()
+          .watcher.trace(`   ${process.steps + 1} ${step.when} ${step.call} ${step.path}`);
       if (machine !== undefined && process !== undefined) machine.step(process);
     },
   );

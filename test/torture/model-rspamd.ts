@@ -67,6 +67,8 @@ export interface PostWatcher {
   /** The verdict gets into the memory. */
   stored(request: Request): void;
   answered(request: Request): void;
+  /** A daemon wants to know what time it is. */
+  asked(): void;
 }
 
 interface Memory {
@@ -155,8 +157,10 @@ export class Rspamd {
       name: this.name,
       learn: (verdict, body, signal) => this.#receive(process, verdict, body, signal),
       statistics: () => Promise.resolve(undefined),
-      time: () =>
-        Promise.resolve(this.#mode === 'up' ? this.#options.timeline.trueTime : undefined),
+      time: () => {
+        this.#options.watcher.asked();
+        return Promise.resolve(this.#mode === 'up' ? this.#options.timeline.trueTime : undefined);
+      },
     };
   }
 

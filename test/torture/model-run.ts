@@ -1,6 +1,6 @@
 import { KEYS } from './model-commands.ts';
 import type { Command, Setup } from './model-commands.ts';
-import type { Found, Message } from './model-files.ts';
+import type { Message } from './model-files.ts';
 import { VERDICTS } from './model-laws.ts';
 import { real } from './model-machine.ts';
 import { World } from './model-world.ts';
@@ -217,7 +217,8 @@ export class Run {
       const counts = daemon?.tenure?.counts;
       if (counts === undefined) continue;
       const inFlight = setup.concurrency * setup.controllers;
-      if (counts.deferred > setup.backlog || counts.pending > setup.backlog + inFlight) {
+      const waiting = counts.deferred + counts.pending;
+      if (counts.deferred > setup.backlog || waiting > 2 * setup.backlog + inFlight) {
         laws.violate(`in memory: ${JSON.stringify(counts)}, backlog ${setup.backlog}`);
       }
       const { stoppedUntil } = daemon?.process ?? {};
@@ -239,7 +240,7 @@ export class Run {
       daemon.process.stoppedUntil = 0;
     }
     world.timeline.wallError = 0;
-    for (let round = 0; round < 60 && !this.#isDone; round += 1) {
+    for (let round = 0; round < 40 && !this.#isDone; round += 1) {
       // Poison is known by what others come to.
       if (round > 0) this.#help();
       for (let turn = 0; turn < 30 && !this.#isDone; turn += 1) {
@@ -296,19 +297,45 @@ export class Run {
   }
 
   #judgeOne(message: Message): void {
-    const { laws, redis } = this.world;
+    this.#judgeArchive(message);
+    const { laws, redis, files } = this.world;
     if (message.kind !== 'normal' && message.kind !== 'amnesiac') return;
     if (message.fate === 'let go unproven' || message.fate === 'dropped by the operator') return;
     // Half a message, whose writer stopped for longer than it takes to settle.
     if ((message.endedAt ?? 0) < message.text.length) return;
     const memory = redis.messages.get(message.tokens);
-    const rivals = [...laws.latest.values()].filter((each) => each.tokens === message.tokens);
-    if (rivals.some(({ verdict }) => verdict === memory?.verdict)) return;
+    if (memory?.verdict === message.verdict) return;
+    // Between two keys with one text there is no order.
+    const isRivals = files.messages.some(
+      ({ key, tokens, verdict, taken }) =>
+        key !== message.key &&
+        tokens === message.tokens &&
+        verdict === memory?.verdict &&
+        taken !== undefined,
+    );
+    if (isRivals) return;
     laws.violate(`${message.name} is remembered as ${memory?.verdict ?? 'nothing'}`);
+  }
+
+  /** What is archived lies there, and its day holds no other verdict of it. */
+  #judgeArchive({ name, text, archived, endedAt }: Message): void {
+    const { world } = this;
+    if (archived === undefined || endedAt !== text.length) return;
+    const found = world.files.findAt(world.statePath(`archive/${archived}`));
+    if (typeof found !== 'object' || found.message.name !== name) {
+      world.laws.violate(`${name} is not in the archive`);
+    }
+    if (world.files.findAt(world.statePath(`archive/${otherClass(archived)}`)) !== undefined) {
+      world.laws.violate(`the archive holds two verdicts of ${name} on one day`);
+    }
   }
 }
 
-export type { Found };
+function otherClass(place: string): string {
+  return place.startsWith('spam/')
+    ? place.replace('spam/', 'ham/')
+    : place.replace('ham/', 'spam/');
+}
 
 function nameOf(key: number): string {
   return `${KEYS[key] ?? 'a'}.eml`;

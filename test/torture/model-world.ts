@@ -9,7 +9,7 @@ import type { Setup } from './model-commands.ts';
 import { Daemon } from './model-daemon.ts';
 import { Message, WrittenFiles } from './model-files.ts';
 import type { Kind } from './model-files.ts';
-import { Laws, MAX_ATTEMPTS, SETTLE_MS, VERDICTS } from './model-laws.ts';
+import { ARCHIVE_DAYS, Laws, MAX_ATTEMPTS, SETTLE_MS, VERDICTS } from './model-laws.ts';
 import { Machine, Process, real } from './model-machine.ts';
 import { Redis, Rspamd } from './model-rspamd.ts';
 import { Timeline } from './model-time.ts';
@@ -220,13 +220,13 @@ export class World {
   }
 
   #config(): Config {
-    const { after, backlog, concurrency, ears, archiveDays } = this.setup;
+    const { after, backlog, concurrency, ears } = this.setup;
     return {
       spool: {
         libDir: `${this.root}/lib`,
         stateDir: `${this.root}/state`,
         after,
-        archiveDays,
+        archiveDays: ARCHIVE_DAYS,
         maxBytes: 1_048_576,
         settleMs: SETTLE_MS,
         sweepMs: 30_000,

@@ -98,6 +98,8 @@ test(
       {
         seed,
         numRuns: Number(process.env['RUNS'] ?? RUNS),
+        interruptAfterTimeLimit: MINUTES * 50_000,
+        markInterruptAsFailure: true,
         ...(path === undefined ? {} : { path, endOnFailure: true }),
       },
     );
