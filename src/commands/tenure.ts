@@ -286,10 +286,12 @@ export class Tenure {
       return Promise.all(this.#chores);
     });
     // A file system that hangs must not keep the process: the queue is as good as it was.
+    const waited = new AbortController();
     const isOver = await Promise.race([
       allStopped.then(() => true),
-      sleep(clock, config.shutdownMs).then(() => false),
+      sleep(clock, config.shutdownMs, waited.signal).then(() => false),
     ]);
+    waited.abort();
     if (isOver) this.#drop.close();
   }
 

@@ -172,10 +172,14 @@ export class Staging {
     }
   }
 
-  /** Starts nothing more; resolves when nothing is under way. */
+  /**
+   * Starts nothing more; resolves when nothing is under way and no key is held. This process may own
+   * the spool again, and finds then what lies staged.
+   */
   async stop(): Promise<void> {
     this.#isStopping = true;
     await Promise.all(this.#underWay);
+    for (const staged of this.#staged.values()) this.#drop(staged);
   }
 
   get #limit(): number {

@@ -211,6 +211,19 @@ describe('a local fault', () => {
     expect(bench.clock.monotonic()).toBeLessThan(5_000);
   });
 
+  test('of one file that is over is said to be over, and forgotten', async () => {
+    const bench = new LearningBench({ after: 'archive' });
+    const blocker = bench.spool.statePath('archive/spam/2026-03-14/a');
+    mkdirSync(blocker, { recursive: true });
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    rmSync(blocker, { recursive: true });
+    await bench.finish();
+    const [place] = bench.recorder.fieldOf('disk.fault', 'place');
+    expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual([place]);
+  });
+
   test('of the disk keeps all from being posted: what can’t be disposed of comes again', async () => {
     const bench = new LearningBench();
     await bench.warmUp();

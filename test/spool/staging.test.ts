@@ -129,6 +129,21 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     nothingIsLeft(spool);
   });
 
+  test('a stop holds no key any longer: the same process may own the spool again', async (context) => {
+    context.skip(!canMount, 'needs root');
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=300k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    expect(bench.held).toEqual(new Set(['a.eml']));
+    await bench.stop();
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    expect(bench.held).toEqual(new Set());
+  });
+
   test('a file is carried over with its bytes and its mtime', async () => {
     const spool = splitSpool();
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => index % 256));
