@@ -172,10 +172,12 @@ export class Staging {
     }
   }
 
-  /** Starts nothing more; resolves when nothing is under way. */
+  /** Starts nothing more; resolves when nothing is under way and no key is held any more. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     await Promise.all(this.#underWay);
+    for (const { isHeld, key } of this.#staged.values()) if (isHeld) this.#options.release(key);
+    this.#staged.clear();
   }
 
   get #limit(): number {
