@@ -9,7 +9,7 @@ import type { BlameOptions, Flight } from './blame.ts';
 import type { Controller } from './controller.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
-import { DISPOSAL } from './learner.ts';
+import { DISPOSAL, disposalOf } from './learner.ts';
 import type { MessageStore } from './store.ts';
 
 /**
@@ -45,7 +45,7 @@ export class Dispatcher {
   #isRunning = false;
 
   constructor(options: DispatcherOptions) {
-    const { controllers, concurrency } = options;
+    const { controllers, concurrency, faults } = options;
     this.#options = options;
     this.#controllers = new Map(controllers.map((each) => [each.name, each]));
     this.#queues = new Map(controllers.map((each) => [each, new PQueue({ concurrency })]));
@@ -53,6 +53,7 @@ export class Dispatcher {
       ...options,
       controllers: [...this.#controllers.keys()],
       onForgotten: (delivery) => {
+        faults.clear(disposalOf(delivery));
         for (const controller of controllers) controller.forget(delivery);
       },
     });

@@ -136,7 +136,7 @@ export class Learner {
   async #finish(delivery: Delivery, finish: Finish): Promise<Attempt> {
     const { store, faults } = this.#options;
     const isRepeated = delivery.finish !== undefined;
-    const own = `${DISPOSAL}, of ${delivery.entry.key}`;
+    const own = disposalOf(delivery);
     delivery.finish = finish;
     try {
       const different = await store.finish(delivery, finish);
@@ -159,6 +159,11 @@ export class Learner {
 
 /** Names the disposal among the places that local faults pause. */
 export const DISPOSAL = 'the disposal of learned messages';
+
+/** Names the disposal of one message, where nothing keeps the others from theirs. */
+export function disposalOf({ entry }: Delivery): string {
+  return `${DISPOSAL}, of ${entry.key}`;
+}
 
 /** Errors of a disposal that are this one file's: immutable, a mount point, a folder in its place. */
 const FILE_ERRORS = new Set(['EPERM', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);

@@ -14,6 +14,8 @@ import type { Verdict } from './message.ts';
 export interface DoorbellOptions {
   /** `rawName` is undefined when the whole folder wants a look. */
   readonly onRing: (verdict: Verdict, rawName: string | undefined) => void;
+  /** The folder is watched from now on. */
+  readonly onArmed: (verdict: Verdict) => void;
   /** The folder can't be watched; sweeps have to do. */
   readonly onFailure: (verdict: Verdict, code: string) => void;
 }
@@ -46,6 +48,8 @@ export class Doorbell {
     });
     // What came while chokidar was starting up rang for nobody.
     watcher.on('ready', () => {
+      // It comes after an error, too.
+      if (this.#watchers.get(verdict) === watcher) this.#options.onArmed(verdict);
       this.#options.onRing(verdict, undefined);
     });
     watcher.on('error', (error) => {

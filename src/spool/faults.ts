@@ -34,14 +34,15 @@ export class Faults {
 
   /** Notes that work on `place` failed, and pauses it. */
   raise(place: string, error: unknown): void {
-    const code = errnoOf(error) ?? (error instanceof Error ? error.message : 'unknown error');
+    const errno = errnoOf(error);
+    const code = errno ?? (error instanceof Error ? error.message : 'unknown error');
     this.#until.set(place, this.#clock.monotonic() + Faults.retryMs);
     if (!this.#throttle.allows(place, code)) return;
     this.#said.add(place);
     this.#log(
       'err',
       'disk.fault',
-      `${place}: ${CURES[code] ?? `the file system answers ${code}`}`,
+      `${place}: ${CURES[code] ?? (errno === undefined ? code : `the system answers ${code}`)}`,
       {
         place,
         code,
@@ -82,6 +83,7 @@ const CURES: Readonly<Record<string, string>> = {
   EIO: 'the device reports an input/output error; look at the kernel log',
   EMFILE: 'this process has too many open files; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many open files; raise fs.file-max',
+  EAGAIN: 'no process can be started now; raise the limit (ulimit -u, pids.max)',
   EXDEV: 'the folders of the state dir, and what lies in them, must be on one file system',
   EACCES:
     'permission denied; the daemon needs write and search permission on this folder to take files out of it',

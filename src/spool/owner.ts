@@ -21,6 +21,7 @@ export const LOCK_FILE = 'owner.lock';
  * @returns `held` when another process has it, `unsupported` where the file system can't (NFS
  *   refuses it on directories)
  * @throws {OperatorError} `owner.no-flock`, exit 78, when there is no `flock` program
+ * @throws another error where that could not be found out
  */
 export function lockDescriptor(fd: number): Promise<LockResult> {
   return new Promise((resolve, reject) => {
@@ -44,8 +45,12 @@ export function lockDescriptor(fd: number): Promise<LockResult> {
         }),
       );
     });
-    child.once('close', (code) => {
+    child.once('close', (code, signal) => {
       if (code === 0) resolve('locked');
+      // It was killed (out of memory), or could not be loaded: that says nothing about locks.
+      else if (code === null || code >= 126) {
+        reject(new Error(`flock ended with ${signal ?? code}`));
+      }
       // flock says nothing when somebody else has the lock; its other failures have a message.
       else resolve(code === 1 && complaint === '' ? 'held' : 'unsupported');
     });

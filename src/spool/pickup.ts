@@ -105,6 +105,8 @@ export class Pickup {
   readonly #rung = new Map<string, Waiting>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #blocked = new Map<string, Waiting>();
+  /** Folders that are said not to be watched. */
+  readonly #deaf = new Set<Verdict>();
   readonly #stop = new AbortController();
   #takesTurns = false;
   #taken = 0;
@@ -171,6 +173,9 @@ export class Pickup {
     this.#doorbell = new Doorbell({
       onRing: (verdict, rawName) => {
         this.#ring(verdict, rawName);
+      },
+      onArmed: (verdict) => {
+        this.#doorbellWorks(verdict);
       },
       onFailure: (verdict, code) => {
         this.#doorbellFailed(verdict, code);
@@ -536,20 +541,32 @@ export class Pickup {
     }
   }
 
+  #doorbellWorks(verdict: Verdict): void {
+    if (!this.#deaf.delete(verdict)) return;
+    const path = this.#drop.path(verdict);
+    this.#log('notice', 'disk.ok', `${path} is watched again`, { place: watchOn(path) });
+  }
+
   #doorbellFailed(verdict: Verdict, code: string): void {
     this.#leaveToSweep();
     this.#plan();
     if (this.#stopping || !this.#options.throttle.allows(`doorbell ${verdict}`, code)) return;
+    this.#deaf.add(verdict);
     const cure =
       code === 'ENOSPC' || code === 'EMFILE'
         ? 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances'
         : 'set LEARN_POLLING=yes where the file system has no inotify';
-    const place = this.#drop.path(verdict);
+    const path = this.#drop.path(verdict);
     this.#log(
       'warning',
       'disk.fault',
-      `${place} can't be watched (${code}); it is swept every 2 s instead. ${cure}`,
-      { place, code },
+      `${path} can't be watched (${code}); it is swept every 2 s instead. ${cure}`,
+      { place: watchOn(path), code },
     );
   }
+}
+
+/** Names the watch on a folder, which fails and works apart from the folder itself. */
+function watchOn(path: string): string {
+  return `the watch on ${path}`;
 }

@@ -141,6 +141,10 @@ export class ChildDaemon {
     this.#guardian = guard(this.#child);
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   get running(): boolean {
     return this.#running;
   }

@@ -87,12 +87,25 @@ describe('a doorbell that fails', () => {
       }
       const lines = bench.recorder.of('disk.fault');
       expect(lines.map(({ fields }) => fields['place']).sort()).toEqual([
-        `${bench.spool.lib}/ham`,
-        `${bench.spool.lib}/spam`,
+        `the watch on ${bench.spool.lib}/ham`,
+        `the watch on ${bench.spool.lib}/spam`,
       ]);
       expect(lines[0]?.message).toMatch(/LEARN_POLLING|fs\.inotify/);
     },
   );
+
+  test('and works later is said to', async () => {
+    const bench = await watchingBench();
+    const [first] = chokidar.watchers;
+    first?.emit('error', new Error('no'));
+    first?.emit('ready'); // as chokidar does
+    expect(bench.recorder.of('disk.ok')).toEqual([]);
+    await bench.flowUntil('it watches again', () => chokidar.watchers.length === 3);
+    for (const watcher of chokidar.watchers) watcher.emit('ready');
+    expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual(
+      bench.recorder.fieldOf('disk.fault', 'place'),
+    );
+  });
 
   test('is tried again by later sweeps', async () => {
     const bench = await watchingBench();

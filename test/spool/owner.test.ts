@@ -122,6 +122,27 @@ describe('ownership of a state dir', () => {
   });
 });
 
+describe('the program flock', () => {
+  test.each([
+    ['is killed', 'kill -s KILL $$'],
+    ['cannot be loaded', 'exit 127'],
+  ])('that %s says nothing about locks: it is tried again', async (_what, script) => {
+    const { PATH } = process.env;
+    put(`${path}/flock`, `#!/bin/sh\n${script}\n`, 0o755);
+    process.env['PATH'] = `${path}:${PATH ?? ''}`;
+    onTestFinished(() => {
+      process.env['PATH'] = PATH;
+    });
+    const before = readdirSync('/proc/self/fd').length;
+    await expect(acquireOwnership(folder)).rejects.toThrow(/^flock ended with (SIGKILL|127)$/);
+    expect(readdirSync('/proc/self/fd')).toHaveLength(before);
+    process.env['PATH'] = PATH;
+    const ownership = await acquireOwnership(folder);
+    expect(ownership).toBeDefined();
+    ownership?.release();
+  });
+});
+
 describe('the lock of a class folder', () => {
   test('is held against another process’s, and seen by it', async () => {
     expect(await lockDescriptor(folder.fd)).toBe('locked');

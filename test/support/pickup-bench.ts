@@ -42,6 +42,8 @@ export class PickupBench {
   /** `VERDICT/KEY` of what gave way. */
   readonly superseded: string[] = [];
   readonly lost: string[] = [];
+  /** How often the queue may hold more than was told. */
+  faulted = 0;
   /** Keys that are in flight, or held by pickup itself. */
   readonly held = new Set<string>();
   #sentinels = 0;
@@ -72,7 +74,9 @@ export class PickupBench {
       queued: ({ verdict, key }) => {
         this.queued.push({ place: `${verdict}/${key}`, settled: false });
       },
-      faulted: () => undefined,
+      faulted: () => {
+        this.faulted += 1;
+      },
     });
     this.pickup = new Pickup({
       drop: this.drop,
@@ -98,7 +102,9 @@ export class PickupBench {
         superseded: (verdict, key) => {
           this.superseded.push(`${verdict}/${key}`);
         },
-        faulted: () => undefined,
+        faulted: () => {
+          this.faulted += 1;
+        },
         lost: (reason) => {
           this.lost.push(reason);
         },

@@ -1,3 +1,5 @@
+import childProcess from 'node:child_process';
+import { EventEmitter } from 'node:events';
 import {
   chmodSync,
   existsSync,
@@ -9,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -106,14 +109,20 @@ export class SyscallsWorld {
     stage.clock = this.clock;
     stage.trainer = this.trainer;
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
-    this.#restore = watchFileSystem(
+    const onStep = (step: FsStep): void => {
+      this.#onStep(step);
+    };
+    const restoreSpawn = watchSpawns(onStep);
+    const restoreFs = watchFileSystem(
       (path) =>
         !this.#isQuiet &&
         (path.startsWith('/proc/self/fd/') || roots.some((root) => path.startsWith(root))),
-      (step) => {
-        this.#onStep(step);
-      },
+      onStep,
     );
+    this.#restore = () => {
+      restoreFs();
+      restoreSpawn();
+    };
   }
 
   [Symbol.dispose](): void {
@@ -303,6 +312,27 @@ export function nameIn(body: string): string {
 
 export function bodyOf(name: string, verdict: Verdict, filler = ''): string {
   return `X-Test: ${name}\r\nMessage-ID: <${name}@example.org>\r\n\r\n${name} is ${verdict}. ${filler}\r\n`;
+}
+
+/** Starting a child is a step, too; what fails about it comes as the child's error. */
+function watchSpawns(hook: (step: FsStep) => void): () => void {
+  const calls = childProcess as { spawn: (...args: never[]) => unknown };
+  const original = calls.spawn;
+  calls.spawn = (...args) => {
+    const failed = new EventEmitter();
+    try {
+      hook({ call: 'spawn', path: String(args[0]), when: 'before' });
+    } catch (error) {
+      process.nextTick(() => failed.emit('error', error));
+      return failed;
+    }
+    return original(...args);
+  };
+  syncBuiltinESMExports();
+  return () => {
+    calls.spawn = original;
+    syncBuiltinESMExports();
+  };
 }
 
 function linkOf(path: string): string {

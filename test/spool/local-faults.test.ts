@@ -1,0 +1,196 @@
+import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { Folder } from '../../src/spool/folder.ts';
+import { openStateDir } from '../../src/spool/state-dir.ts';
+import { failOnce, failSteps } from '../support/failing-steps.ts';
+import { PickupBench } from '../support/pickup-bench.ts';
+import { folderElsewhere, hasOtherFileSystem } from '../support/temporary.ts';
+import { TestSpool, put } from '../support/test-spool.ts';
+import type { FsStep } from '../torture/fs-steps.ts';
+
+/** What an error of the file system does to the way into the queue: it passes, and nothing stays. */
+
+/** A step of this call on a path that ends so. */
+function is(call: string, ending: string, when: FsStep['when'] = 'before') {
+  return (step: FsStep): boolean =>
+    step.call === call && step.when === when && step.path.endsWith(ending);
+}
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+describe('a folder', () => {
+  test('whose stats cannot be had is not left open', () => {
+    const { lib } = new TestSpool();
+    const before = openDescriptors();
+    failOnce('EIO', ({ call }) => call === 'fstatSync');
+    expect(() => Folder.open(`${lib}/spam`)).toThrow('EIO');
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test('is closed whatever closing it says', () => {
+    const { lib } = new TestSpool();
+    failSteps(({ call }) => (call === 'closeSync' ? 'EIO' : undefined));
+    const before = openDescriptors();
+    const folder = Folder.open(`${lib}/spam`);
+    folder.close();
+    expect(folder.isClosed).toBe(true);
+    expect(openDescriptors()).toBe(before);
+  });
+
+  test.each(['EIO', 'EACCES'])('is not let go because its path answers %s', (code) => {
+    const { lib } = new TestSpool();
+    const folder = Folder.open(`${lib}/spam`);
+    const mend = failSteps(({ call }) => (call === 'lstatSync' ? code : undefined));
+    expect(folder.isCurrent()).toBe(true);
+    mend();
+    rmSync(`${lib}/spam`, { recursive: true });
+    expect(folder.isCurrent()).toBe(false);
+    folder.close();
+  });
+});
+
+describe('the spool', () => {
+  test.each(['EIO', 'EACCES'])('is not said to be missing where its stats answer %s', (code) => {
+    const { lib } = new TestSpool();
+    failSteps(({ call }) => (call === 'statSync' ? code : undefined));
+    const options = { path: `${lib}/.learnd`, libDir: lib, uid: 0, gid: 0 };
+    expect(() => openStateDir(options)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
+describe('a class folder', () => {
+  test('that cannot be opened for want of descriptors is a fault, and its end is said', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    const mend = failSteps((step) => (is('openSync', '/spam')(step) ? 'EMFILE' : undefined));
+    spool.drop('spam', 'a.eml');
+    spool.drop('ham', 'b.eml');
+    await bench.start();
+    await bench.flowUntilQueued('ham/b.eml');
+    await bench.pass(30_000);
+    expect(bench.recorder.fieldOf('disk.fault', 'place')).toEqual([`${spool.lib}/spam`]);
+    expect(bench.recorder.of('spool.missing')).toEqual([]);
+    mend();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
+  });
+
+  test.skipIf(!hasOtherFileSystem)(
+    'is not taken for one on the same file system because the trial failed',
+    async () => {
+      const spool = new TestSpool({ stateDir: `${folderElsewhere()}/state` });
+      const bench = new PickupBench({ spool });
+      failOnce('EIO', ({ call, path }) => call === 'renameSync' && path.endsWith('-probe'));
+      spool.drop('spam', 'a.eml');
+      await bench.start();
+      await bench.flowUntilQueued('spam/a.eml');
+      expect(bench.drop.get('spam')?.elsewhere).toBe(true);
+    },
+  );
+
+  test('that could not be locked is opened and locked again, and what is staged in it found', async () => {
+    let locks = 0;
+    const bench = new PickupBench({
+      lock: () => {
+        locks += 1;
+        return locks === 3
+          ? Promise.reject(Object.assign(new Error('no'), { code: 'EMFILE' }))
+          : Promise.resolve('locked');
+      },
+    });
+    const { spool } = bench;
+    await bench.start();
+    expect(locks).toBe(2);
+    renameSync(spool.dropPath('spam'), `${spool.lib}/old`);
+    mkdirSync(spool.dropPath('spam'));
+    put(spool.dropPath('spam', '.learnd-a.eml'), 'body');
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(locks).toBe(4);
+    expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['EMFILE']);
+    await bench.flowUntil('it is said to be over', () => bench.recorder.of('disk.ok').length > 0);
+  });
+
+  test('works again when its files were withdrawn: nothing is left that could fail', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    const mend = failSteps((step) => (step.call === 'renameSync' ? 'EROFS' : undefined));
+    const path = spool.drop('spam', 'a.eml');
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.clock.flow(30_000);
+    expect(bench.recorder.of('disk.fault')).toHaveLength(1);
+    expect(bench.recorder.of('disk.ok')).toEqual([]);
+    mend();
+    rmSync(path);
+    await bench.flowUntil('it is said to be over', () => bench.recorder.of('disk.ok').length > 0);
+  });
+});
+
+describe('a file', () => {
+  test('of a disk that fails is not taken for an unreadable one', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    const mend = failSteps(({ call }) => (call === 'accessSync' ? 'EIO' : undefined));
+    spool.drop('spam', 'a.eml');
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    mend();
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  const lies: [what: string, isIt: (step: FsStep) => boolean][] = [
+    ['whose rename took effect though it failed', is('renameSync', '/a.eml', 'after')],
+    ['that was taken, but then could not be looked at', is('lstatSync', '/a.eml')],
+  ];
+
+  test.each(lies)('%s is looked for in the queue', async (_what, isIt) => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    failOnce('EACCES', (step) => isIt(step) && spool.queued.length > 0);
+    spool.drop('spam', 'a.eml');
+    await bench.flowUntil('it lies in the queue', () => spool.queued.length > 0);
+    await bench.pass(10_000);
+    expect(bench.faults.isAny).toBe(false);
+    expect(bench.faulted).toBe(1);
+    expect(bench.recorder.of('spool.stuck')).toEqual([]);
+  });
+});
+
+describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system', () => {
+  function splitSpool(): TestSpool {
+    return new TestSpool({ stateDir: `${folderElsewhere()}/state` });
+  }
+
+  test.each(['EIO', 'ENOENT'])(
+    'a file that was staged though the rename answered %s is carried over',
+    async (code) => {
+      const bench = await PickupBench.start({ spool: splitSpool() });
+      failOnce(code, is('renameSync', '/a.eml', 'after'));
+      bench.spool.drop('spam', 'a.eml');
+      await bench.flowUntilQueued('spam/a.eml');
+      expect(bench.spool.dropped('spam')).toEqual([]);
+      expect(bench.held.size).toBe(0);
+    },
+  );
+
+  test('a file that was unlinked though that failed is looked for in the queue', async () => {
+    const bench = await PickupBench.start({ spool: splitSpool() });
+    failOnce('EIO', is('unlinkSync', '/.learnd-a.eml', 'after'));
+    bench.spool.drop('spam', 'a.eml');
+    await bench.flowUntil('it lies in the queue', () => bench.faulted > 0);
+    await bench.flowUntil('it is over', () => !bench.faults.isAny);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+    expect(bench.held.size).toBe(0);
+  });
+
+  test('a stop lets go of the keys of what is half-way: the next tenure carries it over', async () => {
+    const bench = await PickupBench.start({ spool: splitSpool() });
+    failSteps(({ call, path }) => (call === 'open' && path.endsWith('/a.eml') ? 'EIO' : undefined));
+    bench.spool.drop('spam', 'a.eml');
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    expect([...bench.held]).toEqual(['a.eml']);
+    await bench.stop();
+    expect([...bench.held]).toEqual([]);
+    expect(bench.recorder.of('disk.ok')).toEqual([]);
+  });
+});

@@ -1,0 +1,29 @@
+import { onTestFinished } from 'vitest';
+import { systemError, watchFileSystem } from '../torture/fs-steps.ts';
+import type { FsStep } from '../torture/fs-steps.ts';
+
+/** Lets steps on the file system fail for one test, until the returned function is called. */
+export function failSteps(codeOf: (step: FsStep) => string | undefined): () => void {
+  let isOver = false;
+  const restore = watchFileSystem(
+    (path) => path.startsWith('/proc/self/fd/') || path.includes('learnd-test-'),
+    (step) => {
+      const code = isOver ? undefined : codeOf(step);
+      if (code !== undefined) throw systemError(code, step);
+    },
+  );
+  onTestFinished(restore);
+  return () => {
+    isOver = true;
+  };
+}
+
+/** The first step that fits fails with this error, and no other. */
+export function failOnce(code: string, isIt: (step: FsStep) => boolean): void {
+  let isMet = false;
+  failSteps((step) => {
+    if (isMet || !isIt(step)) return undefined;
+    isMet = true;
+    return code;
+  });
+}
