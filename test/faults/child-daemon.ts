@@ -16,7 +16,7 @@ import type { MadeMessage } from '../../src/lab/messages.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** How long anything may take that is to happen at all, on a busy machine. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 const POLL_MS = 10;
 
 /** Small times, so that what takes minutes in service takes moments here. */

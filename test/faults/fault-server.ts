@@ -60,7 +60,6 @@ export class FaultServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #open = new Set<Socket>();
-  #mostOpen = 0;
   #connections = 0;
   #bytesSent = 0;
 
@@ -115,11 +114,6 @@ export class FaultServer implements AsyncDisposable {
     return this.#open.size;
   }
 
-  /** The most requests that were open at once since the start or the last {@link forget}. */
-  get mostOpen(): number {
-    return this.#mostOpen;
-  }
-
   /** Bytes of answers that the kernel took. */
   get bytesSent(): number {
     return this.#bytesSent;
@@ -128,7 +122,6 @@ export class FaultServer implements AsyncDisposable {
   /** Forgets the requests so far. */
   forget(): void {
     this.requests.length = 0;
-    this.#mostOpen = this.#open.size;
   }
 
   /** Stops listening and cuts every connection: from now on they are refused. Idempotent. */
@@ -179,7 +172,6 @@ export class FaultServer implements AsyncDisposable {
         chunks.splice(0, chunks.length, received.subarray(end + 4));
         length -= end + 4;
         this.#open.add(socket);
-        this.#mostOpen = Math.max(this.#mostOpen, this.#open.size);
         const early = this.#early(head);
         if (early !== undefined) {
           act(head, early);

@@ -1,7 +1,8 @@
 import { expect } from 'vitest';
 import { makeMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage } from '../../src/lab/messages.ts';
-import type { FaultRequest } from '../faults/fault-server.ts';
+import type { Act, FaultRequest } from '../faults/fault-server.ts';
+import { CLOSES, CRASHES, GARBAGE, SILENCE, failure } from '../faults/plays.ts';
 import type { Chance } from '../support/seed.ts';
 import type { Form } from './controller-forms.ts';
 import { FAITHFUL } from './controller-proxy.ts';
@@ -103,20 +104,14 @@ export async function weather(
   }
 }
 
-export type Crime = readonly [name: string, act: Exchange['says']];
+export type Crime = readonly [name: string, act: Act];
 
 export const CRIMES: readonly Crime[] = [
-  ['crashes the worker', () => ({ pieces: [], then: 'crash' })],
-  [
-    'gets an unknown 500',
-    () => ({
-      pieces: ['HTTP/1.1 500 cannot scan this\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'],
-      then: 'end',
-    }),
-  ],
-  ['is closed upon', () => ({ pieces: [], then: 'end' })],
-  ['gets garbage', () => ({ pieces: ['\0\xff no HTTP\r\n\r\n'], then: 'end' })],
-  ['hangs', () => ({ pieces: [], then: 'stay' })],
+  ['crashes the worker', CRASHES],
+  ['gets an unknown 500', failure(500, 'cannot scan this')],
+  ['is closed upon', CLOSES],
+  ['gets garbage', GARBAGE],
+  ['hangs', SILENCE],
 ];
 
 let culprits = 0;
@@ -125,11 +120,11 @@ let culprits = 0;
  * A message that makes the controller fail, among innocent ones, while there is an outage as well:
  * it is found out when that is over, and nobody is taken for it. Wants LEARN_MAX_ATTEMPTS=2.
  */
-export async function poison(stage: Stage, [name, says]: Crime, outage: Form): Promise<void> {
+export async function poison(stage: Stage, [name, act]: Crime, outage: Form): Promise<void> {
   const { proxy, spool } = stage;
   culprits += 1;
   const culprit = makeMessage('spam', 5_000 + culprits);
-  const crime: Exchange = { kind: 'exchange', name, hears: () => 0, says };
+  const crime: Exchange = { kind: 'exchange', name, hears: () => 0, says: () => act };
   const isCulprit = (request: FaultRequest | undefined): boolean =>
     request !== undefined && messageIdOf(request) === culprit.messageId;
   const commit: Script = (request) => (isCulprit(request) ? crime : undefined);
@@ -184,8 +179,8 @@ async function untilConvicted(stage: Stage, culprit: MadeMessage): Promise<void>
  * @param waiting the Message-IDs of those that waited
  */
 function expectOneAtATime(probes: readonly Contact[], waiting: ReadonlySet<string>): void {
-  for (const [index, { since }] of probes.entries()) {
-    const beside = probes.slice(0, index).filter(({ over }) => (over ?? Infinity) > since);
+  for (const [index, probe] of probes.entries()) {
+    const beside = probes.slice(0, index).filter((each) => overlap(each, probe));
     expect(beside.map(describeContact)).toEqual([]);
   }
   if (waiting.size < 2) return;
@@ -222,12 +217,20 @@ function isAnswered({ fault, said }: Contact): boolean {
 }
 
 function isAlone(contact: Contact, all: readonly Contact[]): boolean {
-  return !all.some(
-    (each) =>
-      each !== contact &&
-      each.since < (contact.over ?? Infinity) &&
-      (each.over ?? Infinity) > contact.since,
-  );
+  const before = all.indexOf(contact);
+  return !all.some((each, index) => {
+    if (index === before) return false;
+    return index < before ? overlap(each, contact) : overlap(contact, each);
+  });
+}
+
+/**
+ * Whether the earlier one was still going on when the later one came. That its client has left is
+ * noticed a little late, now and then after the next connection, but not after the next request.
+ */
+function overlap(earlier: Contact, later: Contact): boolean {
+  const { over = Infinity, asked = over } = earlier;
+  return later.since < asked || (later.asked ?? Infinity) < over;
 }
 
 function messageIdOf(request: FaultRequest): string | undefined {

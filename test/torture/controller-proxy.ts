@@ -51,6 +51,8 @@ export const FAITHFUL: Exchange = {
 /** One connection, as the proxy saw it. Moments are numbers that grow with everything that happens. */
 export interface Contact {
   readonly since: number;
+  /** Its whole request was there. */
+  asked: number | undefined;
   request: FaultRequest | undefined;
   fault: Fault | undefined;
   /** The first line of what the client got; empty when it got nothing. */
@@ -142,6 +144,7 @@ export class FaultProxy implements AsyncDisposable {
       this.#keep(raw);
       const contact: Contact = {
         since: this.#tick(),
+        asked: undefined,
         request: undefined,
         fault: undefined,
         said: '',
@@ -184,6 +187,7 @@ export class FaultProxy implements AsyncDisposable {
     const bytes = await readRequest(socket);
     if (bytes === undefined) return;
     contact.request = requestOf(bytes);
+    contact.asked = this.#tick();
     const chosen = this.script(contact.request) ?? FAITHFUL;
     contact.fault = chosen;
     if (chosen.kind === 'intrusion') {
