@@ -95,7 +95,7 @@ async function swapStaged(order: SwapOrder): Promise<StagedAccount> {
   const { lib, den, outside, tries } = order;
   const chance = chanceOf(order.seed);
   const secrets = readdirSync(outside).map((name) => join(outside, name));
-  const [symlink, aside] = [join(den, 'symlink'), join(den, 'aside')];
+  const symlink = join(den, 'symlink');
   const folder = join(lib, 'spam');
   let done = 0;
   let written = 0;
@@ -106,14 +106,18 @@ async function swapStaged(order: SwapOrder): Promise<StagedAccount> {
       const name = `s${written}.eml`;
       writeFileSync(join(folder, name), certify({ name, version: 1 }, 400), { mode: 0o660 });
     }
+    const gone: string[] = [];
     for (const name of staged) {
       symlinkSync(chance.pick(secrets), symlink);
-      if (moved(join(folder, name), aside)) {
+      if (moved(join(folder, name), join(den, name))) {
         renameSync(symlink, join(folder, name));
-        renameSync(aside, join(folder, name));
+        gone.push(name);
         done += 1;
       } else unlinkSync(symlink);
     }
+    // They come back at once, or after a while in which the daemon may meet the symlinks.
+    if (chance.below(4) === 0) await sleep(1);
+    for (const name of gone) renameSync(join(den, name), join(folder, name));
     // Time for the daemon to come to others.
     await sleep(chance.below(3));
   }

@@ -6,12 +6,12 @@ import { chanceFor } from '../support/seed.ts';
 import { canMount } from '../support/temporary.ts';
 import type { StagedAccount, SwapAccount } from './hostile-adversary.ts';
 import { certify } from './hostile-messages.ts';
-import { HostileWorld, expectUnharmed } from './hostile-world.ts';
+import { HostileWorld, expectUnharmed, until } from './hostile-world.ts';
 
 /** Suite 4 of the evidence, second part: what is swapped while the daemon lays hands on it. */
 
 const chance = chanceFor('hostile drop directory, races');
-const timeout = byLength({ short: 120_000, middle: 400_000, long: 7_200_000 });
+const timeout = byLength({ short: 300_000, middle: 900_000, long: 7_200_000 });
 
 function seed(): number {
   return chance.below(2 ** 31);
@@ -26,7 +26,7 @@ test(
     await daemon.says('daemon.owner');
     const tries = byLength({ short: 20_000, middle: 120_000, long: 1_000_000 });
     const account = await world.attack('swap', { tries, seed: seed() }).account<SwapAccount>();
-    await daemon.until('empty the queue', () => world.isOver);
+    await until(daemon, 'empty the queue', () => world.isOver);
     process.stdout.write(
       `${account.tries} swaps, ${account.hits} of them between the look and the rename; ` +
         `${world.controller.posts.length} messages posted\n`,
@@ -49,10 +49,10 @@ test(
     const world = await HostileWorld.make({ elsewhere: true, knowing: true });
     const daemon = world.start();
     await daemon.says('daemon.owner');
-    const tries = byLength({ short: 5_000, middle: 50_000, long: 250_000 });
+    const tries = byLength({ short: 10_000, middle: 60_000, long: 500_000 });
     const attack = world.attack('swapStaged', { tries, seed: seed() });
     const account = await attack.account<StagedAccount>();
-    await daemon.until('empty the queue', () => world.isOver);
+    await until(daemon, 'empty the queue', () => world.isOver);
     const { posts } = world.controller;
     process.stdout.write(
       `${account.tries} swaps of ${account.written} files on their way; ${posts.length} of them posted\n`,
@@ -75,8 +75,8 @@ test(
     const times = byLength({ short: 60, middle: 600, long: 6_000 });
     const attack = world.attack('swapFolder', { times, seed: seed() });
     const { written } = await attack.account<{ written: number }>();
-    await daemon.until('learn them all', () => world.controller.counts(1).size === written);
-    await daemon.until('empty the queue', () => world.isOver);
+    await until(daemon, 'learn them all', () => world.controller.counts(1).size === written);
+    await until(daemon, 'empty the queue', () => world.isOver);
     expectUnharmed(world, daemon);
     expect(world.controller.posts).toHaveLength(written);
     expect(world.dropped('spam')).toEqual([]);
@@ -98,7 +98,7 @@ test.skipIf(!canMount)(
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
       try {
         world.drop('spam', `on-top-${round}.eml`);
-        await daemon.until('learn what is mounted', () =>
+        await until(daemon, 'learn what is mounted', () =>
           learned().includes(`on-top-${round}.eml`),
         );
       } finally {
@@ -106,7 +106,7 @@ test.skipIf(!canMount)(
       }
       writeFileSync(world.path('spam', `beneath-${round}.eml`), empty);
       world.drop('spam', `beneath-${round}.eml`);
-      await daemon.until('learn what was beneath', () =>
+      await until(daemon, 'learn what was beneath', () =>
         learned().includes(`beneath-${round}.eml`),
       );
     }

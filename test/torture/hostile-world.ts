@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { ChildDaemon } from '../faults/child-daemon.ts';
 import type { Settings } from '../faults/child-daemon.ts';
@@ -294,6 +295,21 @@ const MOST_MEMORY_MB = 150;
 const UNFIT =
   // eslint-disable-next-line no-control-regex -- control characters are what this looks for
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd]/u;
+
+/** How long anything may take that is to happen at all, on a machine with much else to do. */
+const PATIENCE_MS = 100_000;
+const POLL_MS = 20;
+
+/** As the daemon's own `until`, with more patience. */
+export async function until(daemon: ChildDaemon, what: string, isSo: () => boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  while (!isSo()) {
+    if (!daemon.running || performance.now() > deadline) {
+      throw new Error(`the daemon did not ${what}:\n${daemon.output.slice(-3_000)}`);
+    }
+    await sleep(POLL_MS);
+  }
+}
 
 /** A text that may stand in a log or on a terminal. */
 export function expectClean(text: string): void {

@@ -16,7 +16,7 @@ import { clean } from '../../src/text.ts';
 import { byLength } from '../support/length.ts';
 import { chanceFor } from '../support/seed.ts';
 import { MARKER, certify } from './hostile-messages.ts';
-import { HostileWorld, expectClean, expectUnharmed, give } from './hostile-world.ts';
+import { HostileWorld, expectClean, expectUnharmed, give, until } from './hostile-world.ts';
 import type { Verdict } from './hostile-world.ts';
 import { EXHIBITS, NAMES } from './hostile-zoo.ts';
 import type { Fate } from './hostile-zoo.ts';
@@ -28,7 +28,7 @@ import type { Fate } from './hostile-zoo.ts';
  */
 
 const chance = chanceFor('hostile drop directory');
-const timeout = byLength({ short: 120_000, middle: 400_000, long: 3_600_000 });
+const timeout = byLength({ short: 300_000, middle: 900_000, long: 3_600_000 });
 const PLACES = [
   { where: 'with the state dir beside it', elsewhere: false },
   { where: 'with the state dir elsewhere', elsewhere: true },
@@ -57,20 +57,20 @@ test.for(PLACES)(
       const counts = controller.counts(version);
       return names.every((name) => counts.get(name) === 2);
     };
-    await daemon.until('learn them all', () => isLearned(1));
+    await until(daemon, 'learn them all', () => isLearned(1));
     // Once more in the other folder, and rung for.
     for (const { name, fate, make } of EXHIBITS) {
       if (fate === 'ignored') make(world.path('ham', name), world);
     }
     for (const name of NAMES) world.drop('ham', name, 2);
-    await daemon.until('learn them once more', () => isLearned(2));
+    await until(daemon, 'learn them once more', () => isLearned(2));
     const stays = elsewhere
       ? [
           ...exhibited('ignored', 'left', 'immovable', 'oversize'),
           ...exhibited('linked').map((name) => `.learnd-${encodeName(name)}`),
         ]
       : exhibited('ignored', 'left', 'immovable');
-    await daemon.until('put away what is unfit', () => {
+    await until(daemon, 'put away what is unfit', () => {
       return (
         controller.strangers.length > 0 ||
         (world.dropped('spam').length === stays.length && world.queued.length === 0)
@@ -84,7 +84,7 @@ test.for(PLACES)(
     const ignored = (['spam', 'ham'] satisfies Verdict[]).flatMap((verdict) =>
       exhibited('ignored').map((name) => `${verdict}/${logged(name)}`),
     );
-    await daemon.until('say what it ignores', () => {
+    await until(daemon, 'say what it ignores', () => {
       return daemon.logged('spool.ignored').length >= ignored.length;
     });
     const said = daemon.logged('spool.ignored');
@@ -119,7 +119,7 @@ async function askAboutQuarantine(world: HostileWorld): Promise<void> {
     expect(out + err).not.toContain(MARKER);
     expectClean(out + err);
   }
-  await expect.poll(() => world.quarantined.sort(), { timeout: 20_000 }).toEqual(unfit.sort());
+  await expect.poll(() => world.quarantined.sort(), { timeout: 60_000 }).toEqual(unfit.sort());
 }
 
 const JUNK_PLACES = byLength({ short: PLACES.slice(1), middle: PLACES, long: PLACES });
@@ -135,15 +135,15 @@ test.for(JUNK_PLACES)(
     };
     write('spam', 'early');
     const daemon = world.start();
-    await daemon.until('learn what was there', () => world.controller.counts(1).size === 50);
+    await until(daemon, 'learn what was there', () => world.controller.counts(1).size === 50);
     write('ham', 'late');
-    await daemon.until('learn what came', () => world.controller.counts(1).size === 100);
+    await until(daemon, 'learn what came', () => world.controller.counts(1).size === 100);
     // Its name can't be told from its key: the folders are searched for it.
     const released = encodeName('released'.repeat(31));
     const place = join(world.stateDir, 'release/spam', released);
     writeFileSync(place, certify({ name: 'released', version: 1 }));
-    await daemon.until('learn what was released', () => world.controller.counts(1).size === 101);
-    await daemon.until('empty the queue', () => {
+    await until(daemon, 'learn what was released', () => world.controller.counts(1).size === 101);
+    await until(daemon, 'empty the queue', () => {
       return world.queued.every((name) => name.startsWith('link-'));
     });
     expectUnharmed(world, daemon);
@@ -189,7 +189,7 @@ test(
       const newer = certify({ name, version: 2 }, 3_000);
       if (i % 2 === 0) {
         // While it is in flight, slowly: it has to settle again.
-        await daemon.until(`post ${name}`, () => controller.versionsOf(name).length > 0);
+        await until(daemon, `post ${name}`, () => controller.versionsOf(name).length > 0);
         await rewrite(fd, newer, chance.below(300));
       } else {
         // Just when it is being taken, or a little before or after, at one go.
@@ -205,8 +205,8 @@ test(
     await Promise.all(names.map(play));
     const isLast = (name: string, i: number): boolean =>
       controller.versionsOf(name).at(-1) === (i % 5 === 0 ? 3 : 2);
-    await daemon.until('learn the last versions', () => names.every(isLast));
-    await daemon.until('empty the queue', () => world.isOver);
+    await until(daemon, 'learn the last versions', () => names.every(isLast));
+    await until(daemon, 'empty the queue', () => world.isOver);
     expectUnharmed(world, daemon);
     expect(names.every(isLast)).toBe(true);
     expect(controller.posts.some(({ version }) => version === 1)).toBe(true);
