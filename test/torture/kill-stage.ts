@@ -37,8 +37,6 @@ export class KillStage implements AsyncDisposable {
   /** By the messages' names. */
   readonly #stories = new Map<string, Story>();
   readonly #deeds: Deed[] = [];
-  /** Complete copies that were archived before, and stay or go as they like. */
-  readonly #history = new Set<string>();
 
   private constructor(spool: KillSpool, controller: KillController) {
     this.spool = spool;
@@ -74,12 +72,6 @@ export class KillStage implements AsyncDisposable {
     story.fate = fate;
   }
 
-  /** An older copy, which is nobody's last word. */
-  remember(place: string, message: MadeMessage, mtime: Date): void {
-    this.spool.put(place, message.name, message.raw, mtime);
-    this.#history.add(`${place}/${message.name}`);
-  }
-
   /** Acts when the message is posted first in this class, or after the daemon's death. */
   onPost(message: MadeMessage, verdict: Verdict, act: () => Promise<void> | void): void {
     const deed: Deed = { act: async () => act(), done: undefined };
@@ -108,7 +100,7 @@ export class KillStage implements AsyncDisposable {
 
   /** What is different from the end of the story; empty when it is over. */
   differences(): string[] {
-    const left = new Map(this.#files().map((file) => [`${file.place}/${file.name}`, file]));
+    const left = new Map(this.spool.found().map((file) => [`${file.place}/${file.name}`, file]));
     const differences: string[] = [];
     for (const [name, { judgements, fate }] of this.#stories) {
       const { message, verdict } = lastOf(judgements);
@@ -121,8 +113,8 @@ export class KillStage implements AsyncDisposable {
         differences.push(`${name} has no reason`);
       }
       left.delete(`${place}/${name}.json`);
-      const file = left.get(`${place}/${name}`);
-      left.delete(`${place}/${name}`);
+      const file = [...left.values()].find((each) => each.name === name && isIn(each, place));
+      if (file !== undefined) left.delete(`${file.place}/${name}`);
       if (file === undefined) differences.push(`${place}/${name} is missing`);
       else if (!isOneOf(file, [message.raw]))
         differences.push(`${place}/${name} is not as it was judged`);
@@ -132,7 +124,7 @@ export class KillStage implements AsyncDisposable {
 
   /** What must not be so at any moment. To be asked while no daemon runs. */
   violations(): string[] {
-    const files = this.#files();
+    const files = this.spool.found();
     const violations = violationsIn(files, (name) => bodiesOf(this.#stories.get(name)));
     for (const [name, { judgements, fate }] of this.#stories) {
       const { message, verdict } = lastOf(judgements);
@@ -145,10 +137,6 @@ export class KillStage implements AsyncDisposable {
       violations.push(`${name} as ${verdict} is lost: ${found === '' ? 'nowhere' : found}`);
     }
     return violations;
-  }
-
-  #files(): FoundFile[] {
-    return this.spool.found().filter(({ place, name }) => !this.#history.has(`${place}/${name}`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -169,10 +157,15 @@ function placeAtEnd(fate: Fate, verdict: Verdict): string | undefined {
     case 'withdrawn':
       return undefined;
     case 'archived':
-      return `archive/${verdict}/${new Date().toISOString().slice(0, 10)}`;
+      return `archive/${verdict}`;
     case 'quarantined':
       return `quarantine/${verdict}`;
   }
+}
+
+/** In a place, or in a day of the archive's. */
+function isIn(file: FoundFile, place: string): boolean {
+  return file.place === place || file.place.startsWith(`${place}/`);
 }
 
 function bodiesOf(story: Story | undefined): readonly Buffer[] {
