@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runClient, type ClientRun } from './client-run.ts';
 
-/** Compiled, this file lies in dist/bench/bench and the command in dist. */
-const MAIN = fileURLToPath(new URL('../../main.js', import.meta.url));
+/** What is installed: compiled, this file lies in dist/bench/bench and the bundle in dist/bundle. */
+const MAIN = fileURLToPath(new URL('../../bundle/bin/kopano-learnd.mjs', import.meta.url));
 const BARE_POSTS_SCRIPT = fileURLToPath(new URL('bare-posts.js', import.meta.url));
 
 /** How a client's messages ended, by its own word. */

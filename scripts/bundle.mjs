@@ -21,6 +21,7 @@ import {
   stat,
   symlink,
 } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
 import path from 'node:path';
 
 const folder = path.resolve(process.argv[2] ?? 'dist/bundle');
@@ -49,6 +50,7 @@ const { metafile } = await build({
   legalComments: 'eof',
   metafile: true,
   logLevel: 'warning',
+  plugins: [lateBuiltins()],
   // packages in CommonJS ask for Node's own modules by require(), which ES modules don't have
   banner: {
     js: "import { createRequire as learndCreateRequire } from 'node:module'; const require = learndCreateRequire(import.meta.url);",
@@ -66,6 +68,28 @@ const { size } = await stat(output);
 console.log(
   `${path.relative('.', output)}: ${(size / 1024).toFixed(0)} KiB, ${packages.length} packages`,
 );
+
+/**
+ * Node's own modules are loaded by who needs them, when they are needed. As `import` they would all
+ * be loaded at the start of the one file, by `health` too, which is run every few seconds.
+ */
+function lateBuiltins() {
+  const namespace = 'builtin';
+  return {
+    name: 'late-builtins',
+    setup(builder) {
+      builder.onResolve({ filter: /.*/ }, ({ path: name, kind, namespace: from }) => {
+        if (!isBuiltin(name)) return undefined;
+        return kind === 'import-statement' && from !== namespace
+          ? { path: name, namespace }
+          : { path: name, external: true };
+      });
+      builder.onLoad({ filter: /.*/, namespace }, ({ path: name }) => ({
+        contents: `module.exports = require(${JSON.stringify(name)})`,
+      }));
+    },
+  };
+}
 
 /** The folders of the packages that files were taken from. */
 function packagesOf(inputs) {

@@ -19,11 +19,12 @@ export const DEFAULT_STATUS_LISTEN = '127.0.0.1:11380';
  */
 export function listenAddress(value: string): ListenAddress | undefined {
   if (value === 'off') return undefined;
-  const match = /^(?:\[(?<v6>[0-9a-fA-F:.%]+)\]|(?<host>[^\s:[\]]+)):(?<port>\d{1,5})$/.exec(value);
+  const match =
+    /^(?:\[(?<v6>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?<host>[^\s:[\]]+)):(?<port>\d{1,5})$/.exec(value);
   const host = match?.groups?.['v6'] ?? match?.groups?.['host'];
   const port = Number(match?.groups?.['port']);
   if (host === undefined || !(port <= 65_535)) {
-    throw new Error(`must be HOST:PORT or off, not '${value}'`);
+    throw new Error(`must be HOST:PORT, [IPV6]:PORT or off, not '${value}'`);
   }
   return { host, port };
 }

@@ -386,6 +386,7 @@ describe('STATUS_LISTEN', () => {
     ['0.0.0.0:65535', { host: '0.0.0.0', port: 65_535 }],
     ['localhost:8080', { host: 'localhost', port: 8_080 }],
     ['[::1]:9', { host: '::1', port: 9 }],
+    ['[fe80::1%eth0.7]:9', { host: 'fe80::1%eth0.7', port: 9 }],
     ['off', undefined],
   ])('%s', (value, expected) => {
     expect(loadConfig({ STATUS_LISTEN: value }).statusListen).toEqual(expected);
@@ -399,11 +400,12 @@ describe('STATUS_LISTEN', () => {
     'host:x',
     'host:65536',
     '::1:9',
+    '[::1%]:9',
     'http://h:1',
     'no',
   ])('%s is a fault', (value) => {
     expect(faults({ STATUS_LISTEN: value })).toEqual([
-      `  STATUS_LISTEN must be HOST:PORT or off, not '${value}'`,
+      `  STATUS_LISTEN must be HOST:PORT, [IPV6]:PORT or off, not '${value}'`,
     ]);
   });
 });

@@ -1,10 +1,8 @@
 import path from 'node:path';
 import { systemClock } from '../clock.ts';
-import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { HeapKeeper } from '../heap.ts';
 import { Controller } from '../learning/controller.ts';
 import type { Log } from '../logger.ts';
 import { archiveSources } from '../mailbox/archive.ts';
@@ -17,6 +15,7 @@ import { BayesGain } from '../relearn/bayes-gain.ts';
 import { BulkStore } from '../relearn/bulk-store.ts';
 import { Journal } from '../relearn/journal.ts';
 import type { JournalSources } from '../relearn/journal.ts';
+import { refuseOverlap } from '../relearn/overlap.ts';
 import { Progress } from '../relearn/progress.ts';
 import { BulkRun } from '../relearn/run.ts';
 import { lockSpools } from '../relearn/spool-locks.ts';
@@ -61,13 +60,13 @@ export interface RelearnFlags {
   readonly waitMs: number;
 }
 
-const HEAP_MS = 250;
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
 
 /**
  * @returns the exit code: 0, 1 when something failed for good, 75 when something is left
- * @throws {OperatorError} when there is no source, a source is in use, or the journal is unfit
+ * @throws {OperatorError} when there is no source, sources overlap, one is in use, or the journal is
+ *   unfit
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { flags, config } = options;
@@ -75,6 +74,7 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   if (dirs.length + spam.length + ham.length === 0) throw noSource();
   if (dirs.includes('-')) throw stdinWithoutClass();
   if ([...spam, ...ham].filter((each) => each === '-').length > 1) throw stdinTwice();
+  refuseOverlap(journalSourcesOf(flags));
   const paths = [...dirs, ...spam, ...ham].filter((each) => each !== '-');
   const locks = await lockSpools(paths, config.spool);
   try {
@@ -138,7 +138,6 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   await gain.begin(stop);
   const counting = new AbortController();
   for (const source of sources) void source.count(counting.signal);
-  const heap = keepHeapSmall(clock);
   const startedAt = clock.monotonic();
   try {
     const ending = await run.run(stop);
@@ -166,7 +165,6 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     report(options, summary);
     return summary.exitCode;
   } finally {
-    heap.stop();
     counting.abort();
     progress.stop();
   }
@@ -269,20 +267,6 @@ function proseLog(progress: Progress, onUp: () => void): Log {
       default:
         break;
     }
-  };
-}
-
-function keepHeapSmall(clock: Clock): { stop(): void } {
-  const heap = new HeapKeeper();
-  let timer = clock.after(HEAP_MS, look);
-  function look(): void {
-    heap.look();
-    timer = clock.after(HEAP_MS, look);
-  }
-  return {
-    stop() {
-      timer.cancel();
-    },
   };
 }
 

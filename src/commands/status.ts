@@ -71,8 +71,11 @@ async function askAboutSpool({ statusListen, spool }: Config): Promise<DaemonAns
   if (reply.kind === 'silent') return unknown(`none answers at ${place} (${reply.reason})`);
   const report = reply.kind === 'foreign' ? undefined : daemonReportOf(reply.content);
   if (report === undefined) return unknown(`what answers at ${place} is not kopano-learnd`);
-  if (report.stateDir !== spool.stateDir || report.spool !== spool.libDir) {
+  if (report.spool !== spool.libDir) {
     return unknown(`the one at ${place} has another spool (${report.spool})`);
+  }
+  if (report.stateDir !== spool.stateDir) {
+    return unknown(`the one at ${place} has another state dir (${report.stateDir})`);
   }
   return { kind: 'running', report };
 }

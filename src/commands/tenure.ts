@@ -96,6 +96,7 @@ export class Tenure {
     this.#drop = new DropDirectory({
       libDir: config.spool.libDir,
       queue: stateDir.queue,
+      faults,
       log,
       throttle,
     });
@@ -127,6 +128,9 @@ export class Tenure {
       queued: (entry) => {
         this.#dispatcher.offer(entry, false);
       },
+      faulted: () => {
+        this.#dispatcher.rescan();
+      },
     });
     this.#pickup = new Pickup({
       drop: this.#drop,
@@ -152,6 +156,9 @@ export class Tenure {
         },
         superseded: (verdict, key) => {
           this.#dispatcher.supersede(verdict, key);
+        },
+        faulted: () => {
+          this.#dispatcher.rescan();
         },
         lost: (reason) => {
           this.#lose(reason);
@@ -209,7 +216,10 @@ export class Tenure {
       this.#every(RELEASES_MS, async () => {
         await this.#releases.take();
       }),
-      this.#every(RETENTION_MS, () => this.#retain()),
+      this.#every(
+        () => this.#faults.pause(ARCHIVE) || RETENTION_MS,
+        () => this.#retain(),
+      ),
       this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),
     );
     await aborted(this.#ending.signal);
@@ -229,10 +239,12 @@ export class Tenure {
       await sleep(this.#options.clock, 20, this.#ending.signal);
     }
     const { pending, deferred, inFlight } = this.#dispatcher.counts;
+    // Behind what can't be read there may be more.
+    const unseen = this.#faults.isAny ? 1 : 0;
     await this.#retain();
     const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
     await this.stop();
-    return stays + unreleased + pending + deferred + inFlight + missing;
+    return stays + unreleased + pending + deferred + inFlight + missing + unseen;
   }
 
   /** Sweeps, and tries now what waits for a better moment. */
@@ -281,11 +293,12 @@ export class Tenure {
     if (isOver) this.#drop.close();
   }
 
-  /** Calls `chore` now and every `ms` milliseconds until the end. */
-  async #every(ms: number, chore: () => void | Promise<void>): Promise<void> {
+  /** Calls `chore` now and every so many milliseconds until the end. */
+  async #every(ms: number | (() => number), chore: () => void | Promise<void>): Promise<void> {
     while (!this.#ending.signal.aborted) {
       await chore();
-      await sleep(this.#options.clock, ms, this.#ending.signal);
+      const wait = typeof ms === 'number' ? ms : ms();
+      await sleep(this.#options.clock, wait, this.#ending.signal);
     }
   }
 

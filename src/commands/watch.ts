@@ -148,9 +148,9 @@ class Daemon {
         libDir: config.spool.libDir,
         ...identity,
       });
-      this.#faults.clear(config.spool.stateDir);
       ownership = await acquireOwnership(stateDir.root);
       if (ownership !== undefined) return await this.#own(stateDir);
+      this.#faults.clear(config.spool.stateDir);
       this.#standBy(`${stateDir.root.path} is owned by another daemon`);
     } catch (error) {
       this.#explain(error);
@@ -176,7 +176,9 @@ class Daemon {
     });
     this.#begin('opening the spool');
     try {
-      if (await tenure.prepare()) {
+      const isOurs = await tenure.prepare();
+      this.#faults.clear(config.spool.stateDir);
+      if (isOurs) {
         this.#standsBy = false;
         log('notice', 'daemon.owner', `owns the spool ${config.spool.libDir}`, {
           spool: config.spool.libDir,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
+import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
@@ -21,8 +22,6 @@ export interface ControllerCheckOptions {
   readonly wall: () => number;
 }
 
-/** Messages of each class that Bayes wants before it has an opinion, unless set otherwise. */
-const MIN_LEARNS = 200;
 const CLOCK_NEAR_MS = 60_000;
 const DAY_MS = 86_400_000;
 /** rspamd shows empty `statfiles` in the first moments after its start, whatever its backend. */
@@ -47,11 +46,12 @@ export async function checkController(options: ControllerCheckOptions): Promise<
     };
   }
   const learning = await inquiry.learnNothing();
+  const history = await inquiry.history();
   return {
     findings: [
       ok(name, 'answers'),
       checkRight(inquiry, learning),
-      checkBayes(name, stat.statistics),
+      checkBayes(name, stat.statistics, history),
       checkClock(name, ping, wall),
     ],
     statistics: stat.statistics,
@@ -138,7 +138,7 @@ function checkRight(inquiry: Inquiry, reply: Reply): Finding {
   );
 }
 
-function checkBayes(name: string, { hasBackend, learned }: Statistics): Finding {
+function checkBayes(name: string, { hasBackend, learned }: Statistics, history: Reply): Finding {
   const { spam, ham } = learned;
   if (!hasBackend) {
     return failed(
@@ -147,10 +147,14 @@ function checkBayes(name: string, { hasBackend, learned }: Statistics): Finding 
       'name a Redis server in rspamd\'s local.d/redis.conf or local.d/classifier-bayes.conf (servers = "127.0.0.1";), then restart rspamd',
     );
   }
-  if (spam === undefined || ham === undefined) {
+  const redisSilence =
+    spam === undefined || ham === undefined
+      ? 'is down or was within the last minute'
+      : redisErrorOf(history);
+  if (spam === undefined || ham === undefined || redisSilence !== undefined) {
     return failed(
       name,
-      "can't read what Bayes knows: its Redis is down or was within the last minute",
+      `can't read what Bayes knows: its Redis ${redisSilence}`,
       "start Redis, or correct its address and password in rspamd's local.d/redis.conf; rspamd's log says more",
     );
   }
@@ -160,8 +164,14 @@ function checkBayes(name: string, { hasBackend, learned }: Statistics): Finding 
   return warning(
     name,
     `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns); ${short.join(' and ')} ${short.length === 1 ? 'is' : 'are'} short`,
-    'let users judge more mail, teach it older mail with rspamc, or lower min_learns in local.d/classifier-bayes.conf',
+    "let users judge more mail, teach it older mail with kopano-learnd relearn, or lower min_learns in rspamd's local.d/classifier-bayes.conf",
   );
+}
+
+/** `/stat` shows its last figures for as long as Redis is away; the history can't. */
+function redisErrorOf({ reason }: Reply): string | undefined {
+  const error = /^504 \{"error": "(.*)"\}$/.exec(reason)?.[1];
+  return error === undefined ? undefined : `does not answer as it should (${error})`;
 }
 
 function checkClock(name: string, ping: Reply, wall: () => number): Finding {

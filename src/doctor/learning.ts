@@ -1,4 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
+import { hostname, networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { clean, plural } from '../text.ts';
@@ -110,7 +111,7 @@ function differ(a: number, b: number): boolean {
 function checkCount(controller: ControllerAddress): Finding[] {
   const check = 'count';
   const { name } = controller;
-  const running = controllerProcesses(bindOf(controller));
+  const running = isHere(controller) ? controllerProcesses(bindOf(controller)) : 0;
   if (running === 0) {
     return [
       notTried(check, `whether ${name} runs as one process (count = 1) can't be seen from here`),
@@ -124,6 +125,18 @@ function checkCount(controller: ControllerAddress): Finding[] {
       "set count = 1 in rspamd's local.d/worker-controller.inc",
     ),
   ];
+}
+
+/** Whether the URL leads to this machine, as far as that is plain. */
+function isHere({ url, socketPath }: ControllerAddress): boolean {
+  if (socketPath !== undefined) return true;
+  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return (
+    ['localhost', hostname()].includes(host) ||
+    host.startsWith('127.') ||
+    addresses.some(({ address }) => address === host)
+  );
 }
 
 function bindOf({ url, socketPath }: ControllerAddress): string {

@@ -11,7 +11,7 @@ import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
 import { VERDICTS } from '../spool/message.ts';
-import { probeOwnership } from '../spool/owner.ts';
+import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, openStateRoot } from '../spool/state-dir.ts';
 import { userName } from './accounts.ts';
 import type { Identity } from './accounts.ts';
@@ -37,7 +37,9 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
     root = openStateRoot({ path: stateDir, libDir, uid: identity.uid, gid: identity.gid });
   } catch (error) {
     if (error instanceof OperatorError) return [failed('state dir', error.message, error.hint)];
-    if (errnoOf(error) === 'ENOENT') return [checkUnmade(options)];
+    if (errnoOf(error) === 'ENOENT') {
+      return [checkUnmade(options), await checkOwner(undefined, options)];
+    }
     return [
       failed(
         'state dir',
@@ -123,14 +125,14 @@ function checkDevice(root: Folder, libDir: string): Finding {
   const check = 'file system';
   const elsewhere: string[] = [];
   let seen = 0;
-  for (const verdict of VERDICTS) {
+  for (const folder of classFolders(libDir)) {
     try {
-      const folder = Folder.open(`${libDir}/${verdict}`);
-      seen += 1;
       if (crossesDevices(folder, root)) elsewhere.push(folder.path);
-      folder.close();
+      seen += 1;
     } catch (error) {
       if (errnoOf(error) === undefined) throw error; // the spool's own checks tell
+    } finally {
+      folder.close();
     }
   }
   if (seen === 0) return notTried(check, 'neither spam/ nor ham/ can be opened');
@@ -142,40 +144,57 @@ function checkDevice(root: Folder, libDir: string): Finding {
   );
 }
 
-async function checkOwner(root: Folder, { stateDir, daemon }: StateCheckOptions): Promise<Finding> {
+/**
+ * Who owns the spool: the lock in the state dir tells, and those on kopano-spamd's folders, which a
+ * daemon with another state dir has too.
+ * @param root `undefined` where there is no state dir yet
+ */
+async function checkOwner(root: Folder | undefined, options: StateCheckOptions): Promise<Finding> {
+  const { stateDir, libDir, daemon } = options;
   const check = 'owner';
-  const ours = daemon.kind === 'answered' && daemon.report.stateDir === stateDir;
-  if (ours && daemon.report.role === 'owner') return ok(check, 'the running daemon owns the spool');
+  const report = daemon.kind === 'answered' ? daemon.report : undefined;
+  const isOurs = report?.stateDir === stateDir;
+  if (isOurs && report.role === 'owner') return ok(check, 'the running daemon owns the spool');
+  if (report?.spool === libDir && report.role === 'owner') {
+    return warning(
+      check,
+      `the running daemon owns the spool, and its state dir is ${report.stateDir}`,
+      "run this with the daemon's environment: LEARN_STATE_DIR is another here",
+    );
+  }
   try {
-    switch (await probeOwnership(root)) {
+    const lock = root === undefined ? undefined : await probeOwnership(root);
+    const folder = await lockedFolder(libDir);
+    if (lock === 'held') {
+      return ownedByOther(daemon, `fuser -v ${folder ?? `${stateDir}/${LOCK_FILE}`}`);
+    }
+    if (folder !== undefined) {
+      return warning(
+        check,
+        `a daemon with another LEARN_STATE_DIR owns the spool: ${folder} is locked`,
+        `stop it, or give both the same LEARN_STATE_DIR; who it is: fuser -v ${folder}`,
+      );
+    }
+    switch (lock) {
       case 'locked':
-        return ours
-          ? ok(check, 'no other daemon owns the state dir')
-          : ok(check, 'no daemon runs here; the next one can own the spool');
+        return ok(
+          check,
+          isOurs
+            ? 'no other daemon owns the spool'
+            : 'no daemon runs here; the next one can own the spool',
+        );
       case 'unsupported':
         return failed(
           check,
-          `the file system of ${root.path} has no file locks`,
+          `the file system of ${stateDir} has no file locks`,
           'set LEARN_STATE_DIR to a folder on a local file system',
         );
       case undefined:
         return notTried(
           check,
-          isMade(root) ? 'its lock file may not be opened by this user' : 'no daemon was ever here',
-        );
-      case 'held':
-        if (daemon.kind === 'off') {
-          return ok(
-            check,
-            'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off',
-          );
-        }
-        return warning(
-          check,
-          daemon.kind === 'answered'
-            ? `another daemon owns the spool; the one at STATUS_LISTEN stands by`
-            : `a daemon owns the spool, and is not the one that STATUS_LISTEN leads to`,
-          `stop one of them, or make STATUS_LISTEN that of the owner; who it is: fuser -v ${root.path}/owner.lock`,
+          root !== undefined && isMade(root)
+            ? 'its lock file may not be opened by this user'
+            : 'no daemon was ever here',
         );
     }
   } catch (error) {
@@ -184,6 +203,45 @@ async function checkOwner(root: Folder, { stateDir, daemon }: StateCheckOptions)
   }
 }
 
+function ownedByOther(daemon: DaemonAnswer, who: string): Finding {
+  const check = 'owner';
+  if (daemon.kind === 'off') {
+    return ok(check, 'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off');
+  }
+  return warning(
+    check,
+    daemon.kind === 'answered'
+      ? 'another daemon owns the spool; the one at STATUS_LISTEN stands by'
+      : 'a daemon owns the spool, and is not the one that STATUS_LISTEN leads to',
+    `stop one of them, or make STATUS_LISTEN that of the owner; who it is: ${who}`,
+  );
+}
+
+/** A class folder that some process has locked, as an owner does where the file system can. */
+async function lockedFolder(libDir: string): Promise<string | undefined> {
+  for (const folder of classFolders(libDir)) {
+    const lock = await lockDescriptor(folder.fd).finally(() => {
+      folder.close();
+    });
+    if (lock === 'held') return folder.path;
+  }
+  return undefined;
+}
+
+/** The class folders that can be opened, each to be closed by who takes it. */
+function* classFolders(libDir: string): Generator<Folder> {
+  for (const verdict of VERDICTS) {
+    let folder: Folder;
+    try {
+      folder = Folder.open(`${libDir}/${verdict}`);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      continue; // the spool's own checks tell
+    }
+    yield folder;
+  }
+}
+
 function isMade(root: Folder): boolean {
-  return statSync(root.at('owner.lock'), { throwIfNoEntry: false }) !== undefined;
+  return statSync(root.at(LOCK_FILE), { throwIfNoEntry: false }) !== undefined;
 }

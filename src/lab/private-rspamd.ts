@@ -39,6 +39,8 @@ export interface PrivateRspamdOptions {
   readonly unixSocket?: boolean;
   /** Messages of both classes that Bayes needs before it judges. @defaultValue 200 */
   readonly minLearns?: number;
+  /** Whether the history of the web interface lies in Redis. @defaultValue false */
+  readonly redisHistory?: boolean;
   /** The server's path or name. @defaultValue 'rspamd' */
   readonly program?: string;
   /** Where its folder is made. @defaultValue the system's folder for temporary files */
@@ -224,6 +226,7 @@ export class PrivateRspamd {
       enablePassword: options.enablePassword,
       redis: options.redisPort === null ? null : `${LOOPBACK}:${options.redisPort}`,
       minLearns: options.minLearns ?? 200,
+      redisHistory: options.redisHistory ?? false,
     };
   }
 

@@ -18,6 +18,8 @@ export interface RspamdSettings {
   /** Where Bayes keeps what it learns; null: no backend. */
   readonly redis: string | null;
   readonly minLearns: number;
+  /** Keeps the history of the web interface in Redis, as rspamd does unless told otherwise. */
+  readonly redisHistory: boolean;
 }
 
 /** The folders that rspamd gets as variables. */
@@ -63,7 +65,9 @@ export async function writeRspamdConfig(
     ['override.d/worker-proxy.inc', 'enabled = false;\ncount = -1;\n'],
     ['override.d/worker-fuzzy.inc', 'enabled = false;\ncount = -1;\n'],
     ['override.d/classifier-bayes.conf', bayesLines(settings)],
-    ...MODULES_OFF.map((name) => [`override.d/${name}.conf`, 'enabled = false;\n'] as const),
+    ...MODULES_OFF.filter((name) => name !== 'history_redis' || !settings.redisHistory).map(
+      (name) => [`override.d/${name}.conf`, 'enabled = false;\n'] as const,
+    ),
   ]);
   // Bayes falls back to this module's server; without one it has no backend
   if (settings.redis !== null) {

@@ -131,6 +131,11 @@ export class Backlog {
     this.#deferred.set(delivery.entry.key, delivery);
   }
 
+  /** The folders may hold what nobody was told of. */
+  rescan(): void {
+    this.#scanWanted = true;
+  }
+
   /** Makes everything due that waits for a better moment. */
   hurry(): void {
     for (const delivery of this.#deferred.values()) delivery.dueAt = 0;
@@ -153,7 +158,7 @@ export class Backlog {
     } catch (error) {
       this.#scan = undefined;
       this.#rescanAt = now + Faults.retryMs;
-      faults.raise(store.placeOf('spam'), error);
+      faults.raise(store.placeOf(), error);
     }
   }
 
@@ -185,6 +190,7 @@ export class Backlog {
     const next = this.#scan.next();
     if (next.done === true) {
       this.#scan = undefined;
+      this.#options.faults.clear(this.#options.store.placeOf());
       return true;
     }
     const { entry, marked } = next.value;

@@ -156,8 +156,12 @@ export class Blame {
       return false;
     }
     controller.exclusive = true;
-    if (await this.#options.acquits(controller)) return true;
-    controller.failed({ reason, answered, wasProbe: probing, suspect: delivery });
+    if (!(await this.#options.acquits(controller))) {
+      controller.failed({ reason, answered, wasProbe: probing, suspect: delivery });
+      return false;
+    }
+    if (!controller.excuses(delivery)) return true;
+    controller.answered();
     return false;
   }
 

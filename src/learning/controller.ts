@@ -63,6 +63,8 @@ export class Controller {
   #awaitsPassword = false;
   /** When a message may probe that has not failed here since it was up. */
   #freshAt = 0;
+  /** The one message that all failures since it was up were of, if they were. */
+  #onlySuspect: Delivery | undefined;
   /** Messages that failed here alone since it was up: they may be the cause. */
   #failedAlone = new WeakSet<Delivery>();
   /** Answered with an unknown failure while alone in flight: the next message tells whose it is. */
@@ -144,7 +146,8 @@ export class Controller {
   proved(delivery: Delivery): Delivery | undefined {
     for (const suspect of this.#suspects) if (suspect !== delivery) suspect.unprovenRounds += 1;
     this.#suspects.clear();
-    const charged = this.#accused === delivery ? undefined : this.#accused;
+    const accused = this.#accused === delivery ? undefined : this.#accused;
+    const charged = accused === undefined || this.excuses(accused) ? undefined : accused;
     this.#accused = undefined;
     this.#needsProof = false;
     this.#lastProofAt = this.#clock.wall();
@@ -166,6 +169,8 @@ export class Controller {
     this.#needsProof ||= failure.answered;
     this.#accused = undefined;
     const { suspect } = failure;
+    const isFirst = this.isOpen || suspect === this.#onlySuspect;
+    this.#onlySuspect = isFirst ? suspect : undefined;
     const now = this.#clock.monotonic();
     // The first one that fails alone lets another show whose fault it is; its next tries tell nothing new.
     let freshAt: number | undefined;
@@ -184,6 +189,17 @@ export class Controller {
   }
 
   /**
+   * Whether this message's failure is put down to an outage that ended right after it: others have
+   * failed as well since it was up. Once a message only, because two that are at fault would excuse
+   * each other for ever.
+   */
+  excuses(delivery: Delivery): boolean {
+    if (this.isOpen || this.#onlySuspect === delivery || delivery.excused) return false;
+    delivery.excused = true;
+    return true;
+  }
+
+  /**
    * Whether this message may probe now. What others lengthen the backoff by that fail again and
    * again is not for one that hasn't failed here: it tells whose fault that is.
    */
@@ -193,6 +209,7 @@ export class Controller {
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
     this.#awaitsPassword = outcome.password;
+    this.#onlySuspect = undefined;
     const first = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
     this.#accused = undefined;
     this.#pause(
@@ -230,6 +247,7 @@ export class Controller {
   forget(delivery: Delivery): void {
     this.#suspects.delete(delivery);
     if (this.#accused === delivery) this.#accused = undefined;
+    if (this.#onlySuspect === delivery) this.#onlySuspect = undefined;
     if (this.#failedAlone.delete(delivery)) this.#freshAt = this.#retryAt;
   }
 
@@ -238,6 +256,7 @@ export class Controller {
     this.#state = 'up';
     this.#failures = 0;
     this.#reason = undefined;
+    this.#onlySuspect = undefined;
     this.#failedAlone = new WeakSet();
     this.lastProbe = undefined;
     if (before === 'up') return;

@@ -27,6 +27,8 @@ export interface Delivery {
   charges: number;
   /** It may have crashed a controller: it is tried with no other message beside it. */
   alone: boolean;
+  /** A failure of its was put down to an outage, though nothing failed right after it. */
+  excused: boolean;
   /** Rounds of posts without proof after which another message proved. */
   unprovenRounds: number;
   /** Rounds of posts without proof. */
@@ -50,6 +52,7 @@ export function newDelivery(
     tries: 0,
     charges: 0,
     alone: false,
+    excused: false,
     unprovenRounds: 0,
     unprovenTries: 0,
     acknowledged: undefined,

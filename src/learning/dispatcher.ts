@@ -87,6 +87,12 @@ export class Dispatcher {
     this.#plan(0);
   }
 
+  /** Looks into the queue for what it was not told of. */
+  rescan(): void {
+    this.#backlog.rescan();
+    this.#plan(0);
+  }
+
   /** Tries everything now that waits for a better moment. */
   retryNow(): void {
     for (const controller of this.#options.controllers) controller.retryNow();

@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
-import { Faults } from '../spool/faults.ts';
+import { errnoOf } from '../errors.ts';
+import type { Faults } from '../spool/faults.ts';
 import type { Stamp } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 import type { Controller } from './controller.ts';
@@ -134,20 +135,23 @@ export class Learner {
   /** Moves the file to where it ends. */
   async #finish(delivery: Delivery, finish: Finish): Promise<Attempt> {
     const { store, faults } = this.#options;
+    const isRepeated = delivery.finish !== undefined;
+    const own = `${DISPOSAL}, of ${delivery.entry.key}`;
     delivery.finish = finish;
     try {
       const different = await store.finish(delivery, finish);
       faults.clear(DISPOSAL);
-      if (different === undefined) return { kind: 'done', finish };
+      faults.clear(own);
+      // Gone after a try that failed: it had taken effect (NFS, where the answer got lost).
+      if (different === undefined || (isRepeated && different.kind === 'gone')) {
+        return { kind: 'done', finish };
+      }
       return different.kind === 'gone'
         ? { kind: 'withdrawn' }
         : { kind: 'unsettled', stamp: different.stamp };
     } catch (error) {
       // One file that can't be moved doesn't stop the others.
-      faults.raise(
-        Faults.isWide(error) ? DISPOSAL : `${DISPOSAL}, of ${delivery.entry.key}`,
-        error,
-      );
+      faults.raise(FILE_ERRORS.has(errnoOf(error) ?? '') ? own : DISPOSAL, error);
       return { kind: 'fault' };
     }
   }
@@ -155,6 +159,9 @@ export class Learner {
 
 /** Names the disposal among the places that local faults pause. */
 export const DISPOSAL = 'the disposal of learned messages';
+
+/** Errors of a disposal that are this one file's: immutable, a mount point, a folder in its place. */
+const FILE_ERRORS = new Set(['EPERM', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);
 
 /** Rounds without proof, each followed by another message's proof, after which it is let go. */
 export const UNPROVEN_ROUNDS = 2;

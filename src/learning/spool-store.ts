@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { Disposal } from '../spool/disposal.ts';
 import type { QueueEntry, Verdict } from '../spool/message.ts';
 import type { Quarantine } from '../spool/quarantine.ts';
@@ -13,8 +14,11 @@ export class SpoolStore implements MessageStore {
     this.#options = options;
   }
 
-  placeOf(verdict: Verdict): string {
-    return this.#options.queue.folder(verdict).path;
+  placeOf(verdict?: Verdict): string {
+    const { queue } = this.#options;
+    return verdict === undefined
+      ? path.dirname(queue.folder('spam').path)
+      : queue.folder(verdict).path;
   }
 
   scan(): Generator<FoundEntry, void, undefined> {

@@ -8,8 +8,8 @@ import type { Delivery, Finish } from './delivery.ts';
  * either.
  */
 export interface MessageStore {
-  /** Where messages of a verdict lie; names local faults. */
-  placeOf(verdict: Verdict): string;
+  /** Where messages of a verdict, or all, lie; names local faults. */
+  placeOf(verdict?: Verdict): string;
   /** Lists once what is there. Keeps things open until it is finished or returned. */
   scan(): Generator<FoundEntry, void, undefined>;
   /** @throws the system's error for a local fault */

@@ -1,3 +1,5 @@
+import { endsWithDate } from './separator.ts';
+
 /**
  * Is this a mail message, and where does it begin? Judged by its first 64 KiB and nothing else: the
  * names of files lie, and what isn't mail must not be taught.
@@ -24,14 +26,20 @@ const KNOWN_FIELD =
   /^(?:from|to|cc|subject|date|received|message-id|return-path|mime-version|content-type|delivered-to|reply-to|sender|x-[!-9;-~]+)[ \t]*:/im;
 const NUL_BYTES = 512;
 
-/** `undefined` for what isn't mail. `head`: the content from its beginning, 64 KiB are enough. */
+/**
+ * `undefined` for what isn't mail. `head`: the content from its beginning, 64 KiB are enough. A dated
+ * From_ line begins an mbox whatever follows it: each of its messages is judged by itself, and the
+ * first one may be broken.
+ */
 export function messageStart(head: Buffer): MessageStart | undefined {
   const at = afterBlankLines(head);
   const isMbox = startsWithFrom(head, at);
   const lineEnd = isMbox ? head.indexOf(LF, at) : at - 1;
   if (isMbox && lineEnd === -1) return undefined;
   const headerAt = lineEnd + 1;
-  return hasHeader(head, headerAt) ? { at, headerAt, isMbox } : undefined;
+  const isMail =
+    hasHeader(head, headerAt) || (isMbox && endsWithDate(head.toString('latin1', at, lineEnd)));
+  return isMail ? { at, headerAt, isMbox } : undefined;
 }
 
 /** True when a header block of a mail message begins at `at`. */

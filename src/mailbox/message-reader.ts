@@ -6,7 +6,7 @@ import { packingOf, Unpacker } from './contents.ts';
 import { entryFault, wordsOf } from './fault.ts';
 import { Gathering } from './gathering.ts';
 import { gunzipSmall } from './gzip.ts';
-import { HEAD_BYTES, messageStart } from './mail.ts';
+import { HEAD_BYTES, hasHeader, messageStart } from './mail.ts';
 import type { MessageStart } from './mail.ts';
 import { MboxSplitter, unquote } from './mbox.ts';
 import type { MboxPart } from './mbox.ts';
@@ -91,6 +91,9 @@ export class MessageReader {
     const start = messageStart(content);
     if (start === undefined) return { kind: 'skipped', place, reason: REASON.notMail };
     if (start.isMbox && content.includes(LINE_START, start.headerAt)) return undefined;
+    if (!hasHeader(content, start.headerAt)) {
+      return { kind: 'skipped', place, reason: REASON.notMail };
+    }
     if (isDone) return { kind: 'done', place };
     if (!start.isMbox) return this.#sized(content.subarray(start.at), place);
     const end = content.length - blankLineBefore(content, content.length);

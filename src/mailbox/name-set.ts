@@ -17,6 +17,11 @@ export class NameSet {
     return this.#size;
   }
 
+  /** Memory that it takes. */
+  get bytes(): number {
+    return this.#slots.byteLength;
+  }
+
   /** @returns false when the name was there already */
   add(name: string): boolean {
     const [high, low] = bitsOf(name);

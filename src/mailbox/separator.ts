@@ -57,7 +57,7 @@ export function judgeSeparator({
   const isDated = bearsDate(line);
   if (blankLineBefore(content, at) > 0) {
     if (mustBeDated && !isDated) return TEXT;
-  } else if (!DATE_AT_END.test(line)) {
+  } else if (!endsWithDate(line)) {
     return TEXT;
   }
   const next = content.toString('latin1', lineEnd + 1, lineEnd + 1 + LONGEST_FIELD_NAME);
@@ -68,6 +68,11 @@ export function judgeSeparator({
 
 export function bearsDate(line: string): boolean {
   return TIME.test(line) && YEAR.test(line);
+}
+
+/** As every program dates a From_ line: nothing but a time zone may follow the year. */
+export function endsWithDate(line: string): boolean {
+  return DATE_AT_END.test(line);
 }
 
 /** The length of the blank line that ends at `at`: 0 when there is none. */

@@ -50,8 +50,8 @@ export class BulkStore implements MessageStore {
     };
   }
 
-  placeOf(verdict: Verdict): string {
-    return `the sources of ${verdict}`;
+  placeOf(verdict?: Verdict): string {
+    return verdict === undefined ? 'the sources' : `the sources of ${verdict}`;
   }
 
   /** Nothing lies anywhere else: what there is was offered. */

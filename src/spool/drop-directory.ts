@@ -1,6 +1,7 @@
 import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { complainOf } from './complaint.ts';
+import { Faults } from './faults.ts';
 import { Folder, isFolder } from './folder.ts';
 import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
@@ -20,6 +21,7 @@ export interface ClassFolder {
 export interface DropDirectoryOptions {
   readonly libDir: string;
   readonly queue: Readonly<Record<Verdict, Folder>>;
+  readonly faults: Faults;
   readonly log: Log;
   readonly throttle: LogThrottle;
 }
@@ -79,19 +81,24 @@ export class DropDirectory {
   }
 
   #openFolder(verdict: Verdict): ClassFolder | undefined {
-    const { log, throttle, queue } = this.#options;
+    const { faults, log, throttle, queue } = this.#options;
     const place = this.path(verdict);
+    let folder: Folder | undefined;
     try {
-      const folder = Folder.open(place);
+      folder = Folder.open(place);
+      const elsewhere = crossesDevices(folder, queue[verdict]);
       this.#missing.delete(verdict);
       throttle.forget(`missing ${verdict}`);
-      return { verdict, folder, elsewhere: crossesDevices(folder, queue[verdict]) };
+      faults.clear(place);
+      return { verdict, folder, elsewhere };
     } catch (error) {
+      folder?.close();
       const code = errnoOf(error);
       if (code === undefined) throw error;
       if (code === 'ENOENT') this.#missing.add(verdict);
       else this.#missing.delete(verdict);
-      if (throttle.allows(`missing ${verdict}`, code)) {
+      if (Faults.isWide(error)) faults.raise(place, error);
+      else if (throttle.allows(`missing ${verdict}`, code)) {
         const { message, cure } = complainOf(this.#options.libDir, verdict, code);
         log('warning', 'spool.missing', message, { path: place, code, cure });
       }

@@ -9,7 +9,7 @@ import type { Log } from '../logger.ts';
  */
 export class Faults {
   static readonly retryMs = 5_000;
-  /** Faults of the disk or the process, not of the one file that met them. */
+  /** Faults of the disk or the process, not of the one file or folder that met them. */
   static readonly #wide = new Set([
     'ENOSPC',
     'EDQUOT',
@@ -23,6 +23,8 @@ export class Faults {
   readonly #log: Log;
   readonly #throttle: LogThrottle;
   readonly #until = new Map<string, number>();
+  /** Places whose fault was said. */
+  readonly #said = new Set<string>();
 
   constructor(options: { readonly clock: Clock; readonly log: Log }) {
     this.#clock = options.clock;
@@ -35,6 +37,7 @@ export class Faults {
     const code = errnoOf(error) ?? (error instanceof Error ? error.message : 'unknown error');
     this.#until.set(place, this.#clock.monotonic() + Faults.retryMs);
     if (!this.#throttle.allows(place, code)) return;
+    this.#said.add(place);
     this.#log(
       'err',
       'disk.fault',
@@ -47,9 +50,14 @@ export class Faults {
     );
   }
 
-  /** True when the fault isn't that of a single file. */
+  /** True when the fault isn't that of a single file or folder. */
   static isWide(error: unknown): boolean {
     return Faults.#wide.has(errnoOf(error) ?? '');
+  }
+
+  /** True while some place does not work. */
+  get isAny(): boolean {
+    return this.#until.size > 0;
   }
 
   /** Milliseconds until `place` may be tried again; 0 when it is not paused. */
@@ -57,10 +65,12 @@ export class Faults {
     return Math.max(0, (this.#until.get(place) ?? 0) - this.#clock.monotonic());
   }
 
-  /** Notes that work on `place` succeeded. */
+  /**
+   * Notes that work on `place` succeeded. A place that comes and goes, as a disk that is almost full,
+   * is said once a minute all the same.
+   */
   clear(place: string): void {
-    if (!this.#until.delete(place)) return;
-    this.#throttle.forget(place);
+    if (!this.#until.delete(place) || !this.#said.delete(place)) return;
     this.#log('notice', 'disk.ok', `${place}: works again`, { place });
   }
 }
@@ -72,6 +82,7 @@ const CURES: Readonly<Record<string, string>> = {
   EIO: 'the device reports an input/output error; look at the kernel log',
   EMFILE: 'this process has too many open files; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many open files; raise fs.file-max',
+  EXDEV: 'the folders of the state dir, and what lies in them, must be on one file system',
   EACCES:
     'permission denied; the daemon needs write and search permission on this folder to take files out of it',
   EPERM:

@@ -26,10 +26,10 @@ export class Folder {
   readonly #prefix: string;
   #open = true;
 
-  private constructor(path: string, fd: number) {
+  private constructor(path: string, fd: number, stats: BigIntStats) {
     this.path = path;
     this.fd = fd;
-    this.stats = fstatSync(fd, { bigint: true });
+    this.stats = stats;
     this.#prefix = `/proc/self/fd/${fd}/`;
   }
 
@@ -48,7 +48,13 @@ export class Folder {
 
   static #openAt(address: string, path: string): Folder {
     const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
-    return new Folder(path, openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    const fd = openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    try {
+      return new Folder(path, fd, fstatSync(fd, { bigint: true }));
+    } catch (error) {
+      closeUnwritten(fd);
+      throw error;
+    }
   }
 
   /** The address of an entry for Node's own calls; names that aren't ASCII need their bytes. */
@@ -106,16 +112,23 @@ export class Folder {
     return !this.#open;
   }
 
-  /** True while the path still leads to this very folder. */
+  /** True while the path still leads to this very folder, as far as can be told. */
   isCurrent(): boolean {
-    const now = statsAt(this.path);
-    return now?.dev === this.stats.dev && now.ino === this.stats.ino;
+    try {
+      const now = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
+      return now?.dev === this.stats.dev && now.ino === this.stats.ino;
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === undefined) throw error;
+      // An input/output error or a forbidden parent is no reason to let go of what we hold open.
+      return code !== 'ENOTDIR' && code !== 'ELOOP';
+    }
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
-    closeSync(this.fd);
+    closeUnwritten(this.fd);
   }
 }
 
@@ -128,12 +141,15 @@ export interface FolderEntry {
 // Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
 const LATIN1: BufferEncoding = 'latin1';
 
-function statsAt(path: string): BigIntStats | undefined {
+/**
+ * Closes a descriptor through which nothing was written, so that an error has nothing to tell: on
+ * Linux it is gone whatever close(2) says.
+ */
+export function closeUnwritten(fd: number): void {
   try {
-    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    closeSync(fd);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return undefined;
   }
 }
 

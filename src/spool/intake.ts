@@ -4,6 +4,7 @@ import { errnoOf } from '../errors.ts';
 import type { Log } from '../logger.ts';
 import { clean } from '../text.ts';
 import type { ClassFolder, DropDirectory } from './drop-directory.ts';
+import { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
 import type { Gate } from './gate.ts';
 import { VERDICTS, encodeName, otherVerdict, sameStamp, stampOf } from './message.ts';
@@ -183,14 +184,18 @@ export class Intake {
     const stamp = stampOf(stats);
     try {
       if (from.elsewhere) {
-        if (!staging.stage(from, rawName, key, stamp)) return { kind: 'gone' };
+        staging.stage(from, rawName, key, stamp);
       } else {
         const entry = queue.adopt(from.folder, rawName, from.verdict, key);
         if (entry === undefined) return { kind: 'gone' };
         queued(entry, sameStamp(entry.stamp, stamp));
       }
     } catch (error) {
-      if (!FILE_ERRORS.has(errnoOf(error) ?? '') || !isWritable(from.folder)) throw error;
+      const isItsOwn =
+        FILE_ERRORS.has(errnoOf(error) ?? '') &&
+        from.folder.lstat(rawName) !== undefined &&
+        isWritable(from.folder);
+      if (!isItsOwn) throw error;
       return this.#leave(candidate, 'immovable');
     }
     gate.forget(idOf(from.verdict, rawName));
@@ -275,7 +280,9 @@ function isAllowed(address: string | Buffer, mode: number): boolean {
   try {
     accessSync(address, mode);
     return true;
-  } catch {
+  } catch (error) {
+    // A disk that fails says nothing about the file.
+    if (Faults.isWide(error) && errnoOf(error) !== 'EROFS') throw error;
     return false;
   }
 }

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { closeSync, constants, openSync } from 'node:fs';
+import { constants, openSync } from 'node:fs';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { closeUnwritten } from './folder.ts';
 import type { Folder } from './folder.ts';
 
 /**
@@ -77,13 +78,13 @@ export async function acquireOwnership(stateDir: Folder): Promise<Ownership | un
       });
     }
   } finally {
-    if (result !== 'locked') closeSync(fd);
+    if (result !== 'locked') closeUnwritten(fd);
   }
   if (result !== 'locked') return undefined;
   let open = true;
   return {
     release() {
-      if (open) closeSync(fd);
+      if (open) closeUnwritten(fd);
       open = false;
     },
   };
@@ -106,6 +107,6 @@ export async function probeOwnership(stateDir: Folder): Promise<LockResult | und
   try {
     return await lockDescriptor(fd);
   } finally {
-    closeSync(fd);
+    closeUnwritten(fd);
   }
 }

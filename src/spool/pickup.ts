@@ -3,7 +3,7 @@ import { sleep } from '../clock.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { Doorbell } from './doorbell.ts';
-import type { DropDirectory } from './drop-directory.ts';
+import type { ClassFolder, DropDirectory } from './drop-directory.ts';
 import { Faults } from './faults.ts';
 import type { Folder, FolderEntry } from './folder.ts';
 import { Gate } from './gate.ts';
@@ -45,6 +45,9 @@ const PASS_STEP_MS = 100;
 /** A file that waits for its key is looked at anyway after this time. */
 const BLOCKED_MS = 5_000;
 
+/** Names both class folders among the places that local faults pause. */
+const DROP_DIRECTORY = 'the drop directory';
+
 /** What pickup tells the learning side, and asks of it. */
 export interface PickupListener {
   /** True while a message of this key is in flight, or held by pickup itself. */
@@ -56,6 +59,8 @@ export interface PickupListener {
   queued(entry: QueueEntry, settled: boolean): void;
   /** What queue or staging held of this key is gone: a newer verdict takes its place. */
   superseded(verdict: Verdict, key: string): void;
+  /** A file may have come into the queue although taking it failed. */
+  faulted(): void;
   /** The drop directory belongs to another daemon. */
   lost(reason: string): void;
 }
@@ -142,6 +147,9 @@ export class Pickup {
       },
       superseded: (verdict, key) => {
         listener.superseded(verdict, key);
+      },
+      faulted: () => {
+        listener.faulted();
       },
       unfit: (from, name) => {
         this.#intake.unfit(from, name);
@@ -257,9 +265,12 @@ export class Pickup {
     const ms = this.#untilNextTurn();
     this.#plannedFor = this.#clock.monotonic() + ms;
     this.#timer = this.#clock.after(ms, () => {
-      this.#turn = this.#work()
+      this.#movedAt = this.#clock.monotonic();
+      // It begins once it is known to be under way: what it does at once may plan the next one.
+      this.#turn = Promise.resolve()
+        .then(() => this.#work())
         .catch((error: unknown) => {
-          this.#faults.raise('the drop directory', error);
+          this.#faults.raise(DROP_DIRECTORY, error);
           this.#checkDue = this.#clock.monotonic() + Faults.retryMs;
         })
         .finally(() => {
@@ -297,9 +308,9 @@ export class Pickup {
   }
 
   async #work(): Promise<void> {
-    this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
-    if (this.#checkDue <= this.#clock.monotonic()) await this.#checkFolders();
+    const isCheck = this.#checkDue <= this.#clock.monotonic();
+    if (isCheck) await this.#checkFolders();
     this.#staging.step();
     const rung = [...this.#rung.values()];
     this.#rung.clear();
@@ -309,14 +320,16 @@ export class Pickup {
     }
     await this.#lookAgain();
     if (this.#sweepDue <= this.#clock.monotonic()) await this.#sweep();
+    if (isCheck) this.#faults.clear(DROP_DIRECTORY);
   }
 
-  /** Gives the event loop to others when this turn has had it for a while. */
-  async #breathe(): Promise<void> {
-    if (performance.now() - this.#stretch < STRETCH_MS) return;
+  /** Gives the event loop to others when this turn has had it for a while; true when it did. */
+  async #breathe(): Promise<boolean> {
+    if (performance.now() - this.#stretch < STRETCH_MS) return false;
     await nextTurn();
     this.#movedAt = this.#clock.monotonic();
     this.#stretch = performance.now();
+    return true;
   }
 
   /** Looks at one file and notes when to do so again. */
@@ -328,6 +341,7 @@ export class Pickup {
       look = this.#intake.look(verdict, rawName);
     } catch (error) {
       this.#faults.raise(this.#drop.path(verdict), error);
+      this.#listener.faulted();
       return this.#leaveToSweep();
     }
     this.#waiting.delete(id);
@@ -400,6 +414,11 @@ export class Pickup {
             lists.delete(each);
             continue;
           }
+          // What falls due meanwhile doesn't wait for the end of a long sweep.
+          if (await this.#breathe()) {
+            this.#staging.step();
+            stays += await this.#lookAgain();
+          }
           const { rawName, regular } = next;
           if (rawName.startsWith('.')) continue;
           entries += 1;
@@ -407,7 +426,6 @@ export class Pickup {
           if (kind === 'stays') idle += 1;
           if (kind === 'stays' && regular) stays += 1;
           if (kind === 'full') whole = false;
-          await this.#breathe();
         }
         // Nothing leaves the gate: the rest has to wait for another sweep.
         if (!whole && this.#gate.isFull) break;
@@ -416,13 +434,24 @@ export class Pickup {
       for (const { list } of lists) list.return(undefined);
     }
     if (this.#stopping) return stays;
-    if (whole) this.#intake.endSweep();
+    if (whole) this.#endSweep();
     else if (this.#gate.isFull) this.#gate.makeRoom();
     this.#armDoorbells(entries - (this.#taken - takenBefore));
     // What was taken costs the next sweep nothing.
     const cost = ((this.#clock.monotonic() - started) * idle) / Math.max(1, entries);
     this.#planSweep(whole ? cost : 0, whole);
     return whole ? stays : stays + 1;
+  }
+
+  /** Every file was seen, and where none waits to be taken there is nothing that could still fail. */
+  #endSweep(): void {
+    this.#intake.endSweep();
+    const waits = new Set([...this.#waiting.values()].map(({ verdict }) => verdict));
+    for (const verdict of VERDICTS) {
+      if (!waits.has(verdict) && this.#drop.get(verdict) !== undefined) {
+        this.#faults.clear(this.#drop.path(verdict));
+      }
+    }
   }
 
   /** The next entry of a folder; `undefined` at its end, or at a fault. */
@@ -472,16 +501,27 @@ export class Pickup {
 
   async #checkFolders(): Promise<void> {
     this.#checkDue = this.#clock.monotonic() + CHECK_MS;
-    for (const opened of this.#drop.refresh()) {
-      this.#doorbell.disarm(opened.verdict);
-      if ((await this.#options.lock(opened.folder)) === 'held') {
-        this.#drop.drop(opened.verdict);
-        this.#listener.lost(`${opened.folder.path} is locked by another process`);
-        return;
-      }
-      this.#sweepDue = 0;
-      await this.#staging.find(opened);
+    const opened = this.#drop.refresh();
+    try {
+      for (const each of opened) if (!(await this.#begin(each))) return;
+    } catch (error) {
+      // One that isn't locked, or not known to its end, must not be taken for one that is.
+      for (const { verdict } of opened) this.#drop.drop(verdict);
+      throw error;
     }
+  }
+
+  /** Locks a folder that was just opened, and finds what is staged there; false when it is lost. */
+  async #begin(opened: ClassFolder): Promise<boolean> {
+    this.#doorbell.disarm(opened.verdict);
+    if ((await this.#options.lock(opened.folder)) === 'held') {
+      this.#drop.drop(opened.verdict);
+      this.#listener.lost(`${opened.folder.path} is locked by another process`);
+      return false;
+    }
+    this.#sweepDue = 0;
+    await this.#staging.find(opened);
+    return true;
   }
 
   /** Watches the folders whose files were taken; with many left a watch costs more than it brings. */

@@ -69,7 +69,7 @@ export class Quarantine {
     return undefined;
   }
 
-  /** Removes a reason whose message has left: what an interrupted release leaves behind. */
+  /** Removes a reason whose message has left: what an interrupted step leaves behind. */
   forgetReason(verdict: Verdict, key: string): void {
     const folder = this.#folders[verdict];
     if (folder.lstat(key) === undefined) folder.removeFile(`${key}.json`);
@@ -79,10 +79,9 @@ export class Quarantine {
   removeKey(key: string): Verdict[] {
     if (this.#isEmpty) return [];
     return VERDICTS.filter((verdict) => {
-      const folder = this.#folders[verdict];
-      if (!folder.removeFile(key)) return false;
-      folder.removeFile(`${key}.json`);
-      return true;
+      const wasThere = this.#folders[verdict].removeFile(key);
+      this.forgetReason(verdict, key); // also where a kill left nothing else
+      return wasThere;
     });
   }
 }

@@ -33,6 +33,8 @@ export interface ReleasesOptions {
   readonly isHeld: (key: string) => boolean;
   /** A message came into the queue; it is new to whoever learns it, and has to settle. */
   readonly queued: (entry: QueueEntry) => void;
+  /** A message may have come into the queue although taking it failed. */
+  readonly faulted: () => void;
 }
 
 const STRETCH_MS = 10;
@@ -41,6 +43,8 @@ export class Releases {
   readonly #options: ReleasesOptions;
   /** Since when a file of the drop directory holds a key back. */
   #heldBackSince = new Map<string, number>();
+  /** Whether the drop directory holds a released key that was cut, as last looked. */
+  #cutKeys: ReadonlyMap<string, boolean> = new Map();
   #isStopped = false;
 
   constructor(options: ReleasesOptions) {
@@ -60,6 +64,7 @@ export class Releases {
       const folder = this.#options.folders[verdict];
       if (this.#options.faults.pause(folder.path) > 0) continue;
       try {
+        this.#cutKeys = await this.#findCutKeys(folder);
         for (const { rawName } of folder.list()) {
           if (this.#isStopped) return stay;
           if (isKey(rawName) && !this.#look(verdict, rawName, before)) stay += 1;
@@ -72,6 +77,7 @@ export class Releases {
         if (this.#isStopped) return stay;
         stay += 1;
         this.#options.faults.raise(folder.path, error);
+        this.#options.faulted();
       }
     }
     return stay;
@@ -97,8 +103,9 @@ export class Releases {
       return true;
     }
     if (this.#isHeldBack(key, before) || isHeld(key)) return false;
-    const entry = queue.adopt(folders[verdict], key, verdict, key);
+    // Before the message goes: what a kill leaves of it is looked at again.
     quarantine.forgetReason(verdict, key);
+    const entry = queue.adopt(folders[verdict], key, verdict, key);
     if (entry !== undefined) queued(entry);
     return true;
   }
@@ -130,16 +137,34 @@ export class Releases {
     if (folder === undefined) return false;
     const rawName = decodeKey(key);
     if (rawName !== undefined) return folder.lstat(rawName)?.isFile() === true;
-    for (const entry of folder.list()) {
-      if (entry.regular && encodeName(entry.rawName) === key) return true;
+    // It was released a moment ago: the next look knows.
+    return this.#cutKeys.get(key) ?? true;
+  }
+
+  /** The name of a key that was cut can't be told from it: the drop directory is searched for it. */
+  async #findCutKeys(released: Folder): Promise<ReadonlyMap<string, boolean>> {
+    const found = new Map<string, boolean>();
+    for (const { rawName } of released.list()) {
+      if (isKey(rawName) && decodeKey(rawName) === undefined) found.set(rawName, false);
     }
-    return false;
+    if (found.size === 0) return found;
+    let stretch = performance.now();
+    for (const verdict of VERDICTS) {
+      for (const { rawName, regular } of this.#options.drop.get(verdict)?.folder.list() ?? []) {
+        const key = regular ? encodeName(rawName) : '';
+        if (found.has(key)) found.set(key, true);
+        if (performance.now() - stretch < STRETCH_MS) continue;
+        await nextTurn();
+        stretch = performance.now();
+      }
+    }
+    return found;
   }
 
   #supersede(verdict: Verdict, key: string): void {
     const { folders, quarantine, log } = this.#options;
-    const isGone = folders[verdict].removeFile(key);
     quarantine.forgetReason(verdict, key);
+    const isGone = folders[verdict].removeFile(key);
     if (!isGone) return;
     log('notice', 'message.superseded', 'a newer verdict takes the place of the released one', {
       verdict,

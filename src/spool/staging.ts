@@ -32,6 +32,8 @@ export const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const CARRIED_AT_A_TIME = 8;
+/** A crash leaves a handful half-way in a folder; more than this was put there by somebody else. */
+const FOUND_AT_MOST = 1_000;
 const STRETCH_MS = 10;
 const CHUNK_BYTES = 1 << 20;
 
@@ -46,6 +48,8 @@ export interface StagingOptions {
   readonly hold: (key: string) => boolean;
   readonly release: (key: string) => void;
   readonly queued: (entry: QueueEntry) => void;
+  /** A file may have come into the queue although carrying it over failed. */
+  readonly faulted: () => void;
   /** A staged file gave way to a newer verdict. */
   readonly superseded: (verdict: Verdict, key: string) => void;
   /** What lies there can't be carried over: no regular file of allowed size. */
@@ -82,7 +86,10 @@ export class Staging {
   get hasRoom(): boolean {
     const now = this.#options.clock.monotonic();
     let busy = 0;
-    for (const staged of this.#staged.values()) if (staged.dueAt <= now) busy += 1;
+    for (const { dueAt, stamp } of this.#staged.values()) {
+      // What is empty, or only found so far, may never come to be carried.
+      if (dueAt <= now && stamp !== undefined && stamp.size > 0n) busy += 1;
+    }
     return busy < this.#limit && this.#pause() === 0;
   }
 
@@ -101,28 +108,33 @@ export class Staging {
   }
 
   /**
-   * Takes a file that has passed the gate away from its writer.
-   * @returns false when it was gone
+   * Takes a file that has passed the gate away from its writer, unless it is gone.
    * @throws the system's error for everything else
    */
-  stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): boolean {
+  stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): void {
     try {
       renameSync(from.folder.at(rawName), from.folder.at(PREFIX + key));
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return false;
+      // It may be staged all the same (NFS, where the answer got lost): the first try will see.
+      this.#add(from, key, stamp);
+      if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return;
       throw error;
     }
     this.#add(from, key, stamp);
-    return true;
   }
 
   /** Finds what lies staged in a folder that was just opened. */
   async find(from: ClassFolder): Promise<void> {
     this.#forgetClosed();
     let stretch = performance.now();
-    for (const { rawName } of from.folder.list()) {
+    let found = 0;
+    for (const { rawName, regular } of from.folder.list()) {
       const key = STAGED.exec(rawName)?.[1];
-      if (key !== undefined && !this.#staged.has(idOf(from, key))) this.#add(from, key, undefined);
+      if (key !== undefined && !regular) this.#options.unfit(from, rawName);
+      else if (key !== undefined && found < FOUND_AT_MOST && !this.#staged.has(idOf(from, key))) {
+        this.#add(from, key, undefined);
+        found += 1;
+      }
       if (performance.now() - stretch < STRETCH_MS) continue;
       await nextTurn();
       stretch = performance.now();
@@ -184,6 +196,15 @@ export class Staging {
     this.#staged.delete(idOf(staged.from, staged.key));
     if (staged.isHeld) this.#options.release(staged.key);
     staged.isHeld = false;
+    // Nothing is left that could still fail.
+    if (this.isEmpty) this.#options.faults.clear(this.#options.temporary.path);
+  }
+
+  #letOthersGoFirst(staged: Staged): void {
+    const id = idOf(staged.from, staged.key);
+    if (this.#staged.get(id) !== staged) return;
+    this.#staged.delete(id);
+    this.#staged.set(id, staged);
   }
 
   /** The folder was replaced: what was staged there is found again when it comes back. */
@@ -194,10 +215,11 @@ export class Staging {
   }
 
   async #tryOnce(staged: Staged): Promise<void> {
-    const { faults, clock, settleMs, temporary, unfit, hold } = this.#options;
+    const { faults, clock, settleMs, temporary, unfit, hold, faulted } = this.#options;
     const { from, key } = staged;
     const wait = (ms: number): void => {
       staged.dueAt = clock.monotonic() + ms;
+      this.#letOthersGoFirst(staged);
     };
     // The key was in flight when this was found.
     staged.isHeld ||= hold(key);
@@ -237,10 +259,10 @@ export class Staging {
       if (from.folder.isClosed) this.#drop(staged);
       else {
         faults.raise(temporary.path, error);
+        faulted();
         this.#isCautious = true;
         // Another one may fit where this one doesn't.
-        this.#staged.delete(idOf(from, key));
-        this.#staged.set(idOf(from, key), staged);
+        this.#letOthersGoFirst(staged);
       }
     }
   }
@@ -260,8 +282,8 @@ export class Staging {
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #carry(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    const source = await open(from.folder.at(PREFIX + key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const source = await openStaged(from.folder, PREFIX + key);
+    if (source === undefined) return undefined;
     try {
       const isWhole = await copyTo(temporary, key, source, stamp);
       const now = from.folder.lstat(PREFIX + key);
@@ -280,6 +302,20 @@ export class Staging {
     await syncFolder(queue.folder(from.verdict));
     from.folder.removeFile(PREFIX + key);
     return entry;
+  }
+}
+
+/** Removed, or no regular file any more, since the look at it: another look says which. */
+const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
+
+/** Opens a regular file; `undefined` when something else lies there by now. */
+async function openStaged(folder: Folder, name: string): Promise<FileHandle | undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    return await open(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (SWAPPED.has(errnoOf(error) ?? '')) return undefined;
+    throw error;
   }
 }
 

@@ -1,8 +1,8 @@
-import { chmodSync, lstatSync, mkdirSync, renameSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { Folder, isFolder } from './folder.ts';
+import { Folder } from './folder.ts';
 import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
 
@@ -46,7 +46,7 @@ export class SpoolMissingError extends Error {
  */
 export function openStateDir(options: StateDirOptions): StateDir {
   const inside = options.path.startsWith(`${options.libDir}/`);
-  if (inside && !isFolder(options.libDir)) throw new SpoolMissingError(options.libDir);
+  if (inside && !isThere(options.libDir)) throw new SpoolMissingError(options.libDir);
   makeFolder(options.path, options);
   const opened: Folder[] = [];
   const keep = (folder: Folder): Folder => {
@@ -97,13 +97,35 @@ export function openStateRoot(options: StateDirOptions): Folder {
     if (code === 'ELOOP' || code === 'ENOTDIR') {
       throw refusal(options, 'not-a-folder', 'is not a folder (a symlink is not followed)');
     }
-    if (code === 'EACCES') throw refusal(options, 'foreign', 'cannot be opened (EACCES)');
+    if (code === 'EACCES') {
+      const stats = visibleStats(options.path);
+      const fault = stats && foreignness(stats, options.uid);
+      throw refusal(options, 'foreign', fault ?? 'cannot be opened (EACCES)', stats?.uid);
+    }
     throw error;
   }
   const fault = foreignness(root.stats, options.uid);
   if (fault === undefined) return root;
   root.close();
-  throw refusal(options, 'foreign', fault);
+  throw refusal(options, 'foreign', fault, root.stats.uid);
+}
+
+function visibleStats(place: string): BigIntStats | undefined {
+  try {
+    return lstatSync(place, { bigint: true });
+  } catch {
+    return undefined; // a folder above it may not be entered either
+  }
+}
+
+/** @throws the system's error where that can't be told */
+function isThere(libDir: string): boolean {
+  try {
+    return statSync(libDir, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 function foreignness(stats: BigIntStats, uid: number): string | undefined {
@@ -116,12 +138,20 @@ function foreignness(stats: BigIntStats, uid: number): string | undefined {
   return undefined;
 }
 
-function refusal(options: StateDirOptions, code: string, fault: string): OperatorError {
+/** @param owner whose it is: as often as the folder it is the user that is wrong, except for root */
+function refusal(
+  options: StateDirOptions,
+  code: string,
+  fault: string,
+  owner = BigInt(options.uid),
+): OperatorError {
   const { path: place, uid, gid } = options;
+  const isAnothers = owner !== BigInt(uid) && owner !== 0n;
+  const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
   return new OperatorError({
     code: `state-dir.${code}`,
     message: `the state dir ${place} ${fault}`,
-    hint: `make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`,
+    hint: `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`,
     exitCode: EXIT.configuration,
   });
 }
@@ -154,6 +184,7 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
  * True when a rename from `from` to `to` would be refused with EXDEV: other file systems, or two
  * bind mounts of one. The kernel compares the mounts before it looks for the file, so a name that
  * doesn't exist tells.
+ * @throws the system's error where that can't be told
  */
 export function crossesDevices(from: Folder, to: Folder): boolean {
   const nothing = '.kopano-learnd-probe';
@@ -161,7 +192,9 @@ export function crossesDevices(from: Folder, to: Folder): boolean {
     renameSync(from.at(nothing), to.at(nothing));
     return false;
   } catch (error) {
-    return errnoOf(error) === 'EXDEV';
+    const code = errnoOf(error);
+    if (code !== 'ENOENT' && code !== 'EXDEV') throw error;
+    return code === 'EXDEV';
   }
 }
 

@@ -2,6 +2,7 @@ import { ENDINGS } from '../learning/message-log.ts';
 import { VERDICTS } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
 import { clean } from '../text.ts';
+import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Fault, Numbers } from './census.ts';
 import type { DaemonReport } from './report.ts';
 
@@ -43,9 +44,6 @@ export interface BayesProgress {
   /** How many are still to be learned until then. */
   readonly missing: Numbers;
 }
-
-/** rspamd's default for `min_learns`: Bayes has no opinion before so many of each class. */
-const MIN_LEARNS = 200;
 
 export function progressOf(learned: Numbers): BayesProgress {
   const missing = (verdict: Verdict): number | null => {

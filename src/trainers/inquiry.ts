@@ -46,6 +46,15 @@ export class Inquiry {
     return this.#ask('POST', 'learnspam');
   }
 
+  /**
+   * Asks for no line of the history, which lies in Redis unless that is switched off: what shows an
+   * outage of Redis without learning anything. It is answered 504 then, while /stat goes on showing
+   * its last figures (tried on 3.4 and 3.12.1).
+   */
+  history(): Promise<Reply> {
+    return this.#ask('GET', 'history?from=1&to=0');
+  }
+
   async #ask(method: 'GET' | 'POST', path: string): Promise<Reply> {
     const { password, signal } = this.#options;
     const header = password.header();

@@ -195,6 +195,18 @@ describe('the running daemon', () => {
     expect(out).toMatch(/^daemon: the one at .* has another spool/m);
   });
 
+  test('of the same spool with another state dir isn’t either', async () => {
+    const bench = await StatusBench.start();
+    const { out } = await runCli(['status'], {
+      KOPANO_SPAMD_LIB: bench.spool.lib,
+      LEARN_STATE_DIR: `${spool()}/state`,
+      RSPAMD_URL: await nobody(),
+      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+    });
+    const itsOwn = bench.spool.stateDir.root.path;
+    expect(out).toContain(` has another state dir (${itsOwn})\n`);
+  });
+
   test('is not what answers something else', async () => {
     const { host } = new URL(await rspamd({ version: 1 }));
     const { out, code } = await runCli(['status'], {

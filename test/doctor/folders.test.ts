@@ -195,14 +195,19 @@ describe('the doctor finds', () => {
     expect(await warningOf({ ...spool, stateDir: other }, 'file system')).toMatch(/mount/);
   });
 
-  test.runIf(isRoot)('a state dir that is somebody else’s', async () => {
-    const spool = makeSpool();
-    chownSync(spool.stateDir, KOPANO.uid, KOPANO.gid);
-    chmodSync(spool.stateDir, 0o755);
-    expect(await fault(spool, 'state dir')).toContain(
-      `Cure: make it the daemon's own: chown -R ${NOBODY}:${NOBODY} ${spool.stateDir}`,
-    );
-  });
+  test.runIf(isRoot).each(['0755', '0700'])(
+    'a state dir that is somebody else’s, mode %s, or that it was called by the wrong user',
+    async (mode) => {
+      const spool = makeSpool();
+      chownSync(spool.stateDir, KOPANO.uid, KOPANO.gid);
+      chmodSync(spool.stateDir, Number.parseInt(mode, 8));
+      const text = await fault(spool, 'state dir');
+      expect(text).toContain(`belongs to uid ${KOPANO.uid}, but kopano-learnd runs as uid`);
+      expect(text).toContain(
+        `Cure: run kopano-learnd as uid ${KOPANO.uid}, who owns it, or make it the daemon's own: chown -R ${NOBODY}:${NOBODY} ${spool.stateDir}`,
+      );
+    },
+  );
 
   test('a state dir that others can write', async () => {
     const spool = makeSpool();

@@ -1,6 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { makeMessages } from '../../src/lab/messages.ts';
+import { freePort } from '../../src/lab/ports.ts';
 import type { ControllerReport, DaemonReport } from '../../src/status/report.ts';
+import { Spool } from '../faults/child-daemon.ts';
 import { FaultServer } from '../faults/fault-server.ts';
+import { SUCCESS, learns, plays } from '../faults/plays.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
 
@@ -117,4 +123,46 @@ describe('of the proof the doctor says', () => {
     );
     expect(await proof(examine(settings))).toMatch(/^not tried: .*STATUS_LISTEN is off/);
   });
+});
+
+test('a 200 that does not prove is found by a daemon and told by the doctor, until it is over', async () => {
+  await using server = await FaultServer.start({ play: plays({ when: learns, act: SUCCESS }) });
+  await using spool = new Spool();
+  const settings = { RSPAMD_URL: server.url, STATUS_LISTEN: `127.0.0.1:${await freePort()}` };
+  const daemon = spool.start(settings);
+  const see = (): Promise<Examination> => examine({ KOPANO_SPAMD_LIB: spool.lib, ...settings });
+  await spool.write(...makeMessages('ham', 2));
+  await daemon.says('controller.unproven');
+  const seen = await see();
+  expect(seen.code).toBe(1);
+  expect(seen.of('proof')).toMatchObject([
+    { state: 'failed', text: expect.stringMatching(/remembers nothing.*Cure: .*Redis/) as string },
+  ]);
+  server.play = plays();
+  await daemon.hurry('learn both', () => spool.waiting.length === 0);
+  expect((await see()).of('proof')).toMatchObject([{ state: 'ok' }]);
+});
+
+test('the processes of a controller are counted where it runs on this machine, and nowhere else', async () => {
+  const port = await freePort();
+  for (let i = 0; i < 2; i += 1) {
+    // rspamd's way to say what a process of it does
+    const argv0 = `rspamd: controller process (127.0.0.1:${port})`;
+    const double = spawn('sleep', ['600'], { argv0, stdio: 'ignore' });
+    onTestFinished(() => void double.kill('SIGKILL'));
+    await once(double, 'spawn');
+  }
+  const hosts = ['127.0.0.1', 'localhost', 'controller.invalid', '192.0.2.1'];
+  const urls = hosts.map((host) => `http://${host}:${port}`);
+  const seen = await examine({
+    KOPANO_SPAMD_LIB: '/nowhere',
+    RSPAMD_URL: urls.join(','),
+    RSPAMD_TIMEOUT_SECONDS: '0.5',
+  });
+  expect(seen.of('count').map(({ state }) => state)).toEqual([
+    'warning',
+    'warning',
+    'not tried',
+    'not tried',
+  ]);
 });

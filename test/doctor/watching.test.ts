@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkWatching, fileSystemType, judgeLimits } from '../../src/doctor/watching.ts';
 import { examine } from '../support/examine.ts';
+import { canFuse, mountFuse } from '../support/fuse.ts';
 import { isRoot, temporaryFolder } from '../support/temporary.ts';
 import { put } from '../support/test-spool.ts';
 
@@ -58,6 +59,24 @@ describe('a volume', () => {
     expect(volume?.says).toContain(type);
     const swept = checkWatching({ libDir, polling: true, uid: 0, mounts });
     expect(swept).toMatchObject([{ state: 'ok' }]);
+  });
+
+  test.runIf(canFuse)('that is mounted by FUSE is told to be swept', async () => {
+    const lib = temporaryFolder();
+    await mountFuse(lib, 'fuse.sshfs');
+    const settings = { KOPANO_SPAMD_LIB: lib, LEARN_STATE_DIR: `${temporaryFolder()}/state` };
+    const seen = await examine(settings);
+    expect(seen.of('spam/')).toMatchObject([{ state: 'ok' }]);
+    expect(seen.of('volume')).toEqual([
+      {
+        state: 'warning',
+        check: 'volume',
+        text: `${lib} is on fuse.sshfs, which doesn't tell of files that another machine or container writes. Cure: set LEARN_POLLING=yes`,
+      },
+    ]);
+    const cured = await examine({ ...settings, LEARN_POLLING: 'yes' });
+    expect(cured.of('volume')).toEqual([]);
+    expect(cured.of('inotify')).toMatchObject([{ state: 'ok' }]);
   });
 
   test('of this machine has a type that is known', () => {

@@ -45,9 +45,17 @@ export class Spool implements AsyncDisposable {
     for (const verdict of ['spam', 'ham']) mkdirSync(join(this.lib, verdict), { recursive: true });
   }
 
-  /** Starts the program with these settings beside the small ones. */
-  start(settings: Settings, args: readonly string[] = ['watch']): ChildDaemon {
-    const daemon = new ChildDaemon(args, { ...QUICK, KOPANO_SPAMD_LIB: this.lib, ...settings });
+  /**
+   * Starts the program with these settings beside the small ones.
+   * @param through a command that runs the one that follows it, and becomes it
+   */
+  start(
+    settings: Settings,
+    args: readonly string[] = ['watch'],
+    through: readonly string[] = [],
+  ): ChildDaemon {
+    const all = { ...QUICK, KOPANO_SPAMD_LIB: this.lib, ...settings };
+    const daemon = new ChildDaemon(args, all, through);
     this.#daemons.push(daemon);
     return daemon;
   }
@@ -110,9 +118,10 @@ export class ChildDaemon {
   #stderr = '';
   #running = true;
 
-  constructor(args: readonly string[], settings: Settings) {
+  constructor(args: readonly string[], settings: Settings, through: readonly string[] = []) {
     const environment = { PATH: process.env['PATH'] ?? '', ...settings };
-    this.#child = spawn(process.execPath, [MAIN, ...args], {
+    const [program = '', ...rest] = [...through, process.execPath, MAIN, ...args];
+    this.#child = spawn(program, rest, {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

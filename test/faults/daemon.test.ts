@@ -8,20 +8,15 @@ import type { ChildDaemon } from './child-daemon.ts';
 import { FaultServer } from './fault-server.ts';
 import {
   CLOSES,
-  CRASHES,
   NOT_FOUND,
   SILENCE,
   SUCCESS,
   UNAUTHORIZED,
-  alreadyLearned,
   always,
-  answer,
   failure,
-  flood,
   lacks,
   learns,
   mentions,
-  messageIdOf,
   plays,
 } from './plays.ts';
 
@@ -34,61 +29,6 @@ const GROWTH = 'still growing: 7c1f\r\n';
 const INNOCENT = makeMessages('ham', 6);
 
 describe.concurrent('a message that is at fault', () => {
-  test('crashes the worker: it ends in quarantine, the others are learned', async () => {
-    const others = INNOCENT.slice(1);
-    await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url, LEARN_MAX_ATTEMPTS: '2' });
-    await spool.write(...INNOCENT.slice(0, 1));
-    await daemon.learns(1);
-    // the first crash takes posts of others with it
-    server.play = always(SILENCE);
-    await spool.write(...others);
-    await daemon.until('post all', () => server.open === others.length);
-    server.play = plays({ when: isBad, act: CRASHES });
-    await spool.write(BAD);
-    await daemon.says('message.quarantined', BAD.name);
-    await daemon.learns(INNOCENT.length);
-    expect(spool.waiting).toEqual([]);
-    expect(spool.quarantined).toEqual([BAD.name]);
-    expect(spool.reasonOf(BAD)).toMatchObject({
-      name: BAD.name,
-      verdict: 'spam',
-      messageId: BAD.messageId,
-      attempts: 2,
-      reason: expect.stringMatching(/no answer/) as string,
-    });
-    // once with the others, and twice alone
-    expect(server.posts.filter(isBad).length).toBeGreaterThanOrEqual(3);
-    for (const { name } of INNOCENT) {
-      expect(daemon.logged('message.learned', name)).toHaveLength(1);
-      expect(daemon.logged('message.deferred', name)).toEqual([]);
-    }
-  });
-
-  test('gets an unknown 500 always: it is quarantined, nobody else is charged', async () => {
-    await using server = await FaultServer.start({
-      play: plays({ when: isBad, act: failure(500, 'cannot scan this') }),
-    });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url, LEARN_MAX_ATTEMPTS: '2' });
-    await spool.write(BAD);
-    // only another message's proof shows whose fault it is
-    for (const [index, innocent] of INNOCENT.entries()) {
-      const failed = (): number => server.posts.filter(isBad).length;
-      await daemon.until('try it', () => failed() > index || spool.quarantined.length > 0);
-      await spool.write(innocent);
-      await daemon.says('message.learned', innocent.name);
-      if (spool.quarantined.length > 0) break;
-    }
-    await daemon.says('message.quarantined', BAD.name);
-    expect(spool.quarantined).toEqual([BAD.name]);
-    expect(spool.reasonOf(BAD)).toMatchObject({ attempts: 2 });
-    const deferred = daemon.logged('message.deferred').map(({ file }) => file);
-    expect(new Set(deferred)).toEqual(new Set([BAD.name]));
-    expect(spool.waiting).toEqual([]);
-  });
-
   test('is over-size: it is quarantined unread and never sent', async () => {
     await using server = await FaultServer.start({ play: plays() });
     await using spool = new Spool();
@@ -216,21 +156,6 @@ describe.concurrent('a setting that is wrong', () => {
     expect(server.posts).toHaveLength(1);
   });
 
-  test('as a redirect: everything is held, and nothing goes to the other host', async () => {
-    await using other = await FaultServer.start({ play: plays() });
-    const headers = [`Location: ${other.url}/learnham`];
-    await using server = await FaultServer.start({
-      play: always(answer('307 Temporary Redirect', '', { headers })),
-    });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url, RSPAMD_PASSWORD: 'secret-password' });
-    await spool.write(...INNOCENT);
-    await daemon.says('controller.misconfigured');
-    await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 6);
-    expect(server.posts).toHaveLength(1);
-    expect(other.connections).toBe(0);
-  });
-
   test.each([
     ["the scan worker's port", failure(500, 'invalid command'), /11334/],
     ['a wrong path', NOT_FOUND, /path prefix/],
@@ -284,67 +209,6 @@ describe.concurrent('a controller that fails', () => {
     expect(spool.quarantined).toEqual([]);
   });
 
-  test.each([
-    ['silence', SILENCE],
-    ['closed connections', CLOSES],
-    ['an unknown 500', failure(500, 'out of order')],
-    ["its Redis' errors", failure(500, 'OOM command not allowed when used memory')],
-  ] as const)(
-    'with %s is asked by one message at a time, by turns, and nobody is charged',
-    async (_, act) => {
-      await using server = await FaultServer.start({ play: plays() });
-      await using spool = new Spool();
-      const daemon = spool.start({
-        RSPAMD_URL: server.url,
-        RSPAMD_TIMEOUT_SECONDS: '0.3',
-        LEARN_MAX_ATTEMPTS: '2',
-      });
-      // up, so that as many as eight could go at once
-      await spool.write(...INNOCENT);
-      await daemon.learns(6);
-      server.play = plays({ when: learns, act });
-      await spool.write(...makeMessages('spam', 20));
-      await daemon.says('controller.down');
-      await daemon.until('be quiet', () => server.open === 0);
-      server.forget();
-      await daemon.until('probe', () => {
-        // not before the server has noticed, too, that the last one is over
-        if (server.open === 0) daemon.signal('SIGHUP');
-        return server.posts.length >= 4;
-      });
-      expect(server.mostOpen).toBe(1);
-      const probes = server.posts.map(({ body }) => messageIdOf(body));
-      const known = new Set(INNOCENT.map(({ messageId }) => messageId));
-      const asked = probes.filter((id) => !known.has(id)); // the witness is asked, too
-      for (const [index, id] of asked.entries()) expect(id).not.toBe(asked[index + 1]);
-      server.play = plays();
-      await daemon.hurry('learn all', () => spool.waiting.length === 0);
-      await daemon.learns(26);
-      expect(spool.waiting).toEqual([]);
-      expect(daemon.logged('controller.down')).toHaveLength(1);
-      expect(daemon.logged('message.learned')).toHaveLength(26);
-      expect(spool.quarantined).toEqual([]);
-    },
-  );
-
-  test.each([
-    ['silence', SILENCE],
-    ['closed connections', CLOSES],
-    ['an unknown 500', failure(500, 'out of order')],
-    ["its Redis' errors", failure(500, 'OOM command not allowed when used memory')],
-  ] as const)('with %s is asked ever more slowly', async (_, act) => {
-    await using server = await FaultServer.start({ play: always(act) });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url, RSPAMD_TIMEOUT_SECONDS: '0.3' });
-    await spool.write(...INNOCENT);
-    await daemon.until('ask again', () => server.posts.length >= 3);
-    const [first, , third] = server.posts.map(({ at }) => at);
-    // The second may follow at once, to see whether another message fails, too. Two seconds come
-    // before the third, or one and two; a fifth less by chance.
-    expect((third ?? 0) - (first ?? 0)).toBeGreaterThan(1_500);
-    expect(spool.names('.learnd/queue')).toHaveLength(6);
-  });
-
   test('by refusing connections: all is learned once it is there', async () => {
     const socketPath = join(process.env['TMPDIR'] ?? '/tmp', `learnd-faults-${process.pid}.sock`);
     await using spool = new Spool();
@@ -358,28 +222,6 @@ describe.concurrent('a controller that fails', () => {
     expect(spool.waiting).toEqual([]);
     expect(server.posts).toHaveLength(12);
     expect(daemon.logged('controller.up')).toHaveLength(1);
-  });
-
-  test('with endless headers and bodies: memory stays small', async () => {
-    const acts = [
-      failure(500, 'x'.repeat(64 * 1024)),
-      flood('500 Endless', 600),
-      alreadyLearned('x'.repeat(64 * 1024), 'ham'),
-      flood('404 Endless', 600),
-      answer('500 Many', '', { headers: Array.from({ length: 8000 }, () => 'X-Y: zzzz') }),
-      flood('200 Endless', 600),
-    ];
-    let posts = 0;
-    await using server = await FaultServer.start({
-      play: () => acts[posts++ % acts.length] ?? SUCCESS,
-    });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url });
-    await daemon.says('daemon.owner'); // a SIGHUP before would end it
-    await spool.write(...makeMessages('ham', 60));
-    await daemon.hurry('post all that', () => posts >= 60);
-    expect(daemon.running).toBe(true);
-    expect(daemon.peakMb).toBeLessThan(150);
   });
 });
 

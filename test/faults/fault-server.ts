@@ -192,34 +192,44 @@ export class FaultServer implements AsyncDisposable {
     });
   }
 
-  async #act(
-    socket: Socket,
-    { pieces, everyMs = 0, then }: Act,
-    gone: Promise<void>,
-  ): Promise<void> {
-    for (const piece of pieces) {
-      if (everyMs > 0) await Promise.race([passed(everyMs), gone]);
-      if (socket.destroyed) return;
-      const bytes = typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece;
-      this.#bytesSent += bytes.length;
-      if (socket.write(bytes)) continue;
-      const drained = new Promise((resolve) => socket.once('drain', resolve));
-      await Promise.race([drained, gone]);
-    }
-    switch (then) {
-      case 'end':
-        socket.end();
-        break;
-      case 'reset':
-        socket.resetAndDestroy();
-        break;
-      case 'stay':
-        await gone;
-        break;
-      case 'crash':
-        for (const each of this.#sockets) each.destroy();
-        break;
-    }
+  async #act(socket: Socket, act: Act, gone: Promise<void>): Promise<void> {
+    await perform(socket, act, gone, (bytes) => (this.#bytesSent += bytes));
+    if (act.then === 'crash') for (const each of this.#sockets) each.destroy();
+  }
+}
+
+/**
+ * Acts on a connection; that a crash takes all of them is left to the caller.
+ * @param gone resolves when the client has left
+ * @param onSent hears of the bytes that the kernel takes
+ */
+export async function perform(
+  socket: Socket,
+  { pieces, everyMs = 0, then }: Act,
+  gone: Promise<void>,
+  onSent: (bytes: number) => void = () => undefined,
+): Promise<void> {
+  for (const piece of pieces) {
+    if (everyMs > 0) await Promise.race([passed(everyMs), gone]);
+    if (socket.destroyed) return;
+    const bytes = typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece;
+    onSent(bytes.length);
+    if (socket.write(bytes)) continue;
+    const drained = new Promise((resolve) => socket.once('drain', resolve));
+    await Promise.race([drained, gone]);
+  }
+  switch (then) {
+    case 'end':
+      socket.end();
+      break;
+    case 'reset':
+      socket.resetAndDestroy();
+      break;
+    case 'stay':
+      await gone;
+      break;
+    case 'crash':
+      break;
   }
 }
 
@@ -230,7 +240,8 @@ const NO_METHOD =
   'HTTP/1.1 400 Undefined Error\r\nConnection: close\r\nServer: rspamd/3.4\r\n' +
   'Content-Length: 38\r\nContent-Type: text/plain\r\n\r\nHTTP parser error: invalid HTTP method';
 
-function parseHead(head: string): FaultRequest {
+/** Takes the request line and the headers apart. */
+export function parseHead(head: string): FaultRequest {
   const [requestLine = '', ...lines] = head.split('\r\n');
   const [method = '', path = ''] = requestLine.split(' ');
   const headers: Record<string, string> = {};

@@ -128,6 +128,21 @@ describe('an unknown failure without an answer', () => {
     expect(bench.messages.tally).toMatchObject({ learned: 6, quarantined: 0 });
   });
 
+  test('of a probe is the outage’s when that ends before the witness is asked', async () => {
+    const bench = await warmBench(toAll(NO_ANSWER));
+    for (const key of ['a', 'b', 'c']) bench.put(key);
+    await bench.flow(600_000);
+    expect(bench.controller.state).toBe('down');
+    let isOver = false;
+    bench.trainer.plays(({ name }) => {
+      isOver ||= name === 'witness';
+      return isOver ? undefined : NO_ANSWER;
+    });
+    await bench.finish();
+    expect(chargesOf(bench)).toEqual({});
+    expect(bench.messages.tally).toMatchObject({ learned: 4, quarantined: 0 });
+  });
+
   test('that charges a message lets others overtake it', async () => {
     const bench = await warmBench(to('a', NO_ANSWER));
     bench.put('a');
@@ -203,14 +218,26 @@ describe('an unknown answer such as a 5xx', () => {
     expect(bench.controller.state).toBe('down');
   });
 
-  test('to two messages one after the other acquits the first; a proof charges the last', async () => {
+  test('to two messages one after the other charges neither: it may have been an outage', async () => {
     const bench = await warmBench(to(['a', 'b'], UNKNOWN_ERROR, 2));
     bench.put('a');
     await bench.flowUntil('it has failed', () => bench.controller.state === 'down');
     bench.put('b');
     await bench.finish();
-    expect(chargesOf(bench)).toEqual({ b: 1 });
+    expect(chargesOf(bench)).toEqual({});
     expect(bench.messages.tally).toMatchObject({ learned: 3, quarantined: 0 });
+  });
+
+  test('to the same two messages always quarantines both, however few others come', async () => {
+    const bench = await warmBench(to(['a', 'b'], UNKNOWN_ERROR));
+    bench.put('a');
+    bench.put('b');
+    for (let i = 0; bench.quarantined.length < 2 && i < 20; i += 1) {
+      await bench.flow(60_000);
+      bench.put(`other-${i}`);
+    }
+    expect(bench.quarantined.sort()).toEqual(['a', 'b']);
+    await bench.finish();
   });
 
   test('often enough quarantines the message', async () => {
@@ -316,6 +343,8 @@ describe('an outage', () => {
     expect(bench.recorder.lines.length).toBeLessThan(120);
     bench.trainer.plays();
     await bench.finish(50);
+    // nor is its end
+    for (const charges of Object.values(chargesOf(bench))) expect(charges).toBe(0);
     expect(bench.messages.tally.learned).toBe(21);
     expect(bench.recorder.of('controller.up')).toHaveLength(1);
   });

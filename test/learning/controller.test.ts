@@ -399,9 +399,19 @@ describe('an accused message', () => {
     expect(controller.proved(c)).toBeUndefined();
   });
 
-  test('gives its place to the next one that is accused', () => {
+  test('gives its place to the next one that is accused, who is excused once', () => {
+    controller.accuse(b, '500 what?', true);
+    expect(controller.proved(c)).toBeUndefined();
+    controller.accuse(a, '500 what?', false);
     controller.accuse(b, '500 what?', true);
     expect(controller.proved(c)).toBe(b);
+  });
+
+  test('is not excused by failures before the last recovery', () => {
+    controller.accuse(b, '500 what?', true);
+    controller.proved(c);
+    controller.accuse(a, '500 what?', false);
+    expect(controller.proved(c)).toBe(a);
   });
 
   test('is acquitted when the controller turns out to be misconfigured', () => {

@@ -471,7 +471,7 @@ describe('memory', () => {
     await bench.warmUp();
     bench.enqueue('a');
     const start = bench.clock.monotonic();
-    await bench.finish();
+    await bench.finish(10);
     expect(bench.clock.monotonic() - start).toBeLessThan(RESCAN_MS + SETTLE_MS);
     expect(bench.filesOf('message.learned')).toEqual(['a']);
   });

@@ -88,6 +88,17 @@ describe('a path that names a file', () => {
     expect(await lines(put('a', content))).toEqual(expected);
   });
 
+  test('is an mbox although its first message is broken', async () => {
+    const from = 'From a@example.org Thu Jan  1 00:00:00 2026\n';
+    put('a.mbox', `${from}From b@example.org\nno header\n\n${from}${mail('two')}`);
+    put('b.mbox', `${from}no header\n`);
+    expect((await lines()).sort()).toEqual([
+      'message a.mbox#2 two',
+      'skipped a.mbox: not a mail message',
+      'skipped b.mbox: not a mail message',
+    ]);
+  });
+
   test('gives a large mbox, packed or not, as it was', async () => {
     const messages = Array.from({ length: 300 }, (_, index) =>
       mail(`number ${index}`, `Line ${index}.\n`.repeat(1_000)),

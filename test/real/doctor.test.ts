@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeMessage } from '../../src/lab/messages.ts';
 import type { PrivateRedis } from '../../src/lab/private-redis.ts';
+import { freePort } from '../../src/lab/ports.ts';
 import type { PrivateRspamd } from '../../src/lab/private-rspamd.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
@@ -35,23 +36,20 @@ describeReal('the doctor of a real rspamd', () => {
     return examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url, ...settings });
   }
 
-  function faultOf(seen: Examination, check = rspamd.url): string {
-    const faults = seen.of(check).filter(({ state }) => state === 'failed');
-    expect(faults).toHaveLength(1);
-    expect(seen.code).toBe(1);
-    return faults[0]?.text ?? '';
-  }
-
   it('finds that a password is wanted, and which', async () => {
-    expect(faultOf(await see({}))).toMatch(/wants a password, and none is set .*RSPAMD_PASSWORD/);
+    expect(faultOf(await see({}), rspamd.url)).toMatch(
+      /wants a password, and none is set .*RSPAMD_PASSWORD/,
+    );
     const wrong = await see({ RSPAMD_PASSWORD: 'sesame-sesame' });
-    expect(faultOf(wrong)).toMatch(/refuses the password .*Cure: .*enable_password/);
+    expect(faultOf(wrong, rspamd.url)).toMatch(/refuses the password .*Cure: .*enable_password/);
     expect(JSON.stringify(wrong.lines) + wrong.err).not.toContain('sesame');
   });
 
   it('finds that enable_password is needed for learning', async () => {
     const seen = await see({ RSPAMD_PASSWORD: LOOKING });
-    expect(faultOf(seen)).toMatch(/for looking, but not for learning.*Cure: .*enable_password/);
+    expect(faultOf(seen, rspamd.url)).toMatch(
+      /for looking, but not for learning.*Cure: .*enable_password/,
+    );
   });
 
   it('is content with the right password, and over the socket with none', async () => {
@@ -82,7 +80,9 @@ describeReal('the doctor of a real rspamd', () => {
   it('finds Bayes short of min_learns', async () => {
     const seen = await see({ RSPAMD_PASSWORD: LEARNING });
     const [line] = seen.of(rspamd.url).filter(({ state }) => state === 'warning');
-    expect(line?.text).toMatch(/knows 0 spam and 0 ham.*200 of each class \(min_learns\).*Cure:/);
+    expect(line?.text).toMatch(
+      /knows 0 spam and 0 ham.*200 of each class \(min_learns\).*Cure: .*kopano-learnd relearn/,
+    );
   });
 
   it('finds the scan worker’s port', async () => {
@@ -118,6 +118,29 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     });
   });
 
+  it(
+    'finds at once that Redis hangs or went away, whatever /stat goes on showing',
+    { timeout: 60_000 },
+    async () => {
+      await using redis = await startRedis();
+      await using rspamd = await startRspamd({ redisPort: redis.port, redisHistory: true });
+      const see = (): Promise<Examination> =>
+        examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+      const faults = async (): Promise<number> =>
+        (await see()).of(rspamd.url).filter(({ state }) => state === 'failed').length;
+      // rspamd shows no figures in its first moments.
+      await until('it is content', 20_000, async () => (await faults()) === 0);
+      redis.freeze();
+      expect(faultOf(await see(), rspamd.url)).toMatch(/Redis does not .*\(timeout.*Cure: start/);
+      redis.resume();
+      expect(await faults()).toBe(0);
+      await redis.stop();
+      expect(faultOf(await see(), rspamd.url)).toMatch(
+        /Redis does not .*\(Connection refused\)\. Cure: start Redis, or correct/,
+      );
+    },
+  );
+
   it('finds a controller with a count above 1, and one with 1', { timeout: 60_000 }, async () => {
     await using redis = await startRedis();
     await using two = await startRspamd({ redisPort: redis.port, controllerWorkers: 2 });
@@ -150,6 +173,48 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     });
   });
 
+  it('finds that Redis is full, as the daemon learned', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    const settings = { STATUS_LISTEN: `127.0.0.1:${await freePort()}` };
+    const daemon = await world.startDaemon(settings);
+    await world.redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    for (let i = 0; i < 3; i += 1) await world.judge(makeMessage('spam', i));
+    // 3.4 says 200 and stores nothing, later ones say 500 OOM.
+    const found = (): boolean =>
+      daemon.linesOf('controller.unproven').length + daemon.linesOf('controller.down').length > 0;
+    await daemon.until('find it', found, { timeoutMs: 30_000 });
+    const seen = await examine({
+      KOPANO_SPAMD_LIB: world.lib,
+      RSPAMD_URL: world.rspamd.url,
+      ...settings,
+    });
+    expect(faultOf(seen, 'proof')).toMatch(
+      /(remembers nothing of it|says the running daemon: .*OOM).*Cure: .*Redis/,
+    );
+    expect(await world.waiting()).toHaveLength(3);
+  });
+
+  it('finds a daemon on the spool that has another state dir', { timeout: 60_000 }, async () => {
+    await using world = await World.make({ elsewhere: true });
+    const STATUS_LISTEN = `127.0.0.1:${await freePort()}`;
+    const daemon = await world.startDaemon({ STATUS_LISTEN });
+    await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
+      timeoutMs: 10_000,
+    });
+    // As if called without the daemon's environment.
+    const settings = { KOPANO_SPAMD_LIB: world.lib, RSPAMD_URL: world.rspamd.url };
+    const [told] = (await examine({ ...settings, STATUS_LISTEN })).of('owner');
+    expect(told).toMatchObject({ state: 'warning' });
+    expect(told?.text).toContain(`its state dir is ${world.stateDir}. Cure: run this with`);
+    const [locked] = (await examine(settings)).of('owner');
+    expect(locked).toMatchObject({ state: 'warning' });
+    expect(locked?.text).toMatch(
+      /another LEARN_STATE_DIR owns the spool: .*spam is locked\. Cure: .*fuser -v \S+\/spam$/,
+    );
+    await daemon.stop();
+    expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'not tried' }]);
+  });
+
   it(
     'finds that another daemon owns the spool, and disturbs none',
     { timeout: 60_000 },
@@ -177,6 +242,13 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     },
   );
 });
+
+function faultOf(seen: Examination, check: string): string {
+  const faults = seen.of(check).filter(({ state }) => state === 'failed');
+  expect(faults).toHaveLength(1);
+  expect(seen.code).toBe(1);
+  return faults[0]?.text ?? '';
+}
 
 /** rspamd's own count of what it was taught. */
 async function learnedSays(rspamd: PrivateRspamd, password: string): Promise<unknown> {

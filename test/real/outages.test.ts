@@ -8,7 +8,6 @@ import { World, until } from './world.ts';
 
 const PER_SECOND = 50;
 const MESSAGES = byLength({ short: 250, middle: 500, long: 3_000 });
-const OUTAGE_MS = byLength({ short: 3_000, middle: 8_000, long: 20_000 });
 const PATIENCE_MS = byLength({ short: 60_000, middle: 120_000, long: 240_000 });
 
 /** Whatever happened: nothing lost, every last verdict remembered, nobody innocent punished. */
@@ -37,52 +36,6 @@ describeReal('with everything up', () => {
 });
 
 describeReal('nothing is lost', () => {
-  it.each(['out of memory', 'frozen', 'stopped'] as const)(
-    'when Redis is %s for a while',
-    { timeout: PATIENCE_MS * 3 },
-    async (fault) => {
-      await using world = await World.make({ persistence: 'always' });
-      await world.startDaemon();
-      const writing = world.judgeMany(MESSAGES, PER_SECOND);
-      await sleep((MESSAGES / PER_SECOND / 3) * 1000);
-      if (fault === 'out of memory') await world.redis.command('CONFIG', 'SET', 'maxmemory', '1');
-      else if (fault === 'frozen') world.redis.freeze();
-      else await world.redis.stop();
-      await sleep(OUTAGE_MS);
-      if (fault === 'out of memory') await world.redis.command('CONFIG', 'SET', 'maxmemory', '0');
-      else if (fault === 'frozen') world.redis.resume();
-      else await world.redis.start();
-      await writing;
-      await expectAllLearned(world);
-    },
-  );
-
-  it('when rspamd is restarted three times', { timeout: PATIENCE_MS * 3 }, async () => {
-    await using world = await World.make();
-    await world.startDaemon();
-    const writing = world.judgeMany(MESSAGES, PER_SECOND);
-    for (let i = 0; i < 3; i += 1) {
-      await sleep(1_000);
-      await world.rspamd.restart();
-    }
-    await writing;
-    await expectAllLearned(world);
-  });
-
-  it('when rspamd is frozen or its worker killed', { timeout: PATIENCE_MS * 3 }, async () => {
-    await using world = await World.make();
-    await world.startDaemon({ RSPAMD_TIMEOUT_SECONDS: '2' });
-    const writing = world.judgeMany(MESSAGES, PER_SECOND);
-    await sleep(1_000);
-    world.rspamd.freeze();
-    await sleep(OUTAGE_MS);
-    world.rspamd.resume();
-    await sleep(1_000);
-    await world.rspamd.killWorker();
-    await writing;
-    await expectAllLearned(world);
-  });
-
   it(
     'when the class folders are removed and made again',
     { timeout: PATIENCE_MS * 3 },
@@ -127,31 +80,6 @@ describeReal('nothing is lost', () => {
       await mkdir(world.lib);
       await world.makeSpool();
       await world.judgeMany(50, PER_SECOND, 1_000);
-      await expectAllLearned(world);
-    },
-  );
-
-  it.each([
-    ['beside the spool', false],
-    ['on another file system', true],
-  ] as const)(
-    'when the daemon is killed again and again, its state dir %s',
-    { timeout: PATIENCE_MS * 3 },
-    async (_, elsewhere) => {
-      const kills = byLength({ short: 6, middle: 20, long: 50 });
-      await using world = await World.make({ elsewhere });
-      await world.startDaemon();
-      const writing = world.judgeMany(MESSAGES, PER_SECOND);
-      const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
-      process.stdout.write(`kills with TEST_SEED=${seed}\n`);
-      let random = seed;
-      for (let i = 0; i < kills; i += 1) {
-        random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
-        await sleep(random % 1_200);
-        await world.daemon.kill();
-        await world.startDaemon();
-      }
-      await writing;
       await expectAllLearned(world);
     },
   );

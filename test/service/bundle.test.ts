@@ -43,6 +43,12 @@ test('it holds the licence of every package that it holds, and nothing native', 
   expect((await stat(bundle.path('bin/kopano-learnd.mjs'))).size).toBeLessThan(2 * 1024 * 1024);
 });
 
+test('it loads no more of Node.js at its start than health, which is run every few seconds, needs', async () => {
+  const text = await readFile(bundle.path('bin/kopano-learnd.mjs'), 'utf8');
+  const imports = text.matchAll(/\bimport\s*(?:[\w$*{][^;'"]*from\s*)?["']([^"']+)["'];/g);
+  expect([...imports].map(([, name]) => name)).toEqual(['node:module']);
+});
+
 test('what is beside it is for images only: no log service', async () => {
   const contents = ['bin', 'entry.d', 'exit.d', 'install', 'sv'];
   expect((await readdir(bundle.folder)).sort()).toEqual(contents);

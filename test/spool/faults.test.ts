@@ -57,7 +57,7 @@ test.each(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'EACCES', 'EP
   },
 );
 
-test('success after a fault is said once, and a later fault is news', () => {
+test('success after a fault is said once', () => {
   faults.clear(PLACE);
   expect(recorder.lines).toEqual([]);
   faults.raise(PLACE, fault('ENOSPC'));
@@ -65,6 +65,35 @@ test('success after a fault is said once, and a later fault is news', () => {
   faults.clear(PLACE);
   expect(faults.pause(PLACE)).toBe(0);
   expect(recorder.fieldOf('disk.ok', 'place')).toEqual([PLACE]);
+});
+
+test('a place that comes and goes, as a disk that is almost full, is said once a minute', () => {
+  for (let seconds = 0; seconds < 180; seconds += 5) {
+    faults.raise(PLACE, fault('ENOSPC'));
+    expect(faults.pause(PLACE)).toBe(5_000);
+    faults.clear(PLACE);
+    expect(faults.pause(PLACE)).toBe(0);
+    clock.advance(5_000);
+  }
+  expect(recorder.of('disk.fault')).toHaveLength(3);
+  expect(recorder.of('disk.ok')).toHaveLength(3);
+});
+
+test('what is not over is said again after a minute, though it seemed to be over', () => {
   faults.raise(PLACE, fault('ENOSPC'));
-  expect(recorder.of('disk.fault')).toHaveLength(2);
+  faults.clear(PLACE);
+  for (let seconds = 5; seconds <= 60; seconds += 5) {
+    clock.advance(5_000);
+    faults.raise(PLACE, fault('ENOSPC'));
+  }
+  expect(recorder.lines.map(({ event }) => event)).toEqual(['disk.fault', 'disk.ok', 'disk.fault']);
+});
+
+test('whether any place does not work is known', () => {
+  expect(faults.isAny).toBe(false);
+  faults.raise(PLACE, fault('EIO'));
+  clock.advance(10_000);
+  expect(faults.isAny).toBe(true);
+  faults.clear(PLACE);
+  expect(faults.isAny).toBe(false);
 });

@@ -159,6 +159,15 @@ describe('removing a key from quarantine', () => {
     expect(new Quarantine(quarantine, temporary).removeKey('a.eml')).toEqual(['spam']);
   });
 
+  test('removes a reason whose message an earlier removal took before it was killed', async () => {
+    const entry = message('spam');
+    await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
+    rmSync(spool.statePath('quarantine/spam/a.eml'));
+    const { quarantine, temporary } = spool.stateDir;
+    expect(new Quarantine(quarantine, temporary).removeKey('a.eml')).toEqual([]);
+    expect(spool.names('quarantine/spam')).toEqual([]);
+  });
+
   test('leaves a folder for the operator', () => {
     mkdirSync(spool.statePath('quarantine/spam/a.eml'));
     const { quarantine, temporary } = spool.stateDir;

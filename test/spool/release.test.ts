@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { encodeName } from '../../src/spool/message.ts';
 import type { Verdict } from '../../src/spool/message.ts';
 import { STUCK_AFTER_MS } from '../../src/spool/gate.ts';
@@ -7,6 +7,8 @@ import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { until } from '../support/until.ts';
+import { systemError, watchFileSystem } from '../torture/fs-steps.ts';
 
 /** Puts a message where an operator's `release` puts it. */
 function release(spool: TestSpool, verdict: Verdict, key = 'a.eml', body = key): string {
@@ -30,6 +32,38 @@ async function prepared(spool = new TestSpool()): Promise<PickupBench> {
   await bench.pickup.prepare();
   return bench;
 }
+
+test('others get the event loop while the drop directory is searched for a name that was cut', async () => {
+  const bench = await prepared();
+  const { spool } = bench;
+  const name = 'a'.repeat(255);
+  release(spool, 'spam', encodeName(name));
+  for (let i = 0; i < 10; i += 1) spool.drop('ham', `${i}`);
+  let isSearched = false;
+  let turns = 0;
+  const seen = new Set<number>();
+  onTestFinished(
+    watchFileSystem(
+      (path) => path.endsWith('/.'),
+      ({ call, when }) => {
+        if (call !== 'Dir.readSync' || when === 'after') return;
+        const end = performance.now() + 12;
+        while (performance.now() < end) continue;
+        seen.add(turns);
+      },
+    ),
+  );
+  const taken = bench.releases.take().then(() => {
+    isSearched = true;
+  });
+  await until('it is searched', () => {
+    turns += 1;
+    return isSearched;
+  });
+  await taken;
+  expect(seen.size).toBeGreaterThan(10);
+  expect(spool.queued).toEqual([`spam/${encodeName(name)}`]);
+});
 
 describe('a released message gives way', () => {
   test.each(['spam', 'ham'] as const)('to one in the queue (%s)', async (verdict) => {
@@ -160,6 +194,27 @@ describe('a released message', () => {
     await bench.releases.take();
     expect(filesOf(spool, 'quarantine')).toEqual([]);
   });
+
+  test.each(['taken', 'superseded'])(
+    'goes after its reason where it is %s: what a kill leaves is looked at again',
+    async (how) => {
+      const bench = await prepared();
+      const { spool } = bench;
+      quarantine(spool, 'spam');
+      renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
+      if (how === 'superseded') spool.enqueue('ham', 'a.eml', 'newer');
+      const restore = watchFileSystem(
+        (path) => path.startsWith('/proc/self/fd/'),
+        (step) => {
+          if (step.call === 'unlinkSync' && step.when === 'after') throw systemError('EIO', step);
+        },
+      );
+      await bench.releases.take();
+      restore();
+      expect(filesOf(spool, 'quarantine')).toEqual([]);
+      expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
+    },
+  );
 
   test('with a name that no message has stays where it is', async () => {
     const bench = await prepared();

@@ -15,7 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
@@ -28,6 +28,7 @@ import {
   temporaryFolder,
 } from '../support/temporary.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { watchFileSystem } from '../torture/fs-steps.ts';
 
 /** A spool whose state dir lies on another file system. */
 function splitSpool(maxBytes?: number): TestSpool {
@@ -250,6 +251,45 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     nothingIsLeft(spool);
   });
 
+  const swaps: [what: string, swap: (path: string) => void, left: string[]][] = [
+    ['removed', unlinkSync, []],
+    [
+      'swapped for a symlink',
+      (path) => {
+        unlinkSync(path);
+        symlinkSync('/etc/passwd', path);
+      },
+      ['.learnd-a.eml'],
+    ],
+  ];
+
+  test.each(swaps)(
+    'a file that is %s while it is being opened is no fault, and keeps no other',
+    async (_what, swap, left) => {
+      const spool = splitSpool();
+      const staged = spool.dropPath('spam', '.learnd-a.eml');
+      let isSwapped = false;
+      onTestFinished(
+        watchFileSystem(
+          (path) => path.endsWith('/.learnd-a.eml'),
+          ({ call, when }) => {
+            if (isSwapped || call !== 'open' || when !== 'before') return;
+            isSwapped = true;
+            swap(staged);
+          },
+        ),
+      );
+      const bench = await PickupBench.start({ spool });
+      spool.drop('spam', 'a.eml');
+      await bench.flowUntil('it was swapped', () => isSwapped);
+      await bench.pass(2 * SETTLE_MS);
+      expect(bench.recorder.of('disk.fault')).toEqual([]);
+      expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(left);
+      expect(bench.places).toEqual([]);
+      expect(bench.held.size).toBe(0);
+    },
+  );
+
   test('a folder that is replaced while the disk is full keeps no key', async (context) => {
     context.skip(!canMount, 'needs root');
     const base = temporaryFolder();
@@ -451,6 +491,21 @@ describe.skipIf(!hasOtherFileSystem)('what a crash left half-way', () => {
     const bench = await PickupBench.start({ spool });
     spool.drop('ham', 'a.eml', 'newer');
     await bench.flowUntilQueued('ham/a.eml');
+  });
+
+  test('in thousands, which no crash leaves, keeps no message from being taken', async () => {
+    const spool = splitSpool();
+    for (let i = 0; i < 2_200; i += 1) {
+      if (i % 11 === 0) symlinkSync('/', spool.dropPath('spam', `.learnd-${i}.eml`));
+      else truncateSync(leaveStaged(spool, 'spam', `${i}.eml`, 'body'));
+    }
+    const bench = await PickupBench.start({ spool });
+    for (let i = 0; i < 20; i += 1) spool.drop('ham', `${i}.eml`);
+    const start = bench.clock.monotonic();
+    await bench.flowUntil('all are taken', () => bench.queued.length === 20);
+    expect(bench.clock.monotonic() - start).toBeLessThan(5 * SETTLE_MS);
+    expect(bench.recorder.lines.length).toBeLessThanOrEqual(1_000);
+    expect(bench.held.size).toBeLessThanOrEqual(1_000);
   });
 
   test('is nothing that only looks like it', async () => {

@@ -56,6 +56,7 @@ export class PickupBench {
     this.drop = new DropDirectory({
       libDir: spool.lib,
       queue: spool.stateDir.queue,
+      faults: this.faults,
       log,
       throttle,
     });
@@ -71,6 +72,7 @@ export class PickupBench {
       queued: ({ verdict, key }) => {
         this.queued.push({ place: `${verdict}/${key}`, settled: false });
       },
+      faulted: () => undefined,
     });
     this.pickup = new Pickup({
       drop: this.drop,
@@ -96,6 +98,7 @@ export class PickupBench {
         superseded: (verdict, key) => {
           this.superseded.push(`${verdict}/${key}`);
         },
+        faulted: () => undefined,
         lost: (reason) => {
           this.lost.push(reason);
         },
