@@ -461,6 +461,28 @@ describe('a message that failed alone, without an answer', () => {
     expect(controller.mayProbe(b, 1_000)).toBe(true);
   });
 
+  test('does not lengthen the wait of the others by failing again and again', () => {
+    fails();
+    for (let i = 0; i < 5; i += 1) {
+      clock.advance(wait());
+      fails({ suspect: a, wasProbe: true });
+    }
+    const now = clock.monotonic();
+    expect(controller.mayProbe(a, now + 4_000)).toBe(false);
+    expect(controller.mayProbe(b, now)).toBe(true);
+    expect(controller.freshAt).toBeLessThanOrEqual(now);
+  });
+
+  test('lets one at a time show whose fault it is: what fails then waits with the others', () => {
+    fails({ suspect: a });
+    fails({ suspect: b, wasProbe: true });
+    expect(controller.mayProbe(c, clock.monotonic())).toBe(false);
+    clock.advance(wait());
+    fails({ suspect: a, wasProbe: true });
+    expect(controller.mayProbe(b, clock.monotonic())).toBe(false);
+    expect(controller.mayProbe(c, clock.monotonic())).toBe(true);
+  });
+
   test('that is gone from memory keeps all waiting', () => {
     fails({ suspect: a });
     controller.forget(a);

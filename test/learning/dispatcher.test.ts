@@ -14,10 +14,12 @@ import { LearningBench, RESCAN_MS, SETTLE_MS } from '../support/learning-bench.t
 import {
   DUPLICATE,
   Holder,
-  REFUSES,
   LEARNED,
+  NO_ANSWER,
+  REFUSES,
   TOO_LARGE,
   TOO_SHORT,
+  UNKNOWN_ERROR,
   to,
   toAll,
 } from '../support/scripted-trainer.ts';
@@ -457,6 +459,24 @@ describe('memory', () => {
     await bench.finish();
     expect(bench.messages.tally.learned).toBe(100);
     expect(bench.trainer.posts).toHaveLength(200);
+  });
+
+  test.each([
+    ['get no answer', NO_ANSWER],
+    ['get an unknown error', UNKNOWN_ERROR],
+  ])('is not filled for good by messages that %s: the others show that', async (_what, outcome) => {
+    const bench = new LearningBench({ backlog: 4, maxAttempts: 1 });
+    const bad = ['w', 'x', 'y', 'z'];
+    bench.trainer.plays(to(bad, outcome));
+    for (const key of bad) bench.put(key);
+    bench.dispatcher.start();
+    await bench.flow(60_000);
+    for (let i = 0; i < 8; i += 1) {
+      bench.put(`good-${i}`);
+      await bench.flow(600_000);
+    }
+    await bench.finish(100);
+    expect(bench.messages.tally).toMatchObject({ learned: 8, quarantined: 4 });
   });
 
   test('is filled up from the disk every so often, also when nobody rang', async () => {

@@ -110,6 +110,23 @@ describe('the failure of one', () => {
     expect(bench.quarantined).toEqual([]);
   });
 
+  test('that is one message’s doing is found out by the next one, however long it has lasted', async () => {
+    const trainers = NAMES.map((name) => new ScriptedTrainer(name));
+    const others = new LearningBench({ trainers, maxAttempts: 1 });
+    const [bad = '', good = ''] = freshKeysOf(NAMES[0], 2);
+    // a worker that crashes refuses connections for a moment
+    trainers[0]?.plays(to(bad, REFUSES, 1), to(bad, NO_ANSWER));
+    trainers[1]?.plays(to(bad, REFUSES, 1), to(bad, NO_ANSWER));
+    others.put(bad);
+    others.dispatcher.start();
+    await others.flow(1_800_000);
+    expect(others.quarantined).toEqual([]);
+    others.put(good);
+    await others.finish();
+    expect(others.quarantined).toEqual([bad]);
+    expect(others.controllers.map(({ state }) => state)).toContain('up');
+  });
+
   test('does not keep the other one from its own', async () => {
     const holder = new Holder();
     one.plays(holder.of());

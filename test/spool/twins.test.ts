@@ -1,4 +1,4 @@
-import { appendFileSync, linkSync, mkdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, linkSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
@@ -34,6 +34,25 @@ describe('of twins', () => {
     expect(bench.spool.dropped('spam').concat(bench.spool.dropped('ham'))).toEqual([]);
     expect(bench.superseded).toEqual([winner === 'spam' ? 'ham/a.eml' : 'spam/a.eml']);
   });
+
+  test.each(['replaced', 'made'])(
+    'an older one counts in a folder that was just %s',
+    async (how) => {
+      const bench = new PickupBench();
+      const folder = bench.spool.dropPath('spam').replace(/\/$/, '');
+      if (how === 'made') rmSync(folder, { recursive: true });
+      await bench.start();
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+      dropAt(bench.spool, 'spam', EARLIER);
+      dropAt(bench.spool, 'ham', LATER);
+      // Folders are compared with their paths every two seconds; a file settles within that time.
+      await bench.flowUntilQueued('ham/a.eml');
+      await bench.pass(10_000);
+      expect(bench.spool.queued).toEqual(['ham/a.eml']);
+      expect(bench.superseded).toEqual(['spam/a.eml']);
+    },
+  );
 
   test('neither is taken before both have passed the gate, the newer one being late', async () => {
     const bench = new PickupBench();
