@@ -34,7 +34,7 @@ console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
 
 /** Breaks a copy, builds it and runs the suite. */
-function trySabotage({ suite, changes, test = `test/torture/${suite}.test.ts`, only }) {
+function trySabotage({ suite, seed, changes, test = `test/torture/${suite}.test.ts`, only }) {
   const folder = mkdtempSync(path.join(tmpdir(), 'learnd-sabotage-'));
   try {
     for (const name of [...COPIED, ...ALSO]) {
@@ -55,7 +55,7 @@ function trySabotage({ suite, changes, test = `test/torture/${suite}.test.ts`, o
     const report = path.join(folder, 'report.json');
     const reporters = ['--reporter=json', `--outputFile=${report}`];
     const names = only === undefined ? [] : ['-t', only];
-    run(folder, ['npx', 'vitest', 'run', test, ...names, ...reporters]);
+    run(folder, ['npx', 'vitest', 'run', test, ...names, ...reporters], seed);
     return judge(JSON.parse(readFileSync(report, 'utf8')));
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -71,6 +71,8 @@ function judge(report) {
   return { isNoticed: true, says: `${red.length} failed, the first of them "${red[0]}"` };
 }
 
-function run(cwd, [program, ...args]) {
-  return spawnSync(program, args, { cwd, stdio: ['ignore', 'ignore', 'pipe'], timeout: 600_000 });
+function run(cwd, [program, ...args], seed) {
+  const env = seed === undefined ? process.env : { ...process.env, TEST_SEED: String(seed) };
+  const stdio = ['ignore', 'ignore', 'pipe'];
+  return spawnSync(program, args, { cwd, env, stdio, timeout: 600_000 });
 }
