@@ -5,6 +5,7 @@ import {
   opendirSync,
   openSync,
   fstatSync,
+  rmdirSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
@@ -43,10 +44,10 @@ export class Folder {
 
   /** Opens the folder `name` inside this one, under the same rules. */
   openFolder(name: string): Folder {
-    return Folder.#openAt(this.#prefix + name, `${this.path}/${name}`);
+    return Folder.#openAt(this.at(name), `${this.path}/${name}`);
   }
 
-  static #openAt(address: string, path: string): Folder {
+  static #openAt(address: string | Buffer, path: string): Folder {
     const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
     const fd = openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     try {
@@ -106,6 +107,25 @@ export class Folder {
       if (errnoOf(error) === 'ENOENT') return false;
       throw error;
     }
+  }
+
+  /**
+   * Removes an entry with all that is in it. A folder in it that is swapped for a symlink meanwhile
+   * is not entered, as Node's own recursive removal does: that unlinks what lies outside.
+   * @throws the system's error, `ENOENT` when there is no such entry
+   */
+  removeTree(rawName: string): void {
+    if (this.lstat(rawName)?.isDirectory() !== true) {
+      unlinkSync(this.at(rawName));
+      return;
+    }
+    const inner = this.openFolder(rawName);
+    try {
+      for (const entry of [...inner.list()]) inner.removeTree(entry.rawName);
+    } finally {
+      inner.close();
+    }
+    rmdirSync(this.at(rawName));
   }
 
   get isClosed(): boolean {

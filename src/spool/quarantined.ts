@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
@@ -127,9 +127,9 @@ export class QuarantinedMessages {
   /** Removes a message for good. */
   drop(message: Quarantined): Moved {
     const folder = this.#quarantine[message.verdict];
-    // What lies here unread may be a folder. Links in it are not followed.
+    // What lies here unread may be a folder, and its writer may still be at work in it.
     return this.#leave(message, () => {
-      if (folder !== undefined) rmSync(folder.at(message.key), { recursive: true });
+      folder?.removeTree(message.key);
     });
   }
 

@@ -15,6 +15,7 @@ import { createServer } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Folder, isFolder } from '../../src/spool/folder.ts';
 import { asNobody, bindMount, canMount, isRoot, temporaryFolder } from '../support/temporary.ts';
+import { watchFileSystem } from '../torture/fs-steps.ts';
 
 let parent: string;
 let path: string;
@@ -168,6 +169,51 @@ describe('a list', () => {
     rmSync(path, { recursive: true });
     expect([...list]).toEqual([]);
     expect(namesIn(folder)).toEqual([]);
+  });
+});
+
+describe('removing a tree', () => {
+  test('takes all that is in it, whatever its name, and follows no link', () => {
+    mkdirSync(`${parent}/outside`);
+    writeFileSync(`${parent}/outside/kept`, '');
+    mkdirSync(`${path}/tree/a/b`, { recursive: true });
+    writeFileSync(`${path}/tree/a/b/file`, '');
+    mkdirSync(Buffer.from(`${path}/tree/\xfc`, 'latin1'));
+    writeFileSync(Buffer.from(`${path}/tree/\xfc/\xff`, 'latin1'), '');
+    symlinkSync(`${parent}/outside`, `${path}/tree/a/link`);
+    execFileSync('mkfifo', [`${path}/tree/fifo`]);
+    open().removeTree('tree');
+    expect(readdirSync(path)).toEqual([]);
+    expect(readdirSync(`${parent}/outside`)).toEqual(['kept']);
+  });
+
+  test('does not enter a folder that is swapped for a symlink meanwhile', () => {
+    mkdirSync(`${parent}/outside`);
+    writeFileSync(`${parent}/outside/kept`, '');
+    mkdirSync(`${path}/tree/inner`, { recursive: true });
+    writeFileSync(`${path}/tree/inner/file`, '');
+    const folder = open();
+    onTestFinished(
+      watchFileSystem(
+        (address) => address.endsWith('/inner'),
+        ({ call, when }) => {
+          if (call !== 'openSync' || when !== 'before') return;
+          renameSync(`${path}/tree/inner`, `${parent}/aside`);
+          symlinkSync(`${parent}/outside`, `${path}/tree/inner`);
+        },
+      ),
+    );
+    expect(() => {
+      folder.removeTree('tree');
+    }).toThrow('ENOTDIR');
+    expect(readdirSync(`${parent}/outside`)).toEqual(['kept']);
+  });
+
+  test('says so when there is nothing', () => {
+    const folder = open();
+    expect(() => {
+      folder.removeTree('nothing');
+    }).toThrow('ENOENT');
   });
 });
 
