@@ -61,7 +61,7 @@ describeReal('a controller behind TLS', () => {
         wire.end = end ?? { host: '127.0.0.1', port: target };
         wire.cutAfter = cutAfter;
         const seen = right.posts.length;
-        const fleet = await stage.launch();
+        const fleet = stage.launch();
         await stage.untilPaused(fleet);
         const connections = wire.connections;
         await stage.hurry('try again', () => wire.connections >= connections + 3);
@@ -119,7 +119,7 @@ describeReal('a controller whose name', () => {
         await stage.warmUp();
         names.naming = naming;
         const { questions } = names;
-        const fleet = await stage.launch();
+        const fleet = stage.launch();
         await stage.daemon.until('ask for the name', () => names.questions > questions);
         expect(await stage.isHealthy()).toBe(true);
         await stage.daemon.until('pick all up', () => stage.spool.names('').length === 0);
@@ -136,7 +136,7 @@ describeReal('a controller whose name', () => {
       // a stop does not wait for names
       names.naming = 'never';
       const { questions } = names;
-      const fleet = await stage.launch();
+      const fleet = stage.launch();
       await stage.daemon.until('ask for the name', () => names.questions > questions);
       await stage.stop();
       names.naming = 'answers';

@@ -109,9 +109,9 @@ describeReal('all is learned and nobody is charged', () => {
       });
       for (const { name, begin, end, slow } of OUTAGES.filter(isChosen)) {
         await stage.warmUp();
-        const before = await stage.launch();
+        const before = stage.launch();
         await begin(servers);
-        const fleet = await stage.launch();
+        const fleet = stage.launch();
         await stage.daemon.until('pick all up', () => stage.spool.names('').length === 0);
         await stage.untilPaused(fleet);
         // a short one may be refused without Redis
@@ -188,7 +188,7 @@ describeReal('all is learned and nobody is set aside', () => {
     const fleets: Fleet[] = [];
     const isRaging = (): boolean => !isOver;
     do {
-      const fleet = await stage.launch();
+      const fleet = stage.launch();
       fleets.push(fleet);
       await stage.untilEnded(fleet);
     } while (isRaging());

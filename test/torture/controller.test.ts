@@ -98,7 +98,7 @@ describeReal('a controller that fails', { timeout: PATIENCE_MS, concurrent: true
     expect(elsewhere.connections).toBe(0);
     // what hangs keeps nobody from ending
     stage.proxy.script = always(formCalled('the answer hangs before its first byte'));
-    const fleet = await stage.launch();
+    const fleet = stage.launch();
     await stage.daemon.until('post', () => stage.proxy.open > 0);
     await stage.stop();
     stage.proxy.script = () => undefined;
@@ -120,7 +120,7 @@ describeReal('a controller that fails', { timeout: PATIENCE_MS, concurrent: true
     for (let i = 0; i < byLength({ short: 1, middle: 5, long: 50 }); i += 1) {
       await stage.warmUp();
       await stage.proxy.refuse();
-      const fleet = await stage.launch();
+      const fleet = stage.launch();
       await stage.untilPaused(fleet);
       await stage.proxy.listen();
       await stage.untilEnded(fleet);
