@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import type { Verdict } from '../../src/spool/message.ts';
 import type { Kind } from './model-files.ts';
-import { MODES } from './model-rspamd.ts';
-import type { Mode } from './model-rspamd.ts';
+import { MODES } from './model-requests.ts';
+import type { Mode } from './model-requests.ts';
 
 /** What can happen, as plain values: fast-check makes them up, shrinks them and prints them. */
 

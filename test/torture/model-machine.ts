@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import type { BigIntStats, Dir } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
-import { systemError, watchFileSystem } from './fs-steps.ts';
+import { systemError } from './fs-steps.ts';
+import type { Place } from './model-places.ts';
 import type { Owner, Timeline } from './model-time.ts';
 
 /**
@@ -43,12 +43,6 @@ export interface Bell extends EventEmitter {
   close(): Promise<void>;
 }
 
-/** Where something lies: `lib/spam/KEY`, `state/queue/ham/KEY`; and how it can be reached. */
-export interface Place {
-  readonly path: string;
-  readonly address: string;
-}
-
 /** Who watches the steps of processes. Each is told before the step, and does or lets do it. */
 export interface StepWatcher {
   looked(place: Place, ino: number): void;
@@ -86,9 +80,6 @@ export class Machine {
     this.#options = options;
   }
 
-  options(): MachineOptions {
-    return this.#options;
-  }
   get running(): Process | undefined {
     return this.#options.timeline.running;
   }
@@ -184,7 +175,7 @@ export class Machine {
           try {
             resolve(act());
           } catch (error) {
-            reject(error as Error);
+            reject(error instanceof Error ? error : new Error(String(error)));
           }
         },
         process,
@@ -251,119 +242,4 @@ export class Machine {
 
 function inodeOf(path: string): number | undefined {
   return real.statSync(path, { throwIfNoEntry: false })?.ino;
-}
-
-type Call = (...args: unknown[]) => unknown;
-
-/**
- * Puts the machines under `node:fs`, for as long as a suite runs.
- * @param current the machine of the run
- * @returns what puts everything back
- */
-export function installMachine(current: () => Machine | undefined): () => void {
-  const restored: (() => void)[] = [];
-  const replace = (
-    owner: object,
-    name: string,
-    make: (machine: Machine, process: Process, original: Call, args: unknown[]) => unknown,
-  ): void => {
-    const calls = owner as Record<string, Call>;
-    const original = calls[name];
-    if (original === undefined) throw new Error(`there is no ${name}`);
-    calls[name] = (...args) => {
-      const machine = current();
-      const process = machine?.running;
-      if (machine === undefined || process === undefined) return original(...args);
-      return make(machine, process, original, args);
-    };
-    restored.push(() => {
-      calls[name] = original;
-    });
-  };
-  replace(fs, 'openSync', (machine, process, original, args) => {
-    const fd = original(...args) as number;
-    machine.opened(process, fd, String(args[0]));
-    return fd;
-  });
-  replace(fs, 'closeSync', (machine, process, original, args) => {
-    machine.closed(process, args[0] as number, (fd) => original(fd));
-  });
-  replace(fs, 'opendirSync', (_machine, process, original, args) => {
-    const list = original(...args) as Dir;
-    process.lists.add(list);
-    const close = list.closeSync.bind(list);
-    list.closeSync = () => {
-      process.lists.delete(list);
-      close();
-    };
-    return list;
-  });
-  replace(fs, 'lstatSync', (machine, process, original, args) => {
-    const stats = original(...args) as BigIntStats | undefined;
-    machine.looked(process, String(args[0]), stats);
-    return stats;
-  });
-  replace(fs, 'renameSync', (machine, process, original, args) => {
-    machine.renamed(process, String(args[0]), String(args[1]), () => original(...args));
-  });
-  replace(fs, 'unlinkSync', (machine, process, original, args) => {
-    machine.removed(process, String(args[0]), () => original(...args));
-  });
-  replace(fs.promises, 'open', (machine, process, _original, args) =>
-    machine.later(process, () =>
-      openHandle(machine, process, args as Parameters<typeof real.openSync>),
-    ),
-  );
-  replace(fs.promises, 'rm', (machine, process, _original, args) =>
-    machine.later(process, () => {
-      machine.cleared(process, String(args[0]));
-      real.rmSync(...(args as Parameters<typeof real.rmSync>));
-    }),
-  );
-  const restoreSteps = watchFileSystem(
-    (path) => path.startsWith('/') && current()?.running !== undefined,
-    (step) => {
-      const machine = current();
-      const process = machine?.running;
-      if (globalThis.process.env['STEPS'] && process)
-        (machine as any)
-          .options()
-          .watcher.trace(`   ${process.steps + 1} ${step.when} ${step.call} ${step.path}`);
-      if (machine !== undefined && process !== undefined) machine.step(process);
-    },
-  );
-  return () => {
-    restoreSteps();
-    for (const restore of restored.reverse()) restore();
-    syncBuiltinESMExports();
-  };
-}
-
-/** A file handle whose calls take the model's time. */
-function openHandle(
-  machine: Machine,
-  process: Process,
-  args: Parameters<typeof real.openSync>,
-): object {
-  const fd = real.openSync(...args);
-  machine.opened(process, fd, String(args[0]));
-  const later = <T>(act: () => T): Promise<T> => machine.later(process, act);
-  return {
-    stat: (options: { bigint: true }) => later(() => real.fstatSync(fd, options)),
-    read: (buffer: Buffer, offset: number, length: number, position: number) =>
-      later(() => ({ bytesRead: real.readSync(fd, buffer, offset, length, position), buffer })),
-    writeFile: (text: string | Buffer) =>
-      later(() => {
-        real.writeFileSync(fd, text);
-      }),
-    utimes: (atime: Date, mtime: Date) =>
-      later(() => {
-        real.futimesSync(fd, atime, mtime);
-      }),
-    sync: () => later(() => undefined),
-    close: () =>
-      later(() => {
-        machine.closed(process, fd, real.closeSync);
-      }),
-  };
 }

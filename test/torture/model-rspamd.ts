@@ -13,7 +13,9 @@ import {
   UNREACHABLE,
   WRONG_PASSWORD,
 } from '../support/scripted-trainer.ts';
-import type { Found, WrittenFiles } from './model-files.ts';
+import type { WrittenFiles } from './model-files.ts';
+import { Redis, tokensOf } from './model-requests.ts';
+import type { Mode, PostWatcher, Request } from './model-requests.ts';
 import type { Process } from './model-machine.ts';
 import type { Timeline } from './model-time.ts';
 
@@ -22,66 +24,6 @@ import type { Timeline } from './model-time.ts';
  * message, work off what they were sent in the order in which it came, also what nobody waits for
  * any more, and say "learned" in situations where nothing is stored.
  */
-export const MODES = [
-  'up',
-  /** No process: what it had been sent is gone with it. */
-  'refused',
-  /** No way to it. */
-  'unreachable',
-  /** Takes connections and does nothing, ever: SIGTERMed. */
-  'silent',
-  /** Takes connections, and does all of it when it goes on: SIGSTOPped. */
-  'frozen',
-  /** Closes each connection without an answer; what came is done or not. */
-  'closing',
-  /** An unknown 5xx; what came is done or not. */
-  'erring',
-  /** Redis can be read and not be written, and it says so. */
-  'no-redis',
-  /** Redis is away, and it says 200. */
-  'unproven',
-  /** Redis is full, and it says 200 to new messages and 208 to known ones. */
-  'full',
-  /** The password is wrong. */
-  'forbidden',
-] as const;
-
-export type Mode = (typeof MODES)[number];
-
-/** One post. */
-export interface Request {
-  readonly process: Process;
-  readonly controller: string;
-  readonly verdict: Verdict;
-  readonly found: Found;
-  readonly sentAt: number;
-  /** No other post of its process was under way there at any moment of it. */
-  wasAlone: boolean;
-  outcome: Outcome | undefined;
-  endedAt: number | undefined;
-}
-
-/** Who watches what is sent, done and answered. */
-export interface PostWatcher {
-  sent(request: Request): void;
-  /** The verdict gets into the memory. */
-  stored(request: Request): void;
-  answered(request: Request): void;
-  /** A daemon wants to know what time it is. */
-  asked(): void;
-}
-
-interface Memory {
-  verdict: Verdict;
-  /** Controllers that recognise it. */
-  readonly by: Set<string>;
-}
-
-/** What all controllers share. */
-export class Redis {
-  readonly messages = new Map<string, Memory>();
-}
-
 export interface RspamdOptions {
   readonly name: string;
   readonly redis: Redis;
@@ -375,9 +317,4 @@ export class Rspamd {
     watcher.answered(request);
     request.settle(outcome);
   }
-}
-
-/** Half a message is another one. */
-export function tokensOf({ message, length, isWhole }: Found): string {
-  return isWhole ? message.tokens : `${message.tokens} up to ${length}`;
 }

@@ -9,9 +9,12 @@ import type { Setup } from './model-commands.ts';
 import { Daemon } from './model-daemon.ts';
 import { Message, WrittenFiles } from './model-files.ts';
 import type { Kind } from './model-files.ts';
-import { ARCHIVE_DAYS, Laws, MAX_ATTEMPTS, SETTLE_MS, VERDICTS } from './model-laws.ts';
+import { ARCHIVE_DAYS, Chronicle, MAX_ATTEMPTS, SETTLE_MS, VERDICTS } from './model-chronicle.ts';
+import { Laws } from './model-laws.ts';
+import { PostLaws } from './model-posts.ts';
 import { Machine, Process, real } from './model-machine.ts';
-import { Redis, Rspamd } from './model-rspamd.ts';
+import { Redis } from './model-requests.ts';
+import { Rspamd } from './model-rspamd.ts';
 import { Timeline } from './model-time.ts';
 import { Writer } from './model-writer.ts';
 
@@ -22,6 +25,8 @@ const PARENT = real.existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 export class World {
   readonly timeline = new Timeline<Process>();
   readonly files = new WrittenFiles();
+  readonly chronicle: Chronicle;
+  readonly posts: PostLaws;
   readonly laws: Laws;
   readonly machine: Machine;
   readonly controllers: readonly Rspamd[];
@@ -39,14 +44,16 @@ export class World {
     this.root = real.mkdtempSync(`${PARENT}/learnd-model-`);
     for (const verdict of VERDICTS) real.mkdirSync(this.dropPath(verdict), { recursive: true });
     const { timeline, files } = this;
-    this.laws = new Laws({
-      root: this.root,
-      timeline,
-      files,
-      owns: (process) => this.machine.holds(process, 'state/owner.lock'),
+    this.chronicle = new Chronicle(timeline, (process) =>
+      this.machine.holds(process, 'state/owner.lock'),
+    );
+    const { chronicle } = this;
+    this.posts = new PostLaws({
+      chronicle,
       underWay: (process) => this.controllers.flatMap((each) => each.underWay(process)),
       posts: () => this.controllers.flatMap(({ requests }) => requests),
     });
+    this.laws = new Laws({ root: this.root, chronicle, files, posts: this.posts });
     this.machine = new Machine({
       timeline,
       root: this.root,
@@ -65,7 +72,7 @@ export class World {
         this.#ring(verdict, name);
       },
       trace: (line) => {
-        this.laws.trace(line);
+        this.chronicle.trace(line);
       },
     });
   }
@@ -95,7 +102,7 @@ export class World {
     if (this.daemons[slot] !== undefined) return;
     this.#born += 1;
     const process = new Process(this.#born);
-    const { timeline, laws } = this;
+    const { timeline, laws, chronicle } = this;
     const daemon: Daemon = new Daemon({
       process,
       config: this.#config(),
@@ -104,24 +111,24 @@ export class World {
       trainers: this.controllers.map((each) => each.trainerFor(process)),
       log: (_severity, event, text, fields = {}) => {
         if (process.isDead) return;
-        laws.trace(`daemon ${process.id}: ${event} ${JSON.stringify(fields)}`);
+        chronicle.trace(`daemon ${process.id}: ${event} ${JSON.stringify(fields)}`);
         const isEnd = ENDINGS.has(event) && !text.includes('the released one');
         if (isEnd) laws.endedOne(String(fields['verdict']), String(fields['file']));
       },
       onOwner: () => {
-        laws.trace(`daemon ${process.id} is the owner`);
+        chronicle.trace(`daemon ${process.id} is the owner`);
         this.machine.aside(() => {
           laws.began(process);
         });
       },
       onFailure: (error) => {
         const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        laws.violate(`daemon ${process.id} fell over: ${text}`);
+        chronicle.violate(`daemon ${process.id} fell over: ${text}`);
         process.isDead = true;
       },
     });
     this.daemons[slot] = daemon;
-    laws.trace(`daemon ${process.id} starts`);
+    chronicle.trace(`daemon ${process.id} starts`);
     timeline.after(
       0,
       () => {
@@ -135,7 +142,7 @@ export class World {
   kill(slot: number): void {
     const daemon = this.daemons[slot];
     if (daemon === undefined) return;
-    this.laws.trace(`daemon ${daemon.process.id} is killed`);
+    this.chronicle.trace(`daemon ${daemon.process.id} is killed`);
     daemon.process.isDead = true;
     this.#bury();
   }
@@ -171,9 +178,9 @@ export class World {
       if (daemon === undefined || !(daemon.process.isDead || daemon.isOver)) continue;
       this.machine.bury(daemon.process);
       for (const controller of this.controllers) controller.forsakenBy(daemon.process);
-      if (this.laws.term?.process === daemon.process) this.laws.term = undefined;
+      if (this.chronicle.term?.process === daemon.process) this.chronicle.term = undefined;
       this.daemons[slot] = undefined;
-      this.laws.trace(`daemon ${daemon.process.id} is gone`);
+      this.chronicle.trace(`daemon ${daemon.process.id} is gone`);
       this.timeline.after(this.setup.restartMs, () => {
         this.start(slot);
       });
@@ -206,9 +213,9 @@ export class World {
       coin: () => this.#chance.next() < 0.5,
       forgets: this.setup.forgets,
       forsakes: this.setup.controllers > 1,
-      watcher: this.laws,
+      watcher: this.posts,
       violate: (what) => {
-        this.laws.violate(what);
+        this.chronicle.violate(what);
       },
     });
   }
