@@ -200,8 +200,8 @@ export class Staging {
     this.#staged.delete(idOf(staged.from, staged.key));
     if (staged.isHeld) this.#options.release(staged.key);
     staged.isHeld = false;
-    // Nothing is left that could still fail.
-    if (this.isEmpty) this.#options.faults.clear(this.#options.temporary.path);
+    // Nothing is left that could still fail, unless it is left to the next owner.
+    if (this.isEmpty && !this.#isStopping) this.#options.faults.clear(this.#options.temporary.path);
   }
 
   #letOthersGoFirst(staged: Staged): void {
