@@ -51,7 +51,7 @@ export interface TimedLine extends LogLine {
 export const FAULT_MS = 20_000;
 /** Time that passes with a turn of the event loop: little while something happens, more in waits. */
 const BUSY_MS = 5;
-const IDLE_MS = 50;
+const IDLE_MS = 100;
 const REAL_PATIENCE_MS = 30_000;
 
 export class SyscallsWorld {
@@ -245,11 +245,12 @@ export class SyscallsWorld {
     let seen = -1;
     for (;;) {
       if (performance.now() > deadline) throw new Error('waited in vain in real time');
-      const isIdle = seen === this.steps.length && !isAtWork();
+      const atWork = isAtWork();
+      const isIdle = !atWork && seen === this.steps.length;
       seen = this.steps.length;
       if (isIdle && isSo()) return true;
       if (this.clock.monotonic() > limit()) return false;
-      if (!isAtWork()) this.clock.advance(isIdle ? IDLE_MS : BUSY_MS);
+      if (!atWork) this.clock.advance(isIdle ? IDLE_MS : BUSY_MS);
       this.#look();
       await nextTurn();
     }
