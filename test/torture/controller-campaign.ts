@@ -3,6 +3,7 @@ import { makeMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage } from '../../src/lab/messages.ts';
 import type { Act, FaultRequest } from '../faults/fault-server.ts';
 import { CLOSES, CRASHES, GARBAGE, SILENCE, failure } from '../faults/plays.ts';
+import { LENGTH } from '../support/length.ts';
 import type { Chance } from '../support/seed.ts';
 import type { Form } from './controller-forms.ts';
 import { FAITHFUL } from './controller-proxy.ts';
@@ -31,7 +32,8 @@ export async function stretch(stage: Stage, form: Form): Promise<void> {
   const fleet = stage.launch();
   await daemon.until('pick all up', () => spool.names('').length === 0);
   await stage.untilPaused(fleet);
-  const probes = form.slow === true ? 3 : Math.max(6, form.faults.length);
+  if (form.slow === undefined || LENGTH !== 'short') await stage.look();
+  const probes = form.slow === 'post' ? 3 : Math.max(6, form.faults.length);
   const waiting = await probeBy(stage, fleet, probes);
   heal(stage, form, waiting);
   await stage.untilEnded(fleet);
@@ -139,7 +141,7 @@ export async function poison(stage: Stage, [name, act]: Crime, outage: Form): Pr
   stage.drop(culprit);
   const withCulprit = { ...fleet, messages: [...fleet.messages, culprit] };
   await stage.untilPaused(withCulprit);
-  const count = outage.slow === true ? 4 : 60;
+  const count = outage.slow === undefined ? 60 : 4;
   const waiting = await probeBy(stage, withCulprit, count);
   expect(spool.quarantined).toEqual(before);
   stage.expectNobodyCharged(withCulprit);

@@ -12,9 +12,11 @@ export interface Form {
   readonly name: string;
   /** Chooses for each connection; called again it goes on where it was. */
   readonly faults: readonly Fault[];
-  /** A post takes as long as the daemon waits. */
-  readonly slow?: boolean;
+  /** A post takes as long as the daemon waits, or a probe as long as the proof. */
+  readonly slow?: 'post' | 'proof';
 }
+
+const SLOW = { slow: 'post' } as const;
 
 // --- where
 
@@ -53,7 +55,7 @@ function requestBreaks(): Form[] {
     ENDS.map(([how, then]) => ({
       name: `the request ${how} ${where}`,
       faults: [exchange(`request ${how} ${where}`, bytes, () => ({ pieces: [], then }))],
-      slow: then === 'stay',
+      ...(then === 'stay' ? SLOW : {}),
     })),
   );
 }
@@ -69,7 +71,7 @@ function answerBreaks(): Form[] {
     ...ENDS.map(([how, then]) => ({
       name: `the answer ${how} ${where}`,
       faults: [exchange(`answer ${how} ${where}`, all, upTo(bytes, then))],
-      slow: then === 'stay',
+      ...(then === 'stay' ? SLOW : {}),
     })),
     {
       name: `the answer turns into garbage ${where}`,
@@ -92,7 +94,7 @@ function intrusions(): Form[] {
     acts.map(([how, act]) => {
       const name = `the connection ${how} after ${reads} bytes`;
       const fault: Intrusion = { kind: 'intrusion', name, reads, act };
-      return { name, faults: [fault], slow: act.then === 'stay' };
+      return { name, faults: [fault], ...(act.then === 'stay' ? SLOW : {}) };
     }),
   );
 }
@@ -105,8 +107,8 @@ function drips(): Form[] {
     then: 'stay',
   };
   return [
-    { name: 'the answer drips', faults: [exchange('drip', all, dripping)], slow: true },
-    instead('interim answers without end', endless, { slow: true }),
+    { name: 'the answer drips', faults: [exchange('drip', all, dripping)], ...SLOW },
+    instead('interim answers without end', endless, SLOW),
   ];
 }
 
@@ -160,7 +162,10 @@ function statuses(elsewhere: string): Form[] {
     ...[400, 401, 403, 404, 429, 500, 502, 503].map((status) =>
       instead(`always ${status}`, failure(status, 'so it is')),
     ),
-    instead('always 200', answer('200 OK', '{"success":true}'), { hears: nothing }),
+    instead('always 200', answer('200 OK', '{"success":true}'), {
+      hears: nothing,
+      slow: 'proof',
+    }),
   ];
 }
 
@@ -271,12 +276,12 @@ function exchange(name: string, hears: Exchange['hears'], says: Exchange['says']
 function instead(
   name: string,
   act: Act,
-  how: { readonly hears?: Exchange['hears']; readonly slow?: boolean } = {},
+  how: { readonly hears?: Exchange['hears']; readonly slow?: 'post' | 'proof' } = {},
 ): Form {
   const deaf = exchange(`${name}, unheard`, nothing, () => act);
   const heard = exchange(`${name}, heard`, all, () => act);
   const faults = how.hears === undefined ? [deaf, heard] : [exchange(name, how.hears, () => act)];
-  return { name, faults, slow: how.slow ?? false };
+  return { name, faults, ...(how.slow === undefined ? {} : { slow: how.slow }) };
 }
 
 function inTurn(name: string, acts: readonly Act[]): Form {

@@ -59,6 +59,8 @@ export interface Contact {
   said: string;
   /** The whole answer was sent, or the client has left. */
   over: number | undefined;
+  /** The same on the clock of `performance.now()`. */
+  overAt: number | undefined;
 }
 
 export interface FaultProxyOptions {
@@ -149,6 +151,7 @@ export class FaultProxy implements AsyncDisposable {
         fault: undefined,
         said: '',
         over: undefined,
+        overAt: undefined,
       };
       this.contacts.push(contact);
       void this.#attend(contact, raw).catch(() => {
@@ -170,7 +173,7 @@ export class FaultProxy implements AsyncDisposable {
 
   async #attend(contact: Contact, raw: Socket): Promise<void> {
     const end = (): void => {
-      contact.over ??= this.#tick();
+      this.#end(contact);
     };
     raw.once('end', end);
     raw.once('close', end);
@@ -203,7 +206,12 @@ export class FaultProxy implements AsyncDisposable {
     if (contact.over === undefined) contact.said = firstLine(act);
     await perform(socket, act, gone);
     if (act.then === 'crash') this.cutAll();
+    this.#end(contact);
+  }
+
+  #end(contact: Contact): void {
     contact.over ??= this.#tick();
+    contact.overAt ??= performance.now();
   }
 
   /** Gives rspamd the first `length` bytes of a request, and its answer back if those were all. */

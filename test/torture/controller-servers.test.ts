@@ -117,7 +117,7 @@ describeReal('all is learned and nobody is charged', () => {
         // a short one may be refused without Redis
         const learned = stage.endsOf(fleet).filter(({ event }) => event !== 'message.refused');
         expect(learned, name).toEqual([]);
-        await probeBy(stage, fleet, slow === true ? 3 : 30);
+        await probeBy(stage, fleet, slow === true ? 3 : 10);
         await end(servers);
         await stage.untilEnded(before);
         await stage.untilEnded(fleet);

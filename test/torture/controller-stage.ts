@@ -30,6 +30,8 @@ const SETTINGS: Settings = {
 const MOST_MB = 150;
 /** For what no event tells, on a busy machine. */
 const PATIENCE_MS = 120_000;
+/** A second, and what a busy machine takes beside it. */
+const LONGEST_PROOF_WAIT_MS = 1_500;
 /** Between two SIGHUPs. */
 const HURRY_MS = 30;
 const LONGEST_LINE = 4_096;
@@ -97,7 +99,7 @@ export class Stage implements AsyncDisposable {
   launch(learnable = LEARNABLE): Fleet {
     const messages = Array.from({ length: learnable }, () => newMessage());
     const short = tooShortMessage(made % 2 === 0 ? 'spam' : 'ham', made);
-    const fleet = { messages, short, from: this.#daemon.output.length };
+    const fleet = { ...this.#now(), messages, short };
     for (const message of [...messages.slice(1), short, ...messages.slice(0, 1)])
       this.drop(message);
     return fleet;
@@ -111,7 +113,7 @@ export class Stage implements AsyncDisposable {
   /** Writes a single message. */
   send(): Fleet {
     const message = newMessage();
-    const fleet = { messages: [message], short: undefined, from: this.#daemon.output.length };
+    const fleet = { ...this.#now(), messages: [message], short: undefined };
     this.drop(message);
     return fleet;
   }
@@ -136,14 +138,11 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** What the daemon says of itself; it asks its controller in turn. */
-  async status(): Promise<{ readonly inFlight: number; readonly state: string }> {
+  /** Has the daemon tell how it is, for which it asks its controller in turn. */
+  async look(): Promise<void> {
     const page = await fetch(`http://127.0.0.1:${this.#statusPort}/status`);
-    const { inFlight, controllers } = (await page.json()) as {
-      readonly inFlight: number;
-      readonly controllers: readonly { readonly state: string }[];
-    };
-    return { inFlight, state: controllers[0]?.state ?? '' };
+    expect(page.status).toBe(200);
+    await page.arrayBuffer();
   }
 
   /** Whether it is alive and turning; it asks nobody. */
@@ -153,13 +152,20 @@ export class Stage implements AsyncDisposable {
 
   /** Waits until the controller is paused and nothing is on its way, or all has ended. */
   async untilPaused(fleet: Fleet): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
-    while (this.endsOf(fleet).length < namesOf(fleet).length) {
-      const { inFlight, state } = await this.status();
-      if (inFlight === 0 && !['up', 'starting'].includes(state)) return;
-      if (performance.now() > deadline) throw new Error(`the controller is ${state} for good`);
-      await sleep(20);
-    }
+    await this.daemon.until('pause or end', () => {
+      if (this.endsOf(fleet).length >= namesOf(fleet).length) return true;
+      const state = this.linesOf(fleet).findLast(({ event }) => event.startsWith('controller.'));
+      if (state === undefined || state.event === 'controller.up') return false;
+      return this.proxy.open === 0 && !this.#isProving(fleet);
+    });
+  }
+
+  /** What was answered 200 lately is posted again after a pause. */
+  #isProving({ contacts }: Fleet): boolean {
+    const since = performance.now() - LONGEST_PROOF_WAIT_MS;
+    return this.proxy.contacts
+      .slice(contacts)
+      .some(({ said, overAt = 0 }) => said.startsWith('HTTP/1.1 200') && overAt > since);
   }
 
   /** SIGTERM: whatever hangs, it ends in time and well. */
@@ -237,6 +243,10 @@ export class Stage implements AsyncDisposable {
     return this.linesOf(fleet).filter(({ event, file }) => ENDINGS.has(event) && names.has(file));
   }
 
+  #now(): Pick<Fleet, 'from' | 'contacts'> {
+    return { from: this.#daemon.output.length, contacts: this.proxy.contacts.length };
+  }
+
   /** Puts a message there at once, finished: a writer that is interrupted is another suite's. */
   drop({ verdict, name, raw }: MadeMessage): void {
     const path = join(this.spool.folder, name);
@@ -260,6 +270,8 @@ export interface Fleet {
   readonly short: MadeMessage | undefined;
   /** Where its lines begin in what the daemon prints. */
   readonly from: number;
+  /** Connections that there were before. */
+  readonly contacts: number;
 }
 
 function allOf({ messages, short }: Fleet): readonly MadeMessage[] {
