@@ -296,15 +296,19 @@ const UNFIT =
   // eslint-disable-next-line no-control-regex -- control characters are what this looks for
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd]/u;
 
-/** How long anything may take that is to happen at all, on a machine with much else to do. */
-const PATIENCE_MS = 100_000;
+/** How long the daemon may say nothing before what is waited for won't come any more. */
+const PATIENCE_MS = 60_000;
 const POLL_MS = 20;
 
-/** As the daemon's own `until`, with more patience. */
+/** As the daemon's own `until`, with patience for as long as it gets on: a long run leaves much to do. */
 export async function until(daemon: ChildDaemon, what: string, isSo: () => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
+  let said = 0;
+  let deadline = 0;
   while (!isSo()) {
-    if (!daemon.running || performance.now() > deadline) {
+    const now = performance.now();
+    if (daemon.output.length > said) deadline = now + PATIENCE_MS;
+    said = daemon.output.length;
+    if (!daemon.running || now > deadline) {
       throw new Error(`the daemon did not ${what}:\n${daemon.output.slice(-3_000)}`);
     }
     await sleep(POLL_MS);
