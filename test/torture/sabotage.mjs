@@ -9,7 +9,15 @@
  * whose text is no longer in the source.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { SABOTAGES } from './sabotages.mjs';
@@ -36,6 +44,8 @@ process.exit(failed > 0 ? 1 : 0);
 /** Breaks a copy, builds it and runs the suite. */
 function trySabotage({ suite, seed, changes, test = `test/torture/${suite}.test.ts`, only }) {
   const folder = mkdtempSync(path.join(tmpdir(), 'learnd-sabotage-'));
+  // The tests' writer has a user of its own.
+  chmodSync(folder, 0o755);
   try {
     for (const name of [...COPIED, ...ALSO]) {
       cpSync(path.join(PROJECT, name), path.join(folder, name), { recursive: true });

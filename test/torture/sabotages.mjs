@@ -1,11 +1,211 @@
 /**
  * Ways to break the program that a suite must notice, each as a change of the source's text. The
- * suite is run in its short length; `seed` makes one choose what shows the fault.
+ * suite is run in its short length; `only` names the tests that are to notice, `seed` the chance
+ * that shows it.
  */
 export const SABOTAGES = [
   {
+    suite: 'kill',
+    name: 'files are taken before the gate lets them pass',
+    only: 'random moments',
+    changes: [
+      {
+        file: 'src/spool/message.ts',
+        find: 'return marked ? settleMs / 10 : settleMs;',
+        replace: 'return marked ? settleMs / 10 : settleMs / 100;',
+      },
+    ],
+  },
+  {
+    suite: 'kill',
+    name: 'disposed of before the answer',
+    only: 'any step',
+    changes: [
+      {
+        file: 'src/learning/learner.ts',
+        find: '    delivery.tries += 1;\n',
+        replace:
+          "    delivery.tries += 1;\n    await this.#options.store.finish(delivery, { kind: 'learned', proven: true });\n",
+      },
+    ],
+  },
+  {
+    suite: 'kill',
+    name: 'twins are moved in the other order',
+    only: 'any step',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: "    const first = this.#move(older, key);\n    if (first.kind === 'wait') return first;\n    const second = this.#move(newer, key);\n",
+        replace:
+          "    const second = this.#move(newer, key);\n    if (second.kind === 'taken') older.from.folder.removeFile(older.rawName);\n",
+      },
+    ],
+  },
+  {
+    suite: 'kill',
+    name: 'the original is removed before its copy lies in the queue',
+    only: 'any step',
+    changes: [
+      {
+        file: 'src/spool/staging.ts',
+        find: '    queue.removeKey(key);\n    const entry = queue.adopt(',
+        replace:
+          '    from.folder.removeFile(PREFIX + key);\n    queue.removeKey(key);\n    const entry = queue.adopt(',
+      },
+    ],
+  },
+  {
+    suite: 'kill',
+    name: 'a message is quarantined before its reason',
+    only: 'any step',
+    changes: [
+      {
+        file: 'src/spool/quarantine.ts',
+        find: '    renameSync(this.#temporary.at(reasonName), folder.at(reasonName));\n',
+        replace: '',
+      },
+      {
+        file: 'src/spool/quarantine.ts',
+        find: '    renameSync(queue.folder(entry.verdict).at(entry.key), folder.at(entry.key));\n',
+        replace:
+          '    renameSync(queue.folder(entry.verdict).at(entry.key), folder.at(entry.key));\n    renameSync(this.#temporary.at(reasonName), folder.at(reasonName));\n',
+      },
+    ],
+  },
+  {
+    suite: 'kill',
+    name: 'what lies half-way is not found at the start',
+    only: 'any step',
+    changes: [
+      {
+        file: 'src/spool/pickup.ts',
+        find: '      await this.#staging.find(opened);\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    suite: 'kill',
+    name: 'the older verdict stays in the queue',
+    only: 'any step',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: '    for (const verdict of queue.removeKey(key)) superseded(verdict, key);\n',
+        replace:
+          '    const older = queue.newest(key) === undefined ? queue.removeKey(key) : [];\n    for (const verdict of older) superseded(verdict, key);\n',
+      },
+    ],
+  },
+  {
+    suite: 'syscalls',
+    name: 'a disposal that failed counts as done',
+    seed: 322497883,
+    changes: [
+      {
+        file: 'src/learning/learner.ts',
+        find: "own : DISPOSAL, error);\n      return { kind: 'fault' };",
+        replace: "own : DISPOSAL, error);\n      return { kind: 'done', finish };",
+      },
+    ],
+  },
+  {
+    suite: 'syscalls',
+    name: 'a local fault puts a message into the quarantine',
+    seed: 322597285,
+    changes: [
+      {
+        file: 'src/learning/learner.ts',
+        find: "      faults.raise(place, error);\n      return { kind: 'fault' };",
+        replace:
+          "      faults.raise(place, error);\n      return await this.#finish(delivery, quarantined('a local fault'));",
+      },
+    ],
+  },
+  {
+    suite: 'controller',
+    name: 'the proof is skipped',
+    changes: [
+      {
+        file: 'src/learning/proof.ts',
+        find: '  for (const wait of PROOF_WAITS_MS) {',
+        replace:
+          "  if (Date.now() > 0) return { kind: 'proven' };\n  for (const wait of PROOF_WAITS_MS) {",
+      },
+    ],
+  },
+  {
+    suite: 'controller',
+    name: 'an unknown failure is the message’s own at once',
+    changes: [
+      {
+        file: 'src/learning/blame.ts',
+        find: '    if (!flight.wasAlone) {',
+        replace: '    if (Date.now() > 0) return true;\n    if (!flight.wasAlone) {',
+      },
+    ],
+  },
+  {
+    suite: 'controller',
+    name: 'redirects are followed',
+    changes: [
+      {
+        file: 'src/trainers/learning-post.ts',
+        find: "        answer = { status: statusCode, reason: statusMessage, text: '', date: headers.date };",
+        replace:
+          "        answer = { status: statusCode, reason: statusMessage, text: '', date: headers.date };\n        if (headers.location !== undefined) httpRequest(headers.location, { method: 'POST' }).on('error', () => undefined).end(body);",
+      },
+    ],
+  },
+  {
+    suite: 'controller',
+    name: 'an answer is read without an end',
+    changes: [
+      {
+        file: 'src/trainers/learning-post.ts',
+        find: '          if (text.length >= MAX_ANSWER_BYTES) settle(answer);',
+        replace: '          answer = { ...answer, text };',
+      },
+    ],
+  },
+  {
+    suite: 'controller',
+    name: 'tried again without a backoff',
+    changes: [
+      {
+        file: 'src/learning/backoff.ts',
+        find: '  const plain = Math.min(first * 2 ** (failures - 1), LONGEST_BACKOFF_MS);',
+        replace: '  const plain = Math.min(first * 0 ** (failures - 1), 10);',
+      },
+    ],
+  },
+  {
+    suite: 'controller',
+    name: 'several probes at a time',
+    changes: [
+      {
+        file: 'src/learning/dispatcher.ts',
+        find: '      if (controller.isOpen || controller.inFlight > 0) continue;',
+        replace: '      if (controller.isOpen || controller.inFlight > 3) continue;',
+      },
+    ],
+  },
+  {
+    suite: 'controller-network',
+    name: 'any certificate will do',
+    changes: [
+      {
+        file: 'src/trainers/learning-post.ts',
+        find: '    const agent = { keepAlive: false };',
+        replace: '    const agent = { keepAlive: false, rejectUnauthorized: false };',
+      },
+    ],
+  },
+  {
     suite: 'soak',
     name: 'the gate remembers every file for ever',
+    seed: 1,
     changes: [
       {
         file: 'src/spool/gate.ts',
@@ -17,10 +217,23 @@ export const SABOTAGES = [
   {
     suite: 'soak',
     name: 'every post leaves its listener behind',
+    seed: 1,
     changes: [
       {
         file: 'src/trainers/learning-post.ts',
         find: "        signal.removeEventListener('abort', abort);\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    suite: 'soak',
+    name: 'every wait leaves its listener behind',
+    seed: 1,
+    changes: [
+      {
+        file: 'src/clock.ts',
+        find: "      signal?.removeEventListener('abort', end);\n",
         replace: '',
       },
     ],
