@@ -78,11 +78,7 @@ export const SABOTAGES = [
     name: 'what lies half-way is not found at the start',
     only: 'any step',
     changes: [
-      {
-        file: 'src/spool/pickup.ts',
-        find: '      await this.#staging.find(opened);\n',
-        replace: '',
-      },
+      { file: 'src/spool/pickup.ts', find: '    await this.#staging.find(opened);\n', replace: '' },
     ],
   },
   {
