@@ -63,7 +63,7 @@ describe('a volume', () => {
 
   test.runIf(canFuse)('that is mounted by FUSE is told to be swept', async () => {
     const lib = temporaryFolder();
-    await mountFuse(lib, 'fuse.sshfs');
+    await mountFuse(lib);
     const settings = { KOPANO_SPAMD_LIB: lib, LEARN_STATE_DIR: `${temporaryFolder()}/state` };
     const seen = await examine(settings);
     expect(seen.of('spam/')).toMatchObject([{ state: 'ok' }]);
@@ -71,7 +71,7 @@ describe('a volume', () => {
       {
         state: 'warning',
         check: 'volume',
-        text: `${lib} is on fuse.sshfs, which doesn't tell of files that another machine or container writes. Cure: set LEARN_POLLING=yes`,
+        text: `${lib} is on fuse, which doesn't tell of files that another machine or container writes. Cure: set LEARN_POLLING=yes`,
       },
     ]);
     const cured = await examine({ ...settings, LEARN_POLLING: 'yes' });

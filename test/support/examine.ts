@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
+import { findProgram } from '../../src/lab/programs.ts';
 import { compiled } from '../real/harness.ts';
 import { NOBODY } from './temporary.ts';
 
@@ -27,16 +28,20 @@ export interface Account {
 
 export const nobody: Account = { uid: NOBODY, gid: NOBODY, groups: [NOBODY] };
 
+/** Debian's Node.js can't be sure that its libuv uses no io_uring, and then refuses (CVE-2024-22017). */
+const canGiveAway = tryGivingAway();
+
 /**
  * Runs the built doctor as a process of its own; as another user everything is loaded before root's
- * rights are given away, so that the package may lie where that user can't read it.
+ * rights are given away, so that the package may lie where that user can't read it. Where Node.js
+ * doesn't give them away another program does, before anything is loaded.
  */
 export function examine(
   settings: Readonly<Record<string, string>>,
   as?: Account,
 ): Promise<Examination> {
   const become =
-    as === undefined
+    as === undefined || !canGiveAway
       ? ''
       : `process.setgroups(${JSON.stringify(as.groups)}); process.setgid(${as.gid}); process.setuid(${as.uid});`;
   const url = (path: string): string => JSON.stringify(pathToFileURL(compiled(path)).href);
@@ -56,10 +61,14 @@ export function examine(
     RSPAMD_URL: 'http://127.0.0.1:9',
     ...settings,
   };
+  const [program, ...words] = [
+    ...(as === undefined || canGiveAway ? [] : setpriv(as)),
+    process.execPath,
+  ];
   return new Promise((resolve) => {
     const child = execFile(
-      process.execPath,
-      ['--input-type=module', '-e', script],
+      program,
+      [...words, '--input-type=module', '-e', script],
       { env: environment, cwd: '/' },
       (_error, out, err) => {
         const lines = out.split('\n').slice(0, -1).map(parseLine);
@@ -72,6 +81,20 @@ export function examine(
       },
     );
   });
+}
+
+function tryGivingAway(): boolean {
+  try {
+    process.setegid?.(process.getegid?.() ?? 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function setpriv({ uid, gid, groups }: Account): string[] {
+  const program = findProgram('setpriv', process.env['PATH']) ?? 'setpriv';
+  return [program, `--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(',')}`];
 }
 
 function parseLine(line: string): Line {

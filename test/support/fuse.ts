@@ -32,20 +32,18 @@ const FOLDERS: Readonly<Record<string, bigint>> = { spam: 2n, ham: 3n };
 const IN_HEADER_BYTES = 40;
 const OUT_HEADER_BYTES = 16;
 
-/**
- * Mounts it until the test is over.
- * @param type what /proc/self/mountinfo is to call it, such as `fuse.sshfs`
- */
-export async function mountFuse(place: string, type: string): Promise<void> {
+/** Mounts it until the test is over. Its type is `fuse`, without a subtype such as `sshfs`. */
+export async function mountFuse(place: string): Promise<void> {
   const fd = openSync('/dev/fuse', 'r+');
   const options = 'fd=3,rootmode=40755,user_id=0,group_id=0';
   // -i: no mount.fuse, which would look for a program to serve it
-  const mount = spawn('mount', ['-i', '-t', type, '-o', options, 'test', place], {
+  const mount = spawn('mount', ['-i', '-t', 'fuse', '-o', options, 'test', place], {
     stdio: ['ignore', 'ignore', 'inherit', fd],
   });
-  const served = serve(fd);
   const [code] = (await once(mount, 'exit')) as [number | null];
   if (code !== 0) throw new Error(`mount: exit code ${code}`);
+  // Not before: what isn't mounted yet can't be read, which would look like the end of it.
+  const served = serve(fd);
   onTestFinished(async () => {
     await promisify(execFile)('umount', [place]);
     await served;
