@@ -303,7 +303,7 @@ const POLL_MS = 20;
 /** As the daemon's own `until`, with patience for as long as it gets on: a long run leaves much to do. */
 export async function until(daemon: ChildDaemon, what: string, isSo: () => boolean): Promise<void> {
   let said = 0;
-  let deadline = 0;
+  let deadline = performance.now() + PATIENCE_MS;
   while (!isSo()) {
     const now = performance.now();
     if (daemon.output.length > said) deadline = now + PATIENCE_MS;
