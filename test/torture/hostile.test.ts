@@ -94,6 +94,12 @@ test.for(PLACES)(
     if (elsewhere) expect(world.quarantined).toEqual([]);
     else await askAboutQuarantine(world);
     expectUnharmed(world, daemon);
+    // Said after the proof, and after the file is gone.
+    await until(
+      daemon,
+      'say so',
+      () => daemon.logged('message.learned').length >= 2 * names.length,
+    );
     // Each of both versions by a post and its proof.
     expect(controller.posts).toHaveLength(4 * names.length);
     expect(daemon.logged('message.learned')).toHaveLength(2 * names.length);

@@ -2,6 +2,7 @@ import { expect, test, vi } from 'vitest';
 import type * as clocks from '../../src/clock.ts';
 import { byLength } from '../support/length.ts';
 import { chanceFor } from '../support/seed.ts';
+import type { FsStep } from './fs-steps.ts';
 import { faultsOf, kindOf } from './syscalls-faults.ts';
 import type { Fault } from './syscalls-faults.ts';
 import { run } from './syscalls-run.ts';
@@ -65,7 +66,7 @@ async function makePlans(): Promise<ReadonlyMap<string, Plan>> {
     made.set(scenario.name, plan);
     for (const fault of faultsOf(steps)) {
       const step = steps[fault.step];
-      if (step === undefined) continue;
+      if (step === undefined || hidesTwin(scenario, step)) continue;
       const kind = `${kindOf(step)} ${fault.code} ${fault.when}`;
       const all = kinds.get(kind) ?? [];
       all.push({ plan, fault });
@@ -80,6 +81,18 @@ async function makePlans(): Promise<ReadonlyMap<string, Plan>> {
     }
   }
   return made;
+}
+
+/**
+ * Not promised: while one class folder can't be opened the other one goes on, and doesn't see that
+ * the first one holds an older verdict of the same name (docs/reliability.md).
+ */
+function hidesTwin({ name }: Scenario, { call, path }: FsStep): boolean {
+  return (
+    name === 'twins in both class folders' &&
+    ['openSync', 'opendirSync', 'fstatSync'].includes(call) &&
+    /^LIB\/(spam|ham)$/.test(path)
+  );
 }
 
 test.each(SCENARIOS)(
