@@ -50,6 +50,7 @@ mount --make-rslave "$root/proc"
 mount --make-rslave "$root/dev"
 mount --make-rslave "$root/sys"
 
+npm run --silent build
 mkdir "$root/project"
 cp -a package.json tsconfig*.json vitest.config.ts src test dist node_modules "$root/project"
 for each in README.md CHANGELOG.md LICENSE Dockerfile.fragment service scripts bench; do
