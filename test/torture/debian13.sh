@@ -5,7 +5,8 @@
 #   test/torture/debian13.sh [VITEST-ARGUMENT...]     as root on Debian, after `npm ci`
 #
 # Without arguments it runs the tests of real servers. Debian's Node.js can't be sure that its libuv
-# does without io_uring, and refuses seteuid() then: unit tests that need it fail here. TEST_LENGTH and TEST_SEED are passed on. The exit status is vitest's.
+# does without io_uring, and refuses seteuid() then: unit tests that need it fail here. TEST_LENGTH
+# and TEST_SEED are passed on. The exit status is vitest's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export DEBIAN_FRONTEND=noninteractive
