@@ -37,7 +37,7 @@ install_debian() {
     # so that no service starts
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d" &&
     chroot "$root" apt-get -qq -y --no-install-recommends install \
-      nodejs rspamd redis-server openssl procps iproute2 util-linux mount e2fsprogs busybox
+      nodejs rspamd redis-server openssl procps iproute2 util-linux mount e2fsprogs prometheus
 }
 
 if ! output=$(install_debian 2>&1); then
