@@ -12,10 +12,13 @@ export interface Chance {
   pick<T>(choices: readonly T[]): T;
 }
 
-/** Takes the seed from `TEST_SEED`, or makes one, and prints it with the suite's name. */
-export function chanceFor(suite: string): Chance {
+/**
+ * Takes the seed from `TEST_SEED`, or makes one, and prints it with the suite's name.
+ * @param usual the seed where `TEST_SEED` gives none, for runs that are to be the same every time
+ */
+export function chanceFor(suite: string, usual = Date.now() % 2 ** 31): Chance {
   const given = process.env['TEST_SEED'];
-  const seed = given === undefined ? Date.now() % 2 ** 31 : Number(given);
+  const seed = given === undefined ? usual : Number(given);
   if (!Number.isInteger(seed)) throw new Error(`TEST_SEED is '${given ?? ''}', not a whole number`);
   process.stdout.write(`${suite}: TEST_SEED=${seed}\n`);
   return chanceOf(seed);
