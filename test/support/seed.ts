@@ -1,3 +1,5 @@
+import { LENGTH } from './length.ts';
+
 /**
  * Chance that can be replayed: a run prints its seed, and the same `TEST_SEED` brings the same
  * numbers.
@@ -13,12 +15,13 @@ export interface Chance {
 }
 
 /**
- * Takes the seed from `TEST_SEED`, or makes one, and prints it with the suite's name.
- * @param usual the seed where `TEST_SEED` gives none, for runs that are to be the same every time
+ * Takes the seed from `TEST_SEED`, and prints it with the suite's name. Where none is given the long
+ * form makes one, to search; the others take `usual`, so that what they find is a change's fault.
  */
-export function chanceFor(suite: string, usual = Date.now() % 2 ** 31): Chance {
+export function chanceFor(suite: string, usual: number): Chance {
   const given = process.env['TEST_SEED'];
-  const seed = given === undefined ? usual : Number(given);
+  const chosen = LENGTH === 'long' ? Date.now() % 2 ** 31 : usual;
+  const seed = given === undefined ? chosen : Number(given);
   if (!Number.isInteger(seed)) throw new Error(`TEST_SEED is '${given ?? ''}', not a whole number`);
   process.stdout.write(`${suite}: TEST_SEED=${seed}\n`);
   return chanceOf(seed);

@@ -10,7 +10,7 @@ import type { Fleet } from './controller-stage.ts';
 
 /** Real faults of rspamd and its Redis, with the daemon at work. */
 
-const chance = chanceFor('controller-servers');
+const chance = chanceFor('controller-servers', 324_462_292);
 const PATIENCE_MS = byLength({ short: 120_000, middle: 400_000, long: 1_800_000 });
 let servers: RealServers;
 

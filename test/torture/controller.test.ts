@@ -16,7 +16,7 @@ import { Elsewhere, Stage } from './controller-stage.ts';
  * stays small and the log short.
  */
 
-const chance = chanceFor('controller');
+const chance = chanceFor('controller', 324_464_486);
 let servers: RealServers;
 let elsewhere: Elsewhere;
 

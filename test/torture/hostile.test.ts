@@ -27,7 +27,7 @@ import type { Fate } from './hostile-zoo.ts';
  * in a race is in `hostile-races.test.ts`.
  */
 
-const chance = chanceFor('hostile drop directory');
+const chance = chanceFor('hostile drop directory', 324_375_754);
 const timeout = byLength({ short: 300_000, middle: 900_000, long: 3_600_000 });
 const PLACES = [
   { where: 'with the state dir beside it', elsewhere: false },

@@ -21,7 +21,7 @@ const RUNS_AT_A_TIME = 3;
 const ROUND = 50;
 const TIMEOUT_MS = byLength({ short: 180_000, middle: 900_000, long: 10_800_000 });
 
-const chance = chanceFor('kill');
+const chance = chanceFor('kill', 324_490_080);
 const count = { steps: 0, missed: 0, random: 0, repeated: 0, messages: 0, judged: 0, forgotten: 0 };
 
 function say(when: string): void {
