@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { errnoOf } from '../errors.ts';
 import type { ControllerAddress } from '../config.ts';
 import type { Answer, Fault } from './answers.ts';
@@ -91,7 +92,11 @@ export class LearningPost {
         settle({ status: statusCode, reason: statusMessage, text: '', date: undefined });
       };
       request.on('information', interim);
-      request.on('upgrade', interim);
+      request.on('upgrade', (answered: InterimAnswer, socket: Duplex) => {
+        interim(answered);
+        // From Node.js 26 on it is no longer the request's.
+        socket.destroy();
+      });
       request.on('response', (response: IncomingMessage) => {
         const { statusCode = 0, statusMessage = '', headers } = response;
         answer = { status: statusCode, reason: statusMessage, text: '', date: headers.date };
