@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
 import { settleTime } from '../spool/message.ts';
-import type { QueueEntry } from '../spool/message.ts';
+import type { QueueEntry, Stamp } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
-import { newDelivery } from './delivery.ts';
+import { newDelivery, renew } from './delivery.ts';
 import type { Delivery } from './delivery.ts';
 import { UNPROVEN_ROUNDS } from './learner.ts';
 import { preferenceOf } from './preference.ts';
@@ -119,6 +119,17 @@ export class Backlog {
   putLast(delivery: Delivery, waitMs: number): void {
     if (this.#pending.size < this.#options.backlog / 2) this.queueUp(delivery);
     else this.defer(delivery, waitMs);
+  }
+
+  /**
+   * The file of a message in flight is another one by now: what is known of the earlier one is
+   * forgotten, and it has to settle again.
+   */
+  settleAgain(delivery: Delivery, stamp: Stamp): void {
+    const { clock, settleMs, onForgotten } = this.#options;
+    onForgotten(delivery);
+    renew(delivery, { ...delivery.entry, stamp }, clock.monotonic() + settleMs);
+    this.queueUp(delivery);
   }
 
   /** Lets a message wait; without room it waits on disk and is found by a later scan. */

@@ -4,7 +4,6 @@ import type { Outcome } from '../trainers/trainer.ts';
 import { backoffMs } from './backoff.ts';
 import type { Backlog } from './backlog.ts';
 import type { Controller } from './controller.ts';
-import { renew } from './delivery.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
 import type { Lanes } from './lanes.ts';
@@ -45,7 +44,6 @@ export interface BlameOptions {
   readonly acquits: (controller: Controller) => Promise<boolean>;
   readonly onReleased: (key: string) => void;
   readonly maxAttempts: number;
-  readonly settleMs: number;
 }
 
 type Failure = Extract<Attempt, { kind: 'failed' }>['outcome'];
@@ -60,7 +58,7 @@ export class Blame {
   /** Draws the conclusions from a try. The message's key lane is still held. */
   async judge(flight: Flight, attempt: Attempt): Promise<void> {
     const { delivery, controller, probing } = flight;
-    const { backlog, ledger, messages, clock, settleMs } = this.#options;
+    const { backlog, ledger, messages, clock } = this.#options;
     const tookMs = clock.monotonic() - flight.startedAt;
     if (attempt.shown === 'proof') await this.#proved(delivery, controller);
     else if (attempt.shown === 'answer') controller.answered();
@@ -73,12 +71,9 @@ export class Blame {
         controller.forget(delivery);
         messages.withdrawn(delivery);
         break;
-      case 'unsettled': {
-        const entry = { ...delivery.entry, stamp: attempt.stamp };
-        renew(delivery, entry, clock.monotonic() + settleMs);
-        backlog.queueUp(delivery);
+      case 'unsettled':
+        backlog.settleAgain(delivery, attempt.stamp);
         break;
-      }
       case 'busy':
         backlog.queueUp(delivery);
         break;

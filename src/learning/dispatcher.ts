@@ -28,6 +28,7 @@ export interface DispatcherOptions extends Omit<BlameOptions, 'backlog'> {
   readonly concurrency: number;
   /** Most messages held in memory. */
   readonly backlog: number;
+  readonly settleMs: number;
   readonly rescanMs: number;
 }
 

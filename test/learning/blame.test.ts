@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { appendFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { sleep } from '../../src/clock.ts';
 import { LearningBench } from '../support/learning-bench.ts';
@@ -238,6 +239,23 @@ describe('an unknown answer such as a 5xx', () => {
     }
     expect(bench.quarantined.sort()).toEqual(['a', 'b']);
     await bench.finish();
+  });
+
+  test('is not charged to what its writer has made of the file since, which settles in peace', async () => {
+    const bench = await warmBench(to('a', UNKNOWN_ERROR, 1));
+    const path = bench.put('a');
+    await bench.flowUntil('it has failed', () => bench.controller.state === 'down');
+    appendFileSync(path, 'more');
+    const before = bench.trainer.of('a').length;
+    // Its next try comes upon the change; a moment later another message proves.
+    await bench.flow(1_500);
+    bench.put('other');
+    await bench.flowUntil('the other one is learned', () => bench.messages.tally.learned === 2);
+    expect(chargesOf(bench)).toEqual({});
+    await bench.flow(1_300);
+    expect(bench.trainer.of('a')).toHaveLength(before);
+    await bench.finish();
+    expect(bench.messages.tally).toMatchObject({ learned: 3, quarantined: 0 });
   });
 
   test('often enough quarantines the message', async () => {
