@@ -304,6 +304,11 @@ export class Staging {
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, from.verdict, key);
     await syncFolder(queue.folder(from.verdict));
+    const left = from.folder.lstat(PREFIX + key);
+    if (left !== undefined && !sameStamp(stampOf(left), stamp)) {
+      queue.removeKey(key); // its writer went on meanwhile: the copy is outdated, whatever its mtime
+      return undefined;
+    }
     from.folder.removeFile(PREFIX + key);
     return entry;
   }

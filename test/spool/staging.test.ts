@@ -250,6 +250,30 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     nothingIsLeft(spool);
   });
 
+  test('what a writer adds when the copy lies in the queue already is carried over, too', async () => {
+    const spool = splitSpool();
+    const path = spool.drop('spam', 'a.eml', 'first');
+    setMtime(path, 4_000_000_000); // the clock goes back before it writes on
+    const fd = openSync(path, 'a');
+    let synced = 0;
+    onTestFinished(
+      watchFileSystem(
+        (watched) => watched.endsWith('/.'),
+        ({ call, when }) => {
+          if (call !== 'FileHandle.sync' || when !== 'before') return;
+          synced += 1;
+          if (synced === 1) writeSync(fd, ' and more');
+        },
+      ),
+    );
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    closeSync(fd);
+    expect(spool.read('queue/spam/a.eml')).toBe('first and more');
+    expect(synced).toBe(2);
+    nothingIsLeft(spool);
+  });
+
   test('a writer that writes on is waited for: the message comes over whole', async () => {
     const spool = splitSpool(10_000_000);
     const path = spool.drop('spam', 'a.eml', 'x'.repeat(2_000_000));
