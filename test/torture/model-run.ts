@@ -7,6 +7,12 @@ import { World } from './model-world.ts';
 import type { MadeUp } from './model-world.ts';
 
 /**
+ * Two messages that rspamd never recognises can make its controller look unproven in turns, until
+ * their waits drift apart: that took half an hour.
+ */
+const HEALING_MINUTES = 120;
+
+/**
  * One run: the commands one after the other, the laws after each of them, and in the end, when
  * everything has healed and enough time has flowed, what is promised.
  */
@@ -157,7 +163,7 @@ export class Run {
       daemon.process.stoppedUntil = 0;
     }
     world.timeline.wallError = 0;
-    for (let round = 0; round < 40 && !this.#isDone(); round += 1) {
+    for (let round = 0; round < HEALING_MINUTES && !this.#isDone(); round += 1) {
       // Poison is known by what others come to.
       if (round > 0) this.#help();
       for (let turn = 0; turn < 30 && !this.#isDone(); turn += 1) {
