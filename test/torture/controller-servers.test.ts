@@ -112,13 +112,16 @@ describeReal('all is learned and nobody is charged', () => {
         const before = stage.launch();
         await begin(servers);
         const fleet = stage.launch();
-        await stage.daemon.until('pick all up', () => stage.spool.names('').length === 0);
-        await stage.untilPaused(fleet);
-        // a short one may be refused without Redis
-        const learned = stage.endsOf(fleet).filter(({ event }) => event !== 'message.refused');
-        expect(learned, name).toEqual([]);
-        await probeBy(stage, fleet, slow === true ? 3 : 10);
-        await end(servers);
+        try {
+          await stage.daemon.until('pick all up', () => stage.spool.names('').length === 0);
+          await stage.untilPaused(fleet);
+          // a short one may be refused without Redis
+          const learned = stage.endsOf(fleet).filter(({ event }) => event !== 'message.refused');
+          expect(learned, name).toEqual([]);
+          await probeBy(stage, fleet, slow === true ? 3 : 10);
+        } finally {
+          await end(servers); // the other tests need them
+        }
         await stage.untilEnded(before);
         await stage.untilEnded(fleet);
         for (const each of [before, fleet]) {

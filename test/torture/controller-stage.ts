@@ -154,7 +154,8 @@ export class Stage implements AsyncDisposable {
   async untilPaused(fleet: Fleet): Promise<void> {
     await this.daemon.until('pause or end', () => {
       if (this.endsOf(fleet).length >= namesOf(fleet).length) return true;
-      const state = this.linesOf(fleet).findLast(({ event }) => event.startsWith('controller.'));
+      // an earlier message may have met the fault before the fleet was launched
+      const state = this.#linesFrom(0).findLast(({ event }) => event.startsWith('controller.'));
       if (state === undefined || state.event === 'controller.up') return false;
       return this.proxy.open === 0 && !this.#isProving(fleet);
     });
@@ -230,7 +231,11 @@ export class Stage implements AsyncDisposable {
 
   /** What the log says since the fleet was launched. */
   linesOf(fleet: Fleet): Line[] {
-    const texts = this.daemon.output.slice(fleet.from).split('\n').slice(0, -1);
+    return this.#linesFrom(fleet.from);
+  }
+
+  #linesFrom(offset: number): Line[] {
+    const texts = this.daemon.output.slice(offset).split('\n').slice(0, -1);
     return texts.map((text) => {
       const { event, file, charges } = JSON.parse(text) as Record<string, unknown>;
       return { event: String(event), file: String(file), charges: Number(charges ?? 0), text };
