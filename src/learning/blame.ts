@@ -69,7 +69,7 @@ export class Blame {
         break;
       case 'withdrawn':
         controller.forget(delivery);
-        messages.withdrawn(delivery);
+        messages.withdrawn(delivery, tookMs);
         break;
       case 'unsettled':
         backlog.settleAgain(delivery, attempt.stamp);
@@ -202,7 +202,7 @@ export class Blame {
   #ended(delivery: Delivery, attempt: Attempt, tookMs: number): void {
     const { messages, backlog } = this.#options;
     if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
-    else if (attempt.kind === 'withdrawn') messages.withdrawn(delivery);
+    else if (attempt.kind === 'withdrawn') messages.withdrawn(delivery, tookMs);
     else backlog.defer(delivery, Faults.retryMs);
   }
 }

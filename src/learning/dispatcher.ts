@@ -72,8 +72,7 @@ export class Dispatcher {
 
   /** A message of the queue gave way to a newer verdict. */
   supersede(verdict: Verdict, key: string): void {
-    const delivery = this.#backlog.forget(key);
-    this.#options.messages.superseded(verdict, key, delivery?.identity?.messageId);
+    this.#options.messages.superseded(verdict, key, this.#backlog.forget(key));
   }
 
   // --- running

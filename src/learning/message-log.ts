@@ -77,19 +77,26 @@ export class MessageLog {
     });
   }
 
-  withdrawn(delivery: Delivery): void {
+  withdrawn(delivery: Delivery, durationMs: number): void {
     this.#count(delivery.entry.verdict, 'withdrawn');
-    this.#log('notice', 'message.withdrawn', 'gone from the queue before it was disposed of', {
-      ...fieldsOf(delivery),
-    });
+    const fields = fieldsOf(delivery, durationMs);
+    this.#log(
+      'notice',
+      'message.withdrawn',
+      'gone from the queue before it was disposed of',
+      fields,
+    );
   }
 
-  superseded(verdict: Verdict, key: string, messageId: string | undefined): void {
+  /** @param delivery what is known of it, where it was in memory */
+  superseded(verdict: Verdict, key: string, delivery: Delivery | undefined): void {
     this.#count(verdict, 'superseded');
     this.#log('notice', 'message.superseded', 'a newer verdict took its place', {
       verdict,
       file: key,
-      messageId,
+      messageId: delivery?.identity?.messageId,
+      attempt: delivery?.tries ?? 0,
+      durationMs: 0, // it ends without a try
     });
   }
 
@@ -103,13 +110,13 @@ function emptyTally(): Tally {
   return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };
 }
 
-function fieldsOf(delivery: Delivery, durationMs?: number): LogFields {
+function fieldsOf(delivery: Delivery, durationMs: number): LogFields {
   const { entry, identity, tries } = delivery;
   return {
     verdict: entry.verdict,
     file: entry.key,
     messageId: identity?.messageId,
     attempt: tries,
-    durationMs: durationMs === undefined ? undefined : Math.round(durationMs),
+    durationMs: Math.round(durationMs),
   };
 }

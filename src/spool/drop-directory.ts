@@ -30,6 +30,8 @@ export class DropDirectory {
   readonly #options: DropDirectoryOptions;
   readonly #open = new Map<Verdict, ClassFolder>();
   readonly #missing = new Set<Verdict>();
+  /** Folders that the daemon has no permission for, or that are no folders. */
+  readonly #barred = new Set<Verdict>();
 
   constructor(options: DropDirectoryOptions) {
     this.#options = options;
@@ -48,11 +50,15 @@ export class DropDirectory {
     return this.#open.size === VERDICTS.length;
   }
 
-  /** True when a folder was made, removed or replaced and the next refresh has yet to see it. */
-  hasChanged(verdict: Verdict): boolean {
+  /**
+   * True when a folder may hold files that only the next refresh can show: it was made, removed or
+   * replaced, or its disk failed when it was to be opened. One that stays barred is not waited for.
+   */
+  isUncertain(verdict: Verdict): boolean {
     const open = this.#open.get(verdict);
     if (open !== undefined) return !open.folder.isCurrent();
-    return this.#missing.has(verdict) && isFolder(this.path(verdict));
+    if (this.#missing.has(verdict)) return isFolder(this.path(verdict));
+    return !this.#barred.has(verdict);
   }
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
@@ -88,6 +94,7 @@ export class DropDirectory {
       folder = Folder.open(place);
       const elsewhere = crossesDevices(folder, queue[verdict]);
       this.#missing.delete(verdict);
+      this.#barred.delete(verdict);
       throttle.forget(`missing ${verdict}`);
       faults.clear(place);
       return { verdict, folder, elsewhere };
@@ -95,10 +102,14 @@ export class DropDirectory {
       folder?.close();
       const code = errnoOf(error);
       if (code === undefined) throw error;
-      if (code === 'ENOENT') this.#missing.add(verdict);
-      else this.#missing.delete(verdict);
-      if (Faults.isWide(error)) faults.raise(place, error);
-      else if (throttle.allows(`missing ${verdict}`, code)) {
+      this.#missing.delete(verdict);
+      this.#barred.delete(verdict);
+      if (Faults.isWide(error)) {
+        faults.raise(place, error);
+        return undefined;
+      }
+      (code === 'ENOENT' ? this.#missing : this.#barred).add(verdict);
+      if (throttle.allows(`missing ${verdict}`, code)) {
         const { message, cure } = complainOf(this.#options.libDir, verdict, code);
         log('warning', 'spool.missing', message, { path: place, code, cure });
       }

@@ -152,8 +152,7 @@ export class Intake {
     const { drop, gate, settleMs } = this.#options;
     const verdict = otherVerdict(from.verdict);
     const id = idOf(verdict, rawName);
-    // Its new folder may hold one.
-    if (drop.hasChanged(verdict)) return { kind: 'wait', ms: settleMs };
+    if (drop.isUncertain(verdict)) return { kind: 'wait', ms: settleMs };
     const twinFolder = drop.get(verdict);
     const stats = twinFolder?.folder.lstat(rawName);
     // One that is stuck no longer counts.

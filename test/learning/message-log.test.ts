@@ -51,11 +51,17 @@ describe('a message’s fate', () => {
   });
 
   test('as a withdrawn or superseded verdict is one line', () => {
-    messages.withdrawn(delivery());
+    messages.withdrawn(delivery(), 12.6);
     messages.superseded('ham', 'b.eml', undefined);
     expect(recorder.lines).toMatchObject([
-      { event: 'message.withdrawn', fields: { file: 'a.eml', verdict: 'spam' } },
-      { event: 'message.superseded', fields: { file: 'b.eml', verdict: 'ham' } },
+      {
+        event: 'message.withdrawn',
+        fields: { file: 'a.eml', verdict: 'spam', attempt: 3, durationMs: 13 },
+      },
+      {
+        event: 'message.superseded',
+        fields: { file: 'b.eml', verdict: 'ham', attempt: 0, durationMs: 0 },
+      },
     ]);
     expect(messages.tally).toMatchObject({ withdrawn: 1, superseded: 1 });
   });
@@ -75,7 +81,7 @@ describe('a message’s fate', () => {
 
   test('is counted by verdict, too', () => {
     messages.finished(delivery(), { kind: 'learned', proven: true }, 1);
-    messages.withdrawn(delivery());
+    messages.withdrawn(delivery(), 12.6);
     messages.superseded('ham', 'b.eml', undefined);
     expect(messages.tallyOf.spam).toMatchObject({ learned: 1, withdrawn: 1, superseded: 0 });
     expect(messages.tallyOf.ham).toMatchObject({ learned: 0, withdrawn: 0, superseded: 1 });
@@ -91,7 +97,7 @@ describe('a message’s fate', () => {
   test('never shows what the message says', () => {
     for (const [, , finish] of FINISHES) messages.finished(delivery(), finish, 1);
     messages.deferred(delivery(), 'later', 1_000, 1);
-    messages.withdrawn(delivery());
+    messages.withdrawn(delivery(), 12.6);
     expect(JSON.stringify(recorder.lines)).not.toContain('secret');
   });
 });

@@ -1,6 +1,7 @@
 import { appendFileSync, linkSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { failSteps } from '../support/failing-steps.ts';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { TestSpool, setMtime } from '../support/test-spool.ts';
 
@@ -13,6 +14,13 @@ function dropAt(spool: TestSpool, verdict: 'spam' | 'ham', seconds: number, mode
   const path = spool.drop(verdict, 'a.eml', `${verdict} of ${seconds}`, mode);
   setMtime(path, seconds);
   return path;
+}
+
+/** Opening `spam/` fails until the returned function is called. */
+function failToOpenSpam({ lib }: TestSpool, code: string): () => void {
+  return failSteps(({ call, path }) =>
+    call === 'openSync' && path === `${lib}/spam` ? code : undefined,
+  );
 }
 
 describe('of twins', () => {
@@ -53,6 +61,29 @@ describe('of twins', () => {
       expect(bench.superseded).toEqual(['spam/a.eml']);
     },
   );
+
+  test('an older one counts in a folder whose disk fails when it is to be opened', async () => {
+    const bench = new PickupBench();
+    dropAt(bench.spool, 'spam', EARLIER);
+    dropAt(bench.spool, 'ham', LATER);
+    const mend = failToOpenSpam(bench.spool, 'EIO');
+    await bench.start();
+    await bench.clock.flow(30_000, 100);
+    expect(bench.places).toEqual([]);
+    mend();
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual(['ham/a.eml']);
+    expect(bench.superseded).toEqual(['spam/a.eml']);
+  });
+
+  test('none is waited for in a folder that the daemon has no permission for', async () => {
+    const bench = new PickupBench();
+    dropAt(bench.spool, 'ham', LATER);
+    failToOpenSpam(bench.spool, 'EACCES');
+    await bench.start();
+    await bench.flowUntilQueued('ham/a.eml');
+  });
 
   test('neither is taken before both have passed the gate, the newer one being late', async () => {
     const bench = new PickupBench();

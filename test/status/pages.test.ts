@@ -266,7 +266,7 @@ describe('/metrics', () => {
     bench.messages.finished(deliveryOf('b', 'ham'), { kind: 'duplicate' }, 20);
     bench.messages.finished(deliveryOf('c', 'ham'), { kind: 'refused', reason: 'no' }, 20);
     bench.messages.finished(deliveryOf('d'), { kind: 'quarantined', reason: 'no' }, 20);
-    bench.messages.withdrawn(deliveryOf('e'));
+    bench.messages.withdrawn(deliveryOf('e'), 1);
     bench.messages.superseded('ham', 'f', undefined);
     await samples(bench);
     const after = await samples(bench);

@@ -24,7 +24,7 @@ test(
     const world = await HostileWorld.make({ knowing: true });
     const daemon = world.start();
     await daemon.says('daemon.owner');
-    const tries = byLength({ short: 20_000, middle: 120_000, long: 1_000_000 });
+    const tries = byLength({ short: 20_000, middle: 40_000, long: 1_000_000 });
     const account = await world.attack('swap', { tries, seed: seed() }).account<SwapAccount>();
     await until(daemon, 'empty the queue', () => world.isOver);
     process.stdout.write(
@@ -49,7 +49,7 @@ test(
     const world = await HostileWorld.make({ elsewhere: true, knowing: true });
     const daemon = world.start();
     await daemon.says('daemon.owner');
-    const tries = byLength({ short: 10_000, middle: 60_000, long: 500_000 });
+    const tries = byLength({ short: 10_000, middle: 20_000, long: 500_000 });
     const attack = world.attack('swapStaged', { tries, seed: seed() });
     const account = await attack.account<StagedAccount>();
     await until(daemon, 'empty the queue', () => world.isOver);
@@ -72,7 +72,7 @@ test(
     const world = await HostileWorld.make({ knowing: true });
     const daemon = world.start();
     await daemon.says('daemon.owner');
-    const times = byLength({ short: 60, middle: 600, long: 6_000 });
+    const times = byLength({ short: 60, middle: 200, long: 6_000 });
     const attack = world.attack('swapFolder', { times, seed: seed() });
     const { written } = await attack.account<{ written: number }>();
     await until(daemon, 'learn them all', () => world.controller.counts(1).size === written);
@@ -94,7 +94,7 @@ test.skipIf(!canMount)(
     const daemon = world.start();
     await daemon.says('daemon.owner');
     const empty = certify({ name: 'beneath.eml', version: 1 });
-    for (let round = 0; round < byLength({ short: 1, middle: 10, long: 50 }); round += 1) {
+    for (let round = 0; round < byLength({ short: 1, middle: 4, long: 50 }); round += 1) {
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
       try {
         world.drop('spam', `on-top-${round}.eml`);

@@ -246,4 +246,214 @@ export const SABOTAGES = [
       },
     ],
   },
+  {
+    suite: 'hostile',
+    name: 'a file with other names is taken',
+    only: 'whatever its name',
+    changes: [
+      {
+        file: 'src/spool/queue.ts',
+        find: 'if (found.nlink > 1n)',
+        replace: 'if (found.nlink > 1_000n)',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'an over-size file is read',
+    only: 'whatever its name',
+    changes: [
+      {
+        file: 'src/spool/queue.ts',
+        find: 'if (found.size > BigInt(this.#maxBytes))',
+        replace: 'if (found.size < 0n)',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'a staged file with other names is carried over',
+    only: 'whatever its name',
+    changes: [
+      {
+        file: 'src/spool/staging.ts',
+        find: '!found.isFile() || found.nlink > 1n || found',
+        replace: '!found.isFile() || found',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'names go into the queue as they are',
+    only: 'whatever its name',
+    changes: [
+      {
+        file: 'src/spool/message.ts',
+        find: '.replace(/[^A-Za-z0-9._=@+-]/g, percent)',
+        replace: '.replace(/[/]/g, percent)',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'names go into the log as they are',
+    only: 'whatever its name',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: '        verdict,\n        file: clean(rawName),',
+        replace: '        verdict,\n        file: rawName,',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'pipes, sockets and symlinks are taken',
+    only: 'whatever its name',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: 'if (!stats.isFile()) {',
+        replace: 'if (stats.isDirectory()) {',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'a file that grows is taken',
+    only: 'written last',
+    changes: [
+      {
+        file: 'src/spool/gate.ts',
+        find: 'if (left > 0) return',
+        replace: 'if (left > 1e9) return',
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'what was rewritten in flight is disposed of',
+    only: 'written last',
+    changes: [
+      {
+        file: 'src/spool/disposal.ts',
+        find: 'if (different !== undefined) return different;',
+        replace: "if (different?.kind === 'gone') return different;",
+      },
+    ],
+  },
+  {
+    suite: 'hostile',
+    name: 'a sweep never yields',
+    only: 'hundred thousand',
+    changes: [
+      {
+        file: 'src/spool/pickup.ts',
+        find: 'if (performance.now() - this.#stretch < STRETCH_MS) return false;',
+        replace: 'if (performance.now() - this.#stretch < STRETCH_MS * 1e9) return false;',
+      },
+    ],
+  },
+  {
+    suite: 'hostile-races',
+    name: 'a symlink is followed when a message is read',
+    only: 'just being taken',
+    changes: [
+      {
+        file: 'src/spool/queue.ts',
+        find: 'const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;',
+        replace:
+          "const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;\n    if (entry.key !== '')\n      return {\n        kind: 'body',\n        body: await (await open(this.#folders[entry.verdict].at(entry.key))).readFile(),\n      };",
+      },
+    ],
+  },
+  {
+    suite: 'hostile-races',
+    name: 'a class folder that is a symlink is entered',
+    only: 'class folder is never entered',
+    changes: [
+      {
+        file: 'src/spool/folder.ts',
+        find: 'openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)',
+        replace: 'openSync(address, O_RDONLY | O_DIRECTORY | (O_NOFOLLOW & 0))',
+      },
+    ],
+  },
+  {
+    suite: 'syscalls',
+    name: 'the end of a local fault is not noticed',
+    changes: [
+      {
+        file: 'src/spool/faults.ts',
+        find: 'if (!this.#until.delete(place) || !this.#said.delete(place)) return;',
+        replace: 'if (this.#until.has(place) || !this.#said.delete(place)) return;',
+      },
+    ],
+  },
+  {
+    suite: 'disks',
+    name: 'a full disk is tried again too late',
+    changes: [
+      {
+        file: 'src/spool/faults.ts',
+        find: 'static readonly retryMs = 5_000;',
+        replace: 'static readonly retryMs = 30_000;',
+      },
+    ],
+  },
+  {
+    suite: 'disks',
+    name: 'what could not be disposed of is posted again',
+    changes: [
+      {
+        file: 'src/learning/learner.ts',
+        find: '    delivery.finish = finish;\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    suite: 'model',
+    name: 'the older of twins wins',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: "const isSpam = newerVerdict(spam.stats.mtimeNs, ham.stats.mtimeNs) === 'spam';",
+        replace: "const isSpam = newerVerdict(spam.stats.mtimeNs, ham.stats.mtimeNs) !== 'spam';",
+      },
+    ],
+  },
+  {
+    suite: 'model',
+    name: 'a newer verdict overtakes the one in flight',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: "    if (this.#options.isHeld(key)) return { kind: 'blocked', key };\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    suite: 'model',
+    name: 'a message in quarantine outlives a newer verdict',
+    changes: [
+      {
+        file: 'src/spool/intake.ts',
+        find: '    quarantine.removeKey(key);\n',
+        replace: '',
+      },
+    ],
+  },
+  {
+    suite: 'model',
+    name: 'nothing is swept',
+    changes: [
+      {
+        file: 'src/spool/pickup.ts',
+        find: '    this.#sweepDue = this.#clock.monotonic() + wait;\n',
+        replace: '    this.#sweepDue = Infinity + wait;\n',
+      },
+    ],
+  },
 ];
