@@ -286,10 +286,8 @@ export class Staging {
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #carry(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
-    const source = await openStaged(from.folder, PREFIX + key);
-    if (source === undefined) return undefined;
     try {
-      const isWhole = await copyTo(temporary, key, source, stamp);
+      const isWhole = await this.#copy(from, key, stamp);
       const now = from.folder.lstat(PREFIX + key);
       if (!isWhole || now === undefined || !sameStamp(stampOf(now), stamp)) {
         temporary.removeFile(key);
@@ -298,8 +296,6 @@ export class Staging {
     } catch (error) {
       temporary.removeFile(key); // half a copy would go on filling a full disk
       throw error;
-    } finally {
-      await source.close();
     }
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, from.verdict, key);
@@ -311,6 +307,17 @@ export class Staging {
     }
     from.folder.removeFile(PREFIX + key);
     return entry;
+  }
+
+  /** False when the file changed meanwhile. */
+  async #copy(from: ClassFolder, key: string, stamp: Stamp): Promise<boolean> {
+    const source = await openStaged(from.folder, PREFIX + key);
+    if (source === undefined) return false;
+    try {
+      return await copyTo(this.#options.temporary, key, source, stamp);
+    } finally {
+      await source.close();
+    }
   }
 }
 

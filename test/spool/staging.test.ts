@@ -274,6 +274,34 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     nothingIsLeft(spool);
   });
 
+  test('what a writer adds while its file is being closed never comes into the queue cut off', async () => {
+    const spool = splitSpool();
+    const path = spool.drop('spam', 'a.eml', 'first');
+    const fd = openSync(path, 'a');
+    let closed = 0;
+    const taken: string[] = [];
+    onTestFinished(
+      watchFileSystem(
+        (watched) => watched.endsWith('a.eml'),
+        ({ call, when, path: watched }) => {
+          if (call === 'FileHandle.close' && when === 'before' && watched.includes('.learnd-')) {
+            closed += 1;
+            if (closed === 1) writeSync(fd, ' and more');
+          }
+          if (call === 'renameSync' && when === 'after' && spool.queued.length > 0) {
+            taken.push(spool.read('queue/spam/a.eml'));
+          }
+        },
+      ),
+    );
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    closeSync(fd);
+    expect(closed).toBe(2);
+    expect(taken).toEqual(['first and more']);
+    nothingIsLeft(spool);
+  });
+
   test('a writer that writes on is waited for: the message comes over whole', async () => {
     const spool = splitSpool(10_000_000);
     const path = spool.drop('spam', 'a.eml', 'x'.repeat(2_000_000));
