@@ -10,9 +10,9 @@ import { preferenceOf } from './preference.ts';
 import type { MessageStore } from './store.ts';
 
 /**
- * The part of the queue that is held in memory: at most a backlog of pending messages, and as many
- * deferred ones. The rest waits in the queue's folders, which are the only durable state, and is
- * found by scans.
+ * The part of the queue that is held in memory: at most a backlog of fresh messages, and as many that
+ * were tried. The rest waits in the queue's folders, which are the only durable state, and is found by
+ * scans. The two are counted apart, so that what keeps failing doesn't keep out what doesn't.
  *
  * A message is pending (in the order in which it will go), in flight, or deferred until a time of
  * its own; in one of the three maps at most.
@@ -38,6 +38,8 @@ export class Backlog {
   readonly #pending = new Map<string, Delivery>();
   readonly #deferred = new Map<string, Delivery>();
   readonly #inFlight = new Map<string, Delivery>();
+  /** How many of the pending ones were never tried. */
+  #fresh = 0;
   #scan: Generator<FoundEntry, void, undefined> | undefined;
   /** The folders may hold what memory doesn't. */
   #scanWanted = true;
@@ -74,30 +76,23 @@ export class Backlog {
   add(entry: QueueEntry, dueAt: number): void {
     const { backlog, controllers } = this.#options;
     this.forget(entry.key);
-    if (this.#pending.size >= backlog) this.#scanWanted = true;
-    else {
-      const preference = preferenceOf(entry.key, controllers);
-      this.#pending.set(entry.key, newDelivery(entry, dueAt, preference));
-    }
+    if (this.#fresh >= backlog) this.#scanWanted = true;
+    else this.queueUp(newDelivery(entry, dueAt, preferenceOf(entry.key, controllers)));
   }
 
   /** Forgets a message that isn't in flight. */
   forget(key: string): Delivery | undefined {
     const delivery = this.#pending.get(key) ?? this.#deferred.get(key);
     if (delivery === undefined) return undefined;
-    this.#pending.delete(key);
-    this.#deferred.delete(key);
+    this.#takeOut(delivery);
     this.#options.onForgotten(delivery);
     return delivery;
   }
 
   /** Takes a message into flight; false when it isn't pending or deferred. */
   launch(delivery: Delivery): boolean {
-    const { key } = delivery.entry;
-    const from = [this.#pending, this.#deferred].find((each) => each.get(key) === delivery);
-    if (from === undefined) return false;
-    from.delete(key);
-    this.#inFlight.set(key, delivery);
+    if (!this.#takeOut(delivery)) return false;
+    this.#inFlight.set(delivery.entry.key, delivery);
     return true;
   }
 
@@ -108,17 +103,17 @@ export class Backlog {
 
   /** Puts a message at the end of the line. */
   queueUp(delivery: Delivery): void {
-    this.#pending.set(delivery.entry.key, delivery);
+    const { key } = delivery.entry;
+    const before = this.#pending.get(key);
+    if (before !== undefined) this.#takeOut(before);
+    this.#pending.set(key, delivery);
+    if (isFresh(delivery)) this.#fresh += 1;
   }
 
-  /**
-   * Puts a message that failed at the end of the line. Where that is so long that the folders aren't
-   * read any more, it waits beside it: what keeps failing must not fill the memory and keep from it
-   * what doesn't.
-   */
-  putLast(delivery: Delivery, waitMs: number): void {
-    if (this.#pending.size < this.#options.backlog / 2) this.queueUp(delivery);
-    else this.defer(delivery, waitMs);
+  /** Puts a message that failed at the end of the line, or leaves it to a scan where there is no room. */
+  putLast(delivery: Delivery): void {
+    if (this.#isFullOfTried) this.#options.onForgotten(delivery);
+    else this.queueUp(delivery);
   }
 
   /**
@@ -134,7 +129,7 @@ export class Backlog {
 
   /** Lets a message wait; without room it waits on disk and is found by a later scan. */
   defer(delivery: Delivery, waitMs: number): void {
-    if (this.#deferred.size >= this.#options.backlog) {
+    if (this.#isFullOfTried) {
       this.#options.onForgotten(delivery);
       return;
     }
@@ -163,9 +158,9 @@ export class Backlog {
       this.#scanWanted = true;
     }
     if (!this.#isHalfEmpty) return;
-    const enough = Math.min(backlog, this.#pending.size + FOUND_AT_ONCE);
+    const enough = Math.min(backlog, this.#fresh + FOUND_AT_ONCE);
     try {
-      while (this.#pending.size < enough && this.#findNext(now)) continue;
+      while (this.#fresh < enough && this.#findNext(now)) continue;
     } catch (error) {
       this.#scan = undefined;
       this.#rescanAt = now + Faults.retryMs;
@@ -180,14 +175,29 @@ export class Backlog {
   }
 
   get #isHalfEmpty(): boolean {
-    return this.#pending.size <= this.#options.backlog / 2;
+    return this.#fresh <= this.#options.backlog / 2;
+  }
+
+  get #isFullOfTried(): boolean {
+    return this.#pending.size - this.#fresh + this.#deferred.size >= this.#options.backlog;
+  }
+
+  /** Takes a message out of line, or from where it is deferred; false when it is in neither. */
+  #takeOut(delivery: Delivery): boolean {
+    const { key } = delivery.entry;
+    if (this.#pending.get(key) === delivery) {
+      this.#pending.delete(key);
+      if (isFresh(delivery)) this.#fresh -= 1;
+      return true;
+    }
+    return this.#deferred.get(key) === delivery && this.#deferred.delete(key);
   }
 
   #recallDeferred(now: number): void {
     for (const [key, delivery] of this.#deferred) {
       if (delivery.dueAt > now && delivery.unprovenRounds < UNPROVEN_ROUNDS) continue;
       this.#deferred.delete(key);
-      this.#pending.set(key, delivery);
+      this.queueUp(delivery);
     }
   }
 
@@ -212,4 +222,9 @@ export class Backlog {
   #knows(key: string): boolean {
     return this.#pending.has(key) || this.#deferred.has(key) || this.#inFlight.has(key);
   }
+}
+
+/** A message's tries change only in flight. */
+function isFresh({ tries }: Delivery): boolean {
+  return tries === 0;
 }

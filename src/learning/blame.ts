@@ -126,10 +126,9 @@ export class Blame {
           await this.#charge(delivery, controller, outcome.reason, tookMs);
           return;
         }
-        this.#options.backlog.putLast(delivery, controller.retryInMs);
-        return;
+        break;
     }
-    this.#options.backlog.queueUp(delivery);
+    this.#options.backlog.putLast(delivery);
   }
 
   /** An unknown failure: true when it is certain to be the message's own. */

@@ -118,11 +118,6 @@ export class Controller {
     return this.isOpen ? undefined : this.#retryAt;
   }
 
-  /** Milliseconds until the next probe may start; 0 when it may now. */
-  get retryInMs(): number {
-    return Math.max(0, (this.retryAt ?? 0) - this.#clock.monotonic());
-  }
-
   /** When a message that hasn't failed here may start the next probe; `undefined` while it is open. */
   get freshAt(): number | undefined {
     return this.isOpen ? undefined : Math.min(this.#freshAt, this.#retryAt);

@@ -462,10 +462,12 @@ describe('memory', () => {
   });
 
   test.each([
-    ['get no answer', NO_ANSWER],
-    ['get an unknown error', UNKNOWN_ERROR],
-  ])('is not filled for good by messages that %s: the others show that', async (_what, outcome) => {
-    const bench = new LearningBench({ backlog: 4, maxAttempts: 1 });
+    ['get no answer', 4, NO_ANSWER],
+    ['get an unknown error', 4, UNKNOWN_ERROR],
+    ['get no answer, more than it holds', 2, NO_ANSWER],
+    ['get an unknown error, more than it holds', 2, UNKNOWN_ERROR],
+  ])('is not filled for good by messages that %s', async (_what, backlog, outcome) => {
+    const bench = new LearningBench({ backlog, maxAttempts: 1 });
     const bad = ['w', 'x', 'y', 'z'];
     bench.trainer.plays(to(bad, outcome));
     for (const key of bad) bench.put(key);
