@@ -133,7 +133,7 @@ export class Run {
     };
   }
 
-  /** Everything in it goes with it. */
+  /** Everything in it goes with it, but for what was copied into the queue already. */
   #removeFolder(verdict: 'spam' | 'ham', missingMs: number): void {
     const { world } = this;
     const path = world.dropPath(verdict);
@@ -141,6 +141,8 @@ export class Run {
     for (const name of world.names(`lib/${verdict}`)) {
       const message = world.files.fileAt(`${path}/${name}`)?.message;
       if (message === undefined) continue;
+      const copy = world.files.findAt(world.statePath(`queue/${verdict}/${message.key}`));
+      if (typeof copy === 'object' && copy.message === message) continue;
       message.fate ??= 'removed with its folder';
       if (name.startsWith('.learnd-')) world.laws.endedOne(verdict, message.key);
     }
