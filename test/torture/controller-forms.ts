@@ -195,7 +195,7 @@ function nearlyHttp(): Form[] {
     'status 0': 'HTTP/1.1 0 OK\r\n\r\n',
     'status 99': 'HTTP/1.1 99 OK\r\n\r\n',
     'another protocol': `ICY 200 OK\r\n\r\n${body}`,
-    'another version': `HTTP/3.9 200 OK\r\n\r\n${body}`,
+    'another version': `HTTP/3.9 500 Well\r\n\r\n${body}`,
     'no head': body,
     'empty lines': '\r\n\r\n\r\n\r\n',
     'a header without a colon': `HTTP/1.1 500 Well\r\nno colon here\r\n\r\n${body}`,
