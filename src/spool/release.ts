@@ -169,6 +169,8 @@ export class Releases {
     log('notice', 'message.superseded', 'a newer verdict takes the place of the released one', {
       verdict,
       file: key,
+      attempt: 0,
+      durationMs: 0, // it ends without a try
     });
   }
 }

@@ -23,7 +23,7 @@ export class Metrics {
   readonly #lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
   readonly #duration = new Histogram({
     name: 'kopano_learnd_learn_duration_seconds',
-    help: 'Time from the first post of a message until it was proven and disposed of.',
+    help: 'Time of the try that proved a message, until it was disposed of.',
     labelNames: ['verdict'],
     buckets: BUCKETS_SECONDS,
     registers: [this.#registry],

@@ -75,6 +75,15 @@ describeWith('docker-compose')('compose.yaml', () => {
     expect(learnd).toMatch(/source: rspamd-password/);
   });
 
+  test('every file of service/secrets is made by a command of the header, and Bayes has its Redis', async () => {
+    const text = await delivered();
+    const files = [...text.matchAll(/file: \.\/secrets\/(.+)/g)].map(([, name]) => name);
+    const made = [...text.matchAll(/^#.* >service\/secrets\/(\S+)/gm)].map(([, name]) => name);
+    expect(files.sort()).toEqual(made.sort());
+    const { rspamd } = servicesOf(await configOf(text));
+    expect(rspamd).toMatch(/source: redis-conf\n\s+target: \/etc\/rspamd\/local\.d\/redis\.conf/);
+  });
+
   test('the variant without a sidecar, which is a comment, is whole', async () => {
     const text = await delivered();
     const comment = text.slice(text.indexOf('# Without a sidecar'));

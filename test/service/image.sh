@@ -261,7 +261,8 @@ sizes() {
 
 not_root_and_labelled() {
   configuration kopano-learnd config.User | grep -xE '[1-9][0-9]*:[1-9][0-9]*' &&
-    configuration kopano-learnd config.Healthcheck.Test | tr '\n' ' ' | grep -x 'CMD kopano-learnd health ' &&
+    configuration kopano-learnd config.Healthcheck.Test | tr '\n' ' ' |
+    grep -xF 'CMD-SHELL test "$STATUS_LISTEN" = off || kopano-learnd health ' &&
     [[ $(configuration kopano-learnd 'config.Labels' | grep -c .) != 0 ]]
 }
 
