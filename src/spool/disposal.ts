@@ -1,8 +1,9 @@
 import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import type { Folder } from './folder.ts';
-import { otherVerdict } from './message.ts';
+import { VERDICTS, otherVerdict } from './message.ts';
 import type { QueueEntry, Verdict } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
+import { isArchiveDay } from './retention.ts';
 
 /**
  * Disposal: what becomes of a message that rspamd remembers. It is removed, or moved to
@@ -35,11 +36,22 @@ export class Disposal {
     const day = new Date(wall()).toISOString().slice(0, 10);
     const folder = archive[verdict];
     if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
-    // The other verdict of the same day is history; of two days the reader takes the later one. It
-    // goes first: a crash in between leaves the message in the queue.
+    // The other verdict of the same day is history; of two days the reader takes the later one, which
+    // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
+    // message in the queue.
     archive[otherVerdict(verdict)].removeFile(`${day}/${key}`);
+    for (const each of VERDICTS) {
+      for (const later of laterDays(archive[each], day))
+        archive[each].removeFile(`${later}/${key}`);
+    }
     renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
   }
+}
+
+function laterDays(folder: Folder, day: string): string[] {
+  return [...folder.list()]
+    .map(({ rawName }) => rawName)
+    .filter((name) => name > day && isArchiveDay(name) && folder.lstat(name)?.isDirectory());
 }
 
 export interface DisposalOptions {

@@ -14,8 +14,8 @@ import { crossesDevices } from './state-dir.ts';
 export interface ClassFolder {
   readonly verdict: Verdict;
   readonly folder: Folder;
-  /** A rename into the queue would be refused with EXDEV. */
-  readonly elsewhere: boolean;
+  /** A rename into the queue is refused with EXDEV: it was when the folder was opened, or later. */
+  elsewhere: boolean;
 }
 
 export interface DropDirectoryOptions {
@@ -25,6 +25,9 @@ export interface DropDirectoryOptions {
   readonly log: Log;
   readonly throttle: LogThrottle;
 }
+
+/** What anything else means (a dead FUSE mount, a stale one of NFS) may pass by itself. */
+const BARRED = new Set(['EACCES', 'EPERM', 'ELOOP', 'ENOTDIR']);
 
 export class DropDirectory {
   readonly #options: DropDirectoryOptions;
@@ -108,7 +111,8 @@ export class DropDirectory {
         faults.raise(place, error);
         return undefined;
       }
-      (code === 'ENOENT' ? this.#missing : this.#barred).add(verdict);
+      if (code === 'ENOENT') this.#missing.add(verdict);
+      if (BARRED.has(code)) this.#barred.add(verdict);
       if (throttle.allows(`missing ${verdict}`, code)) {
         const { message, cure } = complainOf(this.#options.libDir, verdict, code);
         log('warning', 'spool.missing', message, { path: place, code, cure });

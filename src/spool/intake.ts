@@ -26,7 +26,7 @@ export interface IntakeOptions {
   readonly drop: DropDirectory;
   readonly queue: Queue;
   readonly quarantine: Quarantine;
-  readonly releases: Pick<Releases, 'removeKey'>;
+  readonly releases: Pick<Releases, 'has' | 'removeKey'>;
   readonly staging: Staging;
   readonly gate: Gate;
   readonly log: Log;
@@ -179,6 +179,8 @@ export class Intake {
     const { gate, queue, staging, queued } = this.#options;
     const { from, rawName, stats } = candidate;
     if (!this.hasRoom(from.verdict)) return { kind: 'wait', ms: 0 };
+    if (this.#wasImmovable(candidate) && this.#holds(key))
+      return this.#leave(candidate, 'immovable');
     this.#supersede(key);
     const stamp = stampOf(stats);
     try {
@@ -190,6 +192,11 @@ export class Intake {
         queued(entry, sameStamp(entry.stamp, stamp));
       }
     } catch (error) {
+      if (errnoOf(error) === 'EXDEV' && !from.elsewhere) {
+        // Another project's quota: the kernel tells only of a file that is there.
+        from.elsewhere = true;
+        return this.#move(candidate, key);
+      }
       const isItsOwn =
         FILE_ERRORS.has(errnoOf(error) ?? '') &&
         from.folder.lstat(rawName) !== undefined &&
@@ -199,6 +206,21 @@ export class Intake {
     }
     gate.forget(idOf(from.verdict, rawName));
     return { kind: 'taken' };
+  }
+
+  /** A file that couldn't be moved must not remove what came after it, again and again. */
+  #wasImmovable({ from, rawName }: Candidate): boolean {
+    return this.#reported.peek(reportOf(idOf(from.verdict, rawName), 'immovable')) !== undefined;
+  }
+
+  #holds(key: string): boolean {
+    const { queue, quarantine, releases, staging } = this.#options;
+    return (
+      queue.newest(key) !== undefined ||
+      quarantine.has(key) ||
+      releases.has(key) ||
+      staging.isWaiting(key)
+    );
   }
 
   /** Removes every older verdict of a key, wherever it waits. */
@@ -229,7 +251,7 @@ export class Intake {
     stats: BigIntStats | undefined,
     reason: StuckReason,
   ): void {
-    if (!this.#isNew(`${idOf(from.verdict, rawName)} ${reason}`)) return;
+    if (!this.#isNew(reportOf(idOf(from.verdict, rawName), reason))) return;
     const owner =
       stats === undefined
         ? {}
@@ -262,6 +284,10 @@ const STUCK = {
 } as const;
 
 type StuckReason = keyof typeof STUCK;
+
+function reportOf(id: string, reason: StuckReason): string {
+  return `${id} ${reason}`;
+}
 
 export function idOf(verdict: Verdict, rawName: string): string {
   return `${verdict}/${rawName}`;

@@ -29,6 +29,7 @@ import { Staging } from './staging.ts';
  * Files that settle at a time; the rest of a larger folder waits its turn. So many are enough to
  * keep pickup busy for the time that a marked file settles.
  */
+const FAILING_AT_MOST = 1_000;
 const GATE_ROOM = 5_000;
 /** With more files than this in a folder, chokidar's own listing eats the CPU. */
 const DOORBELL_LIMIT = 5_000;
@@ -69,7 +70,7 @@ export interface PickupOptions {
   readonly drop: DropDirectory;
   readonly queue: Queue;
   readonly quarantine: Quarantine;
-  readonly releases: Pick<Releases, 'removeKey'>;
+  readonly releases: Pick<Releases, 'has' | 'removeKey'>;
   /** Where copies from another file system are made. */
   readonly temporary: Folder;
   readonly faults: Faults;
@@ -105,6 +106,8 @@ export class Pickup {
   readonly #rung = new Map<string, Waiting>();
   readonly #waiting = new Map<string, Waiting>();
   readonly #blocked = new Map<string, Waiting>();
+  /** Files that met a fault: they are tried again when all others have had their turn. */
+  readonly #failing = new Map<string, Omit<Waiting, 'due'>>();
   /** Folders that are said not to be watched. */
   readonly #deaf = new Set<Verdict>();
   readonly #stop = new AbortController();
@@ -337,19 +340,30 @@ export class Pickup {
     return true;
   }
 
-  /** Looks at one file and notes when to do so again. */
-  #look(verdict: Verdict, rawName: string): Look['kind'] {
+  /**
+   * Looks at one file and notes when to do so again.
+   * @param failing also where it met a fault before
+   */
+  #look(verdict: Verdict, rawName: string, failing = false): Look['kind'] {
     const id = idOf(verdict, rawName);
     if (this.#pause(verdict) > 0) return this.#leaveToSweep();
+    if (!failing && this.#failing.has(id)) return this.#leaveToSweep();
     let look: Look;
     try {
       look = this.#intake.look(verdict, rawName);
     } catch (error) {
       this.#faults.raise(this.#drop.path(verdict), error);
       this.#listener.faulted();
+      this.#waiting.delete(id);
+      this.#failing.delete(id);
+      this.#failing.set(id, { verdict, rawName });
+      const [oldest] = this.#failing.keys();
+      if (oldest !== undefined && this.#failing.size > FAILING_AT_MOST)
+        this.#failing.delete(oldest);
       return this.#leaveToSweep();
     }
     this.#waiting.delete(id);
+    this.#failing.delete(id);
     switch (look.kind) {
       case 'wait':
       case 'blocked': {
@@ -439,6 +453,10 @@ export class Pickup {
       for (const { list } of lists) list.return(undefined);
     }
     if (this.#stopping) return stays;
+    for (const { verdict, rawName } of [...this.#failing.values()]) {
+      if (this.#look(verdict, rawName, true) === 'stays') stays += 1;
+    }
+    whole &&= VERDICTS.every((verdict) => this.#pause(verdict) === 0);
     if (whole) this.#endSweep();
     else if (this.#gate.isFull) this.#gate.makeRoom();
     this.#armDoorbells(entries - (this.#taken - takenBefore));

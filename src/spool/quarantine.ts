@@ -75,6 +75,10 @@ export class Quarantine {
     if (folder.lstat(key) === undefined) folder.removeFile(`${key}.json`);
   }
 
+  has(key: string): boolean {
+    return !this.#isEmpty && VERDICTS.some((each) => this.#folders[each].lstat(key) !== undefined);
+  }
+
   /** Removes what is here of a key; says which verdicts that were. */
   removeKey(key: string): Verdict[] {
     if (this.#isEmpty) return [];

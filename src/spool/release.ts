@@ -83,6 +83,10 @@ export class Releases {
     return stay;
   }
 
+  has(key: string): boolean {
+    return VERDICTS.some((each) => this.#options.folders[each].lstat(key) !== undefined);
+  }
+
   /** A newer verdict of this key takes its place. */
   removeKey(key: string): void {
     for (const verdict of VERDICTS) {

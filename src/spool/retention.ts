@@ -4,8 +4,6 @@ import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
 
 const DAY_MS = 86_400_000;
-const ARCHIVE_DAY = /^\d{4}-\d{2}-\d{2}$/;
-
 /** Most that rspamd's clock and ours may differ before neither is trusted with a removal. */
 const TRUSTED_SKEW_MS = DAY_MS;
 
@@ -22,6 +20,11 @@ export interface RetentionOptions {
   readonly witnessTime: () => Promise<number | undefined>;
 }
 
+/** Whether this is the name of a day of the archive, such as `2026-03-14`. */
+export function isArchiveDay(name: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}$/.test(name);
+}
+
 /**
  * Removes archive days that are older than is kept.
  * @returns the days that were removed, as `VERDICT/YYYY-MM-DD`
@@ -34,7 +37,7 @@ export async function removeOldDays(options: RetentionOptions): Promise<string[]
   const old = VERDICTS.flatMap((verdict) =>
     [...archive[verdict].list()]
       .map(({ rawName }) => ({ verdict, day: rawName }))
-      .filter(({ day }) => ARCHIVE_DAY.test(day) && day < oldestKept),
+      .filter(({ day }) => isArchiveDay(day) && day < oldestKept),
   );
   if (old.length === 0) return [];
   const witness = await witnessTime();

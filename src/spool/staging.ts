@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import type { ClassFolder } from './drop-directory.ts';
-import type { Faults } from './faults.ts';
+import { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
 import {
   VERDICTS,
@@ -34,6 +34,7 @@ const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const CARRIED_AT_A_TIME = 8;
 /** A crash leaves a handful half-way in a folder; more than this was put there by somebody else. */
 const FOUND_AT_MOST = 1_000;
+const STAGED_AT_MOST = 2_000;
 const STRETCH_MS = 10;
 const CHUNK_BYTES = 1 << 20;
 
@@ -66,6 +67,8 @@ interface Staged {
   dueAt: number;
   isHeld: boolean;
   isUnderWay: boolean;
+  /** A try met a local fault, which may be of this file alone. */
+  hasFailed: boolean;
 }
 
 export class Staging {
@@ -86,11 +89,11 @@ export class Staging {
   get hasRoom(): boolean {
     const now = this.#options.clock.monotonic();
     let busy = 0;
-    for (const { dueAt, stamp } of this.#staged.values()) {
-      // What is empty, or only found so far, may never come to be carried.
-      if (dueAt <= now && stamp !== undefined && stamp.size > 0n) busy += 1;
+    for (const { dueAt, stamp, hasFailed } of this.#staged.values()) {
+      // What is empty, only found so far, or fails may never come to be carried.
+      if (dueAt <= now && stamp !== undefined && stamp.size > 0n && !hasFailed) busy += 1;
     }
-    return busy < this.#limit && this.#pause() === 0;
+    return busy < this.#limit && this.#pause() === 0 && this.#staged.size < STAGED_AT_MOST;
   }
 
   /** Milliseconds until a staged file can be worked on; Infinity when there is none. */
@@ -152,9 +155,12 @@ export class Staging {
   removeKey(from: ClassFolder, key: string): boolean {
     const id = idOf(from, key);
     const staged = this.#staged.get(id);
+    if (staged === undefined && !this.#unfit.has(id)) return false;
+    // First of all: where that fails it must not be forgotten.
+    const wasThere = from.folder.removeFile(PREFIX + key);
+    this.#unfit.delete(id);
     if (staged !== undefined) this.#drop(staged);
-    else if (!this.#unfit.delete(id)) return false;
-    return from.folder.removeFile(PREFIX + key);
+    return wasThere;
   }
 
   /** Starts carrying over what is due. */
@@ -191,7 +197,15 @@ export class Staging {
   }
 
   #add(from: ClassFolder, key: string, stamp: Stamp | undefined): void {
-    const staged: Staged = { from, key, stamp, dueAt: 0, isHeld: false, isUnderWay: false };
+    const staged: Staged = {
+      from,
+      key,
+      stamp,
+      dueAt: 0,
+      isHeld: false,
+      isUnderWay: false,
+      hasFailed: false,
+    };
     staged.isHeld = this.#options.hold(key);
     this.#staged.set(idOf(from, key), staged);
   }
@@ -265,21 +279,27 @@ export class Staging {
         faults.raise(temporary.path, error);
         faulted();
         this.#isCautious = true;
-        // Another one may fit where this one doesn't.
-        this.#letOthersGoFirst(staged);
+        staged.hasFailed = true;
+        // When the pause is over others go first: one that fits, or a newer verdict of this one.
+        wait(1.5 * Faults.retryMs);
       }
     }
   }
 
-  /** The queue, or the other class folder, holds a newer verdict: the staged one is removed. */
+  /**
+   * The queue, or the other class folder, holds a newer verdict: the staged one is removed. Of the
+   * same verdict the queue can only hold an older file, or an earlier copy of this one.
+   */
   #isOutdated(from: ClassFolder, key: string, mtimeNs: bigint): boolean {
-    const { queue, superseded } = this.#options;
-    const queued = queue.newest(key)?.stamp.mtimeNs;
-    const twin = this.#staged.get(`${otherVerdict(from.verdict)}/${key}`)?.from.folder;
+    const { queue, superseded, faulted } = this.#options;
+    const other = otherVerdict(from.verdict);
+    const queued = queue.find(other, key)?.stamp.mtimeNs;
+    const twin = this.#staged.get(`${other}/${key}`)?.from.folder;
     const staged = twin?.isClosed === false ? twin.lstat(PREFIX + key)?.mtimeNs : undefined;
-    if (![queued, staged].some((other) => other !== undefined && other > mtimeNs)) return false;
+    if (![queued, staged].some((its) => its !== undefined && its > mtimeNs)) return false;
     from.folder.removeFile(PREFIX + key);
     superseded(from.verdict, key);
+    faulted(); // what was forgotten by that may be the newer one
     return true;
   }
 
@@ -299,6 +319,7 @@ export class Staging {
     }
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, from.verdict, key);
+    if (entry === undefined) return undefined; // somebody removed the copy
     await syncFolder(queue.folder(from.verdict));
     const left = from.folder.lstat(PREFIX + key);
     if (left !== undefined && !sameStamp(stampOf(left), stamp)) {

@@ -98,6 +98,18 @@ describe('the archive', () => {
     expect(spool.names('archive/ham/2026-03-15')).toEqual(['a.eml']);
   });
 
+  test('loses the copies of later days: its clock was ahead', () => {
+    now += 30 * DAY_MS;
+    disposal('archive').dispose(message('spam'));
+    disposal('archive').dispose(message('ham', 'b.eml'));
+    now -= 30 * DAY_MS;
+    disposal('archive').dispose(message('ham'));
+    disposal('archive').dispose(message('ham', 'b.eml', 'again'));
+    expect(spool.names('archive/spam/2026-04-13')).toEqual([]);
+    expect(spool.names('archive/ham/2026-04-13')).toEqual([]);
+    expect(spool.names('archive/ham/2026-03-14')).toEqual(['a.eml', 'b.eml']);
+  });
+
   test('has one copy of a message that was learned twice that day, the later one', () => {
     disposal('archive').dispose(message('spam', 'a.eml', 'first'));
     disposal('archive').dispose(message('spam', 'a.eml', 'second'));

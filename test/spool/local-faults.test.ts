@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
-import { failOnce, failSteps } from '../support/failing-steps.ts';
+import { failOnce, failSteps, resolved } from '../support/failing-steps.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere, hasOtherFileSystem } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
@@ -58,6 +58,48 @@ describe('the spool', () => {
     const options = { path: `${lib}/.learnd`, libDir: lib, uid: 0, gid: 0 };
     expect(() => openStateDir(options)).toThrow(expect.objectContaining({ code }));
   });
+});
+
+describe('a file', () => {
+  test.each(['lstatSync', 'renameSync'])(
+    'whose %s fails for good does not keep out the others',
+    async (call) => {
+      const bench = new PickupBench();
+      const { spool } = bench;
+      const mend = failSteps((step) =>
+        step.call === call && step.path.endsWith('/bad.eml') && step.when === 'before'
+          ? 'EIO'
+          : undefined,
+      );
+      for (let i = 0; i < 5; i += 1) spool.drop('spam', `before-${i}.eml`);
+      spool.drop('spam', 'bad.eml');
+      for (let i = 0; i < 5; i += 1) spool.drop('spam', `after-${i}.eml`);
+      await bench.start();
+      const all = [0, 1, 2, 3, 4].flatMap((i) => [`spam/before-${i}.eml`, `spam/after-${i}.eml`]);
+      await bench.flowUntilQueued(...all);
+      spool.drop('spam', 'later.eml');
+      await bench.flowUntilQueued('spam/later.eml');
+      mend();
+      await bench.flowUntilQueued('spam/bad.eml');
+    },
+  );
+
+  test.skipIf(!hasOtherFileSystem)(
+    'that is refused as on another file system, whatever the trial said, is carried over',
+    async () => {
+      const bench = new PickupBench();
+      const { spool } = bench;
+      failOnce(
+        'EXDEV',
+        (step) => step.call === 'renameSync' && resolved(step) === `${spool.lib}/spam/a.eml`,
+      );
+      spool.drop('spam', 'a.eml', 'whole');
+      await bench.start();
+      await bench.flowUntilQueued('spam/a.eml');
+      expect(spool.read('queue/spam/a.eml')).toBe('whole');
+      expect(bench.drop.get('spam')?.elsewhere).toBe(true);
+    },
+  );
 });
 
 describe('a class folder', () => {

@@ -1,7 +1,7 @@
 import { appendFileSync, linkSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { failSteps } from '../support/failing-steps.ts';
+import { failSteps, resolved } from '../support/failing-steps.ts';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { TestSpool, setMtime } from '../support/test-spool.ts';
 
@@ -62,20 +62,23 @@ describe('of twins', () => {
     },
   );
 
-  test('an older one counts in a folder whose disk fails when it is to be opened', async () => {
-    const bench = new PickupBench();
-    dropAt(bench.spool, 'spam', EARLIER);
-    dropAt(bench.spool, 'ham', LATER);
-    const mend = failToOpenSpam(bench.spool, 'EIO');
-    await bench.start();
-    await bench.clock.flow(30_000, 100);
-    expect(bench.places).toEqual([]);
-    mend();
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(bench.spool.queued).toEqual(['ham/a.eml']);
-    expect(bench.superseded).toEqual(['spam/a.eml']);
-  });
+  test.each(['EIO', 'ENOTCONN', 'ESTALE'])(
+    'an older one counts in a folder that answers %s',
+    async (code) => {
+      const bench = new PickupBench();
+      dropAt(bench.spool, 'spam', EARLIER);
+      dropAt(bench.spool, 'ham', LATER);
+      const mend = failToOpenSpam(bench.spool, code);
+      await bench.start();
+      await bench.clock.flow(30_000, 100);
+      expect(bench.places).toEqual([]);
+      mend();
+      await bench.flowUntilQueued('ham/a.eml');
+      await bench.pass(10_000);
+      expect(bench.spool.queued).toEqual(['ham/a.eml']);
+      expect(bench.superseded).toEqual(['spam/a.eml']);
+    },
+  );
 
   test('none is waited for in a folder that the daemon has no permission for', async () => {
     const bench = new PickupBench();
@@ -83,6 +86,24 @@ describe('of twins', () => {
     failToOpenSpam(bench.spool, 'EACCES');
     await bench.start();
     await bench.flowUntilQueued('ham/a.eml');
+  });
+
+  test('the older one, which cannot be moved, does not remove the newer one later', async () => {
+    const bench = new PickupBench();
+    const { lib } = bench.spool;
+    dropAt(bench.spool, 'spam', EARLIER);
+    dropAt(bench.spool, 'ham', LATER);
+    failSteps((step) =>
+      step.call === 'renameSync' && resolved(step) === `${lib}/spam/a.eml` ? 'EPERM' : undefined,
+    );
+    await bench.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    for (let i = 0; i < 3; i += 1) {
+      bench.pickup.sweepNow();
+      await bench.pass(10_000);
+    }
+    expect(bench.spool.queued).toEqual(['ham/a.eml']);
+    expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
   });
 
   test('neither is taken before both have passed the gate, the newer one being late', async () => {

@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import { systemError, watchFileSystem } from '../torture/fs-steps.ts';
 import type { FsStep } from '../torture/fs-steps.ts';
@@ -26,4 +27,9 @@ export function failOnce(code: string, isIt: (step: FsStep) => boolean): void {
     isMet = true;
     return code;
   });
+}
+
+/** The path that a step is about, whatever descriptor it goes by. */
+export function resolved({ path }: FsStep): string {
+  return path.replace(/^\/proc\/self\/fd\/\d+/, (folder) => readlinkSync(folder));
 }
