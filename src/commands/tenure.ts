@@ -287,12 +287,12 @@ export class Tenure {
     });
     // A file system that hangs must not keep the process: the queue is as good as it was.
     const waited = new AbortController();
-    const isOver = await Promise.race([
-      allStopped.then(() => true),
-      sleep(clock, config.shutdownMs, waited.signal).then(() => false),
-    ]);
+    // Their locks are this process's, too: it may own the spool again.
+    const isOver = allStopped.then(() => {
+      this.#drop.close();
+    });
+    await Promise.race([isOver, sleep(clock, config.shutdownMs, waited.signal)]);
     waited.abort();
-    if (isOver) this.#drop.close();
   }
 
   /** Calls `chore` now and every so many milliseconds until the end. */
