@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
-import { settleTime } from '../spool/message.ts';
+import { VERDICTS, settleTime } from '../spool/message.ts';
 import type { QueueEntry, Stamp } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
 import { newDelivery, renew } from './delivery.ts';
@@ -166,6 +166,16 @@ export class Backlog {
       this.#rescanAt = now + Faults.retryMs;
       faults.raise(store.placeOf(), error);
     }
+  }
+
+  /** Where no message is left that could show it, a fault of the queue's folder is over. */
+  clearIdleFaults(): void {
+    const { faults, store } = this.#options;
+    const all = [this.#pending, this.#deferred, this.#inFlight].flatMap((each) => [
+      ...each.values(),
+    ]);
+    const busy = new Set(all.map(({ entry }) => entry.verdict));
+    for (const verdict of VERDICTS) if (!busy.has(verdict)) faults.clear(store.placeOf(verdict));
   }
 
   /** Closes what a scan holds open. */

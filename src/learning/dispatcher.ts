@@ -73,6 +73,7 @@ export class Dispatcher {
   /** A message of the queue gave way to a newer verdict. */
   supersede(verdict: Verdict, key: string): void {
     this.#options.messages.superseded(verdict, key, this.#backlog.forget(key));
+    this.#plan(0);
   }
 
   // --- running
@@ -164,6 +165,7 @@ export class Dispatcher {
   /** Starts what can be started, and plans when to look again. */
   #pump(): void {
     this.#backlog.refill();
+    if (this.#options.faults.isAny) this.#backlog.clearIdleFaults();
     this.#probe();
     this.#feed();
     this.#plan(this.#untilNext());

@@ -141,8 +141,13 @@ export class Intake {
     const isSpam = newerVerdict(spam.stats.mtimeNs, ham.stats.mtimeNs) === 'spam';
     const [older, newer] = isSpam ? [ham, spam] : [spam, ham];
     // In this order every moment at which we may be killed leaves the newer one in the later place.
+    const wasImmovable = this.#wasImmovable(older);
     const first = this.#move(older, key);
     if (first.kind === 'wait') return first;
+    // That may have been a moment's trouble, after which it would be taken for the newer one.
+    if (first.kind === 'stays' && !wasImmovable) {
+      return { kind: 'wait', ms: this.#options.settleMs };
+    }
     const second = this.#move(newer, key);
     return newer === candidate ? second : { kind: 'gone' };
   }

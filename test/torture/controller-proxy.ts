@@ -57,7 +57,7 @@ export interface Contact {
   fault: Fault | undefined;
   /** The first line of what the client got; empty when it got nothing. */
   said: string;
-  /** The whole answer was sent, or the client has left. */
+  /** The answer was sent, or begun where that takes no time; or the client has left. */
   over: number | undefined;
   /** The same on the clock of `performance.now()`. */
   overAt: number | undefined;
@@ -204,6 +204,8 @@ export class FaultProxy implements AsyncDisposable {
   async #act(contact: Contact, socket: Socket, act: Act, gone: Promise<void>): Promise<void> {
     // what a client that has left was never told
     if (contact.over === undefined) contact.said = firstLine(act);
+    // that the client has left in the middle of a flood would be seen late
+    if (act.then !== 'stay' && act.everyMs === undefined) this.#end(contact);
     await perform(socket, act, gone);
     if (act.then === 'crash') this.cutAll();
     this.#end(contact);
