@@ -36,9 +36,14 @@ export const SABOTAGES = [
     changes: [
       {
         file: 'src/spool/intake.ts',
-        find: "    const first = this.#move(older, key);\n    if (first.kind === 'wait') return first;\n    const second = this.#move(newer, key);\n",
+        find: '    const second = this.#move(newer, key);\n',
+        replace: '',
+      },
+      {
+        file: 'src/spool/intake.ts',
+        find: '    const first = this.#move(older, key);\n',
         replace:
-          "    const second = this.#move(newer, key);\n    if (second.kind === 'taken') older.from.folder.removeFile(older.rawName);\n",
+          "    const second = this.#move(newer, key);\n    if (second.kind === 'taken') older.from.folder.removeFile(older.rawName);\n    const first = { kind: 'gone' } as Look;\n",
       },
     ],
   },
