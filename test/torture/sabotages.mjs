@@ -408,12 +408,12 @@ export const SABOTAGES = [
   },
   {
     suite: 'disks',
-    name: 'what could not be disposed of is posted again',
+    name: 'a fault is said again and again',
     changes: [
       {
-        file: 'src/learning/learner.ts',
-        find: '    delivery.finish = finish;\n',
-        replace: '',
+        file: 'src/spool/faults.ts',
+        find: '    if (!this.#throttle.allows(place, code)) return;\n',
+        replace: '    this.#throttle.allows(place, code);\n',
       },
     ],
   },
@@ -446,7 +446,7 @@ export const SABOTAGES = [
       {
         file: 'src/spool/intake.ts',
         find: '    quarantine.removeKey(key);\n',
-        replace: '',
+        replace: '    void quarantine;\n',
       },
     ],
   },
