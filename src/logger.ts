@@ -135,6 +135,10 @@ export class LogThrottle {
       return false;
     }
     this.#last.delete(name);
+    for (const [old, { at }] of this.#last) {
+      if (now - at < LogThrottle.#intervalMs) break;
+      this.#last.delete(old); // it says nothing any more
+    }
     if (this.#last.size >= LogThrottle.#limit) {
       const oldest = this.#last.keys().next();
       if (oldest.done !== true) this.#last.delete(oldest.value);
