@@ -140,18 +140,19 @@ function checkRight(inquiry: Inquiry, reply: Reply): Finding {
 
 function checkBayes(name: string, { hasBackend, learned }: Statistics, history: Reply): Finding {
   const { spam, ham } = learned;
-  if (!hasBackend) {
+  const redisError = redisErrorOf(history);
+  // rspamd 3.12 shows none where its Redis was down when it started.
+  if (!hasBackend && redisError === undefined) {
     return failed(
       name,
       'has no Bayes backend ("statfiles" is empty in /stat): nothing can be learned',
-      'name a Redis server in rspamd\'s local.d/redis.conf or local.d/classifier-bayes.conf (servers = "127.0.0.1";), then restart rspamd',
+      'name a Redis server in rspamd\'s local.d/redis.conf or local.d/classifier-bayes.conf (servers = "127.0.0.1";), see that it runs, then restart rspamd',
     );
   }
+  const isUnknown = spam === undefined || ham === undefined;
   const redisSilence =
-    spam === undefined || ham === undefined
-      ? 'is down or was within the last minute'
-      : redisErrorOf(history);
-  if (spam === undefined || ham === undefined || redisSilence !== undefined) {
+    hasBackend && isUnknown ? 'is down or was within the last minute' : redisError;
+  if (isUnknown || redisSilence !== undefined) {
     return failed(
       name,
       `can't read what Bayes knows: its Redis ${redisSilence}`,

@@ -163,6 +163,15 @@ describe('the doctor finds', () => {
     expect(await fault(server.url)).toMatch(/Redis is down.*Cure: start Redis/);
   });
 
+  test('that Redis was down when rspamd 3.12 started', async () => {
+    const stat = answer('200 OK', '{"uptime":100,"statfiles":[]}');
+    const history = answer('504 {"error": "Connection refused"}');
+    const server = await serve({ play: play({ '/stat': stat, '/history': history }) });
+    expect(await fault(server.url)).toMatch(
+      /Redis does not answer .*\(Connection refused\)\. Cure: start Redis/,
+    );
+  });
+
   test.each([
     [2 * 60_000, /2 minutes apart\. Cure: .*NTP/],
     [-3 * 86_400_000, /3 days apart: nothing is removed from the archive.*Cure: .*NTP/],

@@ -107,7 +107,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
 
   it('finds that Redis is down', { timeout: 120_000 }, async () => {
     await using redis = await startRedis();
-    // rspamd 3.12 shows figures of 0 then; its history tells.
+    // rspamd 3.12 shows no backend then; its history tells.
     await using rspamd = await startRspamd({ redisPort: redis.port, redisHistory: true });
     await redis.stop();
     await rspamd.restart();
