@@ -26,7 +26,11 @@ function answer(status: string, body = '', date = new Date().toUTCString()): Act
 const EMPTY = answer('400 Empty body is not permitted', '{"error":"Empty body is not permitted"}');
 
 /** A controller that is content, but for what `change` says. */
-function play(change: Readonly<Partial<Record<'/ping' | '/stat' | '/learnspam', Act>>> = {}): Play {
+function play(
+  change: Readonly<
+    Partial<Record<'/ping' | '/stat' | '/learnspam' | '/history?from=1&to=0', Act>>
+  > = {},
+): Play {
   const acts: Readonly<Record<string, Act>> = {
     '/ping': answer('200 OK', 'pong\r\n'),
     '/stat': answer('200 OK', STAT),
@@ -166,7 +170,7 @@ describe('the doctor finds', () => {
   test('that Redis was down when rspamd 3.12 started', async () => {
     const stat = answer('200 OK', '{"uptime":100,"statfiles":[]}');
     const history = answer('504 {"error": "Connection refused"}');
-    const server = await serve({ play: play({ '/stat': stat, '/history': history }) });
+    const server = await serve({ play: play({ '/stat': stat, '/history?from=1&to=0': history }) });
     expect(await fault(server.url)).toMatch(
       /Redis does not answer .*\(Connection refused\)\. Cure: start Redis/,
     );
