@@ -29,8 +29,9 @@ import { Staging } from './staging.ts';
  * Files that settle at a time; the rest of a larger folder waits its turn. So many are enough to
  * keep pickup busy for the time that a marked file settles.
  */
-const FAILING_AT_MOST = 1_000;
 const GATE_ROOM = 5_000;
+/** Of more files that met a fault the oldest are looked at in their turn again. */
+const FAILING_AT_MOST = 1_000;
 /** With more files than this in a folder, chokidar's own listing eats the CPU. */
 const DOORBELL_LIMIT = 5_000;
 /** How often paths are compared with what is open, and folders without a doorbell are swept. */

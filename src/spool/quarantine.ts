@@ -75,6 +75,7 @@ export class Quarantine {
     if (folder.lstat(key) === undefined) folder.removeFile(`${key}.json`);
   }
 
+  /** Whether there is something of a key, of whichever verdict. */
   has(key: string): boolean {
     return !this.#isEmpty && VERDICTS.some((each) => this.#folders[each].lstat(key) !== undefined);
   }

@@ -83,6 +83,7 @@ export class Releases {
     return stay;
   }
 
+  /** Whether there is something of a key, of whichever verdict. */
   has(key: string): boolean {
     return VERDICTS.some((each) => this.#options.folders[each].lstat(key) !== undefined);
   }

@@ -4,6 +4,7 @@ import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
 
 const DAY_MS = 86_400_000;
+
 /** Most that rspamd's clock and ours may differ before neither is trusted with a removal. */
 const TRUSTED_SKEW_MS = DAY_MS;
 

@@ -34,6 +34,7 @@ const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const CARRIED_AT_A_TIME = 8;
 /** A crash leaves a handful half-way in a folder; more than this was put there by somebody else. */
 const FOUND_AT_MOST = 1_000;
+/** Files that fail one after the other must not fill the memory. */
 const STAGED_AT_MOST = 2_000;
 const STRETCH_MS = 10;
 const CHUNK_BYTES = 1 << 20;
