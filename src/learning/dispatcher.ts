@@ -164,17 +164,18 @@ export class Dispatcher {
 
   /** Starts what can be started, and plans when to look again. */
   #pump(): void {
+    // One moment for all of it: what falls due between two looks at the clock would be missed.
+    const now = this.#options.clock.monotonic();
     this.#backlog.refill();
     if (this.#options.faults.isAny) this.#backlog.clearIdleFaults();
-    this.#probe();
-    this.#feed();
-    this.#plan(this.#untilNext());
+    this.#probe(now);
+    this.#feed(now);
+    this.#plan(this.#untilNext(now));
   }
 
-  #untilNext(): number {
-    const { clock, controllers } = this.#options;
+  #untilNext(now: number): number {
+    const { controllers, faults } = this.#options;
     const { pending, deferred, refillAt } = this.#backlog;
-    const now = clock.monotonic();
     let next = refillAt;
     const later = (at: number): void => {
       // What is due already waits for something else, which pumps when it ends.
@@ -182,7 +183,7 @@ export class Dispatcher {
     };
     for (const delivery of pending.values()) later(delivery.dueAt);
     for (const delivery of deferred.values()) later(delivery.dueAt);
-    later(now + this.#options.faults.pause(DISPOSAL));
+    later(faults.retryAt(DISPOSAL));
     for (const controller of controllers) {
       later(controller.retryAt ?? 0);
       later(controller.freshAt ?? 0);
@@ -197,7 +198,7 @@ export class Dispatcher {
   #isReady(delivery: Delivery, now: number): boolean {
     if (delivery.dueAt > now || !this.#options.lanes.areFree(lanesOf(delivery))) return false;
     // What can't be disposed of would be posted again and again.
-    return delivery.finish !== undefined || this.#options.faults.pause(DISPOSAL) === 0;
+    return delivery.finish !== undefined || this.#options.faults.retryAt(DISPOSAL) <= now;
   }
 
   #pinOf(delivery: Delivery): Controller | undefined {
@@ -206,8 +207,7 @@ export class Dispatcher {
   }
 
   /** Gives each paused controller whose time has come one probing message. */
-  #probe(): void {
-    const now = this.#options.clock.monotonic();
+  #probe(now: number): void {
     for (const controller of this.#options.controllers) {
       if (controller.isOpen || controller.inFlight > 0) continue;
       const probe = this.#chooseProbe(controller, now);
@@ -239,9 +239,8 @@ export class Dispatcher {
   }
 
   /** Gives the open controllers as many messages as they take. */
-  #feed(): void {
-    const { clock, concurrency, controllers } = this.#options;
-    const now = clock.monotonic();
+  #feed(now: number): void {
+    const { concurrency, controllers } = this.#options;
     const reserved = new Set<Controller>();
     const hasRoom = (each: Controller): boolean =>
       each.isOpen && !reserved.has(each) && each.hasRoom(concurrency);

@@ -63,7 +63,12 @@ export class Faults {
 
   /** Milliseconds until `place` may be tried again; 0 when it is not paused. */
   pause(place: string): number {
-    return Math.max(0, (this.#until.get(place) ?? 0) - this.#clock.monotonic());
+    return Math.max(0, this.retryAt(place) - this.#clock.monotonic());
+  }
+
+  /** When `place` may be tried again, on the monotonic clock; 0 when it works. */
+  retryAt(place: string): number {
+    return this.#until.get(place) ?? 0;
   }
 
   /**

@@ -14,11 +14,14 @@ interface Alarm {
  * their times, those of one time in the order in which they were set.
  */
 export class ManualClock implements Clock {
+  /** What every reading takes, in milliseconds; as in life, where two of them never agree. */
+  readingMs = 0;
   #now = 0;
   #wallOffset = START;
   readonly #alarms = new Set<Alarm>();
 
   monotonic(): number {
+    this.#now += this.readingMs;
     return this.#now;
   }
 
@@ -26,8 +29,9 @@ export class ManualClock implements Clock {
     return this.#wallOffset + this.#now;
   }
 
+  /** Counts in whole milliseconds, as `setTimeout` does: a timer may go off a bit too early. */
   after(ms: number, callback: () => void): Timer {
-    const alarm = { at: this.#now + Math.max(0, ms), callback };
+    const alarm = { at: this.#now + Math.max(0, Math.trunc(ms)), callback };
     this.#alarms.add(alarm);
     return {
       cancel: () => {
@@ -54,7 +58,7 @@ export class ManualClock implements Clock {
       this.#now = Math.max(this.#now, next.at);
       next.callback();
     }
-    this.#now = end;
+    this.#now = Math.max(this.#now, end);
   }
 
   /**
