@@ -60,12 +60,26 @@ export class Blame {
     const { delivery, controller, probing } = flight;
     const { backlog, ledger, messages, clock } = this.#options;
     const tookMs = clock.monotonic() - flight.startedAt;
-    if (attempt.shown === 'proof') await this.#proved(delivery, controller);
-    else if (attempt.shown === 'answer') controller.answered();
+    if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
+    if (attempt.kind === 'unproven' || attempt.isLate === true) this.#postAgain(controller);
+    switch (attempt.shown) {
+      case 'proof':
+        await this.#commit(delivery);
+        await this.#proved(delivery, controller);
+        break;
+      case 'memory':
+        await this.#commit(delivery);
+        controller.answered();
+        break;
+      case 'answer':
+        controller.answered();
+        break;
+      case undefined:
+        break;
+    }
     switch (attempt.kind) {
       case 'done':
         controller.forget(delivery);
-        messages.finished(delivery, attempt.finish, tookMs);
         break;
       case 'withdrawn':
         controller.forget(delivery);
@@ -92,9 +106,13 @@ export class Blame {
         await this.#failed(flight, attempt.outcome, tookMs);
         break;
     }
-    // Whether it has stored what it acknowledged is in doubt now.
-    if (!controller.isOpen)
-      for (const each of ledger.recall(controller.name)) backlog.queueUp(each);
+    if (!controller.isOpen) this.#postAgain(controller);
+  }
+
+  /** Whether the controller has stored what it acknowledged is in doubt. */
+  #postAgain(controller: Controller): void {
+    const { backlog, ledger } = this.#options;
+    for (const each of ledger.recall(controller.name)) backlog.queueUp(each);
   }
 
   /** Lets a message wait that failed this often, and says so. */
@@ -159,11 +177,16 @@ export class Blame {
     return false;
   }
 
-  async #proved(delivery: Delivery, controller: Controller): Promise<void> {
-    const { backlog, lanes, onReleased, ledger, learner } = this.#options;
+  /** What the same controller acknowledged before this one is proven by it, too. */
+  async #commit(delivery: Delivery): Promise<void> {
+    const { ledger, learner } = this.#options;
     for (const each of ledger.commit(delivery)) {
       this.#ended(each, await learner.end(each, { kind: 'learned', proven: true }), 0);
     }
+  }
+
+  async #proved(delivery: Delivery, controller: Controller): Promise<void> {
+    const { backlog, lanes, onReleased } = this.#options;
     const accused = controller.proved(delivery);
     // In flight elsewhere, superseded or gone, it has a new chance.
     if (accused === undefined || !backlog.launch(accused)) return;

@@ -109,7 +109,8 @@ export class Learner {
           delivery,
           proven ? { kind: 'learned', proven: true } : { kind: 'duplicate' },
         );
-    return { ...attempt, shown: proven ? 'proof' : 'answer' };
+    if (proof.kind === 'proven') return { ...attempt, shown: 'proof', isLate: proof.isLate };
+    return { ...attempt, shown: isRepeated ? 'memory' : 'answer' };
   }
 
   async #unlearned(
@@ -192,8 +193,13 @@ export type Attempt = (
   /** A local fault: the same again later. */
   | { readonly kind: 'fault' }
 ) & {
-  /** What the controller's answers showed: that it answers, or even that it stores. */
-  readonly shown?: 'answer' | 'proof';
+  /**
+   * What the controller's answers showed: that it answers, that it remembers what it acknowledged
+   * earlier, or that it stores now.
+   */
+  readonly shown?: 'answer' | 'memory' | 'proof';
+  /** A proof that leaves what was acknowledged before it in doubt. */
+  readonly isLate?: boolean;
 };
 
 export interface LearnerOptions {

@@ -10,8 +10,11 @@ import type { Outcome } from '../trainers/trainer.ts';
 const PROOF_WAITS_MS = [0, 250, 1_000] as const;
 
 export type ProofResult =
-  /** Answered 200, then 208: stored and remembered. */
-  | { readonly kind: 'proven' }
+  /**
+   * Answered 200, then 208: stored and remembered. `isLate`: not at the first post that followed, so
+   * that what was answered 200 shortly before is in doubt.
+   */
+  | { readonly kind: 'proven'; readonly isLate: boolean }
   /** Answered 208 at once: remembered from before; whether it can store now is not shown. */
   | { readonly kind: 'known' }
   /** Answered 200, and no proof was wanted. */
@@ -42,7 +45,7 @@ export async function learnAndProve(
   for (const wait of PROOF_WAITS_MS) {
     if (wait > 0) await pause(wait);
     const next = await post();
-    if (next.kind === 'duplicate') return { kind: 'proven' };
+    if (next.kind === 'duplicate') return { kind: 'proven', isLate: wait > 0 };
     if (next.kind !== 'learned') return { kind: 'failed', outcome: next };
   }
   return { kind: 'unproven' };

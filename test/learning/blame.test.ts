@@ -258,6 +258,22 @@ describe('an unknown answer such as a 5xx', () => {
     expect(bench.messages.tally).toMatchObject({ learned: 3, quarantined: 0 });
   });
 
+  test('is not charged because the controller remembers what it stored before', async () => {
+    const bench = await warmBench(
+      to('early', LEARNED, 4),
+      to('early', DUPLICATE),
+      to('a', UNKNOWN_ERROR),
+    );
+    bench.put('early');
+    await bench.flowUntil('it waits', () => bench.recorder.of('message.deferred').length > 0);
+    bench.put('a');
+    await bench.flowUntil('the early one is learned', () => bench.messages.tally.learned === 2);
+    expect(bench.trainer.of('a').length).toBeGreaterThan(0);
+    expect(chargesOf(bench)['a']).toBeUndefined();
+    bench.trainer.plays();
+    await bench.finish();
+  });
+
   test('often enough quarantines the message', async () => {
     const bench = await warmBench(to('a', UNKNOWN_ERROR));
     bench.put('a');

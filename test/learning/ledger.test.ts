@@ -39,6 +39,29 @@ describe('of messages that are answered 200', () => {
     expect(bench.ledger.size).toBe(0);
   });
 
+  test.each([
+    ['never proves', 4],
+    ['proves late', 2],
+  ])(
+    'those before one that %s are posted again: they may not be stored either',
+    async (_, times) => {
+      const bench = await upBench();
+      const keys = putMany(bench, 9);
+      bench.trainer.plays(to(keys, LEARNED), to('m9', LEARNED, times));
+      await bench.flowUntil('nine are acknowledged', () => bench.ledger.size === 9);
+      bench.put('m9');
+      await bench.flowUntil('it was posted so often', () => bench.trainer.of('m9').length >= times);
+      bench.trainer.plays(to('m9', LEARNED, times - bench.trainer.of('m9').length));
+      await bench.flow(60_000);
+      bench.dispatcher.proveRest();
+      bench.put('other');
+      await bench.flow(60_000);
+      bench.dispatcher.proveRest();
+      await bench.finish();
+      expect([...bench.trainer.memory.keys()]).toEqual(expect.arrayContaining([...keys, 'm9']));
+    },
+  );
+
   test('the last one is posted again at the end', async () => {
     const bench = await upBench();
     const keys = putMany(bench, 5);

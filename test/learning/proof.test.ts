@@ -55,7 +55,7 @@ test.each([
   [3, ['learned', 'learned', '250 ms', 'learned', '1000 ms', 'duplicate']],
 ])('208 after %d times 200 is the proof, and ends it', async (times, expected) => {
   const [result, story] = await prove(...Array<Outcome>(times).fill(LEARNED), DUPLICATE);
-  expect(result).toEqual({ kind: 'proven' });
+  expect(result).toEqual({ kind: 'proven', isLate: times > 1 });
   expect(story).toEqual(expected);
 });
 
