@@ -9,7 +9,7 @@ import type { BlameOptions, Flight } from './blame.ts';
 import type { Controller } from './controller.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
-import { DISPOSAL, disposalOf } from './learner.ts';
+import { DISPOSAL, UNPROVEN_ROUNDS, disposalOf } from './learner.ts';
 import type { MessageStore } from './store.ts';
 
 /**
@@ -105,6 +105,22 @@ export class Dispatcher {
   /** Proves what is only acknowledged so far: the last message of each controller goes again. */
   proveRest(): void {
     for (const delivery of this.#options.ledger.takeLast()) this.#backlog.queueUp(delivery);
+    this.#plan(0);
+  }
+
+  /**
+   * Lets the last messages go, as learned, when all that is left was answered 200 and never proven in
+   * so many rounds: no other message comes any more whose proof would tell that apart from an outage.
+   */
+  letUnprovenGo(rounds: number): void {
+    const { pending, deferred, inFlight } = this.#backlog;
+    const left = [...pending.values(), ...deferred.values()];
+    const answers = this.#options.controllers.every(
+      (each) => each.isOpen || each.state === 'unproven',
+    );
+    if (!answers || inFlight.size > 0) return;
+    if (left.length === 0 || left.some((each) => each.unprovenTries < rounds)) return;
+    for (const each of left) each.unprovenRounds = UNPROVEN_ROUNDS;
     this.#plan(0);
   }
 

@@ -32,6 +32,8 @@ export interface Named {
 
 /** Names kept of one kind. */
 export const NAMES = 10;
+/** A few messages are not recognised by rspamd when they come again. */
+const UNPROVEN = 'rspamd said "learned" to every post, which is no proof';
 /** Different reasons kept of one kind; rspamd's texts may hold anything. */
 const REASONS = 50;
 
@@ -39,7 +41,7 @@ export class Account {
   readonly counts: Readonly<Record<Fate, CountByVerdict>>;
   /** How often which reason was given, by fate. */
   readonly reasons: Readonly<Record<Fate, Map<string, number>>>;
-  /** The first few of those that weren't mail, were refused, or failed. */
+  /** The first few of those that weren't mail, were refused, failed, or were learned without proof. */
   readonly names: Readonly<Record<Fate, Named[]>>;
   readonly #onFailed: (named: Named) => void;
 
@@ -75,7 +77,7 @@ export class Account {
   finished(place: string, verdict: Verdict, finish: Finish): void {
     switch (finish.kind) {
       case 'learned':
-        this.#add('learned', verdict);
+        this.#add('learned', verdict, finish.proven ? undefined : { place, reason: UNPROVEN });
         break;
       case 'duplicate':
         this.#add('known', verdict);

@@ -54,6 +54,8 @@ const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
 const LOOK_MS = 250;
+/** Rounds of posts without proof after which the last messages are let go. */
+const LAST_ROUNDS = 3;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
@@ -184,7 +186,7 @@ export class BulkRun {
       if (!isBusy) {
         if (this.#ledger.size === 0) return;
         this.#dispatcher.proveRest();
-      }
+      } else if (this.#ledger.size === 0) this.#dispatcher.letUnprovenGo(LAST_ROUNDS);
       await this.#untilSomethingEnds();
     }
   }

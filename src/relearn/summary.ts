@@ -16,10 +16,10 @@ export interface Summary extends Readonly<Record<Fate, CountByVerdict>> {
   readonly ending: Ending;
   /** Read and not learned: the same command goes on with them. */
   readonly left: number;
-  /** How often which reason was given. */
-  readonly reasons: Readonly<Record<'refused' | 'notMail' | 'failed', Record<string, number>>>;
+  /** How often which reason was given; of what was learned only where proof is missing. */
+  readonly reasons: Readonly<Record<Explained, Record<string, number>>>;
   /** The first few names. */
-  readonly names: Readonly<Record<'refused' | 'notMail' | 'failed' | 'left', readonly Named[]>>;
+  readonly names: Readonly<Record<Explained | 'left', readonly Named[]>>;
   /** `learning`: from the first post to the last proof; `confirming`: the wait for Bayes' count. */
   readonly seconds: { readonly learning: number; readonly confirming: number };
   /** Messages a second that rspamd was asked about. */
@@ -29,6 +29,10 @@ export interface Summary extends Readonly<Record<Fate, CountByVerdict>> {
   readonly resume: string | null;
   readonly exitCode: ExitCode;
 }
+
+/** What comes with reasons and names. */
+const EXPLAINED = ['learned', 'refused', 'notMail', 'failed'] as const;
+type Explained = (typeof EXPLAINED)[number];
 
 export interface BayesSummary {
   readonly before: CountByVerdict | null;
@@ -71,11 +75,13 @@ export function summarize(input: SummaryInput): Summary {
     ...account.counts,
     left: left.length,
     reasons: {
+      learned: Object.fromEntries(account.reasons.learned),
       refused: Object.fromEntries(account.reasons.refused),
       notMail: Object.fromEntries(account.reasons.notMail),
       failed: Object.fromEntries(account.reasons.failed),
     },
     names: {
+      learned: account.names.learned,
       refused: account.names.refused,
       notMail: account.names.notMail,
       failed: account.names.failed,
@@ -162,7 +168,7 @@ function row(name: string, counts: CountByVerdict, reasons: string): string {
 }
 
 function reasonsOf(summary: Summary, fate: Fate): string {
-  if (fate !== 'refused' && fate !== 'notMail' && fate !== 'failed') return '';
+  if (!isExplained(fate)) return '';
   return Object.entries(summary.reasons[fate])
     .sort(([, a], [, b]) => b - a)
     .slice(0, 5)
@@ -170,8 +176,14 @@ function reasonsOf(summary: Summary, fate: Fate): string {
     .join('; ');
 }
 
-function namesOf({ names, failed, notMail, left }: Summary): string[] {
+function isExplained(fate: Fate): fate is Explained {
+  return EXPLAINED.some((each) => each === fate);
+}
+
+function namesOf({ names, reasons, failed, notMail, left }: Summary): string[] {
+  const unproven = Object.values(reasons.learned).reduce((sum, count) => sum + count, 0);
   const kinds = [
+    ['Learned without proof', names.learned, unproven],
     ['Not mail', names.notMail, notMail.spam + notMail.ham],
     ['Failed', names.failed, failed.spam + failed.ham],
     ['Left over', names.left, left],

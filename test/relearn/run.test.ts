@@ -131,6 +131,34 @@ describe('a message that rspamd can’t take', () => {
   });
 });
 
+describe('a message that rspamd never remembers', () => {
+  test.each([
+    ['in the middle', 30, 10],
+    ['in the middle, each being proven', 30, 1],
+    ['at the end', 99, 10],
+    ['at the end, each being proven', 99, 1],
+    ['as the only one', 0, 10],
+  ])('%s is learned all the same, and keeps nobody waiting', async (_, index, proveEvery) => {
+    const names = [...namesOf('s', index === 0 ? 1 : 100)];
+    const bench = new RelearnBench({ sources: [sourceOf('spam', names)], proveEvery });
+    bench.trainer.plays(to(`s${index}`, LEARNED));
+    bench.start();
+    expect(await bench.finish(20)).toBe('complete');
+    expect(bench.clock.monotonic()).toBeLessThan(30_000);
+    expect(bench.account.counts.learned.spam).toBe(names.length);
+    expect(bench.trainer.of(`s${index}`).length).toBeLessThan(20);
+    expect(bench.account.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
+  });
+
+  test('is no reason to believe a controller that remembers nothing', async () => {
+    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 8))] });
+    bench.trainer.plays(toAll(LEARNED));
+    bench.start();
+    expect(await bench.finish(20)).toBe('away');
+    expect(bench.account.total('learned')).toBe(0);
+  });
+});
+
 describe('an outage', () => {
   test('in the middle is waited for; what was not proven is posted again', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });

@@ -106,6 +106,17 @@ test('reasons are counted, without what differs from message to message', () => 
   expect(text).toContain('2 x too few words for Bayes; 1 x Bayes is sure of it already');
 });
 
+test('what was learned without proof is counted as learned, and named', () => {
+  const { summary, text } = summaryOf((account) => {
+    learn(account, 2);
+    account.finished('/archive/spam/urls.eml', 'spam', { kind: 'learned', proven: false });
+  });
+  expect(summary.learned).toEqual({ spam: 3, ham: 0 });
+  expect(summary.names.learned.map(({ place }) => place)).toEqual(['/archive/spam/urls.eml']);
+  expect(text).toMatch(/learned +3 +0 +1 x rspamd said "learned" to every post/);
+  expect(text).toContain('Learned without proof:\n  /archive/spam/urls.eml: rspamd said');
+});
+
 test('the first few names are kept, of any number', () => {
   const { summary, text } = summaryOf((account) => {
     for (let i = 0; i < 1_000; i += 1) {
