@@ -15,7 +15,7 @@ import { createServer } from 'node:net';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Folder, isFolder } from '../../src/spool/folder.ts';
 import { asNobody, bindMount, canMount, isRoot, temporaryFolder } from '../support/temporary.ts';
-import { watchFileSystem } from '../torture/fs-steps.ts';
+import { watchFileSystem } from '../support/fs-steps.ts';
 
 let parent: string;
 let path: string;

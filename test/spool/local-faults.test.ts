@@ -6,7 +6,7 @@ import { failOnce, failSteps, resolved } from '../support/failing-steps.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere, hasOtherFileSystem } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
-import type { FsStep } from '../torture/fs-steps.ts';
+import type { FsStep } from '../support/fs-steps.ts';
 
 /** What an error of the file system does to the way into the queue: it passes, and nothing stays. */
 

@@ -8,7 +8,7 @@ import { openStateDir } from '../../src/spool/state-dir.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
 import { until } from '../support/until.ts';
-import { systemError, watchFileSystem } from '../torture/fs-steps.ts';
+import { systemError, watchFileSystem } from '../support/fs-steps.ts';
 
 /** Puts a message where an operator's `release` puts it. */
 function release(spool: TestSpool, verdict: Verdict, key = 'a.eml', body = key): string {

@@ -29,7 +29,7 @@ import {
   temporaryFolder,
 } from '../support/temporary.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
-import { watchFileSystem } from '../torture/fs-steps.ts';
+import { watchFileSystem } from '../support/fs-steps.ts';
 
 /** A spool whose state dir lies on another file system. */
 function splitSpool(maxBytes?: number): TestSpool {

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere, hasOtherFileSystem } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
-import { watchFileSystem } from '../torture/fs-steps.ts';
+import { watchFileSystem } from '../support/fs-steps.ts';
 
 /** Long enough for pickup to let others have the event loop. */
 const SLOW_MS = 12;

@@ -1,7 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
-import { systemError, watchFileSystem } from '../torture/fs-steps.ts';
-import type { FsStep } from '../torture/fs-steps.ts';
+import { systemError, watchFileSystem } from './fs-steps.ts';
+import type { FsStep } from './fs-steps.ts';
 
 /** Lets steps on the file system fail for one test, until the returned function is called. */
 export function failSteps(codeOf: (step: FsStep) => string | undefined): () => void {

@@ -42,7 +42,7 @@ console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
 
 /** Breaks a copy, builds it and runs the suite. */
-function trySabotage({ suite, seed, changes, test = `test/torture/${suite}.test.ts`, only }) {
+function trySabotage({ suite, seed, changes, test = testOf(suite), only }) {
   const folder = mkdtempSync(path.join(tmpdir(), 'learnd-sabotage-'));
   // The tests' writer has a user of its own.
   chmodSync(folder, 0o755);
@@ -70,6 +70,12 @@ function trySabotage({ suite, seed, changes, test = `test/torture/${suite}.test.
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** A suite lies in the folder of its first word. */
+function testOf(suite) {
+  const [folder] = suite.split('-');
+  return `test/torture/${folder}/${suite}.test.ts`;
 }
 
 function judge(report) {

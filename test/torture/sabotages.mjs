@@ -132,7 +132,7 @@ export const SABOTAGES = [
         file: 'src/learning/proof.ts',
         find: '  for (const wait of PROOF_WAITS_MS) {',
         replace:
-          "  if (Date.now() > 0) return { kind: 'proven' };\n  for (const wait of PROOF_WAITS_MS) {",
+          "  if (Date.now() > 0) return { kind: 'proven', isLate: false };\n  for (const wait of PROOF_WAITS_MS) {",
       },
     ],
   },

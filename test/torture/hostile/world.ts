@@ -1,0 +1,341 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, onTestFinished } from 'vitest';
+import { ChildDaemon } from '../../faults/child-daemon.ts';
+import type { Settings } from '../../faults/child-daemon.ts';
+import { FaultServer } from '../../faults/fault-server.ts';
+import type { Act } from '../../faults/fault-server.ts';
+import { alreadyLearned, learns, plays } from '../../faults/plays.ts';
+import { runCli } from '../../support/run-cli.ts';
+import type { Result } from '../../support/run-cli.ts';
+import {
+  canMount,
+  folderElsewhere,
+  hasOtherFileSystem,
+  isRoot,
+  mountTmpfs,
+  temporaryFolder,
+} from '../../support/temporary.ts';
+import { MARKER, certified, certify } from './messages.ts';
+import type { Certified } from './messages.ts';
+import type { Block } from './monitor.ts';
+import { preload } from '../preload.ts';
+
+/**
+ * A drop directory that belongs to an adversary, with another uid where the tests run as root; files
+ * outside of it that nobody may ever send; the built daemon; and a controller that keeps account of
+ * what it was sent.
+ *
+ * All of it lies in memory where that is possible: a disk that is busy with something else would
+ * look like an event loop that is blocked.
+ */
+
+/** The adversary's user and group: numbers that no real user has. */
+const ADVERSARY = isRoot ? { uid: 23_461, gid: 23_462 } : {};
+
+export type Verdict = 'spam' | 'ham';
+
+export interface HostileOptions {
+  /** The state dir lies on another file system than the drop directory. */
+  readonly elsewhere?: boolean;
+  /** The controller knows every message already: one post each. */
+  readonly knowing?: boolean;
+}
+
+export interface Post extends Certified {
+  readonly verdict: Verdict;
+}
+
+export class HostileWorld {
+  readonly lib: string;
+  readonly stateDir: string;
+  /** A folder of messages that aren't this daemon's to learn. */
+  readonly outside: string;
+  /** The adversary's own folder, on the file system of the drop directory. */
+  readonly den: string;
+  readonly controller: Controller;
+  readonly #folder: string;
+
+  private constructor(folder: string, stateDir: string, controller: Controller) {
+    this.#folder = folder;
+    this.lib = join(folder, 'spamd');
+    this.outside = join(folder, 'outside');
+    this.den = join(folder, 'den');
+    this.stateDir = stateDir;
+    this.controller = controller;
+    for (const place of [this.lib, this.path('spam'), this.path('ham'), this.den, this.outside]) {
+      mkdirSync(place);
+      if (place !== this.outside) give(place);
+    }
+    for (let i = 0; i < 20; i += 1) {
+      const message = certify({ name: `secret ${i}`, version: 0 });
+      const secret = join(this.outside, `secret-${i}.eml`);
+      writeFileSync(secret, `Subject: ${MARKER}\r\n${message.toString()}`);
+      // Anybody may link what he may write, whatever the kernel protects.
+      chmodSync(secret, 0o666);
+    }
+  }
+
+  static async make(options: HostileOptions = {}): Promise<HostileWorld> {
+    const folder = hasOtherFileSystem ? folderElsewhere() : temporaryFolder();
+    const own = join(folder, 'state');
+    let stateDir = join(folder, 'spamd/.learnd');
+    if (options.elsewhere === true) {
+      if (canMount) mountTmpfs(own, 'size=512m,mode=0700');
+      stateDir = canMount ? own : temporaryFolder(tmpdir());
+      chmodSync(stateDir, 0o700);
+    }
+    return new HostileWorld(folder, stateDir, await Controller.start(options.knowing === true));
+  }
+
+  path(verdict: Verdict, name = ''): string {
+    return join(this.lib, verdict, name);
+  }
+
+  secret(number = 0): string {
+    return join(this.outside, `secret-${number}.eml`);
+  }
+
+  /** Writes a finished message into a class folder. @returns the name that it certifies */
+  drop(verdict: Verdict, name: string | Buffer, version = 1, size?: number): string {
+    const bytes = typeof name === 'string' ? Buffer.from(name) : name;
+    const certifiedName = bytes.toString('latin1');
+    const path = Buffer.concat([Buffer.from(`${this.path(verdict)}/`), bytes]);
+    writeFileSync(path, certify({ name: certifiedName, version }, size));
+    chmodSync(path, 0o660);
+    return certifiedName;
+  }
+
+  start(settings: Settings = {}): ChildDaemon {
+    const daemon = new ChildDaemon(['watch'], {
+      ...this.#settings,
+      LEARN_SETTLE_MS: '200',
+      LEARN_SWEEP_SECONDS: '1',
+      SHUTDOWN_SECONDS: '2',
+      NODE_OPTIONS: preload('hostile/monitor.ts').join(' '),
+      HOSTILE_BLOCKS: this.#blocks,
+      ...settings,
+    });
+    onTestFinished(() => daemon.kill());
+    return daemon;
+  }
+
+  /** Runs another command of the program on this spool. */
+  run(...args: string[]): Promise<Result> {
+    return runCli(args, this.#settings);
+  }
+
+  /** Starts one of the adversary's attacks. */
+  attack(name: string, order: object = {}): Attack {
+    const { lib, den, outside } = this;
+    return new Attack(name, { lib, den, outside, ...order });
+  }
+
+  /** The longest block of the daemon's event loop so far. */
+  get longestBlock(): Block {
+    return JSON.parse(readFileSync(this.#blocks, 'utf8')) as Block;
+  }
+
+  /** Names in a class folder, dotted ones included. */
+  dropped(verdict: Verdict): string[] {
+    return readdirSync(this.path(verdict));
+  }
+
+  get queued(): string[] {
+    return this.inState('queue');
+  }
+
+  /** Nothing is to be waited for any more: the queue is empty, or a secret is out. */
+  get isOver(): boolean {
+    return this.queued.length === 0 || this.controller.strangers.length > 0;
+  }
+
+  get quarantined(): string[] {
+    return this.inState('quarantine').filter((name) => !name.endsWith('.json'));
+  }
+
+  inState(place: 'queue' | 'quarantine'): string[] {
+    return ['spam', 'ham'].flatMap((verdict) => {
+      const folder = join(this.stateDir, place, verdict);
+      return existsSync(folder) ? readdirSync(folder) : [];
+    });
+  }
+
+  get #blocks(): string {
+    return join(this.#folder, 'blocks.json');
+  }
+
+  get #settings(): Settings {
+    return {
+      KOPANO_SPAMD_LIB: this.lib,
+      LEARN_STATE_DIR: this.stateDir,
+      RSPAMD_URL: this.controller.url,
+      STATUS_LISTEN: 'off',
+    };
+  }
+}
+
+/** Gives a file or folder to the adversary. */
+export function give(path: string): void {
+  if (ADVERSARY.uid !== undefined) chownSync(path, ADVERSARY.uid, ADVERSARY.gid);
+}
+
+/** An attack of `adversary.ts`, in a process of the adversary's. */
+export class Attack {
+  readonly #child: ChildProcess;
+  readonly #result: Promise<unknown>;
+
+  constructor(name: string, order: object) {
+    const args = [...preload('hostile/adversary.ts'), '-e', '', '--', name, JSON.stringify(order)];
+    const child = spawn(process.execPath, args, {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      ...ADVERSARY,
+    });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    this.#child = child;
+    this.#result = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => {
+        if (code === 0) resolve(JSON.parse(out));
+        else reject(new Error(`the attack '${name}' ended with ${code ?? 'a signal'}: ${out}`));
+      });
+    });
+    // It is looked at when it is waited for.
+    this.#result.catch(() => undefined);
+    onTestFinished(() => {
+      child.kill('SIGKILL');
+    });
+  }
+
+  /** Tells it that it is enough. */
+  end(): void {
+    this.#child.stdin?.end();
+  }
+
+  /** Resolves to its own account of it. */
+  async account<T>(): Promise<T> {
+    return (await this.#result) as T;
+  }
+}
+
+/**
+ * A controller that takes everything, as rspamd does, and keeps account of it: which message, in
+ * what order, and what was none.
+ */
+export class Controller {
+  readonly posts: Post[] = [];
+  /** Beginnings of posts that are no whole message of the drop directory. */
+  readonly strangers: string[] = [];
+  /** How long an answer takes. */
+  delayMs = 0;
+  readonly #server: FaultServer;
+
+  private constructor(server: FaultServer, knowing: boolean) {
+    this.#server = server;
+    const rspamd = plays();
+    server.play = (request): Act => {
+      if (!learns(request)) return rspamd(request);
+      server.requests.length = 0; // a long run sends gigabytes
+      const verdict = request.path.endsWith('spam') ? 'spam' : 'ham';
+      this.#note(verdict, request.body);
+      const act = knowing ? alreadyLearned('any', verdict) : rspamd(request);
+      return { ...act, everyMs: this.delayMs };
+    };
+  }
+
+  static async start(knowing: boolean): Promise<Controller> {
+    const server = await FaultServer.start({ play: plays() });
+    onTestFinished(() => server[Symbol.asyncDispose]());
+    return new Controller(server, knowing);
+  }
+
+  get url(): string {
+    return this.#server.url;
+  }
+
+  /** Versions of a message that were posted, the earliest first. */
+  versionsOf(name: string): number[] {
+    return this.posts.filter((post) => post.name === name).map(({ version }) => version);
+  }
+
+  /** How often each message was posted in this version. */
+  counts(version: number): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const post of this.posts) {
+      if (post.version === version) counts.set(post.name, (counts.get(post.name) ?? 0) + 1);
+    }
+    return counts;
+  }
+
+  #note(verdict: Verdict, body: Buffer): void {
+    const what = certified(body);
+    if (what === undefined || body.includes(MARKER)) {
+      this.strangers.push(`${body.length} bytes: ${body.toString('latin1', 0, 200)}`);
+    } else this.posts.push({ ...what, verdict });
+  }
+}
+
+const LONGEST_LINE = 4_096;
+const LONGEST_BLOCK_MS = 200;
+const MOST_MEMORY_MB = 150;
+// Controls but tab and line feed, what reorders or hides text, and what was no UTF-8.
+const UNFIT =
+  // eslint-disable-next-line no-control-regex -- control characters are what this looks for
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd]/u;
+
+/** How long the daemon may say nothing before what is waited for won't come any more. */
+const PATIENCE_MS = 60_000;
+const POLL_MS = 20;
+
+/** As the daemon's own `until`, with patience for as long as it gets on: a long run leaves much to do. */
+export async function until(daemon: ChildDaemon, what: string, isSo: () => boolean): Promise<void> {
+  let said = 0;
+  let deadline = performance.now() + PATIENCE_MS;
+  while (!isSo()) {
+    const now = performance.now();
+    if (daemon.output.length > said) deadline = now + PATIENCE_MS;
+    said = daemon.output.length;
+    if (!daemon.running || now > deadline) {
+      throw new Error(`the daemon did not ${what}:\n${daemon.output.slice(-3_000)}`);
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+/** A text that may stand in a log or on a terminal. */
+export function expectClean(text: string): void {
+  const lines = text.split('\n');
+  expect(lines.find((line) => UNFIT.test(line))).toBeUndefined();
+  expect(lines.find((line) => Buffer.byteLength(line) >= LONGEST_LINE)).toBeUndefined();
+}
+
+/** What must hold whatever the adversary does. */
+export function expectUnharmed(world: HostileWorld, daemon: ChildDaemon): void {
+  expect(world.controller.strangers).toEqual([]);
+  expect(daemon.running).toBe(true);
+  expect(daemon.stderr).toBe('');
+  expectClean(daemon.output);
+  const block = world.longestBlock;
+  process.stdout.write(
+    `longest block ${format(block)}, peak RSS ${Math.round(daemon.peakMb)} MB\n`,
+  );
+  expect(block.ms, format(block)).toBeLessThan(LONGEST_BLOCK_MS);
+  expect(daemon.peakMb).toBeLessThan(MOST_MEMORY_MB);
+}
+
+function format({ ms, cpuMs, waitedMs }: Block): string {
+  return `${Math.round(ms)} ms (${Math.round(cpuMs)} of them computing, and ${Math.round(waitedMs)} without a CPU)`;
+}

@@ -1,0 +1,194 @@
+import type { Verdict } from '../../../src/spool/message.ts';
+import { real } from './machine.ts';
+
+/**
+ * What was written: every message that a writer began, and what its file looked like when. A body
+ * names its message in its first line, so that whatever turns up anywhere can be held against what
+ * was really written.
+ */
+
+/** How rspamd takes a message. */
+export type Kind =
+  | 'normal'
+  /** 204: too short. */
+  | 'short'
+  /** 413. */
+  | 'rejected'
+  /** An unknown 5xx, for this one alone. */
+  | 'odd'
+  /** Crashes the worker: nobody who waits gets an answer. */
+  | 'crasher'
+  /** It alone gets no answer. */
+  | 'hanger'
+  /** Learned, and never recognised again. */
+  | 'amnesiac';
+
+/** One stretch of time in which a file had so many bytes. */
+interface Stretch {
+  readonly since: number;
+  until: number;
+  marked: boolean;
+}
+
+/** One verdict of a user, on its way through the writer and the daemon. */
+export class Message {
+  readonly id: number;
+  readonly key: string;
+  readonly verdict: Verdict;
+  readonly kind: Kind;
+  /** What rspamd knows it by: its text. */
+  readonly tokens: string;
+  readonly messageId: string;
+  readonly text: string;
+  /** By the length that the file had; the last time that it had it. */
+  readonly stretches = new Map<number, Stretch>();
+  /** Counts what pickup took; the higher the newer verdict. */
+  taken: number | undefined;
+  takenAt = 0;
+  /** The tenure that took it into the queue; another one has to let it settle again. */
+  knownTo: object | undefined;
+  /** Why it need not be anywhere any more. */
+  fate: string | undefined;
+  /** How long it was when it came to its end. */
+  endedAt: number | undefined;
+  /** Where it lies in the archive: `spam/2026-03-14/KEY`. */
+  archived: string | undefined;
+
+  constructor(options: {
+    readonly id: number;
+    readonly key: string;
+    readonly verdict: Verdict;
+    readonly kind: Kind;
+    readonly tokens: string;
+    readonly messageId: string;
+  }) {
+    this.id = options.id;
+    this.key = options.key;
+    this.verdict = options.verdict;
+    this.kind = options.kind;
+    this.tokens = options.tokens;
+    this.messageId = options.messageId;
+    this.text = [
+      `X-Message: ${this.id}`,
+      `Message-ID: <${this.messageId}>`,
+      `X-Key: ${this.key}`,
+      '',
+      `${this.tokens} and nothing else`,
+      '',
+    ].join('\n');
+  }
+
+  get name(): string {
+    return `${this.verdict}/${this.key}#${this.id}`;
+  }
+}
+
+/** Some bytes that turned up somewhere. */
+export interface Found {
+  readonly message: Message;
+  readonly length: number;
+  readonly isWhole: boolean;
+}
+
+/** A file that a writer made; the same one while it is renamed or rewritten. */
+export interface WrittenFile {
+  readonly ino: number;
+  message: Message;
+  length: number;
+  marked: boolean;
+  /** Counts changes of its stats. */
+  changes: number;
+  changedAt: number;
+}
+
+export class WrittenFiles {
+  readonly messages: Message[] = [];
+  readonly #files = new Map<number, WrittenFile>();
+
+  add(message: Message): void {
+    this.messages.push(message);
+  }
+
+  get(ino: number): WrittenFile | undefined {
+    return this.#files.get(ino);
+  }
+
+  fileAt(address: string): WrittenFile | undefined {
+    const stats = real.lstatSync(address, { throwIfNoEntry: false });
+    return stats === undefined ? undefined : this.#files.get(stats.ino);
+  }
+
+  /** A writer opened a file. */
+  opened(ino: number, message: Message, marked: boolean, now: number): WrittenFile {
+    const file = this.#files.get(ino) ?? {
+      ino,
+      message,
+      length: 0,
+      marked,
+      changes: 0,
+      changedAt: now,
+    };
+    this.#files.set(ino, file);
+    if (file.message !== message) {
+      file.message.fate ??= 'overwritten by its writer';
+      this.#end(file, now);
+    }
+    file.message = message;
+    file.length = 0;
+    this.changed(file, now);
+    this.#begin(file, now);
+    return file;
+  }
+
+  grew(file: WrittenFile, by: number, now: number): void {
+    this.#end(file, now);
+    file.length += by;
+    this.changed(file, now);
+    this.#begin(file, now);
+  }
+
+  marked(file: WrittenFile, now: number): void {
+    file.marked = true;
+    const stretch = file.message.stretches.get(file.length);
+    if (stretch !== undefined) stretch.marked = true;
+    this.changed(file, now);
+  }
+
+  changed(file: WrittenFile, now: number): void {
+    file.changes += 1;
+    file.changedAt = now;
+  }
+
+  /**
+   * What a body is.
+   * @returns a sentence when it is nothing that was ever written
+   */
+  identify(text: string): Found | string {
+    const id = /^X-Message: (\d+)\n/.exec(text)?.[1];
+    const message = id === undefined ? undefined : this.messages[Number(id)];
+    if (message === undefined) return `nobody wrote ${JSON.stringify(text.slice(0, 60))}`;
+    if (!message.text.startsWith(text))
+      return `${message.name} was mangled: ${JSON.stringify(text)}`;
+    return { message, length: text.length, isWhole: text.length === message.text.length };
+  }
+
+  /** What lies at an address; `undefined` when nothing does, or it is empty. */
+  findAt(address: string): Found | string | undefined {
+    let text: string;
+    try {
+      text = real.readFileSync(address, 'latin1');
+    } catch {
+      return undefined;
+    }
+    return text === '' ? undefined : this.identify(text);
+  }
+
+  #begin(file: WrittenFile, now: number): void {
+    file.message.stretches.set(file.length, { since: now, until: Infinity, marked: file.marked });
+  }
+
+  #end(file: WrittenFile, now: number): void {
+    const stretch = file.message.stretches.get(file.length);
+    if (stretch !== undefined) stretch.until = now;
+  }
+}

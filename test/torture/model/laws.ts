@@ -1,0 +1,293 @@
+import type { Verdict } from '../../../src/spool/message.ts';
+import { ARCHIVE_DAYS, VERDICTS, nameOf } from './chronicle.ts';
+import type { Chronicle } from './chronicle.ts';
+import type { Found, WrittenFiles } from './files.ts';
+import { GateLaw } from './gate.ts';
+import { real } from './machine.ts';
+import type { Process, StepWatcher } from './machine.ts';
+import { dropOf, stagedOf, stateOf } from './places.ts';
+import type { Dropped, Place, State } from './places.ts';
+import type { PostLaws } from './posts.ts';
+
+/** The laws of the spool, held against every single step that a daemon takes on the file system. */
+const DAY_MS = 86_400_000;
+const STUCK_MS = 600_000;
+
+export interface LawsOptions {
+  readonly root: string;
+  readonly chronicle: Chronicle;
+  readonly files: WrittenFiles;
+  readonly posts: PostLaws;
+}
+
+export class Laws implements StepWatcher {
+  /** Beginnings less endings of what is in the queue, by `VERDICT/KEY`, for this tenure. */
+  readonly open = new Map<string, number>();
+  readonly #options: LawsOptions;
+  readonly #chronicle: Chronicle;
+  readonly #gate: GateLaw;
+  readonly #released = new Set<string>();
+  #taken = 0;
+
+  constructor(options: LawsOptions) {
+    this.#options = options;
+    this.#chronicle = options.chronicle;
+    this.#gate = new GateLaw(options.chronicle);
+  }
+
+  looked(place: Place, ino: number): void {
+    const drop = dropOf(place);
+    // Who looks for a released one's sake doesn't look for the gate's.
+    if (drop === undefined || this.#released.has(drop.name)) return;
+    const file = this.#options.files.get(ino);
+    if (file !== undefined) this.#gate.looked(file);
+  }
+
+  /** An operator wants one back. */
+  released(key: string): void {
+    this.#released.add(key);
+  }
+
+  renamed(process: Process, from: Place, to: Place, rename: () => void): void {
+    const source = this.#options.files.findAt(from.address);
+    const [start, end] = [stateOf(from), stateOf(to)];
+    const drop = dropOf(from);
+    if (
+      drop !== undefined &&
+      real.lstatSync(from.address, { throwIfNoEntry: false }) !== undefined
+    ) {
+      this.#mayTake(process, drop, from);
+    }
+    this.#chronicle.mustOwn(process, `renames ${from.path}`);
+    if (start?.folder === 'queue' && end?.folder === 'archive') this.#mayEnd(process, from, source);
+    if (start?.folder === 'queue' && end?.folder === 'quarantine') {
+      if (typeof source === 'object') this.#options.posts.mayQuarantine(process, source);
+    }
+    if (start?.folder === 'release') this.#mayReturn(process, start.key);
+    if (end?.folder === 'queue') this.#mayReplace(process, to, source);
+    if (from.path.startsWith('state/tmp/') && end?.folder === 'queue') this.#mayAdopt(from, end);
+    rename();
+    if (drop !== undefined) this.#tookNow(source, to);
+    if (end?.folder === 'queue') this.#beganNow(`${end.verdict}/${end.key}`, source, from);
+    if (end?.folder === 'quarantine' && typeof source === 'object') {
+      this.#chronicle.trace(`quarantined ${source.message.name}`);
+    }
+    if (end?.folder === 'archive' && typeof source === 'object') {
+      source.message.archived = to.path.slice('state/archive/'.length);
+      this.#end(source, 'archived');
+    }
+  }
+
+  removed(process: Process, place: Place, remove: () => void): void {
+    const found = this.#options.files.findAt(place.address);
+    const state = stateOf(place);
+    this.#chronicle.mustOwn(process, `removes ${place.path}`);
+    if (dropOf(place) !== undefined)
+      this.#chronicle.violate(`removed ${place.path} from the drop directory`);
+    let fate = 'removed';
+    if (typeof found === 'object') {
+      const isNewer = this.#isSuperseded(found);
+      const why = `${place.path} (${found.message.name})`;
+      if (isNewer) fate = 'superseded';
+      else if (state?.folder === 'queue') this.#mayEnd(process, place, found);
+      else if (stagedOf(place) !== undefined) {
+        fate = 'copied';
+        if (!this.#isInQueue(found))
+          this.#chronicle.violate(`removed ${why}, and the queue has no copy`);
+      } else if (state?.folder === 'quarantine' || state?.folder === 'release') {
+        this.#chronicle.violate(`removed ${why}, and no newer verdict takes its place`);
+      }
+      if (state?.folder === 'archive' || place.path.startsWith('state/tmp/')) fate = '';
+    }
+    remove();
+    if (typeof found === 'object' && fate !== '' && fate !== 'copied') this.#end(found, fate);
+  }
+
+  /** Old days of the archive, which go only when rspamd's clock agrees. */
+  cleared(process: Process, place: Place): void {
+    this.#chronicle.mustOwn(process, `clears ${place.path}`);
+    const { timeline } = this.#chronicle;
+    const [, day] = /^state\/archive\/((?:spam|ham)\/[\d-]+)$/.exec(place.path) ?? [];
+    this.#chronicle.trace(`cleared ${place.path}`);
+    if (day === undefined) {
+      this.#chronicle.violate(`${place.path} was cleared`);
+      return;
+    }
+    const age = (timeline.trueTime - Date.parse(day.replace(/^.*\//, ''))) / DAY_MS;
+    if (Math.abs(this.#options.posts.askedWith) > DAY_MS)
+      this.#chronicle.violate(`cleared ${day} with a wrong clock`);
+    if (age < ARCHIVE_DAYS - 1) this.#chronicle.violate(`cleared ${day}, ${age} days old`);
+    for (const message of this.#options.files.messages) {
+      if (message.archived?.startsWith(`${day}/`) === true) message.archived = undefined;
+    }
+  }
+
+  /** A daemon became the owner. */
+  began(process: Process): void {
+    this.#chronicle.term = { process, since: this.#chronicle.now };
+    this.open.clear();
+    for (const verdict of VERDICTS) {
+      for (const key of real.readdirSync(`${this.#options.root}/state/queue/${verdict}`)) {
+        this.open.set(`${verdict}/${key}`, 1);
+      }
+      for (const name of this.staged(verdict)) {
+        this.open.set(`${verdict}/${name}`, 1);
+      }
+    }
+  }
+
+  /** A daemon says that a message has come to its end. */
+  endedOne(verdict: string, key: string): void {
+    const id = `${verdict}/${key}`;
+    this.open.set(id, (this.open.get(id) ?? 0) - 1);
+  }
+
+  /** Keys that lie half-way to the queue. */
+  staged(verdict: Verdict): string[] {
+    const folder = `${this.#options.root}/lib/${verdict}`;
+    if (!real.existsSync(folder)) return [];
+    return real
+      .readdirSync(folder)
+      .filter((name) => name.startsWith('.learnd-'))
+      .map((name) => name.slice('.learnd-'.length));
+  }
+
+  // --- what is right
+
+  /** The gate (law 1), and the twin (law 3). */
+  #mayTake(process: Process, drop: Dropped, place: Place): void {
+    const { files, posts } = this.#options;
+    const file = files.fileAt(place.address);
+    if (file === undefined) {
+      this.#chronicle.violate(`${place.path} was taken, and nobody wrote it`);
+      return;
+    }
+    const { message } = file;
+    if (!this.#gate.hasPassed(file)) {
+      this.#chronicle.violate(
+        `${message.name} was taken ${this.#chronicle.now - file.changedAt} ms after a change`,
+      );
+    }
+    if (posts.isUnderWay(process, message.key)) {
+      this.#chronicle.violate(`${message.name} was taken while its key was in flight`);
+    }
+    const other = drop.verdict === 'spam' ? 'ham' : 'spam';
+    const twinPath = `${this.#options.root}/lib/${other}/${drop.name}`;
+    const twin = files.fileAt(twinPath);
+    if (twin === undefined || this.#gate.isStuck(twin)) return;
+    if (!this.#gate.hasPassed(twin))
+      this.#chronicle.violate(`${message.name} was taken before its twin was complete`);
+    const mine = real.lstatSync(place.address, { bigint: true }).mtimeNs;
+    const its = real.lstatSync(twinPath, { bigint: true }).mtimeNs;
+    if (mine > its || (mine === its && drop.verdict === 'ham')) {
+      this.#chronicle.violate(`${message.name} was taken before its older twin`);
+    }
+  }
+
+  #tookNow(found: Found | string | undefined, to: Place): void {
+    if (typeof found !== 'object') return;
+    const { message } = found;
+    this.#taken += 1;
+    message.taken = this.#taken;
+    message.takenAt = this.#chronicle.now;
+    message.knownTo = this.#chronicle.term;
+    this.#chronicle.latest.set(message.key, message);
+    this.#chronicle.trace(`took ${nameOf(found)} to ${to.path}`);
+    if (stagedOf(to) === undefined) return;
+    const id = `${message.verdict}/${message.key}`;
+    this.open.set(id, (this.open.get(id) ?? 0) + 1);
+  }
+
+  #beganNow(id: string, found: Found | string | undefined, from: Place): void {
+    // Where it was staged it counts already.
+    if (from.path.startsWith('state/tmp/')) return;
+    this.open.set(id, (this.open.get(id) ?? 0) + 1);
+    if (typeof found === 'object') found.message.fate = undefined;
+  }
+
+  /** A newer verdict that is complete takes its place (law 3). */
+  #isSuperseded({ message }: Found): boolean {
+    const { root, files } = this.#options;
+    const newest = this.#chronicle.latest.get(message.key)?.taken ?? 0;
+    if (newest > (message.taken ?? 0)) return true;
+    return VERDICTS.some((verdict) => {
+      const file = files.fileAt(`${root}/lib/${verdict}/${message.key}`);
+      return file !== undefined && this.#gate.hasPassed(file);
+    });
+  }
+
+  #isInQueue(found: Found): boolean {
+    const { root, files } = this.#options;
+    const { verdict, key } = found.message;
+    const copy = files.findAt(`${root}/state/queue/${verdict}/${key}`);
+    return (
+      typeof copy === 'object' && copy.message === found.message && copy.length === found.length
+    );
+  }
+
+  /** Acknowledge, prove, dispose (laws 2 and 8). */
+  #mayEnd(process: Process, place: Place, found: Found | string | undefined): void {
+    if (typeof found !== 'object') return;
+    const { posts } = this.#options;
+    if (posts.isProven(process, found)) return;
+    // What is staged is being carried over once more.
+    if (this.staged(found.message.verdict).includes(found.message.key)) return;
+    if (posts.mayBeLetGo(process, found)) {
+      found.message.fate = 'let go unproven';
+      return;
+    }
+    this.#chronicle.violate(`${place.path} (${nameOf(found)}) was disposed of without a proof`);
+  }
+
+  /** A released verdict is older than any other of its key. */
+  #mayReturn(process: Process, key: string): void {
+    const { root, files, posts } = this.#options;
+    for (const verdict of VERDICTS) {
+      const file = files.fileAt(`${root}/lib/${verdict}/${key}`);
+      const waited = file === undefined ? Infinity : this.#chronicle.now - file.changedAt;
+      if (waited < STUCK_MS)
+        this.#chronicle.violate(`${key} was released beside ${verdict}/${key}`);
+    }
+    if (posts.isUnderWay(process, key)) {
+      this.#chronicle.violate(`${key} was released while it was in flight`);
+    }
+  }
+
+  /** One place for each key (law 3). */
+  #mayReplace(process: Process, to: Place, source: Found | string | undefined): void {
+    const { root, files } = this.#options;
+    const state = stateOf(to);
+    if (state === undefined) return;
+    for (const verdict of VERDICTS) {
+      const address = `${root}/state/queue/${verdict}/${state.key}`;
+      const there = files.findAt(address);
+      if (typeof there !== 'object') continue;
+      const isSame = typeof source === 'object' && source.message === there.message;
+      if (isSame && verdict === state.verdict) continue;
+      this.#chronicle.violate(
+        `${to.path} comes beside queue/${verdict}/${state.key} (${there.message.name})`,
+      );
+      this.#mayEnd(process, { address, path: `state/queue/${verdict}/${state.key}` }, there);
+    }
+  }
+
+  /** A copy is what it was made of. */
+  #mayAdopt(from: Place, to: State): void {
+    const { root, files } = this.#options;
+    const copy = files.findAt(from.address);
+    const source = files.findAt(`${root}/lib/${to.verdict}/.learnd-${to.key}`);
+    const isEqual =
+      typeof copy === 'object' &&
+      typeof source === 'object' &&
+      copy.message === source.message &&
+      copy.length === source.length;
+    if (!isEqual)
+      this.#chronicle.violate(`the copy of ${to.verdict}/${to.key} isn't what was staged`);
+  }
+
+  #end(found: Found, fate: string): void {
+    found.message.fate ??= fate;
+    found.message.endedAt = found.length;
+    this.#chronicle.trace(`${fate} ${nameOf(found)}`);
+  }
+}

@@ -1,0 +1,178 @@
+import { MAX_ATTEMPTS, nameOf, settleTime } from './chronicle.ts';
+import type { Chronicle } from './chronicle.ts';
+import type { Found } from './files.ts';
+import type { Process } from './machine.ts';
+import { tokensOf } from './requests.ts';
+import type { PostWatcher, Request } from './requests.ts';
+
+/** The laws of posting, held against every post, and what the posts prove. */
+
+/** Posts of one round without a proof, and rounds after which a message is let go. */
+const UNPROVEN_POSTS = 8;
+
+export interface PostLawsOptions {
+  readonly chronicle: Chronicle;
+  /** All posts of a process that are under way. */
+  readonly underWay: (process: Process) => readonly Request[];
+  /** All posts that were ever sent. */
+  readonly posts: () => readonly Request[];
+}
+
+export class PostLaws implements PostWatcher {
+  /** How far the wall clock was off when rspamd was last asked for the time. */
+  askedWith = 0;
+  readonly #options: PostLawsOptions;
+  readonly #chronicle: Chronicle;
+  readonly #proven = new WeakMap<Process, Set<string>>();
+  readonly #lastSent = new Map<string, number>();
+  readonly #lastStored = new Map<string, number>();
+
+  constructor(options: PostLawsOptions) {
+    this.#options = options;
+    this.#chronicle = options.chronicle;
+  }
+
+  /** True when a message of this key is posted and not answered. */
+  isUnderWay(process: Process, key: string): boolean {
+    return this.#options.underWay(process).some(({ found }) => found.message.key === key);
+  }
+
+  /** Answered 208, or that there is nothing to learn. */
+  isProven(process: Process, found: Found): boolean {
+    return this.#proven.get(process)?.has(proofOf(found)) === true;
+  }
+
+  /** Answered 200 for two rounds, and never 208. */
+  mayBeLetGo(process: Process, found: Found): boolean {
+    const posts = this.#postsOf(process, found);
+    return posts.filter(({ outcome }) => outcome?.kind === 'learned').length >= UNPROVEN_POSTS;
+  }
+
+  /** Who is to blame (law 6). */
+  mayQuarantine(process: Process, found: Found): void {
+    const posts = this.#postsOf(process, found);
+    if (posts.some(({ outcome }) => outcome?.kind === 'rejected')) return;
+    const charged = posts.filter((post) => this.#isItsOwn(post));
+    if (charged.length >= MAX_ATTEMPTS) return;
+    this.#chronicle.violate(
+      `${found.message.name} was quarantined with ${charged.length} failures of its own`,
+    );
+  }
+
+  #isItsOwn(post: Request): boolean {
+    const { outcome, endedAt = Infinity } = post;
+    if (outcome?.kind !== 'deferred' || !post.wasAlone) return false;
+    const after = this.#options
+      .posts()
+      .filter(
+        (other) =>
+          other.process === post.process &&
+          other.controller === post.controller &&
+          other.found.message.key !== post.found.message.key &&
+          (other.endedAt ?? 0) >= endedAt,
+      );
+    return after.some(
+      (other) =>
+        other.outcome?.kind === 'duplicate' &&
+        (!outcome.answered ||
+          this.#postsOf(post.process, other.found).some(
+            (each) =>
+              each.outcome?.kind === 'learned' && (each.endedAt ?? 0) <= (other.endedAt ?? 0),
+          )),
+    );
+  }
+
+  #postsOf(process: Process, found: Found): Request[] {
+    return this.#options
+      .posts()
+      .filter((each) => each.process === process && proofOf(each.found) === proofOf(found));
+  }
+
+  sent(request: Request): void {
+    const { process, verdict, found } = request;
+    const { message } = found;
+    const { underWay } = this.#options;
+    const { term, now } = this.#chronicle;
+    this.#chronicle.trace(
+      `daemon ${process.id} posts ${nameOf(found)} as ${verdict} to ${request.controller}`,
+    );
+    this.#chronicle.mustOwn(process, `posts ${message.name}`);
+    if (verdict !== message.verdict)
+      this.#chronicle.violate(`${message.name} is posted as ${verdict}`);
+    if (message.taken === undefined)
+      this.#chronicle.violate(`${message.name} is posted and was never taken`);
+    for (const { found: other } of underWay(process)) {
+      const isSame =
+        other.message.key === message.key ||
+        other.message.messageId === message.messageId ||
+        tokensOf(other) === tokensOf(found);
+      if (isSame)
+        this.#chronicle.violate(
+          `${message.name} is posted while ${other.message.name} is under way`,
+        );
+    }
+    const lastSent = this.#lastSent.get(message.key) ?? 0;
+    if ((message.taken ?? 0) < lastSent)
+      this.#chronicle.violate(`${message.name} is posted after a newer one`);
+    this.#lastSent.set(message.key, Math.max(lastSent, message.taken ?? 0));
+    this.#mustHaveSettled(found);
+    if (term !== undefined && message.knownTo !== term) {
+      const known = now - term.since;
+      const isMarked = message.stretches.get(found.length)?.marked === true;
+      if (known < settleTime(isMarked)) {
+        this.#chronicle.violate(
+          `${message.name} is posted ${known} ms after the start that found it`,
+        );
+      }
+    }
+  }
+
+  stored(request: Request): void {
+    const { message } = request.found;
+    this.#chronicle.trace(`${request.controller} stores ${nameOf(request.found)}`);
+    const last = this.#lastStored.get(message.key) ?? 0;
+    if ((message.taken ?? 0) < last) {
+      this.#chronicle.violate(
+        `${request.controller} learned ${message.name} after a newer verdict`,
+      );
+    }
+    this.#lastStored.set(message.key, Math.max(last, message.taken ?? 0));
+  }
+
+  answered(request: Request): void {
+    const { process, found, outcome } = request;
+    const reason = outcome !== undefined && 'reason' in outcome ? ` (${outcome.reason})` : '';
+    this.#chronicle.trace(
+      `${request.controller} answers ${found.message.name}: ${outcome?.kind ?? ''}${reason}`,
+    );
+    if (outcome?.kind !== 'duplicate' && outcome?.kind !== 'refused') return;
+    const proven = this.#proven.get(process) ?? new Set();
+    this.#proven.set(process, proven.add(proofOf(found)));
+  }
+
+  /** Law 1: nothing is posted that was still being written, as far as can be seen. */
+  #mustHaveSettled(found: Found): void {
+    const { message, length } = found;
+    const stretch = message.stretches.get(length);
+    if (stretch === undefined) {
+      this.#chronicle.violate(`${nameOf(found)} is posted, and was never so long`);
+      return;
+    }
+    const isLate = stretch.since > message.takenAt;
+    if (found.isWhole && !isLate) return;
+    const lasted = Math.min(stretch.until, this.#chronicle.now) - stretch.since;
+    if (lasted < settleTime(stretch.marked) - 0.001) {
+      this.#chronicle.violate(
+        `${nameOf(found)} is posted and had lain still for ${lasted} ms only`,
+      );
+    }
+  }
+
+  asked(): void {
+    this.askedWith = this.#chronicle.timeline.wallError;
+  }
+}
+
+function proofOf({ message, length }: Found): string {
+  return `${message.name} ${length}`;
+}
