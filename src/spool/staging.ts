@@ -32,7 +32,7 @@ export const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const CARRIED_AT_A_TIME = 8;
-/** A crash leaves a handful half-way in a folder; more than this was put there by somebody else. */
+/** So many are known of a folder at a time: a crash leaves a handful, a long outage a thousand or two. */
 const FOUND_AT_MOST = 1_000;
 /** Files that fail one after the other must not fill the memory. */
 const STAGED_AT_MOST = 2_000;
@@ -77,6 +77,8 @@ export class Staging {
   readonly #staged = new Map<string, Staged>();
   /** Staged files that can't be carried over and stay where they are. */
   readonly #unfit = new Set<string>();
+  /** Folders in which more lies staged than is known. */
+  readonly #beyond = new Set<ClassFolder>();
   readonly #underWay = new Set<Promise<void>>();
   #isStopping = false;
   /** The last try met a local fault: several copies at a time would take each other's last space. */
@@ -108,7 +110,7 @@ export class Staging {
 
   /** True when nothing is on its way. */
   get isEmpty(): boolean {
-    return this.#staged.size === 0;
+    return this.#staged.size === 0 && this.#beyond.size === 0;
   }
 
   /**
@@ -130,13 +132,20 @@ export class Staging {
   /** Finds what lies staged in a folder that was just opened. */
   async find(from: ClassFolder): Promise<void> {
     this.#forgetClosed();
+    for (const id of this.#unfit) if (id.startsWith(`${from.verdict}/`)) this.#unfit.delete(id);
+    await this.#findNew(from);
+  }
+
+  async #findNew(from: ClassFolder): Promise<void> {
+    this.#beyond.delete(from);
     let stretch = performance.now();
     let found = 0;
     for (const { rawName, regular } of from.folder.list()) {
       const key = STAGED.exec(rawName)?.[1];
       if (key !== undefined && !regular) this.#options.unfit(from, rawName);
-      else if (key !== undefined && found < FOUND_AT_MOST && !this.#staged.has(idOf(from, key))) {
-        this.#add(from, key, undefined);
+      else if (key !== undefined && !this.#knows(idOf(from, key))) {
+        if (found < FOUND_AT_MOST) this.#add(from, key, undefined);
+        else this.#beyond.add(from);
         found += 1;
       }
       if (performance.now() - stretch < STRETCH_MS) continue;
@@ -156,7 +165,7 @@ export class Staging {
   removeKey(from: ClassFolder, key: string): boolean {
     const id = idOf(from, key);
     const staged = this.#staged.get(id);
-    if (staged === undefined && !this.#unfit.has(id)) return false;
+    if (!this.#knows(id) && !this.#beyond.has(from)) return false;
     // First of all: where that fails it must not be forgotten.
     const wasThere = from.folder.removeFile(PREFIX + key);
     this.#unfit.delete(id);
@@ -167,6 +176,7 @@ export class Staging {
   /** Starts carrying over what is due. */
   step(): void {
     const now = this.#options.clock.monotonic();
+    this.#findMore();
     for (const staged of this.#staged.values()) {
       if (this.#isStopping || this.#underWay.size >= this.#limit || this.#pause() > 0) return;
       if (staged.isUnderWay || staged.dueAt > now) continue;
@@ -187,6 +197,27 @@ export class Staging {
     this.#isStopping = true;
     await Promise.all(this.#underWay);
     for (const staged of this.#staged.values()) this.#drop(staged);
+  }
+
+  #knows(id: string): boolean {
+    return this.#staged.has(id) || this.#unfit.has(id);
+  }
+
+  /** Goes on finding once most of what was found has ended. */
+  #findMore(): void {
+    const [from] = this.#beyond;
+    const isFull = this.#staged.size + this.#unfit.size > FOUND_AT_MOST / 2;
+    if (from === undefined || isFull || this.#isStopping || this.#pause() > 0) return;
+    const work = this.#findNew(from)
+      .catch((error: unknown) => {
+        if (from.folder.isClosed) return;
+        this.#beyond.add(from);
+        this.#options.faults.raise(this.#options.temporary.path, error);
+      })
+      .finally(() => {
+        this.#underWay.delete(work);
+      });
+    this.#underWay.add(work);
   }
 
   get #limit(): number {
@@ -228,6 +259,7 @@ export class Staging {
 
   /** The folder was replaced: what was staged there is found again when it comes back. */
   #forgetClosed(): void {
+    for (const from of this.#beyond) if (from.folder.isClosed) this.#beyond.delete(from);
     for (const staged of this.#staged.values()) {
       if (!staged.isUnderWay && staged.from.folder.isClosed) this.#drop(staged);
     }
@@ -295,13 +327,20 @@ export class Staging {
     const { queue, superseded, faulted } = this.#options;
     const other = otherVerdict(from.verdict);
     const queued = queue.find(other, key)?.stamp.mtimeNs;
-    const twin = this.#staged.get(`${other}/${key}`)?.from.folder;
+    const twin = this.#folderOf(other, key);
     const staged = twin?.isClosed === false ? twin.lstat(PREFIX + key)?.mtimeNs : undefined;
     if (![queued, staged].some((its) => its !== undefined && its > mtimeNs)) return false;
     from.folder.removeFile(PREFIX + key);
     superseded(from.verdict, key);
     faulted(); // what was forgotten by that may be the newer one
     return true;
+  }
+
+  /** The folder in which a file of this key lies staged, or may. */
+  #folderOf(verdict: Verdict, key: string): Folder | undefined {
+    const staged = this.#staged.get(`${verdict}/${key}`);
+    const from = staged?.from ?? [...this.#beyond].find((each) => each.verdict === verdict);
+    return from?.folder;
   }
 
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */

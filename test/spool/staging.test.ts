@@ -641,6 +641,27 @@ describe.skipIf(!hasOtherFileSystem)('what a crash left half-way', () => {
     expect(bench.held.size).toBeLessThanOrEqual(1_000);
   });
 
+  test('in more files than are known at a time is finished to the last', async () => {
+    const spool = splitSpool();
+    for (let i = 0; i < 1_010; i += 1) leaveStaged(spool, 'spam', `${i}.eml`, 'body');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('all are queued', () => bench.queued.length === 1_010);
+    nothingIsLeft(spool);
+  });
+
+  test('in more files than are known at a time gives way to newer verdicts', async () => {
+    const spool = splitSpool();
+    for (let i = 0; i < 1_010; i += 1) {
+      setMtime(leaveStaged(spool, 'spam', `${i}.eml`, 'old'), 1_000);
+      setMtime(spool.drop('ham', `${i}.eml`), 2_000);
+    }
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('all are taken', () => spool.dropped('ham').length === 0);
+    await bench.flowUntil('all are carried over', () => stagedIn(spool, 'ham').length === 0);
+    expect(stagedIn(spool)).toEqual([]);
+    expect(spool.queued.filter((name) => name.startsWith('spam/'))).toEqual([]);
+  });
+
   test('is nothing that only looks like it', async () => {
     const spool = splitSpool();
     const names = ['.learnd-', '.learnd-a b', '.learnd-ü', `.learnd-${'a'.repeat(201)}`, '.learnd'];
