@@ -104,7 +104,8 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   });
   const store = new BulkStore((place, verdict, finish) => {
     account.finished(place, verdict, finish);
-    if (finish.kind === 'learned') journal?.add('learned', verdict, place);
+    // What lacks its proof is not done for good: the same command posts it once more.
+    if (finish.kind === 'learned' && finish.proven) journal?.add('learned', verdict, place);
     else if (finish.kind === 'duplicate') journal?.add('known', verdict, place);
     else if (finish.kind === 'refused') journal?.add('refused', verdict, place);
   });
@@ -112,7 +113,12 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     (controller) => new RspamdTrainer({ ...config.rspamd, controller, bulk: flags.bulk }),
   );
   const gain = new BayesGain(trainers, clock);
-  const log = proseLog(progress, () => void gain.begin(stop));
+  let wasUp = false;
+  const log = proseLog(progress, () => {
+    // Where rspamd was away at the start, it tells now; later its count holds some of this run's.
+    if (!wasUp) void gain.begin(stop);
+    wasUp = true;
+  });
   const controllers = trainers.map(
     (trainer) => new Controller({ trainer, clock, random: Math.random, log }),
   );

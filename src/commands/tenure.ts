@@ -78,6 +78,7 @@ export class Tenure {
     const { config, clock, random, log, stateDir, controllers, lanes, messages } = options;
     this.#options = options;
     for (const { signal } of [this.#ending, this.#abort]) setMaxListeners(0, signal);
+    for (const controller of controllers) controller.forgetMessages();
     const throttle = new LogThrottle(clock);
     const faults = new Faults({ clock, log });
     const queue = new Queue(stateDir.queue, { maxBytes: config.spool.maxBytes });
@@ -234,6 +235,8 @@ export class Tenure {
     this.#endWith(signal);
     this.#dispatcher.start();
     const stays = await this.#pickup.pass();
+    // What it could not carry into the queue must not hold what lies there.
+    await this.#pickup.stop();
     const unreleased = await this.#releases.take();
     while (!this.#ending.signal.aborted && !this.#dispatcher.isSpent(PASS_PROBES)) {
       await sleep(this.#options.clock, 20, this.#ending.signal);

@@ -113,6 +113,11 @@ export class Controller {
     return this.#suspects.size > 0;
   }
 
+  /** All that is known to be wrong with it is that its last answers were not proven, if anything is. */
+  get lacksOnlyProof(): boolean {
+    return this.isOpen || this.#state === 'unproven' || this.#reason === NO_PROOF_YET;
+  }
+
   /** When the next probe may start; `undefined` while it is open. */
   get retryAt(): number | undefined {
     return this.isOpen ? undefined : this.#retryAt;
@@ -234,7 +239,14 @@ export class Controller {
         },
       );
     } else if (!this.isOpen) {
-      this.failed({ reason: 'no proof yet', answered: true, wasProbe, suspect: undefined });
+      this.#needsProof = true;
+      this.#accused = undefined;
+      this.#onlySuspect = undefined;
+      this.#failedAlone.add(delivery);
+      // It answers: another message may show at once that it stores.
+      this.#pause('down', NO_PROOF_YET, wasProbe, backoffMs(this.#failures + 1, this.#random()), {
+        freshAt: this.#clock.monotonic(),
+      });
     }
   }
 
@@ -244,6 +256,20 @@ export class Controller {
     if (this.#accused === delivery) this.#accused = undefined;
     if (this.#onlySuspect === delivery) this.#onlySuspect = undefined;
     if (this.#failedAlone.delete(delivery)) this.#freshAt = this.#retryAt;
+  }
+
+  /**
+   * Forgets every message, not what it knows of the controller. Its owner may have changed: what was
+   * proven or suspected before may have had a newer verdict since.
+   */
+  forgetMessages(): void {
+    this.witness = undefined;
+    this.lastProbe = undefined;
+    this.#suspects.clear();
+    this.#accused = undefined;
+    this.#onlySuspect = undefined;
+    this.#failedAlone = new WeakSet();
+    this.#freshAt = this.#retryAt;
   }
 
   #open(): void {
@@ -297,6 +323,8 @@ export class Controller {
     );
   }
 }
+
+const NO_PROOF_YET = 'no proof yet';
 
 export interface Forgetting {
   /** Learned messages that were gone. */

@@ -109,19 +109,30 @@ export class Dispatcher {
   }
 
   /**
-   * Lets the last messages go, as learned, when all that is left was answered 200 and never proven in
-   * so many rounds: no other message comes any more whose proof would tell that apart from an outage.
+   * Lets the last few messages go, as learned, when all that is left was answered 200 and never proven
+   * in so many rounds: no other message comes any more whose proof would tell that apart from an
+   * outage. More than `most` are not let go: so many are an outage.
    */
-  letUnprovenGo(rounds: number): void {
+  letUnprovenGo(rounds: number, most: number): void {
     const { pending, deferred, inFlight } = this.#backlog;
     const left = [...pending.values(), ...deferred.values()];
-    const answers = this.#options.controllers.every(
-      (each) => each.isOpen || each.state === 'unproven',
-    );
-    if (!answers || inFlight.size > 0) return;
-    if (left.length === 0 || left.some((each) => each.unprovenTries < rounds)) return;
+    if (inFlight.size > 0 || left.length === 0 || left.length > most) return;
+    if (left.some((each) => each.unprovenTries < rounds)) return;
+    const answering = this.#options.controllers.filter((each) => each.lacksOnlyProof);
+    if (answering.length === 0) return;
     for (const each of left) each.unprovenRounds = UNPROVEN_ROUNDS;
+    for (const each of answering) each.retryNow();
     this.#plan(0);
+  }
+
+  /** True when every message that is left has failed before, or is bound to a controller that does. */
+  get isGoingNowhere(): boolean {
+    const { pending, deferred, inFlight } = this.#backlog;
+    if (pending.size + deferred.size + inFlight.size === 0) return false;
+    return (
+      [...inFlight.values()].every((each) => each.tries > 1) &&
+      [...pending.values()].every((each) => each.tries > 0 || this.#pinOf(each)?.isOpen === false)
+    );
   }
 
   /** What is in memory, by state. */
@@ -242,6 +253,8 @@ export class Dispatcher {
       const pin = this.#pinOf(delivery);
       const isIts = nobodyOpen || delivery.preference[0] === controller.name;
       if (pin === undefined ? !isIts : pin !== controller) continue;
+      // What failed here goes to the others; left without an answer it would be bound to this one.
+      if (pin === undefined && !nobodyOpen && delivery.tries > 0) continue;
       // Never the same twice running while another waits; then what is already bound to it.
       const score =
         (delivery.entry.key === controller.lastProbe ? 0 : 4) +

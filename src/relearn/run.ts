@@ -54,8 +54,9 @@ const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
 const LOOK_MS = 250;
-/** Rounds of posts without proof after which the last messages are let go. */
+/** Rounds of posts without proof after which the last messages are let go, so many at most. */
 const LAST_ROUNDS = 3;
+const LAST_MESSAGES = 10;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
@@ -186,7 +187,9 @@ export class BulkRun {
       if (!isBusy) {
         if (this.#ledger.size === 0) return;
         this.#dispatcher.proveRest();
-      } else if (this.#ledger.size === 0) this.#dispatcher.letUnprovenGo(LAST_ROUNDS);
+      } else if (this.#ledger.size === 0) {
+        this.#dispatcher.letUnprovenGo(LAST_ROUNDS, LAST_MESSAGES);
+      }
       await this.#untilSomethingEnds();
     }
   }
@@ -220,12 +223,14 @@ export class BulkRun {
   /** Notices when the run gets nowhere. */
   async #lookOut(): Promise<void> {
     const { clock, waitMs, controllers, store } = this.#options;
+    let ended = 0;
     while (!this.#ending.signal.aborted) {
       const now = clock.monotonic();
-      const { pending, inFlight, deferred } = this.#dispatcher.counts;
       const isAway = controllers.every((each) => !each.isOpen);
-      const isStuck = isAway || (deferred > 0 && pending + inFlight === 0);
-      this.#stuckSince = isStuck ? (this.#stuckSince ?? now) : undefined;
+      const isStuck = isAway || this.#dispatcher.isGoingNowhere;
+      if (!isStuck || store.ended > ended) this.#stuckSince = undefined;
+      if (isStuck) this.#stuckSince ??= now;
+      ended = store.ended;
       const isRefused = controllers.every((each) => each.state === 'misconfigured');
       if (isRefused && store.ended === 0) this.#end('misconfigured');
       else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs)

@@ -106,7 +106,9 @@ export function summarize(input: SummaryInput): Summary {
 
 function exitCodeOf(account: Account, isUnfinished: boolean, gain: Gain): ExitCode {
   if (account.total('failed') > 0) return EXIT.failure;
-  return isUnfinished || gain.missing > 0 ? EXIT.temporary : EXIT.done;
+  // Neither proven nor counted: whether rspamd stores at all is open.
+  const isUnshown = account.names.learned.length > 0 && gain.gained === undefined;
+  return isUnfinished || isUnshown || gain.missing > 0 ? EXIT.temporary : EXIT.done;
 }
 
 /** rspamd keeps what it has learned and Bayes' counts apart: one may outlive the other. */

@@ -4,12 +4,14 @@ import { expect, test } from 'vitest';
 import { Tenure } from '../../src/commands/tenure.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Controller } from '../../src/learning/controller.ts';
+import { newDelivery } from '../../src/learning/delivery.ts';
 import { Lanes } from '../../src/learning/lanes.ts';
 import { MessageLog } from '../../src/learning/message-log.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
-import { TestSpool } from '../support/test-spool.ts';
+import { canMount, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
+import { TestSpool, put } from '../support/test-spool.ts';
 
 test('a tenure that is over leaves no timer behind', async () => {
   const clock = new ManualClock();
@@ -74,6 +76,69 @@ test('a tenure that is over late lets go of its folders all the same', async () 
   await clock.flow(1_000);
   expect(isLocked(`${lib}/spam`)).toBe(false);
 });
+
+test('a tenure knows nothing of the messages of an earlier one', () => {
+  const clock = new ManualClock();
+  const { log } = new LogRecorder();
+  const { lib, stateDir } = new TestSpool();
+  const trainer = new ScriptedTrainer();
+  const controller = new Controller({ trainer, clock, random: () => 0.5, log });
+  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
+  controller.unproven(newDelivery({ verdict: 'spam', key: 'a', stamp }, 0, []), false);
+  // the other owner may have learned it as ham since: it must not be posted again
+  controller.witness = { key: 'a', verdict: 'spam', body: Buffer.from('a'), lanes: ['key:a'] };
+  expect(
+    new Tenure({
+      config: loadConfig({ KOPANO_SPAMD_LIB: lib }),
+      clock,
+      random: () => 0.5,
+      log,
+      stateDir,
+      controllers: [controller],
+      lanes: new Lanes(() => clock.monotonic()),
+      messages: new MessageLog(log, clock),
+    }).lostReason,
+  ).toBeUndefined();
+  expect(controller.witness).toBeUndefined();
+  expect(controller.isSuspected).toBe(false);
+});
+
+test.runIf(canMount)(
+  'one pass ends though a copy can’t be made, and learns what is queued',
+  async () => {
+    const clock = new ManualClock();
+    const { log } = new LogRecorder();
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=300k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const { lib, stateDir } = spool;
+    // killed between the copy's rename and the removal of the original
+    const text = `Message-ID: <a@x>\n\n${'x'.repeat(50_000)}\n`;
+    spool.enqueue('spam', 'a.eml', text);
+    put(spool.dropPath('spam', '.learnd-a.eml'), text);
+    put(`${base}/tiny/filler`, Buffer.alloc(230_000));
+    const trainer = new ScriptedTrainer();
+    const tenure = new Tenure({
+      config: loadConfig({ KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }),
+      clock,
+      random: () => 0.5,
+      log,
+      stateDir,
+      controllers: [new Controller({ trainer, clock, random: () => 0.5, log })],
+      lanes: new Lanes(() => clock.monotonic()),
+      messages: new MessageLog(log, clock),
+    });
+    await tenure.prepare();
+    let left: number | undefined;
+    void tenure.pass(new AbortController().signal).then((count) => {
+      left = count;
+    });
+    await clock.flowUntil('the pass is over', () => left !== undefined);
+    expect(left).toBeGreaterThan(0);
+    expect(spool.queued).toEqual([]);
+    expect(trainer.posts.length).toBe(2);
+  },
+);
 
 function isLocked(folder: string): boolean {
   return spawnSync('flock', ['--nonblock', folder, 'true']).status !== 0;

@@ -169,6 +169,27 @@ describe('a controller that is up', () => {
     expect(line?.fields['cure']).toContain('Redis');
   });
 
+  test('lets another message probe at once when a probe was only not proven', () => {
+    fails();
+    clock.advance(wait());
+    controller.unproven(a, true);
+    expect(controller.state).toBe('down');
+    expect(controller.lacksOnlyProof).toBe(true);
+    expect(controller.mayProbe(b, clock.monotonic())).toBe(true);
+    expect(controller.mayProbe(a, clock.monotonic())).toBe(false);
+    controller.proved(b);
+    expect(controller.state).toBe('up');
+    expect(a.unprovenRounds).toBe(1);
+  });
+
+  test.each(['down', 'misconfigured'] as const)(
+    'lacks more than a proof while it is %s',
+    (state) => {
+      bring(state);
+      expect(controller.lacksOnlyProof).toBe(false);
+    },
+  );
+
   test('is not unproven by two when a proof lies between them', () => {
     controller.unproven(a, false);
     controller.proved(c);

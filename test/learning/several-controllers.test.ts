@@ -221,6 +221,27 @@ describe('a message whose post got no answer', () => {
   });
 });
 
+test('what failed at a controller is not its probe while the other one works', async () => {
+  const [key = '', other = ''] = freshKeysOf(NAMES[0], 2);
+  one.plays(toAll(REFUSES));
+  const holder = new Holder();
+  two.plays(holder.of());
+  const busy = freshKeysOf(NAMES[1], 2);
+  for (const each of busy) bench.put(each);
+  await bench.flowUntil('the other one is full', () => holder.names.length === 2);
+  bench.put(key);
+  await bench.flow(20_000);
+  expect(one.names).toEqual([key]);
+  // what is new shows whether it is back
+  bench.put(other);
+  await bench.flow(1_000);
+  expect(one.names).toEqual([key, other]);
+  one.plays();
+  holder.open();
+  two.plays();
+  await bench.finish(50);
+});
+
 describe('one pass', () => {
   test('is over when all that is left waits for controllers that are given up', async () => {
     for (const trainer of [one, two]) trainer.plays(toAll(REFUSES));

@@ -150,6 +150,24 @@ describe('a message that rspamd never remembers', () => {
     expect(bench.account.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
   });
 
+  test('is learned all the same when rspamd was away before', async () => {
+    const bench = new RelearnBench({ sources: [sourceOf('spam', ['s0'])] });
+    bench.trainer.plays(toAll(NO_REDIS, 3), toAll(LEARNED));
+    bench.start();
+    expect(await bench.finish(20)).toBe('complete');
+    expect(bench.clock.monotonic()).toBeLessThan(100_000);
+  });
+
+  test('is learned all the same while another controller is away', async () => {
+    const trainers = [new ScriptedTrainer('http://one:1'), new ScriptedTrainer('http://two:2')];
+    trainers[0]?.plays(toAll(REFUSES));
+    trainers[1]?.plays(to('s49', LEARNED));
+    const bench = new RelearnBench({ trainers, sources: [sourceOf('spam', namesOf('s', 50))] });
+    bench.start();
+    expect(await bench.finish(20)).toBe('complete');
+    expect(bench.account.counts.learned.spam).toBe(50);
+  });
+
   test('is no reason to believe a controller that remembers nothing', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 8))] });
     bench.trainer.plays(toAll(LEARNED));
@@ -199,6 +217,23 @@ describe('an outage', () => {
     expect(await bench.finish()).toBe('complete');
     expect(bench.account.counts.learned.spam).toBe(50);
     expect(trainers[1]?.memory.size).toBe(50);
+  });
+
+  test('of one of two controllers, which freezes, is waited for no longer than may be', async () => {
+    const trainers = [new ScriptedTrainer('http://one:1'), new ScriptedTrainer('http://two:2')];
+    const bench = new RelearnBench({
+      trainers,
+      sources: [sourceOf('spam', namesOf('s', 200))],
+      waitMs: 60_000,
+    });
+    bench.start();
+    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    trainers[0]?.plays(toAll(NO_ANSWER));
+    // what the frozen one was sent must not go to the other one; it may wake
+    expect(await bench.finish(100)).toBe('away');
+    expect(bench.clock.monotonic()).toBeLessThan(120_000);
+    expect(bench.store.size).toBeGreaterThan(0);
+    expect(bench.store.size).toBeLessThan(10);
   });
 
   test('in which 200 means nothing posts all of it again, and says so', async () => {

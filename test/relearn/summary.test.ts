@@ -68,6 +68,14 @@ describe('the exit code', () => {
     ['is 75 when something is left', () => undefined, { left: LEFT, ending: 'away' }, 75],
     ['is 75 after a stop', () => undefined, { ending: 'interrupted' }, 75],
     [
+      'is 75 when neither a proof nor a count shows that something was stored',
+      (account) => {
+        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+      },
+      { gain: { ...GAIN, gained: undefined, after: undefined } },
+      75,
+    ],
+    [
       'is 75 when Bayes lacks what was learned',
       () => undefined,
       { gain: { ...GAIN, missing: 7 } },
