@@ -28,6 +28,8 @@ interface Note {
 /** Notes of what is gone are cleared away when this many more have come. */
 const CLEARED_EVERY = 5_000;
 
+/** Each origin once: cut out of a stack, a string of its own would keep all of that stack. */
+const origins = new Map<string, string>();
 let notes: Note[] = [];
 let clearedAt = CLEARED_EVERY;
 
@@ -41,10 +43,8 @@ function watchConstructor(name: 'Map' | 'Set' | 'AbortController'): void {
         newTarget === watched ? target : newTarget,
       );
       if (typeof made !== 'object' || made === null) throw new Error(`${name} made nothing`);
-      notes.push({
-        origin: `${name} of ${originOf(new Error().stack)}`,
-        holder: new WeakRef(made),
-      });
+      const origin = once(`${name} of ${originOf(new Error().stack)}`);
+      notes.push({ origin, holder: new WeakRef(made) });
       if (notes.length > clearedAt) clear();
       return made;
     },
@@ -56,6 +56,12 @@ function watchConstructor(name: 'Map' | 'Set' | 'AbortController'): void {
 function originOf(stack = ''): string {
   const found = /\/(?:dist|node_modules)\/([^()\s]+):\d+\)?$/m.exec(stack);
   return found?.[1] ?? 'elsewhere';
+}
+
+function once(origin: string): string {
+  const known = origins.get(origin);
+  if (known === undefined) origins.set(origin, origin);
+  return known ?? origin;
 }
 
 function clear(): void {
