@@ -1,7 +1,7 @@
 /**
  * The ceiling: the least that any client in Node.js has to do. Reads `CORPUS/spam` and `CORPUS/ham`
- * into memory, then posts all of it to the controller on PORT, both classes evenly mixed, 32 at a
- * time. It proves nothing and keeps nothing apart: of duplicates in flight together rspamd learns
+ * into memory, then posts all of it to the controller on PORT, 32 at a time: both classes evenly
+ * mixed, as `relearn` does it, or all spam first, as rspamc has to be used. It proves nothing and keeps nothing apart: of duplicates in flight together rspamd learns
  * both. Prints, as one line of JSON, wall clock and CPU time of the posting alone, and the answers.
  */
 import { readFileSync, readdirSync } from 'node:fs';
@@ -17,12 +17,12 @@ interface Post {
   readonly place: number;
 }
 
-const [, , port, corpus] = process.argv;
-if (port === undefined || corpus === undefined) throw new Error('usage: bare-posts.js PORT CORPUS');
+const [, , port, corpus, order] = process.argv;
+if (port === undefined || corpus === undefined || (order !== 'mixed' && order !== 'spam-first'))
+  throw new Error('usage: bare-posts.js PORT CORPUS mixed|spam-first');
 
-const posts = ['spam', 'ham']
-  .flatMap((verdict) => postsOf(verdict, join(corpus, verdict)))
-  .sort((a, b) => a.place - b.place);
+const posts = ['spam', 'ham'].flatMap((verdict) => postsOf(verdict, join(corpus, verdict)));
+if (order === 'mixed') posts.sort((a, b) => a.place - b.place);
 
 const answers = { learned: 0, known: 0, refused: 0, failed: 0 };
 const waiting = posts.values();

@@ -1,7 +1,7 @@
 /**
  * The relearn benchmark: teaching rspamd a whole corpus from nothing, by this project's command, by
- * rspamc with 8 and with 32 posts at a time, and by a loop that only posts (the ceiling). Prints
- * figures beside their targets; a missed target is no failure, because the machine has a say in it.
+ * rspamc with 8 and with 32 posts at a time, and by a loop that only posts (the ceiling), in our
+ * order and in rspamc's. Prints figures beside their targets; a missed target is no failure, because the machine has a say in it.
  *
  *   npm run bench:relearn -- [--corpus FOLDER | --messages N] [--rounds N] [--peers]
  *
@@ -15,7 +15,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeMessages } from '../src/lab/messages.ts';
-import { BARE_POSTS, OURS, rspamc, type Contender, type Finish } from './relearn-contenders.ts';
+import { OURS, barePosts, rspamc, type Contender, type Finish } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
 import { amount, columnsOf } from './table.ts';
 
@@ -34,7 +34,12 @@ const { values } = parseArgs({
   },
 });
 const RSPAMC = [rspamc(8), rspamc(32)];
-const CONTENDERS = [...(values.peers ? [] : [OURS]), ...RSPAMC, BARE_POSTS];
+const CONTENDERS = [
+  ...(values.peers ? [] : [OURS]),
+  ...RSPAMC,
+  barePosts('mixed'),
+  barePosts('spam-first'),
+];
 
 /** A run, and what the servers say of it. */
 interface Result extends Finish {

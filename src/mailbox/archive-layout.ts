@@ -2,6 +2,7 @@ import { lstatSync, opendirSync } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { Verdict } from '../spool/message.ts';
+import { isArchiveDay } from '../spool/retention.ts';
 import { addressOf } from './place.ts';
 
 /**
@@ -22,7 +23,6 @@ export interface ArchiveRoot {
   readonly isFolder: boolean;
 }
 
-const DAY = /^\d{4}-\d{2}-\d{2}$/;
 const SLICE = 2_000;
 const LATIN1: BufferEncoding = 'latin1';
 
@@ -36,7 +36,7 @@ export interface DatedKey {
 export function datedKey(below: string): DatedKey {
   const slash = below.indexOf('/');
   const first = slash === -1 ? '' : below.slice(0, slash);
-  return DAY.test(first)
+  return isArchiveDay(first)
     ? { day: first, key: below.slice(slash + 1) }
     : { day: undefined, key: below };
 }
@@ -49,7 +49,7 @@ export async function listDays(path: string): Promise<string[]> {
     try {
       let entry: Dirent | null;
       for (let count = 1; (entry = directory.readSync()) !== null; count += 1) {
-        if (DAY.test(entry.name) && isFolder(`${path}/${entry.name}`)) days.push(entry.name);
+        if (isArchiveDay(entry.name) && isFolder(`${path}/${entry.name}`)) days.push(entry.name);
         if (count % SLICE === 0) await setImmediate();
       }
     } finally {
