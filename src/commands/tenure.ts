@@ -236,7 +236,7 @@ export class Tenure {
     this.#dispatcher.start();
     const stays = await this.#pickup.pass();
     // What it could not carry into the queue must not hold what lies there.
-    await this.#pickup.stop();
+    await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
     const unreleased = await this.#releases.take();
     while (!this.#ending.signal.aborted && !this.#dispatcher.isSpent(PASS_PROBES)) {
       await sleep(this.#options.clock, 20, this.#ending.signal);

@@ -62,6 +62,7 @@ export class Blame {
     const tookMs = clock.monotonic() - flight.startedAt;
     if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
     if (attempt.kind === 'unproven' || attempt.isLate === true) this.#postAgain(controller);
+    if (attempt.kind === 'unproven' || attempt.kind === 'failed') delivery.hasFailed = true;
     switch (attempt.shown) {
       case 'proof':
         await this.#commit(delivery);
@@ -69,7 +70,7 @@ export class Blame {
         break;
       case 'memory':
         await this.#commit(delivery);
-        controller.answered();
+        controller.remembered();
         break;
       case 'answer':
         controller.answered();

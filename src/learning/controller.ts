@@ -164,6 +164,15 @@ export class Controller {
     this.#open();
   }
 
+  /** It remembers what it acknowledged earlier: so it isn't true that it remembers nothing. */
+  remembered(): void {
+    if (this.#state === 'unproven') {
+      this.#state = 'down';
+      this.#reason = NO_PROOF_YET;
+    }
+    this.answered();
+  }
+
   /** It can't learn now. */
   failed(failure: ControllerFailure): void {
     this.#needsProof ||= failure.answered;

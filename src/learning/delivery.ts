@@ -23,6 +23,8 @@ export interface Delivery {
   readonly preference: readonly string[];
   /** Times it was tried. */
   tries: number;
+  /** A try of it failed, or was not proven. */
+  hasFailed: boolean;
   /** Unknown failures charged to it. */
   charges: number;
   /** It may have crashed a controller: it is tried with no other message beside it. */
@@ -50,6 +52,7 @@ export function newDelivery(
     identity: undefined,
     preference,
     tries: 0,
+    hasFailed: false,
     charges: 0,
     alone: false,
     excused: false,

@@ -130,8 +130,8 @@ export class Dispatcher {
     const { pending, deferred, inFlight } = this.#backlog;
     if (pending.size + deferred.size + inFlight.size === 0) return false;
     return (
-      [...inFlight.values()].every((each) => each.tries > 1) &&
-      [...pending.values()].every((each) => each.tries > 0 || this.#pinOf(each)?.isOpen === false)
+      [...inFlight.values()].every((each) => each.hasFailed) &&
+      [...pending.values()].every((each) => each.hasFailed || this.#pinOf(each)?.isOpen === false)
     );
   }
 
@@ -254,7 +254,7 @@ export class Dispatcher {
       const isIts = nobodyOpen || delivery.preference[0] === controller.name;
       if (pin === undefined ? !isIts : pin !== controller) continue;
       // What failed here goes to the others; left without an answer it would be bound to this one.
-      if (pin === undefined && !nobodyOpen && delivery.tries > 0) continue;
+      if (pin === undefined && !nobodyOpen && delivery.hasFailed) continue;
       // Never the same twice running while another waits; then what is already bound to it.
       const score =
         (delivery.entry.key === controller.lastProbe ? 0 : 4) +

@@ -17,6 +17,8 @@ export interface Gain {
   readonly gained: CountByVerdict | undefined;
   /** How many of the learned messages Bayes' count lacks, when they are more than a few. */
   readonly missing: number;
+  /** How many it lacks, few or not. */
+  readonly lack: number;
   /** False when the count may be older than what was learned: the wait for it was cut short. */
   readonly confirmed: boolean;
 }
@@ -102,7 +104,7 @@ function gainOf(
   confirmed: boolean,
 ): Gain {
   if (before === undefined || after === undefined) {
-    return { before, after, gained: undefined, missing: 0, confirmed };
+    return { before, after, gained: undefined, missing: 0, lack: 0, confirmed };
   }
   const base = confirmed ? withoutWiped(before, after, learned) : before;
   const gained = difference(after, base);
@@ -112,7 +114,7 @@ function gainOf(
     0,
   );
   const isMissing = confirmed && lack > (learned.spam + learned.ham) * TOLERANCE;
-  return { before: base, after, gained, missing: isMissing ? lack : 0, confirmed };
+  return { before: base, after, gained, missing: isMissing ? lack : 0, lack, confirmed };
 }
 
 function hasGrown(after: CountByVerdict, before: CountByVerdict, learned: CountByVerdict): boolean {

@@ -106,9 +106,15 @@ export function summarize(input: SummaryInput): Summary {
 
 function exitCodeOf(account: Account, isUnfinished: boolean, gain: Gain): ExitCode {
   if (account.total('failed') > 0) return EXIT.failure;
-  // Neither proven nor counted: whether rspamd stores at all is open.
-  const isUnshown = account.names.learned.length > 0 && gain.gained === undefined;
-  return isUnfinished || isUnshown || gain.missing > 0 ? EXIT.temporary : EXIT.done;
+  const isMissing = gain.missing > 0 || isUnshown(account, gain);
+  return isUnfinished || isMissing ? EXIT.temporary : EXIT.done;
+}
+
+/** Some have neither a proof nor a place in Bayes' count: whether rspamd stored them is open. */
+function isUnshown({ reasons }: Account, gain: Gain): boolean {
+  const unproven = [...reasons.learned.values()].reduce((sum, count) => sum + count, 0);
+  if (unproven === 0) return false;
+  return gain.gained === undefined || !gain.confirmed || gain.lack >= unproven;
 }
 
 /** rspamd keeps what it has learned and Bayes' counts apart: one may outlive the other. */
@@ -157,6 +163,9 @@ export function inWords(summary: Summary): string {
     ...bayesLines(summary),
   ];
   if (resume !== null) lines.push('', 'To go on:', `  ${resume}`);
+  else if (summary.exitCode === EXIT.temporary && summary.bayes.missing === 0) {
+    lines.push('', 'Nothing shows that what was not proven is stored: run the command again.');
+  }
   return `${lines.join('\n')}\n`;
 }
 

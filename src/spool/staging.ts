@@ -77,8 +77,9 @@ export class Staging {
   readonly #staged = new Map<string, Staged>();
   /** Staged files that can't be carried over and stay where they are. */
   readonly #unfit = new Set<string>();
-  /** Folders in which more lies staged than is known. */
+  /** Folders in which more may lie staged than is known. */
   readonly #beyond = new Set<ClassFolder>();
+  #isFindingMore = false;
   readonly #underWay = new Set<Promise<void>>();
   #isStopping = false;
   /** The last try met a local fault: several copies at a time would take each other's last space. */
@@ -137,7 +138,7 @@ export class Staging {
   }
 
   async #findNew(from: ClassFolder): Promise<void> {
-    this.#beyond.delete(from);
+    this.#beyond.add(from);
     let stretch = performance.now();
     let found = 0;
     for (const { rawName, regular } of from.folder.list()) {
@@ -145,13 +146,14 @@ export class Staging {
       if (key !== undefined && !regular) this.#options.unfit(from, rawName);
       else if (key !== undefined && !this.#knows(idOf(from, key))) {
         if (found < FOUND_AT_MOST) this.#add(from, key, undefined);
-        else this.#beyond.add(from);
         found += 1;
       }
       if (performance.now() - stretch < STRETCH_MS) continue;
       await nextTurn();
       stretch = performance.now();
     }
+    // Not before: a newer verdict that comes meanwhile must find what is not listed yet.
+    if (found <= FOUND_AT_MOST) this.#beyond.delete(from);
   }
 
   /** True when a file of this key is staged and nothing is being done with it. */
@@ -206,15 +208,17 @@ export class Staging {
   /** Goes on finding once most of what was found has ended. */
   #findMore(): void {
     const [from] = this.#beyond;
-    const isFull = this.#staged.size + this.#unfit.size > FOUND_AT_MOST / 2;
-    if (from === undefined || isFull || this.#isStopping || this.#pause() > 0) return;
+    const isFull = this.#staged.size > FOUND_AT_MOST / 2;
+    if (from === undefined || isFull || this.#isFindingMore) return;
+    if (this.#isStopping || this.#pause() > 0) return;
+    this.#isFindingMore = true;
     const work = this.#findNew(from)
       .catch((error: unknown) => {
-        if (from.folder.isClosed) return;
-        this.#beyond.add(from);
-        this.#options.faults.raise(this.#options.temporary.path, error);
+        if (from.folder.isClosed) this.#beyond.delete(from);
+        else this.#options.faults.raise(this.#options.temporary.path, error);
       })
       .finally(() => {
+        this.#isFindingMore = false;
         this.#underWay.delete(work);
       });
     this.#underWay.add(work);

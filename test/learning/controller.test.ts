@@ -182,6 +182,17 @@ describe('a controller that is up', () => {
     expect(a.unprovenRounds).toBe(1);
   });
 
+  test('no longer counts as unproven when it remembers something after all', () => {
+    bring('unproven');
+    controller.remembered();
+    expect(controller.state).toBe('down');
+    expect(controller.lacksOnlyProof).toBe(true);
+    // whether it stores now is still to be shown, at once
+    expect(wait()).toBeLessThanOrEqual(0);
+    controller.proved(c);
+    expect(controller.state).toBe('up');
+  });
+
   test.each(['down', 'misconfigured'] as const)(
     'lacks more than a proof while it is %s',
     (state) => {

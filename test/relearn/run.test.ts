@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { sleep } from '../../src/clock.ts';
 import { RelearnBench, namesOf, sourceOf } from '../support/relearn-bench.ts';
 import {
+  DUPLICATE,
   Holder,
   LEARNED,
   NO_ANSWER,
@@ -47,6 +49,25 @@ describe('a run', () => {
     bench.start();
     await bench.finish();
     expect(bench.trainer.posts).toHaveLength(100);
+  });
+
+  test('that goes well is never given up, however short the wait is', async () => {
+    const bench = new RelearnBench({
+      sources: [sourceOf('spam', namesOf('s', 60))],
+      proveEvery: 25,
+      waitMs: 0,
+    });
+    // what is posted again at the end takes its time
+    bench.trainer.plays(
+      to('s59', LEARNED, 1),
+      to('s59', async () => {
+        await sleep(bench.clock, 2_000);
+        return DUPLICATE;
+      }),
+    );
+    bench.start();
+    expect(await bench.finish(20)).toBe('complete');
+    expect(bench.account.counts.learned.spam).toBe(60);
   });
 
   test('of no message at all is complete', async () => {

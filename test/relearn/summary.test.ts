@@ -9,6 +9,7 @@ const GAIN: Gain = {
   after: { spam: 300, ham: 250 },
   gained: { spam: 300, ham: 250 },
   missing: 0,
+  lack: 0,
   confirmed: true,
 };
 
@@ -74,6 +75,31 @@ describe('the exit code', () => {
       },
       { gain: { ...GAIN, gained: undefined, after: undefined } },
       75,
+    ],
+    [
+      "is 75 when Bayes' count lacks as many as were not proven, however few",
+      (account) => {
+        learn(account, 500);
+        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+      },
+      { gain: { ...GAIN, lack: 1 } },
+      75,
+    ],
+    [
+      "is 75 when a stop ended the wait for Bayes' count of what was not proven",
+      (account) => {
+        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+      },
+      { gain: { ...GAIN, confirmed: false } },
+      75,
+    ],
+    [
+      "is 0 when Bayes' count holds what was not proven",
+      (account) => {
+        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+      },
+      {},
+      0,
     ],
     [
       'is 75 when Bayes lacks what was learned',
@@ -159,6 +185,7 @@ describe('Bayes', () => {
       after: undefined,
       gained: undefined,
       missing: 0,
+      lack: 0,
       confirmed: true,
     };
     const { summary, text } = summaryOf(() => undefined, { gain });
@@ -178,7 +205,14 @@ describe('Bayes', () => {
 
   test('that has forgotten what its list of learned messages still has is told with the cure', () => {
     const after = { spam: 0, ham: 2 };
-    const gain = { before: after, after, gained: { spam: 0, ham: 0 }, missing: 0, confirmed: true };
+    const gain = {
+      before: after,
+      after,
+      gained: { spam: 0, ham: 0 },
+      missing: 0,
+      lack: 0,
+      confirmed: true,
+    };
     const { summary, text } = summaryOf(
       (account) => {
         know(account, 100);
