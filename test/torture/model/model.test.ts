@@ -42,7 +42,7 @@ vi.mock('node:timers/promises', async (original) => ({
   setImmediate: () => Promise.resolve(),
 }));
 // With thousands of daemons in one process a collection for each would take most of the time.
-vi.mock('../../src/heap.ts', () => ({
+vi.mock('../../../src/heap.ts', () => ({
   HeapKeeper: class {
     look(): void {
       // nothing is collected

@@ -19,7 +19,7 @@ import type { Stage } from './world.ts';
 
 const stage = vi.hoisted(() => ({}) as Stage);
 
-vi.mock('../../src/clock.ts', async (original): Promise<typeof clocks> => {
+vi.mock('../../../src/clock.ts', async (original): Promise<typeof clocks> => {
   const systemClock: clocks.Clock = {
     monotonic: () => stage.clock.monotonic(),
     wall: () => stage.clock.wall(),
@@ -28,14 +28,14 @@ vi.mock('../../src/clock.ts', async (original): Promise<typeof clocks> => {
   return { ...(await original<typeof clocks>()), systemClock };
 });
 
-vi.mock('../../src/trainers/rspamd.ts', () => ({
+vi.mock('../../../src/trainers/rspamd.ts', () => ({
   RspamdTrainer: function () {
     return stage.trainer;
   },
 }));
 
 // It tends the heap of a process that is the daemon alone, which this one isn't.
-vi.mock('../../src/heap.ts', () => ({
+vi.mock('../../../src/heap.ts', () => ({
   HeapKeeper: class {
     look(): void {
       return undefined;
