@@ -1,8 +1,9 @@
 /**
  * The ceiling: the least that any client in Node.js has to do. Reads `CORPUS/spam` and `CORPUS/ham`
  * into memory, then posts all of it to the controller on PORT, 32 at a time: both classes evenly
- * mixed, as `relearn` does it, or all spam first, as rspamc has to be used. It proves nothing and keeps nothing apart: of duplicates in flight together rspamd learns
- * both. Prints, as one line of JSON, wall clock and CPU time of the posting alone, and the answers.
+ * mixed, as `relearn` does it, or all spam first, as rspamc has to be used. It proves nothing and
+ * keeps nothing apart: of duplicates in flight together rspamd learns both. Prints, as one line of
+ * JSON, wall clock and CPU time of the posting alone, and the answers.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { request } from 'node:http';

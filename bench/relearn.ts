@@ -1,7 +1,8 @@
 /**
  * The relearn benchmark: teaching rspamd a whole corpus from nothing, by this project's command, by
  * rspamc with 8 and with 32 posts at a time, and by a loop that only posts (the ceiling), in our
- * order and in rspamc's. Prints figures beside their targets; a missed target is no failure, because the machine has a say in it.
+ * order and in rspamc's. Prints figures beside their targets; a missed target is no failure, because
+ * the machine has a say in it.
  *
  *   npm run bench:relearn -- [--corpus FOLDER | --messages N] [--rounds N] [--peers]
  *

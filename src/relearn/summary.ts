@@ -112,7 +112,7 @@ function exitCodeOf(account: Account, isUnfinished: boolean, gain: Gain): ExitCo
 
 /** Some have neither a proof nor a place in Bayes' count: whether rspamd stored them is open. */
 function isUnshown({ reasons }: Account, gain: Gain): boolean {
-  const unproven = [...reasons.learned.values()].reduce((sum, count) => sum + count, 0);
+  const unproven = sumOf(reasons.learned.values());
   if (unproven === 0) return false;
   return gain.gained === undefined || !gain.confirmed || gain.lack >= unproven;
 }
@@ -192,7 +192,7 @@ function isExplained(fate: Fate): fate is Explained {
 }
 
 function namesOf({ names, reasons, failed, notMail, left }: Summary): string[] {
-  const unproven = Object.values(reasons.learned).reduce((sum, count) => sum + count, 0);
+  const unproven = sumOf(Object.values(reasons.learned));
   const kinds = [
     ['Learned without proof', names.learned, unproven],
     ['Not mail', names.notMail, notMail.spam + notMail.ham],
@@ -241,6 +241,10 @@ const FORGOTTEN = [
   "isn't the local one), empty that list and run the command again:",
   "  redis-cli --scan --pattern 'learned_ids*' | xargs -r redis-cli del",
 ];
+
+function sumOf(numbers: Iterable<number>): number {
+  return [...numbers].reduce((sum, number) => sum + number, 0);
+}
 
 function signed(value: number): string {
   return value < 0 ? String(value) : `+${value}`;

@@ -7,6 +7,7 @@ import { Controller } from '../../src/learning/controller.ts';
 import { newDelivery } from '../../src/learning/delivery.ts';
 import { Lanes } from '../../src/learning/lanes.ts';
 import { MessageLog } from '../../src/learning/message-log.ts';
+import type { StateDir } from '../../src/spool/state-dir.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
@@ -15,18 +16,8 @@ import { TestSpool, put } from '../support/test-spool.ts';
 
 test('a tenure that is over leaves no timer behind', async () => {
   const clock = new ManualClock();
-  const { log } = new LogRecorder();
   const { lib, stateDir } = new TestSpool();
-  const tenure = new Tenure({
-    config: loadConfig({ KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }),
-    clock,
-    random: () => 0.5,
-    log,
-    stateDir,
-    controllers: [],
-    lanes: new Lanes(() => clock.monotonic()),
-    messages: new MessageLog(log, clock),
-  });
+  const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, []);
   await tenure.prepare();
   const stop = new AbortController();
   const run = tenure.run(stop.signal);
@@ -38,7 +29,6 @@ test('a tenure that is over leaves no timer behind', async () => {
 
 test('a tenure that is over late lets go of its folders all the same', async () => {
   const clock = new ManualClock();
-  const { log } = new LogRecorder();
   const spool = new TestSpool();
   const { lib, stateDir } = spool;
   mkdirSync(spool.statePath('archive/spam/2000-01-01'));
@@ -46,21 +36,17 @@ test('a tenure that is over late lets go of its folders all the same', async () 
   const trainer = new ScriptedTrainer();
   // What is asked for the time before anything old is removed hangs.
   trainer.time = () => new Promise((resolve) => (answer = resolve));
-  const tenure = new Tenure({
-    config: loadConfig({
+  const tenure = tenureOf(
+    clock,
+    stateDir,
+    {
       KOPANO_SPAMD_LIB: lib,
       LEARN_POLLING: 'yes',
       SHUTDOWN_SECONDS: '1',
       LEARN_ARCHIVE_DAYS: '30',
-    }),
-    clock,
-    random: () => 0.5,
-    log,
-    stateDir,
-    controllers: [new Controller({ trainer, clock, random: () => 0.5, log })],
-    lanes: new Lanes(() => clock.monotonic()),
-    messages: new MessageLog(log, clock),
-  });
+    },
+    [controllerOf(clock, trainer)],
+  );
   await tenure.prepare();
   const stop = new AbortController();
   let isOver = false;
@@ -79,25 +65,15 @@ test('a tenure that is over late lets go of its folders all the same', async () 
 
 test('a tenure knows nothing of the messages of an earlier one', () => {
   const clock = new ManualClock();
-  const { log } = new LogRecorder();
   const { lib, stateDir } = new TestSpool();
   const trainer = new ScriptedTrainer();
-  const controller = new Controller({ trainer, clock, random: () => 0.5, log });
+  const controller = controllerOf(clock, trainer);
   const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
   controller.unproven(newDelivery({ verdict: 'spam', key: 'a', stamp }, 0, []), false);
   // the other owner may have learned it as ham since: it must not be posted again
   controller.witness = { key: 'a', verdict: 'spam', body: Buffer.from('a'), lanes: ['key:a'] };
   expect(
-    new Tenure({
-      config: loadConfig({ KOPANO_SPAMD_LIB: lib }),
-      clock,
-      random: () => 0.5,
-      log,
-      stateDir,
-      controllers: [controller],
-      lanes: new Lanes(() => clock.monotonic()),
-      messages: new MessageLog(log, clock),
-    }).lostReason,
+    tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib }, [controller]).lostReason,
   ).toBeUndefined();
   expect(controller.witness).toBeUndefined();
   expect(controller.isSuspected).toBe(false);
@@ -107,7 +83,6 @@ test.runIf(canMount)(
   'one pass ends though a copy can’t be made, and learns what is queued',
   async () => {
     const clock = new ManualClock();
-    const { log } = new LogRecorder();
     const base = temporaryFolder();
     mountTmpfs(`${base}/tiny`, 'size=300k');
     const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
@@ -118,16 +93,9 @@ test.runIf(canMount)(
     put(spool.dropPath('spam', '.learnd-a.eml'), text);
     put(`${base}/tiny/filler`, Buffer.alloc(230_000));
     const trainer = new ScriptedTrainer();
-    const tenure = new Tenure({
-      config: loadConfig({ KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }),
-      clock,
-      random: () => 0.5,
-      log,
-      stateDir,
-      controllers: [new Controller({ trainer, clock, random: () => 0.5, log })],
-      lanes: new Lanes(() => clock.monotonic()),
-      messages: new MessageLog(log, clock),
-    });
+    const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, [
+      controllerOf(clock, trainer),
+    ]);
     await tenure.prepare();
     let left: number | undefined;
     void tenure.pass(new AbortController().signal).then((count) => {
@@ -139,6 +107,30 @@ test.runIf(canMount)(
     expect(trainer.posts.length).toBe(2);
   },
 );
+
+function controllerOf(clock: ManualClock, trainer: ScriptedTrainer): Controller {
+  return new Controller({ trainer, clock, random: () => 0.5, log: new LogRecorder().log });
+}
+
+/** A tenure of the spool that the environment names. */
+function tenureOf(
+  clock: ManualClock,
+  stateDir: StateDir,
+  environment: Readonly<Record<string, string>>,
+  controllers: readonly Controller[],
+): Tenure {
+  const { log } = new LogRecorder();
+  return new Tenure({
+    config: loadConfig(environment),
+    clock,
+    random: () => 0.5,
+    log,
+    stateDir,
+    controllers,
+    lanes: new Lanes(() => clock.monotonic()),
+    messages: new MessageLog(log, clock),
+  });
+}
 
 function isLocked(folder: string): boolean {
   return spawnSync('flock', ['--nonblock', folder, 'true']).status !== 0;
