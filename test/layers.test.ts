@@ -43,7 +43,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   'env-var': 'config.ts',
   pino: 'logger.ts',
   chokidar: 'spool/doorbell.ts',
-  got: 'trainers/rspamd.ts',
+  got: 'trainers/pages.ts',
   'p-queue': 'learning/dispatcher.ts',
   commander: 'cli.ts',
   fzstd: 'mailbox/contents.ts',

@@ -12,7 +12,7 @@ export interface Answer {
   readonly status: number;
   /** The reason phrase. */
   readonly reason: string;
-  /** The body of an answer that is no success, as much as was read. */
+  /** The body, as much of it as was read; nothing of a learning post's that is a success. */
   readonly text: string;
   /** The `Date` header. */
   readonly date: string | undefined;

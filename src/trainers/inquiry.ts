@@ -1,7 +1,8 @@
-import type { ControllerAddress, RspamdConfig } from '../config.ts';
 import { classifyAnswer, classifyFault } from './answers.ts';
 import type { Answer, Classified, Fault } from './answers.ts';
+import type { ConnectionOptions } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
+import { ControllerPages } from './pages.ts';
 import { presentable } from './reason.ts';
 import { parseStatistics } from './rspamd.ts';
 import type { Statistics } from './trainer.ts';
@@ -14,6 +15,7 @@ export class Inquiry {
   readonly name: string;
   readonly host: string;
   readonly hasPassword: boolean;
+  readonly #pages: ControllerPages;
   readonly #post: LearningPost;
   readonly #options: InquiryOptions;
 
@@ -23,17 +25,19 @@ export class Inquiry {
     this.host = new URL(controller.url).hostname;
     this.hasPassword = options.password.header() !== undefined;
     this.#options = options;
-    this.#post = new LearningPost({ ...options, timeoutMs: Math.min(timeoutMs, PATIENCE_MS) });
+    const connection = { ...options, timeoutMs: Math.min(timeoutMs, PATIENCE_MS) };
+    this.#pages = new ControllerPages(connection);
+    this.#post = new LearningPost(connection);
   }
 
   /** Needs no password. */
   ping(): Promise<Reply> {
-    return this.#ask('GET', 'ping');
+    return this.#page('ping');
   }
 
   /** Needs `password` or `enable_password`. */
   async statistics(): Promise<Reply & { readonly statistics?: Statistics }> {
-    const reply = await this.#ask('GET', 'stat');
+    const reply = await this.#page('stat');
     const statistics = reply.status === 200 ? parseStatistics(reply.text) : undefined;
     return statistics === undefined ? reply : { ...reply, statistics };
   }
@@ -42,8 +46,9 @@ export class Inquiry {
    * Needs the right to learn. rspamd asks for that first and looks at the body then: an empty one
    * is answered 400 and changes nothing (tried on 3.4).
    */
-  learnNothing(): Promise<Reply> {
-    return this.#ask('POST', 'learnspam');
+  async learnNothing(): Promise<Reply> {
+    const { signal } = this.#options;
+    return this.#replyOf(await this.#post.send({ verdict: 'spam', body: Buffer.alloc(0), signal }));
   }
 
   /**
@@ -52,24 +57,11 @@ export class Inquiry {
    * its last figures (tried on 3.4 and 3.12.1).
    */
   history(): Promise<Reply> {
-    return this.#ask('GET', 'history?from=1&to=0');
+    return this.#page('history?from=1&to=0');
   }
 
-  async #ask(method: 'GET' | 'POST', path: string): Promise<Reply> {
-    const { password, signal } = this.#options;
-    const header = password.header();
-    const result = await this.#post.send({
-      method,
-      path,
-      headers: {
-        'user-agent': 'kopano-learnd',
-        ...(header === undefined ? {} : { password: header }),
-      },
-      body: Buffer.alloc(0),
-      signal,
-      wantsText: true,
-    });
-    return this.#replyOf(result);
+  async #page(path: string): Promise<Reply> {
+    return this.#replyOf(await this.#pages.get(path, this.#options.signal));
   }
 
   #replyOf(result: Answer | Fault): Reply {
@@ -87,8 +79,7 @@ export class Inquiry {
   }
 }
 
-export interface InquiryOptions extends Omit<RspamdConfig, 'controllers'> {
-  readonly controller: ControllerAddress;
+export interface InquiryOptions extends ConnectionOptions {
   readonly signal: AbortSignal;
 }
 

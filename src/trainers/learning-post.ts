@@ -2,46 +2,34 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { errnoOf } from '../errors.ts';
-import type { ControllerAddress } from '../config.ts';
+import type { Verdict } from '../spool/message.ts';
 import type { Answer, Fault } from './answers.ts';
+import { MAX_ANSWER_BYTES, faultOf, requestHeaders } from './connection.ts';
+import type { ConnectionOptions } from './connection.ts';
 
 /**
  * The learning post, by node:http: two of these go with every message, and here got's cost decides.
  * Measured on loopback with bodies of 1 KB, 8 in flight: got.stream 0.65 ms CPU and 99 KB of garbage
  * a post, node:http 0.22 ms and 23 KB; peak RSS of the daemon over 10,000 messages 128 and 92 MB.
- * Every other request goes by got (`rspamd.ts`).
+ * Every other request goes by got (`pages.ts`).
  */
-export interface LearningPostOptions {
-  readonly controller: ControllerAddress;
-  /** For the whole request; the only thing that stops an answer that drips. */
-  readonly timeoutMs: number;
-  readonly ca: string | undefined;
-}
-
 export interface PostedMessage {
-  /** @defaultValue POST */
-  readonly method?: 'GET' | 'POST';
-  /** Reads the body of a success, too. @defaultValue false */
-  readonly wantsText?: boolean;
-  /** Below the controller's URL. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly verdict: Verdict;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body: Buffer;
   readonly signal: AbortSignal;
 }
 
-/** As much of an answer's body as is read. */
-export const MAX_ANSWER_BYTES = 65_536;
+const PATHS: Readonly<Record<Verdict, string>> = { spam: 'learnspam', ham: 'learnham' };
 /** rspamd repeats the Message-ID in its reason phrase; Postfix passes headers of 100 KB on. */
 const MAX_HEADER_BYTES = 262_144;
 
 export class LearningPost {
-  readonly #options: LearningPostOptions;
+  readonly #options: ConnectionOptions;
   readonly #base: RequestOptions;
   readonly #request: typeof httpRequest;
 
-  constructor(options: LearningPostOptions) {
+  constructor(options: ConnectionOptions) {
     const { controller, ca } = options;
     const url = new URL(controller.url);
     const secure = url.protocol === 'https:';
@@ -69,9 +57,13 @@ export class LearningPost {
       let answer: Answer | undefined;
       const request = this.#request({
         ...this.#base,
-        method: message.method ?? 'POST',
-        path: `${this.#base.path ?? '/'}${message.path}`,
-        headers: { ...message.headers, 'content-length': body.length },
+        method: 'POST',
+        path: `${this.#base.path ?? '/'}${PATHS[message.verdict]}`,
+        headers: {
+          ...requestHeaders(this.#options.password),
+          ...message.headers,
+          'content-length': body.length,
+        },
       });
       const settle = (result: Answer | Fault): void => {
         clearTimeout(timer);
@@ -102,7 +94,7 @@ export class LearningPost {
         answer = { status: statusCode, reason: statusMessage, text: '', date: headers.date };
         // A success says all in its status line. rspamd's 204 has a body, which Node's parser follows
         // with an error.
-        if (statusCode >= 200 && statusCode < 300 && message.wantsText !== true) {
+        if (statusCode >= 200 && statusCode < 300) {
           settle(answer);
           return;
         }
@@ -129,11 +121,3 @@ export class LearningPost {
 type InterimAnswer = Pick<IncomingMessage, 'statusCode' | 'statusMessage'>;
 
 const ABORTED: Fault = { code: 'ABORTED', text: '' };
-
-/** All of an error that is needed: its code, and what was received where the parser choked on it. */
-export function faultOf(error: unknown): Fault {
-  const code = errnoOf(error) ?? 'UNKNOWN';
-  const received = error instanceof Error && 'rawPacket' in error ? error.rawPacket : undefined;
-  const text = Buffer.isBuffer(received) ? received.subarray(0, 1024).toString('latin1') : '';
-  return { code, text };
-}

@@ -1,24 +1,18 @@
-import got from 'got';
-import type { ExtendOptions, Got } from 'got';
-import { Agent } from 'node:http';
-import type { ControllerAddress, RspamdConfig } from '../config.ts';
 import type { Verdict } from '../spool/message.ts';
 import { classifyAnswer, classifyFault } from './answers.ts';
-import { LearningPost, MAX_ANSWER_BYTES } from './learning-post.ts';
+import type { Answer } from './answers.ts';
+import type { ConnectionOptions } from './connection.ts';
+import { LearningPost } from './learning-post.ts';
+import { ControllerPages } from './pages.ts';
 import { presentable } from './reason.ts';
 import type { Outcome, Statistics, Trainer } from './trainer.ts';
 
-/**
- * The transport to one rspamd controller. With `learning-post.ts` the only place that speaks HTTP to
- * rspamd, and where HTTP errors end: got's carry the password header and the whole mail.
- */
-export interface RspamdTrainerOptions extends Omit<RspamdConfig, 'controllers'> {
-  readonly controller: ControllerAddress;
+/** One rspamd controller as a trainer: what is posted to it, and what its answers come to. */
+export interface RspamdTrainerOptions extends ConnectionOptions {
   /** Sends `Learn-Type: bulk`, which keeps rspamd from refusing what Bayes already believes. */
   readonly bulk: boolean;
 }
 
-const PATHS: Readonly<Record<Verdict, string>> = { spam: 'learnspam', ham: 'learnham' };
 /** rspamd shows empty `statfiles` for the first moments after its start, whatever its backend. */
 const SETTLED_SECONDS = 3;
 
@@ -26,19 +20,19 @@ export class RspamdTrainer implements Trainer {
   readonly name: string;
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
-  readonly #client: Got;
+  readonly #pages: ControllerPages;
 
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
     this.#options = options;
     this.#post = new LearningPost(options);
-    this.#client = got.extend(clientOptions(options));
+    this.#pages = new ControllerPages(options);
   }
 
   async learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome> {
     const result = await this.#post.send({
-      path: PATHS[verdict],
-      headers: { ...this.#headers(), ...(this.#options.bulk ? { 'learn-type': 'bulk' } : {}) },
+      verdict,
+      headers: this.#options.bulk ? { 'learn-type': 'bulk' } : {},
       body,
       signal,
     });
@@ -60,12 +54,12 @@ export class RspamdTrainer implements Trainer {
   }
 
   async statistics(signal: AbortSignal): Promise<Statistics | undefined> {
-    const answer = await this.#get('stat', signal);
-    return answer === undefined ? undefined : parseStatistics(answer.body);
+    const answer = await this.#page('stat', signal);
+    return answer === undefined ? undefined : parseStatistics(answer.text);
   }
 
   async time(signal: AbortSignal): Promise<number | undefined> {
-    const answer = await this.#get('ping', signal);
+    const answer = await this.#page('ping', signal);
     const time = Date.parse(answer?.date ?? '');
     return Number.isNaN(time) ? undefined : time;
   }
@@ -92,26 +86,10 @@ export class RspamdTrainer implements Trainer {
     return presentable(this.#options.password.redact(reason), mail);
   }
 
-  #headers(): Record<string, string> {
-    const password = this.#options.password.header();
-    return { 'user-agent': 'kopano-learnd', ...(password === undefined ? {} : { password }) };
-  }
-
-  /** Asks for one of the controller's pages; `undefined` when it doesn't answer 200. */
-  async #get(
-    path: string,
-    signal: AbortSignal,
-  ): Promise<{ readonly body: string; readonly date: string | undefined } | undefined> {
-    try {
-      const request = this.#client.get(path, { headers: this.#headers(), signal });
-      void request.on('downloadProgress', ({ transferred }) => {
-        if (transferred > MAX_ANSWER_BYTES) request.cancel();
-      });
-      const { statusCode, body, headers } = await request;
-      return statusCode === 200 ? { body, date: headers.date } : undefined;
-    } catch {
-      return undefined; // what failed says a learning post
-    }
+  /** A page that is answered 200; of anything else a learning post tells. */
+  async #page(path: string, signal: AbortSignal): Promise<Answer | undefined> {
+    const result = await this.#pages.get(path, signal);
+    return 'status' in result && result.status === 200 ? result : undefined;
   }
 }
 
@@ -119,22 +97,6 @@ const NO_BACKEND = {
   reason: 'rspamd has no Bayes backend ("statfiles" is empty in /stat)',
   hint: 'give its classifier "bayes" a backend: a Redis server in local.d/classifier-bayes.conf or redis.conf; then restart rspamd',
 } as const;
-
-function clientOptions({ controller, timeoutMs, ca }: RspamdTrainerOptions): ExtendOptions {
-  return {
-    prefixUrl: controller.url,
-    retry: { limit: 0 },
-    // got would send the password along to any host that it is pointed to.
-    followRedirect: false,
-    throwHttpErrors: false,
-    decompress: false,
-    timeout: { request: timeoutMs },
-    ...(controller.socketPath === undefined
-      ? {}
-      : { agent: { http: new Agent({ socketPath: controller.socketPath } as object) } }),
-    ...(ca === undefined ? {} : { https: { certificateAuthority: ca } }),
-  };
-}
 
 /** Reads `/stat`; `undefined` when that isn't rspamd's. */
 export function parseStatistics(text: string): Statistics | undefined {

@@ -1,0 +1,34 @@
+import type { ControllerAddress, RspamdConfig } from '../config.ts';
+import { errnoOf } from '../errors.ts';
+import type { Secret } from '../secret.ts';
+import type { Fault } from './answers.ts';
+
+/** What the learning post and the pages share: whom they talk to, as whom, and what is kept of it. */
+export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers'> {
+  readonly controller: ControllerAddress;
+  /** Milliseconds for one whole request; the only thing that stops an answer that drips. */
+  readonly timeoutMs: number;
+}
+
+/** As much of an answer's body as is read. */
+export const MAX_ANSWER_BYTES = 65_536;
+
+/** The headers of every request. */
+export function requestHeaders(password: Secret): Record<string, string> {
+  const header = password.header();
+  return { 'user-agent': 'kopano-learnd', ...(header === undefined ? {} : { password: header }) };
+}
+
+/** All of an error that is needed: its code, and what was received where the parser choked on it. */
+export function faultOf(error: unknown): Fault {
+  const code = errnoOf(error) ?? 'UNKNOWN';
+  const received = rawPacketOf(error);
+  const text = Buffer.isBuffer(received) ? received.subarray(0, 1024).toString('latin1') : '';
+  return { code, text };
+}
+
+/** Node's parser leaves it with its error, which got wraps into one of its own. */
+function rawPacketOf(error: unknown): unknown {
+  if (!(error instanceof Error)) return undefined;
+  return 'rawPacket' in error ? error.rawPacket : rawPacketOf(error.cause);
+}
