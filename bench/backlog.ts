@@ -10,12 +10,11 @@
  * another. `--million` does it all again with 1,000,000 files (8 GB of disk, several minutes);
  * `--profile` leaves a CPU profile of the daemon.
  */
-import { cpus } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureEmptySpool, type EmptySpoolFigures } from './empty-spool.ts';
 import { measureFullSpool, type FullSpoolFigures } from './full-spool.ts';
-import { tableOf, type Row } from './table.ts';
+import { MACHINE, tableOf, type Row } from './table.ts';
 
 /** The number of files that the targets are set for. */
 const USUAL = 100_000;
@@ -42,8 +41,7 @@ if (values.million) {
   const million = await measureFullSpool({ ...options, count: MILLION });
   rows.push(...fullRows(million), ratioRow(million, usual));
 }
-const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
-console.log(`\nNode.js ${process.version}, ${machine}\n\n${tableOf(rows)}`);
+console.log(`\n${MACHINE}\n\n${tableOf(rows)}`);
 
 function emptyRows(figures: EmptySpoolFigures): Row[] {
   return [

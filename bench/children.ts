@@ -2,6 +2,7 @@
  * The processes that a benchmark starts, each killed at the latest by {@link Children.killAll}, and
  * by the kernel's hand (see ServerProcess) should the benchmark itself be killed.
  */
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +11,10 @@ import { ServerProcess } from '../src/lab/server-process.ts';
 const POLL_MS = 50;
 const PATIENCE_MS = 900_000;
 
-/** Compiled, this file lies in dist/bench/bench and the daemon in dist. */
+// Compiled, this file lies in dist/bench/bench, the daemon in dist, and the bundle in dist/bundle.
 const DAEMON = fileURLToPath(new URL('../../main.js', import.meta.url));
+/** The program as it is installed. */
+export const BUNDLE = fileURLToPath(new URL('../../bundle/bin/kopano-learnd.mjs', import.meta.url));
 
 /** What a daemon has logged so far. */
 export interface Daemon {
@@ -72,8 +75,10 @@ export class Children {
     readonly port: string;
     /** Folder for a CPU profile, written when the daemon ends. */
     readonly profile: string | undefined;
+    /** @defaultValue off */
+    readonly statusListen?: string;
   }): Promise<Daemon> {
-    const { lib, port, profile } = options;
+    const { lib, port, profile, statusListen = 'off' } = options;
     const firstAt = new Map<string, number>();
     const counts = new Map<string, number>();
     const note = (line: string): void => {
@@ -86,7 +91,7 @@ export class Children {
     const child = await this.node([...flags, DAEMON, 'watch'], note, {
       KOPANO_SPAMD_LIB: lib,
       RSPAMD_URL: `http://127.0.0.1:${port}`,
-      STATUS_LISTEN: 'off',
+      STATUS_LISTEN: statusListen,
     });
     return { process: child, startedAt, firstAt, counts };
   }
@@ -101,6 +106,16 @@ export class Children {
     for (const child of this.#running) await child.kill();
     this.#running.clear();
   }
+}
+
+/** Milliseconds that Node.js takes from start to end with these arguments, which must succeed. */
+export function timeOf(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): number {
+  const start = performance.now();
+  execFileSync(process.execPath, args, { env: { ...process.env, ...environment } });
+  return performance.now() - start;
 }
 
 /**

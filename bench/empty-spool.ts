@@ -1,13 +1,13 @@
 /**
  * A daemon with nothing to do, beside a Node.js with nothing to do.
  */
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Children, until } from './children.ts';
+import { Children, timeOf, until } from './children.ts';
 import { cpuMsOf, memoryOf } from './process-figures.ts';
+import { spreadOf } from './spread.ts';
 
 const STARTS = 5;
 /** V8 tidies its heap up once, some ten seconds after the start: that is not idling. */
@@ -38,7 +38,7 @@ export async function measureEmptySpool(idleMs: number): Promise<EmptySpoolFigur
     const nodeMs: number[] = [];
     for (let round = 0; round < STARTS; round += 1) {
       readyMs.push(await timeToReady(children, lib, port));
-      nodeMs.push(timeOfNode());
+      nodeMs.push(timeOf(['-e', '0']));
     }
     const { process: daemon } = await children.daemon({ lib, port, profile: undefined });
     const idleNode = 'console.log(); setInterval(() => undefined, 2 ** 30)';
@@ -47,10 +47,10 @@ export async function measureEmptySpool(idleMs: number): Promise<EmptySpoolFigur
     const [cpuBefore, from] = [cpuMsOf(daemon.pid), performance.now()];
     await sleep(idleMs);
     return {
-      readyMs: median(readyMs),
+      readyMs: spreadOf(readyMs).median,
       cpuPercent: ((cpuMsOf(daemon.pid) - cpuBefore) * 100) / (performance.now() - from),
       mb: memoryOf(daemon.pid).nowMb,
-      nodeMs: median(nodeMs),
+      nodeMs: spreadOf(nodeMs).median,
       nodeMb: memoryOf(node.pid).nowMb,
     };
   } finally {
@@ -64,14 +64,4 @@ async function timeToReady(children: Children, lib: string, port: string): Promi
   await until('the daemon', daemon.process, () => daemon.firstAt.has('daemon.owner'));
   await children.stop(daemon.process);
   return (daemon.firstAt.get('daemon.owner') ?? NaN) - daemon.startedAt;
-}
-
-function timeOfNode(): number {
-  const start = performance.now();
-  execFileSync(process.execPath, ['-e', '0']);
-  return performance.now() - start;
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 }

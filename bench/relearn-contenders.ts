@@ -5,10 +5,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BUNDLE } from './children.ts';
 import { runClient, type ClientRun } from './client-run.ts';
 
-/** What is installed: compiled, this file lies in dist/bench/bench and the bundle in dist/bundle. */
-const MAIN = fileURLToPath(new URL('../../bundle/bin/kopano-learnd.mjs', import.meta.url));
 const BARE_POSTS_SCRIPT = fileURLToPath(new URL('bare-posts.js', import.meta.url));
 
 /** How a client's messages ended, by its own word. */
@@ -52,7 +51,7 @@ export const OURS: Contender = {
       mkdirSync(lib);
       const { wallMs, cpuMs, peakMb, ...printed } = await runClient({
         program: process.execPath,
-        args: [MAIN, 'relearn', '--json', corpus],
+        args: [BUNDLE, 'relearn', '--json', corpus],
         folder,
         environment: { RSPAMD_URL: `http://127.0.0.1:${port}`, KOPANO_SPAMD_LIB: lib },
         // what follows is a wait, for up to a minute

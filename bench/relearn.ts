@@ -18,7 +18,8 @@ import { parseArgs } from 'node:util';
 import { makeMessages } from '../src/lab/messages.ts';
 import { OURS, barePosts, rspamc, type Contender, type Finish } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
-import { amount, columnsOf } from './table.ts';
+import { spreadOf, type Spread } from './spread.ts';
+import { MACHINE, amount, columnsOf } from './table.ts';
 
 /** Of our command's speed, in that of the better rspamc. */
 const LEAST_SPEED = 1;
@@ -54,13 +55,6 @@ interface Result extends Finish {
   readonly othersCpuMs: number;
 }
 
-/** One figure over the rounds. */
-interface Spread {
-  readonly least: number;
-  readonly median: number;
-  readonly most: number;
-}
-
 /** The results of one round; every contender has one. */
 type Round = ReadonlyMap<Contender, Result>;
 
@@ -70,8 +64,7 @@ try {
   const [spam, ham] = [messagesIn(join(corpus, 'spam')), messagesIn(join(corpus, 'ham'))];
   console.log(`${spam} spam and ${ham} ham, ${values.rounds} rounds`);
   const rounds = await runRounds(corpus, Number(values.rounds));
-  const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
-  console.log(`\nNode.js ${process.version}, ${machine}; medians, (least to most)\n`);
+  console.log(`\n${MACHINE}; medians, (least to most)\n`);
   console.log(contenderTable(rounds, spam + ham));
   console.log(ratioTable(rounds, spam + ham));
 } finally {
@@ -227,14 +220,6 @@ function handledBy({ told }: Result): number {
 
 function percentOver(own: number, peer: number): number {
   return (own / peer - 1) * 100;
-}
-
-function spreadOf(numbers: readonly number[]): Spread {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const last = sorted.length - 1;
-  const at = (place: number): number => sorted[place] ?? NaN;
-  const median = (at(Math.floor(last / 2)) + at(Math.ceil(last / 2))) / 2;
-  return { least: at(0), median, most: at(last) };
 }
 
 function showSpread({ least, median, most }: Spread): string {

@@ -1,3 +1,5 @@
+import { cpus } from 'node:os';
+
 /** A measured figure, what it should be, and a peer's figure of the same run. */
 export interface Row {
   readonly what: string;
@@ -7,6 +9,9 @@ export interface Row {
   readonly atMost?: number | undefined;
   readonly peer?: { readonly name: string; readonly value: number } | undefined;
 }
+
+/** What the figures were measured on. */
+export const MACHINE = `Node.js ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
 
 /** The rows as aligned columns, for a terminal. */
 export function tableOf(rows: readonly Row[]): string {

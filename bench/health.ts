@@ -1,0 +1,47 @@
+/**
+ * What a health check costs: `kopano-learnd health`, the bundle as images and services run it, asks a
+ * running daemon; beside it, by turns, a Node.js that does nothing. Prints the figures beside their
+ * target; a missed one is no failure, because the machine has a say in it.
+ *
+ *   npm run bench:health -- [--rounds N]
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { LOOPBACK, freePort } from '../src/lab/ports.ts';
+import { BUNDLE, Children, timeOf, until } from './children.ts';
+import { spreadOf } from './spread.ts';
+import { MACHINE, tableOf } from './table.ts';
+
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '40' } } });
+
+const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
+const children = new Children(folder);
+try {
+  const lib = join(folder, 'lib');
+  for (const verdict of ['spam', 'ham']) mkdirSync(join(lib, verdict), { recursive: true });
+  const [port] = await children.helper('stub-controller');
+  const statusListen = `${LOOPBACK}:${await freePort()}`;
+  const daemon = await children.daemon({ lib, port, profile: undefined, statusListen });
+  await until('the daemon', daemon.process, () => daemon.firstAt.has('daemon.owner'));
+
+  const pairs = Array.from({ length: Number(values.rounds) }, () => ({
+    node: timeOf(['-e', '0']),
+    health: timeOf([BUNDLE, 'health'], { STATUS_LISTEN: statusListen }),
+  }));
+  const node = spreadOf(pairs.map((pair) => pair.node)).median;
+  const health = spreadOf(pairs.map((pair) => pair.health)).median;
+  const more = spreadOf(pairs.map((pair) => pair.health - pair.node)).median;
+  const peer = { name: 'node -e 0', value: node };
+  console.log(`${pairs.length} pairs, medians; ${MACHINE}\n`);
+  console.log(
+    tableOf([
+      { what: 'health', value: health, unit: 'ms', peer },
+      { what: '  more than its peer, pair by pair', value: more, unit: 'ms', atMost: 60 },
+    ]),
+  );
+} finally {
+  await children.killAll();
+  rmSync(folder, { recursive: true });
+}
