@@ -52,6 +52,7 @@ export async function checkController(options: ControllerCheckOptions): Promise<
       ok(name, 'answers'),
       checkRight(inquiry, learning),
       checkBayes(name, stat.statistics, history),
+      ...checkUsers(name, stat.statistics),
       checkClock(name, ping, wall),
     ],
     statistics: stat.statistics,
@@ -167,6 +168,22 @@ function checkBayes(name: string, { hasBackend, learned }: Statistics, history: 
     `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns); ${short.join(' and ')} ${short.length === 1 ? 'is' : 'are'} short`,
     "let users judge more mail, teach it older mail with kopano-learnd relearn, or lower min_learns in rspamd's local.d/classifier-bayes.conf",
   );
+}
+
+/**
+ * With `per_user` rspamd learns for the address that mail was delivered to. The daemon can't tell it
+ * that, for kopano-spamd doesn't, and rspamd takes the first one in the To: header then (tried on 3.4
+ * and 3.12.1).
+ */
+function checkUsers(name: string, { users = 0 }: Statistics): Finding[] {
+  if (users < 2) return [];
+  return [
+    warning(
+      name,
+      `Bayes keeps a memory for each recipient (per_user), ${users} so far: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
+      "set per_user = false for Bayes in rspamd's local.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
+    ),
+  ];
 }
 
 /** `/stat` shows its last figures for as long as Redis is away; the history can't. */

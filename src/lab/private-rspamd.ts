@@ -39,6 +39,8 @@ export interface PrivateRspamdOptions {
   readonly unixSocket?: boolean;
   /** Messages of both classes that Bayes needs before it judges. @defaultValue 200 */
   readonly minLearns?: number;
+  /** Whether Bayes keeps a memory for each recipient. @defaultValue false */
+  readonly perUser?: boolean;
   /** Whether the history of the web interface lies in Redis. @defaultValue false */
   readonly redisHistory?: boolean;
   /** The server's path or name. @defaultValue 'rspamd' */
@@ -226,6 +228,7 @@ export class PrivateRspamd {
       enablePassword: options.enablePassword,
       redis: options.redisPort === null ? null : `${LOOPBACK}:${options.redisPort}`,
       minLearns: options.minLearns ?? 200,
+      perUser: options.perUser ?? false,
       redisHistory: options.redisHistory ?? false,
     };
   }

@@ -18,6 +18,8 @@ export interface RspamdSettings {
   /** Where Bayes keeps what it learns; null: no backend. */
   readonly redis: string | null;
   readonly minLearns: number;
+  /** Bayes keeps a memory of its own for each recipient. */
+  readonly perUser: boolean;
   /** Keeps the history of the web interface in Redis, as rspamd does unless told otherwise. */
   readonly redisHistory: boolean;
 }
@@ -106,7 +108,8 @@ function controllerLines(settings: RspamdSettings): string {
 }
 
 function bayesLines(settings: RspamdSettings): string {
-  return `autolearn = false;\nmin_learns = ${settings.minLearns};\n`;
+  const { minLearns, perUser } = settings;
+  return `autolearn = false;\nmin_learns = ${minLearns};\nper_user = ${perUser};\n`;
 }
 
 /** A string of rspamd's configuration language, which reads JSON strings. */

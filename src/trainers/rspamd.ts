@@ -108,15 +108,18 @@ export function parseStatistics(text: string): Statistics | undefined {
   }
   if (!isRecord(parsed) || !Array.isArray(parsed['statfiles'])) return undefined;
   const learned: Record<Verdict, number | undefined> = { spam: undefined, ham: undefined };
+  let users = 0;
   for (const statfile of parsed['statfiles'] as unknown[]) {
     // While Redis is away rspamd 3.4 shows "statfiles":[{},{}].
     if (!isRecord(statfile) || typeof statfile['revision'] !== 'number') continue;
     const verdict = statfile['symbol'] === 'BAYES_SPAM' ? 'spam' : 'ham';
     learned[verdict] = (learned[verdict] ?? 0) + statfile['revision'];
+    if (typeof statfile['users'] === 'number') users = Math.max(users, statfile['users']);
   }
   return {
     hasBackend: parsed['statfiles'].length > 0,
     learned,
+    ...(users > 0 ? { users } : {}),
     uptimeSeconds: typeof parsed['uptime'] === 'number' ? parsed['uptime'] : undefined,
   };
 }

@@ -61,6 +61,8 @@ export interface Statistics {
   readonly hasBackend: boolean;
   /** Learned messages by class; `undefined` where the filter doesn't know at the moment. */
   readonly learned: Readonly<Record<Verdict, number | undefined>>;
+  /** How many memories Bayes has learned into; more than one where it keeps one for each user. */
+  readonly users?: number;
   /** Seconds since the filter started. */
   readonly uptimeSeconds: number | undefined;
 }

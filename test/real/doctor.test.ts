@@ -174,6 +174,29 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     });
   });
 
+  it('finds that Bayes keeps a memory for each recipient', { timeout: 120_000 }, async () => {
+    await using redis = await startRedis();
+    await using rspamd = await startRspamd({ redisPort: redis.port, perUser: true });
+    for (const to of ['anna@example.org', 'bert@example.org']) {
+      const { raw } = makeMessage('spam', to.length);
+      const message = Buffer.from(
+        raw.toString('latin1').replace(/^To: .*$/m, `To: ${to}`),
+        'latin1',
+      );
+      expect(await rspamd.post('/learnspam', message)).toMatchObject({ status: 200 });
+      // A memory of its own: the second one didn't know the message.
+      expect(await redis.command('HGET', `RS${to}`, 'learns_spam')).toBe('1');
+    }
+    // What /stat says is up to a minute old.
+    await until('it is noticed', 90_000, async () => {
+      const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+      const lines = seen.of(rspamd.url).filter(({ state }) => state === 'warning');
+      return lines.some(({ text }) =>
+        /\(per_user\), 2 so far.*Cure: set per_user = false/.test(text),
+      );
+    });
+  });
+
   it('finds that Redis is full, as the daemon learned', { timeout: 60_000 }, async () => {
     await using world = await World.make();
     const settings = { STATUS_LISTEN: `127.0.0.1:${await freePort()}` };

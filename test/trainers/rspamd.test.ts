@@ -376,6 +376,14 @@ describe('statistics', () => {
     });
   });
 
+  test('tell of how many memories they are', async () => {
+    const statfiles = [
+      { symbol: 'BAYES_SPAM', revision: 3, users: 2 },
+      { symbol: 'BAYES_HAM', revision: 0, users: 1 },
+    ];
+    expect(await statisticsFrom(stat(JSON.stringify({ statfiles })))).toMatchObject({ users: 2 });
+  });
+
   test('without statfiles show that there is no backend', async () => {
     expect(await statisticsFrom(stat('{"statfiles":[]}'))).toMatchObject({ hasBackend: false });
   });
