@@ -181,7 +181,7 @@ function checkUsers(name: string, { users = 0 }: Statistics): Finding[] {
     warning(
       name,
       `Bayes keeps a memory for each recipient (per_user), ${users} so far: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
-      "set per_user = false for Bayes in rspamd's local.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
+      "set per_user = false in rspamd's override.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
     ),
   ];
 }

@@ -44,6 +44,12 @@ async function program(name: string, script: string): Promise<void> {
   await chmod(join(folder, 'bin', name), 0o755);
 }
 
+/** As mlan/kopano's image makes it: only `ham/` is kopano's. */
+async function makeSpool(): Promise<void> {
+  await mkdir(join(folder, 'spamd/ham'), { recursive: true });
+  await chown(join(folder, 'spamd/ham'), OWNER, OWNER);
+}
+
 /** A script with the paths of an image turned into those of this test. */
 async function adapted(name: string): Promise<string> {
   const text = await readFile(projectFile(`service/image/${name}`), 'utf8');
@@ -81,12 +87,6 @@ describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
       return (await readdir(join(folder, 'service'))).sort();
     }
 
-    /** As mlan/kopano's image makes it: only `ham/` is kopano's. */
-    async function makeSpool(): Promise<void> {
-      await mkdir(join(folder, 'spamd/ham'), { recursive: true });
-      await chown(join(folder, 'spamd/ham'), OWNER, OWNER);
-    }
-
     test('makes no service without the folder, and takes back the one of an earlier start', async () => {
       await mkdir(join(folder, 'service/kopano-learnd'));
       expect(await enter()).toBe('mine\n');
@@ -114,29 +114,10 @@ describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
       expect(await readdir(join(folder, 'service/kopano-learnd'))).not.toContain('kopano-learnd');
     });
 
-    test('makes what its user may not make in a folder of root, for that user', async () => {
+    test('leaves kopano-spamd’s folders as they are', async () => {
       await makeSpool();
-      await enter();
-      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({ uid: OWNER, mode: 0o40755 });
-      expect(await stat(join(folder, 'spamd/.learnd'))).toMatchObject({
-        uid: OWNER,
-        mode: 0o40700,
-      });
-    });
-
-    test('makes nothing in a folder that somebody else can write to', async () => {
-      await makeSpool();
-      await chown(join(folder, 'spamd'), OWNER, OWNER);
       await enter();
       expect(await readdir(join(folder, 'spamd'))).toEqual(['ham']);
-    });
-
-    test('doesn’t follow a link', async () => {
-      await makeSpool();
-      await mkdir(join(folder, 'target'));
-      await symlink(join(folder, 'target'), join(folder, 'spamd/.learnd'));
-      await enter();
-      expect((await stat(join(folder, 'target'))).uid).toBe(0);
     });
 
     test('uses the image’s own log', async () => {
@@ -146,13 +127,125 @@ describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
     });
   });
 
-  test('the exit script stops the service, where there is one', async () => {
-    await program('sv', 'echo "sv $*"');
-    const script = await adapted('exit.d/60-kopano-learnd');
-    const SVDIR = join(folder, 'service');
-    expect(await sh(`. ${script}`, { SVDIR })).toBe('');
-    await mkdir(join(SVDIR, 'kopano-learnd'));
-    expect(await sh(`. ${script}`, { SVDIR })).toBe(`sv -w 7 stop ${SVDIR}/kopano-learnd\n`);
+  describe.runIf(isRoot)('the run script', () => {
+    const NO_SERVICE = { code: 78 };
+
+    beforeEach(async () => {
+      await program('chpst', 'echo "chpst $*"');
+      await mkdir(join(folder, 'service/env'), { recursive: true });
+    });
+
+    /** Runs it in the service's folder, with a stand-in that says as whom it would go on. */
+    async function start(env: Readonly<Record<string, string>> = {}): Promise<string> {
+      const script = projectFile('service/runit/kopano-learnd/run');
+      const KOPANO_SPAMD_LIB = join(folder, 'spamd');
+      return sh(`cd ${join(folder, 'service')}; exec ${shell.join(' ')} ${script}`, {
+        KOPANO_SPAMD_LIB,
+        ...env,
+      });
+    }
+
+    async function madeInSpool(): Promise<readonly string[]> {
+      return (await readdir(join(folder, 'spamd'))).sort();
+    }
+
+    test('makes what its user may not make in a folder of root, for that user', async () => {
+      await makeSpool();
+      expect((await start()).split('\n').at(-2)).toBe(
+        `chpst -u :${OWNER}:${OWNER} -e ./env kopano-learnd watch`,
+      );
+      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({ uid: OWNER, mode: 0o40755 });
+      expect(await stat(join(folder, 'spamd/.learnd'))).toMatchObject({
+        uid: OWNER,
+        mode: 0o40700,
+      });
+      expect((await start()).split('\n')).toHaveLength(2);
+    });
+
+    test('the user of ./user gets a state dir, and kopano-spamd spam/', async () => {
+      await makeSpool();
+      await writeFile(join(folder, 'service/user'), ':7001:7002:7003\n');
+      expect(await start()).toContain('chpst -u :7001:7002:7003 ');
+      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({ uid: OWNER, gid: OWNER });
+      expect(await stat(join(folder, 'spamd/.learnd'))).toMatchObject({ uid: 7_001, gid: 7_002 });
+    });
+
+    test.each(['environment', 'env'])('no state dir where another is set, by %s', async (where) => {
+      await makeSpool();
+      if (where === 'env') await writeFile(join(folder, 'service/env/LEARN_STATE_DIR'), '/srv/x\n');
+      await start(where === 'env' ? {} : { LEARN_STATE_DIR: '/srv/x' });
+      expect(await madeInSpool()).toEqual(['ham', 'spam']);
+    });
+
+    test.each([
+      ['belongs to somebody else', OWNER, 0o755],
+      ['the group can write to', 0, 0o775],
+      ['everybody can write to', 0, 0o757],
+    ])('makes nothing in a folder that %s', async (_what, owner, mode) => {
+      await makeSpool();
+      await chown(join(folder, 'spamd'), owner, owner);
+      await chmod(join(folder, 'spamd'), mode);
+      expect(await start()).toContain('chpst -u ');
+      expect(await madeInSpool()).toEqual(['ham']);
+    });
+
+    test('doesn’t follow a link', async () => {
+      await makeSpool();
+      for (const name of ['target', 'other']) await mkdir(join(folder, name));
+      await symlink(join(folder, 'target'), join(folder, 'spamd/.learnd'));
+      await symlink(join(folder, 'nowhere'), join(folder, 'spamd/spam'));
+      await start();
+      expect((await stat(join(folder, 'target'))).uid).toBe(0);
+      expect(await readdir(folder)).not.toContain('nowhere');
+    });
+
+    test('waits for kopano-spamd, and takes up what it makes', async () => {
+      await mkdir(join(folder, 'spamd'));
+      await expect(start()).rejects.toMatchObject({
+        ...NO_SERVICE,
+        stdout: expect.stringMatching(/no .*\/ham yet.*\ncure: start kopano-spamd/) as string,
+      });
+      await makeSpool();
+      expect(await start()).toContain(`chpst -u :${OWNER}:${OWNER} `);
+    });
+
+    test('asks for a user where root owns the folders', async () => {
+      await mkdir(join(folder, 'spamd/ham'), { recursive: true });
+      await expect(start()).rejects.toMatchObject({
+        ...NO_SERVICE,
+        stdout: expect.stringMatching(/ham belongs to root.*\ncure: give /) as string,
+      });
+    });
+  });
+
+  describe('the exit script', () => {
+    async function leave(env: Readonly<Record<string, string>> = {}): Promise<string> {
+      await program('sv', 'echo "sv $*"');
+      const script = await adapted('exit.d/60-kopano-learnd');
+      const SVDIR = join(folder, 'service');
+      return (await sh(`. ${script}; echo "$-" | grep -o u`, { SVDIR, ...env })).replaceAll(
+        `${SVDIR}/`,
+        '',
+      );
+    }
+
+    test('stops the service, where there is one, and Redis after it', async () => {
+      expect(await leave()).toBe('u\n');
+      await mkdir(join(folder, 'service/redis'));
+      expect(await leave()).toBe('u\n');
+      await mkdir(join(folder, 'service/kopano-learnd'));
+      expect(await leave()).toBe('sv -w 7 stop kopano-learnd\nsv -w 5 stop redis\nu\n');
+    });
+
+    test.each([
+      ['30', 32],
+      ['0.5', 2],
+      ['.5', 2],
+      ['long', 7],
+    ])('waits for the daemon with SHUTDOWN_SECONDS=%s', async (SHUTDOWN_SECONDS, seconds) => {
+      await mkdir(join(folder, 'service/kopano-learnd'));
+      expect(await leave({ SHUTDOWN_SECONDS })).toBe(`sv -w ${seconds} stop kopano-learnd\nu\n`);
+    });
   });
 
   describe('the installation', () => {

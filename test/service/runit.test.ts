@@ -200,6 +200,21 @@ describeReal('the runit service', () => {
     },
   );
 
+  it('does not start again and again as an unknown user', { timeout: 60_000 }, async () => {
+    await using world = await World.make();
+    await using supervisor = await Supervisor.start(world.folder, {
+      KOPANO_SPAMD_LIB: world.lib,
+      STATUS_LISTEN: 'off',
+    });
+    await supervisor.untilLogged('"event":"daemon.owner"');
+    await writeFile(join(supervisor.service, 'user'), 'nobody-of-that-name\n');
+    await supervisor.sv('term');
+    await until('it has rested for four seconds', 20_000, async () =>
+      /^finish: .*\) [4-9]s/.test(await supervisor.state()),
+    );
+    expect((await supervisor.log()).split('unknown user')).toHaveLength(2);
+  });
+
   it(
     'asks for a user where root owns the folders, and runs as the one in ./user',
     {
