@@ -168,7 +168,9 @@ lay_out() {
 # kopano-spamd, who is kopano, writes a spam and a ham, each time others; the daemon learns both.
 learns() {
   write_both && within 30 nothing_waits "$root$LIB" && remembers_both && return 0
-  ls -lanR "$root$LIB"
+  find "$root$LIB" -name '*.eml' -ls
+  # whichever of them there is: under runit, by the unit, in the sidecar
+  tail -n 4 "$root"/var/log/kopano-learnd/current "$root/run/kopano-learnd.log" "$scratch/learnd.log"
   return 1
 }
 
@@ -328,7 +330,7 @@ test_systemd() {
 little_exposed() {
   local most
   most=$(section '### systemd' | grep -oE 'at most [0-9]+\.[0-9] of 10' | grep -oE '[0-9]+\.[0-9]') &&
-    "${machine[@]}" systemd-analyze security --no-pager --offline=true --threshold="${most/./}" \
+    "${machine[@]}" systemd-analyze security --no-pager --offline=true --threshold="$((10#${most/./}))" \
       /etc/systemd/system/kopano-learnd.service
 }
 

@@ -194,7 +194,8 @@ start() {
 
 # The process that is PID 1 in a container, as it is known outside.
 first_process() {
-  pgrep -P "$(cat "$scratch/$1.pid")"
+  local run
+  run=$(cat "$scratch/$1.pid") && pgrep -P "$run"
 }
 
 # Runs a command in a container, as its user and with its environment.
