@@ -51,6 +51,11 @@ export class Metrics {
     '1 when messages can be learned at this controller, as far as can be told.',
     ['controller'],
   );
+  readonly #controllerUnproven = this.#gauge(
+    'kopano_learnd_controller_unproven',
+    '1 while this controller says that it learns, and does not remember it.',
+    ['controller'],
+  );
   readonly #bayesLearned = this.#gauge(
     'kopano_learnd_bayes_learned',
     'Messages that Bayes has learned, as rspamd says; up to a minute old.',
@@ -111,6 +116,7 @@ export class Metrics {
     this.#messages.reset();
     this.#pending.reset();
     this.#controllerUp.reset();
+    this.#controllerUnproven.reset();
     this.#bayesLearned.reset();
     const bayes = bayesOf(report.controllers);
     for (const verdict of VERDICTS) {
@@ -121,8 +127,9 @@ export class Metrics {
       if (pending !== null) this.#pending.set({ verdict }, pending);
       if (bayes[verdict] !== null) this.#bayesLearned.set({ class: verdict }, bayes[verdict]);
     }
-    for (const { name, ready } of report.controllers) {
+    for (const { name, ready, state } of report.controllers) {
       this.#controllerUp.set({ controller: name }, ready ? 1 : 0);
+      this.#controllerUnproven.set({ controller: name }, state === 'unproven' ? 1 : 0);
     }
     show(this.#deferred, report.deferred);
     show(this.#quarantined, sum(waiting?.quarantined.spam, waiting?.quarantined.ham));

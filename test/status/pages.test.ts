@@ -313,6 +313,25 @@ describe('/metrics', () => {
     expect(all.get('kopano_learnd_bayes_learned{class="ham"}')).toBe(230);
   });
 
+  test('tells a controller that does not remember from one that is down', async () => {
+    const trainers = [wellTrainer('http://one:11334'), wellTrainer('http://two:11334')];
+    const bench = await StatusBench.start({ trainers });
+    bench.counts = ONE_WAITS;
+    const [forgets, down] = bench.controllers;
+    forgets?.unproven(deliveryOf('a'), false);
+    forgets?.unproven(deliveryOf('b'), false);
+    down?.failed(FAILURE);
+    const all = await samples(bench);
+    for (const [name, unproven] of [
+      ['one', 1],
+      ['two', 0],
+    ] as const) {
+      const labels = `{controller="http://${name}:11334"}`;
+      expect(all.get(`kopano_learnd_controller_up${labels}`)).toBe(0);
+      expect(all.get(`kopano_learnd_controller_unproven${labels}`)).toBe(unproven);
+    }
+  });
+
   test('has no sample of what is not known', async () => {
     const bench = await StatusBench.start({ trainers: [new ScriptedTrainer('http://one')] });
     await samples(bench);
