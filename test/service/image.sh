@@ -160,10 +160,14 @@ run_all() {
   test_that 'and has said so' logged sidecar '"event":"daemon.stopped"'
   test_that 'the rspamd image stops on SIGTERM' stop rspamd 143
 
-  make_spool within
+  # Kopano's container starts later: its volume is there, and belongs to root.
+  mkdir "$scratch/within"
   run both learnd-rspamd "$rspamd_root" "$scratch/within" rw ''
-  test_that "with the folder the entry script makes the service, in the place of inotifyd's two" \
+  test_that 'with the folder the entry script makes the service' \
     within 20 services_are both 'kopano-learnd redis rspamd'
+  test_that 'it waits for kopano-spamd' within 20 logged both 'cure: start kopano-spamd'
+  test_that 'and the image is healthy meanwhile' within 20 healthy both learnd-rspamd
+  make_spool within
   test_that 'it becomes the owner of the folders' within 60 logged both '"event":"daemon.owner"'
   judge "$scratch/within" spam 3
   test_that 'it learns from the shared folder' within 60 nothing_waits "$scratch/within"
@@ -172,6 +176,12 @@ run_all() {
   test_that 'the image is healthy' within 20 healthy both learnd-rspamd
   test_that 'it stops on SIGTERM' stop both 143
   test_that 'and the daemon has stopped in good order' logged both '"event":"daemon.stopped"'
+
+  run again learnd-rspamd "$rspamd_root" "$scratch/within" rw ''
+  test_that "started again it has the service in the place of inotifyd's two" \
+    within 20 services_are again 'kopano-learnd redis rspamd'
+  test_that 'rspamd still remembers what it learned' within 60 remembered spam 3
+  test_that 'it stops once more' stop again 143
 }
 
 apart "$@"
