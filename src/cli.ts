@@ -25,6 +25,8 @@ export interface CliOptions {
   readonly out: (text: string) => void;
   /** Standard output, for data that may be no text. */
   readonly outBytes: (bytes: Uint8Array) => Promise<void>;
+  /** What went wrong with standard output so far; its reader may go away. */
+  readonly outputFault: () => string | undefined;
   /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
   /** Standard error: prose. */
@@ -37,8 +39,12 @@ export interface CliOptions {
 /** Runs one command. Never rejects for what an operator can mend; those faults are told on `err`. */
 export async function runCli(options: CliOptions): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
+  let isDaemon = false as boolean;
   const program = commandLine(options, (code) => {
     exitCode = code;
+  });
+  program.hook('preAction', (_, command) => {
+    isDaemon = command.name() === 'watch';
   });
   try {
     const [word] = options.args;
@@ -47,6 +53,7 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
       throw unknownCommand(word, known);
     }
     await program.parseAsync(options.args, { from: 'user' });
+    if (!isDaemon) checkOutput(options.outputFault());
     return exitCode;
   } catch (error) {
     // Commander has told it already.
@@ -55,6 +62,17 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     options.err(complaint(error));
     return error.exitCode;
   }
+}
+
+/** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
+function checkOutput(fault: string | undefined): void {
+  if (fault === undefined) return;
+  throw new OperatorError({
+    code: 'output.failed',
+    message: `standard output can't be written to (${fault}): what came out is not whole`,
+    hint: 'make room there, or write it elsewhere, and say it again',
+    exitCode: EXIT.failure,
+  });
 }
 
 function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Command {

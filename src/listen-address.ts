@@ -23,6 +23,9 @@ export function listenAddress(value: string): ListenAddress | undefined {
     /^(?:\[(?<v6>[0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|(?<host>[^\s:[\]]+)):(?<port>\d{1,5})$/.exec(value);
   const host = match?.groups?.['v6'] ?? match?.groups?.['host'];
   const port = Number(match?.groups?.['port']);
+  if (host !== undefined && port === 0) {
+    throw new Error(`must have a port from 1 to 65535, not '${value}'`);
+  }
   if (host === undefined || !(port <= 65_535)) {
     throw new Error(`must be HOST:PORT, [IPV6]:PORT or off, not '${value}'`);
   }

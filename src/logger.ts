@@ -88,11 +88,14 @@ export function createLog(options: LoggerOptions): Log {
   };
 }
 
-/** A destination for standard output: synchronous, and deaf to a reader that went away. */
-export function stdoutWriter(): (line: string) => void {
+/**
+ * A destination for standard output: synchronous, and deaf to whatever is wrong there. A log reader
+ * that goes away (EPIPE), or a full disk, must not take the daemon with it.
+ * @param onFault hears what went wrong
+ */
+export function stdoutWriter(onFault: (error: Error) => void): (line: string) => void {
   const destination = pino.destination({ fd: 1, sync: true });
-  // A log reader that goes away (EPIPE) must not take the daemon with it.
-  destination.on('error', () => undefined);
+  destination.on('error', onFault);
   return (line) => {
     destination.write(line);
   };

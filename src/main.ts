@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events';
 import { isatty } from 'node:tty';
-import { EXIT, OperatorError, complaint } from './errors.ts';
+import { EXIT, OperatorError, complaint, errnoOf } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 
 /** The process: signals in, exit code out. Nothing else may end it. */
@@ -10,6 +10,8 @@ const stop = new AbortController();
 // Every message in flight listens.
 setMaxListeners(0, stop.signal);
 const hangups: (() => void)[] = [];
+/** What went wrong with standard output, but for a reader that went away and had what it wanted. */
+let outputFault: string | undefined;
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
@@ -23,6 +25,11 @@ process.on('SIGHUP', () => {
 
 const args = process.argv.slice(2);
 process.exit(args.length === 1 && args[0] === 'health' ? await checkHealth() : await run());
+
+function noteOutputFault(error: Error): void {
+  const code = errnoOf(error) ?? error.message;
+  if (code !== 'EPIPE') outputFault ??= code;
+}
 
 /** All commands. What they need is imported here: `health` is run too often to wait for it. */
 async function run(): Promise<ExitCode> {
@@ -40,8 +47,9 @@ async function run(): Promise<ExitCode> {
       gid: process.getegid?.() ?? 0,
       groups: process.getgroups?.() ?? [],
     },
-    out: stdoutWriter(),
+    out: stdoutWriter(noteOutputFault),
     outBytes: writeBytes,
+    outputFault: () => outputFault,
     isTerminal: isatty(1),
     err: (text) => process.stderr.write(text),
     errIsTerminal: isatty(2),
@@ -70,8 +78,7 @@ async function checkHealth(): Promise<ExitCode> {
  */
 function writeBytes(bytes: Uint8Array): Promise<void> {
   const { stdout } = process;
-  // A reader that went away (EPIPE) has what it wanted.
-  if (stdout.listenerCount('error') === 0) stdout.on('error', () => undefined);
+  if (stdout.listenerCount('error') === 0) stdout.on('error', noteOutputFault);
   return new Promise((resolve) => {
     stdout.write(bytes, () => {
       resolve();

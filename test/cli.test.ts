@@ -1,4 +1,14 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -124,6 +134,25 @@ describe.concurrent('doctor', () => {
     expect(code).toBe(78);
     expect(err).toMatch(/RSPAMD_URL must be/);
   });
+});
+
+test
+  .runIf(existsSync('/dev/full'))
+  .concurrent.each([
+    [['status']],
+    [['status', '--json']],
+    [['quarantine', 'list', '--json']],
+    [['quarantine', 'show', 'a.eml']],
+  ])('half an answer is no success, on a disk that is full: %j', async (args) => {
+  const folder = makeFolder();
+  const place = join(folder, '.learnd/quarantine/spam');
+  mkdirSync(place, { recursive: true });
+  writeFileSync(join(place, 'a.eml'), 'x'.repeat(100_000));
+  const full = openSync('/dev/full', 'w');
+  const { code, err } = await run(args, { KOPANO_SPAMD_LIB: folder }, { stdout: full });
+  closeSync(full);
+  expect(code).toBe(1);
+  expect(err).toMatch(/standard output can't be written to \(ENOSPC\).*\ncure: make room/);
 });
 
 describe.concurrent('quarantine', () => {

@@ -408,6 +408,12 @@ describe('STATUS_LISTEN', () => {
       `  STATUS_LISTEN must be HOST:PORT, [IPV6]:PORT or off, not '${value}'`,
     ]);
   });
+
+  test('with a port that nobody could ask at is a fault', () => {
+    expect(faults({ STATUS_LISTEN: '127.0.0.1:0' })).toEqual([
+      "  STATUS_LISTEN must have a port from 1 to 65535, not '127.0.0.1:0'",
+    ]);
+  });
 });
 
 describe('the faults of one start', () => {

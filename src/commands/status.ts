@@ -27,20 +27,23 @@ export interface StatusOptions {
 
 const TIMEOUT_MS = 5_000;
 
-/** @returns 0, whatever it finds */
+/** @returns 0, whatever it finds; 1 when it was stopped */
 export async function status(options: StatusOptions): Promise<ExitCode> {
   const { config, json, out, stop } = options;
   const overview = await look(config, stop);
+  // What was cut short was not answered, and must not be told as such.
+  if (stop.aborted) return EXIT.failure;
   out(json ? `${JSON.stringify(overview, undefined, 2)}\n` : overviewText(overview));
   return EXIT.done;
 }
 
 async function look(config: Config, stop: AbortSignal): Promise<Overview> {
   const { spool } = config;
-  const asked = Promise.all([askAboutSpool(config), askRspamd(config, stop)]);
+  const asked = Promise.all([askAboutSpool(config, stop), askRspamd(config, stop)]);
   const dropped = await count(spool, 'drop');
   const queued = await count(spool, 'queue');
   const quarantined = await count(spool, 'quarantine');
+  const released = await count(spool, 'release');
   const archived = await count(spool, 'archive');
   const [daemon, controllers] = await asked;
   return {
@@ -49,8 +52,9 @@ async function look(config: Config, stop: AbortSignal): Promise<Overview> {
     dropped: dropped.numbers,
     queued: queued.numbers,
     quarantined: quarantined.numbers,
+    released: released.numbers,
     archived: archived.numbers,
-    faults: allFaults([dropped, queued, quarantined, archived]),
+    faults: allFaults([dropped, queued, quarantined, released, archived]),
     daemon,
     rspamd: controllers.map(({ name, obstacle }) => ({
       name,
@@ -61,13 +65,16 @@ async function look(config: Config, stop: AbortSignal): Promise<Overview> {
   };
 }
 
-async function askAboutSpool({ statusListen, spool }: Config): Promise<DaemonAnswer> {
+async function askAboutSpool(
+  { statusListen, spool }: Config,
+  stop: AbortSignal,
+): Promise<DaemonAnswer> {
   const unknown = (reason: string): DaemonAnswer => ({ kind: 'unknown', reason });
   if (statusListen === undefined) {
     return unknown("STATUS_LISTEN is off: whether one runs can't be asked");
   }
   const place = addressText(statusListen);
-  const reply = await askDaemon(statusListen, '/status', TIMEOUT_MS);
+  const reply = await askDaemon(statusListen, '/status', TIMEOUT_MS, stop);
   if (reply.kind === 'silent') return unknown(`none answers at ${place} (${reply.reason})`);
   const report = reply.kind === 'foreign' ? undefined : daemonReportOf(reply.content);
   if (report === undefined) return unknown(`what answers at ${place} is not kopano-learnd`);

@@ -124,10 +124,13 @@ export class Tenure {
       drop: this.#drop,
       faults,
       clock,
-      log,
       isHeld: (key) => lanes.isHeld(keyLane(key)),
       queued: (entry) => {
         this.#dispatcher.offer(entry, false);
+      },
+      superseded: (verdict, key) => {
+        // What is in memory of its key is the newer one.
+        messages.superseded(verdict, key, undefined);
       },
       faulted: () => {
         this.#dispatcher.rescan();
@@ -194,10 +197,21 @@ export class Tenure {
     ];
   }
 
-  /** Takes the drop directory over. False when it belongs to another daemon. */
-  async prepare(): Promise<boolean> {
+  /**
+   * Takes the drop directory over, and what was released; at an abort it leaves the rest.
+   * @param progress is called now and then while there is more
+   * @returns false when it belongs to another daemon
+   */
+  async prepare(signal: AbortSignal, progress?: () => void): Promise<boolean> {
+    signal.addEventListener(
+      'abort',
+      () => {
+        this.#releases.stop();
+      },
+      { once: true, signal: this.#ending.signal },
+    );
     await this.#pickup.prepare();
-    if (this.#lostReason === undefined) await this.#releases.take();
+    if (this.#lostReason === undefined && !signal.aborted) await this.#releases.take(progress);
     return this.#lostReason === undefined;
   }
 

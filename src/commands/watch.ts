@@ -174,11 +174,14 @@ class Daemon {
       lanes: this.#lanes,
       messages: this.messages,
     });
-    this.#begin('opening the spool');
+    const opens = (): void => {
+      this.#begin('opening the spool');
+    };
+    opens();
     try {
-      const isOurs = await tenure.prepare();
+      const isOurs = await tenure.prepare(stop, opens);
       this.#faults.clear(config.spool.stateDir);
-      if (isOurs) {
+      if (isOurs && !stop.aborted) {
         this.#standsBy = false;
         log('notice', 'daemon.owner', `owns the spool ${config.spool.libDir}`, {
           spool: config.spool.libDir,

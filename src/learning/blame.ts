@@ -59,7 +59,9 @@ export class Blame {
   async judge(flight: Flight, attempt: Attempt): Promise<void> {
     const { delivery, controller, probing } = flight;
     const { backlog, ledger, messages, clock } = this.#options;
-    const tookMs = clock.monotonic() - flight.startedAt;
+    const began = delivery.finishBegan ?? flight.startedAt;
+    const tookMs = clock.monotonic() - began;
+    if (delivery.finish !== undefined) delivery.finishBegan = began;
     if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
     if (attempt.kind === 'unproven' || attempt.isLate === true) this.#postAgain(controller);
     if (attempt.kind === 'unproven' || attempt.kind === 'failed') delivery.hasFailed = true;

@@ -39,6 +39,8 @@ export interface Delivery {
   acknowledged: Acknowledgement | undefined;
   /** Reached; only moving the file failed. */
   finish: Finish | undefined;
+  /** When the try began that reached it: monotonic. */
+  finishBegan: number | undefined;
 }
 
 export function newDelivery(
@@ -60,6 +62,7 @@ export function newDelivery(
     unprovenTries: 0,
     acknowledged: undefined,
     finish: undefined,
+    finishBegan: undefined,
   };
 }
 

@@ -1,6 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
 import { Folder } from './folder.ts';
+import type { FolderEntry } from './folder.ts';
+import { isKey } from './message.ts';
 
 /**
  * The census: how many messages lie in a folder. It reads names, never a file, makes nothing, and
@@ -17,6 +19,8 @@ export type Place =
   /** A class folder: dotted names are no messages, but what is half-way into the queue. */
   | 'drop'
   | 'queue'
+  /** Out of the quarantine, until the owner takes them. */
+  | 'release'
   /** Each message lies beside its reason. */
   | 'quarantine'
   /** Days, with messages in them. */
@@ -25,7 +29,6 @@ export type Place =
 /** Names that are read before others get the event loop: some milliseconds. */
 const NAMES_AT_ONCE = 2_000;
 const STAGED = '.learnd-';
-const REASON = '.json';
 
 /** Counts the messages in one folder. Never rejects. */
 export async function countMessages(path: string, place: Place): Promise<Count> {
@@ -33,7 +36,7 @@ export async function countMessages(path: string, place: Place): Promise<Count> 
     const folder = Folder.open(path);
     try {
       const messages =
-        place === 'archive' ? await countDays(folder) : await countNames(folder, IS_MESSAGE[place]);
+        place === 'archive' ? await countDays(folder) : await countNames(folder, place);
       return { kind: 'counted', messages };
     } finally {
       folder.close();
@@ -44,17 +47,21 @@ export async function countMessages(path: string, place: Place): Promise<Count> 
   }
 }
 
-const IS_MESSAGE: Readonly<Record<Exclude<Place, 'archive'>, (name: string) => boolean>> = {
-  drop: (name) => !name.startsWith('.') || name.startsWith(STAGED),
-  queue: (name) => !name.startsWith('.'),
-  quarantine: (name) => !name.startsWith('.') && !name.endsWith(REASON),
+/** Below the state dir also what is no regular file: a writer may have put it there, unread. */
+const IS_MESSAGE: Readonly<Record<Place, (entry: FolderEntry) => boolean>> = {
+  drop: ({ rawName, regular }) =>
+    regular && (!rawName.startsWith('.') || rawName.startsWith(STAGED)),
+  queue: ({ rawName }) => isKey(rawName),
+  release: ({ rawName }) => isKey(rawName),
+  quarantine: ({ rawName }) => isKey(rawName),
+  archive: ({ rawName }) => isKey(rawName),
 };
 
-async function countNames(folder: Folder, isMessage: (name: string) => boolean): Promise<number> {
+async function countNames(folder: Folder, place: Place): Promise<number> {
   let messages = 0;
   let names = 0;
-  for (const { rawName, regular } of folder.list()) {
-    if (regular && isMessage(rawName)) messages += 1;
+  for (const entry of folder.list()) {
+    if (IS_MESSAGE[place](entry)) messages += 1;
     names += 1;
     if (names % NAMES_AT_ONCE === 0) await nextTurn();
   }
@@ -73,7 +80,7 @@ async function countDays(archive: Folder): Promise<number> {
       throw error;
     }
     try {
-      messages += await countNames(day, IS_MESSAGE.queue);
+      messages += await countNames(day, 'archive');
     } finally {
       day.close();
     }

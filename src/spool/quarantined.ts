@@ -98,11 +98,15 @@ export class QuarantinedMessages {
     if (folder === undefined || stats === undefined) return;
     checkFit(message, stats);
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    const file = await open(folder.at(message.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    const file = await told(folder, () =>
+      open(folder.at(message.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
+    );
     try {
       checkFit(message, await file.stat({ bigint: true }));
       for (;;) {
-        const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK_BYTES));
+        const { bytesRead, buffer } = await told(folder, () =>
+          file.read(Buffer.alloc(CHUNK_BYTES)),
+        );
         if (bytesRead === 0) return;
         yield buffer.subarray(0, bytesRead);
       }
@@ -209,16 +213,29 @@ function guard<T>(folder: Folder, act: () => T): T {
   try {
     return act();
   } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'EACCES' || code === 'EPERM') throw forbidden(folder.path, folder.stats.uid);
-    if (code === undefined) throw error;
-    throw new OperatorError({
-      code: 'quarantine.disk',
-      message: `${folder.path}: the file system answers ${code}`,
-      hint: 'mend that, and say it again: what is done already stays done',
-      exitCode: EXIT.failure,
-    });
+    throw forOperator(folder, error);
   }
+}
+
+/** {@link guard} for what takes its time. */
+async function told<T>(folder: Folder, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw forOperator(folder, error);
+  }
+}
+
+function forOperator(folder: Folder, error: unknown): unknown {
+  const code = errnoOf(error);
+  if (code === undefined) return error;
+  if (code === 'EACCES' || code === 'EPERM') return forbidden(folder.path, folder.stats.uid);
+  return new OperatorError({
+    code: 'quarantine.disk',
+    message: `${folder.path}: the file system answers ${code}`,
+    hint: 'mend that, and say it again: what is done already stays done',
+    exitCode: EXIT.failure,
+  });
 }
 
 function forbidden(place: string, uid?: bigint): OperatorError {

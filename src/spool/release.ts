@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
-import type { Log } from '../logger.ts';
 import type { DropDirectory } from './drop-directory.ts';
 import type { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
@@ -28,11 +27,12 @@ export interface ReleasesOptions {
   readonly drop: DropDirectory;
   readonly faults: Faults;
   readonly clock: Clock;
-  readonly log: Log;
   /** True while a message of this key is in flight or being carried over. */
   readonly isHeld: (key: string) => boolean;
   /** A message came into the queue; it is new to whoever learns it, and has to settle. */
   readonly queued: (entry: QueueEntry) => void;
+  /** What waited of this key is gone: a newer verdict takes its place. */
+  readonly superseded: (verdict: Verdict, key: string) => void;
   /** A message may have come into the queue although taking it failed. */
   readonly faulted: () => void;
 }
@@ -53,9 +53,10 @@ export class Releases {
 
   /**
    * Takes what may be taken now. A local fault is noted and tried again; nothing is lost by it.
+   * @param progress is called now and then while there is more
    * @returns how many stay for later
    */
-  async take(): Promise<number> {
+  async take(progress: () => void = () => undefined): Promise<number> {
     const before = this.#heldBackSince;
     this.#heldBackSince = new Map();
     let stay = 0;
@@ -70,6 +71,7 @@ export class Releases {
           if (isKey(rawName) && !this.#look(verdict, rawName, before)) stay += 1;
           if (performance.now() - stretch < STRETCH_MS) continue;
           await nextTurn();
+          progress();
           stretch = performance.now();
         }
         this.#options.faults.clear(folder.path);
@@ -167,15 +169,8 @@ export class Releases {
   }
 
   #supersede(verdict: Verdict, key: string): void {
-    const { folders, quarantine, log } = this.#options;
+    const { folders, quarantine, superseded } = this.#options;
     quarantine.forgetReason(verdict, key);
-    const isGone = folders[verdict].removeFile(key);
-    if (!isGone) return;
-    log('notice', 'message.superseded', 'a newer verdict takes the place of the released one', {
-      verdict,
-      file: key,
-      attempt: 0,
-      durationMs: 0, // it ends without a try
-    });
+    if (folders[verdict].removeFile(key)) superseded(verdict, key);
   }
 }

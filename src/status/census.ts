@@ -23,6 +23,8 @@ export interface Waiting {
   /** In the queue, whatever they wait for. */
   readonly queued: Numbers;
   readonly quarantined: Numbers;
+  /** Out of the quarantine, not taken back yet. */
+  readonly released: Numbers;
 }
 
 export interface Numbered {
@@ -107,12 +109,14 @@ export class Census {
     const dropped = await count(this.#paths, 'drop');
     const queued = await count(this.#paths, 'queue');
     const quarantined = await count(this.#paths, 'quarantine');
+    const released = await count(this.#paths, 'release');
     const now = this.#clock.monotonic();
     this.#until = now + Math.max(FRESH_MS, (now - started) * FRESH_SHARE);
     return {
       dropped: dropped.numbers,
       queued: queued.numbers,
       quarantined: quarantined.numbers,
+      released: released.numbers,
     };
   }
 }

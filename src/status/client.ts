@@ -20,7 +20,12 @@ const MAX_BYTES = 1024 * 1024;
  * Asks for a page that holds JSON. Never rejects.
  * @param listen where the daemon listens; "any address" is asked on loopback
  */
-export function askDaemon(listen: ListenAddress, path: string, timeoutMs: number): Promise<Reply> {
+export function askDaemon(
+  listen: ListenAddress,
+  path: string,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Reply> {
   const { port } = listen;
   const host = LOOPBACK[listen.host] ?? listen.host;
   return new Promise((resolve) => {
@@ -28,7 +33,7 @@ export function askDaemon(listen: ListenAddress, path: string, timeoutMs: number
       resolve({ kind: 'silent', reason });
       asking.destroy();
     };
-    const asking = request({ host, port, path, agent: false }, (response) => {
+    const asking = request({ host, port, path, signal, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

@@ -35,7 +35,7 @@ export class Metrics {
   );
   readonly #pending = this.#gauge(
     'kopano_learnd_pending',
-    'Messages in the drop directory and the queue, deferred ones included.',
+    'Messages in the drop directory and the queue, deferred and released ones included.',
     ['verdict'],
   );
   readonly #deferred = this.#gauge(
@@ -123,7 +123,11 @@ export class Metrics {
       for (const outcome of ENDINGS) {
         this.#messages.inc({ verdict, outcome }, report.messages[verdict][outcome]);
       }
-      const pending = sum(waiting?.dropped[verdict], waiting?.queued[verdict]);
+      const pending = sum(
+        waiting?.dropped[verdict],
+        waiting?.queued[verdict],
+        waiting?.released[verdict],
+      );
       if (pending !== null) this.#pending.set({ verdict }, pending);
       if (bayes[verdict] !== null) this.#bayesLearned.set({ class: verdict }, bayes[verdict]);
     }
@@ -162,9 +166,10 @@ function lagSeconds(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - LAG_RESOLUTION_MS / 1000);
 }
 
-/** What is known of the two together; `null` when nothing is. */
-function sum(a: number | null = null, b: number | null = null): number | null {
-  return a === null && b === null ? null : (a ?? 0) + (b ?? 0);
+/** What is known of them together; `null` when nothing is. */
+function sum(...numbers: readonly (number | null | undefined)[]): number | null {
+  const known = numbers.filter((each) => typeof each === 'number');
+  return known.length === 0 ? null : known.reduce((total, each) => total + each, 0);
 }
 
 /** Shows a figure, or nothing where it isn't known. */

@@ -15,6 +15,8 @@ export interface Overview {
   /** In the queue, whatever they wait for. */
   readonly queued: Numbers;
   readonly quarantined: Numbers;
+  /** Out of the quarantine, not taken back yet. */
+  readonly released: Numbers;
   readonly archived: Numbers;
   /** Folders that can't be counted. */
   readonly faults: readonly Fault[];
@@ -59,7 +61,7 @@ export function progressOf(learned: Numbers): BayesProgress {
 
 /** The overview for people. */
 export function overviewText(overview: Overview): string {
-  const { dropped, queued, quarantined, archived, faults } = overview;
+  const { dropped, queued, quarantined, released, archived, faults } = overview;
   const lines = [
     `spool: ${overview.spool}`,
     `state dir: ${overview.stateDir}`,
@@ -68,6 +70,7 @@ export function overviewText(overview: Overview): string {
     row('dropped', dropped, 'in the drop directory, not taken yet'),
     row('queued', queued, 'taken, not learned yet'),
     row('quarantined', quarantined, "rspamd can't take them"),
+    row('released', released, 'from there, until the daemon takes them'),
     row('archived', archived),
     ...faults.map(({ path, code }) => `  ${path}: ${says(code)}`),
     '',

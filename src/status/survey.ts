@@ -22,6 +22,15 @@ const FRESH_MS: Readonly<Record<Look['kind'], number>> = {
   closed: 75_000,
 };
 
+interface Taken {
+  readonly look: Promise<Look>;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** Monotonic. */
+  freshUntil: number;
+  until: number;
+}
+
 /** Asks a controller for its statistics, once. Never rejects. */
 export async function lookAt(
   trainer: Trainer,
@@ -54,7 +63,7 @@ export async function lookAt(
 export class Survey {
   readonly #clock: Clock;
   readonly #stop: AbortSignal;
-  readonly #looks = new Map<Controller, { readonly look: Promise<Look>; until: number }>();
+  readonly #looks = new Map<Controller, Taken>();
 
   constructor(options: { readonly clock: Clock; readonly stop: AbortSignal }) {
     this.#clock = options.clock;
@@ -64,14 +73,28 @@ export class Survey {
   look(controller: Controller): Promise<Look> {
     if (controller.awaitsPassword) return Promise.resolve({ kind: 'spared' });
     const last = this.#looks.get(controller);
-    if (last !== undefined && this.#clock.monotonic() < last.until) return last.look;
+    if (last !== undefined && this.#clock.monotonic() < this.#goodUntil(controller, last)) {
+      return last.look;
+    }
     // While it is under way everybody gets this one.
-    const next = { look: this.#look(controller), until: Infinity };
+    const next: Taken = {
+      look: this.#look(controller),
+      at: this.#clock.wall(),
+      freshUntil: Infinity,
+      until: Infinity,
+    };
     this.#looks.set(controller, next);
     void next.look.then(({ kind }) => {
-      next.until = this.#clock.monotonic() + FRESH_MS[kind];
+      const now = this.#clock.monotonic();
+      next.freshUntil = now + FRESH_MS.answers;
+      next.until = now + FRESH_MS[kind];
     });
     return next.look;
+  }
+
+  /** A message that was proven since shows that the password is right: no need to be sparing. */
+  #goodUntil({ lastProofAt }: Controller, { at, freshUntil, until }: Taken): number {
+    return lastProofAt !== undefined && lastProofAt >= at ? freshUntil : until;
   }
 
   #look(controller: Controller): Promise<Look> {

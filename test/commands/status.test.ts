@@ -3,6 +3,8 @@ import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:f
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { status } from '../../src/commands/status.ts';
+import { loadConfig } from '../../src/config.ts';
 import { freePorts } from '../../src/lab/ports.ts';
 import type { Overview } from '../../src/status/overview.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -61,6 +63,8 @@ function spool(): string {
     '.learnd/quarantine/spam/d.eml.json',
     '.learnd/archive/ham/2026-01-01/e.eml',
     '.learnd/archive/ham/2026-01-02/e.eml',
+    '.learnd/release/ham/f.eml',
+    '.learnd/release/spam/',
     '.learnd/queue/spam/',
     '.learnd/quarantine/ham/',
     '.learnd/archive/spam/',
@@ -87,6 +91,7 @@ describe('without a daemon', () => {
       dropped: { spam: 2, ham: 0 },
       queued: { spam: 0, ham: 1 },
       quarantined: { spam: 1, ham: 0 },
+      released: { spam: 0, ham: 1 },
       archived: { spam: 0, ham: 2 },
       faults: [],
       daemon: {
@@ -116,6 +121,33 @@ describe('without a daemon', () => {
     expect(out).toContain('bayes, spam: 150 learned, 50 more for min_learns = 200\n');
     expect(out).toContain('bayes, ham: 230 learned, enough for min_learns = 200\n');
   });
+});
+
+test('what is stopped tells nothing, and fails', async () => {
+  const server = createServer(() => undefined); // it never answers
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const config = loadConfig({
+    KOPANO_SPAMD_LIB: spool(),
+    RSPAMD_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    STATUS_LISTEN: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+  });
+  const stop = new AbortController();
+  server.once('request', () => {
+    stop.abort();
+  });
+  let out = '';
+  const code = await status({
+    config,
+    json: true,
+    out: (text) => (out += text),
+    stop: stop.signal,
+  });
+  expect({ code, out }).toEqual({ code: 1, out: '' });
 });
 
 describe('a folder that is missing', () => {

@@ -18,7 +18,7 @@ test('a tenure that is over leaves no timer behind', async () => {
   const clock = new ManualClock();
   const { lib, stateDir } = new TestSpool();
   const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, []);
-  await tenure.prepare();
+  await tenure.prepare(new AbortController().signal);
   const stop = new AbortController();
   const run = tenure.run(stop.signal);
   expect(clock.timers).toBeGreaterThan(0);
@@ -47,7 +47,7 @@ test('a tenure that is over late lets go of its folders all the same', async () 
     },
     [controllerOf(clock, trainer)],
   );
-  await tenure.prepare();
+  await tenure.prepare(new AbortController().signal);
   const stop = new AbortController();
   let isOver = false;
   const run = tenure.run(stop.signal).finally(() => {
@@ -96,7 +96,7 @@ test.runIf(canMount)(
     const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, [
       controllerOf(clock, trainer),
     ]);
-    await tenure.prepare();
+    await tenure.prepare(new AbortController().signal);
     let left: number | undefined;
     void tenure.pass(new AbortController().signal).then((count) => {
       left = count;

@@ -26,6 +26,14 @@ describe('messages are counted', () => {
     expect(await countMessages(folder, 'quarantine')).toEqual({ kind: 'counted', messages: 2 });
   });
 
+  test('below the state dir also what is no regular file: nobody has read it', async () => {
+    const folder = folderOf('a.eml', 'folder/', 'folder.json');
+    symlinkSync('a.eml', `${folder}/link.eml`);
+    for (const place of ['queue', 'quarantine', 'release'] as const) {
+      expect(await countMessages(folder, place)).toEqual({ kind: 'counted', messages: 3 });
+    }
+  });
+
   test('in the archive, over all days', async () => {
     const folder = folderOf('2026-01-01/', '2026-01-02/', 'stray', '2026-01-01/a', '2026-01-02/a');
     expect(await countMessages(folder, 'archive')).toEqual({ kind: 'counted', messages: 2 });
@@ -48,7 +56,7 @@ describe('messages are counted', () => {
 });
 
 describe('a folder that can’t be counted', () => {
-  const PLACES: readonly Place[] = ['drop', 'queue', 'quarantine', 'archive'];
+  const PLACES: readonly Place[] = ['drop', 'queue', 'release', 'quarantine', 'archive'];
 
   test.each(PLACES)('is told apart when it is missing: %s', async (place) => {
     expect(await countMessages(`${temporaryFolder()}/none`, place)).toEqual({ kind: 'missing' });

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { RETRY_MS } from '../../src/status/server.ts';
+import { RETRY_MS, StatusServer, json } from '../../src/status/server.ts';
+import { LogRecorder } from '../support/log-recorder.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { StatusBench } from '../support/status-bench.ts';
 import { until } from '../support/until.ts';
 
@@ -14,8 +16,8 @@ class RawClient {
   isClosed = false;
   readonly socket: Socket;
 
-  constructor(bench: StatusBench) {
-    this.socket = connect({ host: '127.0.0.1', port: bench.status.port ?? 0 });
+  constructor({ status }: { readonly status: { readonly port: number | undefined } }) {
+    this.socket = connect({ host: '127.0.0.1', port: status.port ?? 0 });
     this.socket.setEncoding('latin1');
     this.socket.on('data', (chunk: string) => (this.text += chunk));
     this.socket.on('error', () => undefined);
@@ -97,6 +99,29 @@ describe('a hostile client', () => {
       clearInterval(flood);
     });
     expect((await bench.get('/healthz')).status).toBe(200);
+  });
+
+  test('that asks ten thousand times in one go gets one page', async () => {
+    const clock = new ManualClock();
+    let pages = 0;
+    const server = new StatusServer({
+      listen: { host: '127.0.0.1', port: 0 },
+      clock,
+      log: new LogRecorder().log,
+      pages: {
+        '/status': () => {
+          pages += 1;
+          return Promise.resolve(json(200, 'x'.repeat(10_000)));
+        },
+      },
+    });
+    onTestFinished(() => server.stop());
+    server.start();
+    await until('it listens', () => server.port !== undefined);
+    const client = new RawClient({ status: server });
+    client.socket.write('GET /status HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(10_000));
+    await client.untilClosed();
+    expect(pages).toBe(1);
   });
 
   test('that speaks no HTTP is told so', async () => {

@@ -6,7 +6,7 @@ import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { WRONG_PASSWORD } from '../support/scripted-trainer.ts';
 import type { ScriptedTrainer } from '../support/scripted-trainer.ts';
-import { WELL, wellTrainer } from '../support/status-bench.ts';
+import { WELL, deliveryOf, wellTrainer } from '../support/status-bench.ts';
 
 let clock: ManualClock;
 let trainer: ScriptedTrainer;
@@ -104,6 +104,17 @@ describe('the survey', () => {
       clock.advance(1_000);
     }
     expect(asked).toBe(1);
+  });
+
+  test('looks again where a message was proven since', async () => {
+    trainer.figures = undefined;
+    expect((await survey.look(controller)).kind).toBe('closed');
+    trainer.figures = WELL;
+    clock.advance(1_000);
+    controller.proved(deliveryOf('a'));
+    expect((await survey.look(controller)).kind).toBe('closed');
+    clock.advance(1_100);
+    expect((await survey.look(controller)).kind).toBe('answers');
   });
 
   test('spares a controller that has refused the password', async () => {

@@ -69,10 +69,12 @@ export class PickupBench {
       drop: this.drop,
       faults: this.faults,
       clock,
-      log,
       isHeld: (key) => this.held.has(key),
       queued: ({ verdict, key }) => {
         this.queued.push({ place: `${verdict}/${key}`, settled: false });
+      },
+      superseded: (verdict, key) => {
+        this.superseded.push(`${verdict}/${key}`);
       },
       faulted: () => {
         this.faulted += 1;

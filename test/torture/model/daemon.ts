@@ -92,7 +92,7 @@ export class Daemon {
         lanes: this.#lanes,
         messages: this.messages,
       });
-      if (await tenure.prepare()) {
+      if (await tenure.prepare(this.#stop.signal)) {
         this.tenure = tenure;
         await tenure.run(this.#stop.signal);
       }
