@@ -67,7 +67,7 @@ export class StatusServer {
       },
     );
     server.maxConnections = MAX_CONNECTIONS;
-    // What came together with the first request is parsed all the same: it gets no page.
+    // Node.js reads and parses what is sent after the first request all the same: it gets no page.
     server.maxRequestsPerSocket = 1;
     server.setTimeout(CONNECTION_MS);
     server.on('error', (error) => {
@@ -131,9 +131,7 @@ export class StatusServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // One answer a connection: nobody keeps one for later, and what is sent after the request,
-    // however much, is not read.
-    request.socket.pause();
+    // One answer a connection: nobody keeps one for later.
     response.setHeader('connection', 'close');
     response.setHeader('cache-control', 'no-store');
     response.setHeader('x-content-type-options', 'nosniff');

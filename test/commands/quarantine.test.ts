@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   linkSync,
@@ -209,9 +210,7 @@ describe('show', () => {
   test.runIf(isRoot)('says who may read it', async () => {
     const desk = new Desk();
     desk.add('spam', 'a.eml', 'secret');
-    for (const place of ['', 'quarantine', 'quarantine/spam']) {
-      chmodSync(desk.spool.statePath(place), 0o755);
-    }
+    execFileSync('chmod', ['-R', 'a+rX', desk.spool.stateDir.root.path]);
     chmodSync(desk.spool.statePath('quarantine/spam/a.eml'), 0);
     const fault = await asNobody(() => faultOf(showQuarantined(desk.options(), 'a.eml')));
     expect(fault).toMatchObject({ code: 'quarantine.forbidden', exitCode: 1 });
