@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { Tenure } from '../../src/commands/tenure.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -25,6 +25,26 @@ test('a tenure that is over leaves no timer behind', async () => {
   stop.abort();
   await run;
   expect(clock.timers).toBe(0);
+});
+
+test('a tenure that is stopped while it takes back what was released leaves the rest', async () => {
+  const clock = new ManualClock();
+  const spool = new TestSpool();
+  const { lib, stateDir } = spool;
+  const count = 5_000;
+  for (let i = 0; i < count; i += 1) put(spool.statePath(`release/spam/${i}.eml`), 'x');
+  const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, []);
+  const stop = new AbortController();
+  let steps = 0;
+  await tenure.prepare(stop.signal, () => {
+    steps += 1;
+    if (steps === 2) stop.abort();
+  });
+  expect(steps).toBe(2);
+  const left = readdirSync(spool.statePath('release/spam')).length;
+  expect(left).toBeGreaterThan(0);
+  expect(left + readdirSync(spool.statePath('queue/spam')).length).toBe(count);
+  await tenure.stop();
 });
 
 test('a tenure that is over late lets go of its folders all the same', async () => {

@@ -5,6 +5,10 @@ import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../../src/lab/messages.ts';
 import { freePorts } from '../../src/lab/ports.ts';
 import { findProgram } from '../../src/lab/programs.ts';
+import { ENDINGS } from '../../src/learning/message-log.ts';
+import type { Ending } from '../../src/learning/message-log.ts';
+import { VERDICTS } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/spool/message.ts';
 import type { DaemonReport } from '../../src/status/report.ts';
 import type { Overview } from '../../src/status/overview.ts';
 import { runCli } from '../support/run-cli.ts';
@@ -63,6 +67,10 @@ class Observer {
   async untilReady(): Promise<void> {
     await until('it is ready', 30_000, async () => (await this.statusOf('/readyz')) === 200);
   }
+}
+
+function labelsOf(verdict: Verdict, ending: Ending): string {
+  return `verdict="${verdict}",outcome="${ending}"`;
 }
 
 /** The samples of one metric by their labels, as they are written. */
@@ -133,12 +141,22 @@ describeReal('the counters', () => {
         'verdict="ham",outcome="withdrawn"': 1,
       });
       expect(sum(messages.values())).toBe(sent);
+      for (const ending of ENDINGS) {
+        const counted = sum(VERDICTS.map((each) => messages.get(labelsOf(each, ending)) ?? 0));
+        expect(world.daemon.linesOf(`message.${ending}`), ending).toHaveLength(counted);
+      }
       const durations = samplesOf(text, 'kopano_learnd_learn_duration_seconds_count');
       expect(sum(durations.values())).toBe(LEARNED + 1);
       expect(sum(samplesOf(text, 'kopano_learnd_pending').values())).toBe(0);
       expect([...samplesOf(text, 'kopano_learnd_quarantined').values()]).toEqual([1]);
       expect([...samplesOf(text, 'kopano_learnd_controller_up').values()]).toEqual([1]);
       expect(samplesOf(text, 'kopano_learnd_bayes_learned').size).toBe(2);
+
+      // What is released is a message once more, and has a fate of its own.
+      expect(await observer.run('quarantine', 'release', '--all')).toMatchObject({ code: 0 });
+      await until('it is back in quarantine, and counted', 20_000, async () => {
+        return (await observer.report()).messages.spam.quarantined === 2;
+      });
 
       const overview = JSON.parse((await observer.run('status', '--json')).out) as Overview;
       expect(overview).toMatchObject({
