@@ -9,8 +9,8 @@
 #
 # Not README's, but what its reader has already: Debian, in a chroot, with rspamd, Redis, runit and
 # systemd; kopano-spamd, its user and its folders; a checkout; npm, which is the one of the machine
-# outside; and Docker, for which image/docker stands in. No systemd runs in a chroot: image/systemctl
-# starts what the unit says, as the user that it says.
+# outside; and Docker, for which image/docker stands in. For its section systemd really runs, as the
+# first process of the machine.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when something passed and nothing
 # failed.
@@ -148,8 +148,6 @@ surround() {
   echo 'monitor_timeout = 1;' >>"$local/classifier-bayes.conf"
   install -D -m 0400 -o $KOPANO -g $KOPANO <(echo "$PASSWORD") "$root/etc/kopano-learnd/rspamd-password"
   printf '127.0.0.1 localhost\n%s rspamd\n' "$RSPAMD_ADDRESS" >"$scratch/hosts"
-  install -m 755 test/service/image/systemctl "$root/usr/local/bin/"
-  ln -s systemctl "$root/usr/local/bin/journalctl"
   for server in redis rspamd; do
     "${machine[@]}" sh <"$image/service/$server/run" >"$scratch/$server.log" 2>&1 &
   done
@@ -170,7 +168,8 @@ learns() {
   write_both && within 30 nothing_waits "$root$LIB" && remembers_both && return 0
   find "$root$LIB" -name '*.eml' -ls
   # whichever of them there is: under runit, by the unit, in the sidecar
-  tail -n 4 "$root"/var/log/kopano-learnd/current "$root/run/kopano-learnd.log" "$scratch/learnd.log"
+  tail -n 4 "$root"/var/log/kopano-learnd/current "$scratch/learnd.log"
+  "${machine[@]}" journalctl --lines 4 -u kopano-learnd
   return 1
 }
 
@@ -307,8 +306,42 @@ permit() {
 
 # --- systemd
 
+# Makes systemd the first process of the machine, for what comes after it.
+boot() {
+  local unit run
+  # these run already
+  for unit in redis-server rspamd runit; do ln -sf /dev/null "$root/etc/systemd/system/$unit.service"; done
+  # shellcheck disable=SC2016
+  unshare --pid --mount --cgroup --fork --kill-child sh -euc '
+    cd "$1"
+    mount -t proc proc proc
+    mount -t tmpfs tmpfs run
+    mount -t cgroup2 cgroup2 sys/fs/cgroup
+    exec chroot . env -i container=chroot PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --show-status=no
+  ' sh "$root" </dev/null >"$scratch/systemd.log" 2>&1 &
+  run=$!
+  within 10 pgrep -P $run >"$scratch/systemd.pid" || return 1
+  within 10 test "$(readlink "/proc/$(cat "$scratch/systemd.pid")/exe")" || return 1
+  without_systemd=("${machine[@]}")
+  machine=(nsenter --target "$(cat "$scratch/systemd.pid")" --pid --mount --root --wd "${machine[@]:2}")
+  within 20 "${machine[@]}" systemctl show --property Version
+}
+
+halt() {
+  kill -KILL "$(cat "$scratch/systemd.pid")"
+  machine=("${without_systemd[@]}")
+}
+
+# As after a restore from a backup.
+replace_folders() {
+  mv "$root$LIB" "$root$LIB.old"
+  lay_out
+  follow '### Permissions' 1
+}
+
 test_systemd() {
   echo '--- systemd'
+  test_that 'systemd runs' boot
   lay_out
   follow '### Permissions' 1 >/dev/null
   # what it doesn't understand it tells, and succeeds
@@ -324,7 +357,16 @@ test_systemd() {
   test_that 'the archive teaches it again' follow "$AS_USER" $SYSTEMD '### Teaching an archive' 2
   test_that 'what is in it is learned' remembers_both
   test_that 'after that it learns as before' learns
-  "${machine[@]}" systemctl stop kopano-learnd
+  test_that "kopano-spamd's folders are replaced" replace_folders
+  test_that 'it learns from the new ones' learns
+  test_that 'it is stopped in good order' stops_in_good_order
+  halt
+}
+
+stops_in_good_order() {
+  "${machine[@]}" systemctl stop kopano-learnd &&
+    says '"event":"daemon.stopped"' "${machine[@]}" journalctl --lines 5 -u kopano-learnd &&
+    says '^Result=success$' "${machine[@]}" systemctl show --property Result kopano-learnd
 }
 
 little_exposed() {
