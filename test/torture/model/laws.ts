@@ -100,6 +100,8 @@ export class Laws implements StepWatcher {
       if (state?.folder === 'archive' || place.path.startsWith('state/tmp/')) fate = '';
     }
     remove();
+    // A released one is a message once more, if only to be superseded.
+    if (state?.folder === 'release') this.#beginOne(`${state.verdict}/${state.key}`);
     if (typeof found === 'object' && fate !== '' && fate !== 'copied') this.#end(found, fate);
   }
 
@@ -193,15 +195,17 @@ export class Laws implements StepWatcher {
     message.knownTo = this.#chronicle.term;
     this.#chronicle.latest.set(message.key, message);
     this.#chronicle.trace(`took ${nameOf(found)} to ${to.path}`);
-    if (stagedOf(to) === undefined) return;
-    const id = `${message.verdict}/${message.key}`;
+    if (stagedOf(to) !== undefined) this.#beginOne(`${message.verdict}/${message.key}`);
+  }
+
+  #beginOne(id: string): void {
     this.open.set(id, (this.open.get(id) ?? 0) + 1);
   }
 
   #beganNow(id: string, found: Found | string | undefined, from: Place): void {
     // Where it was staged it counts already.
     if (from.path.startsWith('state/tmp/')) return;
-    this.open.set(id, (this.open.get(id) ?? 0) + 1);
+    this.#beginOne(id);
     if (typeof found === 'object') found.message.fate = undefined;
   }
 

@@ -109,11 +109,10 @@ export class World {
       clock: timeline.clockOf(process),
       random: () => this.#chance.next(),
       trainers: this.controllers.map((each) => each.trainerFor(process)),
-      log: (_severity, event, text, fields = {}) => {
+      log: (_severity, event, _text, fields = {}) => {
         if (process.isDead) return;
         chronicle.trace(`daemon ${process.id}: ${event} ${JSON.stringify(fields)}`);
-        const isEnd = ENDINGS.has(event) && !text.includes('the released one');
-        if (isEnd) laws.endedOne(String(fields['verdict']), String(fields['file']));
+        if (ENDINGS.has(event)) laws.endedOne(String(fields['verdict']), String(fields['file']));
       },
       onOwner: () => {
         chronicle.trace(`daemon ${process.id} is the owner`);
