@@ -6,7 +6,7 @@ import { plainName, userName } from '../doctor/accounts.ts';
 import type { Identity } from '../doctor/accounts.ts';
 import { checkController } from '../doctor/controller.ts';
 import { askDaemon } from '../doctor/daemon.ts';
-import { ok, warning } from '../doctor/finding.ts';
+import { notTried, ok, warning } from '../doctor/finding.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { checkLearning } from '../doctor/learning.ts';
 import { checkSpool } from '../doctor/spool.ts';
@@ -45,25 +45,35 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
   };
   const [who, identity] = daemonUser(options.identity, stateDir);
   tell([who]);
-  tell(checkSpool({ libDir, identity, wall }));
-  const daemon = await askDaemon(config.statusListen);
-  const probeName = `kopano-learnd-doctor-${randomBytes(6).toString('hex')}`;
-  tell(await checkState({ stateDir, libDir, identity, probeName, daemon }));
+  const spool = checkSpool({ libDir, identity, wall });
+  tell(spool.findings);
+  const daemon = await askDaemon(config.statusListen, stop);
+  if (spool.isReachable || !stateDir.startsWith(`${libDir}/`)) {
+    const probeName = `kopano-learnd-doctor-${randomBytes(6).toString('hex')}`;
+    tell(await checkState({ stateDir, libDir, identity, probeName, daemon }));
+  } else {
+    tell([notTried('state dir', `${stateDir}: mend the spool first`)]);
+  }
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
   tell(checkWatching({ libDir, polling, uid: identity.uid, mounts }));
   const known = [];
   for (const controller of config.rspamd.controllers) {
-    if (stop.aborted) return EXIT.failure;
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
     const { findings, statistics } = await checkController({ inquiry, wall });
+    // What was cut short is no finding.
+    if (stop.aborted) break;
     tell(findings);
     known.push({ controller, statistics });
+  }
+  if (stop.aborted) {
+    err('interrupted: not everything was tried\n');
+    return EXIT.failure;
   }
   tell(checkLearning(known, daemon));
   err(
     `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
   );
-  return counts.failed > 0 || stop.aborted ? EXIT.failure : EXIT.done;
+  return counts.failed > 0 ? EXIT.failure : EXIT.done;
 }
 
 /** Root may do everything, and so sees no fault of permissions. */
@@ -74,7 +84,7 @@ function daemonUser(identity: Identity, stateDir: string): [Finding, Identity] {
   const name = plainName('user', uid);
   const how =
     name === String(uid)
-      ? `setpriv --reuid=${uid} --regid=${gid} --clear-groups`
+      ? `setpriv --reuid=${uid} --regid=${gid} --groups=GID,... --`
       : `runuser -u ${name} --`;
   const says =
     uid === 0
@@ -86,7 +96,7 @@ function daemonUser(identity: Identity, stateDir: string): [Finding, Identity] {
       says,
       uid === 0
         ? "run the daemon, and this, as a user of its own or as kopano-spamd's: runuser -u kopano -- kopano-learnd doctor"
-        : `run it as the daemon's user, with its environment: ${how} kopano-learnd doctor`,
+        : `run it as the daemon's user, with its groups and environment: ${how} kopano-learnd doctor`,
     ),
     { uid, gid, groups: [gid] },
   ];

@@ -35,6 +35,9 @@ export async function checkController(options: ControllerCheckOptions): Promise<
   if (ping.status === undefined) {
     return { findings: [unreachable(inquiry, ping), ...nothingMore(name)] };
   }
+  if (isGateway(ping)) {
+    return { findings: [behindProxy(name, ping), ...nothingMore(name)] };
+  }
   if (ping.status !== 200 || !ping.text.startsWith('pong')) {
     const says = `what answers there is not rspamd's controller (${ping.reason})`;
     return { findings: [failed(name, says, cureOf(ping) ?? WRONG_PLACE), ...nothingMore(name)] };
@@ -53,6 +56,7 @@ export async function checkController(options: ControllerCheckOptions): Promise<
       checkRight(inquiry, learning),
       checkBayes(name, stat.statistics, history),
       ...checkUsers(name, stat.statistics),
+      ...checkRedis(name, history),
       checkClock(name, ping, wall),
     ],
     statistics: stat.statistics,
@@ -79,6 +83,7 @@ async function askStatistics(
 function noStatistics(inquiry: Inquiry, reply: Reply): Finding {
   const { name, hasPassword } = inquiry;
   if (reply.status === undefined) return unreachable(inquiry, reply);
+  if (isGateway(reply)) return behindProxy(name, reply);
   switch (reply.status) {
     case 401:
     case 403:
@@ -114,10 +119,24 @@ function noStatistics(inquiry: Inquiry, reply: Reply): Finding {
   }
 }
 
+/** What a proxy says of what is behind it. */
+function isGateway({ status = 0 }: Reply): boolean {
+  return status >= 502 && status <= 504;
+}
+
+function behindProxy(name: string, { reason }: Reply): Finding {
+  return failed(
+    name,
+    `a proxy answers there, and rspamd behind it does not (${reason})`,
+    "start rspamd, or correct what the proxy's configuration says of it (its upstream)",
+  );
+}
+
 /** An empty learning post: refused for want of a body by who would have been let in. */
 function checkRight(inquiry: Inquiry, reply: Reply): Finding {
   const { name } = inquiry;
   if (reply.status === undefined) return unreachable(inquiry, reply);
+  if (isGateway(reply)) return behindProxy(name, reply);
   if (reply.status === 400 && reply.meaning.kind === 'rejected') {
     return ok(
       name,
@@ -182,6 +201,17 @@ function checkUsers(name: string, { users = 0 }: Statistics): Finding[] {
       name,
       `Bayes keeps a memory for each recipient (per_user), ${users} so far: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
       "set per_user = false in rspamd's override.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
+    ),
+  ];
+}
+
+/** Where the history lies in memory it comes as an array, and tells nothing of Redis (tried on 3.4). */
+function checkRedis(name: string, { status, text }: Reply): Finding[] {
+  if (status === 504 || (status === 200 && text.startsWith('{'))) return [];
+  return [
+    notTried(
+      name,
+      "Redis: whether it answers can't be seen, as rspamd's history doesn't lie there",
     ),
   ];
 }

@@ -12,18 +12,26 @@ export type DaemonAnswer =
   | { readonly kind: 'answered'; readonly report: DaemonReport }
   /** No daemon, or nothing that is one. */
   | { readonly kind: 'none'; readonly reason: string }
+  /** Something took the question, and is silent. */
+  | { readonly kind: 'wedged'; readonly reason: string }
   /** It may not be asked. */
   | { readonly kind: 'off'; readonly reason: string };
 
 const TIMEOUT_MS = 5_000;
 
 /** Asks it. Never rejects. */
-export async function askDaemon(listen: ListenAddress | undefined): Promise<DaemonAnswer> {
+export async function askDaemon(
+  listen: ListenAddress | undefined,
+  stop: AbortSignal,
+): Promise<DaemonAnswer> {
   const none = (reason: string): DaemonAnswer => ({ kind: 'none', reason });
   if (listen === undefined) return { kind: 'off', reason: 'STATUS_LISTEN is off' };
   const where = addressText(listen);
-  const reply = await ask(listen, '/status', TIMEOUT_MS);
-  if (reply.kind === 'silent') return none(`no daemon answers at ${where} (${reply.reason})`);
+  const reply = await ask(listen, '/status', TIMEOUT_MS, stop);
+  if (reply.kind === 'silent') {
+    const reason = `no daemon answers at ${where} (${reply.reason})`;
+    return { kind: reply.isThere ? 'wedged' : 'none', reason };
+  }
   const report = reply.kind === 'foreign' ? undefined : daemonReportOf(reply.content);
   return report === undefined
     ? none(`what answers at ${where} is not this daemon`)

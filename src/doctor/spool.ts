@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
+import path from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { complainOf } from '../spool/complaint.ts';
 import { Folder } from '../spool/folder.ts';
@@ -29,48 +30,88 @@ const SAMPLE = 200;
 /** A file that is younger may still get its group. */
 const UNFINISHED_MS = 10_000;
 
-export function checkSpool(options: SpoolCheckOptions): Finding[] {
-  const { libDir } = options;
+export interface SpoolFindings {
+  readonly findings: readonly Finding[];
+  /** False where nothing in it can be looked at. */
+  readonly isReachable: boolean;
+}
+
+export function checkSpool(options: SpoolCheckOptions): SpoolFindings {
+  const { libDir, identity } = options;
+  const unreachable = (finding: Finding): SpoolFindings => ({
+    findings: [finding],
+    isReachable: false,
+  });
   let stats: BigIntStats;
   try {
     stats = statSync(libDir, { bigint: true });
   } catch (error) {
-    return [missing(libDir, error)];
+    return unreachable(missing(libDir, error, identity));
   }
   if (!stats.isDirectory()) {
-    return [
+    return unreachable(
       failed('spool', `${libDir} is not a folder`, 'set KOPANO_SPAMD_LIB to kopano-spamd’s folder'),
-    ];
+    );
   }
+  if (!mayEnter(libDir)) return unreachable(closed(libDir, stats, identity));
   const opened = VERDICTS.map((verdict) => openClass(options, verdict));
   const folders = opened.flatMap(({ folder }) => folder ?? []);
   try {
-    return [
-      ok('spool', `${libDir} is there (${ownerOf(stats)})`),
-      ...opened.map(({ finding }) => finding),
-      checkWorld([{ path: libDir, stats }, ...folders]),
-      checkFiles(options, folders),
-    ];
+    return {
+      findings: [
+        ok('spool', `${libDir} is there (${ownerOf(stats)})`),
+        ...opened.map(({ finding }) => finding),
+        checkWorld([{ path: libDir, stats }, ...folders]),
+        checkFiles(options, folders),
+      ],
+      isReachable: true,
+    };
   } finally {
     for (const folder of folders) folder.close();
   }
 }
 
-function missing(libDir: string, error: unknown): Finding {
+function missing(libDir: string, error: unknown, identity: Identity): Finding {
   const code = errnoOf(error);
   if (code === undefined) throw error;
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return failed(
       'spool',
       `${libDir} is missing`,
-      `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder; else: install -d -o kopano -g kopano -m 0755 ${libDir}`,
+      `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder; else, with kopano-spamd's user and group: install -d -o USER -g GROUP -m 0755 ${libDir}`,
     );
   }
+  for (let above = '/'; code === 'EACCES' && above !== libDir; above = below(above, libDir)) {
+    const stats = statSync(above, { bigint: true, throwIfNoEntry: false });
+    if (stats !== undefined && !mayEnter(above)) return closed(above, stats, identity);
+  }
+  return failed('spool', `${libDir} cannot be reached (${code})`, 'look at the file system');
+}
+
+/** A folder on the way to the spool, or the spool itself. */
+function closed(folder: string, stats: BigIntStats, identity: Identity): Finding {
   return failed(
     'spool',
-    `${libDir} cannot be reached (${code})`,
-    'let the daemon’s user enter every folder above it: chmod o+x',
+    `${folder} may not be entered by ${me(identity)} (${ownerOf(stats)})`,
+    identity.groups.includes(Number(stats.gid))
+      ? `chmod g+x ${folder}`
+      : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`,
   );
+}
+
+/** The folder after `above` on the way down. */
+function below(above: string, place: string): string {
+  const [next = ''] = place.slice(above.length).replace(/^\//, '').split('/');
+  return path.join(above, next);
+}
+
+function mayEnter(folder: string): boolean {
+  try {
+    accessSync(folder, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function openClass(
@@ -88,6 +129,10 @@ function openClass(
     return { finding: failed(check, message.replace(/[;.] .*$/, ''), cure) };
   }
   const { path, stats } = folder;
+  if (isBlind(identity)) {
+    const says = `${path} is there (${ownerOf(stats)}); whether ${me(identity)} may empty it is not tried as root`;
+    return { finding: notTried(check, says), folder };
+  }
   const cure = `${ownerOf(stats)}: give ${userName(identity.uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${path}), or run the daemon as ${userName(stats.uid)}`;
   if (!may(folder, constants.R_OK | constants.X_OK)) {
     return { finding: failed(check, `${path} may not be listed by ${me(identity)}`, cure), folder };
@@ -131,6 +176,9 @@ function checkWorld(
 function checkFiles(options: SpoolCheckOptions, folders: readonly Folder[]): Finding {
   const { identity, wall } = options;
   const check = 'group';
+  if (isBlind(identity)) {
+    return notTried(check, `whether ${me(identity)} may read the messages is not tried as root`);
+  }
   let seen = 0;
   for (const folder of folders.filter((each) => may(each, constants.R_OK | constants.X_OK))) {
     let left = SAMPLE;
@@ -165,6 +213,11 @@ function groupCure(stats: BigIntStats, identity: Identity): string {
   }
   const [user, group] = [plainName('user', identity.uid), plainName('group', stats.gid)];
   return `give the daemon's user that group (usermod -aG ${group} ${user}, SupplementaryGroups=${group} for systemd, chpst -u ${user}:${group} for runit, group_add: ["${stats.gid}"] for a container), or set sa_group in kopano-spamd's configuration to a group that it has`;
+}
+
+/** Root may do everything: it sees nothing of what the daemon's user may not. */
+function isBlind(identity: Identity): boolean {
+  return identity.uid !== 0 && process.geteuid?.() === 0;
 }
 
 function me(identity: Identity): string {

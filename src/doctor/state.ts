@@ -2,10 +2,12 @@ import {
   accessSync,
   closeSync,
   constants,
+  fsyncSync,
   openSync,
   renameSync,
   statSync,
   unlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
@@ -84,17 +86,27 @@ function checkUnmade({ stateDir, identity }: StateCheckOptions): Finding {
   return ok(check, `${stateDir} is not there yet; the daemon can make it`);
 }
 
-/** A file is really made, renamed and removed: permissions, quotas and full disks show by that. */
+/** As much as most messages have. */
+const PROBE_BYTES = 65_536;
+
+/** A file is really written, renamed and removed: permissions, quotas and full disks show by that. */
 function checkProbe(root: Folder, probeName: string): Finding {
   const check = 'state dir';
   const place = isFolder(String(root.at('tmp'))) ? 'tmp/' : '';
   const [first, second] = [`${place}.${probeName}-1`, `.${probeName}-2`];
   try {
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    closeSync(openSync(root.at(first), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600));
+    const file = openSync(root.at(first), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    try {
+      writeFileSync(file, Buffer.alloc(PROBE_BYTES, 'x'));
+      // A file system may put off looking for room.
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
     renameSync(root.at(first), root.at(second));
     unlinkSync(root.at(second));
-    return ok(check, `in ${root.path} a file can be made, renamed and removed`);
+    return ok(check, `in ${root.path} a file can be written, renamed and removed`);
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
@@ -107,7 +119,7 @@ function checkProbe(root: Folder, probeName: string): Finding {
     };
     return failed(
       check,
-      `in ${root.path} no file can be made, renamed and removed (${code})`,
+      `in ${root.path} no file can be written, renamed and removed (${code})`,
       cures[code] ?? `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
     );
   }
@@ -153,9 +165,9 @@ async function checkOwner(root: Folder | undefined, options: StateCheckOptions):
   const { stateDir, libDir, daemon } = options;
   const check = 'owner';
   const report = daemon.kind === 'answered' ? daemon.report : undefined;
-  const isOurs = report?.stateDir === stateDir;
+  const isOurs = report !== undefined && isSamePlace(report.stateDir, stateDir);
   if (isOurs && report.role === 'owner') return ok(check, 'the running daemon owns the spool');
-  if (report?.spool === libDir && report.role === 'owner') {
+  if (report?.role === 'owner' && isSamePlace(report.spool, libDir)) {
     return warning(
       check,
       `the running daemon owns the spool, and its state dir is ${report.stateDir}`,
@@ -208,9 +220,16 @@ function ownedByOther(daemon: DaemonAnswer, who: string): Finding {
   if (daemon.kind === 'off') {
     return ok(check, 'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off');
   }
+  if (daemon.kind === 'wedged') {
+    return failed(
+      check,
+      `a daemon owns the spool, and does not answer: ${daemon.reason}`,
+      `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
+    );
+  }
   return warning(
     check,
-    daemon.kind === 'answered'
+    daemon.kind === 'answered' && daemon.report.role === 'standby'
       ? 'another daemon owns the spool; the one at STATUS_LISTEN stands by'
       : 'a daemon owns the spool, and is not the one that STATUS_LISTEN leads to',
     `stop one of them, or make STATUS_LISTEN that of the owner; who it is: ${who}`,
@@ -239,6 +258,17 @@ function* classFolders(libDir: string): Generator<Folder> {
       continue; // the spool's own checks tell
     }
     yield folder;
+  }
+}
+
+/** Whether two paths lead to one folder. */
+function isSamePlace(one: string, other: string): boolean {
+  if (one === other) return true;
+  try {
+    const [a, b] = [statSync(one), statSync(other)];
+    return a.dev === b.dev && a.ino === b.ino;
+  } catch {
+    return false;
   }
 }
 

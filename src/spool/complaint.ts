@@ -18,17 +18,17 @@ export function complainOf(libDir: string, verdict: Verdict, code: string): Comp
       return { message: `${place} is missing; it is waited for. Make it: ${cure}`, cure };
     }
     case 'EACCES': {
-      const stats = tryStat(place) ?? tryStat(libDir);
-      const owner =
+      const stats = tryStat(place);
+      const cure =
         stats === undefined
-          ? 'it'
-          : `uid ${stats.uid}, gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8)}:`;
-      const cure = `${owner} give the daemon's user that group, or: chmod g+rwx ${place}`;
+          ? // It can't even be seen.
+            `${ownerOf(tryStat(libDir))} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
+          : `${ownerOf(stats)} give the daemon's user that group, or: chmod g+rwx ${place}`;
       return { message: `${place} cannot be opened (permission denied); ${cure}`, cure };
     }
     case 'ELOOP':
     case 'ENOTDIR': {
-      const cure = `replace it by a folder: ${installLine(libDir, verdict)}`;
+      const cure = `replace it by a folder: rm ${place} && ${installLine(libDir, verdict)}`;
       return { message: `${place} is not a folder (a symlink is not followed); ${cure}`, cure };
     }
     default: {
@@ -45,6 +45,11 @@ function installLine(libDir: string, verdict: Verdict): string {
   const group = model === undefined ? 'kopano' : String(model.gid);
   const mode = model === undefined ? '0775' : (model.mode & 0o7777).toString(8).padStart(4, '0');
   return `install -d -o ${owner} -g ${group} -m ${mode} ${libDir}/${verdict}`;
+}
+
+function ownerOf(stats: Stats | undefined): string {
+  if (stats === undefined) return '';
+  return `uid ${stats.uid}, gid ${stats.gid}, mode ${(stats.mode & 0o7777).toString(8)}:`;
 }
 
 function tryStat(place: string): Stats | undefined {

@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, realpathSync, renameSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
@@ -95,7 +95,7 @@ export function openStateRoot(options: StateDirOptions): Folder {
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ELOOP' || code === 'ENOTDIR') {
-      throw refusal(options, 'not-a-folder', 'is not a folder (a symlink is not followed)');
+      throw notAFolder(options.path);
     }
     if (code === 'EACCES') {
       const stats = visibleStats(options.path);
@@ -108,6 +108,24 @@ export function openStateRoot(options: StateDirOptions): Folder {
   if (fault === undefined) return root;
   root.close();
   throw refusal(options, 'foreign', fault, root.stats.uid);
+}
+
+function notAFolder(place: string): OperatorError {
+  return new OperatorError({
+    code: 'state-dir.not-a-folder',
+    message: `the state dir ${place} is not a folder (a symlink is not followed)`,
+    hint: `set LEARN_STATE_DIR to a folder itself: ${targetOf(place)}`,
+    exitCode: EXIT.configuration,
+  });
+}
+
+function targetOf(place: string): string {
+  try {
+    const target = realpathSync(place);
+    return target === place ? `not to ${place}` : `LEARN_STATE_DIR=${target}`;
+  } catch {
+    return `where ${place} leads there is none`;
+  }
 }
 
 function visibleStats(place: string): BigIntStats | undefined {

@@ -12,7 +12,12 @@ export type Reply =
   | { readonly kind: 'answered'; readonly status: number; readonly content: unknown }
   /** Something answers there that isn't the daemon. */
   | { readonly kind: 'foreign' }
-  | { readonly kind: 'silent'; readonly reason: string };
+  | {
+      readonly kind: 'silent';
+      readonly reason: string;
+      /** Somebody took the connection. */
+      readonly isThere: boolean;
+    };
 
 const MAX_BYTES = 1024 * 1024;
 
@@ -29,8 +34,9 @@ export function askDaemon(
   const { port } = listen;
   const host = LOOPBACK[listen.host] ?? listen.host;
   return new Promise((resolve) => {
+    let isThere = false;
     const silent = (reason: string): void => {
-      resolve({ kind: 'silent', reason });
+      resolve({ kind: 'silent', reason, isThere });
       asking.destroy();
     };
     const asking = request({ host, port, path, signal, agent: false }, (response) => {
@@ -51,6 +57,11 @@ export function askDaemon(
     const timer = setTimeout(() => {
       silent(`no answer within ${timeoutMs / 1000} s`);
     }, timeoutMs);
+    asking.once('socket', (socket) => {
+      socket.once('connect', () => {
+        isThere = true;
+      });
+    });
     asking.once('close', () => {
       clearTimeout(timer);
     });

@@ -1,6 +1,8 @@
 import { createServer } from 'node:net';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { doctor } from '../../src/commands/doctor.ts';
+import { loadConfig } from '../../src/config.ts';
 import { makeCertificate } from '../faults/certificate.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act, FaultServerOptions, Play } from '../faults/fault-server.ts';
@@ -35,6 +37,7 @@ function play(
     '/ping': answer('200 OK', 'pong\r\n'),
     '/stat': answer('200 OK', STAT),
     '/learnspam': EMPTY,
+    '/history?from=1&to=0': answer('200 OK', '{"version":2,"rows":[]}'),
     ...change,
   };
   return ({ path }) => acts[path] ?? answer('404 Not found');
@@ -134,6 +137,15 @@ describe('the doctor finds', () => {
     expect(text).toMatch(/another name than 127\.0\.0\.1.*Cure: use a name/);
   });
 
+  test('a certificate that is over', async () => {
+    const tls = makeCertificate('IP:127.0.0.1', -1);
+    const server = await serve({ play: play(), tls });
+    const ca = `${temporaryFolder()}/ca.pem`;
+    writeFileSync(ca, tls.cert);
+    const text = await fault(server.url, { RSPAMD_CA_FILE: ca });
+    expect(text).toMatch(/out of date \(CERT_HAS_EXPIRED\).*Cure: renew it/);
+  });
+
   test('a port that doesn’t speak TLS', async () => {
     const server = await serve({ play: play() });
     const url = server.url.replace('http:', 'https:');
@@ -156,6 +168,16 @@ describe('the doctor finds', () => {
     expect(server.posts).toEqual([]);
   });
 
+  test.each(['/ping', '/stat', '/learnspam'] as const)(
+    'that rspamd is down behind its proxy, by %s',
+    async (path) => {
+      const server = await serve({ play: play({ [path]: answer('502 Bad Gateway', '<html>') }) });
+      expect(await fault(server.url)).toMatch(
+        /a proxy answers there, and rspamd behind it does not.*Cure: start rspamd/,
+      );
+    },
+  );
+
   test('a proxy that lets no learning pass', async () => {
     const server = await serve({ play: play({ '/learnspam': answer('405 Not Allowed') }) });
     expect(await fault(server.url)).toMatch(/405 Not Allowed.*Cure: .*proxy/);
@@ -176,6 +198,13 @@ describe('the doctor finds', () => {
     );
   });
 
+  test('that it can’t tell whether Redis answers, where the history lies in memory', async () => {
+    const server = await serve({ play: play({ '/history?from=1&to=0': answer('200 OK', '[]') }) });
+    const seen = await see(server.url);
+    const [line] = seen.of(server.url).filter(({ state }) => state === 'not tried');
+    expect(line?.text).toMatch(/Redis: .*can't be seen/);
+  });
+
   test.each([
     [2 * 60_000, /2 minutes apart\. Cure: .*NTP/],
     [-3 * 86_400_000, /3 days apart: nothing is removed from the archive.*Cure: .*NTP/],
@@ -186,6 +215,31 @@ describe('the doctor finds', () => {
     const [line] = seen.of(server.url).filter(({ state }) => state === 'warning');
     expect(line?.text).toMatch(words);
   });
+});
+
+test('what is interrupted is no finding', async () => {
+  const stop = new AbortController();
+  const hangs = await serve({
+    play: () => {
+      stop.abort();
+      return { pieces: [], then: 'stay' };
+    },
+  });
+  let [out, err] = ['', ''];
+  const code = await doctor({
+    config: loadConfig({
+      KOPANO_SPAMD_LIB: '/nowhere',
+      RSPAMD_URL: hangs.url,
+      STATUS_LISTEN: 'off',
+    }),
+    identity: nobody,
+    stop: stop.signal,
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+  });
+  expect({ code, err }).toEqual({ code: 1, err: 'interrupted: not everything was tried\n' });
+  expect(out).toContain('/nowhere is missing');
+  expect(out).not.toContain(hangs.url);
 });
 
 test('what a controller says paints no terminal and repeats no password', async () => {

@@ -9,6 +9,7 @@ import {
   symlinkSync,
   utimesSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { examine, nobody } from '../support/examine.ts';
 import type { Account, Examination, Line } from '../support/examine.ts';
@@ -79,6 +80,11 @@ async function warningOf(spool: Spool, check: string, settings = {}): Promise<st
   return text;
 }
 
+/** Does what a cure says. */
+function cure(text: string, command: RegExp): void {
+  execFileSync('sh', ['-euc', command.exec(text)?.[0] ?? 'false']);
+}
+
 test('a spool without a fault has none, and is as it was', async () => {
   const spool = makeSpool();
   const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o660);
@@ -105,6 +111,31 @@ describe('the doctor finds', () => {
     );
   });
 
+  test('then nothing of the state dir that lies in it: two cures would undo each other', async () => {
+    const spool = makeSpool();
+    rmSync(spool.lib, { recursive: true });
+    expect(only(await see(spool), 'state dir').state).toBe('not tried');
+  });
+
+  test.runIf(isRoot).each([
+    ['the spool', (spool: Spool) => spool.lib],
+    ['a folder above it', (spool: Spool) => dirname(spool.lib)],
+  ])('that %s may not be entered, and the cure helps', async (_what, folderOf) => {
+    const spool = makeSpool();
+    const folder = folderOf(spool);
+    chownSync(folder, KOPANO.uid, KOPANO.gid);
+    chmodSync(folder, 0o750);
+    const text = await fault(spool, 'spool');
+    expect(text).toContain(`${folder} may not be entered by uid ${NOBODY}`);
+    expect(only(await see(spool), 'state dir').state).toBe('not tried');
+    cure(text, /chmod o\+x .*$/);
+    expect(only(await see(spool), 'spool').state).toBe('ok');
+    chmodSync(folder, 0o740);
+    const member = { ...nobody, groups: [NOBODY, KOPANO.gid] };
+    cure(await fault(spool, 'spool', {}, member), /chmod g\+x .*$/);
+    expect(only(await see(spool, {}, member), 'spool').state).toBe('ok');
+  });
+
   test('a class folder that is missing, with the line that makes it like its sibling', async () => {
     const spool = makeSpool();
     rmSync(`${spool.lib}/spam`, { recursive: true });
@@ -119,7 +150,10 @@ describe('the doctor finds', () => {
     const spool = makeSpool();
     rmSync(`${spool.lib}/ham`, { recursive: true });
     symlinkSync(`${spool.lib}/spam`, `${spool.lib}/ham`);
-    expect(await fault(spool, 'ham/')).toMatch(/not a folder.*Cure: replace it/);
+    const text = await fault(spool, 'ham/');
+    expect(text).toMatch(/not a folder.*Cure: replace it/);
+    cure(text, /rm .*$/);
+    expect(only(await see(spool), 'ham/').state).toBe('ok');
   });
 
   test.runIf(isRoot)('a class folder that may not be listed', async () => {
@@ -209,6 +243,16 @@ describe('the doctor finds', () => {
     },
   );
 
+  test('a state dir that is a symlink, with the folder to name', async () => {
+    const spool = makeSpool();
+    const link = `${temporaryFolder()}/link`;
+    symlinkSync(spool.stateDir, link);
+    const text = await fault({ ...spool, stateDir: link }, 'state dir');
+    expect(text).toContain(
+      `Cure: set LEARN_STATE_DIR to a folder itself: LEARN_STATE_DIR=${spool.stateDir}`,
+    );
+  });
+
   test('a state dir that others can write', async () => {
     const spool = makeSpool();
     chmodSync(spool.stateDir, 0o770);
@@ -246,6 +290,15 @@ describe('the doctor finds', () => {
     expect(await fault(spool, 'state dir')).toMatch(/ENOSPC.*Cure: make room/);
   });
 
+  test.runIf(canMount)('a disk that has names left, and no room', async () => {
+    const parent = temporaryFolder();
+    mountTmpfs(`${parent}/disk`, 'size=1m');
+    const spool = makeSpool(`${parent}/disk`);
+    put(`${parent}/disk/filler`, Buffer.alloc(1_000_000));
+    expect(await fault(spool, 'state dir')).toMatch(/ENOSPC.*Cure: make room/);
+    expect(readdirSync(`${spool.stateDir}/tmp`)).toEqual([]);
+  });
+
   test('that flock is missing', async () => {
     const spool = makeSpool();
     put(`${spool.stateDir}/owner.lock`, '', 0o600);
@@ -263,5 +316,8 @@ describe('the doctor finds', () => {
       /state dir belongs to uid 65534.*Cure: .*(runuser -u|setpriv --reuid=65534)/,
     );
     expect(only(seen, 'state dir').state).toBe('ok');
+    // Root sees nothing of what that user may not.
+    for (const check of ['spam/', 'ham/', 'group'])
+      expect(only(seen, check).state).toBe('not tried');
   });
 });

@@ -1,3 +1,4 @@
+import { symlink } from 'node:fs/promises';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -6,7 +7,7 @@ import type { PrivateRedis } from '../../src/lab/private-redis.ts';
 import { freePort } from '../../src/lab/ports.ts';
 import type { PrivateRspamd } from '../../src/lab/private-rspamd.ts';
 import { examine } from '../support/examine.ts';
-import type { Examination } from '../support/examine.ts';
+import type { Examination, Line } from '../support/examine.ts';
 import { describeReal, startRedis, startRspamd } from './harness.ts';
 import { World, until } from './world.ts';
 
@@ -240,6 +241,40 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   });
 
   it(
+    'tells an owner, by whatever path, from a stand-by and from one that hangs',
+    { timeout: 60_000 },
+    async () => {
+      await using world = await World.make();
+      const ports = [await freePort(), await freePort()].map((port) => `127.0.0.1:${port}`);
+      const [first, second] = await Promise.all(
+        ports.map((STATUS_LISTEN) => world.startDaemon({ STATUS_LISTEN })),
+      );
+      const isOwner = (daemon = first): boolean =>
+        (daemon?.linesOf('daemon.owner').length ?? 0) > 0;
+      await until(
+        'there is an owner and a stand-by',
+        20_000,
+        () => isOwner(first) !== isOwner(second),
+      );
+      const [owner, standby] = isOwner(first) ? ports : ports.toReversed();
+      const link = `${world.folder}/link`;
+      await symlink(world.lib, link);
+      const see = async (STATUS_LISTEN = ''): Promise<Line | undefined> => {
+        const settings = { KOPANO_SPAMD_LIB: link, LEARN_STATE_DIR: world.stateDir, STATUS_LISTEN };
+        return (await examine(settings)).of('owner')[0];
+      };
+      expect(await see(owner)).toMatchObject({ state: 'ok' });
+      expect((await see(standby))?.text).toMatch(/the one at STATUS_LISTEN stands by/);
+      const daemon = isOwner(first) ? first : second;
+      daemon?.signal('SIGSTOP');
+      const hangs = await see(owner);
+      daemon?.signal('SIGCONT');
+      expect(hangs).toMatchObject({ state: 'failed' });
+      expect(hangs?.text).toMatch(/does not answer: .*no answer within 5 s.*Cure: restart it/);
+    },
+  );
+
+  it(
     'finds that another daemon owns the spool, and disturbs none',
     { timeout: 60_000 },
     async () => {
@@ -256,6 +291,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
       const [held] = (await examine({ ...settings, STATUS_LISTEN: '127.0.0.1:9' })).of('owner');
       expect(held).toMatchObject({ state: 'warning' });
       expect(held?.text).toMatch(/a daemon owns the spool.*Cure: /);
+      // STATUS_LISTEN is off
       expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'ok' }]);
       await world.judge(makeMessage('spam', 1));
       await world.untilDone(15_000);
