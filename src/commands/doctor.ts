@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { systemClock } from '../clock.ts';
@@ -78,7 +79,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 
 /** Root may do everything, and so sees no fault of permissions. */
 function daemonUser(identity: Identity, stateDir: string): [Finding, Identity] {
-  const stats = identity.uid === 0 ? statSync(stateDir, { throwIfNoEntry: false }) : undefined;
+  const stats = identity.uid === 0 ? tryStat(stateDir) : undefined;
   if (identity.uid !== 0) return [ok('user', `runs as ${userName(identity.uid)}`), identity];
   const [uid, gid] = [stats?.uid ?? 0, stats?.gid ?? 0];
   const name = plainName('user', uid);
@@ -100,6 +101,15 @@ function daemonUser(identity: Identity, stateDir: string): [Finding, Identity] {
     ),
     { uid, gid, groups: [gid] },
   ];
+}
+
+/** Not even root sees everything: a FUSE or NFS mount, a loop of links. */
+function tryStat(place: string): Stats | undefined {
+  try {
+    return statSync(place);
+  } catch {
+    return undefined;
+  }
 }
 
 function lineOf({ state, check, says, cure }: Finding): string {

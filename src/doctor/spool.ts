@@ -133,7 +133,7 @@ function openClass(
     const says = `${path} is there (${ownerOf(stats)}); whether ${me(identity)} may empty it is not tried as root`;
     return { finding: notTried(check, says), folder };
   }
-  const cure = `${ownerOf(stats)}: give ${userName(identity.uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${path}), or run the daemon as ${userName(stats.uid)}`;
+  const cure = `${ownerOf(stats)}: give ${userName(identity.uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${path})${stats.uid === 0n ? '' : `, or run the daemon as ${userName(stats.uid)}`}`;
   if (!may(folder, constants.R_OK | constants.X_OK)) {
     return { finding: failed(check, `${path} may not be listed by ${me(identity)}`, cure), folder };
   }

@@ -38,7 +38,10 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
   try {
     root = openStateRoot({ path: stateDir, libDir, uid: identity.uid, gid: identity.gid });
   } catch (error) {
-    if (error instanceof OperatorError) return [failed('state dir', error.message, error.hint)];
+    if (error instanceof OperatorError) {
+      // Somebody else's may be that of a running daemon.
+      return [failed('state dir', error.message, error.hint), await checkOwner(undefined, options)];
+    }
     if (errnoOf(error) === 'ENOENT') {
       return [checkUnmade(options), await checkOwner(undefined, options)];
     }
@@ -183,8 +186,10 @@ async function checkOwner(root: Folder | undefined, options: StateCheckOptions):
     if (folder !== undefined) {
       return warning(
         check,
-        `a daemon with another LEARN_STATE_DIR owns the spool: ${folder} is locked`,
-        `stop it, or give both the same LEARN_STATE_DIR; who it is: fuser -v ${folder}`,
+        root === undefined && isMadePath(stateDir)
+          ? `a daemon owns the spool: ${folder} is locked`
+          : `a daemon with another LEARN_STATE_DIR owns the spool: ${folder} is locked`,
+        `stop it, or run this as it runs, with the same user and LEARN_STATE_DIR; who it is: fuser -v ${folder}`,
       );
     }
     switch (lock) {
@@ -259,6 +264,10 @@ function* classFolders(libDir: string): Generator<Folder> {
     }
     yield folder;
   }
+}
+
+function isMadePath(place: string): boolean {
+  return statSync(place, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** Whether two paths lead to one folder. */

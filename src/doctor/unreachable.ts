@@ -16,6 +16,10 @@ export function unreachable(
   return failed(name, says, cure);
 }
 
+function isSocket(name: string): boolean {
+  return name.startsWith('unix:');
+}
+
 function explain(
   code: string,
   host: string,
@@ -29,6 +33,9 @@ function explain(
         'correct the host in RSPAMD_URL, or the DNS of this machine (/etc/resolv.conf, /etc/hosts); in containers: put both on one network',
       ];
     case 'ECONNREFUSED':
+      if (isSocket(name)) {
+        return [`nobody listens on this socket (${code})`, 'start rspamd; its controller makes it'];
+      }
       return [
         `nobody listens there (${code})`,
         "start rspamd, or correct host and port in RSPAMD_URL; from another machine or container the controller's bind_socket must not be localhost only",
@@ -40,9 +47,15 @@ function explain(
       ];
     case 'EACCES':
     case 'EPERM':
+      if (!isSocket(name)) {
+        return [
+          `connecting to ${host} is forbidden here (${code})`,
+          'look at the routes (prohibit), the firewall and what systemd or the container forbids',
+        ];
+      }
       return [
         `its socket may not be used (${code})`,
-        'give the daemon’s user write permission on it: owner, group and mode stand behind the path in bind_socket (mode=0660 owner=_rspamd group=GROUP)',
+        'let the daemon’s user enter the folders above it, and give it write permission on it: owner, group and mode stand behind the path in bind_socket (mode=0660 owner=_rspamd group=GROUP)',
       ];
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
@@ -91,6 +104,15 @@ function explain(
       `its certificate is not signed by anybody this machine trusts (${code})`,
       'set RSPAMD_CA_FILE to the certificate (PEM) of the authority that signed it',
     ];
+  }
+  if (/CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE/.test(code)) {
+    return [
+      `refuses the TLS handshake, as who wants a client certificate does (${code})`,
+      'kopano-learnd sends none: let the proxy do without for this host',
+    ];
+  }
+  if (/PROTOCOL_VERSION|UNSUPPORTED_PROTOCOL|VERSION_TOO_LOW/.test(code)) {
+    return [`speaks TLS of an old version only (${code})`, 'allow TLS 1.2 or later there'];
   }
   return code.startsWith('ERR_SSL_')
     ? [

@@ -1,4 +1,13 @@
-import { chmodSync, lstatSync, mkdirSync, realpathSync, renameSync, statSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
@@ -169,9 +178,22 @@ function refusal(
   return new OperatorError({
     code: `state-dir.${code}`,
     message: `the state dir ${place} ${fault}`,
-    hint: `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`,
+    hint: mayBeAStateDir(place, owner === BigInt(uid))
+      ? `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`
+      : `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`,
     exitCode: EXIT.configuration,
   });
+}
+
+const LAYOUT = new Set(['queue', 'archive', 'quarantine', 'release', 'tmp', 'owner.lock']);
+
+/** Whether nothing but a daemon's own is in it: nobody is told to give away what is somebody else's. */
+function mayBeAStateDir(place: string, isOwn: boolean): boolean {
+  try {
+    return readdirSync(place).every((name) => LAYOUT.has(name));
+  } catch {
+    return isOwn || path.basename(place) === '.learnd'; // nobody else has one of that name
+  }
 }
 
 /** Makes one folder of the state dir with mode 0700, where it is missing. */
@@ -205,7 +227,8 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
  * @throws the system's error where that can't be told
  */
 export function crossesDevices(from: Folder, to: Folder): boolean {
-  const nothing = '.kopano-learnd-probe';
+  // A name that nobody can have put there.
+  const nothing = `.kopano-learnd-probe-${randomBytes(12).toString('hex')}`;
   try {
     renameSync(from.at(nothing), to.at(nothing));
     return false;

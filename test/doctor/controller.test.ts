@@ -217,6 +217,25 @@ describe('the doctor finds', () => {
   });
 });
 
+test.each([
+  [300, 'ok', /have learned the same/],
+  [305, 'not tried', /almost the same/],
+  [330, 'failed', /don't share one Redis.*Cure: give all of them the same servers/],
+])('a second controller that has learned %d spam beside 300: %s', async (revision, state, says) => {
+  const stat = JSON.stringify({
+    uptime: 100,
+    statfiles: [
+      { symbol: 'BAYES_SPAM', revision },
+      { symbol: 'BAYES_HAM', revision: 300 },
+    ],
+  });
+  const one = await serve({ play: play() });
+  const two = await serve({ play: play({ '/stat': answer('200 OK', stat) }) });
+  const [line] = (await see(`${one.url},${two.url}`)).of('one memory');
+  expect(line?.state).toBe(state);
+  expect(line?.text).toMatch(says);
+});
+
 test('what is interrupted is no finding', async () => {
   const stop = new AbortController();
   const hangs = await serve({

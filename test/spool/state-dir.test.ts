@@ -57,6 +57,20 @@ describe('a state dir is refused', () => {
     expect(readdirSync(path)).toEqual([]);
   });
 
+  test('when other things are in it, and nobody is told to give them away', () => {
+    mkdirSync(path);
+    chmodSync(path, 0o777);
+    put(`${path}/somebody-elses`, '');
+    expect(() => open()).toThrow(
+      expect.objectContaining({
+        code: 'state-dir.foreign',
+        hint: expect.stringMatching(
+          `^set LEARN_STATE_DIR to a folder of its own, such as ${path}/learnd: `,
+        ) as string,
+      }),
+    );
+  });
+
   test.each([0o770, 0o720, 0o702, 0o777])('when others may write it: %o', (mode) => {
     mkdirSync(path);
     chmodSync(path, mode);
