@@ -40,10 +40,10 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
   } catch (error) {
     if (error instanceof OperatorError) {
       // Somebody else's may be that of a running daemon.
-      return [failed('state dir', error.message, error.hint), await checkOwner(undefined, options)];
+      return [failed('state dir', error.message, error.hint), await checkOwner('foreign', options)];
     }
     if (errnoOf(error) === 'ENOENT') {
-      return [checkUnmade(options), await checkOwner(undefined, options)];
+      return [checkUnmade(options), await checkOwner('unmade', options)];
     }
     return [
       failed(
@@ -162,9 +162,12 @@ function checkDevice(root: Folder, libDir: string): Finding {
 /**
  * Who owns the spool: the lock in the state dir tells, and those on kopano-spamd's folders, which a
  * daemon with another state dir has too.
- * @param root `undefined` where there is no state dir yet
+ * @param root `unmade` where there is no state dir yet, `foreign` where it isn't ours
  */
-async function checkOwner(root: Folder | undefined, options: StateCheckOptions): Promise<Finding> {
+async function checkOwner(
+  root: Folder | 'unmade' | 'foreign',
+  options: StateCheckOptions,
+): Promise<Finding> {
   const { stateDir, libDir, daemon } = options;
   const check = 'owner';
   const report = daemon.kind === 'answered' ? daemon.report : undefined;
@@ -178,7 +181,7 @@ async function checkOwner(root: Folder | undefined, options: StateCheckOptions):
     );
   }
   try {
-    const lock = root === undefined ? undefined : await probeOwnership(root);
+    const lock = typeof root === 'string' ? undefined : await probeOwnership(root);
     const folder = await lockedFolder(libDir);
     if (lock === 'held') {
       return ownedByOther(daemon, `fuser -v ${folder ?? `${stateDir}/${LOCK_FILE}`}`);
@@ -186,8 +189,8 @@ async function checkOwner(root: Folder | undefined, options: StateCheckOptions):
     if (folder !== undefined) {
       return warning(
         check,
-        root === undefined && isMadePath(stateDir)
-          ? `a daemon owns the spool: ${folder} is locked`
+        root === 'foreign'
+          ? `a daemon of another user owns the spool: ${folder} is locked`
           : `a daemon with another LEARN_STATE_DIR owns the spool: ${folder} is locked`,
         `stop it, or run this as it runs, with the same user and LEARN_STATE_DIR; who it is: fuser -v ${folder}`,
       );
@@ -207,17 +210,19 @@ async function checkOwner(root: Folder | undefined, options: StateCheckOptions):
           'set LEARN_STATE_DIR to a folder on a local file system',
         );
       case undefined:
-        return notTried(
-          check,
-          root !== undefined && isMade(root)
-            ? 'its lock file may not be opened by this user'
-            : 'no daemon was ever here',
-        );
+        return notTried(check, noLockOf(root));
     }
   } catch (error) {
     if (error instanceof OperatorError) return failed(check, error.message, error.hint);
     throw error;
   }
+}
+
+/** Why there is no lock to be tried. */
+function noLockOf(root: Folder | 'unmade' | 'foreign'): string {
+  if (root === 'foreign') return 'mend the state dir first';
+  if (root === 'unmade' || !isMade(root)) return 'no daemon was ever here';
+  return 'its lock file may not be opened by this user';
 }
 
 function ownedByOther(daemon: DaemonAnswer, who: string): Finding {
@@ -264,10 +269,6 @@ function* classFolders(libDir: string): Generator<Folder> {
     }
     yield folder;
   }
-}
-
-function isMadePath(place: string): boolean {
-  return statSync(place, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** Whether two paths lead to one folder. */

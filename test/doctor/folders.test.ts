@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readdirSync,
   rmSync,
   statSync,
@@ -236,6 +238,13 @@ describe('the doctor finds', () => {
       chownSync(spool.stateDir, KOPANO.uid, KOPANO.gid);
       chmodSync(spool.stateDir, Number.parseInt(mode, 8));
       const text = await fault(spool, 'state dir');
+      expect(only(await see(spool), 'owner').state).toBe('not tried');
+      // as the owner does
+      const folder = openSync(`${spool.lib}/spam`, 'r');
+      execFileSync('flock', ['-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', folder] });
+      const owned = only(await see(spool), 'owner');
+      closeSync(folder);
+      expect(owned.text).toMatch(/a daemon of another user owns the spool: .*spam is locked/);
       expect(text).toContain(`belongs to uid ${KOPANO.uid}, but kopano-learnd runs as uid`);
       expect(text).toContain(
         `Cure: run kopano-learnd as uid ${KOPANO.uid}, who owns it, or make it the daemon's own: chown -R ${NOBODY}:${NOBODY} ${spool.stateDir}`,
