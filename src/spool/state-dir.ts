@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   lstatSync,
@@ -227,8 +226,7 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
  * @throws the system's error where that can't be told
  */
 export function crossesDevices(from: Folder, to: Folder): boolean {
-  // A name that nobody can have put there.
-  const nothing = `.kopano-learnd-probe-${randomBytes(12).toString('hex')}`;
+  const nothing = '.kopano-learnd-probe';
   try {
     renameSync(from.at(nothing), to.at(nothing));
     return false;

@@ -93,7 +93,7 @@ function hidesTwin({ name }: Scenario, { call, path }: FsStep, { code }: Fault):
   if (code === 'ENOENT') return call === 'lstatSync' && /^LIB\/(spam|ham)\/a$/.test(path);
   if (code !== 'EACCES') return false;
   return call === 'renameSync'
-    ? /^LIB\/(spam|ham)\/\.kopano-learnd-probe-/.test(path)
+    ? /^LIB\/(spam|ham)\/\.kopano-learnd-probe$/.test(path)
     : ['openSync', 'opendirSync', 'fstatSync'].includes(call) && /^LIB\/(spam|ham)$/.test(path);
 }
 
