@@ -1,4 +1,3 @@
-import { readFileSync, readdirSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
 import type { Statistics } from '../trainers/trainer.ts';
@@ -7,6 +6,7 @@ import type { ControllerReport } from '../status/report.ts';
 import type { DaemonAnswer } from './daemon.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
+import { namesIn, textOf } from './proc.ts';
 
 /**
  * What only learning shows: whether a controller remembers, and whether all of them have one memory.
@@ -175,22 +175,6 @@ function parentOf(pid: string): string {
   return /^PPid:\s*(\d+)$/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? '';
 }
 
-function namesIn(place: string): readonly string[] {
-  try {
-    return readdirSync(place);
-  } catch {
-    return [];
-  }
-}
-
 function titleOf(pid: string): string {
   return textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
-}
-
-function textOf(place: string): string {
-  try {
-    return readFileSync(place, 'latin1');
-  } catch {
-    return ''; // it has ended
-  }
 }

@@ -1,8 +1,9 @@
-import { readFileSync, readdirSync, readlinkSync, realpathSync, statSync, watch } from 'node:fs';
+import { readFileSync, readlinkSync, realpathSync, statSync, watch } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { userName } from './accounts.ts';
 import { notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
+import { namesIn, textOf } from './proc.ts';
 
 /** Whether the kernel can tell when something comes into the spool. Without that sweeps find it. */
 export interface WatchingCheckOptions {
@@ -147,14 +148,6 @@ function inotifyUse(uid: number): { readonly instances: number; readonly watches
 
 // Processes end while they are looked at.
 
-function namesIn(place: string): readonly string[] {
-  try {
-    return readdirSync(place);
-  } catch {
-    return [];
-  }
-}
-
 function ownerOf(place: string): number | undefined {
   try {
     return statSync(place).uid;
@@ -166,14 +159,6 @@ function ownerOf(place: string): number | undefined {
 function linkOf(place: string): string {
   try {
     return readlinkSync(place);
-  } catch {
-    return '';
-  }
-}
-
-function textOf(place: string): string {
-  try {
-    return readFileSync(place, 'utf8');
   } catch {
     return '';
   }
