@@ -108,7 +108,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     if (finish.kind === 'learned' && finish.proven) journal?.add('learned', verdict, place);
     else if (finish.kind === 'duplicate') journal?.add('known', verdict, place);
     else if (finish.kind === 'refused') journal?.add('refused', verdict, place);
-  });
+  }, account.held.bind(account));
   const trainers = config.rspamd.controllers.map(
     (controller) => new RspamdTrainer({ ...config.rspamd, controller, bulk: flags.bulk }),
   );

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
-import type { Outcome } from '../trainers/trainer.ts';
+import type { Held, Outcome } from '../trainers/trainer.ts';
 import { backoffMs } from './backoff.ts';
 import type { Backlog } from './backlog.ts';
 import type { Controller } from './controller.ts';
@@ -11,6 +11,7 @@ import type { Ledger } from './ledger.ts';
 import { quarantined } from './learner.ts';
 import type { Attempt, Learner } from './learner.ts';
 import type { MessageLog } from './message-log.ts';
+import type { MessageStore } from './store.ts';
 
 /**
  * Blame: what one try of a message means, for the message and for its controller. An unknown
@@ -20,6 +21,8 @@ import type { MessageLog } from './message-log.ts';
 
 /** Trials of charged messages take at most this part of the time while others wait. */
 const TRIAL_SHARE = 10;
+/** Somebody has to change something first. */
+const FIRST_HOLD_MS = 15_000;
 
 /** One message on its way. */
 export interface Flight {
@@ -34,6 +37,7 @@ export interface Flight {
 
 export interface BlameOptions {
   readonly backlog: Backlog;
+  readonly store: MessageStore;
   readonly learner: Learner;
   readonly lanes: Lanes;
   readonly ledger: Ledger;
@@ -130,6 +134,9 @@ export class Blame {
     switch (outcome.kind) {
       case 'aborted':
         break;
+      case 'held':
+        this.#hold(flight, outcome, tookMs);
+        return;
       case 'unavailable':
         controller.failed({
           reason: outcome.reason,
@@ -150,6 +157,19 @@ export class Blame {
         break;
     }
     this.#options.backlog.putLast(delivery);
+  }
+
+  /** What keeps a message on its way tells nothing of the controller, and is nobody's attempt. */
+  #hold({ delivery, controller }: Flight, outcome: Held, tookMs: number): void {
+    const { store, backlog, messages, random } = this.#options;
+    if (store.leave(delivery.entry, outcome)) {
+      controller.forget(delivery);
+      return;
+    }
+    delivery.holds += 1;
+    const waitMs = backoffMs(delivery.holds, random(), FIRST_HOLD_MS);
+    backlog.defer(delivery, waitMs);
+    if (delivery.holds === 1) messages.held(delivery, outcome, waitMs, tookMs);
   }
 
   /** An unknown failure: true when it is certain to be the message's own. */

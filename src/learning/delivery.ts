@@ -27,6 +27,8 @@ export interface Delivery {
   hasFailed: boolean;
   /** Unknown failures charged to it. */
   charges: number;
+  /** Times that it was held back on its way to a controller. */
+  holds: number;
   /** It may have crashed a controller: it is tried with no other message beside it. */
   alone: boolean;
   /** A failure of its was put down to an outage, though nothing failed right after it. */
@@ -56,6 +58,7 @@ export function newDelivery(
     tries: 0,
     hasFailed: false,
     charges: 0,
+    holds: 0,
     alone: false,
     excused: false,
     unprovenRounds: 0,

@@ -10,7 +10,6 @@ import type { Controller } from './controller.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
 import { DISPOSAL, UNPROVEN_ROUNDS, disposalOf } from './learner.ts';
-import type { MessageStore } from './store.ts';
 
 /**
  * The dispatcher decides which message of the queue goes to which controller, and when. It is
@@ -23,7 +22,6 @@ const BODIES_BYTES = 64 * 1024 * 1024;
 
 export interface DispatcherOptions extends Omit<BlameOptions, 'backlog'> {
   readonly controllers: readonly Controller[];
-  readonly store: MessageStore;
   readonly faults: Faults;
   readonly concurrency: number;
   /** Most messages held in memory. */

@@ -125,6 +125,7 @@ export class Learner {
         };
       case 'rejected':
         return { ...(await this.#finish(delivery, quarantined(outcome.reason))), shown: 'answer' };
+      case 'held':
       case 'deferred':
       case 'unavailable':
       case 'misconfigured':
@@ -187,7 +188,7 @@ export type Attempt = (
       readonly kind: 'failed';
       readonly outcome: Extract<
         Outcome,
-        { kind: 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
+        { kind: 'held' | 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
       >;
     }
   /** A local fault: the same again later. */

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
 import type { Verdict } from '../spool/message.ts';
+import type { Held } from '../trainers/trainer.ts';
 import type { Delivery, Finish } from './delivery.ts';
 
 /** How a message can end. */
@@ -72,6 +73,17 @@ export class MessageLog {
     this.#log('warning', 'message.deferred', 'not learned yet; it is tried again', {
       ...fieldsOf(delivery, durationMs),
       reason,
+      charges: delivery.charges,
+      retrySeconds: Math.round(retryMs / 100) / 10,
+    });
+  }
+
+  /** It stays in the queue until somebody changes something; said once. */
+  held(delivery: Delivery, { reason, hint }: Held, retryMs: number, durationMs: number): void {
+    this.#log('warning', 'message.deferred', `held back: ${reason}; ${hint}`, {
+      ...fieldsOf(delivery, durationMs),
+      reason,
+      cure: hint,
       charges: delivery.charges,
       retrySeconds: Math.round(retryMs / 100) / 10,
     });

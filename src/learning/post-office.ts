@@ -50,6 +50,7 @@ export class PostOffice {
       case 'rejected':
         this.#lanes.unpin(lanes, controller.name);
         break;
+      case 'held':
       case 'misconfigured':
         break;
     }

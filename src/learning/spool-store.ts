@@ -29,6 +29,10 @@ export class SpoolStore implements MessageStore {
     return this.#options.queue.read(entry);
   }
 
+  leave(): boolean {
+    return false;
+  }
+
   finish(delivery: Delivery, finish: Finish): CheckResult | Promise<CheckResult> {
     const { queue, quarantine, disposal, wall } = this.#options;
     const { entry, identity, charges } = delivery;

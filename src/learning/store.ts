@@ -1,5 +1,6 @@
 import type { QueueEntry, Verdict } from '../spool/message.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
+import type { Held } from '../trainers/trainer.ts';
 import type { Delivery, Finish } from './delivery.ts';
 
 /**
@@ -14,6 +15,11 @@ export interface MessageStore {
   scan(): Generator<FoundEntry, void, undefined>;
   /** @throws the system's error for a local fault */
   read(entry: QueueEntry): Promise<ReadResult>;
+  /**
+   * Leaves a message that is held back unlearned, where it can be read anew some other time.
+   * @returns false where it waits here instead
+   */
+  leave(entry: QueueEntry, why: Held): boolean;
   /**
    * Puts a message where it ends. Safe to repeat.
    * @returns what is different about it, which then stays; `undefined` when it is done

@@ -2,6 +2,7 @@ import type { Finish } from '../learning/delivery.ts';
 import type { Found } from '../mailbox/source.ts';
 import { VERDICTS } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
+import type { Held } from '../trainers/trainer.ts';
 
 /**
  * The account of a run: what came of every message of its sources, each counted once. Names are kept
@@ -13,12 +14,14 @@ export const FATES = [
   'refused',
   'notMail',
   'failed',
+  'heldBack',
   'older',
   'doneBefore',
 ] as const;
 
 /**
- * What came of a message: `known` when rspamd remembered it already, `older` when a newer file of
+ * What came of a message: `known` when rspamd remembered it already, `heldBack` when a proxy did not
+ * let it through, `older` when a newer file of
  * its name counts instead, `doneBefore` when the journal has it.
  */
 export type Fate = (typeof FATES)[number];
@@ -43,6 +46,8 @@ export class Account {
   readonly reasons: Readonly<Record<Fate, Map<string, number>>>;
   /** The first few of those that weren't mail, were refused, failed, or were learned without proof. */
   readonly names: Readonly<Record<Fate, Named[]>>;
+  /** What lets those through that were held back. */
+  cure: string | undefined;
   readonly #onFailed: (named: Named) => void;
 
   /** @param onFailed hears of each message, file or folder that failed */
@@ -71,6 +76,12 @@ export class Account {
         this.#add('doneBefore', verdict);
         break;
     }
+  }
+
+  /** A message was held back. */
+  held(place: string, verdict: Verdict, { reason, hint }: Held): void {
+    this.cure ??= hint;
+    this.#add('heldBack', verdict, { place, reason });
   }
 
   /** A message has ended. */

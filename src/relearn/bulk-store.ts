@@ -2,6 +2,7 @@ import type { Delivery, Finish } from '../learning/delivery.ts';
 import type { MessageStore } from '../learning/store.ts';
 import type { QueueEntry, Verdict } from '../spool/message.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
+import type { Held } from '../trainers/trainer.ts';
 
 /**
  * The messages of a run that were read and have not ended: with their bodies in memory, because an
@@ -10,13 +11,18 @@ import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
  */
 export class BulkStore implements MessageStore {
   readonly #bodies = new Map<string, Buffer>();
-  readonly #onFinished: (place: string, verdict: Verdict, finish: Finish) => void;
+  readonly #onFinished: FinishListener;
+  readonly #onHeld: HeldListener;
   #bytes = 0;
   #ended = 0;
 
-  /** @param onFinished hears of each message that has ended */
-  constructor(onFinished: (place: string, verdict: Verdict, finish: Finish) => void) {
+  /**
+   * @param onFinished hears of each message that has ended
+   * @param onHeld hears of each one that is held back, which ends it, too, for this run
+   */
+  constructor(onFinished: FinishListener, onHeld: HeldListener) {
     this.#onFinished = onFinished;
+    this.#onHeld = onHeld;
   }
 
   /** Bytes that the bodies take. */
@@ -64,13 +70,26 @@ export class BulkStore implements MessageStore {
     return Promise.resolve(body === undefined ? { kind: 'gone' } : { kind: 'body', body });
   }
 
-  finish({ entry }: Delivery, finish: Finish): CheckResult {
-    const body = this.#bodies.get(entry.key);
-    if (body === undefined) return undefined;
-    this.#bodies.delete(entry.key);
-    this.#bytes -= body.length;
-    this.#ended += 1;
-    this.#onFinished(entry.key, entry.verdict, finish);
+  leave({ key, verdict }: QueueEntry, why: Held): boolean {
+    if (this.#end(key)) this.#onHeld(key, verdict, why);
+    return true;
+  }
+
+  finish({ entry: { key, verdict } }: Delivery, finish: Finish): CheckResult {
+    if (this.#end(key)) this.#onFinished(key, verdict, finish);
     return undefined;
   }
+
+  /** Lets go of a message; false when it is gone already. */
+  #end(key: string): boolean {
+    const body = this.#bodies.get(key);
+    if (body === undefined) return false;
+    this.#bodies.delete(key);
+    this.#bytes -= body.length;
+    this.#ended += 1;
+    return true;
+  }
 }
+
+type FinishListener = (place: string, verdict: Verdict, finish: Finish) => void;
+type HeldListener = (place: string, verdict: Verdict, why: Held) => void;

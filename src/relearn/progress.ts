@@ -19,7 +19,7 @@ const LINE_MS = 10_000;
 const BAR_WIDTH = 20;
 /** The rate is that of the last so many seconds. */
 const RATE_SECONDS = 10;
-const MESSAGES = ['learned', 'known', 'refused', 'failed', 'doneBefore'] as const;
+const MESSAGES = ['learned', 'known', 'refused', 'failed', 'heldBack', 'doneBefore'] as const;
 
 export class Progress {
   readonly #options: ProgressOptions;

@@ -25,13 +25,15 @@ export interface Summary extends Readonly<Record<Fate, CountByVerdict>> {
   /** Messages a second that rspamd was asked about. */
   readonly rate: number;
   readonly bayes: BayesSummary;
+  /** What lets those through that were held back. */
+  readonly cure: string | null;
   /** The command that goes on; `null` when nothing is left. */
   readonly resume: string | null;
   readonly exitCode: ExitCode;
 }
 
 /** What comes with reasons and names. */
-const EXPLAINED = ['learned', 'refused', 'notMail', 'failed'] as const;
+const EXPLAINED = ['learned', 'refused', 'notMail', 'failed', 'heldBack'] as const;
 type Explained = (typeof EXPLAINED)[number];
 
 export interface BayesSummary {
@@ -67,7 +69,8 @@ const FORGOTTEN_FROM = 10;
 
 export function summarize(input: SummaryInput): Summary {
   const { account, ending, left, gain, learningMs, confirmingMs } = input;
-  const isUnfinished = left.length > 0 || !['complete', 'limited'].includes(ending);
+  const isUnfinished =
+    left.length + account.total('heldBack') > 0 || !['complete', 'limited'].includes(ending);
   const seconds = { learning: round(learningMs / 1_000), confirming: round(confirmingMs / 1_000) };
   const { after } = gain;
   return {
@@ -79,12 +82,14 @@ export function summarize(input: SummaryInput): Summary {
       refused: Object.fromEntries(account.reasons.refused),
       notMail: Object.fromEntries(account.reasons.notMail),
       failed: Object.fromEntries(account.reasons.failed),
+      heldBack: Object.fromEntries(account.reasons.heldBack),
     },
     names: {
       learned: account.names.learned,
       refused: account.names.refused,
       notMail: account.names.notMail,
       failed: account.names.failed,
+      heldBack: account.names.heldBack,
       left: left.slice(0, NAMES),
     },
     seconds,
@@ -99,6 +104,7 @@ export function summarize(input: SummaryInput): Summary {
       active: after === undefined ? null : VERDICTS.every((each) => after[each] >= MIN_LEARNS),
       forgotten: hasForgotten(account, after),
     },
+    cure: account.cure ?? null,
     resume: isUnfinished ? input.resume : null,
     exitCode: exitCodeOf(account, isUnfinished, gain),
   };
@@ -135,6 +141,7 @@ const ROWS: readonly (readonly [Fate, string])[] = [
   ['refused', 'refused'],
   ['notMail', 'not mail'],
   ['failed', 'failed'],
+  ['heldBack', 'held back'],
   ['older', 'older copies'],
   ['doneBefore', 'done before'],
 ];
@@ -191,12 +198,17 @@ function isExplained(fate: Fate): fate is Explained {
   return EXPLAINED.some((each) => each === fate);
 }
 
-function namesOf({ names, reasons, failed, notMail, left }: Summary): string[] {
+function namesOf({ names, reasons, failed, heldBack, cure, notMail, left }: Summary): string[] {
   const unproven = sumOf(Object.values(reasons.learned));
   const kinds = [
     ['Learned without proof', names.learned, unproven],
     ['Not mail', names.notMail, notMail.spam + notMail.ham],
     ['Failed', names.failed, failed.spam + failed.ham],
+    [
+      `Held back until this is changed: ${cure ?? ''}`,
+      names.heldBack,
+      heldBack.spam + heldBack.ham,
+    ],
     ['Left over', names.left, left],
   ] as const;
   return kinds.flatMap(([title, named, count]) => {

@@ -44,6 +44,7 @@ export class RspamdTrainer implements Trainer {
       case 'misconfigured':
       case 'refused':
       case 'rejected':
+      case 'held':
       case 'unavailable':
       case 'deferred':
         return { ...outcome, reason: this.#presentable(outcome.reason, body) };

@@ -25,6 +25,8 @@ export type Outcome =
   | { readonly kind: 'refused'; readonly reason: string }
   /** The message's own fault, whoever asks. */
   | { readonly kind: 'rejected'; readonly reason: string }
+  /** Something between us and the controller keeps this message, and no other, from it. */
+  | Held
   /** A failure that nobody knows the culprit of. */
   | {
       readonly kind: 'deferred';
@@ -52,6 +54,13 @@ export type Outcome =
     }
   /** The post was aborted by us. */
   | { readonly kind: 'aborted' };
+
+export interface Held {
+  readonly kind: 'held';
+  readonly reason: string;
+  /** What lets it through. */
+  readonly hint: string;
+}
 
 /** Messages of each class that rspamd's Bayes wants before it judges, unless it is set otherwise. */
 export const MIN_LEARNS = 200;

@@ -3,6 +3,7 @@ import { sleep } from '../../src/clock.ts';
 import { RelearnBench, namesOf, sourceOf } from '../support/relearn-bench.ts';
 import {
   DUPLICATE,
+  HELD,
   Holder,
   LEARNED,
   NO_ANSWER,
@@ -149,6 +150,25 @@ describe('a message that rspamd can’t take', () => {
     expect(bench.failed.map(({ place }) => place)).toEqual(['s30']);
     bench.stop.abort();
     await bench.finish();
+  });
+});
+
+describe('messages that a proxy holds back', () => {
+  test('are posted once, named with the cure, and don’t keep the run from its end', async () => {
+    const names = namesOf('s', 60);
+    const bench = new RelearnBench({ sources: [sourceOf('spam', names)], waitMs: 0 });
+    bench.trainer.plays(to(['s0', 's30', 's59'], HELD));
+    bench.start();
+    expect(await bench.finish(20)).toBe('complete');
+    expect(bench.account.counts).toMatchObject({
+      learned: { spam: 57 },
+      failed: { spam: 0 },
+      heldBack: { spam: 3 },
+    });
+    expect(bench.account.names.heldBack).toContainEqual({ place: 's30', reason: HELD.reason });
+    expect(bench.account.cure).toBe(HELD.hint);
+    expect(bench.trainer.of('s30')).toHaveLength(1);
+    expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
   });
 });
 

@@ -3,6 +3,7 @@ import { Account } from '../../src/relearn/account.ts';
 import type { Gain } from '../../src/relearn/bayes-gain.ts';
 import { inWords, summarize } from '../../src/relearn/summary.ts';
 import type { Summary, SummaryInput } from '../../src/relearn/summary.ts';
+import { HELD } from '../support/scripted-trainer.ts';
 
 const GAIN: Gain = {
   before: { spam: 0, ham: 0 },
@@ -67,6 +68,14 @@ describe('the exit code', () => {
     ],
     ['is 1 when something failed', fail, {}, 1],
     ['is 75 when something is left', () => undefined, { left: LEFT, ending: 'away' }, 75],
+    [
+      'is 75 when a proxy has held something back',
+      (account) => {
+        account.held('/x', 'spam', HELD);
+      },
+      {},
+      75,
+    ],
     ['is 75 after a stop', () => undefined, { ending: 'interrupted' }, 75],
     [
       'is 75 when neither a proof nor a count shows that something was stored',

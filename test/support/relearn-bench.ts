@@ -40,7 +40,7 @@ export class RelearnBench {
     this.store = new BulkStore((place, verdict, finish) => {
       this.ended.push(place);
       this.account.finished(place, verdict, finish);
-    });
+    }, this.account.held.bind(this.account));
     this.#run = new BulkRun({
       store: this.store,
       controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),

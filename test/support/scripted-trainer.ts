@@ -27,6 +27,12 @@ export const UNREACHABLE: Outcome = {
 };
 export const TOO_SHORT: Outcome = { kind: 'refused', reason: '204 less tokens than required' };
 export const TOO_LARGE: Outcome = { kind: 'rejected', reason: '413 Undefined Error' };
+/** A proxy in front of it lets nothing of this size through. */
+export const HELD = {
+  kind: 'held',
+  reason: '413 Request Entity Too Large',
+  hint: 'raise client_max_body_size',
+} as const;
 export const ABORTED: Outcome = { kind: 'aborted' };
 export const WRONG_PASSWORD: Outcome = {
   kind: 'misconfigured',
