@@ -29,6 +29,7 @@ import { removeOldDays } from '../spool/retention.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Standstill } from '../status/heart.ts';
 import type { Counts } from '../status/report.ts';
+import { lookAt } from '../status/survey.ts';
 
 /**
  * One tenure: the time during which this process owns the spool. It wires the rooms together and
@@ -49,7 +50,7 @@ const ARCHIVE = 'the retention of the archive';
 const WATCHDOG_MS = 2_000;
 const HEAP_MS = 250;
 const RETENTION_MS = 3_600_000;
-const MEMORY_WATCH_MS = 60_000;
+const MEMORY_WATCH_MS = 5_000;
 const RELEASES_MS = 2_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
@@ -361,24 +362,33 @@ export class Tenure {
   }
 
   readonly #memories = new Map<Controller, MemoryWatch>();
+  /** Learns that each controller has acknowledged. */
+  readonly #learns = new Map<Controller, number>();
 
   async #watchMemory(): Promise<void> {
-    for (const controller of this.#options.controllers) {
-      // A refused password must not be repeated, and an outage shows stale figures.
-      if (controller.state !== 'up') continue;
-      const statistics = await controller.trainer.statistics(this.#ending.signal);
-      if (statistics === undefined) continue;
-      const memory = this.#memories.get(controller) ?? new MemoryWatch();
+    const { controllers, clock } = this.#options;
+    for (const controller of controllers) {
+      // Its last answers show that the password is right: a wrong one must not be repeated.
+      if (controller.state === 'starting' || !controller.lacksOnlyProof) continue;
+      const look = await lookAt(controller.trainer, clock, this.#ending.signal);
+      if (look.kind !== 'answers') continue;
+      this.#learns.set(controller, look.statistics.learns ?? 0);
+      const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
+      controller.revisions.observe(look.statistics, clock.monotonic(), learns);
+      const memory = this.#memories.get(controller) ?? new MemoryWatch(controller.revisions);
       this.#memories.set(controller, memory);
-      const missing = memory.observe(statistics);
-      if (missing === 0) continue;
-      controller.forgot = { missing, at: this.#options.clock.wall() };
-      this.#options.log(
-        'err',
-        'controller.forgot',
-        `${controller.name} has forgotten ${plural(missing, 'learned message')}; teach it again from the archive`,
-        { controller: controller.name, missing },
-      );
+      this.#tellForgotten(controller, memory.look());
     }
+  }
+
+  #tellForgotten(controller: Controller, missing: number): void {
+    if (missing === 0) return;
+    controller.forgot = { missing, at: this.#options.clock.wall() };
+    this.#options.log(
+      'err',
+      'controller.forgot',
+      `${controller.name} has forgotten ${plural(missing, 'learned message')}; teach it again from the archive`,
+      { controller: controller.name, missing },
+    );
   }
 }

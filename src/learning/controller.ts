@@ -4,6 +4,7 @@ import type { Log, LogEvent, Severity } from '../logger.ts';
 import type { Outcome, Trainer } from '../trainers/trainer.ts';
 import { backoffMs } from './backoff.ts';
 import type { Delivery } from './delivery.ts';
+import { RevisionWatch } from './revision-watch.ts';
 import type { Witness } from './witness.ts';
 
 /**
@@ -48,6 +49,8 @@ export class Controller {
   nextTrialAt = 0;
   /** When it was last seen to have forgotten what it had learned, and how much. */
   forgot: Forgetting | undefined;
+  /** What it showed of how many messages it has learned. */
+  readonly revisions = new RevisionWatch();
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #log: Log;

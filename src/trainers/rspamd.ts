@@ -120,6 +120,7 @@ export function parseStatistics(text: string): Statistics | undefined {
   return {
     hasBackend: parsed['statfiles'].length > 0,
     learned,
+    ...(typeof parsed['learned'] === 'number' ? { learns: parsed['learned'] } : {}),
     ...(users > 0 ? { users } : {}),
     uptimeSeconds: typeof parsed['uptime'] === 'number' ? parsed['uptime'] : undefined,
   };

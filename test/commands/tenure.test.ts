@@ -14,6 +14,8 @@ import { ScriptedTrainer } from '../support/scripted-trainer.ts';
 import { canMount, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
+const STAMP = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
+
 test('a tenure that is over leaves no timer behind', async () => {
   const clock = new ManualClock();
   const { lib, stateDir } = new TestSpool();
@@ -88,8 +90,7 @@ test('a tenure knows nothing of the messages of an earlier one', () => {
   const { lib, stateDir } = new TestSpool();
   const trainer = new ScriptedTrainer();
   const controller = controllerOf(clock, trainer);
-  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  controller.unproven(newDelivery({ verdict: 'spam', key: 'a', stamp }, 0, []), false);
+  controller.unproven(newDelivery({ verdict: 'spam', key: 'a', stamp: STAMP }, 0, []), false);
   // the other owner may have learned it as ham since: it must not be posted again
   controller.witness = { key: 'a', verdict: 'spam', body: Buffer.from('a'), lanes: ['key:a'] };
   expect(
@@ -97,6 +98,39 @@ test('a tenure knows nothing of the messages of an earlier one', () => {
   ).toBeUndefined();
   expect(controller.witness).toBeUndefined();
   expect(controller.isSuspected).toBe(false);
+});
+
+test('a tenure tells what a controller has forgotten, and takes turned verdicts for nothing of it', async () => {
+  const clock = new ManualClock();
+  const { lib, stateDir } = new TestSpool();
+  const recorder = new LogRecorder();
+  const trainer = new ScriptedTrainer();
+  const controller = controllerOf(clock, trainer);
+  const show = (spam: number, ham: number): void => {
+    trainer.figures = { hasBackend: true, learned: { spam, ham }, uptimeSeconds: 9_999 };
+  };
+  show(9_000, 9_000);
+  const environment = { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' };
+  const tenure = tenureOf(clock, stateDir, environment, [controller], recorder);
+  await tenure.prepare(new AbortController().signal);
+  const stop = new AbortController();
+  const run = tenure.run(stop.signal);
+  // Nothing is asked before a message has shown that the password is right.
+  await clock.flow(70_000, 100);
+  show(300, 300);
+  controller.proved(newDelivery({ verdict: 'spam', key: 'a', stamp: STAMP }, 0, []));
+  await clock.flow(70_000, 100);
+  show(300, 360);
+  await clock.flow(30_000, 100);
+  show(240, 360);
+  await clock.flow(120_000, 100);
+  expect(recorder.of('controller.forgot')).toEqual([]);
+  show(0, 0);
+  await clock.flow(10_000, 100);
+  expect(recorder.fieldOf('controller.forgot', 'missing')).toEqual([600]);
+  expect(controller.forgot?.missing).toBe(600);
+  stop.abort();
+  await run;
 });
 
 test.runIf(canMount)(
@@ -138,8 +172,8 @@ function tenureOf(
   stateDir: StateDir,
   environment: Readonly<Record<string, string>>,
   controllers: readonly Controller[],
+  { log } = new LogRecorder(),
 ): Tenure {
-  const { log } = new LogRecorder();
   return new Tenure({
     config: loadConfig(environment),
     clock,

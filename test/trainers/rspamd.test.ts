@@ -376,6 +376,11 @@ describe('statistics', () => {
     });
   });
 
+  test('tell how many learns were acknowledged', async () => {
+    const told = await statisticsFrom(stat('{"learned":140,"total_learns":80,"statfiles":[{}]}'));
+    expect(told).toMatchObject({ learns: 140 });
+  });
+
   test('tell of how many memories they are', async () => {
     const statfiles = [
       { symbol: 'BAYES_SPAM', revision: 3, users: 2 },
