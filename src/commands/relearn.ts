@@ -162,7 +162,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     const summary = summarize({
       account,
       ending,
-      left: leftOver(store, controllers),
+      left: leftOver(store, controllers, run),
       gain: confirmed,
       learningMs: learnedAt - startedAt,
       confirmingMs: clock.monotonic() - learnedAt,
@@ -177,9 +177,9 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
 }
 
 /** What was read and not learned, and why not. */
-function leftOver(store: BulkStore, controllers: readonly Controller[]): Named[] {
-  const [reason = 'its turn did not come'] = controllers.flatMap((each) => each.reason ?? []);
-  return [...store.places()].map((place) => ({ place, reason }));
+function leftOver(store: BulkStore, controllers: readonly Controller[], run: BulkRun): Named[] {
+  const [general = 'its turn did not come'] = controllers.flatMap((each) => each.reason ?? []);
+  return [...store.places()].map((place) => ({ place, reason: run.errorOf(place) ?? general }));
 }
 
 function report({ flags, out, err }: RelearnOptions, summary: Summary): void {

@@ -22,6 +22,7 @@ import { DropDirectory } from '../spool/drop-directory.ts';
 import { Faults } from '../spool/faults.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import { Pickup } from '../spool/pickup.ts';
+import { PostCounts } from '../spool/post-counts.ts';
 import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { Releases } from '../spool/release.ts';
@@ -89,7 +90,8 @@ export class Tenure {
     const wall = (): number => clock.wall();
     const { archive } = stateDir;
     const disposal = new Disposal({ queue, archive, after: config.spool.after, wall });
-    const store = new SpoolStore({ queue, quarantine, disposal, wall });
+    const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
+    const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
     const ledger = new Ledger({ proveEvery: 1 });
     const onReleased = (key: string): void => {
       this.#pickup.release(key);
@@ -369,15 +371,17 @@ export class Tenure {
     const { controllers, clock } = this.#options;
     for (const controller of controllers) {
       // Its last answers show that the password is right: a wrong one must not be repeated.
-      if (controller.state === 'starting' || !controller.lacksOnlyProof) continue;
+      const isUnknown = controller.state === 'starting' && controller.learns === 0;
+      if (isUnknown || !controller.lacksOnlyProof) continue;
       const look = await lookAt(controller.trainer, clock, this.#ending.signal);
       if (look.kind !== 'answers') continue;
-      this.#learns.set(controller, look.statistics.learns ?? 0);
+      this.#learns.set(controller, look.statistics.learns ?? controller.learns);
       const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
       controller.revisions.observe(look.statistics, clock.monotonic(), learns);
       const memory = this.#memories.get(controller) ?? new MemoryWatch(controller.revisions);
       this.#memories.set(controller, memory);
       this.#tellForgotten(controller, memory.look());
+      if (controller.letCountedGo()) this.#dispatcher.wake();
     }
   }
 

@@ -1,12 +1,13 @@
 import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
-import { VERDICTS, settleTime } from '../spool/message.ts';
+import { VERDICTS, sameStamp, settleTime } from '../spool/message.ts';
 import type { QueueEntry, Stamp } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
+import { FIRST_BACKOFF_MS } from './backoff.ts';
 import { newDelivery, renew } from './delivery.ts';
 import type { Delivery } from './delivery.ts';
-import { UNPROVEN_ROUNDS } from './learner.ts';
 import { preferenceOf } from './preference.ts';
+import { reasonToLetGo } from './proof.ts';
 import type { MessageStore } from './store.ts';
 
 /**
@@ -30,14 +31,19 @@ export interface BacklogOptions {
   readonly onForgotten: (delivery: Delivery) => void;
 }
 
-/** Entries that one refill brings in: others want the event loop, too. */
+/** Entries that one refill brings in, and that it looks at: others want the event loop, too. */
 const FOUND_AT_ONCE = 500;
+const LOOKED_AT_ONCE = 2_000;
+/** What is known of messages that wait on disk after a failure, as a multiple of the backlog. */
+const KNOWN_ON_DISK = 10;
 
 export class Backlog {
   readonly #options: BacklogOptions;
   readonly #pending = new Map<string, Delivery>();
   readonly #deferred = new Map<string, Delivery>();
   readonly #inFlight = new Map<string, Delivery>();
+  /** Tried, and left on disk for want of room: what they came to is not forgotten. */
+  readonly #onDisk = new Map<string, Delivery>();
   /** How many of the pending ones were never tried. */
   #fresh = 0;
   #scan: Generator<FoundEntry, void, undefined> | undefined;
@@ -82,11 +88,17 @@ export class Backlog {
 
   /** Forgets a message that isn't in flight. */
   forget(key: string): Delivery | undefined {
+    this.#onDisk.delete(key);
     const delivery = this.#pending.get(key) ?? this.#deferred.get(key);
     if (delivery === undefined) return undefined;
     this.#takeOut(delivery);
     this.#options.onForgotten(delivery);
     return delivery;
+  }
+
+  /** What is known of a message that waits or is in flight. */
+  find(key: string): Delivery | undefined {
+    return this.#pending.get(key) ?? this.#deferred.get(key) ?? this.#inFlight.get(key);
   }
 
   /** Takes a message into flight; false when it isn't pending or deferred. */
@@ -112,7 +124,7 @@ export class Backlog {
 
   /** Puts a message that failed at the end of the line, or leaves it to a scan where there is no room. */
   putLast(delivery: Delivery): void {
-    if (this.#isFullOfTried) this.#options.onForgotten(delivery);
+    if (this.#isFullOfTried) this.#leaveOnDisk(delivery);
     else this.queueUp(delivery);
   }
 
@@ -129,12 +141,9 @@ export class Backlog {
 
   /** Lets a message wait; without room it waits on disk and is found by a later scan. */
   defer(delivery: Delivery, waitMs: number): void {
-    if (this.#isFullOfTried) {
-      this.#options.onForgotten(delivery);
-      return;
-    }
     delivery.dueAt = this.#options.clock.monotonic() + waitMs;
-    this.#deferred.set(delivery.entry.key, delivery);
+    if (this.#isFullOfTried) this.#leaveOnDisk(delivery);
+    else this.#deferred.set(delivery.entry.key, delivery);
   }
 
   /** The folders may hold what nobody was told of. */
@@ -144,7 +153,10 @@ export class Backlog {
 
   /** Makes everything due that waits for a better moment. */
   hurry(): void {
-    for (const delivery of this.#deferred.values()) delivery.dueAt = 0;
+    for (const delivery of [...this.#deferred.values(), ...this.#onDisk.values()]) {
+      delivery.dueAt = 0;
+      delivery.isOrdered = delivery.posts !== undefined;
+    }
     this.#scanWanted = true;
   }
 
@@ -160,7 +172,9 @@ export class Backlog {
     if (!this.#isHalfEmpty) return;
     const enough = Math.min(backlog, this.#fresh + FOUND_AT_ONCE);
     try {
-      while (this.#fresh < enough && this.#findNext(now)) continue;
+      for (let looks = 0; looks < LOOKED_AT_ONCE && this.#fresh < enough; looks += 1) {
+        if (!this.#findNext(now)) break;
+      }
     } catch (error) {
       this.#scan = undefined;
       this.#rescanAt = now + Faults.retryMs;
@@ -203,9 +217,24 @@ export class Backlog {
     return this.#deferred.get(key) === delivery && this.#deferred.delete(key);
   }
 
+  /** There is no room for it: a later scan finds it again. */
+  #leaveOnDisk(delivery: Delivery): void {
+    const { backlog, onForgotten } = this.#options;
+    onForgotten(delivery);
+    this.#onDisk.set(delivery.entry.key, delivery);
+    if (this.#onDisk.size <= KNOWN_ON_DISK * backlog) return;
+    for (const oldest of this.#onDisk.keys()) {
+      this.#onDisk.delete(oldest);
+      return;
+    }
+  }
+
   #recallDeferred(now: number): void {
     for (const [key, delivery] of this.#deferred) {
-      if (delivery.dueAt > now && delivery.unprovenRounds < UNPROVEN_ROUNDS) continue;
+      // Another message has shown that its controller stores: no need to wait for anything longer.
+      if (delivery.othersProved) delivery.dueAt = Math.min(delivery.dueAt, now + FIRST_BACKOFF_MS);
+      if (reasonToLetGo(delivery) !== undefined) delivery.dueAt = Math.min(delivery.dueAt, now);
+      if (delivery.dueAt > now) continue;
       this.#deferred.delete(key);
       this.queueUp(delivery);
     }
@@ -225,12 +254,15 @@ export class Backlog {
       return true;
     }
     const { entry, marked } = next.value;
-    if (!this.#knows(entry.key)) this.add(entry, now + settleTime(marked, this.#options.settleMs));
+    if (this.find(entry.key) !== undefined) return true;
+    const known = this.#onDisk.get(entry.key);
+    if (known === undefined || !sameStamp(known.entry.stamp, entry.stamp)) {
+      this.add(entry, now + settleTime(marked, this.#options.settleMs));
+    } else if (!this.#isFullOfTried) {
+      this.#onDisk.delete(entry.key);
+      this.#deferred.set(entry.key, known);
+    }
     return true;
-  }
-
-  #knows(key: string): boolean {
-    return this.#pending.has(key) || this.#deferred.has(key) || this.#inFlight.has(key);
   }
 }
 

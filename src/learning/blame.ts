@@ -9,6 +9,7 @@ import { keyLane } from './identity.ts';
 import type { Lanes } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
 import { quarantined } from './learner.ts';
+import { waitAfterRound } from './proof.ts';
 import type { Attempt, Learner } from './learner.ts';
 import type { MessageLog } from './message-log.ts';
 import type { MessageStore } from './store.ts';
@@ -105,9 +106,13 @@ export class Blame {
         ledger.add(delivery, controller.name);
         break;
       case 'unproven':
-        controller.unproven(delivery, probing);
         delivery.unprovenTries += 1;
-        this.defer(delivery, UNPROVEN, delivery.unprovenTries, tookMs);
+        controller.unproven(delivery, probing);
+        this.#deferBy(delivery, UNPROVEN, waitAfterRound(delivery), tookMs);
+        break;
+      case 'spent':
+        controller.awaitsProof(delivery);
+        this.#deferBy(delivery, SPENT, Infinity, tookMs);
         break;
       case 'failed':
         await this.#failed(flight, attempt.outcome, tookMs);
@@ -124,7 +129,10 @@ export class Blame {
 
   /** Lets a message wait that failed this often, and says so. */
   defer(delivery: Delivery, reason: string, failures: number, tookMs: number): void {
-    const waitMs = backoffMs(failures, this.#options.random());
+    this.#deferBy(delivery, reason, backoffMs(failures, this.#options.random()), tookMs);
+  }
+
+  #deferBy(delivery: Delivery, reason: string, waitMs: number, tookMs: number): void {
     this.#options.backlog.defer(delivery, waitMs);
     this.#options.messages.deferred(delivery, reason, waitMs, tookMs);
   }
@@ -138,17 +146,20 @@ export class Blame {
         this.#hold(flight, outcome, tookMs);
         return;
       case 'unavailable':
+        if (outcome.contact === 'answered' && this.#repeats(flight, outcome.reason, tookMs)) return;
         controller.failed({
           reason: outcome.reason,
           answered: outcome.contact === 'answered',
           wasProbe: probing,
           suspect: undefined,
+          message: outcome.contact === 'answered' ? delivery : undefined,
         });
         break;
       case 'misconfigured':
         controller.misconfigured(outcome, probing);
         break;
       case 'deferred':
+        if (outcome.answered && this.#repeats(flight, outcome.reason, tookMs)) return;
         if (await this.#isItsOwn(flight, outcome)) {
           if (probing) controller.answered();
           await this.#charge(delivery, controller, outcome.reason, tookMs);
@@ -172,6 +183,19 @@ export class Blame {
     if (delivery.holds === 1) messages.held(delivery, outcome, waitMs, tookMs);
   }
 
+  /**
+   * An error for an answer, whatever word it begins with, that is the message's own: it got one
+   * before, and others were proven since. It keeps nobody else waiting, and the next proof charges it.
+   */
+  #repeats({ delivery, controller, wasAlone }: Flight, reason: string, tookMs: number): boolean {
+    delivery.error = reason;
+    if (!controller.repeats(delivery, wasAlone)) return false;
+    delivery.alone = true;
+    this.#limitTrials(controller, tookMs);
+    this.defer(delivery, reason, Math.max(delivery.charges, delivery.repeats), tookMs);
+    return true;
+  }
+
   /** An unknown failure: true when it is certain to be the message's own. */
   async #isItsOwn(
     flight: Flight,
@@ -182,7 +206,8 @@ export class Blame {
     if (!flight.wasAlone) {
       // One of those in flight may have done it: each is tried alone next time.
       delivery.alone = true;
-      controller.failed({ reason, answered, wasProbe: probing, suspect: undefined });
+      const message = answered ? delivery : undefined;
+      controller.failed({ reason, answered, wasProbe: probing, suspect: undefined, message });
       return false;
     }
     if (answered) {
@@ -209,10 +234,15 @@ export class Blame {
   }
 
   async #proved(delivery: Delivery, controller: Controller): Promise<void> {
+    for (const accused of controller.proved(delivery))
+      await this.#chargeWaiting(accused, controller);
+  }
+
+  /** Charges a message that isn't in flight any more. */
+  async #chargeWaiting(accused: Delivery, controller: Controller): Promise<void> {
     const { backlog, lanes, onReleased } = this.#options;
-    const accused = controller.proved(delivery);
     // In flight elsewhere, superseded or gone, it has a new chance.
-    if (accused === undefined || !backlog.launch(accused)) return;
+    if (!backlog.launch(accused)) return;
     const { key } = accused.entry;
     // Nothing may take its place while its file is moved.
     lanes.hold([keyLane(key)]);
@@ -231,16 +261,21 @@ export class Blame {
     reason: string,
     tookMs: number,
   ): Promise<void> {
-    const { maxAttempts, learner, clock } = this.#options;
+    const { maxAttempts, learner } = this.#options;
     delivery.charges += 1;
     delivery.alone = true;
-    controller.nextTrialAt = clock.monotonic() + tookMs * (TRIAL_SHARE - 1);
+    this.#limitTrials(controller, tookMs);
     if (delivery.charges < maxAttempts) {
       this.defer(delivery, reason, delivery.charges, tookMs);
       return;
     }
     const why = `${reason}, ${delivery.charges} times with nobody else to blame`;
     this.#ended(delivery, await learner.end(delivery, quarantined(why)), tookMs);
+  }
+
+  /** What fails alone leaves most of the time to the others. */
+  #limitTrials(controller: Controller, tookMs: number): void {
+    controller.nextTrialAt = this.#options.clock.monotonic() + tookMs * (TRIAL_SHARE - 1);
   }
 
   /** A message was put where it ends, or couldn't be. */
@@ -253,3 +288,5 @@ export class Blame {
 }
 
 const UNPROVEN = 'no proof that rspamd remembers it';
+const SPENT =
+  "no proof that rspamd remembers it, and it was posted often enough: another message's proof, or /stat, has to tell";

@@ -2,9 +2,13 @@ import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogEvent, Severity } from '../logger.ts';
 import type { Outcome, Trainer } from '../trainers/trainer.ts';
+import { faultOfVersion } from '../trainers/versions.ts';
+import type { VersionFault } from '../trainers/versions.ts';
 import { backoffMs } from './backoff.ts';
 import type { Delivery } from './delivery.ts';
+import { COUNTED } from './proof.ts';
 import { RevisionWatch } from './revision-watch.ts';
+import { Suspects } from './suspects.ts';
 import type { Witness } from './witness.ts';
 
 /**
@@ -55,8 +59,12 @@ export class Controller {
   readonly #random: () => number;
   readonly #log: Log;
   readonly #throttle: LogThrottle;
-  /** Failed without proof since the last proof; a second, different one makes it unproven. */
-  readonly #suspects = new Set<Delivery>();
+  readonly #suspects = new Suspects();
+  /** Answered 200 to every post since the last proof; a second, different one makes it unproven. */
+  readonly #unproven = new Set<Delivery>();
+  /** Answered 200 to every post, and neither proven since nor gone. */
+  readonly #waiting = new Set<Delivery>();
+  #learns = 0;
   #state: ControllerState = 'starting';
   #lastProofAt: number | undefined;
   #failures = 0;
@@ -66,12 +74,6 @@ export class Controller {
   #awaitsPassword = false;
   /** When a message may probe that has not failed here since it was up. */
   #freshAt = 0;
-  /** The one message that all failures since it was up were of, if they were. */
-  #onlySuspect: Delivery | undefined;
-  /** Messages that failed here alone since it was up: they may be the cause. */
-  #failedAlone = new WeakSet<Delivery>();
-  /** Answered with an unknown failure while alone in flight: the next message tells whose it is. */
-  #accused: Delivery | undefined;
 
   constructor(options: ControllerOptions) {
     this.name = options.trainer.name;
@@ -111,9 +113,9 @@ export class Controller {
     return this.#state === 'misconfigured' || (!this.isOpen && this.#failures >= probes);
   }
 
-  /** Some message got no proof since the last one that did. */
+  /** Some message waits for a proof, or for another's. */
   get isSuspected(): boolean {
-    return this.#suspects.size > 0;
+    return this.#waiting.size > 0;
   }
 
   /** All that is known to be wrong with it is that its last answers were not proven, if anything is. */
@@ -144,14 +146,16 @@ export class Controller {
 
   /**
    * A message was stored and is remembered.
-   * @returns the message that is charged with its failure by that, if one is
+   * @returns the messages that are charged with their failures by that
    */
-  proved(delivery: Delivery): Delivery | undefined {
-    for (const suspect of this.#suspects) if (suspect !== delivery) suspect.unprovenRounds += 1;
-    this.#suspects.clear();
-    const accused = this.#accused === delivery ? undefined : this.#accused;
-    const charged = accused === undefined || this.excuses(accused) ? undefined : accused;
-    this.#accused = undefined;
+  proved(delivery: Delivery): Delivery[] {
+    for (const each of this.#unproven) if (each !== delivery) each.unprovenRounds += 1;
+    this.#unproven.clear();
+    for (const each of this.#waiting) {
+      if (each.finish !== undefined) this.#waiting.delete(each);
+      else if (each !== delivery) each.othersProved = true;
+    }
+    const charged = this.#suspects.proved(delivery, (accused) => this.excuses(accused));
     this.#needsProof = false;
     this.#lastProofAt = this.#clock.wall();
     this.#open();
@@ -178,37 +182,38 @@ export class Controller {
 
   /** It can't learn now. */
   failed(failure: ControllerFailure): void {
+    const { suspect, message = suspect, reason, wasProbe } = failure;
     this.#needsProof ||= failure.answered;
-    this.#accused = undefined;
-    const { suspect } = failure;
-    const isFirst = this.isOpen || suspect === this.#onlySuspect;
-    this.#onlySuspect = isFirst ? suspect : undefined;
-    const now = this.#clock.monotonic();
-    // The first one that fails alone lets another show whose fault it is; its next tries tell nothing new.
-    let freshAt: number | undefined;
-    if (suspect !== undefined && this.isOpen) freshAt = now;
-    else if (suspect !== undefined && this.#failedAlone.has(suspect)) freshAt = this.#freshAt;
-    if (suspect !== undefined) this.#failedAlone.add(suspect);
+    this.#suspects.paused(suspect, this.isOpen);
+    const freshAt = message === undefined ? undefined : this.#freshAfter(message, wasProbe);
     const waitMs = backoffMs(this.#failures + 1, this.#random());
-    this.#pause('down', failure.reason, failure.wasProbe, waitMs, { freshAt });
+    this.#pause('down', reason, wasProbe, waitMs, { freshAt });
   }
 
   /** A message got an unknown answer with no other beside it: the next one shows whose fault. */
   accuse(delivery: Delivery, reason: string, wasProbe: boolean): void {
     this.failed({ reason, answered: true, wasProbe, suspect: delivery });
-    this.#accused = delivery;
+    this.#suspects.accuse(delivery);
     this.lastProbe = delivery.entry.key;
   }
 
   /**
-   * Whether this message's failure is put down to an outage that ended right after it: others have
-   * failed as well since it was up. Once a message only, because two that are at fault would excuse
-   * each other for ever.
+   * A message got an error for an answer.
+   * @returns true when that is its own, and nothing has to be said of the controller: it got one
+   *   before, and others were proven since
    */
+  repeats(delivery: Delivery, wasAlone: boolean): boolean {
+    return this.#suspects.repeats(delivery, wasAlone, this.isOpen);
+  }
+
+  /** Whether this message's failure is put down to an outage that ended right after it. */
   excuses(delivery: Delivery): boolean {
-    if (this.isOpen || this.#onlySuspect === delivery || delivery.excused) return false;
-    delivery.excused = true;
-    return true;
+    return !this.isOpen && this.#suspects.excuses(delivery);
+  }
+
+  /** True for a message that failed here since it was last up. */
+  hasFailedHere(delivery: Delivery): boolean {
+    return this.#suspects.has(delivery);
   }
 
   /**
@@ -216,14 +221,13 @@ export class Controller {
    * again is not for one that hasn't failed here: it tells whose fault that is.
    */
   mayProbe(delivery: Delivery, now: number): boolean {
-    return this.#retryAt <= now || (this.#freshAt <= now && !this.#failedAlone.has(delivery));
+    return this.#retryAt <= now || (this.#freshAt <= now && !this.#suspects.has(delivery));
   }
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
     this.#awaitsPassword = outcome.password;
-    this.#onlySuspect = undefined;
     const first = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
-    this.#accused = undefined;
+    this.#suspects.paused(undefined, false);
     this.#pause(
       'misconfigured',
       outcome.reason,
@@ -233,41 +237,87 @@ export class Controller {
     );
   }
 
-  /** A message was answered 200 to every post. */
+  /** A message was answered 200 to every post that it may take for now. */
   unproven(delivery: Delivery, wasProbe: boolean): void {
-    const isSecond = [...this.#suspects].some((suspect) => suspect !== delivery);
-    this.#suspects.add(delivery);
+    const isSecond = [...this.#unproven].some((each) => each !== delivery);
+    this.#unproven.add(delivery);
+    this.#waiting.add(delivery);
+    if (this.#state !== 'unproven' && !isSecond && this.isOpen) return;
+    this.#needsProof = true;
+    // It answers: another message may show at once that it stores.
+    const freshAt = this.#freshAfter(delivery, wasProbe);
+    const waitMs = backoffMs(this.#failures + 1, this.#random());
     if (this.#state === 'unproven' || isSecond) {
       // What failed while it forgot everything has shown nothing about itself.
-      this.#suspects.clear();
-      this.#needsProof = true;
-      this.#pause(
-        'unproven',
-        'it answers 200 and remembers nothing of it',
-        wasProbe,
-        backoffMs(this.#failures + 1, this.#random()),
-        {
-          hint: "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable",
-        },
-      );
-    } else if (!this.isOpen) {
-      this.#needsProof = true;
-      this.#accused = undefined;
-      this.#onlySuspect = undefined;
-      this.#failedAlone.add(delivery);
-      // It answers: another message may show at once that it stores.
-      this.#pause('down', NO_PROOF_YET, wasProbe, backoffMs(this.#failures + 1, this.#random()), {
-        freshAt: this.#clock.monotonic(),
-      });
+      this.#unproven.clear();
+      const hint = this.#versionFault?.cure ?? LOOK_AT_REDIS;
+      this.#pause('unproven', FORGETS, wasProbe, waitMs, { hint, freshAt });
+    } else {
+      this.#suspects.paused(undefined, false);
+      this.#pause('down', NO_PROOF_YET, wasProbe, waitMs, { freshAt });
     }
+  }
+
+  /** A message waits for its proof that was posted before this process began. */
+  awaitsProof(delivery: Delivery): void {
+    this.#waiting.add(delivery);
+  }
+
+  /** A post was answered 200. */
+  acknowledged(): void {
+    this.#learns += 1;
+  }
+
+  /** Posts of ours that it answered 200. */
+  get learns(): number {
+    return this.#learns;
+  }
+
+  /**
+   * Ends the wait of the messages whose last posts `/stat` shows to be counted: they are stored,
+   * whether rspamd recognises them or not.
+   * @returns whether there were any
+   */
+  letCountedGo(): boolean {
+    const counted = [...this.#waiting].filter(
+      ({ firstRoundAt, lastRoundAt, acknowledgedAt }) =>
+        acknowledgedAt !== undefined &&
+        // All of its posts, or where other learns lie between them, the last ones.
+        [firstRoundAt, lastRoundAt].some(
+          (from) => from !== undefined && this.revisions.shows(from, acknowledgedAt),
+        ),
+    );
+    for (const each of counted) this.#isStored(each);
+    return counted.length > 0;
+  }
+
+  /** What is known to be wrong with the version of rspamd that it is. */
+  get #versionFault(): VersionFault | undefined {
+    return faultOfVersion(this.trainer.version);
+  }
+
+  #isStored(delivery: Delivery): void {
+    delivery.letGo = COUNTED;
+    this.#unproven.delete(delivery);
+    this.#waiting.delete(delivery);
+    if (this.#state !== 'unproven' && this.#reason !== NO_PROOF_YET) return;
+    this.#needsProof = false;
+    this.#open();
+  }
+
+  /** When a message that hasn't failed here may probe, now that this one has. */
+  #freshAfter(failed: Delivery, wasProbe: boolean): number {
+    const isKnown = this.#suspects.has(failed);
+    this.#suspects.add(failed);
+    if (isKnown || !(wasProbe || this.isOpen)) return this.#freshAt;
+    return this.#clock.monotonic() + this.#suspects.freshWaitMs();
   }
 
   /** The message is gone from memory. */
   forget(delivery: Delivery): void {
-    this.#suspects.delete(delivery);
-    if (this.#accused === delivery) this.#accused = undefined;
-    if (this.#onlySuspect === delivery) this.#onlySuspect = undefined;
-    if (this.#failedAlone.delete(delivery)) this.#freshAt = this.#retryAt;
+    this.#unproven.delete(delivery);
+    this.#waiting.delete(delivery);
+    this.#suspects.forget(delivery);
   }
 
   /**
@@ -277,10 +327,9 @@ export class Controller {
   forgetMessages(): void {
     this.witness = undefined;
     this.lastProbe = undefined;
-    this.#suspects.clear();
-    this.#accused = undefined;
-    this.#onlySuspect = undefined;
-    this.#failedAlone = new WeakSet();
+    this.#unproven.clear();
+    this.#waiting.clear();
+    this.#suspects.forgetAll();
     this.#freshAt = this.#retryAt;
   }
 
@@ -289,8 +338,7 @@ export class Controller {
     this.#state = 'up';
     this.#failures = 0;
     this.#reason = undefined;
-    this.#onlySuspect = undefined;
-    this.#failedAlone = new WeakSet();
+    this.#suspects.opened();
     this.lastProbe = undefined;
     if (before === 'up') return;
     this.#throttle.forget('state');
@@ -337,6 +385,9 @@ export class Controller {
 }
 
 const NO_PROOF_YET = 'no proof yet';
+const FORGETS = 'it answers 200 and remembers nothing of it';
+const LOOK_AT_REDIS =
+  "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable; once that is mended, the next message or a SIGHUP to the daemon shows it";
 
 export interface Forgetting {
   /** Learned messages that were gone. */
@@ -352,6 +403,8 @@ export interface ControllerFailure {
   readonly wasProbe: boolean;
   /** The message that may have caused it, where it was alone. */
   readonly suspect: Delivery | undefined;
+  /** The message whose post it came to, where others can show whether that is at fault. */
+  readonly message?: Delivery | undefined;
 }
 
 const PAUSES: Readonly<

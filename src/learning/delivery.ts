@@ -4,7 +4,9 @@ import type { Acknowledgement } from './ledger.ts';
 
 /** How a message ends; what is left to do is to move its file. */
 export type Finish =
-  | { readonly kind: 'learned'; readonly proven: boolean }
+  /** `reason`: why it is let go without a proof. */
+  | { readonly kind: 'learned'; readonly proven: true }
+  | { readonly kind: 'learned'; readonly proven: false; readonly reason: string }
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'quarantined'; readonly reason: string };
@@ -27,6 +29,10 @@ export interface Delivery {
   hasFailed: boolean;
   /** Unknown failures charged to it. */
   charges: number;
+  /** Errors that it got for an answer once more although others were proven in between. */
+  repeats: number;
+  /** The last one. */
+  error: string | undefined;
   /** Times that it was held back on its way to a controller. */
   holds: number;
   /** It may have crashed a controller: it is tried with no other message beside it. */
@@ -37,6 +43,19 @@ export interface Delivery {
   unprovenRounds: number;
   /** Rounds of posts without proof. */
   unprovenTries: number;
+  /** Posts that were answered 200, in its whole life; `undefined` until the store has told. */
+  posts: number | undefined;
+  /** When its first and its last round of posts began in this process: monotonic. */
+  firstRoundAt: number | undefined;
+  lastRoundAt: number | undefined;
+  /** When the last post was answered 200: monotonic. */
+  acknowledgedAt: number | undefined;
+  /** Another message was proven there since. */
+  othersProved: boolean;
+  /** An operator wants it to be tried now; what it takes is not counted among its posts. */
+  isOrdered: boolean;
+  /** Why it ends without a proof, where that is decided. */
+  letGo: string | undefined;
   /** The last time that a post of it was answered 200. */
   acknowledged: Acknowledgement | undefined;
   /** Reached; only moving the file failed. */
@@ -58,11 +77,20 @@ export function newDelivery(
     tries: 0,
     hasFailed: false,
     charges: 0,
+    repeats: 0,
+    error: undefined,
     holds: 0,
     alone: false,
     excused: false,
     unprovenRounds: 0,
     unprovenTries: 0,
+    posts: undefined,
+    firstRoundAt: undefined,
+    lastRoundAt: undefined,
+    acknowledgedAt: undefined,
+    othersProved: false,
+    isOrdered: false,
+    letGo: undefined,
     acknowledged: undefined,
     finish: undefined,
     finishBegan: undefined,

@@ -9,7 +9,8 @@ import type { BlameOptions, Flight } from './blame.ts';
 import type { Controller } from './controller.ts';
 import type { Delivery } from './delivery.ts';
 import { keyLane } from './identity.ts';
-import { DISPOSAL, UNPROVEN_ROUNDS, disposalOf } from './learner.ts';
+import { DISPOSAL, disposalOf, quarantined } from './learner.ts';
+import { NOTHING_LEFT } from './proof.ts';
 
 /**
  * The dispatcher decides which message of the queue goes to which controller, and when. It is
@@ -118,9 +119,40 @@ export class Dispatcher {
     if (left.some((each) => each.unprovenTries < rounds)) return;
     const answering = this.#options.controllers.filter((each) => each.lacksOnlyProof);
     if (answering.length === 0) return;
-    for (const each of left) each.unprovenRounds = UNPROVEN_ROUNDS;
+    for (const each of left) each.letGo = NOTHING_LEFT;
     for (const each of answering) each.retryNow();
     this.#plan(0);
+  }
+
+  /**
+   * Ends the last messages, as failed, when all that is left got an error for an answer at least so
+   * often although others were proven in between.
+   */
+  endRepeaters(times: number): void {
+    const { pending, deferred, inFlight } = this.#backlog;
+    const left = [...pending.values(), ...deferred.values()];
+    if (inFlight.size > 0 || left.some((each) => each.repeats < times)) return;
+    for (const each of left) {
+      const reason = each.error ?? 'an unknown error';
+      each.finish = quarantined(`${reason}, each time, while others were learned`);
+      each.dueAt = 0;
+    }
+    this.#plan(0);
+  }
+
+  /** The last error that a message got for an answer. */
+  errorOf(key: string): string | undefined {
+    return this.#backlog.find(key)?.error;
+  }
+
+  /** True when all that is left got an error for an answer, while others were proven. */
+  get isFailing(): boolean {
+    const { pending, deferred, inFlight } = this.#backlog;
+    const left = [...pending.values(), ...deferred.values(), ...inFlight.values()];
+    return (
+      this.#options.controllers.some((each) => each.lastProofAt !== undefined) &&
+      left.every((each) => each.error !== undefined)
+    );
   }
 
   /** True when every message that is left has failed before, or is bound to a controller that does. */
@@ -253,8 +285,10 @@ export class Dispatcher {
       if (pin === undefined ? !isIts : pin !== controller) continue;
       // What failed here goes to the others; left without an answer it would be bound to this one.
       if (pin === undefined && !nobodyOpen && delivery.hasFailed) continue;
-      // Never the same twice running while another waits; then what is already bound to it.
+      // What hasn't failed since it was up tells most. Never the same twice running while another
+      // waits; then what is already bound to it.
       const score =
+        (controller.hasFailedHere(delivery) ? 0 : 8) +
         (delivery.entry.key === controller.lastProbe ? 0 : 4) +
         (pin === controller ? 2 : 0) +
         (delivery.charges === 0 ? 1 : 0);
@@ -278,7 +312,7 @@ export class Dispatcher {
       if (controller === undefined || !hasRoom(controller)) continue;
       if (!this.#bodyFits(delivery)) return;
       const { alone } = delivery;
-      if (alone && delivery.charges > 0 && controller.nextTrialAt > now && this.#othersWait()) {
+      if (alone && isGuilty(delivery) && controller.nextTrialAt > now && this.#othersWait()) {
         continue;
       }
       // What has to be alone waits until the controller has run empty, and nothing overtakes it.
@@ -303,7 +337,7 @@ export class Dispatcher {
   }
 
   #othersWait(): boolean {
-    for (const delivery of this.#backlog.pending.values()) if (delivery.charges === 0) return true;
+    for (const each of this.#backlog.pending.values()) if (!isGuilty(each)) return true;
     return false;
   }
 
@@ -353,6 +387,11 @@ export class Dispatcher {
       this.#blame.defer(delivery, `internal error (${name})`, delivery.tries + 1, 0);
     }
   }
+}
+
+/** Others were proven around its failures. */
+function isGuilty({ charges, repeats }: Delivery): boolean {
+  return charges + repeats > 0;
 }
 
 function lanesOf(delivery: Delivery): readonly string[] {

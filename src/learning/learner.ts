@@ -3,13 +3,14 @@ import { errnoOf } from '../errors.ts';
 import type { Faults } from '../spool/faults.ts';
 import type { Stamp } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
+import { faultOfVersion } from '../trainers/versions.ts';
 import type { Controller } from './controller.ts';
 import type { Delivery, Finish } from './delivery.ts';
 import { identify, keyLane } from './identity.ts';
 import type { Lanes } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
 import type { PostOffice } from './post-office.ts';
-import { learnAndProve } from './proof.ts';
+import { MOST_POSTS, learnAndProve, postsOfRound, reasonToLetGo } from './proof.ts';
 import type { MessageStore } from './store.ts';
 import { WITNESS_BYTES } from './witness.ts';
 
@@ -28,8 +29,11 @@ export class Learner {
   /** The delivery's key lane is held by the caller. Never rejects. */
   async attempt(delivery: Delivery, controller: Controller): Promise<Attempt> {
     if (delivery.finish !== undefined) return this.#finish(delivery, delivery.finish);
-    if (delivery.unprovenRounds >= UNPROVEN_ROUNDS) {
-      return this.#finish(delivery, { kind: 'learned', proven: false });
+    const letGo = reasonToLetGo(delivery);
+    if (letGo !== undefined) {
+      const fault = faultOfVersion(controller.trainer.version);
+      const reason = fault === undefined ? letGo : `${letGo}; ${fault.does}`;
+      return this.#finish(delivery, { kind: 'learned', proven: false, reason });
     }
     const { store, faults, lanes } = this.#options;
     const { entry } = delivery;
@@ -72,26 +76,36 @@ export class Learner {
     body: Buffer,
     lanes: readonly string[],
   ): Promise<Attempt> {
-    const { office, pause, ledger, clock } = this.#options;
+    const { office, pause, ledger, clock, store } = this.#options;
     const { verdict, key } = delivery.entry;
     const isRepeated = delivery.acknowledged !== undefined;
+    delivery.posts ??= store.postsOf(delivery.entry);
+    const most = postsOfRound(delivery, {
+      isDoubted: controller.state === 'unproven',
+      isFaulty: faultOfVersion(controller.trainer.version) !== undefined,
+    });
+    if (most === 0) return { kind: 'spent' };
     const postedAt = clock.monotonic();
     delivery.tries += 1;
-    const proof = await learnAndProve(
-      () => office.post({ controller, verdict, body, lanes }),
+    delivery.firstRoundAt ??= postedAt;
+    delivery.lastRoundAt = postedAt;
+    const proof = await learnAndProve({
+      most,
       pause,
-      () => {
+      post: this.#counting(delivery, most, () => office.post({ controller, verdict, body, lanes })),
+      acknowledged: () => {
         delivery.acknowledged = ledger.acknowledge(controller);
         const tookMs = clock.monotonic() - postedAt;
         // What is posted again is in doubt already.
         return ledger.wantsProof(controller, body.length, tookMs) || isRepeated;
       },
-    );
+    });
     switch (proof.kind) {
       case 'acknowledged':
         return { kind: 'acknowledged' };
       case 'unproven':
-        return { kind: 'unproven' };
+        // The last posts come after another message's proof: they show nothing of the controller.
+        return { kind: delivery.posts < MOST_POSTS ? 'unproven' : 'spent' };
       case 'failed':
         return this.#unlearned(delivery, proof.outcome);
       case 'proven':
@@ -111,6 +125,36 @@ export class Learner {
         );
     if (proof.kind === 'proven') return { ...attempt, shown: 'proof', isLate: proof.isLate };
     return { ...attempt, shown: isRepeated ? 'memory' : 'answer' };
+  }
+
+  /** Counts the posts that are answered 200, and keeps the number before there can be a third. */
+  #counting(delivery: Delivery, most: number, post: () => Promise<Outcome>): typeof post {
+    const { clock, store, faults } = this.#options;
+    if (delivery.isOrdered) {
+      delivery.isOrdered = false;
+      return post;
+    }
+    const before = delivery.posts ?? 0;
+    let posted = 0;
+    let isRecorded = false;
+    return async () => {
+      if (before + posted >= UNRECORDED_POSTS && !isRecorded) {
+        isRecorded = true;
+        try {
+          store.recordPosts(delivery.entry, before + most);
+          faults.clear(POSTS);
+        } catch (error) {
+          faults.raise(POSTS, error);
+        }
+      }
+      const outcome = await post();
+      if (outcome.kind !== 'learned') return outcome;
+      posted += 1;
+      delivery.posts = before + posted;
+      delivery.acknowledgedAt = clock.monotonic();
+      delivery.othersProved = false;
+      return outcome;
+    };
   }
 
   async #unlearned(
@@ -170,8 +214,11 @@ export function disposalOf({ entry }: Delivery): string {
 /** Errors of a disposal that are this one file's: immutable, a mount point, a folder in its place. */
 const FILE_ERRORS = new Set(['EPERM', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);
 
-/** Rounds without proof, each followed by another message's proof, after which it is let go. */
-export const UNPROVEN_ROUNDS = 2;
+/** Names the post counts among the places of local faults. */
+const POSTS = "the state dir's folder posts";
+
+/** Nearly every message is proven by its second post: so many are not recorded. */
+const UNRECORDED_POSTS = 2;
 
 /** What one try came to. */
 export type Attempt = (
@@ -182,6 +229,8 @@ export type Attempt = (
   /** One of its lanes is in use, or leads to another controller. */
   | { readonly kind: 'busy' }
   | { readonly kind: 'unproven' }
+  /** It was posted as often as it may be: another message's proof, or `/stat`, has to tell. */
+  | { readonly kind: 'spent' }
   /** Answered 200; a later message's proof will do. */
   | { readonly kind: 'acknowledged' }
   | {

@@ -47,6 +47,7 @@ export class MessageLog {
         this.#log('notice', 'message.learned', `learned as ${delivery.entry.verdict}`, {
           ...fields,
           proven: finish.proven,
+          ...(finish.proven ? {} : { reason: finish.reason }),
         });
         break;
       case 'duplicate':
@@ -74,7 +75,7 @@ export class MessageLog {
       ...fieldsOf(delivery, durationMs),
       reason,
       charges: delivery.charges,
-      retrySeconds: Math.round(retryMs / 100) / 10,
+      ...(retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 }),
     });
   }
 

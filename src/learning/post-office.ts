@@ -45,6 +45,9 @@ export class PostOffice {
         if (outcome.contact === 'refused') this.#lanes.unpinAll(controller.name);
         break;
       case 'learned':
+        controller.acknowledged();
+        this.#lanes.unpin(lanes, controller.name);
+        break;
       case 'duplicate':
       case 'refused':
       case 'rejected':

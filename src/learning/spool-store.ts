@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Disposal } from '../spool/disposal.ts';
 import type { QueueEntry, Verdict } from '../spool/message.ts';
+import type { PostCounts } from '../spool/post-counts.ts';
 import type { Quarantine } from '../spool/quarantine.ts';
 import type { CheckResult, FoundEntry, Queue, ReadResult } from '../spool/queue.ts';
 import type { Delivery, Finish } from './delivery.ts';
@@ -29,11 +30,25 @@ export class SpoolStore implements MessageStore {
     return this.#options.queue.read(entry);
   }
 
+  postsOf(entry: QueueEntry): number {
+    return this.#options.postCounts.of(entry);
+  }
+
+  recordPosts(entry: QueueEntry, posts: number): void {
+    this.#options.postCounts.record(entry, posts);
+  }
+
   leave(): boolean {
     return false;
   }
 
-  finish(delivery: Delivery, finish: Finish): CheckResult | Promise<CheckResult> {
+  async finish(delivery: Delivery, finish: Finish): Promise<CheckResult> {
+    const different = await this.#move(delivery, finish);
+    if (different?.kind !== 'changed') this.#options.postCounts.forget(delivery.entry);
+    return different;
+  }
+
+  #move(delivery: Delivery, finish: Finish): CheckResult | Promise<CheckResult> {
     const { queue, quarantine, disposal, wall } = this.#options;
     const { entry, identity, charges } = delivery;
     if (finish.kind !== 'quarantined') return disposal.dispose(entry);
@@ -52,6 +67,7 @@ export interface SpoolStoreOptions {
   readonly queue: Queue;
   readonly quarantine: Quarantine;
   readonly disposal: Disposal;
+  readonly postCounts: PostCounts;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
 }

@@ -15,6 +15,13 @@ export interface MessageStore {
   scan(): Generator<FoundEntry, void, undefined>;
   /** @throws the system's error for a local fault */
   read(entry: QueueEntry): Promise<ReadResult>;
+  /** How many posts of a message were answered 200 before this process knew of it. */
+  postsOf(entry: QueueEntry): number;
+  /**
+   * Keeps the number of posts of a message for a later process.
+   * @throws the system's error for a local fault
+   */
+  recordPosts(entry: QueueEntry, posts: number): void;
   /**
    * Leaves a message that is held back unlearned, where it can be read anew some other time.
    * @returns false where it waits here instead

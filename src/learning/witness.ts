@@ -1,4 +1,5 @@
 import type { Verdict } from '../spool/message.ts';
+import type { Outcome } from '../trainers/trainer.ts';
 import type { Controller } from './controller.ts';
 import type { Lanes } from './lanes.ts';
 import { learnAndProve } from './proof.ts';
@@ -32,10 +33,11 @@ export async function acquits(
   lanes.hold(witness.lanes);
   try {
     const { verdict, body, lanes: its } = witness;
-    const result = await learnAndProve(
-      () => office.post({ controller, verdict, body, lanes: its, keepWitness: true }),
-      pause,
-    );
+    const post = (): Promise<Outcome> =>
+      office.post({ controller, verdict, body, lanes: its, keepWitness: true });
+    const result = await learnAndProve({ post, pause, most: 2 });
+    // One that is counted anew at each question doesn't bear a second one.
+    if (result.kind === 'proven' || result.kind === 'unproven') controller.witness = undefined;
     return result.kind === 'known' || result.kind === 'proven';
   } finally {
     lanes.release(witness.lanes);

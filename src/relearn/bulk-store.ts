@@ -70,6 +70,15 @@ export class BulkStore implements MessageStore {
     return Promise.resolve(body === undefined ? { kind: 'gone' } : { kind: 'body', body });
   }
 
+  /** A run posts its messages anew, whatever an earlier one did. */
+  postsOf(): number {
+    return 0;
+  }
+
+  recordPosts(): void {
+    // nothing is kept
+  }
+
   leave({ key, verdict }: QueueEntry, why: Held): boolean {
     if (this.#end(key)) this.#onHeld(key, verdict, why);
     return true;

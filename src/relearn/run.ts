@@ -43,10 +43,10 @@ export interface BulkRunOptions {
 
 /**
  * How a run ended: `complete` when the sources are read to their end, `limited` at the limit,
- * `interrupted` by a stop, `away` after the longest wait, `misconfigured` when no controller takes
- * our posts from the start.
+ * `interrupted` by a stop, `away` after the longest wait, `failing` where by then nothing but errors
+ * came for what is left, `misconfigured` when no controller takes our posts from the start.
  */
-export type Ending = 'complete' | 'limited' | 'interrupted' | 'away' | 'misconfigured';
+export type Ending = 'complete' | 'limited' | 'interrupted' | 'away' | 'failing' | 'misconfigured';
 
 /** Messages that are read ahead, as a multiple of those in flight. */
 const AHEAD = 2;
@@ -55,8 +55,10 @@ const AHEAD_BYTES = 64 * 1024 * 1024;
 const MOST_DEFERRED = 1_000;
 const LOOK_MS = 250;
 /** Rounds of posts without proof after which the last messages are let go, so many at most. */
-const LAST_ROUNDS = 3;
+const LAST_ROUNDS = 2;
 const LAST_MESSAGES = 10;
+/** Errors that the last messages get, with others proven in between, before they count as failed. */
+const LAST_ERRORS = 3;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
@@ -130,6 +132,11 @@ export class BulkRun {
     return this.#ended ?? 'complete';
   }
 
+  /** The last error that rspamd answered to a message that is left over. */
+  errorOf(place: string): string | undefined {
+    return this.#dispatcher.errorOf(place);
+  }
+
   #isStopped(): boolean {
     return this.#ended !== undefined && this.#ended !== 'limited';
   }
@@ -182,13 +189,14 @@ export class BulkRun {
   async #drain(): Promise<void> {
     for (;;) {
       const { pending, inFlight, deferred } = this.#dispatcher.counts;
-      const isBusy = pending + inFlight > 0 || (deferred > 0 && !this.#isStopped());
       if (this.#abort.signal.aborted) return;
-      if (!isBusy) {
-        if (this.#ledger.size === 0) return;
-        this.#dispatcher.proveRest();
-      } else if (this.#ledger.size === 0) {
+      if (this.#ledger.size > 0) {
+        if (pending + inFlight === 0) this.#dispatcher.proveRest();
+      } else if (pending + inFlight + (this.#isStopped() ? 0 : deferred) === 0) {
+        return;
+      } else {
         this.#dispatcher.letUnprovenGo(LAST_ROUNDS, LAST_MESSAGES);
+        this.#dispatcher.endRepeaters(LAST_ERRORS);
       }
       await this.#untilSomethingEnds();
     }
@@ -234,7 +242,7 @@ export class BulkRun {
       const isRefused = controllers.every((each) => each.state === 'misconfigured');
       if (isRefused && store.ended === 0) this.#end('misconfigured');
       else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs)
-        this.#end('away');
+        this.#end(this.#dispatcher.isFailing ? 'failing' : 'away');
       await sleep(clock, LOOK_MS, this.#ending.signal);
     }
   }

@@ -151,6 +151,7 @@ const ENDINGS: Readonly<Record<Ending, string>> = {
   limited: 'Stopped at the limit',
   interrupted: 'Interrupted',
   away: 'Given up: rspamd did not learn for too long',
+  failing: 'Given up: rspamd answers what is left with an error each time',
   misconfigured: 'Given up: rspamd will not learn until a setting is changed',
 };
 

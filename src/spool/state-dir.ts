@@ -25,6 +25,8 @@ export interface StateDir {
   readonly quarantine: Readonly<Record<Verdict, Folder>>;
   /** What other commands ask the owner to take back into the queue. */
   readonly release: Readonly<Record<Verdict, Folder>>;
+  /** How often messages of the queue were posted without a proof. */
+  readonly posts: Readonly<Record<Verdict, Folder>>;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
   /** True while all of it is still where it was opened. */
@@ -80,6 +82,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       archive: both('archive'),
       quarantine: both('quarantine'),
       release: both('release'),
+      posts: both('posts'),
       temporary: inner('tmp'),
       isCurrent: () => opened.every((folder) => folder.isCurrent()),
       close() {
@@ -184,7 +187,7 @@ function refusal(
   });
 }
 
-const LAYOUT = new Set(['queue', 'archive', 'quarantine', 'release', 'tmp', 'owner.lock']);
+const LAYOUT = new Set(['queue', 'archive', 'quarantine', 'release', 'posts', 'tmp', 'owner.lock']);
 
 /** Whether nothing but a daemon's own is in it: nobody is told to give away what is somebody else's. */
 function mayBeAStateDir(place: string, isOwn: boolean): boolean {

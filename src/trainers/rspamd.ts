@@ -1,4 +1,5 @@
 import type { Verdict } from '../spool/message.ts';
+import { clean } from '../text.ts';
 import { classifyAnswer, classifyFault } from './answers.ts';
 import type { Answer } from './answers.ts';
 import type { ConnectionOptions } from './connection.ts';
@@ -21,12 +22,17 @@ export class RspamdTrainer implements Trainer {
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
   readonly #pages: ControllerPages;
+  #version: string | undefined;
 
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
     this.#options = options;
     this.#post = new LearningPost(options);
     this.#pages = new ControllerPages(options);
+  }
+
+  get version(): string | undefined {
+    return this.#version;
   }
 
   async learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome> {
@@ -56,7 +62,9 @@ export class RspamdTrainer implements Trainer {
 
   async statistics(signal: AbortSignal): Promise<Statistics | undefined> {
     const answer = await this.#page('stat', signal);
-    return answer === undefined ? undefined : parseStatistics(answer.text);
+    const statistics = answer === undefined ? undefined : parseStatistics(answer.text);
+    this.#version = statistics?.version ?? this.#version;
+    return statistics;
   }
 
   async time(signal: AbortSignal): Promise<number | undefined> {
@@ -123,6 +131,7 @@ export function parseStatistics(text: string): Statistics | undefined {
     ...(typeof parsed['learned'] === 'number' ? { learns: parsed['learned'] } : {}),
     ...(users > 0 ? { users } : {}),
     uptimeSeconds: typeof parsed['uptime'] === 'number' ? parsed['uptime'] : undefined,
+    ...(typeof parsed['version'] === 'string' ? { version: clean(parsed['version'], 40) } : {}),
   };
 }
 

@@ -7,6 +7,8 @@ import type { Verdict } from '../spool/message.ts';
 export interface Trainer {
   /** The controller's address without secrets; names it in logs. */
   readonly name: string;
+  /** The filter's version, once an answer has shown it: `3.12.1`. */
+  readonly version: string | undefined;
   /** Posts the message once. Never rejects: every failure is an outcome. */
   learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome>;
   /** What the filter says of itself; `undefined` when it doesn't answer. */
@@ -79,4 +81,6 @@ export interface Statistics {
   readonly users?: number;
   /** Seconds since the filter started. */
   readonly uptimeSeconds: number | undefined;
+  /** The filter's version. */
+  readonly version?: string;
 }

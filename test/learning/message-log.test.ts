@@ -29,7 +29,12 @@ function delivery(key = 'a.eml'): Delivery {
 
 const FINISHES: [event: string, severity: string, finish: Finish, more: object][] = [
   ['message.learned', 'notice', { kind: 'learned', proven: true }, { proven: true }],
-  ['message.learned', 'notice', { kind: 'learned', proven: false }, { proven: false }],
+  [
+    'message.learned',
+    'notice',
+    { kind: 'learned', proven: false, reason: 'no proof' },
+    { proven: false, reason: 'no proof' },
+  ],
   ['message.duplicate', 'notice', { kind: 'duplicate' }, {}],
   ['message.refused', 'notice', { kind: 'refused', reason: '204 no' }, { reason: '204 no' }],
   ['message.quarantined', 'warning', { kind: 'quarantined', reason: '413' }, { reason: '413' }],

@@ -153,10 +153,17 @@ describe('a witness', () => {
     expect(await ask()).toMatchObject({ acquitted: false });
   });
 
-  test('does not acquit a controller that answers 200 for ever', async () => {
+  test('does not acquit a controller that answers 200 for ever, and is asked no more', async () => {
     one.plays(toAll(LEARNED));
-    expect(await ask()).toMatchObject({ acquitted: false, pauses: [250, 1_000] });
-    expect(one.posts).toHaveLength(4);
+    expect(await ask()).toMatchObject({ acquitted: false, pauses: [] });
+    expect(await ask()).toMatchObject({ acquitted: false });
+    expect(one.posts).toHaveLength(2);
+  });
+
+  test('that is counted once more acquits its controller, and is asked no more', async () => {
+    one.plays(toAll(LEARNED, 1), toAll(DUPLICATE));
+    expect(await ask()).toMatchObject({ acquitted: true });
+    expect(first.witness).toBeUndefined();
   });
 
   test('acquits a controller that knows it: 208, the same verdict and bytes', async () => {

@@ -16,18 +16,18 @@ import {
 async function prove(...outcomes: readonly Outcome[]): Promise<[ProofResult, string[]]> {
   const story: string[] = [];
   const left = [...outcomes];
-  const result = await learnAndProve(
-    () => {
+  const result = await learnAndProve({
+    post: () => {
       const outcome = left.shift();
       if (outcome === undefined) throw new Error('one post too many');
       story.push(outcome.kind);
       return Promise.resolve(outcome);
     },
-    (ms) => {
+    pause: (ms) => {
       story.push(`${ms} ms`);
       return Promise.resolve();
     },
-  );
+  });
   expect(left).toEqual([]);
   return [result, story];
 }

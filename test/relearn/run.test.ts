@@ -130,14 +130,26 @@ describe('a message that rspamd can’t take', () => {
     expect(bench.failed.map(({ place }) => place)).toEqual(['s30']);
   });
 
-  test('because of an error that nobody knows is left over, and all others are learned', async () => {
+  test.each([
+    ['that nobody knows', UNKNOWN_ERROR],
+    ['that begins with a word of Redis', NO_REDIS],
+  ])('because of an error %s fails for good, and all others are learned', async (_what, error) => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 60))] });
-    bench.trainer.plays(to('s30', UNKNOWN_ERROR));
+    bench.trainer.plays(to(['s29', 's30'], error));
     bench.start();
-    // nobody is left who could prove that the controller isn't to blame
-    expect(await bench.finish(50)).toBe('away');
+    expect(await bench.finish(20)).toBe('complete');
+    expect(bench.clock.monotonic()).toBeLessThan(30_000);
+    expect(bench.account.counts.learned.spam).toBe(58);
+    expect(bench.failed.map(({ place }) => place).sort()).toEqual(['s29', 's30']);
+  });
+
+  test('because of an error is left over when no other comes to compare it with', async () => {
+    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 60))] });
+    bench.trainer.plays(to('s59', UNKNOWN_ERROR));
+    bench.start();
+    expect(await bench.finish(50)).toBe('failing');
     expect(bench.account.counts.learned.spam).toBe(59);
-    expect([...bench.store.places()]).toEqual(['s30']);
+    expect([...bench.store.places()]).toEqual(['s59']);
   });
 
   test('because of an error that nobody knows fails for good while others come', async () => {

@@ -80,7 +80,7 @@ describe('the exit code', () => {
     [
       'is 75 when neither a proof nor a count shows that something was stored',
       (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, gained: undefined, after: undefined } },
       75,
@@ -89,7 +89,7 @@ describe('the exit code', () => {
       "is 75 when Bayes' count lacks as many as were not proven, however few",
       (account) => {
         learn(account, 500);
-        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, lack: 1 } },
       75,
@@ -97,7 +97,7 @@ describe('the exit code', () => {
     [
       "is 75 when a stop ended the wait for Bayes' count of what was not proven",
       (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, confirmed: false } },
       75,
@@ -105,7 +105,7 @@ describe('the exit code', () => {
     [
       "is 0 when Bayes' count holds what was not proven",
       (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       {},
       0,
@@ -152,7 +152,11 @@ test('reasons are counted, without what differs from message to message', () => 
 test('what was learned without proof is counted as learned, and named', () => {
   const { summary, text } = summaryOf((account) => {
     learn(account, 2);
-    account.finished('/archive/spam/urls.eml', 'spam', { kind: 'learned', proven: false });
+    account.finished('/archive/spam/urls.eml', 'spam', {
+      kind: 'learned',
+      proven: false,
+      reason: 'no proof',
+    });
   });
   expect(summary.learned).toEqual({ spam: 3, ham: 0 });
   expect(summary.names.learned.map(({ place }) => place)).toEqual(['/archive/spam/urls.eml']);

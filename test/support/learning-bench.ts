@@ -14,6 +14,7 @@ import { acquits } from '../../src/learning/witness.ts';
 import { Disposal } from '../../src/spool/disposal.ts';
 import { Faults } from '../../src/spool/faults.ts';
 import type { Verdict } from '../../src/spool/message.ts';
+import { PostCounts } from '../../src/spool/post-counts.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
@@ -96,7 +97,8 @@ export class LearningBench {
     };
     const { faults, lanes, ledger } = this;
     const disposal = new Disposal({ queue, archive: stateDir.archive, after, wall });
-    const store = new SpoolStore({ queue, quarantine, disposal, wall });
+    const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
+    const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
     this.dispatcher = new Dispatcher({
       controllers: this.controllers,
       store,
@@ -169,6 +171,26 @@ export class LearningBench {
   /** Lets time flow until nothing is left of the queue, in memory or on disk. */
   async finish(stepMs = 1): Promise<void> {
     await this.flowUntil('the queue is empty', () => this.isEmpty, stepMs);
+  }
+
+  /** Lets time flow until a message is learned. */
+  async finishOf(name: string): Promise<void> {
+    await this.flowUntil(`${name} is learned`, () =>
+      this.filesOf('message.learned').includes(name),
+    );
+  }
+
+  /** Looks at what the controllers show every five seconds, as the daemon does. */
+  watchFigures(): void {
+    for (const { trainer, revisions } of this.controllers) {
+      void trainer.statistics(this.#abort.signal).then((figures) => {
+        if (figures !== undefined) revisions.observe(figures, this.clock.monotonic());
+      });
+    }
+    if (this.controllers.some((each) => each.letCountedGo())) this.dispatcher.wake();
+    this.clock.after(5_000, () => {
+      this.watchFigures();
+    });
   }
 
   get isEmpty(): boolean {

@@ -74,6 +74,7 @@ export class ScriptedTrainer implements Trainer {
   readonly memory = new Map<string, Verdict>();
   clock: number | undefined;
   figures: Statistics | undefined;
+  version: string | undefined;
   #inFlight = 0;
   #rules: readonly Rule[] = [];
 

@@ -97,6 +97,7 @@ export class Rspamd {
   trainerFor(process: Process): Trainer {
     return {
       name: this.name,
+      version: undefined,
       learn: (verdict, body, signal) => this.#receive(process, verdict, body, signal),
       statistics: () => Promise.resolve(undefined),
       time: () => {
