@@ -38,6 +38,7 @@ export type LogEvent =
   | 'controller.misconfigured'
   | 'controller.unproven'
   | 'controller.forgot'
+  | 'controller.limited'
   | 'controller.up'
   | 'spool.missing'
   | 'spool.ignored'

@@ -35,7 +35,7 @@ export interface DoctorOptions {
 /** @returns 1 when a check failed */
 export async function doctor(options: DoctorOptions): Promise<ExitCode> {
   const { config, stop, out, err } = options;
-  const { libDir, stateDir, polling } = config.spool;
+  const { libDir, stateDir, polling, maxBytes } = config.spool;
   const wall = (): number => systemClock.wall();
   const counts = { ok: 0, warning: 0, failed: 0, 'not tried': 0 };
   const tell = (findings: readonly Finding[]): void => {
@@ -60,7 +60,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
   const known = [];
   for (const controller of config.rspamd.controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    const { findings, statistics } = await checkController({ inquiry, wall });
+    const { findings, statistics } = await checkController({ inquiry, wall, maxBytes });
     // What was cut short is no finding.
     if (stop.aborted) break;
     tell(findings);

@@ -264,6 +264,9 @@ function proseLog(progress: Progress, onUp: () => void): Log {
         onUp();
         if (failed.delete(controller)) progress.say(`kopano-learnd: ${message}`);
         break;
+      case 'controller.limited':
+        progress.say(`kopano-learnd: ${message}`);
+        break;
       case 'controller.down':
       case 'controller.misconfigured':
       case 'controller.unproven':

@@ -14,7 +14,7 @@ import { Ledger } from '../learning/ledger.ts';
 import { Learner } from '../learning/learner.ts';
 import { MemoryWatch } from '../learning/memory-watch.ts';
 import type { MessageLog } from '../learning/message-log.ts';
-import { PostOffice } from '../learning/post-office.ts';
+import { PATIENCE_MS, PostOffice } from '../learning/post-office.ts';
 import { SpoolStore } from '../learning/spool-store.ts';
 import { acquits } from '../learning/witness.ts';
 import { Disposal } from '../spool/disposal.ts';
@@ -85,8 +85,8 @@ export class Tenure {
     const faults = new Faults({ clock, log });
     const queue = new Queue(stateDir.queue, { maxBytes: config.spool.maxBytes });
     const quarantine = new Quarantine(stateDir.quarantine, stateDir.temporary);
-    const office = new PostOffice(controllers, lanes, this.#abort.signal);
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
+    const office = new PostOffice(controllers, lanes, this.#abort.signal, pause);
     const wall = (): number => clock.wall();
     const { archive } = stateDir;
     const disposal = new Disposal({ queue, archive, after: config.spool.after, wall });
@@ -191,7 +191,8 @@ export class Tenure {
 
   /** Whether its loops turn. */
   get standstills(): readonly Standstill[] {
-    const longest = LONGEST_FLIGHT_POSTS * this.#options.config.rspamd.timeoutMs;
+    const { timeoutMs } = this.#options.config.rspamd;
+    const longest = LONGEST_FLIGHT_POSTS * (timeoutMs + PATIENCE_MS);
     const { overdueMs, longestFlightMs } = this.#dispatcher;
     return [
       { what: 'pickup', ms: this.#pickup.overdueMs },

@@ -20,6 +20,8 @@ export interface ControllerCheckOptions {
   readonly inquiry: Inquiry;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
+  /** LEARN_MAX_BYTES. */
+  readonly maxBytes: number;
 }
 
 const CLOCK_NEAR_MS = 60_000;
@@ -29,15 +31,14 @@ const STARTING_SECONDS = 3;
 const STARTED_MS = 4_000;
 
 export async function checkController(options: ControllerCheckOptions): Promise<ControllerReport> {
-  const { inquiry, wall } = options;
+  const { inquiry, wall, maxBytes } = options;
   const { name } = inquiry;
   const ping = await inquiry.ping();
   if (ping.status === undefined) {
     return { findings: [unreachable(inquiry, ping), ...nothingMore(name)] };
   }
-  if (isGateway(ping)) {
-    return { findings: [behindProxy(name, ping), ...nothingMore(name)] };
-  }
+  const byProxy = proxyFinding(name, ping);
+  if (byProxy !== undefined) return { findings: [byProxy, ...nothingMore(name)] };
   if (ping.status !== 200 || !ping.text.startsWith('pong')) {
     const says = `what answers there is not rspamd's controller (${ping.reason})`;
     return { findings: [failed(name, says, cureOf(ping) ?? WRONG_PLACE), ...nothingMore(name)] };
@@ -54,6 +55,8 @@ export async function checkController(options: ControllerCheckOptions): Promise<
     findings: [
       ok(name, 'answers'),
       checkRight(inquiry, learning),
+      // Where rspamd's own name comes through nothing is in front of it.
+      ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
       checkBayes(name, stat.statistics, history),
       ...checkUsers(name, stat.statistics),
       ...checkRedis(name, history),
@@ -83,7 +86,8 @@ async function askStatistics(
 function noStatistics(inquiry: Inquiry, reply: Reply): Finding {
   const { name, hasPassword } = inquiry;
   if (reply.status === undefined) return unreachable(inquiry, reply);
-  if (isGateway(reply)) return behindProxy(name, reply);
+  const byProxy = proxyFinding(name, reply);
+  if (byProxy !== undefined) return byProxy;
   switch (reply.status) {
     case 401:
     case 403:
@@ -119,12 +123,13 @@ function noStatistics(inquiry: Inquiry, reply: Reply): Finding {
   }
 }
 
-/** What a proxy says of what is behind it. */
-function isGateway({ status = 0 }: Reply): boolean {
-  return status >= 502 && status <= 504;
-}
-
-function behindProxy(name: string, { reason }: Reply): Finding {
+/** What a proxy says of itself, or of what is behind it. */
+function proxyFinding(name: string, reply: Reply): Finding | undefined {
+  const { proxy, reason, status = 0 } = reply;
+  // Learning goes on, slowly.
+  if (proxy?.kind === 'limited') return warning(name, proxy.reason, proxy.hint);
+  if (proxy !== undefined) return failed(name, proxy.reason, proxy.hint);
+  if (status < 502 || status > 504) return undefined;
   return failed(
     name,
     `a proxy answers there, and rspamd behind it does not (${reason})`,
@@ -132,11 +137,19 @@ function behindProxy(name: string, { reason }: Reply): Finding {
   );
 }
 
+/** Messages over a proxy's limit would be held back. */
+async function checkSize(inquiry: Inquiry, maxBytes: number): Promise<Finding[]> {
+  const { proxy } = await inquiry.announce(maxBytes);
+  if (proxy?.kind !== 'held') return [];
+  return [warning(inquiry.name, `${proxy.reason}: as LEARN_MAX_BYTES allows`, proxy.hint)];
+}
+
 /** An empty learning post: refused for want of a body by who would have been let in. */
 function checkRight(inquiry: Inquiry, reply: Reply): Finding {
   const { name } = inquiry;
   if (reply.status === undefined) return unreachable(inquiry, reply);
-  if (isGateway(reply)) return behindProxy(name, reply);
+  const byProxy = proxyFinding(name, reply);
+  if (byProxy !== undefined) return byProxy;
   if (reply.status === 400 && reply.meaning.kind === 'rejected') {
     return ok(
       name,

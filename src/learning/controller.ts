@@ -6,6 +6,7 @@ import { faultOfVersion } from '../trainers/versions.ts';
 import type { VersionFault } from '../trainers/versions.ts';
 import { backoffMs } from './backoff.ts';
 import type { Delivery } from './delivery.ts';
+import { Pace } from './pace.ts';
 import { COUNTED } from './proof.ts';
 import { RevisionWatch } from './revision-watch.ts';
 import { Suspects } from './suspects.ts';
@@ -41,6 +42,7 @@ export interface ControllerOptions {
 export class Controller {
   readonly name: string;
   readonly trainer: Trainer;
+  readonly pace: Pace;
   /** Messages in flight there. */
   inFlight = 0;
   /** The one in flight is to stay the only one. */
@@ -78,6 +80,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.name = options.trainer.name;
     this.trainer = options.trainer;
+    this.pace = new Pace({ ...options, name: this.name });
     this.#clock = options.clock;
     this.#random = options.random;
     this.#log = options.log;
@@ -136,7 +139,7 @@ export class Controller {
   /** Whether one more ordinary message fits. */
   hasRoom(concurrency: number): boolean {
     if (this.exclusive) return false;
-    return this.inFlight < (this.#state === 'up' ? concurrency : 1);
+    return this.inFlight < (this.#state === 'up' && !this.pace.isSlow ? concurrency : 1);
   }
 
   /** Lets the next probe start now. */

@@ -169,9 +169,12 @@ export class Learner {
         };
       case 'rejected':
         return { ...(await this.#finish(delivery, quarantined(outcome.reason))), shown: 'answer' };
+      case 'unavailable':
+        // Only asked too fast: it goes again, at the controller's pace.
+        if (outcome.limit !== undefined) return { kind: 'busy' };
+        return { kind: 'failed', outcome };
       case 'held':
       case 'deferred':
-      case 'unavailable':
       case 'misconfigured':
       case 'aborted':
         return { kind: 'failed', outcome };
@@ -226,7 +229,7 @@ export type Attempt = (
   | { readonly kind: 'withdrawn' }
   /** The file has changed: it has to settle again. */
   | { readonly kind: 'unsettled'; readonly stamp: Stamp }
-  /** One of its lanes is in use, or leads to another controller. */
+  /** One of its lanes is in use, or leads to another controller, or its turn has not come. */
   | { readonly kind: 'busy' }
   | { readonly kind: 'unproven' }
   /** It was posted as often as it may be: another message's proof, or `/stat`, has to tell. */

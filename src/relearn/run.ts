@@ -79,8 +79,8 @@ export class BulkRun {
     for (const { signal } of [this.#ending, this.#abort]) setMaxListeners(0, signal);
     const lanes = new Lanes(() => clock.monotonic());
     const faults = new Faults({ clock, log });
-    const office = new PostOffice(controllers, lanes, this.#abort.signal);
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
+    const office = new PostOffice(controllers, lanes, this.#abort.signal, pause);
     const onReleased = (): void => {
       this.#wake?.();
     };

@@ -1,8 +1,10 @@
+import { proxyAnswer } from './proxies.ts';
+import type { ProxyAnswer } from './proxies.ts';
 import type { Outcome } from './trainer.ts';
 
 /**
  * The table of answers: what rspamd's controller says, and what it means. Observed on rspamd 3.4,
- * 3.12.1 and 4.1. Judged by the status and the fixed words of the reason, never by the rest of the
+ * 3.12.1 and 4.1; what a proxy says by itself is told apart first (`proxies.ts`). Judged by the status and the fixed words of the reason, never by the rest of the
  * text, which repeats the sender's Message-ID unescaped. Reasons are passed on as they came; the
  * trainer makes them fit for a log.
  */
@@ -14,8 +16,10 @@ export interface Answer {
   readonly reason: string;
   /** The body, as much of it as was read; nothing of a learning post's that is a success. */
   readonly text: string;
-  /** The `Date` header. */
-  readonly date: string | undefined;
+  /** The `Date`, `Server` and `Retry-After` headers. */
+  readonly date?: string | undefined;
+  readonly server?: string | undefined;
+  readonly retryAfter?: string | undefined;
 }
 
 /** What came instead of an answer. */
@@ -42,6 +46,8 @@ const REDIS_ERROR =
 const LEARNED_BEFORE = /has been already learned as (spam|ham)/;
 
 export function classifyAnswer(answer: Answer): Classified {
+  const proxy = proxyAnswer(answer);
+  if (proxy !== undefined) return classifyProxy(proxy, answer);
   const { status } = answer;
   const words = `${answer.reason}\n${answer.text}`;
   const errors = [answer.reason, /"error"\s*:\s*"([^"]*)/.exec(answer.text)?.[1] ?? ''];
@@ -79,7 +85,7 @@ export function classifyAnswer(answer: Answer): Classified {
   if (status >= 300 && status < 400) {
     return misconfigured(
       reason,
-      'RSPAMD_URL leads to a redirect, which is not followed because the mail and the password would go along; point it at the controller itself',
+      'RSPAMD_URL leads to a redirect, perhaps to the login of a proxy; it is not followed because the mail and the password would go along: point it at the controller itself',
     );
   }
   if (says(/^invalid command/)) {
@@ -97,6 +103,30 @@ export function classifyAnswer(answer: Answer): Classified {
   }
   return { kind: 'deferred', reason, answered: true };
 }
+
+function classifyProxy({ kind, reason, hint }: ProxyAnswer, answer: Answer): Classified {
+  switch (kind) {
+    case 'misconfigured':
+      return misconfigured(reason, hint);
+    case 'held':
+      return { kind, reason, hint };
+    case 'limited': {
+      const limit = { retryAfterMs: retryAfterMs(answer), hint };
+      return { kind: 'unavailable', reason, contact: 'answered', limit };
+    }
+  }
+}
+
+/** `Retry-After` (RFC 9110): seconds, or a date by the clock of who says it. */
+function retryAfterMs({ retryAfter = '', date = '' }: Answer): number | undefined {
+  const ms = /^\d+$/.test(retryAfter)
+    ? Number(retryAfter) * 1_000
+    : Date.parse(retryAfter) - Date.parse(date);
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), LONGEST_WAIT_MS);
+}
+
+/** Nobody is believed who says more: the date may be anything, and so may the seconds. */
+const LONGEST_WAIT_MS = 300_000;
 
 function notFound(words: string, reason: string): Classified {
   if (LEARNED_BEFORE.test(words)) {
@@ -157,7 +187,7 @@ export function classifyFault(fault: Fault): Classified {
   const broken = /^HTTP\/\d\.\d (\d{1,3}) ([^\r\n]*)/.exec(fault.text);
   if (broken !== null) {
     const [, status, reason = ''] = broken;
-    return classifyAnswer({ status: Number(status), reason, text: '', date: undefined });
+    return classifyAnswer({ status: Number(status), reason, text: '' });
   }
   // Nothing came back: what rspamd had of the message it may still carry out.
   return { kind: 'deferred', reason: `no answer (${code})`, answered: false };

@@ -1,7 +1,8 @@
 import type { ControllerAddress, RspamdConfig } from '../config.ts';
 import { errnoOf } from '../errors.ts';
 import type { Secret } from '../secret.ts';
-import type { Fault } from './answers.ts';
+import type { IncomingMessage } from 'node:http';
+import type { Answer, Fault } from './answers.ts';
 
 /** What the learning post and the pages share: whom they talk to, as whom, and what is kept of it. */
 export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers'> {
@@ -18,6 +19,25 @@ export function requestHeaders(password: Secret): Record<string, string> {
   const header = password.header();
   return { 'user-agent': 'kopano-learnd', ...(header === undefined ? {} : { password: header }) };
 }
+
+/** What the head of an answer says; its body comes later, if at all. */
+export function answerOf(head: AnswerHead): Answer {
+  const { statusCode = 0, statusMessage = '', headers } = head;
+  return {
+    status: statusCode,
+    reason: statusMessage,
+    text: '',
+    date: headers.date,
+    server: only(headers['server']),
+    retryAfter: only(headers['retry-after']),
+  };
+}
+
+function only(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+export type AnswerHead = Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 'headers'>;
 
 /** All of an error that is needed: its code, and what was received where the parser choked on it. */
 export function faultOf(error: unknown): Fault {

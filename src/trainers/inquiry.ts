@@ -3,6 +3,8 @@ import type { Answer, Classified, Fault } from './answers.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
 import { ControllerPages } from './pages.ts';
+import { isRspamds, proxyAnswer } from './proxies.ts';
+import type { ProxyAnswer } from './proxies.ts';
 import { presentable } from './reason.ts';
 import { parseStatistics } from './rspamd.ts';
 import type { Statistics } from './trainer.ts';
@@ -17,6 +19,7 @@ export class Inquiry {
   readonly hasPassword: boolean;
   readonly #pages: ControllerPages;
   readonly #post: LearningPost;
+  readonly #announcement: LearningPost;
   readonly #options: InquiryOptions;
 
   constructor(options: InquiryOptions) {
@@ -28,6 +31,7 @@ export class Inquiry {
     const connection = { ...options, timeoutMs: Math.min(timeoutMs, PATIENCE_MS) };
     this.#pages = new ControllerPages(connection);
     this.#post = new LearningPost(connection);
+    this.#announcement = new LearningPost({ ...connection, timeoutMs: EARLY_MS });
   }
 
   /** Needs no password. */
@@ -52,6 +56,16 @@ export class Inquiry {
   }
 
   /**
+   * Announces a message of so many bytes, and sends none of it: a proxy that has a limit refuses it at
+   * once (tried on nginx 1.22), everybody else waits for it.
+   */
+  async announce(announcedBytes: number): Promise<Reply> {
+    const { signal } = this.#options;
+    const message = { verdict: 'spam', body: Buffer.alloc(0), announcedBytes, signal } as const;
+    return this.#replyOf(await this.#announcement.send(message));
+  }
+
+  /**
    * Asks for no line of the history, which lies in Redis unless that is switched off: what shows an
    * outage of Redis without learning anything. It is answered 504 then, while /stat goes on showing
    * its last figures (tried on 3.4 and 3.12.1).
@@ -68,14 +82,21 @@ export class Inquiry {
     const isFault = 'code' in result;
     const meaning = isFault ? classifyFault(result) : classifyAnswer(result);
     const reason = isFault ? result.code : `${result.status} ${result.reason}`.trim();
+    const proxy = isFault ? undefined : proxyAnswer(result);
     return {
       status: isFault ? undefined : result.status,
       code: isFault ? result.code : undefined,
-      reason: presentable(this.#options.password.redact(reason), Buffer.alloc(0)),
+      reason: this.#presentable(reason),
       text: result.text,
       date: isFault ? undefined : result.date,
       meaning,
+      proxy: proxy && { ...proxy, reason: this.#presentable(proxy.reason) },
+      isRspamds: !isFault && isRspamds(result),
     };
+  }
+
+  #presentable(reason: string): string {
+    return presentable(this.#options.password.redact(reason), Buffer.alloc(0));
   }
 }
 
@@ -95,7 +116,13 @@ export interface Reply {
   /** The `Date` header. */
   readonly date: string | undefined;
   readonly meaning: Classified;
+  /** What a proxy in front of rspamd says by itself; fit for a terminal. */
+  readonly proxy: ProxyAnswer | undefined;
+  /** It bears rspamd's own signs. */
+  readonly isRspamds: boolean;
 }
 
 /** Nobody waits longer than this for a doctor. */
 const PATIENCE_MS = 10_000;
+/** What is refused by its head is refused sooner. */
+const EARLY_MS = 1_000;

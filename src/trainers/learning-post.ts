@@ -4,8 +4,8 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Verdict } from '../spool/message.ts';
 import type { Answer, Fault } from './answers.ts';
-import { MAX_ANSWER_BYTES, faultOf, requestHeaders } from './connection.ts';
-import type { ConnectionOptions } from './connection.ts';
+import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connection.ts';
+import type { AnswerHead, ConnectionOptions } from './connection.ts';
 
 /**
  * The learning post, by node:http: two of these go with every message, and here got's cost decides.
@@ -17,6 +17,8 @@ export interface PostedMessage {
   readonly verdict: Verdict;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  /** Sends the head alone, as of a message of so many bytes: what is refused by its size shows. */
+  readonly announcedBytes?: number;
   readonly signal: AbortSignal;
 }
 
@@ -62,7 +64,7 @@ export class LearningPost {
         headers: {
           ...requestHeaders(this.#options.password),
           ...message.headers,
-          'content-length': body.length,
+          'content-length': message.announcedBytes ?? body.length,
         },
       });
       const settle = (result: Answer | Fault): void => {
@@ -79,22 +81,21 @@ export class LearningPost {
       }, this.#options.timeoutMs);
       signal.addEventListener('abort', abort);
       // rspamd 3.4 puts an errno of its Redis connection where the status belongs (101, 110).
-      const interim = ({ statusCode = 0, statusMessage = '' }: InterimAnswer): void => {
-        if ([100, 102, 103].includes(statusCode)) return;
-        settle({ status: statusCode, reason: statusMessage, text: '', date: undefined });
+      const interim = (head: AnswerHead): void => {
+        if (![100, 102, 103].includes(head.statusCode ?? 0)) settle(answerOf(head));
       };
       request.on('information', interim);
-      request.on('upgrade', (answered: InterimAnswer, socket: Duplex) => {
+      request.on('upgrade', (answered: IncomingMessage, socket: Duplex) => {
         interim(answered);
         // From Node.js 26 on it is no longer the request's.
         socket.destroy();
       });
       request.on('response', (response: IncomingMessage) => {
-        const { statusCode = 0, statusMessage = '', headers } = response;
-        answer = { status: statusCode, reason: statusMessage, text: '', date: headers.date };
+        answer = answerOf(response);
+        const { status } = answer;
         // A success says all in its status line. rspamd's 204 has a body, which Node's parser follows
         // with an error.
-        if (statusCode >= 200 && statusCode < 300) {
+        if (status >= 200 && status < 300) {
           settle(answer);
           return;
         }
@@ -113,11 +114,10 @@ export class LearningPost {
       request.on('error', (error) => {
         settle(answer ?? faultOf(error));
       });
-      request.end(body);
+      if (message.announcedBytes === undefined) request.end(body);
+      else request.flushHeaders();
     });
   }
 }
-
-type InterimAnswer = Pick<IncomingMessage, 'statusCode' | 'statusMessage'>;
 
 const ABORTED: Fault = { code: 'ABORTED', text: '' };

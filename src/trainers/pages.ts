@@ -2,7 +2,7 @@ import got from 'got';
 import type { ExtendOptions, Got } from 'got';
 import { Agent } from 'node:http';
 import type { Answer, Fault } from './answers.ts';
-import { MAX_ANSWER_BYTES, faultOf, requestHeaders } from './connection.ts';
+import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 
 /**
@@ -42,12 +42,7 @@ export class ControllerPages {
     }
     const { response } = request;
     if (response === undefined) return fault ?? { code: 'UNKNOWN', text: '' };
-    return {
-      status: response.statusCode,
-      reason: response.statusMessage ?? '',
-      text: text.slice(0, MAX_ANSWER_BYTES),
-      date: response.headers.date,
-    };
+    return { ...answerOf(response), text: text.slice(0, MAX_ANSWER_BYTES) };
   }
 }
 

@@ -45,6 +45,8 @@ export type Outcome =
        * have had earlier posts is gone; `none` when it can't be reached at all.
        */
       readonly contact: 'answered' | 'refused' | 'none';
+      /** Where it was only asked too fast, by the limit of a proxy. */
+      readonly limit?: RateLimit;
     }
   /** It won't learn until somebody changes a setting. */
   | {
@@ -56,6 +58,13 @@ export type Outcome =
     }
   /** The post was aborted by us. */
   | { readonly kind: 'aborted' };
+
+export interface RateLimit {
+  /** How long it wants to be left alone, in milliseconds, where it says so. */
+  readonly retryAfterMs: number | undefined;
+  /** What raises the limit. */
+  readonly hint: string;
+}
 
 export interface Held {
   readonly kind: 'held';

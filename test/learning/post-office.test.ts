@@ -44,7 +44,7 @@ beforeEach(() => {
 });
 
 function office(controllers: readonly Controller[] = [first, second]): PostOffice {
-  return new PostOffice(controllers, lanes, abort.signal);
+  return new PostOffice(controllers, lanes, abort.signal, () => Promise.resolve());
 }
 
 /** Posts a message of these lanes to the first controller, which answers so. */

@@ -89,8 +89,8 @@ export class LearningBench {
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random, log }),
     );
-    const office = new PostOffice(this.controllers, this.lanes, this.#abort.signal);
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#abort.signal);
+    const office = new PostOffice(this.controllers, this.lanes, this.#abort.signal, pause);
     const wall = (): number => clock.wall();
     const onReleased = (key: string): void => {
       this.released.push(key);

@@ -33,6 +33,15 @@ export const HELD = {
   reason: '413 Request Entity Too Large',
   hint: 'raise client_max_body_size',
 } as const;
+/** A proxy in front of it limits the rate. */
+export function tooFast(retryAfterMs?: number): Outcome {
+  return {
+    kind: 'unavailable',
+    reason: '429 Too Many Requests',
+    contact: 'answered',
+    limit: { retryAfterMs, hint: 'raise limit_req' },
+  };
+}
 export const ABORTED: Outcome = { kind: 'aborted' };
 export const WRONG_PASSWORD: Outcome = {
   kind: 'misconfigured',

@@ -1,0 +1,99 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { FaultServer } from '../faults/fault-server.ts';
+import type { Act, FaultRequest } from '../faults/fault-server.ts';
+import { answer, failure, learns, plays } from '../faults/plays.ts';
+import { nginxPage, passedOn } from '../faults/proxy-pages.ts';
+import { examine } from '../support/examine.ts';
+import type { Line } from '../support/examine.ts';
+
+/** A proxy in front of rspamd: what it says by itself, and its limits, have cures of their own. */
+
+interface Front {
+  /** Answers by itself. */
+  readonly says?: (request: FaultRequest) => Act | undefined;
+  /** Answers when it has seen no more than the head. */
+  readonly early?: (request: FaultRequest) => Act | undefined;
+}
+
+/** What the doctor finds of rspamd behind such a proxy, which puts its own name on all answers. */
+async function seen({ says, early }: Front): Promise<readonly Line[]> {
+  const rspamd = plays(
+    { when: learns, act: failure(400, 'Empty body is not permitted') },
+    { when: ({ path }) => path.startsWith('/history'), act: answer('200 OK', '{"rows":[]}') },
+  );
+  const server = await FaultServer.start({
+    play: (request) => says?.(request) ?? passedOn(rspamd(request)),
+    ...(early === undefined ? {} : { early }),
+  });
+  onTestFinished(() => server[Symbol.asyncDispose]());
+  const settings = {
+    KOPANO_SPAMD_LIB: '/nowhere',
+    RSPAMD_URL: server.url,
+    LEARN_MAX_BYTES: '20971520',
+  };
+  return (await examine({ ...settings, RSPAMD_PASSWORD: 'sesame' })).of(server.url);
+}
+
+test.each<[string, Act, RegExp, RegExp]>([
+  ['a login', nginxPage('401 Unauthorized'), /a login of its own/, /RSPAMD_PASSWORD .*can't help/],
+  ['its own refusal', nginxPage('403 Forbidden'), /refuses this host/, /allow ADDRESS/],
+  [
+    'TLS',
+    nginxPage('400 Bad Request', 'The plain HTTP request was sent to HTTPS port'),
+    /speaks TLS/,
+    /use https:/,
+  ],
+  [
+    'a client certificate',
+    nginxPage('400 Bad Request', 'No required SSL certificate was sent'),
+    /client certificate/,
+    /let this host pass/,
+  ],
+])('a proxy that wants %s is told apart from rspamd', async (_, act, says, cure) => {
+  for (const path of ['/ping', '/stat', '/learnspam']) {
+    const lines = await seen({ says: (request) => (request.path === path ? act : undefined) });
+    const faults = lines.filter(({ state }) => state === 'failed');
+    expect(faults).toHaveLength(1);
+    expect(faults[0]?.text).toMatch(new RegExp(`a proxy .*${says.source}.*Cure: .*${cure.source}`));
+  }
+});
+
+test('a password that rspamd refuses is rspamd’s affair, whoever passes that on', async () => {
+  const act = passedOn(failure(401, 'Unauthorized'));
+  const lines = await seen({ says: ({ path }) => (path === '/ping' ? undefined : act) });
+  expect(lines.find(({ state }) => state === 'failed')?.text).toMatch(
+    /refuses the password.*Cure: set RSPAMD_PASSWORD/,
+  );
+});
+
+test('a limited rate is no fault, but worth to be raised', async () => {
+  const lines = await seen({ says: () => nginxPage('429 Too Many Requests') });
+  expect(lines.filter(({ state }) => state === 'failed')).toEqual([]);
+  expect(lines[0]).toMatchObject({
+    state: 'warning',
+    text: expect.stringMatching(/limits the rate.*Cure: .*limit_req/) as string,
+  });
+});
+
+test('a limit on sizes is found by announcing a message, of which nothing is sent', async () => {
+  const announced: string[] = [];
+  const lines = await seen({
+    early: ({ path, headers }) => {
+      const bytes = headers['content-length'] ?? '0';
+      if (bytes !== '0') announced.push(`${path} ${bytes}`);
+      return Number(bytes) > 1_048_576 ? nginxPage('413 Request Entity Too Large') : undefined;
+    },
+  });
+  expect(announced).toEqual(['/learnspam 20971520']);
+  expect(lines.filter(({ state }) => state === 'failed')).toEqual([]);
+  expect(lines.find(({ text }) => text.includes('413'))).toMatchObject({
+    state: 'warning',
+    text: expect.stringMatching(/LEARN_MAX_BYTES.*Cure: .*client_max_body_size/) as string,
+  });
+});
+
+test('a proxy without such a limit is content', async () => {
+  const lines = await seen({});
+  expect(lines.map(({ text }) => text).join('\n')).not.toMatch(/413|proxy/);
+  expect(lines.filter(({ state }) => state === 'failed')).toEqual([]);
+});
