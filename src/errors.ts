@@ -44,10 +44,31 @@ export function complaint(error: OperatorError): string {
   return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n`;
 }
 
-/** The `code` of a Node.js system error (`ENOENT`, `EACCES`), `undefined` for anything else. */
-export function errnoOf(error: unknown): string | undefined {
+/**
+ * Trouble on this machine that is neither a system error nor an error of this program: a helper that
+ * was killed, a folder that was closed when a stop took too long. `message` says it.
+ */
+export class LocalFault extends Error {
+  override readonly name = 'LocalFault';
+}
+
+/** The `code` of an error, whoever gave it (`ENOENT`, `HPE_INVALID_STATUS`, `ERR_INVALID_ARG_TYPE`). */
+export function codeOf(error: unknown): string | undefined {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
     return error.code;
   }
   return undefined;
+}
+
+/** The `code` of a system error (`ENOENT`, `EAI_AGAIN`); `undefined` for anything else. */
+export function errnoOf(error: unknown): string | undefined {
+  const code = codeOf(error);
+  // ERR_INVALID_ARG_TYPE and its like are Node's word for a wrong call.
+  return code !== undefined && /^E(?!RR_)[A-Z0-9_]+$/.test(code) ? code : undefined;
+}
+
+/** True for an error of this program: nothing that the system says, and nothing that was foreseen. */
+export function isBug(error: unknown): boolean {
+  const isForeseen = error instanceof OperatorError || error instanceof LocalFault;
+  return !isForeseen && errnoOf(error) === undefined;
 }

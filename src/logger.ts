@@ -27,6 +27,7 @@ export type LogEvent =
   | 'daemon.standby'
   | 'daemon.owner'
   | 'daemon.stopped'
+  | 'daemon.bug'
   | 'message.learned'
   | 'message.duplicate'
   | 'message.refused'

@@ -28,6 +28,8 @@ const ROOMS = [
 /** The root files that everybody may import. */
 const BASE = [
   'errors',
+  'bug-text',
+  'bugs',
   'heap',
   'text',
   'clock',

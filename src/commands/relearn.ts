@@ -273,6 +273,9 @@ function proseLog(progress: Progress, onUp: () => void): Log {
         failed.add(controller);
         progress.say(`kopano-learnd: waiting: ${message}`);
         break;
+      case 'daemon.bug':
+        progress.say(`kopano-learnd: ${message} ${String(fields?.['stack'])}`);
+        break;
       default:
         break;
     }

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { aborted, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
+import type { Bugs } from '../bugs.ts';
 import type { Config } from '../config.ts';
 import { plural } from '../text.ts';
 import { LogThrottle } from '../logger.ts';
@@ -41,6 +42,7 @@ export interface TenureOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  readonly bugs: Bugs;
   readonly stateDir: StateDir;
   readonly controllers: readonly Controller[];
   readonly lanes: Lanes;
@@ -77,12 +79,12 @@ export class Tenure {
   #stopping: Promise<void> | undefined;
 
   constructor(options: TenureOptions) {
-    const { config, clock, random, log, stateDir, controllers, lanes, messages } = options;
+    const { config, clock, random, log, bugs, stateDir, controllers, lanes, messages } = options;
     this.#options = options;
     for (const { signal } of [this.#ending, this.#abort]) setMaxListeners(0, signal);
     for (const controller of controllers) controller.forgetMessages();
     const throttle = new LogThrottle(clock);
-    const faults = new Faults({ clock, log });
+    const faults = new Faults({ clock, log, bugs });
     const queue = new Queue(stateDir.queue, { maxBytes: config.spool.maxBytes });
     const quarantine = new Quarantine(stateDir.quarantine, stateDir.temporary);
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
@@ -112,6 +114,7 @@ export class Tenure {
       ledger,
       messages,
       faults,
+      bugs,
       clock,
       random,
       acquits: (controller) => acquits(controller, lanes, office, pause, onReleased),

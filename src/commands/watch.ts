@@ -1,5 +1,6 @@
 import { systemClock, sleep } from '../clock.ts';
 import type { Config } from '../config.ts';
+import { Bugs } from '../bugs.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { LogThrottle } from '../logger.ts';
@@ -71,6 +72,7 @@ class Daemon {
   readonly messages: MessageLog;
   readonly #options: WatchOptions;
   readonly #throttle = new LogThrottle(systemClock);
+  readonly #bugs: Bugs;
   readonly #faults: Faults;
   readonly #lanes = new Lanes(() => systemClock.monotonic());
   readonly #controllers: readonly Controller[];
@@ -86,7 +88,8 @@ class Daemon {
     this.messages = new MessageLog(log, systemClock, (verdict, durationMs) => {
       this.#status?.learned(verdict, durationMs);
     });
-    this.#faults = new Faults({ clock: systemClock, log });
+    this.#bugs = new Bugs({ clock: systemClock, log });
+    this.#faults = new Faults({ clock: systemClock, log, bugs: this.#bugs });
     this.#controllers = config.rspamd.controllers.map(
       (controller) =>
         new Controller({
@@ -169,6 +172,7 @@ class Daemon {
       clock: systemClock,
       random: Math.random,
       log,
+      bugs: this.#bugs,
       stateDir,
       controllers: this.#controllers,
       lanes: this.#lanes,

@@ -35,6 +35,8 @@ export interface Delivery {
   error: string | undefined;
   /** Times that it was held back on its way to a controller. */
   holds: number;
+  /** Times that it met an error of this program. */
+  bugs: number;
   /** It may have crashed a controller: it is tried with no other message beside it. */
   alone: boolean;
   /** A failure of its was put down to an outage, though nothing failed right after it. */
@@ -80,6 +82,7 @@ export function newDelivery(
     repeats: 0,
     error: undefined,
     holds: 0,
+    bugs: 0,
     alone: false,
     excused: false,
     unprovenRounds: 0,

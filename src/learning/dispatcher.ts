@@ -1,8 +1,9 @@
 import PQueue from 'p-queue';
+import type { Bugs } from '../bugs.ts';
 import type { Timer } from '../clock.ts';
-import type { Faults } from '../spool/faults.ts';
+import { Faults } from '../spool/faults.ts';
 import type { QueueEntry, Verdict } from '../spool/message.ts';
-import { clean } from '../text.ts';
+import { backoffMs } from './backoff.ts';
 import { Backlog } from './backlog.ts';
 import { Blame } from './blame.ts';
 import type { BlameOptions, Flight } from './blame.ts';
@@ -24,6 +25,7 @@ const BODIES_BYTES = 64 * 1024 * 1024;
 export interface DispatcherOptions extends Omit<BlameOptions, 'backlog'> {
   readonly controllers: readonly Controller[];
   readonly faults: Faults;
+  readonly bugs: Bugs;
   readonly concurrency: number;
   /** Most messages held in memory. */
   readonly backlog: number;
@@ -215,7 +217,12 @@ export class Dispatcher {
     this.#timer?.cancel();
     this.#plannedFor = this.#options.clock.monotonic() + ms;
     this.#timer = this.#options.clock.after(ms, () => {
-      this.#pump();
+      try {
+        this.#pump();
+      } catch (error) {
+        this.#options.bugs.report(error, 'the dispatcher');
+        this.#plan(Faults.retryMs);
+      }
     });
   }
 
@@ -382,10 +389,21 @@ export class Dispatcher {
       const attempt = await this.#options.learner.attempt(delivery, controller);
       await this.#blame.judge(flight, attempt);
     } catch (error) {
-      // A fault of this program: one message must not stop the others, nor be lost.
-      const name = error instanceof Error ? `${error.name}: ${clean(error.message)}` : 'unknown';
-      this.#blame.defer(delivery, `internal error (${name})`, delivery.tries + 1, 0);
+      this.#setAside(delivery, error);
     }
+  }
+
+  /** A message that met an error of this program must not stop the others, nor be lost. */
+  #setAside(delivery: Delivery, error: unknown): void {
+    const { bugs, random } = this.#options;
+    const { verdict, key } = delivery.entry;
+    const messageId = delivery.identity?.messageId;
+    bugs.report(error, 'a message in flight', { verdict, file: key, messageId });
+    delivery.bugs += 1;
+    delivery.hasFailed = true;
+    // It may have been put somewhere before that.
+    this.#backlog.launch(delivery);
+    this.#backlog.defer(delivery, backoffMs(delivery.bugs, random()));
   }
 }
 

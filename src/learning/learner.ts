@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { errnoOf } from '../errors.ts';
+import { errnoOf, isBug } from '../errors.ts';
 import type { Faults } from '../spool/faults.ts';
 import type { Stamp } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
@@ -26,7 +26,7 @@ export class Learner {
     this.#options = options;
   }
 
-  /** The delivery's key lane is held by the caller. Never rejects. */
+  /** The delivery's key lane is held by the caller. Rejects only by an error of this program. */
   async attempt(delivery: Delivery, controller: Controller): Promise<Attempt> {
     if (delivery.finish !== undefined) return this.#finish(delivery, delivery.finish);
     const letGo = reasonToLetGo(delivery);
@@ -47,6 +47,7 @@ export class Learner {
       if (read.kind === 'unfit') return await this.#finish(delivery, quarantined(read.reason));
       body = read.body;
     } catch (error) {
+      if (isBug(error)) throw error;
       faults.raise(place, error);
       return { kind: 'fault' };
     }
@@ -199,6 +200,7 @@ export class Learner {
         ? { kind: 'withdrawn' }
         : { kind: 'unsettled', stamp: different.stamp };
     } catch (error) {
+      if (isBug(error)) throw error;
       // One file that can't be moved doesn't stop the others.
       faults.raise(FILE_ERRORS.has(errnoOf(error) ?? '') ? own : DISPOSAL, error);
       return { kind: 'fault' };

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { sleep } from '../clock.ts';
 import type { Clock, Timer } from '../clock.ts';
+import { Bugs } from '../bugs.ts';
 import type { Controller } from '../learning/controller.ts';
 import { Dispatcher } from '../learning/dispatcher.ts';
 import { Lanes } from '../learning/lanes.ts';
@@ -78,7 +79,8 @@ export class BulkRun {
     this.#options = options;
     for (const { signal } of [this.#ending, this.#abort]) setMaxListeners(0, signal);
     const lanes = new Lanes(() => clock.monotonic());
-    const faults = new Faults({ clock, log });
+    const bugs = new Bugs({ clock, log });
+    const faults = new Faults({ clock, log, bugs });
     const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
     const office = new PostOffice(controllers, lanes, this.#abort.signal, pause);
     const onReleased = (): void => {
@@ -94,6 +96,7 @@ export class BulkRun {
       ledger,
       messages: new MessageLog(log, clock),
       faults,
+      bugs,
       clock,
       random,
       acquits: (controller) => acquits(controller, lanes, office, pause, onReleased),

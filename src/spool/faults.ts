@@ -1,11 +1,13 @@
+import type { Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
-import { errnoOf } from '../errors.ts';
+import { LocalFault, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 
 /**
  * Local faults: a full disk, an I/O error, too many open files. A fault pauses the place that it
- * touches, is said once, is tried again every five seconds, and is nobody's attempt.
+ * touches, is said once, is tried again every five seconds, and is nobody's attempt. What is no fault
+ * but an error of this program pauses its place as well, and is said as what it is.
  */
 export class Faults {
   static readonly retryMs = 5_000;
@@ -21,34 +23,34 @@ export class Faults {
   ]);
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #bugs: Bugs;
   readonly #throttle: LogThrottle;
   readonly #until = new Map<string, number>();
   /** Places whose fault was said. */
   readonly #said = new Set<string>();
 
-  constructor(options: { readonly clock: Clock; readonly log: Log }) {
+  constructor(options: { readonly clock: Clock; readonly log: Log; readonly bugs: Bugs }) {
     this.#clock = options.clock;
     this.#log = options.log;
+    this.#bugs = options.bugs;
     this.#throttle = new LogThrottle(options.clock);
   }
 
   /** Notes that work on `place` failed, and pauses it. */
   raise(place: string, error: unknown): void {
-    const errno = errnoOf(error);
-    const code = errno ?? (error instanceof Error ? error.message : 'unknown error');
     this.#until.set(place, this.#clock.monotonic() + Faults.retryMs);
+    if (isBug(error)) {
+      this.#bugs.report(error, place);
+      return;
+    }
+    const { code, words } = faultOf(error);
     if (!this.#throttle.allows(place, code)) return;
     this.#said.add(place);
-    this.#log(
-      'err',
-      'disk.fault',
-      `${place}: ${CURES[code] ?? (errno === undefined ? code : `the system answers ${code}`)}`,
-      {
-        place,
-        code,
-        retrySeconds: Faults.retryMs / 1000,
-      },
-    );
+    this.#log('err', 'disk.fault', `${place}: ${words}`, {
+      place,
+      code,
+      retrySeconds: Faults.retryMs / 1000,
+    });
   }
 
   /** True when the fault isn't that of a single file or folder. */
@@ -79,6 +81,15 @@ export class Faults {
     if (!this.#until.delete(place) || !this.#said.delete(place)) return;
     this.#log('notice', 'disk.ok', `${place}: works again`, { place });
   }
+}
+
+function faultOf(error: unknown): { readonly code: string; readonly words: string } {
+  if (error instanceof OperatorError) {
+    return { code: error.code, words: `${error.message}; ${error.hint}` };
+  }
+  if (error instanceof LocalFault) return { code: error.message, words: error.message };
+  const code = errnoOf(error) ?? '';
+  return { code, words: CURES[code] ?? `the system answers ${code}` };
 }
 
 const CURES: Readonly<Record<string, string>> = {

@@ -10,7 +10,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { errnoOf } from '../errors.ts';
+import { LocalFault, errnoOf } from '../errors.ts';
 
 /**
  * A folder held open. Everything in it is reached through its descriptor (`/proc/self/fd`), so that
@@ -61,7 +61,7 @@ export class Folder {
   /** The address of an entry for Node's own calls; names that aren't ASCII need their bytes. */
   at(rawName: string): string | Buffer {
     // The descriptor's number may belong to another folder by now.
-    if (!this.#open) throw new Error(`${this.path} was closed`);
+    if (!this.#open) throw new LocalFault(`${this.path} was closed`);
     const address = this.#prefix + rawName;
     // eslint-disable-next-line no-control-regex -- the ASCII range
     return /^[\u0000-\u007f]*$/.test(rawName) ? address : Buffer.from(address, 'latin1');

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants, openSync } from 'node:fs';
-import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
 import { closeUnwritten } from './folder.ts';
 import type { Folder } from './folder.ts';
 
@@ -49,7 +49,7 @@ export function lockDescriptor(fd: number): Promise<LockResult> {
       if (code === 0) resolve('locked');
       // It was killed (out of memory), or could not be loaded: that says nothing about locks.
       else if (code === null || code >= 126) {
-        reject(new Error(`flock ended with ${signal ?? code}`));
+        reject(new LocalFault(`flock ended with ${signal ?? code}`));
       }
       // flock says nothing when somebody else has the lock; its other failures have a message.
       else resolve(code === 1 && complaint === '' ? 'held' : 'unsupported');

@@ -1,5 +1,5 @@
 import { request } from 'node:http';
-import { errnoOf } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import type { ListenAddress } from '../listen-address.ts';
 
 /**
@@ -50,7 +50,7 @@ export function askDaemon(
         resolve(parse(response.statusCode ?? 0, text));
       });
       response.on('error', (error) => {
-        silent(errnoOf(error) ?? error.message);
+        silent(codeOf(error) ?? error.message);
       });
     });
     // Not the socket's own timeout: that starts anew with every byte.
@@ -66,7 +66,7 @@ export function askDaemon(
       clearTimeout(timer);
     });
     asking.on('error', (error) => {
-      const code = errnoOf(error) ?? error.message;
+      const code = codeOf(error) ?? error.message;
       if (code.startsWith('HPE_')) resolve({ kind: 'foreign' });
       else silent(REASONS[code] ?? code);
     });

@@ -1,5 +1,5 @@
 import type { ControllerAddress, RspamdConfig } from '../config.ts';
-import { errnoOf } from '../errors.ts';
+import { codeOf } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import type { IncomingMessage } from 'node:http';
 import type { Answer, Fault } from './answers.ts';
@@ -41,7 +41,7 @@ export type AnswerHead = Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 
 
 /** All of an error that is needed: its code, and what was received where the parser choked on it. */
 export function faultOf(error: unknown): Fault {
-  const code = errnoOf(error) ?? 'UNKNOWN';
+  const code = codeOf(error) ?? 'UNKNOWN';
   const received = rawPacketOf(error);
   const text = Buffer.isBuffer(received) ? received.subarray(0, 1024).toString('latin1') : '';
   return { code, text };

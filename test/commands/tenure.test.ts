@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
 import { Tenure } from '../../src/commands/tenure.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Controller } from '../../src/learning/controller.ts';
@@ -179,6 +180,7 @@ function tenureOf(
     clock,
     random: () => 0.5,
     log,
+    bugs: new Bugs({ clock, log }),
     stateDir,
     controllers,
     lanes: new Lanes(() => clock.monotonic()),

@@ -255,22 +255,74 @@ describe('a local fault', () => {
   });
 });
 
-describe('a fault of this program', () => {
-  test('neither loses the message nor keeps the others', async () => {
+describe('an error of this program', () => {
+  const isBroken = (): never => {
+    throw new TypeError('x is not a function');
+  };
+
+  test.each(['read', 'post', 'finish'] as const)(
+    'at a message’s %s is a bug of its own name, and neither loses the message nor keeps the others',
+    async (step) => {
+      const bench = new LearningBench();
+      const { queue } = bench.spool;
+      const [read, check] = [queue.read.bind(queue), queue.check.bind(queue)];
+      if (step === 'read') queue.read = (entry) => (entry.key === 'a' ? isBroken() : read(entry));
+      if (step === 'finish')
+        queue.check = (entry) => (entry.key === 'a' ? isBroken() : check(entry));
+      if (step === 'post') bench.trainer.plays(to('a', isBroken));
+      bench.put('a');
+      for (let i = 0; i < 20; i += 1) bench.put(`m${i}`);
+      bench.dispatcher.start();
+      await bench.flowUntil('the others are learned', () => bench.messages.tally.learned === 20);
+      expect(bench.clock.monotonic()).toBeLessThan(2_000);
+      expect(bench.spool.queued).toEqual(['spam/a']);
+      expect(bench.recorder.of('daemon.bug')[0]).toMatchObject({
+        severity: 'err',
+        fields: { verdict: 'spam', file: 'a', error: 'TypeError: x is not a function' },
+      });
+      for (const event of ['message.deferred', 'disk.fault', 'controller.down'] as const) {
+        expect(bench.recorder.of(event)).toEqual([]);
+      }
+      Object.assign(queue, { read, check });
+      bench.trainer.plays();
+      await bench.finish(10);
+      expect(bench.messages.tally).toMatchObject({ learned: 21, quarantined: 0 });
+    },
+  );
+
+  test('that stays is met ever more rarely', async () => {
     const bench = new LearningBench();
-    let left = 2;
-    bench.trainer.plays(
-      to('a', () => {
-        if ((left -= 1) >= 0) throw new TypeError('a bug');
-        return undefined;
-      }),
-    );
+    bench.trainer.plays(to('a', isBroken));
     bench.put('a');
-    bench.put('b');
     bench.dispatcher.start();
+    await bench.flow(3_600_000);
+    expect(bench.bugs.seen.count).toBeGreaterThan(10);
+    expect(bench.bugs.seen.count).toBeLessThan(25);
+    expect(bench.spool.queued).toEqual(['spam/a']);
+  });
+
+  test('in what follows a try leaves the message in one place', async () => {
+    const bench = new LearningBench();
+    bench.trainer.plays(to('a', REFUSES));
+    // After the message was put back into the line.
+    bench.ledger.recall = isBroken;
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.flowUntil('it was met', () => bench.bugs.seen.count > 0);
+    expect(bench.dispatcher.counts).toEqual({ pending: 0, deferred: 1, inFlight: 0 });
+  });
+
+  test('in the choice of messages ends neither the daemon nor the choosing', async () => {
+    const bench = new LearningBench();
+    const areFree = bench.lanes.areFree.bind(bench.lanes);
+    bench.lanes.areFree = isBroken;
+    bench.put('a');
+    bench.dispatcher.start();
+    await bench.flowUntil('it was met twice', () => bench.bugs.seen.count === 2);
+    expect(bench.recorder.fieldOf('daemon.bug', 'where')).toEqual(['the dispatcher']);
+    bench.lanes.areFree = areFree;
     await bench.finish();
-    expect(bench.messages.tally).toMatchObject({ learned: 2, quarantined: 0 });
-    expect(bench.recorder.of('message.deferred')[0]?.fields['reason']).toContain('a bug');
+    expect(bench.messages.tally.learned).toBe(1);
   });
 });
 

@@ -1,4 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
+import { LocalFault, OperatorError } from '../../src/errors.ts';
 import { Faults } from '../../src/spool/faults.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -7,12 +9,14 @@ const PLACE = '/queue';
 
 let clock: ManualClock;
 let recorder: LogRecorder;
+let bugs: Bugs;
 let faults: Faults;
 
 beforeEach(() => {
   clock = new ManualClock();
   recorder = new LogRecorder();
-  faults = new Faults({ clock, log: recorder.log });
+  bugs = new Bugs({ clock, log: recorder.log });
+  faults = new Faults({ clock, log: recorder.log, bugs });
 });
 
 function fault(code: string): Error {
@@ -96,4 +100,38 @@ test('whether any place does not work is known', () => {
   expect(faults.isAny).toBe(true);
   faults.clear(PLACE);
   expect(faults.isAny).toBe(false);
+});
+
+test('an error of this program pauses its place, and is no fault of the disk', () => {
+  faults.raise(PLACE, new TypeError('x is not a function'));
+  expect(faults.pause(PLACE)).toBe(5_000);
+  expect(recorder.lines.map(({ event }) => event)).toEqual(['daemon.bug']);
+  expect(recorder.fieldOf('daemon.bug', 'where')).toEqual([PLACE]);
+  expect(bugs.seen.count).toBe(1);
+  faults.clear(PLACE);
+  expect(recorder.of('disk.ok')).toEqual([]);
+});
+
+test('a wrong call of Node.js is one, though it has a code', () => {
+  faults.raise(PLACE, fault('ERR_INVALID_ARG_TYPE'));
+  expect(recorder.of('disk.fault')).toEqual([]);
+  expect(bugs.seen.count).toBe(1);
+});
+
+test.each([
+  ['a helper that was killed', new LocalFault('flock ended with SIGKILL'), /SIGKILL$/],
+  [
+    'what has a cure',
+    new OperatorError({
+      code: 'owner.no-flock',
+      message: 'it is gone',
+      hint: 'mend it',
+      exitCode: 78,
+    }),
+    /it is gone; mend it$/,
+  ],
+])('%s is a fault, and says what is to be said', (_, error, words) => {
+  faults.raise(PLACE, error);
+  expect(recorder.of('disk.fault')[0]?.message).toMatch(words);
+  expect(bugs.seen.count).toBe(0);
 });

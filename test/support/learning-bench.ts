@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { truncateSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
 import { sleep } from '../../src/clock.ts';
 import { Controller } from '../../src/learning/controller.ts';
 import { Dispatcher } from '../../src/learning/dispatcher.ts';
@@ -61,6 +62,7 @@ export class LearningBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();
   readonly spool: TestSpool;
+  readonly bugs: Bugs;
   readonly faults: Faults;
   readonly lanes: Lanes;
   readonly ledger: Ledger;
@@ -81,7 +83,8 @@ export class LearningBench {
     this.spool = new TestSpool(maxBytes === undefined ? {} : { maxBytes });
     const { queue, quarantine, stateDir } = this.spool;
     const { after = 'remove', concurrency = 8, backlog = 1_000, maxAttempts = 3 } = options;
-    this.faults = new Faults({ clock, log });
+    this.bugs = new Bugs({ clock, log });
+    this.faults = new Faults({ clock, log, bugs: this.bugs });
     this.ledger = new Ledger({ proveEvery: options.proveEvery ?? 1 });
     this.lanes = new Lanes(() => clock.monotonic());
     this.messages = new MessageLog(log, clock);
@@ -107,6 +110,7 @@ export class LearningBench {
       ledger,
       messages: this.messages,
       faults: this.faults,
+      bugs: this.bugs,
       clock,
       random,
       acquits: (controller) => acquits(controller, this.lanes, office, pause, onReleased),

@@ -1,4 +1,5 @@
 import { onTestFinished } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
 import { LogThrottle } from '../../src/logger.ts';
 import { DropDirectory } from '../../src/spool/drop-directory.ts';
 import { Faults } from '../../src/spool/faults.ts';
@@ -35,6 +36,7 @@ export class PickupBench {
   readonly recorder = new LogRecorder();
   readonly spool: TestSpool;
   readonly drop: DropDirectory;
+  readonly bugs: Bugs;
   readonly faults: Faults;
   readonly releases: Releases;
   readonly pickup: Pickup;
@@ -54,7 +56,8 @@ export class PickupBench {
     const throttle = new LogThrottle(clock);
     const spool = options.spool ?? new TestSpool();
     this.spool = spool;
-    this.faults = new Faults({ clock, log });
+    this.bugs = new Bugs({ clock, log });
+    this.faults = new Faults({ clock, log, bugs: this.bugs });
     this.drop = new DropDirectory({
       libDir: spool.lib,
       queue: spool.stateDir.queue,

@@ -2,6 +2,7 @@ import { sleep } from '../../../src/clock.ts';
 import type { Clock } from '../../../src/clock.ts';
 import { Tenure } from '../../../src/commands/tenure.ts';
 import type { Config } from '../../../src/config.ts';
+import { Bugs } from '../../../src/bugs.ts';
 import { Controller } from '../../../src/learning/controller.ts';
 import { Lanes } from '../../../src/learning/lanes.ts';
 import { MessageLog } from '../../../src/learning/message-log.ts';
@@ -38,6 +39,7 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #controllers: readonly Controller[];
   readonly #lanes: Lanes;
+  readonly #bugs: Bugs;
   readonly #stop = new AbortController();
 
   constructor(options: DaemonOptions) {
@@ -45,6 +47,7 @@ export class Daemon {
     this.#options = options;
     this.process = process;
     this.messages = new MessageLog(log, clock);
+    this.#bugs = new Bugs({ clock, log });
     this.#lanes = new Lanes(() => clock.monotonic());
     this.#controllers = trainers.map((trainer) => new Controller({ trainer, clock, random, log }));
   }
@@ -87,6 +90,7 @@ export class Daemon {
         clock,
         random,
         log,
+        bugs: this.#bugs,
         stateDir,
         controllers: this.#controllers,
         lanes: this.#lanes,

@@ -112,6 +112,8 @@ export class World {
       log: (_severity, event, _text, fields = {}) => {
         if (process.isDead) return;
         chronicle.trace(`daemon ${process.id}: ${event} ${JSON.stringify(fields)}`);
+        if (event === 'daemon.bug')
+          chronicle.violate(`daemon ${process.id}: ${JSON.stringify(fields)}`);
         if (ENDINGS.has(event)) laws.endedOne(String(fields['verdict']), String(fields['file']));
       },
       onOwner: () => {

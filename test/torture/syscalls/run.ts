@@ -196,7 +196,12 @@ function wronglyBlamed(world: SyscallsWorld, scenario: Scenario): string[] {
   const found = world.filesOf('quarantine');
   const complaints =
     found.sort().join() === expected.sort().join() ? [] : [`in quarantine: ${found.join(', ')}`];
-  for (const event of ['message.deferred', 'controller.down', 'controller.unproven'] as const) {
+  for (const event of [
+    'message.deferred',
+    'controller.down',
+    'controller.unproven',
+    'daemon.bug',
+  ] as const) {
     if (world.lines.some((line) => line.event === event)) complaints.push(`said: ${event}`);
   }
   return complaints;
