@@ -16,6 +16,7 @@ export interface CliOptions {
   /** Aborted when the program is to stop. */
   readonly stop: AbortSignal;
   readonly onHangup: (callback: () => void) => void;
+  readonly onCrash: (callback: (error: unknown) => void) => void;
   readonly identity: {
     readonly uid: number;
     readonly gid: number;

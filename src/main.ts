@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events';
 import { isatty } from 'node:tty';
+import { bugComplaint } from './bug-text.ts';
 import { EXIT, OperatorError, complaint, errnoOf } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 
@@ -23,6 +24,19 @@ process.on('SIGHUP', () => {
   for (const callback of hangups) callback();
 });
 
+/** Tells of the error that ends the process. */
+let tellCrash = (error: unknown): void => {
+  process.stderr.write(bugComplaint(error));
+};
+// What it leaves behind is unknown: the queue is on the disk, and a new process starts from there.
+process.on('uncaughtException', (error) => {
+  try {
+    tellCrash(error);
+  } finally {
+    process.exit(EXIT.failure);
+  }
+});
+
 const args = process.argv.slice(2);
 process.exit(args.length === 1 && args[0] === 'health' ? await checkHealth() : await run());
 
@@ -42,6 +56,9 @@ async function run(): Promise<ExitCode> {
     environment: process.env,
     stop: stop.signal,
     onHangup: (callback) => hangups.push(callback),
+    onCrash: (callback) => {
+      tellCrash = callback;
+    },
     identity: {
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,

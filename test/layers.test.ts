@@ -160,6 +160,7 @@ describe('the rooms', () => {
       }
     }
     expect([...loaded].filter((file) => !file.startsWith('node:')).sort()).toEqual([
+      'bug-text.ts',
       'commands/health.ts',
       'errors.ts',
       'listen-address.ts',

@@ -6,7 +6,7 @@ import { systemClock } from '../clock.ts';
 import { plainName, userName } from '../doctor/accounts.ts';
 import type { Identity } from '../doctor/accounts.ts';
 import { checkController } from '../doctor/controller.ts';
-import { askDaemon } from '../doctor/daemon.ts';
+import { askDaemon, checkBugs } from '../doctor/daemon.ts';
 import { notTried, ok, warning } from '../doctor/finding.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { checkLearning } from '../doctor/learning.ts';
@@ -70,7 +70,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
     err('interrupted: not everything was tried\n');
     return EXIT.failure;
   }
-  tell(checkLearning(known, daemon));
+  tell([...checkLearning(known, daemon), checkBugs(daemon)]);
   err(
     `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
   );

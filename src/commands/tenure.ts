@@ -149,6 +149,7 @@ export class Tenure {
       releases: this.#releases,
       temporary: stateDir.temporary,
       faults,
+      bugs,
       clock,
       log,
       throttle,
@@ -228,21 +229,18 @@ export class Tenure {
     this.#dispatcher.start();
     this.#pickup.start();
     this.#chores.push(
-      this.#every(WATCHDOG_MS, () => {
+      this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
         this.#watchStateDir();
         this.#watchPassword();
       }),
-      this.#every(HEAP_MS, () => {
+      this.#every(HEAP_MS, 'the watch over the heap', () => {
         this.#heap.look();
       }),
-      this.#every(RELEASES_MS, async () => {
+      this.#every(RELEASES_MS, 'the taking back of released messages', async () => {
         await this.#releases.take();
       }),
-      this.#every(
-        () => this.#faults.pause(ARCHIVE) || RETENTION_MS,
-        () => this.#retain(),
-      ),
-      this.#every(MEMORY_WATCH_MS, () => this.#watchMemory()),
+      this.#every(RETENTION_MS, ARCHIVE, () => this.#retain()),
+      this.#every(MEMORY_WATCH_MS, 'the watch over what Bayes knows', () => this.#watchMemory()),
     );
     await aborted(this.#ending.signal);
     await this.stop();
@@ -265,7 +263,7 @@ export class Tenure {
     const { pending, deferred, inFlight } = this.#dispatcher.counts;
     // Behind what can't be read there may be more.
     const unseen = this.#faults.isAny ? 1 : 0;
-    await this.#retain();
+    await this.#try(ARCHIVE, () => this.#retain());
     const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
     await this.stop();
     return stays + unreleased + pending + deferred + inFlight + missing + unseen;
@@ -319,12 +317,20 @@ export class Tenure {
     waited.abort();
   }
 
-  /** Calls `chore` now and every so many milliseconds until the end. */
-  async #every(ms: number | (() => number), chore: () => void | Promise<void>): Promise<void> {
+  /** Calls `chore` now and every so many milliseconds until the end; sooner after a fault. */
+  async #every(ms: number, what: string, chore: () => void | Promise<void>): Promise<void> {
     while (!this.#ending.signal.aborted) {
+      await this.#try(what, chore);
+      await sleep(this.#options.clock, this.#faults.pause(what) || ms, this.#ending.signal);
+    }
+  }
+
+  async #try(what: string, chore: () => void | Promise<void>): Promise<void> {
+    try {
       await chore();
-      const wait = typeof ms === 'number' ? ms : ms();
-      await sleep(this.#options.clock, wait, this.#ending.signal);
+      this.#faults.clear(what);
+    } catch (error) {
+      this.#faults.raise(what, error);
     }
   }
 
@@ -348,23 +354,18 @@ export class Tenure {
 
   async #retain(): Promise<void> {
     const { config, stateDir, clock, controllers } = this.#options;
-    try {
-      await removeOldDays({
-        archive: stateDir.archive,
-        days: config.spool.archiveDays,
-        wall: () => clock.wall(),
-        witnessTime: async () => {
-          for (const { trainer } of controllers) {
-            const time = await trainer.time(this.#abort.signal);
-            if (time !== undefined) return time;
-          }
-          return undefined;
-        },
-      });
-      this.#faults.clear(ARCHIVE);
-    } catch (error) {
-      this.#faults.raise(ARCHIVE, error);
-    }
+    await removeOldDays({
+      archive: stateDir.archive,
+      days: config.spool.archiveDays,
+      wall: () => clock.wall(),
+      witnessTime: async () => {
+        for (const { trainer } of controllers) {
+          const time = await trainer.time(this.#abort.signal);
+          if (time !== undefined) return time;
+        }
+        return undefined;
+      },
+    });
   }
 
   readonly #memories = new Map<Controller, MemoryWatch>();

@@ -32,6 +32,8 @@ export interface WatchOptions {
   readonly stop: AbortSignal;
   /** Calls back on SIGHUP. */
   readonly onHangup: (callback: () => void) => void;
+  /** Calls back with the error that ends the process, which nobody has caught. */
+  readonly onCrash: (callback: (error: unknown) => void) => void;
   readonly identity: { readonly uid: number; readonly gid: number };
 }
 
@@ -100,7 +102,10 @@ class Daemon {
         }),
     );
     options.onHangup(() => {
-      this.#tenure?.retryNow();
+      this.#bugs.guard('the signal SIGHUP', () => this.#tenure?.retryNow());
+    });
+    options.onCrash((error) => {
+      this.#bugs.report(error, 'nobody caught it; the process ends');
     });
   }
 
@@ -114,6 +119,7 @@ class Daemon {
       spool: config.spool,
       controllers: this.#controllers,
       messages: this.messages,
+      bugs: this.#bugs,
       counts: () => this.#tenure?.counts,
       standstills: () => this.#standstills(),
     };

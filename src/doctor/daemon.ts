@@ -3,6 +3,9 @@ import type { ListenAddress } from '../listen-address.ts';
 import { askDaemon as ask } from '../status/client.ts';
 import { daemonReportOf } from '../status/report.ts';
 import type { DaemonReport } from '../status/report.ts';
+import { clean, plural } from '../text.ts';
+import { notTried, ok, warning } from './finding.ts';
+import type { Finding } from './finding.ts';
 
 /**
  * What the running daemon says of itself at STATUS_LISTEN: the doctor teaches nothing, so what only
@@ -36,4 +39,22 @@ export async function askDaemon(
   return report === undefined
     ? none(`what answers at ${where} is not this daemon`)
     : { kind: 'answered', report };
+}
+
+/** Whether it met errors of its own. */
+export function checkBugs(daemon: DaemonAnswer): Finding {
+  const check = 'bugs';
+  if (daemon.kind !== 'answered') {
+    return notTried(
+      check,
+      `whether it met errors of its own shows a running daemon; ${daemon.reason}`,
+    );
+  }
+  const { count, last } = daemon.report.bugs;
+  if (last === null) return ok(check, 'the daemon has met no error of its own since its start');
+  return warning(
+    check,
+    `the running daemon has met ${plural(count, 'error')} of its own, the last at ${clean(last.at)} (${clean(last.where)}): ${clean(last.error)}`,
+    'report it with its line daemon.bug in the log; what met it stays and is tried again',
+  );
 }

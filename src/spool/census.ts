@@ -30,7 +30,7 @@ export type Place =
 const NAMES_AT_ONCE = 2_000;
 const STAGED = '.learnd-';
 
-/** Counts the messages in one folder. Never rejects. */
+/** Counts the messages in one folder. Rejects only by an error of this program. */
 export async function countMessages(path: string, place: Place): Promise<Count> {
   try {
     const folder = Folder.open(path);
@@ -42,7 +42,8 @@ export async function countMessages(path: string, place: Place): Promise<Count> 
       folder.close();
     }
   } catch (error) {
-    const code = errnoOf(error) ?? 'unknown error';
+    const code = errnoOf(error);
+    if (code === undefined) throw error;
     return code === 'ENOENT' ? { kind: 'missing' } : { kind: 'unreadable', code };
   }
 }

@@ -1,5 +1,6 @@
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
+import type { Bugs } from '../bugs.ts';
 import { errnoOf } from '../errors.ts';
 import type { Verdict } from './message.ts';
 
@@ -16,8 +17,9 @@ export interface DoorbellOptions {
   readonly onRing: (verdict: Verdict, rawName: string | undefined) => void;
   /** The folder is watched from now on. */
   readonly onArmed: (verdict: Verdict) => void;
-  /** The folder can't be watched; sweeps have to do. */
-  readonly onFailure: (verdict: Verdict, code: string) => void;
+  /** The folder can't be watched; sweeps have to do. `code` is unknown where it is a bug. */
+  readonly onFailure: (verdict: Verdict, code: string | undefined) => void;
+  readonly bugs: Bugs;
 }
 
 export class Doorbell {
@@ -43,31 +45,45 @@ export class Doorbell {
       atomic: false,
     });
     this.#watchers.set(verdict, watcher);
+    const { onRing, onArmed, onFailure, bugs } = this.#options;
     watcher.on('raw', (_event, name) => {
-      this.#options.onRing(verdict, rawNameOf(name));
+      bugs.guard(RING, () => {
+        onRing(verdict, rawNameOf(name));
+      });
     });
     // What came while chokidar was starting up rang for nobody.
     watcher.on('ready', () => {
-      // It comes after an error, too.
-      if (this.#watchers.get(verdict) === watcher) this.#options.onArmed(verdict);
-      this.#options.onRing(verdict, undefined);
+      bugs.guard(RING, () => {
+        // It comes after an error, too.
+        if (this.#watchers.get(verdict) === watcher) onArmed(verdict);
+        onRing(verdict, undefined);
+      });
     });
     watcher.on('error', (error) => {
-      if (this.#watchers.get(verdict) === watcher) this.disarm(verdict);
-      this.#options.onFailure(verdict, errnoOf(error) ?? 'unknown error');
+      bugs.guard(RING, () => {
+        if (this.#watchers.get(verdict) === watcher) this.disarm(verdict);
+        const code = errnoOf(error);
+        onFailure(verdict, code);
+        if (code === undefined) throw error;
+      });
     });
   }
 
   disarm(verdict: Verdict): void {
     const watcher = this.#watchers.get(verdict);
     this.#watchers.delete(verdict);
-    void watcher?.close();
+    watcher?.close().catch((error: unknown) => {
+      this.#options.bugs.report(error, RING);
+    });
   }
 
   close(): void {
     for (const verdict of this.#watchers.keys()) this.disarm(verdict);
   }
 }
+
+/** What is being done, where it is a bug. */
+const RING = 'the watch on a class folder';
 
 /** Node.js hands names over as UTF-8 text; one that wasn't UTF-8 can't be told from others. */
 function rawNameOf(name: unknown): string | undefined {

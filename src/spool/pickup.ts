@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Bugs } from '../bugs.ts';
 import { sleep } from '../clock.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Log, LogThrottle } from '../logger.ts';
@@ -75,6 +76,7 @@ export interface PickupOptions {
   /** Where copies from another file system are made. */
   readonly temporary: Folder;
   readonly faults: Faults;
+  readonly bugs: Bugs;
   readonly clock: Clock;
   readonly log: Log;
   readonly throttle: LogThrottle;
@@ -184,6 +186,7 @@ export class Pickup {
       onFailure: (verdict, code) => {
         this.#doorbellFailed(verdict, code);
       },
+      bugs: options.bugs,
     });
   }
 
@@ -566,10 +569,11 @@ export class Pickup {
     this.#log('notice', 'disk.ok', `${path} is watched again`, { place: watchOn(path) });
   }
 
-  #doorbellFailed(verdict: Verdict, code: string): void {
+  #doorbellFailed(verdict: Verdict, code: string | undefined): void {
     this.#leaveToSweep();
     this.#plan();
-    if (this.#stopping || !this.#options.throttle.allows(`doorbell ${verdict}`, code)) return;
+    if (code === undefined || this.#stopping) return;
+    if (!this.#options.throttle.allows(`doorbell ${verdict}`, code)) return;
     this.#deaf.add(verdict);
     const cure =
       code === 'ENOSPC' || code === 'EMFILE'

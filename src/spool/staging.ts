@@ -276,13 +276,13 @@ export class Staging {
       staged.dueAt = clock.monotonic() + ms;
       this.#letOthersGoFirst(staged);
     };
-    // The key was in flight when this was found.
-    staged.isHeld ||= hold(key);
-    if (!staged.isHeld) {
-      wait(settleMs);
-      return;
-    }
     try {
+      // The key was in flight when this was found.
+      staged.isHeld ||= hold(key);
+      if (!staged.isHeld) {
+        wait(settleMs);
+        return;
+      }
       const found = from.folder.lstat(PREFIX + key);
       if (found === undefined || this.#isOutdated(from, key, found.mtimeNs)) {
         this.#drop(staged);

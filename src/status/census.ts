@@ -39,7 +39,7 @@ export interface Fault {
   readonly code: string;
 }
 
-/** Counts a place in both classes. Never rejects, and makes nothing. */
+/** Counts a place in both classes, and makes nothing. Rejects only by an error of this program. */
 export async function count(paths: SpoolPaths, place: Place): Promise<Numbered> {
   const numbers: Record<Verdict, number | null> = { spam: null, ham: null };
   const faults: Fault[] = [];
@@ -99,6 +99,8 @@ export class Census {
       // While it is under way everybody gets this one.
       this.#until = Infinity;
       this.#last = this.#count();
+      // Whoever asked has the error; the next one counts anew.
+      this.#last.catch(() => (this.#last = undefined));
     }
     return this.#last;
   }

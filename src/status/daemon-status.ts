@@ -26,7 +26,7 @@ export class DaemonStatus {
     const { view, listen, clock, log } = options;
     const reporter = new Reporter(view, { clock, stop: this.#stop.signal });
     const pages = statusPages({ reporter, metrics: this.#metrics, clock });
-    this.#server = new StatusServer({ listen, clock, log, pages });
+    this.#server = new StatusServer({ listen, clock, log, bugs: view.bugs, pages });
   }
 
   /** The port that it is shown at; `undefined` while it isn't. */

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { errnoOf } from '../errors.ts';
 import { ENDINGS } from '../learning/message-log.ts';
 import { VERDICTS } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
@@ -60,6 +61,10 @@ export class Metrics {
     'kopano_learnd_bayes_learned',
     'Messages that Bayes has learned, as rspamd says; up to a minute old.',
     ['class'],
+  );
+  readonly #bugs = this.#counter(
+    'kopano_learnd_bugs_total',
+    'Errors of kopano-learnd itself; each is in its log as daemon.bug.',
   );
   readonly #cpu = this.#counter(
     'process_cpu_seconds_total',
@@ -135,6 +140,8 @@ export class Metrics {
       this.#controllerUp.set({ controller: name }, ready ? 1 : 0);
       this.#controllerUnproven.set({ controller: name }, state === 'unproven' ? 1 : 0);
     }
+    this.#bugs.reset();
+    this.#bugs.inc(report.bugs.count);
     show(this.#deferred, report.deferred);
     show(this.#quarantined, sum(waiting?.quarantined.spam, waiting?.quarantined.ham));
   }
@@ -144,8 +151,7 @@ export class Metrics {
     this.#cpu.reset();
     this.#cpu.inc((user + system) / 1e6);
     this.#resident.set(memoryUsage.rss());
-    // Its own descriptor for the listing is one of them.
-    this.#openFds.set(readdirSync('/proc/self/fd').length - 1);
+    show(this.#openFds, openDescriptors());
     const isNew = this.#lag.count === 0;
     this.#lagMean.set(isNew ? 0 : lagSeconds(this.#lag.mean));
     this.#lagMax.set(isNew ? 0 : lagSeconds(this.#lag.max));
@@ -162,6 +168,16 @@ export class Metrics {
 }
 
 /** Node measures from one look to the next: the time in between is no lag. */
+/** `null` where it can't be told: there is no /proc, or no descriptor is left to read it. */
+function openDescriptors(): number | null {
+  try {
+    return readdirSync('/proc/self/fd').length - 1; // without the one for the listing
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return null;
+  }
+}
+
 function lagSeconds(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - LAG_RESOLUTION_MS / 1000);
 }

@@ -1,7 +1,7 @@
 import { ENDINGS } from '../learning/message-log.ts';
 import { VERDICTS } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
-import { clean } from '../text.ts';
+import { clean, plural } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Fault, Numbers } from './census.ts';
 import type { DaemonReport } from './report.ts';
@@ -95,9 +95,17 @@ function daemonLines(answer: DaemonAnswer): string[] {
       row(ending, { spam: report.messages.spam[ending], ham: report.messages.ham[ending] }),
     ),
     ...(deferred === null ? [] : [`  deferred: ${deferred}, in flight: ${inFlight ?? 0}`]),
+    ...bugLines(report),
     ...report.controllers.flatMap(({ name, forgot }) =>
       forgot === null ? [] : [`  ${name} had forgotten ${forgot.missing} at ${forgot.at}`],
     ),
+  ];
+}
+
+function bugLines({ bugs: { count, last } }: DaemonReport): string[] {
+  if (last === null) return [];
+  return [
+    `  ${plural(count, 'error')} of the program itself (daemon.bug in its log), last at ${last.at.slice(0, 19)}Z: ${last.error}`,
   ];
 }
 

@@ -1,3 +1,4 @@
+import type { BugCount, Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
 import type { Controller, ControllerState } from '../learning/controller.ts';
 import type { MessageLog, Tally } from '../learning/message-log.ts';
@@ -49,6 +50,8 @@ export interface DaemonReport {
   readonly deferred: number | null;
   readonly inFlight: number | null;
   readonly controllers: readonly ControllerReport[];
+  /** Errors of the program itself (`daemon.bug`). */
+  readonly bugs: BugCount;
 }
 
 /** `owner`: the spool is this daemon's. `standby`: it waits for it, or for the spool to appear. */
@@ -79,6 +82,7 @@ export interface DaemonView {
   readonly spool: SpoolPaths;
   readonly controllers: readonly Controller[];
   readonly messages: MessageLog;
+  readonly bugs: Bugs;
   /** What is in memory; `undefined` while it isn't the owner. */
   counts(): Counts | undefined;
   standstills(): readonly Standstill[];
@@ -115,7 +119,7 @@ export class Reporter {
   }
 
   async status(): Promise<DaemonReport> {
-    const { spool, messages } = this.#view;
+    const { spool, messages, bugs } = this.#view;
     const [controllers, waiting] = await Promise.all([this.controllers(), this.waiting()]);
     const counts = this.#view.counts();
     return {
@@ -131,6 +135,7 @@ export class Reporter {
       deferred: counts?.deferred ?? null,
       inFlight: counts?.inFlight ?? null,
       controllers,
+      bugs: bugs.seen,
     };
   }
 
@@ -184,7 +189,7 @@ function reportOf(controller: Controller, look: Look, isWanted: boolean): Contro
 export function daemonReportOf(content: unknown): DaemonReport | undefined {
   if (typeof content !== 'object' || content === null) return undefined;
   const fields = ['version', 'startedAt', 'spool', 'stateDir', 'role', 'health', 'readiness'];
-  const more = ['messages', 'waiting', 'deferred', 'inFlight', 'controllers'];
+  const more = ['messages', 'waiting', 'deferred', 'inFlight', 'controllers', 'bugs'];
   if (![...fields, ...more].every((field) => field in content)) return undefined;
   return content as DaemonReport;
 }

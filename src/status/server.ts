@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Bugs } from '../bugs.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { addressText } from '../listen-address.ts';
@@ -26,6 +27,7 @@ export interface StatusServerOptions {
   readonly listen: ListenAddress;
   readonly clock: Clock;
   readonly log: Log;
+  readonly bugs: Bugs;
   /** What lies at which path, such as `/healthz`. Rejects only by a fault of this program. */
   readonly pages: Readonly<Record<string, () => Promise<Page>>>;
 }
@@ -54,7 +56,8 @@ export class StatusServer {
   /** Listens, now or as soon as it may. */
   start(): void {
     if (this.#isStopped) return;
-    const { host, port } = this.#options.listen;
+    const options = this.#options;
+    const { host, port } = options.listen;
     const server = createServer(
       {
         maxHeaderSize: MAX_HEADER_BYTES,
@@ -63,7 +66,10 @@ export class StatusServer {
         connectionsCheckingInterval: 1_000,
       },
       (request, response) => {
-        void this.#answer(request, response);
+        this.#answer(request, response).catch((error: unknown) => {
+          options.bugs.report(error, 'an answer of the status server');
+          response.destroy();
+        });
       },
     );
     server.maxConnections = MAX_CONNECTIONS;
@@ -154,8 +160,9 @@ export class StatusServer {
     }
     try {
       return await page();
-    } catch {
-      // A fault of this program; whoever asks can do nothing about it.
+    } catch (error) {
+      // Whoever asks can do nothing about it.
+      this.#options.bugs.report(error, `the page ${path}`);
       return plain(500, 'internal error');
     }
   }

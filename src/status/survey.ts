@@ -31,7 +31,7 @@ interface Taken {
   until: number;
 }
 
-/** Asks a controller for its statistics, once. Never rejects. */
+/** Asks a controller for its statistics, once. Rejects only by an error of this program. */
 export async function lookAt(
   trainer: Trainer,
   clock: Clock,
@@ -84,11 +84,14 @@ export class Survey {
       until: Infinity,
     };
     this.#looks.set(controller, next);
-    void next.look.then(({ kind }) => {
-      const now = this.#clock.monotonic();
-      next.freshUntil = now + FRESH_MS.answers;
-      next.until = now + FRESH_MS[kind];
-    });
+    next.look.then(
+      ({ kind }) => {
+        const now = this.#clock.monotonic();
+        next.freshUntil = now + FRESH_MS.answers;
+        next.until = now + FRESH_MS[kind];
+      },
+      () => this.#looks.delete(controller), // whoever asked has the error; the next one asks anew
+    );
     return next.look;
   }
 

@@ -213,8 +213,18 @@ describe('the running daemon', () => {
     expect(out).toMatch(/^daemon: owns the spool, ready, version /m);
     expect(out).toMatch(/^ {2}superseded +0 +1$/m);
     expect(out).toMatch(/^ {2}deferred: 7, /m);
+    expect(out).not.toContain('of the program itself');
     const json = JSON.parse((await ask(bench, ['status', '--json'])).out) as Overview;
     expect(json.daemon).toMatchObject({ kind: 'running', report: { deferred: 7, role: 'owner' } });
+  });
+
+  test('tells of errors of its own', async () => {
+    const bench = await StatusBench.start();
+    bench.bugs.report(new TypeError('x is not a function'), 'the dispatcher');
+    const { out } = await ask(bench);
+    expect(out).toMatch(
+      /^ {2}1 error of the program itself \(daemon\.bug .*\), last at [-0-9T:]+Z: TypeError: x is not a function$/m,
+    );
   });
 
   test('of another spool is not taken for this one’s', async () => {

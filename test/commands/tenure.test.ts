@@ -50,6 +50,41 @@ test('a tenure that is stopped while it takes back what was released leaves the 
   await tenure.stop();
 });
 
+test('a chore that meets an error of this program is called again, and so are the others', async () => {
+  const clock = new ManualClock();
+  const spool = new TestSpool();
+  const { lib, stateDir } = spool;
+  const recorder = new LogRecorder();
+  const isCurrent = stateDir.isCurrent.bind(stateDir);
+  let calls = 0;
+  stateDir.isCurrent = () => {
+    calls += 1;
+    if (calls < 3) throw new TypeError('x');
+    return isCurrent();
+  };
+  const trainer = new ScriptedTrainer();
+  trainer.figures = { hasBackend: true, learned: { spam: 1, ham: 1 }, uptimeSeconds: 1_000 };
+  const tenure = tenureOf(
+    clock,
+    stateDir,
+    { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' },
+    [controllerOf(clock, trainer)],
+    recorder,
+  );
+  await tenure.prepare(new AbortController().signal);
+  const stop = new AbortController();
+  const run = tenure.run(stop.signal);
+  spool.drop('spam', 'a.eml');
+  await clock.flowUntil('it is called again', () => calls > 3);
+  await clock.flowUntil('the message is learned', () => trainer.posts.length === 2);
+  expect(recorder.fieldOf('daemon.bug', 'where')).toEqual([
+    'the watch over state dir and password',
+  ]);
+  expect(recorder.of('disk.fault')).toEqual([]);
+  stop.abort();
+  await run;
+});
+
 test('a tenure that is over late lets go of its folders all the same', async () => {
   const clock = new ManualClock();
   const spool = new TestSpool();

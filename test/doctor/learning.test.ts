@@ -50,7 +50,10 @@ const NOTHING_ENDED = {
   withdrawn: 0,
 };
 
-function daemonSays(controller: Partial<ControllerReport>): Promise<Examination> {
+function daemonSays(
+  controller: Partial<ControllerReport>,
+  bugs: DaemonReport['bugs'] = { count: 0, last: null },
+): Promise<Examination> {
   const report: DaemonReport = {
     version: '0.1.0',
     startedAt: '2026-11-23T10:00:00.000Z',
@@ -64,6 +67,7 @@ function daemonSays(controller: Partial<ControllerReport>): Promise<Examination>
     deferred: 0,
     inFlight: 0,
     controllers: [{ ...CONTROLLER, ...controller }],
+    bugs,
   };
   return seeWith(JSON.stringify(report));
 }
@@ -165,4 +169,28 @@ test('the processes of a controller are counted where it runs on this machine, a
     'not tried',
     'not tried',
   ]);
+});
+
+describe('errors of the program itself', () => {
+  test('that the running daemon has met are a warning that says what to do', async () => {
+    const last = {
+      where: 'the dispatcher\u001b[31m',
+      error: 'TypeError: x is not a function',
+      at: '2026-11-25T10:00:00.000Z',
+    };
+    const seen = await daemonSays({}, { count: 3, last });
+    expect(seen.of('bugs')).toMatchObject([
+      {
+        state: 'warning',
+        text: expect.stringMatching(
+          /3 errors of its own.*10:00:00.*\(the dispatcher\?\[31m\): TypeError: x is not a function\. Cure: report it/,
+        ) as string,
+      },
+    ]);
+  });
+
+  test('that it has not met are fine, and unknown without a daemon', async () => {
+    expect((await daemonSays({})).of('bugs')).toMatchObject([{ state: 'ok' }]);
+    expect((await seeWith('no JSON')).of('bugs')).toMatchObject([{ state: 'not tried' }]);
+  });
 });

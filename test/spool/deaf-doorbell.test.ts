@@ -1,6 +1,10 @@
 import { EventEmitter } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
+import { Doorbell } from '../../src/spool/doorbell.ts';
+import { LogRecorder } from '../support/log-recorder.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { MARKED_MS, PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool } from '../support/test-spool.ts';
 
@@ -39,6 +43,10 @@ async function watchingBench(): Promise<PickupBench> {
   const bench = await PickupBench.start({ polling: false, sweepMs: SWEEP_MS });
   await bench.flowUntil('it watches', () => chokidar.watchers.length === 2);
   return bench;
+}
+
+function noWatchLeft(): Error {
+  return Object.assign(new Error('no'), { code: 'ENOSPC' });
 }
 
 /** Time until the file is in the queue. */
@@ -97,11 +105,12 @@ describe('a doorbell that fails', () => {
   test('and works later is said to', async () => {
     const bench = await watchingBench();
     const [first] = chokidar.watchers;
-    first?.emit('error', new Error('no'));
+    first?.emit('error', noWatchLeft());
     first?.emit('ready'); // as chokidar does
     expect(bench.recorder.of('disk.ok')).toEqual([]);
     await bench.flowUntil('it watches again', () => chokidar.watchers.length === 3);
     for (const watcher of chokidar.watchers) watcher.emit('ready');
+    expect(bench.recorder.of('disk.fault')).toHaveLength(1);
     expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual(
       bench.recorder.fieldOf('disk.fault', 'place'),
     );
@@ -109,12 +118,39 @@ describe('a doorbell that fails', () => {
 
   test('is tried again by later sweeps', async () => {
     const bench = await watchingBench();
-    for (const watcher of [...chokidar.watchers]) watcher.emit('error', new Error('no'));
+    for (const watcher of [...chokidar.watchers]) watcher.emit('error', noWatchLeft());
     await bench.flowUntil('it watches again', () => chokidar.watchers.length === 4);
+  });
+
+  test('by an error of a program is a bug, and its folder is swept all the same', async () => {
+    const bench = await watchingBench();
+    for (const watcher of [...chokidar.watchers]) watcher.emit('error', new TypeError('x'));
+    expect(await timeToTake(bench, 'a.eml')).toBeLessThan(2_000 + MARKED_MS + 100);
+    expect(bench.bugs.seen).toMatchObject({ count: 2, last: { error: 'TypeError' } });
+    expect(bench.recorder.lines.map(({ event }) => event)).toEqual(['daemon.bug']);
   });
 });
 
 describe('a ring', () => {
+  test.each(['raw', 'ready', 'error'])(
+    'that meets an error of this program is a bug, and ends nothing: %s',
+    (event) => {
+      const recorder = new LogRecorder();
+      const isBroken = (): never => {
+        throw new TypeError('x');
+      };
+      const doorbell = new Doorbell({
+        onRing: isBroken,
+        onArmed: () => undefined,
+        onFailure: isBroken,
+        bugs: new Bugs({ clock: new ManualClock(), log: recorder.log }),
+      });
+      doorbell.arm('spam', '/nowhere');
+      chokidar.watchers[0]?.emit(event, 'rename', 'a.eml');
+      expect(recorder.fieldOf('daemon.bug', 'where')).toEqual(['the watch on a class folder']);
+    },
+  );
+
   test.each([
     ['of no name', undefined],
     ['of a name that was no UTF-8', 'a\ufffd'],

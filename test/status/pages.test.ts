@@ -1,6 +1,7 @@
-import { chmodSync, rmSync } from 'node:fs';
+import fs, { chmodSync, rmSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ENDINGS } from '../../src/learning/message-log.ts';
 import { daemonReportOf } from '../../src/status/report.ts';
 import { START } from '../support/manual-clock.ts';
@@ -209,6 +210,45 @@ describe('/status', () => {
     expect(daemonReportOf(report)).toBe(report);
   });
 
+  test('counts the errors of the program itself, and tells the last', async () => {
+    const bench = await StatusBench.start();
+    expect(await bench.json('/status')).toMatchObject({ bugs: { count: 0, last: null } });
+    bench.bugs.report(new TypeError('x is not a function'), 'the dispatcher');
+    bench.bugs.report(new TypeError('x is not a function'), 'the dispatcher');
+    const at = new Date(bench.clock.wall()).toISOString();
+    expect(await bench.json('/status')).toMatchObject({
+      bugs: {
+        count: 2,
+        last: { where: 'the dispatcher', error: 'TypeError: x is not a function', at },
+      },
+    });
+  });
+
+  test('is shown again after one of them, which is in the log', async () => {
+    const bench = await StatusBench.start();
+    const [trainer] = bench.trainers;
+    const { clock } = bench;
+    const [statistics, monotonic] = [
+      trainer?.statistics.bind(trainer),
+      clock.monotonic.bind(clock),
+    ];
+    const isBroken = (): never => {
+      throw new TypeError('x');
+    };
+    Object.assign(trainer ?? {}, { statistics: isBroken });
+    expect((await bench.get('/status')).status).toBe(500);
+    Object.assign(trainer ?? {}, { statistics });
+    expect((await bench.get('/status')).status).toBe(200);
+    clock.advance(10_000);
+    // The count is the first to look at the clock that often.
+    let looks = 0;
+    clock.monotonic = () => ((looks += 1) === 3 ? isBroken() : monotonic());
+    expect((await bench.get('/status')).status).toBe(500);
+    clock.monotonic = monotonic;
+    expect((await bench.get('/status')).status).toBe(200);
+    expect(bench.recorder.fieldOf('daemon.bug', 'where')).toContain('the page /status');
+  });
+
   test('says null of what it does not know', async () => {
     const bench = await StatusBench.start({ trainers: [new ScriptedTrainer()] });
     rmSync(bench.spool.dropPath('spam'), { recursive: true });
@@ -341,6 +381,28 @@ describe('/metrics', () => {
       expect(names.filter((each) => each.startsWith(`kopano_learnd_${name}`))).toEqual([]);
     }
     expect(names).toContain('kopano_learnd_controller_up{controller="http://one"}');
+  });
+
+  test('counts the errors of the program itself', async () => {
+    const bench = await StatusBench.start();
+    expect((await samples(bench)).get('kopano_learnd_bugs_total')).toBe(0);
+    bench.bugs.report(new TypeError('x'), 'the dispatcher');
+    expect((await samples(bench)).get('kopano_learnd_bugs_total')).toBe(1);
+    expect((await samples(bench)).get('kopano_learnd_bugs_total')).toBe(1);
+  });
+
+  test('is shown where the descriptors can’t be counted', async () => {
+    const bench = await StatusBench.start();
+    const readdir = vi.spyOn(fs, 'readdirSync').mockImplementation(() => {
+      throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+    });
+    syncBuiltinESMExports();
+    const all = await samples(bench).finally(() => {
+      readdir.mockRestore();
+      syncBuiltinESMExports();
+    });
+    expect(all.has('process_open_fds')).toBe(false);
+    expect(all.get('kopano_learnd_bugs_total')).toBe(0);
   });
 
   test('shows the process, and a lag of the event loop', async () => {

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
 import { RETRY_MS, StatusServer, json } from '../../src/status/server.ts';
+import type { Page } from '../../src/status/server.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { StatusBench } from '../support/status-bench.ts';
@@ -33,6 +35,53 @@ class RawClient {
     return until('the server has closed', () => this.isClosed);
   }
 }
+
+/** A server with pages of the test's. */
+async function serve(
+  pages: Readonly<Record<string, () => Promise<Page>>>,
+  { log } = new LogRecorder(),
+): Promise<StatusServer> {
+  const clock = new ManualClock();
+  const bugs = new Bugs({ clock, log });
+  const listen = { host: '127.0.0.1', port: 0 };
+  const server = new StatusServer({ listen, clock, log, bugs, pages });
+  onTestFinished(() => server.stop());
+  server.start();
+  await until('it listens', () => server.port !== undefined);
+  return server;
+}
+
+describe('an error of this program', () => {
+  const recorder = new LogRecorder();
+  const pages = {
+    '/broken': () => Promise.reject(new TypeError('x is not a function')),
+    // What can't be sent: a header that Node.js refuses.
+    '/unfit': () => Promise.resolve({ ...json(200, 'x'), type: 'text/\u0000' }),
+    '/well': () => Promise.resolve(json(200, 'x')),
+  };
+
+  test('in a page is a bug in the log, and says nothing to who asked', async () => {
+    recorder.lines.length = 0;
+    const server = await serve(pages, recorder);
+    const url = `http://127.0.0.1:${server.port ?? 0}`;
+    const answer = await fetch(`${url}/broken`);
+    expect([answer.status, await answer.text()]).toEqual([500, 'internal error\n']);
+    expect(recorder.of('daemon.bug')).toMatchObject([
+      { severity: 'err', fields: { where: 'the page /broken' } },
+    ]);
+    expect((await fetch(`${url}/well`)).status).toBe(200);
+  });
+
+  test('in sending it is one as well, and the server goes on', async () => {
+    recorder.lines.length = 0;
+    const server = await serve(pages, recorder);
+    const client = new RawClient({ status: server });
+    client.socket.write('GET /unfit HTTP/1.1\r\nHost: x\r\n\r\n');
+    await client.untilClosed();
+    expect(recorder.fieldOf('daemon.bug', 'error')).toEqual(['TypeError (ERR_INVALID_CHAR)']);
+    expect((await fetch(`http://127.0.0.1:${server.port ?? 0}/well`)).status).toBe(200);
+  });
+});
 
 describe('a request', () => {
   test.each(PAGES)('for %s is answered, by HEAD without a body', async (path) => {
@@ -102,22 +151,13 @@ describe('a hostile client', () => {
   });
 
   test('that asks ten thousand times in one go gets one page', async () => {
-    const clock = new ManualClock();
     let pages = 0;
-    const server = new StatusServer({
-      listen: { host: '127.0.0.1', port: 0 },
-      clock,
-      log: new LogRecorder().log,
-      pages: {
-        '/status': () => {
-          pages += 1;
-          return Promise.resolve(json(200, 'x'.repeat(10_000)));
-        },
+    const server = await serve({
+      '/status': () => {
+        pages += 1;
+        return Promise.resolve(json(200, 'x'.repeat(10_000)));
       },
     });
-    onTestFinished(() => server.stop());
-    server.start();
-    await until('it listens', () => server.port !== undefined);
     const client = new RawClient({ status: server });
     client.socket.write('GET /status HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(10_000));
     await client.untilClosed();

@@ -51,7 +51,7 @@ export function examine(
     ${become}
     process.exitCode = await runCli({
       args: ['doctor'], environment: process.env, stop: new AbortController().signal,
-      onHangup() {}, outBytes: async () => {}, outputFault() {}, isTerminal: false,
+      onHangup() {}, onCrash() {}, outBytes: async () => {}, outputFault() {}, isTerminal: false,
       identity: { uid: process.getuid(), gid: process.getgid(), groups: process.getgroups() },
       out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text),
     });`;

@@ -90,6 +90,7 @@ export class PickupBench {
       releases: this.releases,
       temporary: spool.stateDir.temporary,
       faults: this.faults,
+      bugs: this.bugs,
       clock,
       log,
       throttle,

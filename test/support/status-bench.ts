@@ -1,4 +1,5 @@
 import { onTestFinished } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
 import { Controller } from '../../src/learning/controller.ts';
 import { newDelivery } from '../../src/learning/delivery.ts';
 import type { Delivery } from '../../src/learning/delivery.ts';
@@ -44,6 +45,7 @@ export class StatusBench {
   readonly trainers: readonly ScriptedTrainer[];
   readonly controllers: readonly Controller[];
   readonly messages: MessageLog;
+  readonly bugs: Bugs;
   readonly status: DaemonStatus;
   /** `undefined`: it stands by. */
   counts: Counts | undefined = IDLE;
@@ -56,6 +58,7 @@ export class StatusBench {
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
     );
+    this.bugs = new Bugs({ clock, log });
     this.messages = new MessageLog(log, clock, (verdict, ms) => {
       this.status.learned(verdict, ms);
     });
@@ -64,6 +67,7 @@ export class StatusBench {
         spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
         controllers: this.controllers,
         messages: this.messages,
+        bugs: this.bugs,
         counts: () => this.counts,
         standstills: () => this.standstills,
       },

@@ -227,6 +227,7 @@ export class SyscallsWorld {
       once: this.#once,
       stop: stop.signal,
       onHangup: () => undefined,
+      onCrash: () => undefined,
       identity,
     }).then(ended, ended);
   }

@@ -1,0 +1,90 @@
+import { spawn } from 'node:child_process';
+import { expect, test } from 'vitest';
+import { MAIN } from './support/run-cli.ts';
+import type { Result } from './support/run-cli.ts';
+import { TestSpool } from './support/test-spool.ts';
+
+/** How the built program ends by an error that nobody caught: never by Node's own trace. */
+
+const MAIL = 'Dear Erika';
+
+/** Runs the program with this done beside it. */
+function runWith(
+  script: string,
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Result> {
+  const child = spawn(
+    process.execPath,
+    ['--import', `data:text/javascript,${encodeURIComponent(script)}`, MAIN, ...args],
+    {
+      env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => {
+      resolve({ code, out, err });
+    });
+  });
+}
+
+/** Throws, or rejects, as soon as the daemon has said that it owns the spool. */
+function afterItsStart(act: string): string {
+  return `
+    import fs from 'node:fs';
+    import { syncBuiltinESMExports } from 'node:module';
+    const { writeSync } = fs;
+    fs.writeSync = (...given) => {
+      if (String(given[1]).includes('daemon.owner')) setTimeout(() => { ${act} }, 1);
+      return writeSync(...given);
+    };
+    syncBuiltinESMExports();`;
+}
+
+test.each([
+  ['thrown in a timer', `throw new TypeError('${MAIL}')`],
+  ['of a promise that nobody awaits', `Promise.reject(new TypeError('${MAIL}'))`],
+])('an error %s ends the daemon with a line of its log and exit code 1', async (_, act) => {
+  const { lib } = new TestSpool();
+  const { code, out, err } = await runWith(afterItsStart(act), ['watch'], {
+    KOPANO_SPAMD_LIB: lib,
+    RSPAMD_URL: 'http://127.0.0.1:9',
+  });
+  expect({ code, err }).toEqual({ code: 1, err: '' });
+  const last = JSON.parse(out.trimEnd().split('\n').at(-1) ?? '') as Record<string, unknown>;
+  expect(last).toMatchObject({ event: 'daemon.bug', level: 3, error: 'TypeError' });
+  expect(out).not.toContain('Erika');
+});
+
+test.each([['status'], ['doctor'], ['health']])(
+  'an error that %s did not foresee is told in words, with exit code 1',
+  async (command) => {
+    const act = `throw Object.assign(new TypeError('${MAIL}'), { password: 'hunter2' })`;
+    // As soon as the program listens for it.
+    const script = `
+      const { on } = process;
+      process.on = (name, callback) => {
+        if (name === 'uncaughtException') setImmediate(() => { ${act} });
+        return on.call(process, name, callback);
+      };`;
+    const { code, out, err } = await runWith(script, [command]);
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toMatch(
+      /^kopano-learnd: an error of the program itself: TypeError\n {4}at .*\n[^]*Please report it/,
+    );
+    expect(err).not.toMatch(/Erika|hunter2/);
+  },
+);
+
+test('one that comes while the command line is read is told in words, too', async () => {
+  const script = `process.geteuid = () => { throw new TypeError('${MAIL}'); };`;
+  const { code, err } = await runWith(script, ['status']);
+  expect(code).toBe(1);
+  expect(err).toMatch(/^kopano-learnd: an error of the program itself: TypeError\n/);
+  expect(err).not.toContain('Erika');
+});
