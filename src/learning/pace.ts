@@ -52,7 +52,10 @@ export class Pace {
   get refusal(): Limited {
     const since = this.now - (this.#refusedSince ?? Infinity);
     const { limit, ...plain } = this.#refusal;
-    return limit === undefined || since > BLOCKED_MS ? plain : this.#refusal;
+    // The controller itself has not answered: no message can be to blame.
+    return limit === undefined || since > BLOCKED_MS
+      ? { ...plain, contact: 'none' }
+      : this.#refusal;
   }
 
   /**

@@ -66,6 +66,7 @@ export class PostOffice {
         break;
       case 'learned':
         controller.acknowledged();
+        controller.pace.passed();
         this.#lanes.unpin(lanes, controller.name);
         break;
       case 'duplicate':

@@ -43,6 +43,7 @@ export class RspamdTrainer implements Trainer {
       signal,
     });
     if (signal.aborted && 'code' in result) return { kind: 'aborted' };
+    if ('status' in result) this.#noteVersion(/^rspamd\/(\S+)/.exec(result.server ?? '')?.[1]);
     const outcome = 'code' in result ? classifyFault(result) : classifyAnswer(result);
     switch (outcome.kind) {
       case 'check-backend':
@@ -63,7 +64,7 @@ export class RspamdTrainer implements Trainer {
   async statistics(signal: AbortSignal): Promise<Statistics | undefined> {
     const answer = await this.#page('stat', signal);
     const statistics = answer === undefined ? undefined : parseStatistics(answer.text);
-    this.#version = statistics?.version ?? this.#version;
+    this.#noteVersion(statistics?.version);
     return statistics;
   }
 
@@ -71,6 +72,10 @@ export class RspamdTrainer implements Trainer {
     const answer = await this.#page('ping', signal);
     const time = Date.parse(answer?.date ?? '');
     return Number.isNaN(time) ? undefined : time;
+  }
+
+  #noteVersion(version: string | undefined): void {
+    if (version !== undefined && version !== this.#version) this.#version = clean(version, 40);
   }
 
   /** rspamd 3.4 says "all learn conditions denied" also when it has nowhere to learn to. */
@@ -131,7 +136,7 @@ export function parseStatistics(text: string): Statistics | undefined {
     ...(typeof parsed['learned'] === 'number' ? { learns: parsed['learned'] } : {}),
     ...(users > 0 ? { users } : {}),
     uptimeSeconds: typeof parsed['uptime'] === 'number' ? parsed['uptime'] : undefined,
-    ...(typeof parsed['version'] === 'string' ? { version: clean(parsed['version'], 40) } : {}),
+    ...(typeof parsed['version'] === 'string' ? { version: parsed['version'] } : {}),
   };
 }
 
