@@ -112,7 +112,14 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   const trainers = config.rspamd.controllers.map(
     (controller) => new RspamdTrainer({ ...config.rspamd, controller, bulk: flags.bulk }),
   );
-  const gain = new BayesGain(trainers, clock);
+  const gain = new BayesGain({
+    trainers,
+    clock,
+    postedSoFar: () => ({
+      spam: account.counts.learned.spam + store.size,
+      ham: account.counts.learned.ham + store.size,
+    }),
+  });
   let wasUp = false;
   const log = proseLog(progress, () => {
     // Where rspamd was away at the start, it tells now; later its count holds some of this run's.
@@ -141,11 +148,11 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   });
 
   progress.start();
-  await gain.begin(stop);
   const counting = new AbortController();
-  for (const source of sources) void source.count(counting.signal);
-  const startedAt = clock.monotonic();
   try {
+    await gain.begin(stop);
+    for (const source of sources) void source.count(counting.signal);
+    const startedAt = clock.monotonic();
     const ending = await run.run(stop);
     const learnedAt = clock.monotonic();
     progress.stop();
@@ -172,6 +179,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     return summary.exitCode;
   } finally {
     counting.abort();
+    gain.close();
     progress.stop();
   }
 }

@@ -1,7 +1,7 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
+import { REVISION_AGE_MS } from '../learning/revision-watch.ts';
 import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
 import type { CountByVerdict } from './account.ts';
 
@@ -9,15 +9,20 @@ import type { CountByVerdict } from './account.ts';
  * What Bayes gained by a run, by its own count: the last proof, and the only one that an outage
  * which answered "learned" to everything can't forge. The controllers share one store, so any of
  * them tells.
+ *
+ * The count may be a minute old, and Bayes have been emptied in that minute, which is what many a
+ * run begins with. So a lack is told only against what is certain: that Bayes held no less than
+ * nothing before, and, in a run that lasts, what it held a minute after the beginning.
  */
 export interface Gain {
-  /** What Bayes held before and holds now; `undefined` where rspamd didn't tell. */
+  /** What rspamd said of Bayes before and says now; `undefined` where it didn't tell. */
   readonly before: CountByVerdict | undefined;
   readonly after: CountByVerdict | undefined;
+  /** `undefined` where the two can't be compared. */
   readonly gained: CountByVerdict | undefined;
-  /** How many of the learned messages Bayes' count lacks, when they are more than a few. */
+  /** How many of the learned messages Bayes' count lacks for certain, when they are more than a few. */
   readonly missing: number;
-  /** How many it lacks, few or not. */
+  /** How many it lacks, few or not, as far as that can be told. */
   readonly lack: number;
   /** False when the count may be older than what was learned: the wait for it was cut short. */
   readonly confirmed: boolean;
@@ -32,53 +37,117 @@ export interface GainQuestion {
   readonly stop: AbortSignal;
 }
 
-/** rspamd 3.4 counts each class anew after 30 to 60 s (seen: 38, 49, 52 and 60 s). */
-const REFRESH_MS = 62_000;
+export interface BayesGainOptions {
+  readonly trainers: readonly Trainer[];
+  readonly clock: Clock;
+  /** How many of the messages that are learned at the end may have been posted by now, at most. */
+  readonly postedSoFar: () => CountByVerdict;
+}
+
+/** What Bayes held when at most so many of the learned messages had been posted. */
+interface Base {
+  readonly held: CountByVerdict;
+  readonly posted: CountByVerdict;
+}
+
+/** It can't have held less. */
+const EMPTY: Base = from({ spam: 0, ham: 0 });
 const POLL_MS = 500;
 const ANSWER_MS = 2_000;
 /** Up to this part of the learned messages may be missing: a flip, a token hash that another has. */
 const TOLERANCE = 0.02;
 
 export class BayesGain {
-  readonly #trainers: readonly Trainer[];
-  readonly #clock: Clock;
+  readonly #options: BayesGainOptions;
+  readonly #closing = new AbortController();
   #before: CountByVerdict | undefined;
   #begunAt: number | undefined;
+  #fresh: Base | undefined;
 
-  constructor(trainers: readonly Trainer[], clock: Clock) {
-    this.#trainers = trainers;
-    this.#clock = clock;
+  constructor(options: BayesGainOptions) {
+    this.#options = options;
   }
 
   /** Notes what Bayes holds before anything is learned; repeated until rspamd tells. */
   async begin(signal: AbortSignal): Promise<void> {
-    this.#begunAt ??= this.#clock.monotonic();
+    if (this.#begunAt === undefined) {
+      this.#begunAt = this.#options.clock.monotonic();
+      void this.#findFreshBase();
+    }
     this.#before ??= await this.#ask(signal);
   }
 
   /** Waits until Bayes' count shows what was learned, or can't be older than that. */
   async end({ learned, wantsFresh, stop }: GainQuestion): Promise<Gain> {
-    const now = this.#clock.monotonic();
-    const isFreshAt = (this.#begunAt ?? now) + REFRESH_MS;
-    const isFinalAt = now + REFRESH_MS;
+    this.close();
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    const isFreshAt = (this.#begunAt ?? now) + REVISION_AGE_MS;
+    const isFinalAt = now + REVISION_AGE_MS;
     for (;;) {
       const after = await this.#askShortly();
       const grew =
         this.#before === undefined ||
-        (after !== undefined && hasGrown(after, this.#before, learned));
-      const isEnough = grew && (!wantsFresh || this.#clock.monotonic() >= isFreshAt);
-      const isFinal = this.#clock.monotonic() >= isFinalAt;
+        (after !== undefined && lackSince(from(this.#before), after, learned) === 0);
+      const isEnough = grew && (!wantsFresh || clock.monotonic() >= isFreshAt);
+      const isFinal = clock.monotonic() >= isFinalAt;
       if (isEnough || isFinal || stop.aborted) {
-        return gainOf(this.#before, after, learned, isEnough || isFinal);
+        return this.#gain(after, learned, isFinal, isEnough || isFinal);
       }
-      await sleep(this.#clock, POLL_MS, stop);
+      await sleep(clock, POLL_MS, stop);
+    }
+  }
+
+  /** The run is over. Idempotent. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  #gain(
+    after: CountByVerdict | undefined,
+    learned: CountByVerdict,
+    isFinal: boolean,
+    confirmed: boolean,
+  ): Gain {
+    const before = this.#before;
+    if (after === undefined) {
+      return { before, after, gained: undefined, missing: 0, lack: 0, confirmed };
+    }
+    const few = sumOf(learned) * TOLERANCE;
+    const bases = this.#fresh === undefined ? [EMPTY] : [EMPTY, this.#fresh];
+    const lacks = bases.map((base) => lackSince(base, after, learned));
+    const certain = isFinal ? Math.max(...lacks) : 0;
+    const missing = certain > few ? certain : 0;
+    if (before !== undefined) {
+      const gained = { spam: after.spam - before.spam, ham: after.ham - before.ham };
+      const lack = lackSince(from(before), after, learned);
+      // Nothing that is learned makes the sum fall: a turned verdict keeps it.
+      if (sumOf(gained) >= -few && (!confirmed || lack <= few)) {
+        return { before, after, gained, missing, lack: Math.max(certain, lack), confirmed };
+      }
+    }
+    return { before, after, gained: undefined, missing, lack: certain, confirmed };
+  }
+
+  /** In a run that lasts: what Bayes holds when its count can't be from before the run any more. */
+  async #findFreshBase(): Promise<void> {
+    const { clock, postedSoFar } = this.#options;
+    const { signal } = this.#closing;
+    await sleep(clock, REVISION_AGE_MS, signal);
+    while (!signal.aborted) {
+      const held = await this.#askShortly();
+      if (held !== undefined) {
+        this.#fresh = { held, posted: postedSoFar() };
+        return;
+      }
+      await sleep(clock, POLL_MS, signal);
     }
   }
 
   /** Asks a controller that may hang. */
   async #askShortly(): Promise<CountByVerdict | undefined> {
     const abort = new AbortController();
-    const timer = this.#clock.after(ANSWER_MS, () => {
+    const timer = this.#options.clock.after(ANSWER_MS, () => {
       abort.abort();
     });
     try {
@@ -89,7 +158,7 @@ export class BayesGain {
   }
 
   async #ask(signal: AbortSignal): Promise<CountByVerdict | undefined> {
-    for (const trainer of this.#trainers) {
+    for (const trainer of this.#options.trainers) {
       const counts = countsOf(await trainer.statistics(signal));
       if (counts !== undefined) return counts;
     }
@@ -97,49 +166,20 @@ export class BayesGain {
   }
 }
 
-function gainOf(
-  before: CountByVerdict | undefined,
-  after: CountByVerdict | undefined,
-  learned: CountByVerdict,
-  confirmed: boolean,
-): Gain {
-  if (before === undefined || after === undefined) {
-    return { before, after, gained: undefined, missing: 0, lack: 0, confirmed };
-  }
-  const base = confirmed ? withoutWiped(before, after, learned) : before;
-  const gained = difference(after, base);
-  // A turned verdict takes from the other class what it gives to its own, so each class may shrink.
-  const lack = VERDICTS.reduce(
-    (sum, verdict) => sum + Math.max(0, learned[verdict] - Math.max(0, gained[verdict])),
-    0,
-  );
-  const isMissing = confirmed && lack > (learned.spam + learned.ham) * TOLERANCE;
-  return { before: base, after, gained, missing: isMissing ? lack : 0, lack, confirmed };
-}
-
-function hasGrown(after: CountByVerdict, before: CountByVerdict, learned: CountByVerdict): boolean {
-  return VERDICTS.every(
-    (verdict) => learned[verdict] === 0 || after[verdict] - before[verdict] >= learned[verdict],
-  );
+/** What Bayes held before anything was posted. */
+function from(held: CountByVerdict): Base {
+  return { held, posted: { spam: 0, ham: 0 } };
 }
 
 /**
- * What Bayes really held before. Its count may have been up to a minute old then, and Bayes have
- * been wiped in that time, which is what many a run begins with: a class that holds just what was
- * learned held nothing.
+ * How many of the messages that were posted after the base the count lacks. A turned verdict takes
+ * from the other class what it gives to its own, so each class may shrink.
  */
-function withoutWiped(
-  before: CountByVerdict,
-  after: CountByVerdict,
-  learned: CountByVerdict,
-): CountByVerdict {
-  const real = (verdict: Verdict): number => {
-    const isWiped =
-      after[verdict] - before[verdict] < learned[verdict] &&
-      Math.abs(after[verdict] - learned[verdict]) <= learned[verdict] * TOLERANCE;
-    return isWiped ? 0 : before[verdict];
-  };
-  return { spam: real('spam'), ham: real('ham') };
+function lackSince(base: Base, after: CountByVerdict, learned: CountByVerdict): number {
+  return VERDICTS.reduce((sum, verdict) => {
+    const gained = Math.max(0, after[verdict] - base.held[verdict]);
+    return sum + Math.max(0, learned[verdict] - base.posted[verdict] - gained);
+  }, 0);
 }
 
 function countsOf(statistics: Statistics | undefined): CountByVerdict | undefined {
@@ -148,6 +188,6 @@ function countsOf(statistics: Statistics | undefined): CountByVerdict | undefine
   return spam === undefined || ham === undefined ? undefined : { spam, ham };
 }
 
-function difference(after: CountByVerdict, before: CountByVerdict): CountByVerdict {
-  return { spam: after.spam - before.spam, ham: after.ham - before.ham };
+function sumOf({ spam, ham }: CountByVerdict): number {
+  return spam + ham;
 }

@@ -37,12 +37,14 @@ const EXPLAINED = ['learned', 'refused', 'notMail', 'failed', 'heldBack'] as con
 type Explained = (typeof EXPLAINED)[number];
 
 export interface BayesSummary {
+  /** As rspamd said it; that may have been a minute old. */
   readonly before: CountByVerdict | null;
   readonly now: CountByVerdict | null;
+  /** `null` where both can't be compared. */
   readonly gained: CountByVerdict | null;
   /** False when its count may be older than what was learned: it was not waited for. */
   readonly confirmed: boolean;
-  /** Learned messages that Bayes' count lacks; 0 within 2 %. */
+  /** Learned messages that Bayes' count lacks for certain; 0 within 2 %. */
   readonly missing: number;
   /** Messages of each class that Bayes needs before it judges, unless rspamd is set otherwise. */
   readonly minLearns: number;
@@ -116,11 +118,15 @@ function exitCodeOf(account: Account, isUnfinished: boolean, gain: Gain): ExitCo
   return isUnfinished || isMissing ? EXIT.temporary : EXIT.done;
 }
 
-/** Some have neither a proof nor a place in Bayes' count: whether rspamd stored them is open. */
-function isUnshown({ reasons }: Account, gain: Gain): boolean {
-  const unproven = sumOf(reasons.learned.values());
+/**
+ * Some have neither a proof nor a place in Bayes' count: whether rspamd stored them is open. Where
+ * the count tells nothing, the others' proofs show that rspamd stored what came.
+ */
+function isUnshown(account: Account, { after, gained, confirmed, lack }: Gain): boolean {
+  const unproven = sumOf(account.reasons.learned.values());
   if (unproven === 0) return false;
-  return gain.gained === undefined || !gain.confirmed || gain.lack >= unproven;
+  if (after === undefined || !confirmed || lack >= unproven) return true;
+  return gained === undefined && account.total('learned') === unproven;
 }
 
 /** rspamd keeps what it has learned and Bayes' counts apart: one may outlive the other. */
@@ -225,7 +231,7 @@ function namesOf({ names, reasons, failed, heldBack, cure, notMail, left }: Summ
 }
 
 function bayesLines(summary: Summary): string[] {
-  const { now, gained, confirmed, missing, minLearns, forgotten } = summary.bayes;
+  const { before, now, gained, confirmed, missing, minLearns, forgotten } = summary.bayes;
   if (now === null) return ['Bayes: rspamd did not tell what it holds.'];
   const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);
   const lines = [
@@ -234,6 +240,12 @@ function bayesLines(summary: Summary): string[] {
       ? `It judges: ${minLearns} of each are enough, unless min_learns is set otherwise.`
       : `It is silent until it has ${minLearns} of each (min_learns): ${short.map((verdict) => `${minLearns - now[verdict]} ${verdict}`).join(' and ')} missing.`,
   ];
+  if (gained === null && before !== null) {
+    lines.push(
+      `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute`,
+      'old, and Bayes have been emptied in that minute.',
+    );
+  }
   if (!confirmed)
     lines.push('That may be a minute old: rspamd refreshes its count every 30 to 60 s.');
   if (forgotten) lines.push(...FORGOTTEN);

@@ -103,6 +103,31 @@ describe('the exit code', () => {
       75,
     ],
     [
+      'is 0 when the counts can’t be compared',
+      (account) => {
+        learn(account, 500);
+      },
+      { gain: { ...GAIN, gained: undefined } },
+      0,
+    ],
+    [
+      'is 0 when the counts can’t be compared, and others show that rspamd stored what came',
+      (account) => {
+        learn(account, 500);
+        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+      },
+      { gain: { ...GAIN, gained: undefined } },
+      0,
+    ],
+    [
+      'is 75 when the counts can’t be compared, and nothing at all is proven',
+      (account) => {
+        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+      },
+      { gain: { ...GAIN, gained: undefined } },
+      75,
+    ],
+    [
       "is 0 when Bayes' count holds what was not proven",
       (account) => {
         account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
@@ -190,6 +215,20 @@ describe('Bayes', () => {
     const { summary, text } = summaryOf(() => undefined, { gain });
     expect(summary.bayes.active).toBe(false);
     expect(text).toContain('50 spam missing');
+  });
+
+  test('whose counts can’t be compared is said to, with both', () => {
+    const before = { spam: 5_000, ham: 4_000 };
+    const { summary, text } = summaryOf(
+      (account) => {
+        learn(account, 300);
+      },
+      { gain: { ...GAIN, before, gained: undefined } },
+    );
+    expect(summary.bayes).toMatchObject({ before, gained: null, missing: 0 });
+    expect(text).toContain('Bayes holds 300 spam and 250 ham.');
+    expect(text).toContain("can't be told: before, rspamd said 5000 and 4000");
+    expect(text).not.toContain('lacks');
   });
 
   test('that tells nothing is said to', () => {
