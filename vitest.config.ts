@@ -1,12 +1,28 @@
 import { defineConfig } from 'vitest/config';
+import { ordinaryUser } from './test/support/ordinary-user.ts';
+import { startRun } from './test/support/run.ts';
+
+startRun();
+
+const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     // Most tests wait for a child process or a server most of the time.
     maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     coverage: { include: ['src/**'] },
+    reporters: ['default', './test/support/skips.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'all', include: ['test/**/*.test.ts'], exclude: UNPRIVILEGED },
+      },
+      {
+        extends: true,
+        test: { name: 'ordinary user', include: UNPRIVILEGED, pool: ordinaryUser },
+      },
+    ],
   },
 });

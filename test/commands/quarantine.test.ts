@@ -1,6 +1,4 @@
-import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
   linkSync,
   mkdirSync,
   readdirSync,
@@ -19,7 +17,7 @@ import {
 import type { QuarantineOptions } from '../../src/commands/quarantine.ts';
 import { OperatorError } from '../../src/errors.ts';
 import type { Verdict } from '../../src/spool/message.ts';
-import { asNobody, isRoot, temporaryFolder } from '../support/temporary.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
 const ESCAPE = '\u001b[31m';
@@ -205,15 +203,6 @@ describe('show', () => {
     const fault = await faultOf(showQuarantined(desk.options(), 'a.eml'));
     expect(fault.code).toBe('quarantine.unfit');
     expect(desk.out.toString()).toBe('');
-  });
-
-  test.runIf(isRoot)('says who may read it', async () => {
-    const desk = new Desk();
-    desk.add('spam', 'a.eml', 'secret');
-    execFileSync('chmod', ['-R', 'a+rX', desk.spool.stateDir.root.path]);
-    chmodSync(desk.spool.statePath('quarantine/spam/a.eml'), 0);
-    const fault = await asNobody(() => faultOf(showQuarantined(desk.options(), 'a.eml')));
-    expect(fault).toMatchObject({ code: 'quarantine.forbidden', exitCode: 1 });
   });
 
   test('writes the message byte for byte, and the reason beside it', async () => {

@@ -10,7 +10,8 @@ import type { Overview } from '../../src/status/overview.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
-import { NOBODY, isRoot, temporaryFolder } from '../support/temporary.ts';
+import { NOBODY, temporaryFolder } from '../support/temporary.ts';
+import { ROOT } from '../support/needs.ts';
 
 /** `kopano-learnd status` as a process. */
 
@@ -175,7 +176,7 @@ describe('a folder that is missing', () => {
     expect(out).toContain(`  ${lib}: missing\n`);
   });
 
-  test.runIf(isRoot)('or may not be read is said with what helps', async () => {
+  test('or may not be read is said with what helps', ROOT, async () => {
     const lib = spool();
     chmodSync(`${lib}/.learnd`, 0o700);
     const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };

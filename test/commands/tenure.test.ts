@@ -12,8 +12,9 @@ import type { StateDir } from '../../src/spool/state-dir.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
-import { canMount, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
+import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
+import { MOUNTS } from '../support/needs.ts';
 
 const STAMP = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
 
@@ -169,34 +170,31 @@ test('a tenure tells what a controller has forgotten, and takes turned verdicts 
   await run;
 });
 
-test.runIf(canMount)(
-  'one pass ends though a copy can’t be made, and learns what is queued',
-  async () => {
-    const clock = new ManualClock();
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=300k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const { lib, stateDir } = spool;
-    // killed between the copy's rename and the removal of the original
-    const text = `Message-ID: <a@x>\n\n${'x'.repeat(50_000)}\n`;
-    spool.enqueue('spam', 'a.eml', text);
-    put(spool.dropPath('spam', '.learnd-a.eml'), text);
-    put(`${base}/tiny/filler`, Buffer.alloc(230_000));
-    const trainer = new ScriptedTrainer();
-    const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, [
-      controllerOf(clock, trainer),
-    ]);
-    await tenure.prepare(new AbortController().signal);
-    let left: number | undefined;
-    void tenure.pass(new AbortController().signal).then((count) => {
-      left = count;
-    });
-    await clock.flowUntil('the pass is over', () => left !== undefined);
-    expect(left).toBeGreaterThan(0);
-    expect(spool.queued).toEqual([]);
-    expect(trainer.posts.length).toBe(2);
-  },
-);
+test('one pass ends though a copy can’t be made, and learns what is queued', MOUNTS, async () => {
+  const clock = new ManualClock();
+  const base = temporaryFolder();
+  mountTmpfs(`${base}/tiny`, 'size=300k');
+  const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+  const { lib, stateDir } = spool;
+  // killed between the copy's rename and the removal of the original
+  const text = `Message-ID: <a@x>\n\n${'x'.repeat(50_000)}\n`;
+  spool.enqueue('spam', 'a.eml', text);
+  put(spool.dropPath('spam', '.learnd-a.eml'), text);
+  put(`${base}/tiny/filler`, Buffer.alloc(230_000));
+  const trainer = new ScriptedTrainer();
+  const tenure = tenureOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, [
+    controllerOf(clock, trainer),
+  ]);
+  await tenure.prepare(new AbortController().signal);
+  let left: number | undefined;
+  void tenure.pass(new AbortController().signal).then((count) => {
+    left = count;
+  });
+  await clock.flowUntil('the pass is over', () => left !== undefined);
+  expect(left).toBeGreaterThan(0);
+  expect(spool.queued).toEqual([]);
+  expect(trainer.posts.length).toBe(2);
+});
 
 function controllerOf(clock: ManualClock, trainer: ScriptedTrainer): Controller {
   return new Controller({ trainer, clock, random: () => 0.5, log: new LogRecorder().log });

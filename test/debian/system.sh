@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Makes a Debian of any suite by debootstrap, for real.sh and fresh.sh, which source it: as root on
-# Debian, with `set -euo pipefail`, from the project's folder.
+# Debian, from the project's folder.
 #
 #   apart "$@"                      the script from here on has processes and mounts of its own, which
 #                                   end with it; $scratch is a folder that is removed afterwards

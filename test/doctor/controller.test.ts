@@ -138,7 +138,7 @@ describe('the doctor finds', () => {
   });
 
   test('a certificate that is over', async () => {
-    const tls = makeCertificate('IP:127.0.0.1', -1);
+    const tls = makeCertificate('IP:127.0.0.1', 'expired');
     const server = await serve({ play: play(), tls });
     const ca = `${temporaryFolder()}/ca.pem`;
     writeFileSync(ca, tls.cert);

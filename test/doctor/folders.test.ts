@@ -13,14 +13,13 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { MOUNTS, ROOT, SECOND_FILE_SYSTEM } from '../support/needs.ts';
 import { examine, nobody } from '../support/examine.ts';
 import type { Account, Examination, Line } from '../support/examine.ts';
 import {
   NOBODY,
   bindMount,
-  canMount,
   folderElsewhere,
-  hasOtherFileSystem,
   isRoot,
   mountTmpfs,
   temporaryFolder,
@@ -119,10 +118,10 @@ describe('the doctor finds', () => {
     expect(only(await see(spool), 'state dir').state).toBe('not tried');
   });
 
-  test.runIf(isRoot).each([
+  test.each([
     ['the spool', (spool: Spool) => spool.lib],
     ['a folder above it', (spool: Spool) => dirname(spool.lib)],
-  ])('that %s may not be entered, and the cure helps', async (_what, folderOf) => {
+  ])('that %s may not be entered, and the cure helps', ROOT, async (_what, folderOf) => {
     const spool = makeSpool();
     const folder = folderOf(spool);
     chownSync(folder, KOPANO.uid, KOPANO.gid);
@@ -158,7 +157,7 @@ describe('the doctor finds', () => {
     expect(only(await see(spool), 'ham/').state).toBe('ok');
   });
 
-  test.runIf(isRoot)('a class folder that may not be listed', async () => {
+  test('a class folder that may not be listed', ROOT, async () => {
     const spool = makeSpool();
     chownSync(`${spool.lib}/spam`, KOPANO.uid, KOPANO.gid);
     chmodSync(`${spool.lib}/spam`, 0o750);
@@ -166,7 +165,7 @@ describe('the doctor finds', () => {
     expect(text).toMatch(new RegExp(`Cure: .*uid ${KOPANO.uid}, gid ${KOPANO.gid}, mode 750`));
   });
 
-  test.runIf(isRoot)('a class folder that nothing can be moved out of', async () => {
+  test('a class folder that nothing can be moved out of', ROOT, async () => {
     const spool = makeSpool();
     chownSync(`${spool.lib}/ham`, KOPANO.uid, KOPANO.gid);
     const text = await fault(spool, 'ham/');
@@ -174,14 +173,14 @@ describe('the doctor finds', () => {
     expect(text).toContain(`uid ${KOPANO.uid}, gid ${KOPANO.gid}`);
   });
 
-  test.runIf(isRoot)('a class folder with the sticky bit', async () => {
+  test('a class folder with the sticky bit', ROOT, async () => {
     const spool = makeSpool();
     chownSync(`${spool.lib}/ham`, KOPANO.uid, NOBODY);
     chmodSync(`${spool.lib}/ham`, 0o1770);
     expect(await fault(spool, 'ham/')).toMatch(/sticky.*Cure: chmod -t/);
   });
 
-  test.runIf(canMount)('a volume that is read-only', async () => {
+  test('a volume that is read-only', MOUNTS, async () => {
     const parent = temporaryFolder();
     const spool = makeSpool(parent);
     bindMount(spool.lib, spool.lib);
@@ -197,7 +196,7 @@ describe('the doctor finds', () => {
     expect(text).toContain(`Cure: chmod o-w ${spool.lib}/spam`);
   });
 
-  test.runIf(isRoot)('that the daemon’s user lacks the group of the files', async () => {
+  test('that the daemon’s user lacks the group of the files', ROOT, async () => {
     const spool = makeSpool();
     const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o660);
     chownSync(file, KOPANO.uid, KOPANO.gid);
@@ -208,7 +207,7 @@ describe('the doctor finds', () => {
     expect(only(await see(spool, {}, member), 'group').state).toBe('ok');
   });
 
-  test.runIf(isRoot)('nothing wrong with a file that is just being written', async () => {
+  test('nothing wrong with a file that is just being written', ROOT, async () => {
     const spool = makeSpool();
     const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o600);
     chownSync(file, KOPANO.uid, KOPANO.gid);
@@ -217,22 +216,23 @@ describe('the doctor finds', () => {
     expect(await fault(spool, 'group')).toMatch(/Cure: .*no read permission for its group/);
   });
 
-  test.runIf(hasOtherFileSystem)('a state dir on another file system', async () => {
+  test('a state dir on another file system', SECOND_FILE_SYSTEM, async () => {
     const spool = { ...makeSpool(), stateDir: folderElsewhere() };
     chmodSync(spool.stateDir, 0o700);
     if (isRoot) chownSync(spool.stateDir, NOBODY, NOBODY);
     expect(await warningOf(spool, 'file system')).toMatch(/copied.*Cure: set LEARN_STATE_DIR/);
   });
 
-  test.runIf(canMount)('a state dir on another mount of the same file system', async () => {
+  test('a state dir on another mount of the same file system', MOUNTS, async () => {
     const spool = makeSpool();
     const other = `${temporaryFolder()}/state`;
     bindMount(spool.stateDir, other);
     expect(await warningOf({ ...spool, stateDir: other }, 'file system')).toMatch(/mount/);
   });
 
-  test.runIf(isRoot).each(['0755', '0700'])(
+  test.each(['0755', '0700'])(
     'a state dir that is somebody else’s, mode %s, or that it was called by the wrong user',
+    ROOT,
     async (mode) => {
       const spool = makeSpool();
       chownSync(spool.stateDir, KOPANO.uid, KOPANO.gid);
@@ -268,13 +268,13 @@ describe('the doctor finds', () => {
     expect(await fault(spool, 'state dir')).toMatch(/written by others.*Cure: .*chmod 0700/);
   });
 
-  test.runIf(isRoot)('a state dir that nothing can be made in', async () => {
+  test('a state dir that nothing can be made in', ROOT, async () => {
     const spool = makeSpool();
     chmodSync(spool.stateDir, 0o500);
     expect(await fault(spool, 'state dir')).toMatch(/EACCES.*Cure: chown -R .* u\+rwX/);
   });
 
-  test.runIf(isRoot)('a state dir that can’t be made', async () => {
+  test('a state dir that can’t be made', ROOT, async () => {
     const spool = makeSpool();
     rmSync(spool.stateDir, { recursive: true });
     expect(only(await see(spool), 'state dir').state).toBe('ok');
@@ -285,7 +285,7 @@ describe('the doctor finds', () => {
     expect(readdirSync(spool.lib).sort()).toEqual(['ham', 'spam']);
   });
 
-  test.runIf(canMount)('a disk that is full', async () => {
+  test('a disk that is full', MOUNTS, async () => {
     const parent = temporaryFolder();
     mountTmpfs(`${parent}/disk`, 'size=1m,nr_inodes=8');
     const spool = makeSpool(`${parent}/disk`);
@@ -299,7 +299,7 @@ describe('the doctor finds', () => {
     expect(await fault(spool, 'state dir')).toMatch(/ENOSPC.*Cure: make room/);
   });
 
-  test.runIf(canMount)('a disk that has names left, and no room', async () => {
+  test('a disk that has names left, and no room', MOUNTS, async () => {
     const parent = temporaryFolder();
     mountTmpfs(`${parent}/disk`, 'size=1m');
     const spool = makeSpool(`${parent}/disk`);
@@ -316,7 +316,7 @@ describe('the doctor finds', () => {
     expect(text).toMatch(/flock.*Cure: install it: apt-get install util-linux/);
   });
 
-  test.runIf(isRoot)('that it runs as root, and whom to run it as', async () => {
+  test('that it runs as root, and whom to run it as', ROOT, async () => {
     const spool = makeSpool();
     const seen = await examine({ KOPANO_SPAMD_LIB: spool.lib, LEARN_STATE_DIR: spool.stateDir });
     const { state, text } = only(seen, 'user');

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkWatching, fileSystemType, judgeLimits } from '../../src/doctor/watching.ts';
+import { FUSE, ROOT, needs } from '../support/needs.ts';
 import { examine } from '../support/examine.ts';
-import { canFuse, mountFuse } from '../support/fuse.ts';
-import { isRoot, temporaryFolder } from '../support/temporary.ts';
+import { mountFuse } from '../support/fuse.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 import { put } from '../support/test-spool.ts';
 
 function makeLib(): string {
@@ -20,12 +21,12 @@ function mountLine(place: string, type: string): string {
   return `36 25 0:31 / ${place.replaceAll(' ', '\\040')} rw,relatime shared:1 - ${type} source rw\n`;
 }
 
-const ROOT = mountLine('/', 'ext4');
+const ROOT_MOUNT = mountLine('/', 'ext4');
 
 describe('a volume', () => {
   test('is found by the longest mount point above it, the last of several', () => {
     const mounts = [
-      ROOT,
+      ROOT_MOUNT,
       mountLine('/srv', 'xfs'),
       mountLine('/srv/mail box', 'cifs'),
       mountLine('/srv/mail box', 'nfs4'),
@@ -49,7 +50,7 @@ describe('a volume', () => {
     'virtiofs',
   ])('on %s is told to be swept', (type) => {
     const libDir = makeLib();
-    const mounts = ROOT + mountLine(libDir, type);
+    const mounts = ROOT_MOUNT + mountLine(libDir, type);
     const [volume] = checkWatching({ libDir, polling: false, uid: 0, mounts });
     expect(volume).toMatchObject({
       state: 'warning',
@@ -61,7 +62,7 @@ describe('a volume', () => {
     expect(swept).toMatchObject([{ state: 'ok' }]);
   });
 
-  test.runIf(canFuse)('that is mounted by FUSE is told to be swept', async () => {
+  test('that is mounted by FUSE is told to be swept', FUSE, async () => {
     const lib = temporaryFolder();
     await mountFuse(lib);
     const settings = { KOPANO_SPAMD_LIB: lib, LEARN_STATE_DIR: `${temporaryFolder()}/state` };
@@ -98,7 +99,8 @@ describe('inotify', () => {
   });
 
   /** One instance a process; so many that another user has nearly, or really, none left. */
-  test.runIf(isRoot && instances() <= 256)('instances that are used up are found', async () => {
+  const few = { ...ROOT, ...needs('at most 256 inotify instances a user', instances() <= 256) };
+  test('instances that are used up are found', few, async () => {
     const lib = makeLib();
     chmodSync(lib, 0o777);
     const file = put(`${temporaryFolder()}/file`, 'x', 0o644);

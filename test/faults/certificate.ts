@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -9,27 +9,50 @@ export interface Certificate {
   readonly cert: string;
 }
 
+/** An authority that signs what it is asked to. */
+const AUTHORITY = `
+[ca]
+default_ca = authority
+[authority]
+database = index
+new_certs_dir = .
+rand_serial = yes
+default_md = sha256
+copy_extensions = copy
+policy = names
+[names]
+commonName = supplied
+`;
+
 /**
- * Makes one with openssl.
+ * Makes one with openssl. `openssl ca` is the one that takes dates in every version: 3.5 refuses a
+ * number of days below 1, and `x509` knows no dates before 3.4.
  * @param name what it is for, as openssl writes it: `IP:127.0.0.1`
- * @param days how long it is good; below 0 it is over
+ * @param when whether it is good, or over
  */
-export function makeCertificate(name = 'IP:127.0.0.1', days = 30): Certificate {
-  const folder = mkdtempSync(join(tmpdir(), 'learnd-certificate-'));
+export function makeCertificate(
+  name = 'IP:127.0.0.1',
+  when: 'good' | 'expired' = 'good',
+): Certificate {
+  const cwd = mkdtempSync(join(tmpdir(), 'learnd-certificate-'));
+  const openssl = (...args: readonly string[]): void => {
+    execFileSync('openssl', args, { cwd, stdio: 'pipe' });
+  };
   try {
-    const key = join(folder, 'key.pem');
-    const cert = join(folder, 'cert.pem');
+    writeFileSync(join(cwd, 'index'), '');
+    writeFileSync(join(cwd, 'authority'), AUTHORITY);
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
     const subject = ['-subj', '/CN=controller', '-addext', `subjectAltName=${name}`];
-    const request = join(folder, 'request.pem');
-    const asked = ['-keyout', key, '-out', request];
-    execFileSync('openssl', ['req', ...curve, ...subject, ...asked], { stdio: 'pipe' });
-    // only this one makes one that is over
-    const signed = ['-copy_extensions', 'copy', '-days', String(days), '-out', cert];
-    const sign = ['x509', '-req', '-in', request, '-signkey', key, ...signed];
-    execFileSync('openssl', sign, { stdio: 'pipe' });
-    return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') };
+    openssl('req', ...curve, ...subject, '-keyout', 'key', '-out', 'request');
+    const end = when === 'good' ? '20491231000000Z' : '20000102000000Z';
+    const dates = ['-startdate', '20000101000000Z', '-enddate', end];
+    const signed = ['-batch', '-notext', '-in', 'request', '-out', 'cert', ...dates];
+    openssl('ca', '-config', 'authority', '-selfsign', '-keyfile', 'key', ...signed);
+    return {
+      key: readFileSync(join(cwd, 'key'), 'utf8'),
+      cert: readFileSync(join(cwd, 'cert'), 'utf8'),
+    };
   } finally {
-    rmSync(folder, { recursive: true });
+    rmSync(cwd, { recursive: true });
   }
 }

@@ -4,9 +4,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { KopanoWriter } from '../../src/lab/kopano-writer.ts';
 import type { MadeMessage } from '../../src/lab/messages.ts';
+import { compiled } from '../support/run.ts';
 
 /**
  * The built program as a child process, a spool of its own in a temporary folder, and a writer that
@@ -14,7 +14,6 @@ import type { MadeMessage } from '../../src/lab/messages.ts';
  * and how the process ended.
  */
 
-const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 /** How long anything may take that is to happen at all, on a busy machine. */
 const PATIENCE_MS = 60_000;
 const POLL_MS = 10;
@@ -120,7 +119,7 @@ export class ChildDaemon {
 
   constructor(args: readonly string[], settings: Settings, through: readonly string[] = []) {
     const environment = { PATH: process.env['PATH'] ?? '', ...settings };
-    const [program = '', ...rest] = [...through, process.execPath, MAIN, ...args];
+    const [program = '', ...rest] = [...through, process.execPath, compiled('main.js'), ...args];
     this.#child = spawn(program, rest, {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],

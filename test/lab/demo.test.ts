@@ -6,7 +6,9 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { demo } from '../../src/commands/demo.ts';
 import { findProgram } from '../../src/lab/programs.ts';
-import { compiled, describeReal } from '../real/harness.ts';
+import { describeReal } from '../real/harness.ts';
+import { compiled } from '../support/run.ts';
+import { needs } from '../support/needs.ts';
 
 const searchPath = process.env['PATH'] ?? '';
 const watch: [string, ...string[]] = [process.execPath, compiled('main.js'), 'watch'];
@@ -42,8 +44,11 @@ async function tell(options: Partial<Parameters<typeof demo>[0]>): Promise<[numb
 }
 
 // a system that keeps its servers in an sbin folder has them on every PATH
-test.skipIf(['rspamd', 'redis-server'].some((name) => findProgram(name, '') !== undefined))(
+const outsideSbin = ['rspamd', 'redis-server'].every((name) => findProgram(name, '') === undefined);
+
+test(
   'without the servers it says how each is installed on three systems and fails',
+  needs('servers that are in no sbin folder', outsideSbin),
   async () => {
     const [exitCode, text] = await tell({ searchPath: folder });
     expect(exitCode).toBe(1);

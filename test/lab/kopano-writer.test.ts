@@ -1,7 +1,6 @@
 import {
   chmod,
   chown,
-  copyFile,
   mkdir,
   mkdtemp,
   readdir,
@@ -15,7 +14,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { KopanoWriterProcess } from '../../src/lab/kopano-writer-process.ts';
 import { KopanoWriter } from '../../src/lab/kopano-writer.ts';
-import { compiled } from '../real/harness.ts';
+import { ROOT } from '../support/needs.ts';
+import { compiled } from '../support/run.ts';
 
 const name = 'AB12.eml';
 const body = Buffer.from('Subject: hello\r\n\r\nThe whole message.\r\n');
@@ -111,15 +111,14 @@ test('as a process it answers one outcome an order, in order, and ends with its 
   expect(late).toMatchObject({ kind: 'failed', code: 'EXIT' });
 });
 
-test.runIf(process.getuid?.() === 0)(
+test(
   'as a process of another user it owns what it writes, and fails where it may not write',
+  ROOT,
   async () => {
     const nobody = 65_534;
     await chmod(lib, 0o755);
     await chown(join(lib, 'spam'), nobody, nobody);
-    // the package may lie where another user can't read it
-    const script = join(lib, 'kopano-writer.mjs');
-    await copyFile(compiled('lab/kopano-writer.js'), script);
+    const script = compiled('lab/kopano-writer.js');
     const writer = new KopanoWriterProcess({ script, lib, uid: nobody, gid: nobody });
     try {
       const written = await writer.write({ verdict: 'spam', name, body });

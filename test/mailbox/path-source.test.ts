@@ -1,6 +1,5 @@
 import {
   appendFileSync,
-  chmodSync,
   linkSync,
   mkdirSync,
   symlinkSync,
@@ -26,7 +25,7 @@ import {
   told,
 } from '../support/mailbox-sources.ts';
 import { ZSTD } from '../support/mailbox-zstd.ts';
-import { asNobody, isRoot, temporaryFolder } from '../support/temporary.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 let folder: string;
 
@@ -166,12 +165,6 @@ describe('a path that names a file', () => {
     ]);
   });
 
-  test.runIf(isRoot)('that is not readable fails with the plain words', async () => {
-    const path = put('a', mail('one'));
-    chmodSync(path, 0o600);
-    expect(await asNobody(() => lines(path))).toEqual(['failed a: EACCES: permission denied']);
-  });
-
   test('may be a symlink', async () => {
     symlinkSync(put('a', mail('one')), `${folder}/link`);
     expect(await lines(`${folder}/link`)).toEqual(['message link one']);
@@ -250,20 +243,6 @@ describe('a folder', () => {
       'message f%E9/%E9 two',
       'message new%0Aline one',
     ]);
-  });
-
-  test.runIf(isRoot)('goes on after what is not readable', async () => {
-    put('a', mail('one'));
-    put('b', mail('two'));
-    put('closed/c', mail('three'));
-    chmodSync(`${folder}/a`, 0);
-    chmodSync(`${folder}/closed`, 0);
-    expect(await asNobody(() => lines())).toEqual([
-      'failed a: EACCES: permission denied',
-      'failed closed: EACCES: permission denied',
-      'message b two',
-    ]);
-    chmodSync(`${folder}/closed`, 0o755);
   });
 
   test('tells what vanished after it was listed', async () => {

@@ -1,31 +1,27 @@
 /**
  * Real servers for a test file: a private Redis and a private rspamd that learns into it.
- *
- * With rspamd or redis-server not installed the tests that need them can't run; `describeReal` then
- * skips them on a developer's machine and fails them where CI is set, so they never vanish unseen.
  */
-import { fileURLToPath } from 'node:url';
-import { describe } from 'vitest';
+import { describe, type SuiteOptions } from 'vitest';
 import { PrivateRedis, type PrivateRedisOptions } from '../../src/lab/private-redis.ts';
 import { PrivateRspamd, type PrivateRspamdOptions } from '../../src/lab/private-rspamd.ts';
 import { findProgram } from '../../src/lab/programs.ts';
-
-/** A compiled file of the package, such as `main.js`; `npm test` builds before it tests. */
-export function compiled(path: string): string {
-  return fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
-}
+import { needsPrograms } from '../support/needs.ts';
 
 const programs = {
   rspamd: findProgram('rspamd', process.env['PATH']),
   redis: findProgram('redis-server', process.env['PATH']),
 };
 
-const canRun = programs.rspamd !== undefined && programs.redis !== undefined;
-
-const mustRun = !['', 'false'].includes(process.env['CI'] ?? '');
+const REAL = needsPrograms('rspamd', 'redis-server');
 
 /** `describe` for tests on the real servers. */
-export const describeReal = describe.skipIf(!canRun && !mustRun);
+export function describeReal(
+  name: string,
+  ...[first, second]: [test: () => void] | [options: SuiteOptions, test: () => void]
+): void {
+  if (typeof first === 'function') describe(name, REAL, first);
+  else describe(name, { ...first, ...REAL }, second);
+}
 
 /** A private Redis with the installed program. */
 export async function startRedis(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {

@@ -5,7 +5,8 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
-import { compiled, describeReal } from './harness.ts';
+import { describeReal } from './harness.ts';
+import { compiled } from '../support/run.ts';
 import { World } from './world.ts';
 
 const run = promisify(execFile);

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../../src/lab/messages.ts';
 import { freePorts } from '../../src/lab/ports.ts';
-import { findProgram } from '../../src/lab/programs.ts';
 import { ENDINGS } from '../../src/learning/message-log.ts';
 import type { Ending } from '../../src/learning/message-log.ts';
 import { VERDICTS } from '../../src/spool/message.ts';
@@ -15,6 +14,7 @@ import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { describeReal } from './harness.ts';
 import { World, until } from './world.ts';
+import { needsPrograms } from '../support/needs.ts';
 
 const LEARNED = 12;
 
@@ -171,9 +171,8 @@ describeReal('the counters', () => {
     },
   );
 
-  it.runIf(
-    findProgram('promtool', process.env['PATH']) !== undefined || process.env['CI'] === 'true',
-  )('are clean under promtool', { timeout: 60_000 }, async () => {
+  const promtool = needsPrograms('promtool');
+  it('are clean under promtool', { timeout: 60_000, ...promtool }, async () => {
     await using world = await World.make();
     const observer = await Observer.start(world);
     await world.judge(makeMessage('spam', 1));

@@ -9,7 +9,8 @@ import { makeMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
 import type { PrivateRedis } from '../../src/lab/private-redis.ts';
 import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/lab/private-rspamd.ts';
-import { compiled, startRedis, startRspamd } from './harness.ts';
+import { startRedis, startRspamd } from './harness.ts';
+import { compiled, secondFolder } from '../support/run.ts';
 
 /**
  * A whole little mail server: a spool with Kopano's permissions, a writer with a user and a group
@@ -72,7 +73,7 @@ export class World {
       rspamds.push(await startRspamd({ redisPort: redis.port, ...options.rspamd }));
     }
     const elsewhere =
-      options.elsewhere === true ? await mkdtemp('/dev/shm/learnd-state-') : undefined;
+      options.elsewhere === true ? await mkdtemp(join(secondFolder(), 'learnd-state-')) : undefined;
     const world = new World(folder, redis, rspamds, elsewhere);
     await world.makeSpool();
     return world;

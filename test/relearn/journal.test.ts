@@ -4,7 +4,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { OperatorError } from '../../src/errors.ts';
 import { Journal } from '../../src/relearn/journal.ts';
 import type { JournalSources } from '../../src/relearn/journal.ts';
-import { canMount, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
+import { MOUNTS } from '../support/needs.ts';
+import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 
 const SOURCES: JournalSources = { spam: ['/archive/spam'], ham: ['/archive/ham', '/häm\u2028'] };
 
@@ -150,7 +151,7 @@ describe('a journal', () => {
     expect((await refusal()).code).toBe('journal.broken');
   });
 
-  test.runIf(canMount)('that can no longer be written says so in the end', async () => {
+  test('that can no longer be written says so in the end', MOUNTS, async () => {
     const disk = temporaryFolder();
     mountTmpfs(disk, 'size=64k');
     path = join(disk, 'journal');

@@ -114,7 +114,7 @@ describe('the exit code', () => {
       'is 0 when the counts can’t be compared, and others show that rspamd stored what came',
       (account) => {
         learn(account, 500);
-        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, gained: undefined } },
       0,
@@ -122,7 +122,7 @@ describe('the exit code', () => {
     [
       'is 75 when the counts can’t be compared, and nothing at all is proven',
       (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false });
+        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, gained: undefined } },
       75,

@@ -1,9 +1,9 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { projectFile, run } from './bundle.ts';
-import { describeWith } from './tools.ts';
+import { needsPrograms } from '../support/needs.ts';
 
 let folder: string;
 
@@ -46,7 +46,7 @@ function servicesOf(config: string): Record<string, string> {
   );
 }
 
-describeWith('docker-compose')('compose.yaml', () => {
+describe('compose.yaml', needsPrograms('docker-compose'), () => {
   test('asks for kopano’s uid, with words', async () => {
     await expect(configOf(await delivered(), {})).rejects.toMatchObject({
       stderr: expect.stringContaining('the uid of the user kopano') as string,

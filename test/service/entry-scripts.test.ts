@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { findProgram } from '../../src/lab/programs.ts';
 import { projectFile, run } from './bundle.ts';
-import { describeWith } from './tools.ts';
+import { ROOT, needsPrograms } from '../support/needs.ts';
 
 /**
  * The shell parts that go into images, under Alpine's shell and under Debian's. Folders are a
@@ -25,7 +25,6 @@ const SHELLS = [
   ['busybox sh', ['busybox', 'sh']],
   ['dash', ['dash']],
 ] as const;
-const isRoot = process.getuid?.() === 0;
 const OWNER = 5_001;
 
 let folder: string;
@@ -63,7 +62,7 @@ async function adapted(name: string): Promise<string> {
   return path;
 }
 
-describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
+describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
   // busybox takes its own applets (stat, mkdir, cp) before what the system has, as on Alpine
   async function sh(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const path = [join(folder, 'bin'), process.env['PATH']].join(':');
@@ -72,7 +71,7 @@ describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
     return stdout;
   }
 
-  describe.runIf(isRoot)('the entry script', () => {
+  describe('the entry script', ROOT, () => {
     /** Read into a shell, as mlan's entrypoint does; says what became of the shell. */
     async function enter(env: Readonly<Record<string, string>> = {}): Promise<string> {
       const script = await adapted('entry.d/60-kopano-learnd');
@@ -127,7 +126,7 @@ describeWith('busybox').each(SHELLS)('under %s', (_, shell) => {
     });
   });
 
-  describe.runIf(isRoot)('the run script', () => {
+  describe('the run script', ROOT, () => {
     const NO_SERVICE = { code: 78 };
 
     beforeEach(async () => {

@@ -1,10 +1,10 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StatusBench } from '../support/status-bench.ts';
 import { projectFile, run } from './bundle.ts';
-import { describeWith } from './tools.ts';
+import { needsPrograms } from '../support/needs.ts';
 
 const RULES = projectFile('service/prometheus/kopano-learnd.rules.yaml');
 
@@ -66,7 +66,7 @@ test('the panels of the dashboard have their own places and numbers', async () =
   for (const { gridPos } of panels) expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24);
 });
 
-describeWith('promtool')('promtool', () => {
+describe('promtool', needsPrograms('promtool'), () => {
   test('understands the alert rules', async () => {
     expect(await promtool('check', 'rules', 'kopano-learnd.rules.yaml')).toContain('SUCCESS');
   });

@@ -6,10 +6,12 @@ import { chmod, chown, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeMessage } from '../../src/lab/messages.ts';
+import { childrenOf } from '../../src/lab/process-tree.ts';
 import { freePort } from '../../src/lab/ports.ts';
 import { describeReal } from '../real/harness.ts';
 import { KOPANO, World, until } from '../real/world.ts';
 import { Bundle, projectFile, run } from './bundle.ts';
+import { ROOT, needsPrograms } from '../support/needs.ts';
 
 /** `service/runit/kopano-learnd` under a real `runsvdir`, with the bundle as the program. */
 class Supervisor {
@@ -86,8 +88,7 @@ class Supervisor {
     const runsvdir = this.#runsvdir;
     if (runsvdir !== undefined) {
       const ended = once(runsvdir, 'exit');
-      const { stdout } = await run('pgrep', ['-P', String(runsvdir.pid)]);
-      const supervisors = stdout.trim().split('\n').map(Number);
+      const supervisors = (await childrenOf(runsvdir.pid ?? 0)).map(({ pid }) => pid);
       runsvdir.kill('SIGTERM'); // leaves its runsv processes alone
       await ended;
       for (const pid of supervisors) process.kill(pid, 'SIGTERM');
@@ -106,14 +107,12 @@ async function idOf(pid: number, line: 'Uid' | 'Gid'): Promise<number> {
 }
 
 // chpst needs root
-const it = test.runIf(process.getuid?.() === 0);
+const needed = { ...ROOT, ...needsPrograms('runsvdir', 'sv') };
 
 describeReal('the runit service', () => {
-  it(
+  test(
     'runs as the folders’ owner, and starts, stops, restarts and comes back after a crash',
-    {
-      timeout: 120_000,
-    },
+    { timeout: 120_000, ...needed },
     async () => {
       await using world = await World.make();
       await using supervisor = await Supervisor.start(world.folder, {
@@ -154,7 +153,7 @@ describeReal('the runit service', () => {
     },
   );
 
-  it('is not well while the daemon hangs', { timeout: 60_000 }, async () => {
+  test('is not well while the daemon hangs', { timeout: 60_000, ...needed }, async () => {
     await using world = await World.make();
     await using supervisor = await Supervisor.start(world.folder, {
       KOPANO_SPAMD_LIB: world.lib,
@@ -176,7 +175,7 @@ describeReal('the runit service', () => {
     expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
   });
 
-  it(
+  test(
     'does not start again and again with a wrong setting, and stops at once',
     {
       timeout: 60_000,
@@ -200,22 +199,26 @@ describeReal('the runit service', () => {
     },
   );
 
-  it('does not start again and again as an unknown user', { timeout: 60_000 }, async () => {
-    await using world = await World.make();
-    await using supervisor = await Supervisor.start(world.folder, {
-      KOPANO_SPAMD_LIB: world.lib,
-      STATUS_LISTEN: 'off',
-    });
-    await supervisor.untilLogged('"event":"daemon.owner"');
-    await writeFile(join(supervisor.service, 'user'), 'nobody-of-that-name\n');
-    await supervisor.sv('term');
-    await until('it has rested for four seconds', 20_000, async () =>
-      /^finish: .*\) [4-9]s/.test(await supervisor.state()),
-    );
-    expect((await supervisor.log()).split('unknown user')).toHaveLength(2);
-  });
+  test(
+    'does not start again and again as an unknown user',
+    { timeout: 60_000, ...needed },
+    async () => {
+      await using world = await World.make();
+      await using supervisor = await Supervisor.start(world.folder, {
+        KOPANO_SPAMD_LIB: world.lib,
+        STATUS_LISTEN: 'off',
+      });
+      await supervisor.untilLogged('"event":"daemon.owner"');
+      await writeFile(join(supervisor.service, 'user'), 'nobody-of-that-name\n');
+      await supervisor.sv('term');
+      await until('it has rested for four seconds', 20_000, async () =>
+        /^finish: .*\) [4-9]s/.test(await supervisor.state()),
+      );
+      expect((await supervisor.log()).split('unknown user')).toHaveLength(2);
+    },
+  );
 
-  it(
+  test(
     'asks for a user where root owns the folders, and runs as the one in ./user',
     {
       timeout: 60_000,

@@ -1,9 +1,9 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { projectFile, run } from './bundle.ts';
-import { describeWith } from './tools.ts';
+import { needsPrograms } from '../support/needs.ts';
 
 const UNIT = projectFile('service/systemd/kopano-learnd.service');
 /** In tenths; 10.0 is a service without any protection. */
@@ -19,7 +19,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-describeWith('systemd-analyze')('the systemd unit', () => {
+describe('the systemd unit', needsPrograms('systemd-analyze'), () => {
   test('is understood by systemd, every line of it', async () => {
     const unit = await readFile(UNIT, 'utf8');
     // the comments that show how a password gets in are part of it

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { countMessages } from '../../src/spool/census.ts';
 import type { Place } from '../../src/spool/census.ts';
-import { asNobody, isRoot, temporaryFolder } from '../support/temporary.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 /** A folder with files of these names in it; what ends in a slash is a folder. */
 function folderOf(...names: readonly string[]): string {
@@ -67,12 +67,5 @@ describe('a folder that can’t be counted', () => {
     symlinkSync(folder, `${folder}/link`);
     const found = await countMessages(`${folder}/link`, 'queue');
     expect(found.kind).toBe('unreadable');
-  });
-
-  test.runIf(isRoot)('is told apart when it may not be read', async () => {
-    const folder = temporaryFolder();
-    mkdirSync(`${folder}/private`, { mode: 0o700 });
-    const found = await asNobody(() => countMessages(`${folder}/private`, 'queue'));
-    expect(found).toEqual({ kind: 'unreadable', code: 'EACCES' });
   });
 });

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import {
-  chmodSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -14,9 +13,9 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { ROOT } from '../support/needs.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
-import { NOBODY, asNobody, isRoot } from '../support/temporary.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
 
 describe('what is no regular file is left alone, and said once:', () => {
@@ -68,7 +67,7 @@ describe('what is no regular file is left alone, and said once:', () => {
     expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
   });
 
-  test.runIf(isRoot)('a device (needs root)', async () => {
+  test('a device (needs root)', ROOT, async () => {
     const bench = await PickupBench.start();
     const path = bench.spool.dropPath('spam', 'a.eml');
     execFileSync('mknod', ['-m', '660', path, 'c', '1', '5']); // /dev/zero
@@ -208,31 +207,6 @@ describe('a file', () => {
     expect(spool.queued).toEqual(['spam/a.eml']);
     expect(lstatSync(spool.statePath('queue/spam/a.eml')).nlink).toBe(1);
   });
-
-  test.runIf(isRoot)(
-    'that cannot be moved is stuck, said once, and keeps no other (needs root)',
-    async () => {
-      const bench = new PickupBench();
-      const { spool } = bench;
-      // foreign in a folder with the sticky bit; every other file is the daemon's own
-      chmodSync(spool.dropPath('spam'), 0o1777);
-      chmodSync(spool.dropPath('ham'), 0o777);
-      spool.drop('spam', 'a.eml', 'body', 0o666);
-      execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, spool.statePath('')]);
-      await bench.start();
-      await asNobody(async () => {
-        for (let i = 0; i < 5; i += 1) {
-          spool.drop('spam', `${i}.eml`);
-          await bench.flowUntilQueued(`spam/${i}.eml`);
-        }
-        await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
-        await bench.pass(30_000);
-      });
-      expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['a.eml']);
-      expect(bench.recorder.of('disk.fault')).toEqual([]);
-      expect(spool.dropped('spam')).toEqual(['a.eml']);
-    },
-  );
 
   test('whose place in the queue a folder has taken keeps no other from being taken', async () => {
     const bench = new PickupBench();

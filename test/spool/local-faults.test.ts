@@ -2,9 +2,10 @@ import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
+import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
 import { failOnce, failSteps, resolved } from '../support/failing-steps.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
-import { folderElsewhere, hasOtherFileSystem } from '../support/temporary.ts';
+import { folderElsewhere } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 import type { FsStep } from '../support/fs-steps.ts';
 
@@ -84,8 +85,9 @@ describe('a file', () => {
     },
   );
 
-  test.skipIf(!hasOtherFileSystem)(
+  test(
     'that is refused as on another file system, whatever the trial said, is carried over',
+    SECOND_FILE_SYSTEM,
     async () => {
       const bench = new PickupBench();
       const { spool } = bench;
@@ -119,8 +121,9 @@ describe('a class folder', () => {
     expect(bench.recorder.of('disk.ok')).toHaveLength(1);
   });
 
-  test.skipIf(!hasOtherFileSystem)(
+  test(
     'is not taken for one on the same file system because the trial failed',
+    SECOND_FILE_SYSTEM,
     async () => {
       const spool = new TestSpool({ stateDir: `${folderElsewhere()}/state` });
       const bench = new PickupBench({ spool });
@@ -198,7 +201,7 @@ describe('a file', () => {
   });
 });
 
-describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system', () => {
+describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => {
   function splitSpool(): TestSpool {
     return new TestSpool({ stateDir: `${folderElsewhere()}/state` });
   }

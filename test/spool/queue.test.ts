@@ -14,8 +14,8 @@ import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { QueueEntry } from '../../src/spool/message.ts';
 import type { ReadResult } from '../../src/spool/queue.ts';
+import { ROOT } from '../support/needs.ts';
 import { Fifo } from '../support/fifo.ts';
-import { isRoot } from '../support/temporary.ts';
 import { TestSpool, put, replace, setMtime } from '../support/test-spool.ts';
 
 /** The entry as the queue has it now. */
@@ -58,7 +58,7 @@ describe('reading an entry', () => {
     expect(await fifo.wasOpened()).toBe(false);
   });
 
-  test.runIf(isRoot)('that is a device is refused (needs root)', async () => {
+  test('that is a device is refused (needs root)', ROOT, async () => {
     const spool = new TestSpool();
     execFileSync('mknod', [spool.statePath('queue/spam/a.eml'), 'c', '1', '5']); // /dev/zero
     expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({

@@ -18,17 +18,11 @@ import {
 } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
+import { MOUNTS, SECOND_FILE_SYSTEM } from '../support/needs.ts';
 import { failOnce, failSteps } from '../support/failing-steps.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
-import {
-  bindMount,
-  canMount,
-  folderElsewhere,
-  hasOtherFileSystem,
-  mountTmpfs,
-  temporaryFolder,
-} from '../support/temporary.ts';
+import { bindMount, folderElsewhere, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put, setMtime } from '../support/test-spool.ts';
 import { watchFileSystem } from '../support/fs-steps.ts';
 
@@ -79,14 +73,14 @@ describe('whether a rename would do', () => {
     expect(spool.queued).toEqual([]);
   });
 
-  test.runIf(hasOtherFileSystem)('is seen on two file systems', () => {
+  test('is seen on two file systems', SECOND_FILE_SYSTEM, () => {
     const bench = new PickupBench({ spool: splitSpool() });
     bench.drop.refresh();
     expect(bench.drop.get('spam')?.elsewhere).toBe(true);
     expect(bench.drop.get('ham')?.elsewhere).toBe(true);
   });
 
-  test.runIf(canMount)('is seen between two bind mounts of one file system (needs root)', () => {
+  test('is seen between two bind mounts of one file system (needs root)', MOUNTS, () => {
     const base = temporaryFolder();
     mkdirSync(`${base}/state`);
     bindMount(`${base}/state`, `${base}/mounted`);
@@ -100,9 +94,8 @@ describe('whether a rename would do', () => {
   });
 });
 
-describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system', () => {
-  test('a full disk is said once, loses nothing, and is said to be over', async (context) => {
-    context.skip(!canMount, 'needs root');
+describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => {
+  test('a full disk is said once, loses nothing, and is said to be over', MOUNTS, async () => {
     const base = temporaryFolder();
     mountTmpfs(`${base}/tiny`, 'size=2000k');
     const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
@@ -126,8 +119,7 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     nothingIsLeft(spool);
   });
 
-  test('a stop does not wait for a full disk, and the next owner finishes it', async (context) => {
-    context.skip(!canMount, 'needs root');
+  test('a stop does not wait for a full disk, and the next owner finishes it', MOUNTS, async () => {
     const base = temporaryFolder();
     mountTmpfs(`${base}/tiny`, 'size=300k');
     const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
@@ -143,20 +135,23 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     nothingIsLeft(spool);
   });
 
-  test('a stop holds no key any longer: the same process may own the spool again', async (context) => {
-    context.skip(!canMount, 'needs root');
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=300k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    put(`${base}/tiny/filler`, Buffer.alloc(200_000));
-    leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
-    const bench = await PickupBench.start({ spool });
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
-    expect(bench.held).toEqual(new Set(['a.eml']));
-    await bench.stop();
-    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
-    expect(bench.held).toEqual(new Set());
-  });
+  test(
+    'a stop holds no key any longer: the same process may own the spool again',
+    MOUNTS,
+    async () => {
+      const base = temporaryFolder();
+      mountTmpfs(`${base}/tiny`, 'size=300k');
+      const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+      put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+      leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
+      const bench = await PickupBench.start({ spool });
+      await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+      expect(bench.held).toEqual(new Set(['a.eml']));
+      await bench.stop();
+      expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+      expect(bench.held).toEqual(new Set());
+    },
+  );
 
   test('a file is carried over with its bytes and its mtime', async () => {
     const spool = splitSpool();
@@ -438,8 +433,7 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
     },
   );
 
-  test('a folder that is replaced while the disk is full keeps no key', async (context) => {
-    context.skip(!canMount, 'needs root');
+  test('a folder that is replaced while the disk is full keeps no key', MOUNTS, async () => {
     const base = temporaryFolder();
     mountTmpfs(`${base}/tiny`, 'size=300k');
     const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
@@ -459,7 +453,7 @@ describe.skipIf(!hasOtherFileSystem)('with the state dir on another file system'
   });
 });
 
-describe.skipIf(!hasOtherFileSystem)('what a crash left half-way', () => {
+describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   test('is held from the start: nothing of its key is taken before it', async () => {
     const spool = splitSpool();
     leaveStaged(spool, 'spam', 'a.eml', 'older');

@@ -11,7 +11,8 @@ import {
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { SpoolMissingError, openStateDir } from '../../src/spool/state-dir.ts';
 import type { StateDir, StateDirOptions } from '../../src/spool/state-dir.ts';
-import { canMount, isRoot, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
+import { MOUNTS, ROOT } from '../support/needs.ts';
+import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { put } from '../support/test-spool.ts';
 
 const uid = process.geteuid?.() ?? 0;
@@ -41,7 +42,7 @@ function modeOf(place: string): number {
 }
 
 describe('a state dir is refused', () => {
-  test.runIf(isRoot)('when it belongs to somebody else (needs root)', () => {
+  test('when it belongs to somebody else (needs root)', ROOT, () => {
     mkdirSync(path, { mode: 0o700 });
     chownSync(path, 1, 1);
     expect(() => open()).toThrow(
@@ -144,7 +145,7 @@ describe('a missing spool', () => {
 });
 
 describe('a local fault', () => {
-  test.runIf(canMount)('such as a full disk is the system’s own error (needs root)', () => {
+  test('such as a full disk is the system’s own error (needs root)', MOUNTS, () => {
     mountTmpfs(`${base}/tiny`, 'size=64k,nr_inodes=4');
     expect(() => open({ path: `${base}/tiny/state` })).toThrow(
       expect.objectContaining({ code: 'ENOSPC' }),

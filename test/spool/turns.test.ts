@@ -1,7 +1,8 @@
 import { linkSync, readdirSync, symlinkSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
+import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
-import { folderElsewhere, hasOtherFileSystem } from '../support/temporary.ts';
+import { folderElsewhere } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 import { watchFileSystem } from '../support/fs-steps.ts';
 
@@ -38,8 +39,9 @@ function slowLists(onRead: () => void = () => undefined): Lists {
   return { overlapping, isListing: () => [...open.values()].some((count) => count > 0) };
 }
 
-test.skipIf(!hasOtherFileSystem)(
+test(
   'a turn that plans the next one by itself is still the only one',
+  SECOND_FILE_SYSTEM,
   async () => {
     const spool = new TestSpool({ stateDir: `${folderElsewhere()}/state` });
     for (let i = 0; i < 40; i += 1) {

@@ -1,19 +1,13 @@
-import { chmodSync, mkdirSync, renameSync } from 'node:fs';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { chmodSync, chownSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { countMessages } from '../../src/spool/census.ts';
+import { Folder } from '../../src/spool/folder.ts';
+import { needsChown } from '../support/needs.ts';
 import { MARKED_MS, PickupBench } from '../support/pickup-bench.ts';
-import { NOBODY, isRoot } from '../support/temporary.ts';
+import { NOBODY, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
-/**
- * What an ordinary user's daemon meets. Root may do everything, so this file gives root's rights
- * away, for good; vitest runs each file in a process of its own.
- */
-beforeAll(() => {
-  if (!isRoot) return;
-  process.setgroups?.([]);
-  process.setgid?.(NOBODY);
-  process.setuid?.(NOBODY);
-});
+/** What an ordinary user's daemon meets. */
 
 /** The group may read it, its owner may not. */
 const UNREADABLE = 0o060;
@@ -157,4 +151,43 @@ describe('the state dir', () => {
     );
     renameSync(`${lib}/file`, `${lib}/gone`);
   });
+});
+
+describe('what may not be touched', () => {
+  test('a folder that is forbidden is refused', () => {
+    const path = `${temporaryFolder()}/closed`;
+    mkdirSync(path, { mode: 0 });
+    expect(() => Folder.open(path)).toThrow(expect.objectContaining({ code: 'EACCES' }));
+  });
+
+  test('a folder that is forbidden is not counted as empty', async () => {
+    const path = `${temporaryFolder()}/closed`;
+    mkdirSync(path, { mode: 0 });
+    expect(await countMessages(path, 'queue')).toEqual({ kind: 'unreadable', code: 'EACCES' });
+  });
+
+  test(
+    'a file that cannot be moved is stuck, said once, and keeps no other',
+    needsChown(),
+    async () => {
+      const bench = await PickupBench.start();
+      const { spool } = bench;
+      // somebody else's, in somebody else's folder with the sticky bit
+      const foreign = spool.drop('spam', 'a.eml', 'body', 0o666);
+      chmodSync(spool.dropPath('spam'), 0o1777);
+      const places = [foreign, spool.dropPath('spam')];
+      const { uid, gid } = statSync(foreign);
+      for (const path of places) chownSync(path, NOBODY, NOBODY);
+      for (let i = 0; i < 5; i += 1) {
+        spool.drop('spam', `${i}.eml`);
+        await bench.flowUntilQueued(`spam/${i}.eml`);
+      }
+      await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
+      await bench.pass(30_000);
+      expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['a.eml']);
+      expect(bench.recorder.of('disk.fault')).toEqual([]);
+      expect(spool.dropped('spam')).toEqual(['a.eml']);
+      for (const path of places) chownSync(path, uid, gid); // so that it can be removed
+    },
+  );
 });

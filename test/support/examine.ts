@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { findProgram } from '../../src/lab/programs.ts';
-import { compiled } from '../real/harness.ts';
+import { compiled } from './run.ts';
 import { NOBODY } from './temporary.ts';
 
 /** One line of `kopano-learnd doctor`. */
@@ -28,27 +28,18 @@ export interface Account {
 
 export const nobody: Account = { uid: NOBODY, gid: NOBODY, groups: [NOBODY] };
 
-/** Debian's Node.js can't be sure that its libuv uses no io_uring, and then refuses (CVE-2024-22017). */
-const canGiveAway = tryGivingAway();
-
 /**
- * Runs the built doctor as a process of its own; as another user everything is loaded before root's
- * rights are given away, so that the package may lie where that user can't read it. Where Node.js
- * doesn't give them away another program does, before anything is loaded.
+ * Runs the built doctor as a process of its own, as another user by setpriv: Debian's Node.js doesn't
+ * give root's rights away, as it can't be sure that its libuv uses no io_uring (CVE-2024-22017).
  */
 export function examine(
   settings: Readonly<Record<string, string>>,
   as?: Account,
 ): Promise<Examination> {
-  const become =
-    as === undefined || !canGiveAway
-      ? ''
-      : `process.setgroups(${JSON.stringify(as.groups)}); process.setgid(${as.gid}); process.setuid(${as.uid});`;
   const url = (path: string): string => JSON.stringify(pathToFileURL(compiled(path)).href);
   const script = `
     import { runCli } from ${url('cli.js')};
     import ${url('commands/doctor.js')};
-    ${become}
     process.exitCode = await runCli({
       args: ['doctor'], environment: process.env, stop: new AbortController().signal,
       onHangup() {}, onCrash() {}, outBytes: async () => {}, outputFault() {}, isTerminal: false,
@@ -61,10 +52,7 @@ export function examine(
     RSPAMD_URL: 'http://127.0.0.1:9',
     ...settings,
   };
-  const [program, ...words] = [
-    ...(as === undefined || canGiveAway ? [] : setpriv(as)),
-    process.execPath,
-  ];
+  const [program, ...words] = [...(as === undefined ? [] : setpriv(as)), process.execPath];
   return new Promise((resolve) => {
     const child = execFile(
       program,
@@ -81,15 +69,6 @@ export function examine(
       },
     );
   });
-}
-
-function tryGivingAway(): boolean {
-  try {
-    process.setegid?.(process.getegid?.() ?? 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function setpriv({ uid, gid, groups }: Account): string[] {

@@ -1,17 +1,14 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, read, writeSync } from 'node:fs';
+import { closeSync, openSync, read, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
-import { canMount } from './temporary.ts';
 
 /**
  * A FUSE volume with nothing but the folders `spam/` and `ham/`, served by the test that mounts it:
  * as much of the kernel's protocol (linux/fuse.h) as it takes to look at folders. Whoever looks has
  * to be another process, for this one has to answer.
  */
-
-export const canFuse = canMount && existsSync('/dev/fuse');
 
 /** What the kernel asks. Everything else is answered with ENOSYS. */
 const OP = {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { onTestFinished } from 'vitest';
 import type { Summary } from '../../src/relearn/summary.ts';
-import { compiled } from '../real/harness.ts';
+import { compiled } from './run.ts';
 
 export interface RelearnResult {
   readonly code: number | null;

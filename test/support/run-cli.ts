@@ -1,8 +1,5 @@
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-
-/** The built program. */
-export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+import { compiled } from './run.ts';
 
 export interface Result {
   readonly code: number | null;
@@ -18,7 +15,7 @@ export function runCli(
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const { stdout = 'pipe', ...user } = options;
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    const child = spawn(process.execPath, [compiled('main.js'), ...args], {
       env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
       stdio: ['ignore', stdout, 'pipe'],
       timeout: 20_000,

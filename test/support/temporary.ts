@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { secondFolder } from './run.ts';
 
 /** Real folders, users and mounts for one test, undone when it is over. */
 
@@ -11,11 +12,8 @@ export const isRoot = process.geteuid?.() === 0;
 /** A user that owns nothing. */
 export const NOBODY = 65_534;
 
-const SHARED_MEMORY = '/dev/shm';
-
-/** A tmpfs that every Linux has: another file system than the temporary folder's. */
-export const hasOtherFileSystem =
-  existsSync(SHARED_MEMORY) && statSync(SHARED_MEMORY).dev !== statSync(tmpdir()).dev;
+/** Whether `folderElsewhere` is on another file system than the temporary folder. */
+export const hasOtherFileSystem = statSync(secondFolder()).dev !== statSync(tmpdir()).dev;
 
 /** Whether mounts can be made: it takes root, and more than a container's root has. */
 export const canMount = isRoot && tryMount();
@@ -32,7 +30,7 @@ export function temporaryFolder(parent = tmpdir()): string {
 
 /** A new folder on another file system than `temporaryFolder`'s. */
 export function folderElsewhere(): string {
-  return temporaryFolder(SHARED_MEMORY);
+  return temporaryFolder(secondFolder());
 }
 
 /** Mounts a tmpfs of its own over a folder, which is made. */
@@ -63,17 +61,5 @@ function tryMount(): boolean {
     return false;
   } finally {
     rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Does something without root's rights; what root does beside it meanwhile lacks them too. */
-export async function asNobody<T>(act: () => T | Promise<T>): Promise<T> {
-  process.setegid?.(NOBODY);
-  process.seteuid?.(NOBODY);
-  try {
-    return await act();
-  } finally {
-    process.seteuid?.(0);
-    process.setegid?.(0);
   }
 }

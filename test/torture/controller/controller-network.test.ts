@@ -6,11 +6,11 @@ import { makeCertificate } from '../../faults/certificate.ts';
 import { describeReal, startServers } from '../../real/harness.ts';
 import type { RealServers } from '../../real/harness.ts';
 import { byLength } from '../../support/length.ts';
-import { canMount } from '../../support/temporary.ts';
 import { FaultProxy, ownLoopback } from './proxy.ts';
 import { Stage } from './stage.ts';
 import { NameServer, Wire } from './wire.ts';
 import type { Naming } from './wire.ts';
+import { MOUNTS } from '../../support/needs.ts';
 
 /** Faults below HTTP, on the way to a real rspamd: TLS that must not be trusted, and names. */
 
@@ -40,7 +40,7 @@ describeReal('a controller behind TLS', () => {
       const certificates = {
         right: makeCertificate(name),
         'of another authority': makeCertificate(name),
-        expired: makeCertificate(name, -1),
+        expired: makeCertificate(name, 'expired'),
         'for another name': makeCertificate('DNS:another.example'),
       };
       const trusted = (['right', 'expired', 'for another name'] as const).map(
@@ -86,8 +86,6 @@ describeReal('a controller behind TLS', () => {
   );
 });
 
-const mustRun = !['', 'false'].includes(process.env['CI'] ?? '');
-
 describeReal('a controller whose name', () => {
   const namings = byLength<readonly Naming[]>({
     short: ['never', 'late'],
@@ -95,9 +93,9 @@ describeReal('a controller whose name', () => {
     long: ['never', 'late', 'garbage', 'fails', 'knows nothing', 'empty'],
   });
   // it takes root, and a mount namespace of its own
-  it.skipIf(!canMount && !mustRun)(
+  it(
     'is answered late, wrongly or never is waited for: the daemon goes on picking up',
-    { timeout: PATIENCE_MS },
+    { timeout: PATIENCE_MS, ...MOUNTS },
     async () => {
       const host = ownLoopback();
       await using names = await NameServer.start(host);

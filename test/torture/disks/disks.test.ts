@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { makeMessages } from '../../../src/lab/messages.ts';
 import type { ChildDaemon } from '../../faults/child-daemon.ts';
+import { needsLoopDevice } from '../../support/needs.ts';
 import { byLength } from '../../support/length.ts';
-import { canMount } from '../../support/temporary.ts';
 import { DiskWorld } from './world.ts';
 import type { Layout } from './world.ts';
 
@@ -135,7 +135,7 @@ function faultyOf(daemon: ChildDaemon): string[] {
 
 const ARCHIVING = { LEARN_AFTER: 'archive' };
 
-describe.skipIf(!canMount).concurrent('on a file system of its own (needs root)', () => {
+describe.concurrent('on a file system of its own', needsLoopDevice(), () => {
   test.for(AT_START)('$layout, $what from the start', { timeout: TIMEOUT_MS }, async (each) => {
     await using world = await DiskWorld.make(each.layout);
     await world.spool.write(...MESSAGES);

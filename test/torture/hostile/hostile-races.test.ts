@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { MOUNTS } from '../../support/needs.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
-import { canMount } from '../../support/temporary.ts';
 import type { StagedAccount, SwapAccount } from './adversary.ts';
 import { certify } from './messages.ts';
 import { HostileWorld, expectUnharmed, until } from './world.ts';
@@ -84,9 +84,9 @@ test(
   },
 );
 
-test.skipIf(!canMount)(
+test(
   'a mount over a class folder is the folder for as long as it lasts (needs root)',
-  { timeout },
+  { timeout, ...MOUNTS },
   async () => {
     const world = await HostileWorld.make({ knowing: true });
     const folder = world.path('spam');

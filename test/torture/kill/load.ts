@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonProcess } from '../../../src/lab/daemon-process.ts';
-import { compiled, startServers } from '../../real/harness.ts';
+import { startServers } from '../../real/harness.ts';
+import { compiled } from '../../support/run.ts';
 import type { RealServers } from '../../real/harness.ts';
 import { until } from '../../real/world.ts';
 import { chanceOf } from '../../support/seed.ts';

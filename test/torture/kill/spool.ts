@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DaemonProcess } from '../../../src/lab/daemon-process.ts';
 import { KOPANO } from '../../real/world.ts';
+import { secondFolder } from '../../support/run.ts';
 import { isRoot } from '../../support/temporary.ts';
 import { preload } from '../preload.ts';
 
@@ -62,7 +63,7 @@ export class KillSpool implements AsyncDisposable {
     this.folder = mkdtempSync(join(tmpdir(), 'learnd-kill-'));
     chmodSync(this.folder, 0o755);
     this.lib = join(this.folder, 'spamd');
-    this.#elsewhere = elsewhere ? mkdtempSync('/dev/shm/learnd-kill-') : undefined;
+    this.#elsewhere = elsewhere ? mkdtempSync(join(secondFolder(), 'learnd-kill-')) : undefined;
     this.state = join(this.#elsewhere ?? this.lib, '.learnd');
     this.stepsFile = join(this.folder, 'steps');
     for (const folder of [this.lib, join(this.lib, 'spam'), join(this.lib, 'ham')]) {

@@ -3,7 +3,7 @@ import { KopanoWriterProcess } from '../../../src/lab/kopano-writer-process.ts';
 import type { WriteOrder } from '../../../src/lab/kopano-writer.ts';
 import { makeMessage } from '../../../src/lab/messages.ts';
 import type { MadeMessage, Verdict } from '../../../src/lab/messages.ts';
-import { compiled } from '../../real/harness.ts';
+import { compiled } from '../../support/run.ts';
 import { isRoot } from '../../support/temporary.ts';
 import type { Chance } from '../../support/seed.ts';
 import { WRITER } from './spool.ts';

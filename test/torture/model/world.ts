@@ -1,8 +1,8 @@
-import { tmpdir } from 'node:os';
 import type { Config } from '../../../src/config.ts';
 import { QuarantinedMessages } from '../../../src/spool/quarantined.ts';
 import type { Verdict } from '../../../src/spool/message.ts';
 import { Secret } from '../../../src/secret.ts';
+import { secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import type { Setup } from './commands.ts';
@@ -20,7 +20,7 @@ import { Writer } from './writer.ts';
 
 /** The whole: a spool, its writer, its daemons, and the controllers. */
 
-const PARENT = real.existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+const PARENT = secondFolder();
 
 export class World {
   readonly timeline = new Timeline<Process>();

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { DaemonProcess } from '../../../src/lab/daemon-process.ts';
 import type { PrivateRedis } from '../../../src/lab/private-redis.ts';
 import { freePort } from '../../../src/lab/ports.ts';
-import { compiled } from '../../real/harness.ts';
+import { compiled, secondFolder } from '../../support/run.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceOf } from '../../support/seed.ts';
@@ -122,7 +122,8 @@ export class SoakWorld {
     await flushLazily(world.redis);
     const isApart = place === 'on a disk of its own';
     const disk = isApart && canMount ? new Disk(join(world.folder, 'disk')) : undefined;
-    const shared = isApart && !canMount ? mkdtempSync('/dev/shm/learnd-soak-') : undefined;
+    const shared =
+      isApart && !canMount ? mkdtempSync(join(secondFolder(), 'learnd-soak-')) : undefined;
     const apart = disk === undefined ? shared : join(world.folder, 'disk');
     const stateDir = apart === undefined ? world.stateDir : join(apart, 'state');
     const log = new SoakLog(join(world.folder, 'log'));

@@ -24,6 +24,7 @@ import { VERDICTS } from '../../../src/spool/message.ts';
 import type { Verdict } from '../../../src/spool/message.ts';
 import type { LogLine } from '../../support/log-recorder.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
+import { secondFolder } from '../../support/run.ts';
 import { ScriptedTrainer } from '../../support/scripted-trainer.ts';
 import { MARK } from '../../support/test-spool.ts';
 import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
@@ -90,7 +91,9 @@ export class SyscallsWorld {
     },
   ) {
     this.folder = mkdtempSync(join(tmpdir(), 'learnd-syscalls-'));
-    this.#elsewhere = options.elsewhere ? mkdtempSync('/dev/shm/learnd-syscalls-') : undefined;
+    this.#elsewhere = options.elsewhere
+      ? mkdtempSync(join(secondFolder(), 'learnd-syscalls-'))
+      : undefined;
     this.lib = join(this.folder, 'spamd');
     this.state = join(this.#elsewhere ?? this.lib, '.learnd');
     for (const verdict of VERDICTS) mkdirSync(join(this.lib, verdict), { recursive: true });

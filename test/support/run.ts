@@ -1,0 +1,97 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * One run of the tests: a folder for everything that they make, with a copy of the built package in
+ * it, and a guardian that removes it all when the run has ended, however it ended.
+ *
+ * Some tests run programs as users of their own: they may enter the folder, while the checkout may
+ * lie where they can't read it.
+ */
+
+const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
+const SHARED_MEMORY = '/dev/shm';
+/** How long the end of the run waits for the guardian. */
+const TURNS = 500;
+const TURN_MS = 20;
+
+/** Starts the run of this process, which is vitest's main one; it may say so more than once. */
+export function startRun(): void {
+  if (isStarted()) return;
+  const folder = mkdtempSync(join(isOpen(tmpdir()) ? tmpdir() : '/tmp', 'learnd-tests-'));
+  process.env['TMPDIR'] = folder;
+  const guardian = guard([folder, secondFolder()]);
+  for (const each of [folder, secondFolder()]) {
+    mkdirSync(each, { recursive: true });
+    chmodSync(each, 0o1777);
+  }
+  copyPackage(join(secondFolder(), 'package'));
+  process.on('exit', () => {
+    guardian.stdin?.write('\n');
+    for (let turn = 0; turn < TURNS && existsSync(folder); turn += 1) pause(TURN_MS);
+  });
+}
+
+/** The run's second folder, which on most machines is on another file system than the first. */
+export function secondFolder(): string {
+  return join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), basename(tmpdir()));
+}
+
+/** A compiled file of the package, such as `main.js`; `npm test` builds before it tests. */
+export function compiled(path: string): string {
+  return join(secondFolder(), 'package/dist', path);
+}
+
+/** vitest loads its configuration for each of its projects. */
+function isStarted(): boolean {
+  const mark = Symbol.for('learnd-tests');
+  const started = Reflect.has(process, mark);
+  Reflect.set(process, mark, true);
+  return started;
+}
+
+/** Others may get there. */
+function isOpen(folder: string): boolean {
+  if ((statSync(folder).mode & 0o001) === 0) return false;
+  return folder === dirname(folder) || isOpen(dirname(folder));
+}
+
+/** What `npm install` would lay out of it. */
+function copyPackage(folder: string): void {
+  const lock = JSON.parse(readFileSync(join(PROJECT, 'package-lock.json'), 'utf8')) as {
+    readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
+  };
+  const packages = Object.entries(lock.packages).filter(
+    ([path, { dev }]) => path !== '' && dev !== true,
+  );
+  for (const path of ['package.json', 'dist', ...packages.map(([each]) => each)]) {
+    if (!existsSync(join(PROJECT, path))) continue;
+    cpSync(join(PROJECT, path), join(folder, path), {
+      recursive: true,
+      filter: (source) => !/\.(ts|map|md)$/.test(source),
+    });
+  }
+}
+
+function guard(folders: readonly string[]): ChildProcess {
+  const script = fileURLToPath(new URL('guardian.sh', import.meta.url));
+  const guardian = spawn('/bin/sh', [script], {
+    // in a session of its own: Ctrl-C isn't for it
+    detached: true,
+    env: { PATH: process.env['PATH'] ?? '' },
+    stdio: ['pipe', 'ignore', 'inherit'],
+  });
+  guardian.stdin.on('error', () => undefined);
+  guardian.stdin.write(`${basename(tmpdir())} ${folders.join(' ')}\n`);
+  guardian.unref();
+  return guardian;
+}
+
+/** Blocks: at the exit of a process there is no other wait. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}

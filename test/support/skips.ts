@@ -1,0 +1,38 @@
+import type { Reporter, TestCase, TestModule, TestSuite, Vitest } from 'vitest/node';
+
+/**
+ * Says what was skipped, and why. A test that is skipped without a reason is a failure, unless the
+ * run was asked for a part of the tests.
+ */
+export default class Skips implements Reporter {
+  #vitest: Vitest | undefined;
+
+  onInit(vitest: Vitest): void {
+    this.#vitest = vitest;
+  }
+
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const counts = new Map<string, number>();
+    const isPartial = this.#vitest?.config.testNamePattern !== undefined;
+    for (const module of modules) {
+      for (const test of module.children.allTests('skipped')) {
+        const reason = reasonOf(test);
+        if (reason === undefined && isPartial) continue;
+        if (reason === undefined) process.exitCode = 1;
+        const line = `${reason ?? 'FAILED: no reason is given'}: ${module.relativeModuleId}`;
+        counts.set(line, (counts.get(line) ?? 0) + 1);
+      }
+    }
+    for (const [line, count] of counts) this.#vitest?.logger.log(`skipped, ${line} (${count})`);
+  }
+}
+
+function reasonOf(test: TestCase): string | undefined {
+  const result = test.result();
+  const note = result.state === 'skipped' ? result.note : undefined;
+  for (let each: TestCase | TestSuite | TestModule = test; ; each = each.parent) {
+    const { needs } = each.meta();
+    if (needs !== undefined) return `needs ${needs}`;
+    if (each.type === 'module' || note !== undefined) return note;
+  }
+}
