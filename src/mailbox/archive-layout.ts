@@ -1,6 +1,7 @@
 import { lstatSync, opendirSync } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { newerVerdict } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
 import { isArchiveDay } from '../spool/retention.ts';
 import { addressOf } from './place.ts';
@@ -88,7 +89,7 @@ export function hasNewer(roots: readonly ArchiveRoot[], place: ArchivePlace): bo
 interface Age {
   readonly day: string;
   readonly mtimeNs: bigint;
-  readonly isHam: boolean;
+  readonly verdict: Verdict;
   readonly isDated: boolean;
   readonly root: number;
 }
@@ -102,7 +103,7 @@ function ageAt(roots: readonly ArchiveRoot[], { root, day, key }: ArchivePlace):
   return {
     day: day ?? new Date(Number(stats.mtimeMs)).toISOString().slice(0, 'YYYY-MM-DD'.length),
     mtimeNs: stats.mtimeNs,
-    isHam: folder.verdict === 'ham',
+    verdict: folder.verdict,
     isDated: day !== undefined,
     root,
   };
@@ -134,8 +135,11 @@ function statsOf(path: string): BigIntStats | undefined {
 /** Above zero when `a` is newer. Never zero for two different places. */
 function compareAges(a: Age, b: Age): number {
   if (a.day !== b.day) return a.day > b.day ? 1 : -1;
+  if (a.verdict !== b.verdict) {
+    const [spam, ham] = a.verdict === 'spam' ? [a, b] : [b, a];
+    return newerVerdict(spam.mtimeNs, ham.mtimeNs) === a.verdict ? 1 : -1;
+  }
   if (a.mtimeNs !== b.mtimeNs) return a.mtimeNs > b.mtimeNs ? 1 : -1;
-  if (a.isHam !== b.isHam) return a.isHam ? 1 : -1;
   if (a.root !== b.root) return b.root - a.root;
   return a.isDated ? 1 : -1;
 }

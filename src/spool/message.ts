@@ -33,6 +33,14 @@ export function sameStamp(a: Stamp, b: Stamp): boolean {
   return a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs;
 }
 
+/**
+ * Which of two files of one name holds the latest verdict, by their mtimes in nanoseconds: the newer
+ * one, and on a tie ham. The kernel's clock ticks every few milliseconds, so that ties do happen.
+ */
+export function newerVerdict(spamMtimeNs: bigint, hamMtimeNs: bigint): Verdict {
+  return spamMtimeNs > hamMtimeNs ? 'spam' : 'ham';
+}
+
 /** A message in the queue. */
 export interface QueueEntry {
   readonly verdict: Verdict;

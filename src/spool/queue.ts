@@ -2,7 +2,14 @@ import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
-import { VERDICTS, bearsFinishingMark, otherVerdict, sameStamp, stampOf } from './message.ts';
+import {
+  VERDICTS,
+  bearsFinishingMark,
+  newerVerdict,
+  otherVerdict,
+  sameStamp,
+  stampOf,
+} from './message.ts';
 import type { QueueEntry, Stamp, Verdict } from './message.ts';
 import type { Folder } from './folder.ts';
 
@@ -175,11 +182,6 @@ export class Queue {
     if (spam === undefined || ham === undefined) return;
     this.#folders[otherVerdict(newerVerdict(spam.mtimeNs, ham.mtimeNs))].removeFile(key);
   }
-}
-
-/** Which of two files of one name holds the latest verdict. */
-export function newerVerdict(spamMtimeNs: bigint, hamMtimeNs: bigint): Verdict {
-  return spamMtimeNs > hamMtimeNs ? 'spam' : 'ham';
 }
 
 async function readWhole(handle: FileHandle, size: number): Promise<Buffer | undefined> {

@@ -4,10 +4,9 @@ import type { DropDirectory } from './drop-directory.ts';
 import type { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
 import { STUCK_AFTER_MS } from './gate.ts';
-import { VERDICTS, decodeKey, encodeName, isKey, otherVerdict } from './message.ts';
+import { VERDICTS, decodeKey, encodeName, isKey, newerVerdict, otherVerdict } from './message.ts';
 import type { QueueEntry, Verdict } from './message.ts';
 import type { Quarantine } from './quarantine.ts';
-import { newerVerdict } from './queue.ts';
 import type { Queue } from './queue.ts';
 import { PREFIX } from './staging.ts';
 

@@ -1,15 +1,15 @@
-import { constants, renameSync } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
+import { copyMessage, syncFolder } from './copy.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
 import {
   VERDICTS,
   bearsFinishingMark,
+  newerVerdict,
   otherVerdict,
   sameStamp,
   settleTime,
@@ -37,7 +37,6 @@ const FOUND_AT_MOST = 1_000;
 /** Files that fail one after the other must not fill the memory. */
 const STAGED_AT_MOST = 2_000;
 const STRETCH_MS = 10;
-const CHUNK_BYTES = 1 << 20;
 
 export interface StagingOptions {
   readonly queue: Queue;
@@ -330,28 +329,45 @@ export class Staging {
   #isOutdated(from: ClassFolder, key: string, mtimeNs: bigint): boolean {
     const { queue, superseded, faulted } = this.#options;
     const other = otherVerdict(from.verdict);
+    const isNewer = (its: bigint | undefined): boolean =>
+      its !== undefined &&
+      (other === 'spam' ? newerVerdict(its, mtimeNs) : newerVerdict(mtimeNs, its)) === other;
     const queued = queue.find(other, key)?.stamp.mtimeNs;
     const twin = this.#folderOf(other, key);
-    const staged = twin?.isClosed === false ? twin.lstat(PREFIX + key)?.mtimeNs : undefined;
-    if (![queued, staged].some((its) => its !== undefined && its > mtimeNs)) return false;
+    const staged = twin?.folder.lstat(PREFIX + key)?.mtimeNs;
+    if (!isNewer(queued) && !isNewer(staged)) return false;
     from.folder.removeFile(PREFIX + key);
     superseded(from.verdict, key);
     faulted(); // what was forgotten by that may be the newer one
     return true;
   }
 
-  /** The folder in which a file of this key lies staged, or may. */
-  #folderOf(verdict: Verdict, key: string): Folder | undefined {
+  /** The open folder in which a file of this key lies staged, or may. */
+  #folderOf(verdict: Verdict, key: string): ClassFolder | undefined {
     const staged = this.#staged.get(`${verdict}/${key}`);
     const from = staged?.from ?? [...this.#beyond].find((each) => each.verdict === verdict);
-    return from?.folder;
+    return from?.folder.isClosed === true ? undefined : from;
+  }
+
+  /** Its staged twin is older, and must go while that still shows: a copy's mtime is nearly right. */
+  #supersedeTwin(from: ClassFolder, key: string): void {
+    const other = otherVerdict(from.verdict);
+    const twin = this.#folderOf(other, key);
+    if (twin !== undefined && this.removeKey(twin, key)) this.#options.superseded(other, key);
   }
 
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #carry(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
     try {
-      const isWhole = await this.#copy(from, key, stamp);
+      const isWhole = await copyMessage({
+        from: from.folder,
+        name: PREFIX + key,
+        to: temporary,
+        key,
+        stamp,
+        verdict: from.verdict,
+      });
       const now = from.folder.lstat(PREFIX + key);
       if (!isWhole || now === undefined || !sameStamp(stampOf(now), stamp)) {
         temporary.removeFile(key);
@@ -361,6 +377,7 @@ export class Staging {
       temporary.removeFile(key); // half a copy would go on filling a full disk
       throw error;
     }
+    this.#supersedeTwin(from, key);
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, from.verdict, key);
     if (entry === undefined) return undefined; // somebody removed the copy
@@ -373,77 +390,8 @@ export class Staging {
     from.folder.removeFile(PREFIX + key);
     return entry;
   }
-
-  /** False when the file changed meanwhile. */
-  async #copy(from: ClassFolder, key: string, stamp: Stamp): Promise<boolean> {
-    const source = await openStaged(from.folder, PREFIX + key);
-    if (source === undefined) return false;
-    try {
-      return await copyTo(this.#options.temporary, key, source, stamp);
-    } finally {
-      await source.close();
-    }
-  }
-}
-
-/** Removed, or no regular file any more, since the look at it: another look says which. */
-const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
-
-/** Opens a regular file; `undefined` when something else lies there by now. */
-async function openStaged(folder: Folder, name: string): Promise<FileHandle | undefined> {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  try {
-    return await open(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    if (SWAPPED.has(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  }
-}
-
-/** Copies what the stamp says and makes it durable; false when the file isn't that any more. */
-async function copyTo(
-  folder: Folder,
-  name: string,
-  source: FileHandle,
-  stamp: Stamp,
-): Promise<boolean> {
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-  const size = Number(stamp.size);
-  const stats = await source.stat({ bigint: true });
-  if (!sameStamp(stampOf(stats), stamp)) return false;
-  const mode = Number(stats.mode & 0o777n) | 0o600;
-  const copy = await open(folder.at(name), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
-  try {
-    const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, CHUNK_BYTES)));
-    let position = 0;
-    while (position < size) {
-      const { bytesRead } = await source.read(buffer, 0, buffer.length, position);
-      if (bytesRead === 0) return false;
-      await copy.writeFile(buffer.subarray(0, bytesRead)); // goes on after a short write
-      position += bytesRead;
-    }
-    await copy.utimes(stats.atime, stats.mtime); // the archive shows when it was judged
-    await copy.sync();
-    const [copied, after] = [
-      await copy.stat({ bigint: true }),
-      await source.stat({ bigint: true }),
-    ];
-    return copied.size === stamp.size && sameStamp(stampOf(after), stamp);
-  } finally {
-    await copy.close();
-  }
 }
 
 function idOf(from: ClassFolder, key: string): string {
   return `${from.verdict}/${key}`;
-}
-
-/** Makes renames in a folder durable. */
-async function syncFolder(folder: Folder): Promise<void> {
-  const handle = await open(folder.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -6,6 +6,7 @@ import { interleave } from '../../src/mailbox/interleave.ts';
 import type { Found, Source } from '../../src/mailbox/source.ts';
 import { mail, readAll, readingOptions, told } from '../support/mailbox-sources.ts';
 import { temporaryFolder } from '../support/temporary.ts';
+import { setMtimeNs } from '../support/test-spool.ts';
 
 /** Noon of 2026-03-05, in seconds. */
 const NOON = Date.UTC(2026, 2, 5, 12) / 1_000;
@@ -139,6 +140,23 @@ describe('an archive', () => {
       'older A/ham/2026-03-02/b',
       'older A/spam/2026-03-01/a',
       'older A/spam/2026-03-01/x/c',
+    ]);
+  });
+
+  test.each([
+    ['spam', 1n],
+    ['ham', 0n],
+    ['ham', -1n],
+  ] as const)('takes %s of two of a day where spam is %d ns newer', async (winner, nanoseconds) => {
+    const time = BigInt(NOON) * 1_000_000_000n + 123_456_789n;
+    put('A/spam/2026-03-01/a');
+    put('A/ham/2026-03-01/a');
+    setMtimeNs(`${folder}/A/spam/2026-03-01/a`, time + nanoseconds);
+    setMtimeNs(`${folder}/A/ham/2026-03-01/a`, time);
+    const other = winner === 'spam' ? 'ham' : 'spam';
+    expect(await lines('A')).toEqual([
+      `message A/${winner}/2026-03-01/a`,
+      `older A/${other}/2026-03-01/a`,
     ]);
   });
 

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bearsFinishingMark, encodeName, settleTime } from '../../src/spool/message.ts';
+import {
+  bearsFinishingMark,
+  encodeName,
+  newerVerdict,
+  settleTime,
+} from '../../src/spool/message.ts';
 
 /** A name as the program has it: one character a byte. */
 function rawName(name: string | readonly number[]): string {
@@ -152,5 +157,19 @@ describe('the finishing mark', () => {
   test('makes a tenth of the settle time enough', () => {
     expect(settleTime(false, 2_000)).toBe(2_000);
     expect(settleTime(true, 2_000)).toBe(200);
+  });
+});
+
+describe('the newer verdict', () => {
+  const ANY = fc.bigInt({ min: 0n, max: 1n << 63n });
+
+  test('is that of the later mtime, to the nanosecond, and ham on a tie', () => {
+    fc.assert(
+      fc.property(ANY, (time) => {
+        expect(newerVerdict(time + 1n, time)).toBe('spam');
+        expect(newerVerdict(time, time)).toBe('ham');
+        expect(newerVerdict(time, time + 1n)).toBe('ham');
+      }),
+    );
   });
 });

@@ -16,7 +16,7 @@ import type { QueueEntry } from '../../src/spool/message.ts';
 import type { ReadResult } from '../../src/spool/queue.ts';
 import { ROOT } from '../support/needs.ts';
 import { Fifo } from '../support/fifo.ts';
-import { TestSpool, put, replace, setMtime } from '../support/test-spool.ts';
+import { TestSpool, put, replace, setMtime, setMtimeNs } from '../support/test-spool.ts';
 
 /** The entry as the queue has it now. */
 function entryOf(spool: TestSpool, place: 'spam' | 'ham', key: string): QueueEntry {
@@ -259,10 +259,18 @@ describe('a scan', () => {
     ['spam', 2_000, 1_000],
     ['ham', 1_000, 2_000],
     ['ham', 2_000, 2_000],
+    ['spam', 2_000n + 1n, 2_000n],
+    ['ham', 2_000n, 2_000n],
+    ['ham', 2_000n - 1n, 2_000n],
   ] as const)('mends twins: %s stays of mtimes %d and %d', (winner, spamTime, hamTime) => {
     const spool = new TestSpool();
-    setMtime(spool.enqueue('spam', 'a', 'spam'), spamTime);
-    setMtime(spool.enqueue('ham', 'a', 'ham'), hamTime);
+    const set = (path: string, time: number | bigint): void => {
+      if (typeof time === 'bigint') setMtimeNs(path, time);
+      else setMtime(path, time);
+    };
+    set(spool.enqueue('spam', 'a', 'spam'), spamTime);
+    set(spool.enqueue('ham', 'a', 'ham'), hamTime);
+    expect(spool.queue.newest('a')?.verdict).toBe(winner);
     const found = [...spool.queue.scan()];
     expect(found.map(({ entry }) => entry.verdict)).toEqual([winner]);
     expect(spool.queued).toEqual([`${winner}/a`]);

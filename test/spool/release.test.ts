@@ -6,7 +6,7 @@ import { STUCK_AFTER_MS } from '../../src/spool/gate.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
-import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
 import { until } from '../support/until.ts';
 import { systemError, watchFileSystem } from '../support/fs-steps.ts';
 
@@ -125,6 +125,18 @@ describe('a released message gives way', () => {
       expect(bench.spool.queued).toEqual([`${newer}/a.eml`]);
       expect(filesOf(bench.spool, 'release')).toEqual([]);
     }
+  });
+
+  test.each([
+    ['spam', 1n],
+    ['ham', 0n],
+    ['ham', -1n],
+  ] as const)('to %s of two where spam is %d ns newer', async (winner, nanoseconds) => {
+    const bench = await prepared();
+    setMtimeNs(release(bench.spool, 'spam'), 1_700_000_000_123_456_789n + nanoseconds);
+    setMtimeNs(release(bench.spool, 'ham'), 1_700_000_000_123_456_789n);
+    expect(await bench.releases.take()).toBe(0);
+    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
   });
 
   test('to a newer verdict that is picked up while an operator releases it', async () => {

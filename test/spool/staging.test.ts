@@ -23,7 +23,7 @@ import { failOnce, failSteps } from '../support/failing-steps.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { bindMount, folderElsewhere, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
-import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
 import { watchFileSystem } from '../support/fs-steps.ts';
 
 /** A spool whose state dir lies on another file system. */
@@ -161,7 +161,8 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
     expect(spool.read('queue/spam/a.eml')).toBe(bytes.toString('latin1'));
-    expect(lstatSync(spool.statePath('queue/spam/a.eml')).mtimeMs).toBe(1_700_000_000_000);
+    const { mtimeMs } = lstatSync(spool.statePath('queue/spam/a.eml'));
+    expect(Math.abs(mtimeMs - 1_700_000_000_000)).toBeLessThan(0.01);
     nothingIsLeft(spool);
     expect(bench.held.size).toBe(0);
   });
@@ -536,6 +537,61 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     expect(spool.dropped('spam')).toEqual([]);
     expect(bench.held.size).toBe(0);
   });
+
+  // Any moment: no whole number of microseconds.
+  const MOMENT = 1_700_000_000_123_456_789n;
+
+  test.each([
+    ['spam', 1n],
+    ['ham', 0n],
+    ['ham', -1n],
+  ] as const)(
+    'ends with %s where spam is %d ns newer than ham, staged or in the queue: a tie is ham',
+    async (winner, nanoseconds) => {
+      const spool = splitSpool();
+      const times = { spam: MOMENT + nanoseconds, ham: MOMENT };
+      for (const verdict of ['spam', 'ham'] as const) {
+        const other = verdict === 'spam' ? 'ham' : 'spam';
+        const inQueue = spool.enqueue(verdict, `${verdict}-queued.eml`, verdict);
+        const staged = leaveStaged(spool, other, `${verdict}-queued.eml`, other);
+        setMtimeNs(inQueue, times[verdict]);
+        setMtimeNs(staged, times[other]);
+        setMtimeNs(leaveStaged(spool, verdict, 'both-staged.eml', verdict), times[verdict]);
+      }
+      const bench = await PickupBench.start({ spool });
+      await bench.flowUntil('all is carried over', () => {
+        return [...stagedIn(spool), ...stagedIn(spool, 'ham')].length === 0;
+      });
+      expect(spool.queued.map((place) => place.split('/'))).toEqual(
+        ['both-staged.eml', 'ham-queued.eml', 'spam-queued.eml'].map((key) => [winner, key]),
+      );
+    },
+  );
+
+  test.each([
+    ['spam', 'ham'],
+    ['ham', 'spam'],
+  ] as const)(
+    'a copy of %s in the queue and staged %s of the same moment end with ham',
+    async (first, second) => {
+      const spool = splitSpool();
+      for (let i = 0; i < 20; i += 1) {
+        const time = MOMENT + BigInt(i) * 123_457n;
+        setMtimeNs(leaveStaged(spool, first, `${i}.eml`, first), time);
+      }
+      const before = await PickupBench.start({ spool });
+      await before.flowUntil('all are copied', () => before.queued.length === 20);
+      await before.stop();
+      for (let i = 0; i < 20; i += 1) {
+        const time = MOMENT + BigInt(i) * 123_457n;
+        setMtimeNs(leaveStaged(spool, second, `${i}.eml`, second), time);
+      }
+      const bench = await PickupBench.start({ spool });
+      await bench.flowUntil('all is carried over', () => stagedIn(spool, second).length === 0);
+      expect(new Set(spool.queued.map((place) => place.split('/')[0]))).toEqual(new Set(['ham']));
+      expect(spool.queued).toHaveLength(20);
+    },
+  );
 
   test('of both verdicts ends with the newer one', async () => {
     const spool = splitSpool();

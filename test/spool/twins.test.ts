@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { failSteps, resolved } from '../support/failing-steps.ts';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
-import { TestSpool, setMtime } from '../support/test-spool.ts';
+import { TestSpool, setMtime, setMtimeNs } from '../support/test-spool.ts';
 
 const UNMARKED = 0o644;
 const EARLIER = 1_700_000_000;
@@ -25,10 +25,25 @@ function failToOpenSpam({ lib }: TestSpool, code: string): () => void {
 
 describe('of twins', () => {
   test.each([
+    ['spam', 1n],
+    ['ham', 0n],
+    ['ham', -1n],
+  ] as const)('%s wins where spam is %d ns newer', async (winner, nanoseconds) => {
+    const bench = new PickupBench();
+    const time = BigInt(LATER) * 1_000_000_000n + 123_456_789n;
+    setMtimeNs(bench.spool.drop('spam', 'a.eml'), time + nanoseconds);
+    setMtimeNs(bench.spool.drop('ham', 'a.eml'), time);
+    await bench.start();
+    await bench.flowUntilQueued(`${winner}/a.eml`);
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
+  });
+
+  test.each([
     ['spam', LATER, EARLIER, 'spam'],
     ['ham', EARLIER, LATER, 'ham'],
     ['ham on a tie', LATER, LATER, 'ham'],
-    ['spam by a nanosecond’s width', LATER + 0.001, LATER, 'spam'],
+    ['spam by a millisecond', LATER + 0.001, LATER, 'spam'],
   ] as const)('the newer wins: %s', async (_what, spamTime, hamTime, winner) => {
     const bench = new PickupBench();
     dropAt(bench.spool, 'spam', spamTime);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -108,6 +109,13 @@ export function put(path: string, body: string | Buffer, mode = MARK): string {
 /** Sets a file's mtime, in seconds since the epoch. */
 export function setMtime(path: string, seconds: number): void {
   utimesSync(path, seconds, seconds);
+}
+
+/** Sets a file's mtime to the nanosecond, which Node.js can't. */
+export function setMtimeNs(path: string, nanoseconds: bigint): void {
+  const [seconds, rest] = [nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n];
+  execFileSync('touch', ['-md', `@${seconds}.${String(rest).padStart(9, '0')}`, path]);
+  if (statSync(path, { bigint: true }).mtimeNs !== nanoseconds) throw new Error('it was rounded');
 }
 
 /** Puts another file in the place of one: the same path, a new inode. */

@@ -108,7 +108,7 @@ function openHandle(
       later(() => {
         real.writeFileSync(fd, text);
       }),
-    utimes: (atime: Date, mtime: Date) =>
+    utimes: (atime: Date, mtime: number) =>
       later(() => {
         real.futimesSync(fd, atime, mtime);
       }),

@@ -1,0 +1,99 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { errnoOf } from '../errors.ts';
+import type { Folder } from './folder.ts';
+import { sameStamp, stampOf } from './message.ts';
+import type { Stamp, Verdict } from './message.ts';
+
+/** Copies one message between file systems, and makes that durable. It removes nothing. */
+export interface Copying {
+  readonly from: Folder;
+  readonly name: string;
+  readonly to: Folder;
+  readonly key: string;
+  /** What is to be copied: no other file than this. */
+  readonly stamp: Stamp;
+  readonly verdict: Verdict;
+}
+
+const CHUNK_BYTES = 1 << 20;
+
+/**
+ * @returns false when the file is another one, or changed meanwhile; what was copied then stays
+ * @throws the system's error for a local fault
+ */
+export async function copyMessage(copying: Copying): Promise<boolean> {
+  const source = await openRegular(copying.from, copying.name);
+  if (source === undefined) return false;
+  try {
+    return await copyFrom(source, copying);
+  } finally {
+    await source.close();
+  }
+}
+
+/** Makes renames in a folder durable. */
+export async function syncFolder(folder: Folder): Promise<void> {
+  const handle = await open(folder.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Removed, or no regular file any more, since the look at it: another look says which. */
+const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
+
+/** Opens a regular file; `undefined` when something else lies there by now. */
+async function openRegular(folder: Folder, name: string): Promise<FileHandle | undefined> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  try {
+    return await open(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (SWAPPED.has(errnoOf(error) ?? '')) return undefined;
+    throw error;
+  }
+}
+
+/** Copies what the stamp says and makes it durable; false when the file isn't that any more. */
+async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> {
+  const { to, key, stamp, verdict } = copying;
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+  const size = Number(stamp.size);
+  const stats = await source.stat({ bigint: true });
+  if (!sameStamp(stampOf(stats), stamp)) return false;
+  const mode = Number(stats.mode & 0o777n) | 0o600;
+  const copy = await open(to.at(key), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+  try {
+    const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, CHUNK_BYTES)));
+    let position = 0;
+    while (position < size) {
+      const { bytesRead } = await source.read(buffer, 0, buffer.length, position);
+      if (bytesRead === 0) return false;
+      await copy.writeFile(buffer.subarray(0, bytesRead)); // goes on after a short write
+      position += bytesRead;
+    }
+    // The archive shows when it was judged.
+    await copy.utimes(stats.atime, mtimeOfCopy(stamp.mtimeNs, verdict));
+    await copy.sync();
+    const [copied, after] = [
+      await copy.stat({ bigint: true }),
+      await source.stat({ bigint: true }),
+    ];
+    return copied.size === stamp.size && sameStamp(stampOf(after), stamp);
+  } finally {
+    await copy.close();
+  }
+}
+
+/**
+ * The mtime that a copy gets, in seconds. Node.js takes it as a double and cuts it to microseconds
+ * (libuv 1.46); what is lost must not turn a tie with the original's twin, which is ham's. So a copy of
+ * ham is up to two microseconds newer than its original, one of spam that much older.
+ */
+function mtimeOfCopy(mtimeNs: bigint, verdict: Verdict): number {
+  const microseconds = mtimeNs / 1_000n + (verdict === 'ham' ? 1n : -1n);
+  return (Number(microseconds) + 0.5) / 1e6;
+}
