@@ -24,7 +24,13 @@ import { SABOTAGES } from './sabotages.mjs';
 
 const PROJECT = path.join(import.meta.dirname, '../..');
 const COPIED = ['src', 'test', 'service', 'scripts', 'package.json', 'tsconfig.json'];
-const ALSO = ['tsconfig.build.json', 'vitest.config.ts', 'README.md', 'Dockerfile.fragment'];
+const ALSO = [
+  'package-lock.json',
+  'tsconfig.build.json',
+  'vitest.config.ts',
+  'README.md',
+  'Dockerfile.fragment',
+];
 
 const wanted = process.argv.slice(2);
 const chosen = SABOTAGES.filter(({ suite }) => wanted.length === 0 || wanted.includes(suite));
