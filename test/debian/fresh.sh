@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A new user's first minutes: README's two commands, as they stand there, on a fresh Debian with
+# nothing but what README asks for, in a clone that lies in root's home.
+#
+#   test/debian/fresh.sh [SUITE]     as root on Debian; SUITE is trixie, which is Debian 13
+#
+# What is cloned is the last commit. The last line is "N passed, N failed": the tests of `npm test`,
+# and the demo; the exit status is 0 when something passed and nothing failed.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=test/debian/system.sh
+. test/debian/system.sh
+apart "$@"
+
+passed=0
+failed=0
+
+# The Nth block of commands under "Try it".
+command_of_readme() {
+  awk -v number="$1" '
+    /^#+ / { here = ($0 == "## Try it") }
+    here && fenced && /^```/ { fenced = 0 }
+    fenced
+    here && /^```sh$/ { fenced = (++count == number) }
+  ' README.md
+}
+
+# Runs one in the clone, as a user types it.
+try() {
+  local command
+  command=$(command_of_readme "$1")
+  if [[ -z $command ]]; then
+    echo "README has no block $1 under 'Try it'"
+    return 1
+  fi
+  printf '\n--- root@debian:~/project# %s\n' "$command"
+  in_system sh -c "cd /root/project && $command" 2>&1 | tee "$scratch/output"
+}
+
+# How many of vitest's "Tests  1 failed | 2 passed | 3 skipped (6)" are so: number WORD
+number() {
+  local found
+  found=$(sed -E $'s/\e\\[[0-9;]*m//g' "$scratch/output" |
+    sed -nE "s/^ *Tests  (.*[^0-9])?([0-9]+) $1.*/\\2/p" | tail -n 1)
+  echo "${found:-0}"
+}
+
+tell() {
+  echo "$passed passed, $failed failed"
+  exit $((failed > 0 || passed == 0))
+}
+
+make_system "${1:-trixie}" nodejs npm git ca-certificates &&
+  git -c safe.directory="$PWD/.git" clone --quiet --bare . "$system/srv/project.git" &&
+  in_system git clone --quiet /srv/project.git /root/project ||
+  { failed=1 && tell; }
+echo "fresh: $(in_system sh -c '. /etc/os-release && echo "$PRETTY_NAME, Node.js $(node --version)"')"
+in_system stat -c '%A %n' /root
+
+if try 1; then passed=1; else failed=1; fi
+status=0
+try 2 || status=$?
+passed=$((passed + $(number passed)))
+failed=$((failed + $(number failed)))
+if ((status != 0 && failed == 0)); then failed=1; fi
+tell
