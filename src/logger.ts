@@ -40,6 +40,7 @@ export type LogEvent =
   | 'controller.unproven'
   | 'controller.forgot'
   | 'controller.limited'
+  | 'controller.outdated'
   | 'controller.up'
   | 'spool.missing'
   | 'spool.ignored'

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
+import { faultOfVersion } from '../trainers/versions.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { unreachable } from './unreachable.ts';
@@ -54,6 +55,7 @@ export async function checkController(options: ControllerCheckOptions): Promise<
   return {
     findings: [
       ok(name, 'answers'),
+      ...checkVersion(name, stat.statistics),
       checkRight(inquiry, learning),
       // Where rspamd's own name comes through nothing is in front of it.
       ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
@@ -135,6 +137,11 @@ function proxyFinding(name: string, reply: Reply): Finding | undefined {
     `a proxy answers there, and rspamd behind it does not (${reason})`,
     "start rspamd, or correct what the proxy's configuration says of it (its upstream)",
   );
+}
+
+function checkVersion(name: string, { version }: Statistics): Finding[] {
+  const fault = faultOfVersion(version);
+  return fault === undefined ? [] : [warning(name, fault.does, fault.cure)];
 }
 
 /** Messages over a proxy's limit would be held back. */

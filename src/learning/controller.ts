@@ -74,6 +74,8 @@ export class Controller {
   #needsProof = false;
   #reason: string | undefined;
   #awaitsPassword = false;
+  /** The version whose fault was said. */
+  #toldVersion: string | undefined;
   /** When a message may probe that has not failed here since it was up. */
   #freshAt = 0;
 
@@ -253,7 +255,8 @@ export class Controller {
     if (this.#state === 'unproven' || isSecond) {
       // What failed while it forgot everything has shown nothing about itself.
       this.#unproven.clear();
-      const hint = this.#versionFault?.cure ?? LOOK_AT_REDIS;
+      const fault = this.#versionFault;
+      const hint = fault === undefined ? LOOK_AT_REDIS : `${fault.does}: ${fault.cure}`;
       this.#pause('unproven', FORGETS, wasProbe, waitMs, { hint, freshAt });
     } else {
       this.#suspects.paused(undefined, false);
@@ -353,6 +356,18 @@ export class Controller {
         controller: this.name,
       },
     );
+    this.#tellVersion();
+  }
+
+  #tellVersion(): void {
+    const fault = this.#versionFault;
+    if (fault === undefined || this.#toldVersion === this.trainer.version) return;
+    this.#toldVersion = this.trainer.version;
+    this.#log('warning', 'controller.outdated', `${this.name}: ${fault.does}; ${fault.cure}`, {
+      controller: this.name,
+      reason: fault.does,
+      cure: fault.cure,
+    });
   }
 
   /** Of several messages that fail at the same time only the first counts. */

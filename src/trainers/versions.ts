@@ -16,7 +16,7 @@ export interface VersionFault {
 export function faultOfVersion(version: string | undefined): VersionFault | undefined {
   if (version === undefined || !/^3\.8\.[0-4](?![0-9])/.test(version)) return undefined;
   return {
-    does: `rspamd ${version} counts a turned verdict anew at each post and never recognises it`,
-    cure: `update rspamd ${version} to 3.9 or later: it counts a turned verdict anew at each post and never recognises it`,
+    does: `rspamd ${version} counts a turned verdict anew at each post and never recognises it, so that it can't be proven`,
+    cure: 'update rspamd to 3.9 or later, where this is mended',
   };
 }
