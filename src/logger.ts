@@ -42,6 +42,7 @@ export type LogEvent =
   | 'controller.limited'
   | 'controller.outdated'
   | 'controller.up'
+  | 'spool.adjusted'
   | 'spool.missing'
   | 'spool.ignored'
   | 'spool.stuck'

@@ -6,6 +6,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -215,14 +216,27 @@ describe.concurrent('settings', () => {
     expect(err).not.toContain('    at '); // a stack is for bugs
   });
 
-  test('of a state dir that others can write are refused with the cure', async () => {
+  test('of a state dir with other things in it that others can write are refused with the cure', async () => {
     const folder = makeFolder();
-    mkdirSync(join(folder, '.learnd'));
-    chmodSync(join(folder, '.learnd'), 0o775);
-    const { code, err } = await run(['watch', '--once'], { KOPANO_SPAMD_LIB: folder });
+    mkdirSync(join(folder, 'shared', 'others'), { recursive: true });
+    chmodSync(join(folder, 'shared'), 0o775);
+    const environment = { KOPANO_SPAMD_LIB: folder, LEARN_STATE_DIR: join(folder, 'shared') };
+    const { code, err } = await run(['watch', '--once'], environment);
     expect(code).toBe(78);
     expect(err).toMatch(/can be written by others/);
-    expect(err).toMatch(/^cure: .*chown -R \d+:\d+ \S+ && chmod 0700 /m);
+    expect(err).toMatch(/^cure: set LEARN_STATE_DIR to a folder of its own/m);
+  });
+
+  test('of a state dir of our own that others can write are told once, and it is ours alone', async () => {
+    const folder = makeFolder();
+    for (const name of ['spam', 'ham', '.learnd']) mkdirSync(join(folder, name));
+    chmodSync(join(folder, '.learnd'), 0o2770);
+    const { code, out } = await run(['watch', '--once'], { KOPANO_SPAMD_LIB: folder });
+    expect(code).toBe(0);
+    expect(
+      out.match(/"event":"spool.adjusted","path":"[^"]*\.learnd","mode":"2770"/g),
+    ).toHaveLength(1);
+    expect(statSync(join(folder, '.learnd')).mode & 0o7777).toBe(0o700);
   });
 
   test('without flock on the PATH are refused with the cure', async () => {

@@ -338,9 +338,9 @@ export class Tenure {
 
   #watchStateDir(): void {
     const { stateDir } = this.#options;
-    if (!stateDir.isCurrent()) {
+    if (!stateDir.isOurs()) {
       this.#lose(
-        `the state dir ${stateDir.root.path} was removed or replaced, in part or as a whole`,
+        `the state dir ${stateDir.root.path} was removed, replaced or opened to others, in part or as a whole`,
       );
     }
   }

@@ -156,6 +156,9 @@ class Daemon {
         path: config.spool.stateDir,
         libDir: config.spool.libDir,
         ...identity,
+        onTightened: (mode) => {
+          this.#tellTightened(mode);
+        },
       });
       ownership = await acquireOwnership(stateDir.root);
       if (ownership !== undefined) return await this.#own(stateDir);
@@ -226,6 +229,17 @@ class Daemon {
       'spool.missing',
       `${libDir} is missing; it is waited for. kopano-spamd makes it, or: ${cure}`,
       { path: libDir, code: 'ENOENT', cure },
+    );
+  }
+
+  #tellTightened(mode: string): void {
+    if (!this.#throttle.allows('tightened')) return;
+    const { stateDir } = this.#options.config.spool;
+    this.#options.log(
+      'notice',
+      'spool.adjusted',
+      `others could write to the state dir ${stateDir} (mode ${mode}, as Kubernetes' fsGroup makes it); it is its owner's alone again`,
+      { path: stateDir, mode },
     );
   }
 

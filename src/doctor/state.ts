@@ -14,7 +14,7 @@ import { OperatorError, errnoOf } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
 import { VERDICTS } from '../spool/message.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
-import { crossesDevices, openStateRoot } from '../spool/state-dir.ts';
+import { crossesDevices, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import { userName } from './accounts.ts';
 import type { Identity } from './accounts.ts';
 import type { DaemonAnswer } from './daemon.ts';
@@ -34,9 +34,10 @@ export interface StateCheckOptions {
 
 export async function checkState(options: StateCheckOptions): Promise<Finding[]> {
   const { stateDir, libDir, identity } = options;
+  const asOpened = { path: stateDir, libDir, uid: identity.uid, gid: identity.gid };
   let root: Folder;
   try {
-    root = openStateRoot({ path: stateDir, libDir, uid: identity.uid, gid: identity.gid });
+    root = openStateRoot(asOpened);
   } catch (error) {
     if (error instanceof OperatorError) {
       // Somebody else's may be that of a running daemon.
@@ -55,6 +56,7 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
   }
   try {
     return [
+      ...(isLoose(root.stats, asOpened) ? [loose(root)] : []),
       checkProbe(root, options.probeName),
       checkDevice(root, libDir),
       await checkOwner(root, options),
@@ -62,6 +64,15 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
   } finally {
     root.close();
   }
+}
+
+/** Nothing is changed here. */
+function loose({ path: place, stats }: Folder): Finding {
+  return warning(
+    'state dir',
+    `${place} can be written by others (mode ${octal(stats.mode)}), as Kubernetes' fsGroup makes it; the daemon takes that away at its start, and while it runs`,
+    `start the daemon, or: chmod 0700 ${place}; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again`,
+  );
 }
 
 /** Only `watch` makes it; this says whether it could. */

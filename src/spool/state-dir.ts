@@ -1,5 +1,7 @@
 import {
   chmodSync,
+  fchmodSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -16,7 +18,9 @@ import type { Verdict } from './message.ts';
 
 /**
  * The state dir and its folders. It is the daemon's own, mode 0700, and made by `watch` alone; a
- * foreign or group-writable one is refused, because whoever can write it decides what is learned.
+ * foreign one is refused, because whoever can write it decides what is learned. Where others may write
+ * to one of our own, as Kubernetes makes every volume with an `fsGroup` at each start of a pod, that
+ * right is taken away.
  */
 export interface StateDir {
   readonly root: Folder;
@@ -29,8 +33,11 @@ export interface StateDir {
   readonly posts: Readonly<Record<Verdict, Folder>>;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
-  /** True while all of it is still where it was opened. */
-  isCurrent(): boolean;
+  /**
+   * Takes away what rights others have got on it since it was opened.
+   * @returns false when that can't be done, or not all of it is still where it was opened
+   */
+  isOurs(): boolean;
   close(): void;
 }
 
@@ -41,6 +48,8 @@ export interface StateDirOptions {
   /** The daemon's effective uid and gid. */
   readonly uid: number;
   readonly gid: number;
+  /** Hears that others could write to it, with this mode, and can't any more. */
+  readonly onTightened?: (mode: string) => void;
 }
 
 /** The spool isn't there (yet), so the state dir inside it can't be made. */
@@ -65,6 +74,11 @@ export function openStateDir(options: StateDirOptions): StateDir {
   };
   try {
     const root = keep(openStateRoot(options));
+    const tighten = (): void => {
+      const [loose] = opened.flatMap((folder) => takeRights(folder, options) ?? []);
+      if (loose !== undefined) options.onTightened?.(octal(loose));
+    };
+    tighten(); // before anything is made in it
     const inner = (name: string): Folder => {
       makeFolder(`${options.path}/${name}`, options, String(root.at(name)));
       return keep(root.openFolder(name));
@@ -76,7 +90,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       }
       return { spam: keep(parent.openFolder('spam')), ham: keep(parent.openFolder('ham')) };
     };
-    return {
+    const stateDir = {
       root,
       queue: both('queue'),
       archive: both('archive'),
@@ -84,11 +98,21 @@ export function openStateDir(options: StateDirOptions): StateDir {
       release: both('release'),
       posts: both('posts'),
       temporary: inner('tmp'),
-      isCurrent: () => opened.every((folder) => folder.isCurrent()),
+      isOurs: () => {
+        try {
+          tighten();
+        } catch (error) {
+          if (errnoOf(error) === undefined) throw error;
+          return false;
+        }
+        return opened.every((folder) => folder.isCurrent());
+      },
       close() {
         for (const folder of opened.splice(0)) folder.close();
       },
     };
+    tighten();
+    return stateDir;
   } catch (error) {
     for (const folder of opened) folder.close();
     throw error;
@@ -116,9 +140,45 @@ export function openStateRoot(options: StateDirOptions): Folder {
     throw error;
   }
   const fault = foreignness(root.stats, options.uid);
-  if (fault === undefined) return root;
+  if (fault === undefined || isLoose(root.stats, options)) return root;
   root.close();
   throw refusal(options, 'foreign', fault, root.stats.uid);
+}
+
+/** Whether it is the daemon's own although others may write to it, so that it can change that. */
+export function isLoose(stats: BigIntStats, { path: place, uid }: StateDirOptions): boolean {
+  // What is for everybody, such as /tmp, or has other things in it, must stay as it is.
+  const isShared = (stats.mode & 0o1000n) !== 0n || !mayBeAStateDir(place, true);
+  return stats.uid === BigInt(uid) && mayBeWrittenByOthers(stats) && !isShared;
+}
+
+/**
+ * Takes away what rights others have on a folder of ours, by its descriptor.
+ * @returns the mode before; `undefined` where nobody else could write to it
+ * @throws {OperatorError} where the file system won't have it
+ */
+function takeRights({ fd, path: place }: Folder, options: StateDirOptions): bigint | undefined {
+  const stats = fstatSync(fd, { bigint: true });
+  if (stats.uid !== BigInt(options.uid) || !mayBeWrittenByOthers(stats)) return undefined;
+  try {
+    fchmodSync(fd, 0o700);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'ENOTSUP') throw error;
+  }
+  // A file system may accept it and do nothing.
+  if (!mayBeWrittenByOthers(fstatSync(fd, { bigint: true }))) return stats.mode;
+  const fault = `can be written by others than its owner (mode ${octal(stats.mode)}), which its file system keeps so`;
+  throw new OperatorError({
+    code: 'state-dir.foreign',
+    message: `the state dir's folder ${place} ${fault}`,
+    hint: 'mount it so that modes can be changed, or set LEARN_STATE_DIR to a folder on another file system',
+    exitCode: EXIT.configuration,
+  });
+}
+
+function mayBeWrittenByOthers({ mode }: BigIntStats): boolean {
+  return (mode & 0o022n) !== 0n;
 }
 
 function notAFolder(place: string): OperatorError {
@@ -161,7 +221,7 @@ function foreignness(stats: BigIntStats, uid: number): string | undefined {
   if (stats.uid !== BigInt(uid)) {
     return `belongs to uid ${stats.uid}, but kopano-learnd runs as uid ${uid}`;
   }
-  if ((stats.mode & 0o022n) !== 0n) {
+  if (mayBeWrittenByOthers(stats)) {
     return `can be written by others than its owner (mode ${octal(stats.mode)})`;
   }
   return undefined;

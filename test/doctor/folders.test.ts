@@ -264,8 +264,16 @@ describe('the doctor finds', () => {
 
   test('a state dir that others can write', async () => {
     const spool = makeSpool();
-    chmodSync(spool.stateDir, 0o770);
-    expect(await fault(spool, 'state dir')).toMatch(/written by others.*Cure: .*chmod 0700/);
+    chmodSync(spool.stateDir, 0o2770);
+    const seen = await see(spool);
+    // The daemon mends it by itself; the doctor changes nothing.
+    const [loose, ...others] = seen.of('state dir');
+    expect(loose?.state).toBe('warning');
+    expect(loose?.text).toMatch(/written by others \(mode 2770\).*Cure: .*chmod 0700/);
+    expect(others.map(({ state }) => state)).toEqual(['ok']);
+    expect(statSync(spool.stateDir).mode & 0o7777).toBe(0o2770);
+    put(`${spool.stateDir}/somebody-elses`, '');
+    expect(await fault(spool, 'state dir')).toMatch(/written by others.*a folder of its own/);
   });
 
   test('a state dir that nothing can be made in', ROOT, async () => {

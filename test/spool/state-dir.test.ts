@@ -72,17 +72,24 @@ describe('a state dir is refused', () => {
     );
   });
 
-  test.each([0o770, 0o720, 0o702, 0o777])('when others may write it: %o', (mode) => {
+  test('when it is a folder for everybody, and stays one', () => {
     mkdirSync(path);
-    chmodSync(path, mode);
+    chmodSync(path, 0o1777);
     expect(() => open()).toThrow(
       expect.objectContaining({
         code: 'state-dir.foreign',
-        message: expect.stringContaining(`mode 0${mode.toString(8)}`) as string,
-        hint: expect.stringContaining(`chmod 0700 ${path}`) as string,
+        message: expect.stringContaining('can be written by others') as string,
       }),
     );
-    expect(readdirSync(path)).toEqual([]);
+    expect(modeOf(path)).toBe(0o1777);
+  });
+
+  test('when other things are in it and others may write it, and keeps its mode', () => {
+    mkdirSync(path);
+    put(`${path}/somebody-elses`, '');
+    chmodSync(path, 0o2770);
+    expect(() => open()).toThrow(expect.objectContaining({ code: 'state-dir.foreign' }));
+    expect(modeOf(path)).toBe(0o2770);
   });
 
   test('when it is a symlink, also to a folder that would do', () => {
@@ -150,6 +157,80 @@ describe('a local fault', () => {
     expect(() => open({ path: `${base}/tiny/state` })).toThrow(
       expect.objectContaining({ code: 'ENOSPC' }),
     );
+  });
+});
+
+/** What kubelet does with a volume at each mount where the pod has an `fsGroup`. */
+function asKubelet(place: string, group: number): void {
+  const isFolder = lstatSync(place).isDirectory();
+  chownSync(place, -1, group);
+  chmodSync(place, modeOf(place) | (isFolder ? 0o2770 : 0o660));
+  if (isFolder) for (const name of readdirSync(place)) asKubelet(`${place}/${name}`, group);
+}
+
+describe('a state dir of our own that others can write to', () => {
+  let heard: string[];
+  const onTightened = (mode: string): void => {
+    heard.push(mode);
+  };
+
+  beforeEach(() => {
+    heard = [];
+  });
+
+  test.each([0o770, 0o720, 0o702, 0o777, 0o2770])('with mode %o becomes ours alone', (mode) => {
+    mkdirSync(path);
+    chmodSync(path, mode);
+    open({ onTightened });
+    expect(modeOf(path)).toBe(0o700);
+    expect(heard).toEqual([mode.toString(8).padStart(4, '0')]);
+  });
+
+  test('as a volume with an fsGroup, is so with all its folders and keeps its files', () => {
+    open().close();
+    put(`${path}/queue/spam/a.eml`, 'body');
+    asKubelet(path, gid);
+    const stateDir = open({ onTightened });
+    expect(heard.length).toBeGreaterThan(0);
+    const folders = readdirSync(path, { recursive: true, encoding: 'utf8', withFileTypes: true });
+    for (const each of folders.filter((entry) => entry.isDirectory())) {
+      expect(modeOf(`${each.parentPath}/${each.name}`)).toBe(0o700);
+    }
+    expect(stateDir.queue.spam.lstat('a.eml')?.size).toBe(4n);
+    heard = [];
+    open({ onTightened });
+    expect(heard).toEqual([]);
+  });
+
+  test('while it is open, because another pod mounts the volume, is so again', () => {
+    const stateDir = open({ onTightened });
+    asKubelet(path, gid);
+    expect(stateDir.isOurs()).toBe(true);
+    expect(heard).toEqual(['2770']);
+    for (const place of [path, `${path}/queue`, `${path}/queue/spam`]) {
+      expect(modeOf(place)).toBe(0o700);
+    }
+  });
+
+  test('is changed by its descriptor: a symlink in its place leads nowhere', () => {
+    const stateDir = open({ onTightened });
+    chmodSync(`${path}/tmp`, 0o2770);
+    renameSync(`${path}/tmp`, `${path}/moved`);
+    mkdirSync(`${base}/elsewhere`);
+    chmodSync(`${base}/elsewhere`, 0o2775);
+    symlinkSync(`${base}/elsewhere`, `${path}/tmp`);
+    expect(stateDir.isOurs()).toBe(false);
+    expect(modeOf(`${base}/elsewhere`)).toBe(0o2775);
+    expect(modeOf(`${path}/moved`)).toBe(0o700);
+  });
+
+  test.runIf(isRoot)('is left as it is where a folder in it is somebody else’s', () => {
+    const stateDir = open({ onTightened });
+    chownSync(`${path}/queue/ham`, 1, 1);
+    chmodSync(`${path}/queue/ham`, 0o2770);
+    expect(stateDir.isOurs()).toBe(true);
+    expect(modeOf(`${path}/queue/ham`)).toBe(0o2770);
+    expect(heard).toEqual([]);
   });
 });
 
