@@ -1,6 +1,10 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { makeMessage } from '../../src/lab/messages.ts';
+import { ask } from '../../src/lab/rspamd-client.ts';
+import { VERDICTS } from '../../src/spool/message.ts';
+import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { describeReal } from './harness.ts';
 import { byLength } from '../support/length.ts';
 import { World, until } from './world.ts';
@@ -80,6 +84,50 @@ describeReal('nothing is lost', () => {
       await world.makeSpool();
       await world.judgeMany(50, PER_SECOND, 1_000);
       await expectAllLearned(world);
+    },
+  );
+});
+
+/** Learns, of each class; a round turns some of one class, and the next turns them back. */
+const HELD = 150;
+const TURNED = 60;
+/** Each takes as long as rspamd takes to show it, up to a minute on 3.4. */
+const ROUNDS = byLength({ short: [], middle: [3], long: [12] });
+
+/** rspamd shows what Bayes holds. */
+async function untilShown({ redis, rspamd }: World): Promise<void> {
+  const held = await redis.bayesCounts();
+  await until('rspamd shows what Bayes holds', 120_000, async () => {
+    const { body } = await ask(rspamd.controllerPort, { method: 'GET', path: '/stat' });
+    const { spam, ham } = parseStatistics(body)?.learned ?? {};
+    return spam === held.spam && ham === held.ham;
+  });
+}
+
+describeReal('what Bayes forgets', () => {
+  it.each(ROUNDS)(
+    'is told a minute later, and verdicts that are turned %i times are no part of it',
+    { timeout: 1_800_000 },
+    async (rounds) => {
+      await using world = await World.make();
+      const daemon = await world.startDaemon();
+      for (const verdict of VERDICTS) {
+        for (let i = 0; i < HELD; i += 1) await world.judge(makeMessage(verdict, i));
+      }
+      await world.untilDone(PATIENCE_MS);
+      await untilShown(world);
+      for (let round = 0; round < rounds; round += 1) {
+        for (let i = 0; i < TURNED; i += 1) {
+          await world.judge(makeMessage('spam', i), round % 2 === 0 ? 'ham' : 'spam');
+        }
+        await world.untilDone(PATIENCE_MS);
+        await untilShown(world);
+      }
+      expect(daemon.linesOf('controller.forgot')).toEqual([]);
+      await world.redis.command('FLUSHALL');
+      const isTold = (): boolean => daemon.linesOf('controller.forgot').length > 0;
+      // rspamd's own minute, and the daemon's next look
+      await daemon.until('tell what Bayes has forgotten', isTold, { timeoutMs: 75_000 });
     },
   );
 });

@@ -6,7 +6,9 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeMessages, tooShortMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage } from '../../src/lab/messages.ts';
+import { ask } from '../../src/lab/rspamd-client.ts';
 import type { Summary } from '../../src/relearn/summary.ts';
+import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { RelearnProcess, summaryIn } from '../support/relearn-process.ts';
 import type { RelearnResult } from '../support/relearn-process.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -250,6 +252,37 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     expect(spam + ham).toBeGreaterThanOrEqual(600 * 0.99);
     expect(summary.exitCode).toBe(0);
   });
+
+  // It waits for a minute: rspamd shows what Bayes held before it was emptied.
+  test.each(byLength({ short: [], middle: [60], long: [60, 2_000] }))(
+    'right after Bayes was emptied of %i messages says that what it gained can’t be told',
+    async (count) => {
+      const corpus = corpusOf(someMessages(count));
+      await relearn([corpus]);
+      // Just started, it shows at once what Bayes holds.
+      await servers.rspamd.restart();
+      await until('rspamd shows what Bayes holds', 10_000, async () => {
+        const { body } = await ask(servers.rspamd.controllerPort, { method: 'GET', path: '/stat' });
+        const { spam, ham } = parseStatistics(body)?.learned ?? {};
+        return spam === count / 2 && ham === count / 2;
+      });
+      await servers.redis.command('FLUSHALL');
+      const run = start(['--json', corpus]).beingPatient();
+      await until('all is learned', 60_000, () => run.err.includes('waiting for'));
+      // Real mail is counted up to 5 % higher than it was learned.
+      for (const { verdict, raw } of someMessages(count / 10, 10_000)) {
+        await servers.rspamd.post(`/learn${verdict}`, raw);
+      }
+      const summary = summaryIn(await run.ended);
+      expect(summary).toMatchObject({
+        learned: { spam: count / 2, ham: count / 2 },
+        bayes: { gained: null, missing: 0, confirmed: true },
+        exitCode: 0,
+      });
+      expect(summary.bayes.before).toEqual({ spam: count / 2, ham: count / 2 });
+      expect(summary.bayes.now?.spam).toBeGreaterThan(count / 2);
+    },
+  );
 
   test('tells a cure when the list of learned messages outlived the statistics', async () => {
     const corpus = corpusOf(someMessages(60));
