@@ -25,16 +25,21 @@ const INSTALL_HINTS: Readonly<Record<ServerProgram, readonly (readonly [string, 
   ],
 };
 
+/** What does the same under another name; some systems have nothing else. Tried: Valkey 9.1. */
+const STAND_INS: ReadonlyMap<string, string> = new Map([['redis-server', 'valkey-server']]);
+
 /**
- * The path of a program, or undefined.
+ * The path of a program, or of its stand-in where it is missing, or undefined.
  *
  * @param searchPath - folders as in the PATH variable; sbin folders are looked at as well
  */
 export function findProgram(name: string, searchPath: string | undefined): string | undefined {
   const folders = [...(searchPath ?? '').split(delimiter), ...DAEMON_FOLDERS];
-  return folders
-    .filter((folder) => folder !== '')
-    .map((folder) => join(folder, name))
+  const standIn = STAND_INS.get(name);
+  return [name, ...(standIn === undefined ? [] : [standIn])]
+    .flatMap((each) =>
+      folders.filter((folder) => folder !== '').map((folder) => join(folder, each)),
+    )
     .find((path) => isExecutable(path));
 }
 

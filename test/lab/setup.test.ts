@@ -63,6 +63,13 @@ test('where it can’t install it says in a line each what is missing', NOT_IN_S
   }
 });
 
+test('Valkey is enough where there is no Redis', NOT_IN_SBIN, () => {
+  writeFileSync(join(bare, 'valkey-server'), '#!/bin/sh\n', { mode: 0o755 });
+  const [, out, err] = setup(['demo'], { PATH: bare });
+  expect(`${out}${err}`).toContain('missing: rspamd');
+  expect(`${out}${err}`).not.toContain('redis-server');
+});
+
 test('the tests go on without programs, but not in continuous integration', NOT_IN_SBIN, () => {
   expect(setup(['test'], { PATH: bare })[0]).toBe(0);
   expect(setup(['test'], { PATH: bare, CI: 'true' })[0]).toBe(1);
