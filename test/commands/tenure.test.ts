@@ -56,12 +56,12 @@ test('a chore that meets an error of this program is called again, and so are th
   const spool = new TestSpool();
   const { lib, stateDir } = spool;
   const recorder = new LogRecorder();
-  const isCurrent = stateDir.isCurrent.bind(stateDir);
+  const isOurs = stateDir.isOurs.bind(stateDir);
   let calls = 0;
-  stateDir.isCurrent = () => {
+  stateDir.isOurs = () => {
     calls += 1;
     if (calls < 3) throw new TypeError('x');
-    return isCurrent();
+    return isOurs();
   };
   const trainer = new ScriptedTrainer();
   trainer.figures = { hasBackend: true, learned: { spam: 1, ham: 1 }, uptimeSeconds: 1_000 };
