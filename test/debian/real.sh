@@ -3,8 +3,9 @@
 #
 #   test/debian/real.sh SUITE [VITEST-ARGUMENT...]     as root on Debian, after `npm ci`
 #
-# trixie is Debian 13: Node.js 20.19, rspamd 3.12 and Redis 8. Without further arguments it runs the
-# tests of real servers. TEST_LENGTH and TEST_SEED are passed on; REPORT is where the report
+# trixie is Debian 13: Node.js 20.19, rspamd 3.12, Redis 8.0 and Valkey 8.1; forky comes after it:
+# Node.js 24, rspamd 4.1, Redis 8.0 and Valkey 9.1. Without further arguments it runs the tests of real
+# servers. TEST_LENGTH and TEST_SEED are passed on; REPORT is where the report
 # `--outputFile.json=report.json` goes. The exit status is vitest's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,7 +16,7 @@ apart "$@"
 suite=$1
 shift
 make_system "$suite" \
-  nodejs rspamd redis-server openssl procps iproute2 util-linux mount e2fsprogs prometheus
+  nodejs rspamd redis-server valkey-server openssl procps iproute2 util-linux mount e2fsprogs prometheus
 npm run --silent build
 mkdir "$system/project"
 for each in package*.json tsconfig*.json vitest.config.ts src test dist node_modules README.md \
@@ -23,8 +24,9 @@ for each in package*.json tsconfig*.json vitest.config.ts src test dist node_mod
   cp -a "$each" "$system/project"
 done
 
-versions='echo "Node.js $(node --version), $(rspamd --version | head -n 1), $(redis-server --version | cut -d " " -f 1-3)"'
-in_system sh -c "$versions"
+in_system sh -c 'echo "Node.js $(node --version)"; for each in rspamd redis-server valkey-server; do
+  $each --version | head -n 1
+done'
 if (($# == 0)); then set -- test/real; fi
 status=0
 in_system env --chdir=/project node node_modules/vitest/vitest.mjs run "$@" || status=$?

@@ -24,6 +24,8 @@ export interface WorldOptions {
   readonly rspamd?: Partial<PrivateRspamdOptions>;
   /** The state dir lies on another file system than the spool. */
   readonly elsewhere?: boolean;
+  /** The server that Bayes learns into. @defaultValue the installed Redis */
+  readonly store?: string;
   /** Controllers that share the Redis. */
   readonly controllers?: number;
 }
@@ -67,7 +69,8 @@ export class World {
   static async make(options: WorldOptions = {}): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'learnd-world-'));
     await chmod(folder, 0o755);
-    const redis = await startRedis({ persistence: options.persistence ?? 'none' });
+    const { persistence = 'none', store } = options;
+    const redis = await startRedis({ persistence, ...(store && { program: store }) });
     const rspamds: PrivateRspamd[] = [];
     for (let i = 0; i < (options.controllers ?? 1); i += 1) {
       rspamds.push(await startRspamd({ redisPort: redis.port, ...options.rspamd }));
