@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { NameSet } from '../mailbox/name-set.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import type { Verdict } from '../spool/message.ts';
@@ -229,7 +229,9 @@ function inUse(path: string): OperatorError {
   });
 }
 
+/** @throws the error, where it is one of this program */
 function unusable(path: string, error: unknown): OperatorError {
+  if (isBug(error)) throw error;
   const why = errnoOf(error) ?? (error instanceof Error ? clean(error.message) : 'unknown error');
   return new OperatorError({
     code: 'journal.unusable',

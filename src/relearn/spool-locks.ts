@@ -1,6 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
 import { VERDICTS } from '../spool/message.ts';
 import { LOCK_FILE, acquireOwnership, lockDescriptor } from '../spool/owner.ts';
@@ -119,9 +119,11 @@ async function lockClassFolder(place: string): Promise<() => void> {
   } catch (error) {
     throw unreadable(place, error);
   }
-  if ((await lockDescriptor(folder.fd)) === 'held') {
+  try {
+    if ((await lockDescriptor(folder.fd)) === 'held') throw owned(place);
+  } catch (error) {
     folder.close();
-    throw owned(place);
+    throw error instanceof OperatorError ? error : unreadable(place, error);
   }
   return () => {
     folder.close();
@@ -137,10 +139,13 @@ function owned(place: string): OperatorError {
   });
 }
 
+/** @throws the error, where it is one of this program */
 function unreadable(place: string, error: unknown): OperatorError {
+  if (isBug(error)) throw error;
+  const why = errnoOf(error) ?? (error instanceof Error ? error.message : '');
   return new OperatorError({
     code: 'relearn.unlockable',
-    message: `${clean(place, 1_000)}, where a source lies, cannot be locked (${errnoOf(error) ?? 'unknown error'})`,
+    message: `${clean(place, 1_000)}, where a source lies, cannot be locked (${why})`,
     hint: "run relearn as the daemon's user",
     exitCode: EXIT.failure,
   });

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
+import { errnoOf } from '../errors.ts';
 import { otherVerdict } from './message.ts';
 import type { Verdict } from './message.ts';
 
@@ -55,7 +56,8 @@ function ownerOf(stats: Stats | undefined): string {
 function tryStat(place: string): Stats | undefined {
   try {
     return statSync(place);
-  } catch {
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
     return undefined;
   }
 }

@@ -60,19 +60,19 @@ export class QuarantinedMessages {
   /** Lists what is there, as it comes. What comes and goes meanwhile may be in it. */
   *list(): Generator<Quarantined, void, undefined> {
     for (const verdict of VERDICTS) {
-      const folder = this.#quarantine[verdict];
-      if (folder === undefined) continue;
-      for (const { rawName } of folder.list()) if (isKey(rawName)) yield { verdict, key: rawName };
+      for (const rawName of namesIn(this.#quarantine[verdict])) {
+        if (isKey(rawName)) yield { verdict, key: rawName };
+      }
     }
   }
 
   has({ verdict, key }: Quarantined): boolean {
-    return isKey(key) && this.#quarantine[verdict]?.lstat(key) !== undefined;
+    return isKey(key) && statsOf(this.#quarantine[verdict], key) !== undefined;
   }
 
   /** Whether it was released, and the owner hasn't taken it yet. */
   isReleased({ verdict, key }: Quarantined): boolean {
-    return isKey(key) && this.#release[verdict]?.lstat(key) !== undefined;
+    return isKey(key) && statsOf(this.#release[verdict], key) !== undefined;
   }
 
   /** Why it is here; empty when that can't be read. */
@@ -94,7 +94,7 @@ export class QuarantinedMessages {
    */
   async *body(message: Quarantined): AsyncGenerator<Buffer, void, undefined> {
     const folder = this.#quarantine[message.verdict];
-    const stats = folder?.lstat(message.key);
+    const stats = statsOf(folder, message.key);
     if (folder === undefined || stats === undefined) return;
     checkFit(message, stats);
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -144,8 +144,8 @@ export class QuarantinedMessages {
    */
   removeOrphan({ verdict, key }: Quarantined, now: number): boolean {
     const folder = this.#quarantine[verdict];
-    if (folder === undefined || !isKey(key) || folder.lstat(key) !== undefined) return false;
-    const stats = folder.lstat(`${key}.json`);
+    if (folder === undefined || !isKey(key) || statsOf(folder, key) !== undefined) return false;
+    const stats = statsOf(folder, `${key}.json`);
     if (stats === undefined || now - Number(stats.mtimeMs) < ORPHAN_AFTER_MS) return false;
     return guard(folder, () => folder.removeFile(`${key}.json`));
   }
@@ -153,7 +153,7 @@ export class QuarantinedMessages {
   /** Removes all reasons without a message. */
   removeOrphans(now: number): void {
     for (const verdict of VERDICTS) {
-      for (const { rawName } of this.#quarantine[verdict]?.list() ?? []) {
+      for (const rawName of namesIn(this.#quarantine[verdict])) {
         if (!rawName.endsWith('.json')) continue;
         this.removeOrphan({ verdict, key: rawName.slice(0, -'.json'.length) }, now);
       }
@@ -207,6 +207,20 @@ function openFolder(place: string, act: () => Folder): Folder | undefined {
       exitCode: EXIT.configuration,
     });
   }
+}
+
+/** The raw names in a folder; none where there is no folder. */
+function* namesIn(folder: Folder | undefined): Generator<string, void, undefined> {
+  if (folder === undefined) return;
+  try {
+    for (const { rawName } of folder.list()) yield rawName;
+  } catch (error) {
+    throw forOperator(folder, error);
+  }
+}
+
+function statsOf(folder: Folder | undefined, name: string): BigIntStats | undefined {
+  return folder === undefined ? undefined : guard(folder, () => folder.lstat(name));
 }
 
 function guard<T>(folder: Folder, act: () => T): T {

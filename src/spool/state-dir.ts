@@ -194,7 +194,8 @@ function targetOf(place: string): string {
   try {
     const target = realpathSync(place);
     return target === place ? `not to ${place}` : `LEARN_STATE_DIR=${target}`;
-  } catch {
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
     return `where ${place} leads there is none`;
   }
 }
@@ -202,7 +203,8 @@ function targetOf(place: string): string {
 function visibleStats(place: string): BigIntStats | undefined {
   try {
     return lstatSync(place, { bigint: true });
-  } catch {
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
     return undefined; // a folder above it may not be entered either
   }
 }
@@ -253,7 +255,8 @@ const LAYOUT = new Set(['queue', 'archive', 'quarantine', 'release', 'posts', 't
 function mayBeAStateDir(place: string, isOwn: boolean): boolean {
   try {
     return readdirSync(place).every((name) => LAYOUT.has(name));
-  } catch {
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
     return isOwn || path.basename(place) === '.learnd'; // nobody else has one of that name
   }
 }

@@ -74,7 +74,9 @@ function faultOf(
     accessSync(base, constants.R_OK | constants.X_OK);
     return { path, code };
   } catch (error) {
-    return errnoOf(error) === code ? { path: base, code } : { path, code };
+    const its = errnoOf(error);
+    if (its === undefined) throw error;
+    return its === code ? { path: base, code } : { path, code };
   }
 }
 

@@ -125,7 +125,11 @@ export class StatusServer {
     this.#retry = clock.after(RETRY_MS, () => {
       this.start();
     });
-    const code = errnoOf(error) ?? 'unknown error';
+    const code = errnoOf(error);
+    if (code === undefined) {
+      this.#options.bugs.report(error, 'the status server');
+      return;
+    }
     if (!this.#throttle.allows('listen', code)) return;
     const cure = CURES[code] ?? 'set STATUS_LISTEN to an address of this machine, or to off';
     log(

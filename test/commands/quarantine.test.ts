@@ -17,6 +17,7 @@ import {
 import type { QuarantineOptions } from '../../src/commands/quarantine.ts';
 import { OperatorError } from '../../src/errors.ts';
 import type { Verdict } from '../../src/spool/message.ts';
+import { failSteps } from '../support/failing-steps.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
@@ -222,6 +223,33 @@ describe('show', () => {
     desk.add('spam', 'a.eml', Buffer.concat([Buffer.from(body), Buffer.from([0xff])]));
     await showQuarantined(desk.options({ isTerminal: true }), 'a.eml');
     expect(desk.out.toString()).toBe('Subject: ?[31mcaf\u00e9\nX:\ty??1m\n\n?\ufffd');
+  });
+});
+
+describe('a folder that can be listed, and not looked into', () => {
+  test.runIf(isRoot)('is said with who may, whatever the command', async () => {
+    const desk = new Desk();
+    desk.add('spam', 'a.eml');
+    execFileSync('chmod', ['-R', 'a+rX', desk.spool.stateDir.root.path]);
+    chmodSync(desk.spool.statePath('quarantine/spam'), 0o744);
+    const options = desk.options();
+    for (const command of [
+      () => showQuarantined(options, 'a.eml'),
+      () => releaseQuarantined(options, desk.names('a.eml')),
+      () => dropQuarantined(options, desk.names('a.eml')),
+    ]) {
+      const fault = await asNobody(() => faultOf(command()));
+      expect(fault).toMatchObject({ code: 'quarantine.forbidden', exitCode: 1 });
+    }
+  });
+
+  test('because its disk fails is said so', async () => {
+    const desk = new Desk();
+    desk.add('spam', 'a.eml');
+    failSteps(({ call }) => (call === 'opendirSync' ? 'EIO' : undefined));
+    const fault = await faultOf(listQuarantine(desk.options(), false));
+    expect(fault).toMatchObject({ code: 'quarantine.disk', exitCode: 1 });
+    expect(fault.message).toContain('EIO');
   });
 });
 

@@ -139,6 +139,11 @@ describe('a journal', () => {
     await journalWith('/a');
   });
 
+  test('that meets an error of this program doesn’t call the file unusable', async () => {
+    const opened: unknown = Reflect.apply(Journal.open.bind(Journal), undefined, [path]);
+    await expect(opened).rejects.toBeInstanceOf(TypeError);
+  });
+
   test('in a folder that is missing is refused with the cure', async () => {
     path = join(path, 'deeper', 'journal');
     const error = await refusal();
