@@ -5,6 +5,7 @@ import type { Environment } from './config.ts';
 import { EXIT, OperatorError, complaint } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { createLog } from './logger.ts';
+import { procFault } from './spool/folder.ts';
 import { nearest } from './text.ts';
 import { VERSION } from './version.ts';
 
@@ -37,6 +38,9 @@ export interface CliOptions {
   readonly stdin: () => AsyncIterable<Buffer>;
 }
 
+/** One touches no file, the other says what is missing in its own way. */
+const NEED_NO_PROC = new Set(['health', 'doctor']);
+
 /** Runs one command. Never rejects for what an operator can mend; those faults are told on `err`. */
 export async function runCli(options: CliOptions): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
@@ -46,6 +50,8 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
   });
   program.hook('preAction', (_, command) => {
     isDaemon = command.name() === 'watch';
+    const fault = NEED_NO_PROC.has(command.name()) ? undefined : procFault();
+    if (fault !== undefined) throw fault;
   });
   try {
     const [word] = options.args;

@@ -7,7 +7,7 @@ import { plainName, userName } from '../doctor/accounts.ts';
 import type { Identity } from '../doctor/accounts.ts';
 import { checkController } from '../doctor/controller.ts';
 import { askDaemon, checkBugs } from '../doctor/daemon.ts';
-import { notTried, ok, warning } from '../doctor/finding.ts';
+import { failed, notTried, ok, warning } from '../doctor/finding.ts';
 import type { Finding } from '../doctor/finding.ts';
 import { checkLearning } from '../doctor/learning.ts';
 import { checkSpool } from '../doctor/spool.ts';
@@ -15,6 +15,7 @@ import { checkState } from '../doctor/state.ts';
 import { checkWatching } from '../doctor/watching.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
+import { procFault } from '../spool/folder.ts';
 import { clean, plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
 
@@ -44,6 +45,20 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
       out(lineOf(finding));
     }
   };
+  const sum = (): ExitCode => {
+    err(
+      `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
+    );
+    return counts.failed > 0 ? EXIT.failure : EXIT.done;
+  };
+  const noProc = procFault();
+  if (noProc !== undefined) {
+    tell([
+      failed('/proc', noProc.message, noProc.hint),
+      notTried('all else', 'mend the above first'),
+    ]);
+    return sum();
+  }
   const [who, identity] = daemonUser(options.identity, stateDir);
   tell([who]);
   const spool = checkSpool({ libDir, identity, wall });
@@ -71,10 +86,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
     return EXIT.failure;
   }
   tell([...checkLearning(known, daemon), checkBugs(daemon)]);
-  err(
-    `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
-  );
-  return counts.failed > 0 ? EXIT.failure : EXIT.done;
+  return sum();
 }
 
 /** Root may do everything, and so sees no fault of permissions. */

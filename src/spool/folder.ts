@@ -10,7 +10,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { LocalFault, errnoOf } from '../errors.ts';
+import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
 
 /**
  * A folder held open. Everything in it is reached through its descriptor (`/proc/self/fd`), so that
@@ -171,6 +171,20 @@ export function closeUnwritten(fd: number): void {
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
   }
+}
+
+/**
+ * What is wrong where there is no `/proc`, or one of other processes, by which no folder can be worked
+ * through; `undefined` where all is well.
+ */
+export function procFault(): OperatorError | undefined {
+  if (isFolder('/proc/self/fd')) return undefined;
+  return new OperatorError({
+    code: 'system.no-proc',
+    message: '/proc is not mounted, and files are reached through it',
+    hint: 'mount -t proc proc /proc (in a chroot before it is entered; under systemd with RootDirectory=: MountAPIVFS=yes); a container has it unless something else is mounted there',
+    exitCode: EXIT.configuration,
+  });
 }
 
 /** True when `path` leads to a folder, symlinks followed. */

@@ -226,23 +226,7 @@ describe('show', () => {
   });
 });
 
-describe('a folder that can be listed, and not looked into', () => {
-  test.runIf(isRoot)('is said with who may, whatever the command', async () => {
-    const desk = new Desk();
-    desk.add('spam', 'a.eml');
-    execFileSync('chmod', ['-R', 'a+rX', desk.spool.stateDir.root.path]);
-    chmodSync(desk.spool.statePath('quarantine/spam'), 0o744);
-    const options = desk.options();
-    for (const command of [
-      () => showQuarantined(options, 'a.eml'),
-      () => releaseQuarantined(options, desk.names('a.eml')),
-      () => dropQuarantined(options, desk.names('a.eml')),
-    ]) {
-      const fault = await asNobody(() => faultOf(command()));
-      expect(fault).toMatchObject({ code: 'quarantine.forbidden', exitCode: 1 });
-    }
-  });
-
+describe('a folder that can’t be listed', () => {
   test('because its disk fails is said so', async () => {
     const desk = new Desk();
     desk.add('spam', 'a.eml');

@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { MOUNTS } from './support/needs.ts';
+import { compiled } from './support/run.ts';
+import { temporaryFolder } from './support/temporary.ts';
+
+/** A chroot or container without /proc, by which folders are worked through; made for real. */
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command where something else is mounted on /proc. */
+function runWithoutProc(args: readonly string[], libDir: string): Promise<Ended> {
+  const hidden = 'mount -t tmpfs none /proc && exec "$@"';
+  const words = [
+    '--mount',
+    'sh',
+    '-c',
+    hidden,
+    'sh',
+    process.execPath,
+    compiled('main.js'),
+    ...args,
+  ];
+  const env = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: libDir };
+  return new Promise((resolve) => {
+    const child = execFile('unshare', words, { env }, (_error, out, err) => {
+      resolve({ code: child.exitCode, out, err });
+    });
+  });
+}
+
+describe('without /proc', MOUNTS, () => {
+  test.each(['watch', 'watch --once', 'status', 'quarantine list', 'relearn --spam /nowhere'])(
+    '%s says that in one line, with the cure',
+    async (words) => {
+      const lib = temporaryFolder();
+      for (const name of ['spam', 'ham']) mkdirSync(`${lib}/${name}`);
+      const { code, out, err } = await runWithoutProc(words.split(' '), lib);
+      expect({ code, out }).toEqual({ code: 78, out: '' });
+      expect(err).toMatch(/^kopano-learnd: \/proc is not mounted.*\ncure: mount -t proc .*\n$/);
+      expect(readdirSync(lib).sort()).toEqual(['ham', 'spam']);
+    },
+  );
+
+  test('doctor finds that, and tries nothing that would be found wrong for it', async () => {
+    const { code, out, err } = await runWithoutProc(['doctor'], temporaryFolder());
+    expect(code).toBe(1);
+    expect(out).toMatch(/^failed +\/proc +.*Cure: mount -t proc .*\nnot tried +all else +.*\n$/);
+    expect(err).toBe('1 failed, 0 warnings, 1 not tried, 0 ok\n');
+  });
+});
