@@ -18,7 +18,7 @@ export function runCli(
     const child = spawn(process.execPath, [compiled('main.js'), ...args], {
       env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
       stdio: ['ignore', stdout, 'pipe'],
-      timeout: 20_000,
+      timeout: 120_000,
       ...user,
     });
     let out = '';

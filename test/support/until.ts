@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Long enough for a busy machine. */
-export const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 120_000;
 
 /**
  * Waits, turn by turn of the event loop, until `isSo`.

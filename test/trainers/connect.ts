@@ -12,7 +12,7 @@ import { always } from '../faults/plays.ts';
 export const MESSAGE = makeMessage('spam', 1).raw;
 
 /** Long enough for a busy machine: where nothing is to time out. */
-export const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 60_000;
 
 /** The controller that RSPAMD_URL names. */
 export function controllerAt(url: string): ControllerAddress {
