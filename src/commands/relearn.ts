@@ -18,8 +18,10 @@ import type { JournalSources } from '../relearn/journal.ts';
 import { refuseOverlap } from '../relearn/overlap.ts';
 import { Progress } from '../relearn/progress.ts';
 import { BulkRun } from '../relearn/run.ts';
+import { inShell } from '../relearn/shell.ts';
 import { lockSpools } from '../relearn/spool-locks.ts';
-import { dryInWords, inWords, isNearlyAllKnown, summarize } from '../relearn/summary.ts';
+import { refuseUnsorted } from '../relearn/unsorted.ts';
+import { dryAsJson, dryInWords, inWords, isNearlyAllKnown, summarize } from '../relearn/summary.ts';
 import type { DryCount, Summary } from '../relearn/summary.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
 
@@ -74,6 +76,7 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   if (dirs.length + spam.length + ham.length === 0) throw noSource();
   if (dirs.includes('-')) throw stdinWithoutClass();
   if ([...spam, ...ham].filter((each) => each === '-').length > 1) throw stdinTwice();
+  refuseUnsorted(dirs);
   refuseOverlap(journalSourcesOf(flags));
   const paths = [...dirs, ...spam, ...ham].filter((each) => each !== '-');
   const locks = await lockSpools(paths, config.spool);
@@ -210,7 +213,14 @@ async function dryRun(options: RelearnOptions): Promise<ExitCode> {
   });
   const counts = new Map<Source, Record<(typeof FOUND_AS)[keyof typeof FOUND_AS], number>>();
   for (const source of sources) {
-    counts.set(source, { messages: 0, notMail: 0, failed: 0, older: 0, doneBefore: 0 });
+    counts.set(source, {
+      messages: 0,
+      notMail: 0,
+      passedOver: 0,
+      failed: 0,
+      older: 0,
+      doneBefore: 0,
+    });
   }
   let messages = 0;
   for await (const { source, found } of interleave(sources)) {
@@ -229,7 +239,7 @@ async function dryRun(options: RelearnOptions): Promise<ExitCode> {
   const exitCode = account.total('failed') > 0 ? EXIT.failure : EXIT.done;
   out(
     flags.json
-      ? `${JSON.stringify({ dryRun: true, sources: rows, names: { notMail: account.names.notMail, failed: account.names.failed }, exitCode })}\n`
+      ? `${JSON.stringify(dryAsJson(rows, account, exitCode))}\n`
       : dryInWords(rows, account),
   );
   return exitCode;
@@ -238,6 +248,7 @@ async function dryRun(options: RelearnOptions): Promise<ExitCode> {
 const FOUND_AS = {
   message: 'messages',
   skipped: 'notMail',
+  passed: 'passedOver',
   failed: 'failed',
   older: 'older',
   done: 'doneBefore',
@@ -302,10 +313,7 @@ function journalSourcesOf({ dirs, spam, ham }: RelearnFlags): JournalSources {
 
 /** The command as it is typed into a shell. */
 function commandLine(args: readonly string[]): string {
-  const quoted = args.map((arg) =>
-    /^[A-Za-z0-9_@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`,
-  );
-  return ['kopano-learnd', ...quoted].join(' ');
+  return ['kopano-learnd', ...args.map(inShell)].join(' ');
 }
 
 function noSource(): OperatorError {

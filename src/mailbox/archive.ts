@@ -4,7 +4,7 @@ import type { Verdict } from '../spool/message.ts';
 import { clean } from '../text.ts';
 import { datedKey, hasNewer, isFolder, listDays } from './archive-layout.ts';
 import type { ArchiveRoot } from './archive-layout.ts';
-import { countFiles, forEachFile, readFolder } from './folder-reading.ts';
+import { countFiles, forEachFile, orNoMail, readFolder } from './folder-reading.ts';
 import { MessageReader } from './message-reader.ts';
 import { NameSet } from './name-set.ts';
 import { addressOf, encodePlace, rawPathOf } from './place.ts';
@@ -89,10 +89,10 @@ class Archive {
     const seen = new NameSet();
     const twice = new NameSet();
     const files: number[] = [];
-    for (const { path, isFolder: isThere } of roots) {
+    for (const { path, verdict, isFolder: isThere } of roots) {
       let count = 0;
       if (isThere) {
-        await forEachFile({ path }, always, ({ below }) => {
+        await forEachFile({ path, verdict }, always, ({ below }) => {
           count += 1;
           const { key } = datedKey(below);
           if (!seen.add(key)) twice.add(key);
@@ -138,18 +138,23 @@ class ArchiveSource implements Source {
     return this.#tally.expected;
   }
 
-  async *read(): AsyncGenerator<Found, void, undefined> {
+  read(): AsyncGenerator<Found, void, undefined> {
+    const place = encodePlace(this.#path);
+    return orNoMail(this.#read(place), place);
+  }
+
+  async *#read(place: string): AsyncGenerator<Found, void, undefined> {
+    const { verdict } = this;
     const tally = this.#tally;
     const kind = kindAt(this.#path);
-    const place = encodePlace(this.#path);
     if (kind === 'folder') {
       await this.#archive.prepare();
-      const reader = new MessageReader(this.#options, tally);
+      const reader = new MessageReader(this.#options, verdict, tally);
       const isOlder = (file: WalkedFile): boolean => this.#archive.isOlder(this.#root, file);
-      yield* readFolder({ path: this.#path }, { reader, tally, isOlder });
+      yield* readFolder({ path: this.#path, verdict }, { reader, tally, isOlder });
     } else if (kind === 'symlink') {
       yield { kind: 'skipped', place, reason: REASON.symlink };
-    } else if (this.verdict === VERDICTS[0] && this.#holdsNeither()) {
+    } else if (verdict === VERDICTS[0] && this.#holdsNeither()) {
       yield { kind: 'failed', place: encodePlace(this.#dir.slice(0, -1) || '/'), reason: NEITHER };
     }
     tally.over();
@@ -158,7 +163,8 @@ class ArchiveSource implements Source {
   async count(signal: AbortSignal): Promise<void> {
     await this.#archive.prepare();
     const files = isFolder(this.#path)
-      ? (this.#archive.filesOf(this.#root) ?? (await countFiles({ path: this.#path }, signal)))
+      ? (this.#archive.filesOf(this.#root) ??
+        (await countFiles({ path: this.#path, verdict: this.verdict }, signal)))
       : 0;
     if (files !== undefined) this.#tally.counted(files);
   }

@@ -1,3 +1,4 @@
+import { contentLength } from './content-length.ts';
 import { headerEnd } from './mail.ts';
 
 /**
@@ -12,7 +13,6 @@ export interface CutOff {
 }
 
 const LF = 10;
-const CONTENT_LENGTH = /^content-length[ \t]*:[ \t]*(\d+)[ \t\r]*$/im;
 const BOUNDARY =
   /^content-type[ \t]*:[ \t\r\n]*multipart\/(?:[^\n]|\n[ \t])*?boundary[ \t]*=[ \t]*(?:"([^"\n]+)"|([^\s;"]+))/im;
 // How a text ends: a sentence, a bracket, a quotation, a tag, a signature's or boundary's dashes.
@@ -26,16 +26,16 @@ const LAST_LINE_BYTES = 400;
  */
 export function whyCutOff(message: Buffer, hasBlankLine: boolean): CutOff | undefined {
   if (hasBlankLine) return undefined;
-  const text = message.toString('latin1');
-  const end = headerEnd(text);
+  const end = headerEnd(message);
   if (end === -1) return certain('its header has no end');
   if (message.at(-1) === LF) return undefined;
+  const text = message.toString('latin1');
   const header = text.slice(0, end);
   const body = text.slice(end).replace(/^\r?\n/, '');
 
-  const declared = CONTENT_LENGTH.exec(header)?.[1];
+  const declared = contentLength(header);
   if (declared !== undefined) {
-    return body.length >= Number(declared)
+    return body.length >= declared
       ? undefined
       : certain(`${body.length} bytes, Content-Length says ${declared}`);
   }

@@ -20,6 +20,11 @@ export class Gathering {
     return this.#length > this.#maxBytes;
   }
 
+  /** Its beginning, good until more is added. */
+  head(bytes: number): Buffer {
+    return this.#memory.subarray(0, this.isOver ? 0 : Math.min(bytes, this.#length));
+  }
+
   add(piece: Buffer): void {
     const length = this.#length + piece.length;
     if (length > this.#maxBytes) {

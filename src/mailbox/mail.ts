@@ -1,3 +1,4 @@
+import { fetchLead } from './doveadm.ts';
 import { endsWithDate } from './separator.ts';
 
 /**
@@ -8,23 +9,35 @@ import { endsWithDate } from './separator.ts';
 /** So much of a content decides. */
 export const HEAD_BYTES = 64 * 1024;
 
+/** One message, an mbox of one or several, or what `doveadm fetch` printed of one or several. */
+export type Form = 'message' | 'mbox' | 'fetch';
+
 export interface MessageStart {
-  /** Where the From_ line, or else the header block, begins: after leading blank lines. */
+  readonly form: Form;
+  /** Where the form begins: after a byte order mark, leading blank lines and a line before a message. */
   readonly at: number;
-  /** Where the header block begins. */
+  /** Where the header block begins: after the From_ line, or what `doveadm` prints before a message. */
   readonly headerAt: number;
-  /** Begins with a From_ line: an mbox, of one message or several. */
-  readonly isMbox: boolean;
+  /** What stands before the header: the From_ line, doveadm's fields, a line that is no field. */
+  readonly lead: string;
 }
 
 const LF = 10;
 const CR = 13;
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const FROM_BYTES = Buffer.from('From ');
-const FIRST_FIELD = /(?:>From [^\n]*\n)*[!-9;-~]+[ \t]*:/y;
+const BLANK_LINE = Buffer.from('\n\n');
+const BLANK_LINE_CRLF = Buffer.from('\n\r\n');
+const FIELD = /^[!-9;-~]+[ \t]*:/;
+const FIRST_FIELD = /^(?:>From [^\n]*\n)*[!-9;-~]+[ \t]*:/;
 // One of these every message has; no text with a colon in its first line does.
 const KNOWN_FIELD =
   /^(?:from|to|cc|subject|date|received|message-id|return-path|mime-version|content-type|delivered-to|reply-to|sender|x-[!-9;-~]+)[ \t]*:/im;
+/** Fields of which a header after a foreign line has several. */
+const USUAL_FIELDS = /^(?:from|to|subject|date|received|message-id|return-path)(?=[ \t]*:)/gim;
+const FEWEST_USUAL = 2;
 const NUL_BYTES = 512;
+const LONGEST_BANNER = 200;
 
 /**
  * `undefined` for what isn't mail. `head`: the content from its beginning, 64 KiB are enough. A dated
@@ -33,39 +46,78 @@ const NUL_BYTES = 512;
  */
 export function messageStart(head: Buffer): MessageStart | undefined {
   const at = afterBlankLines(head);
-  const isMbox = startsWithFrom(head, at);
-  const lineEnd = isMbox ? head.indexOf(LF, at) : at - 1;
-  if (isMbox && lineEnd === -1) return undefined;
+  if (head.subarray(at, at + FROM_BYTES.length).equals(FROM_BYTES)) return mboxStart(head, at);
+  const lead = fetchLead(head, at);
+  if (lead !== undefined) return { form: 'fetch', at, headerAt: at + lead.length, lead };
+  if (hasHeader(head, at)) return { form: 'message', at, headerAt: at, lead: '' };
+  return afterBanner(head, at);
+}
+
+function mboxStart(head: Buffer, at: number): MessageStart | undefined {
+  const lineEnd = head.indexOf(LF, at);
+  if (lineEnd === -1) return undefined;
   const headerAt = lineEnd + 1;
-  const isMail =
-    hasHeader(head, headerAt) || (isMbox && endsWithDate(head.toString('latin1', at, lineEnd)));
-  return isMail ? { at, headerAt, isMbox } : undefined;
+  const lead = head.toString('latin1', at, lineEnd);
+  const isMbox = endsWithDate(lead) || hasHeader(head, headerAt);
+  return isMbox ? { form: 'mbox', at, headerAt, lead } : undefined;
+}
+
+/**
+ * A message after one line that is none of a header: what a POP3 server answered, the length in an
+ * `.emlx`, what MailStore ("Microsoft Mail Internet Headers Version 2.0") and others write there.
+ */
+function afterBanner(head: Buffer, at: number): MessageStart | undefined {
+  const lineEnd = head.subarray(at, at + LONGEST_BANNER).indexOf(LF) + at;
+  if (lineEnd < at) return undefined;
+  const headerAt = lineEnd + 1;
+  const header = headerOf(head, headerAt);
+  if (header === undefined) return undefined;
+  const usual = new Set(header.match(USUAL_FIELDS)?.map((name) => name.toLowerCase()));
+  const isWhole = header.split('\n').every((line) => FIELD.test(line) || /^[ \t\r]|^$/.test(line));
+  if (usual.size < FEWEST_USUAL || !isWhole) return undefined;
+  const lead = head.toString('latin1', at, lineEnd).trim();
+  // An interpreter's line is a script's; IMAP's answers may be many.
+  return /^(?:#!|\* )/.test(lead) ? undefined : { form: 'message', at: headerAt, headerAt, lead };
 }
 
 /** True when a header block of a mail message begins at `at`. */
 export function hasHeader(content: Buffer, at = 0): boolean {
-  const text = content.toString('latin1', at, Math.min(content.length, at + HEAD_BYTES));
-  FIRST_FIELD.lastIndex = 0;
-  if (!FIRST_FIELD.test(text)) return false;
-  const end = headerEnd(text);
-  const header = end === -1 ? text : text.slice(0, end);
-  return !header.slice(0, NUL_BYTES).includes('\u0000') && KNOWN_FIELD.test(header);
+  return headerOf(content, at) !== undefined;
+}
+
+/**
+ * The header block of a mail message that begins at `at`, as far as the first 64 KiB hold it, without
+ * the blank line; `undefined` where none begins.
+ */
+export function headerOf(content: Buffer, at = 0): string | undefined {
+  const head = content.subarray(at, at + HEAD_BYTES);
+  const end = headerEnd(head);
+  const header = head.toString('latin1', 0, end === -1 ? head.length : end);
+  const isHeader =
+    FIRST_FIELD.test(header) &&
+    !header.slice(0, NUL_BYTES).includes('\u0000') &&
+    KNOWN_FIELD.test(header);
+  return isHeader ? header : undefined;
 }
 
 /** Where the blank line after the header begins; -1 when there is none. */
-export function headerEnd(text: string): number {
-  const unix = text.indexOf('\n\n');
-  const dos = text.indexOf('\n\r\n');
-  if (unix === -1 || dos === -1) return Math.max(unix, dos) + (unix === dos ? 0 : 1);
-  return Math.min(unix, dos) + 1;
+export function headerEnd(text: Buffer): number {
+  const unix = text.indexOf(BLANK_LINE);
+  // Rarely in the same header; where it is, it may come first.
+  const dos = (unix === -1 ? text : text.subarray(0, unix)).indexOf(BLANK_LINE_CRLF);
+  const found = dos === -1 ? unix : dos;
+  return found === -1 ? -1 : found + 1;
 }
 
-function startsWithFrom(content: Buffer, at: number): boolean {
-  return content.subarray(at, at + FROM_BYTES.length).equals(FROM_BYTES);
+/** The value of a field of a header block, unfolded; of several the first. */
+export function fieldOf(header: string, name: string): string | undefined {
+  const field = new RegExp(`^${name}[ \\t]*:((?:[^\\n]|\\n[ \\t])*)`, 'im').exec(header)?.[1];
+  return field?.replace(/\r?\n/g, '').trim();
 }
 
 function afterBlankLines(head: Buffer): number {
-  let at = 0;
+  const hasMark = head.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
+  let at = hasMark ? BYTE_ORDER_MARK.length : 0;
   for (;;) {
     if (head[at] === LF) at += 1;
     else if (head[at] === CR && head[at + 1] === LF) at += 2;

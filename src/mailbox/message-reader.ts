@@ -1,20 +1,26 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import type { Verdict } from '../spool/message.ts';
+import { bannered } from './banner.ts';
 import { Breath } from './breath.ts';
 import { Chunks, chunksOfFile } from './chunks.ts';
 import type { Position } from './chunks.ts';
 import { packingOf, Unpacker } from './contents.ts';
+import { fetchDialect } from './doveadm.ts';
 import { entryFault, wordsOf } from './fault.ts';
 import { Gathering } from './gathering.ts';
 import { gunzipSmall } from './gzip.ts';
-import { HEAD_BYTES, hasHeader, messageStart } from './mail.ts';
+import { HEAD_BYTES, headerOf, messageStart } from './mail.ts';
 import type { MessageStart } from './mail.ts';
 import { MboxSplitter, unquote } from './mbox.ts';
 import type { MboxPart } from './mbox.ts';
+import { whyNoMessage, whyPassedOver } from './passed-over.ts';
 import { nthPlace } from './place.ts';
-import { blankLineBefore } from './separator.ts';
+import { blankLineBefore, mboxDialect } from './separator.ts';
 import { overSize, REASON } from './source.ts';
 import type { Found, ReadingOptions } from './source.ts';
-import type { Tally } from './tally.ts';
+import { unwrapped } from './spamassassin.ts';
+import { Tally } from './tally.ts';
+import { deflated, unopened } from './unopened.ts';
 
 /**
  * Reads the messages of one content after the other: a file, or standard input.
@@ -33,38 +39,48 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
 export class MessageReader {
   readonly #options: ReadingOptions;
+  readonly #verdict: Verdict;
   readonly #tally: Tally;
   readonly #unpacker = new Unpacker();
+  #counter: MessageReader | undefined;
   readonly breath = new Breath();
 
-  constructor(options: ReadingOptions, tally: Tally) {
+  constructor(options: ReadingOptions, verdict: Verdict, tally: Tally) {
     this.#options = options;
+    this.#verdict = verdict;
     this.#tally = tally;
   }
 
+  /** One that keeps no message: it only tells where they are. */
+  get counter(): MessageReader {
+    const options = { ...this.#options, isDone: () => true };
+    return (this.#counter ??= new MessageReader(options, this.#verdict, new Tally()));
+  }
+
   /** Reads an entry of a folder. Nothing it may turn out to be blocks. */
-  readEntry(address: string | Buffer, place: string): Reading {
+  readEntry(address: string | Buffer, place: string, folder = place): Reading {
     let fd: number;
     try {
       fd = openSync(address, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
       return entryFault(error, place);
     }
-    return this.readOpen(fd, place);
+    return this.readOpen(fd, place, folder);
   }
 
   /** Reads an open file, and closes it. */
-  readOpen(fd: number, place: string): Reading {
+  readOpen(fd: number, place: string, folder = place): Reading {
     let isStreamed = false;
     try {
       const stats = fstatSync(fd);
       if (!stats.isFile()) return { kind: 'skipped', place, reason: REASON.notRegular };
       if (stats.size === 0) return { kind: 'skipped', place, reason: REASON.empty };
-      const found = stats.size <= SMALL_BYTES ? this.#readSmall(fd, stats.size, place) : undefined;
+      const at: Where = { place, folder };
+      const found = stats.size <= SMALL_BYTES ? this.#readSmall(fd, stats.size, at) : undefined;
       if (found !== undefined) return found;
       isStreamed = true;
       const position: Position = { bytes: 0, size: stats.size };
-      return this.#stream(chunksOfFile(fd, position), position, place);
+      return this.#stream(chunksOfFile(fd, position), position, at);
     } catch (error) {
       return failure(error, place);
     } finally {
@@ -74,61 +90,73 @@ export class MessageReader {
 
   /** Reads a content that has no file, to its end. */
   readStream(chunks: AsyncIterable<Buffer>, place: string): AsyncGenerator<Found, void, undefined> {
-    return this.#stream(chunks, { bytes: 0, size: undefined }, place);
+    return this.#stream(chunks, { bytes: 0, size: undefined }, { place, folder: place });
   }
 
   /** The one message of a small file; `undefined` when it must be streamed after all. */
-  #readSmall(fd: number, size: number, place: string): Found | undefined {
+  #readSmall(fd: number, size: number, where: Where): Found | undefined {
+    const { place, folder } = where;
     const isDone = this.#options.isDone(place);
-    if (isDone && isAlone(fd, size)) return { kind: 'done', place };
+    if (isDone && isAlone(fd, size)) return { kind: 'done', place, folder };
     // One byte more shows whether it grew since.
     const memory = Buffer.allocUnsafe(size + 1);
     const length = readFully(fd, memory);
     if (length > size) return undefined;
     const content = unpackSmall(memory.subarray(0, length));
     if (content === undefined) return undefined;
-    if (content.length === 0) return { kind: 'skipped', place, reason: REASON.empty };
-    const start = messageStart(content);
-    if (start === undefined) return { kind: 'skipped', place, reason: REASON.notMail };
-    if (start.isMbox && content.includes(LINE_START, start.headerAt)) return undefined;
-    if (!hasHeader(content, start.headerAt)) {
-      return { kind: 'skipped', place, reason: REASON.notMail };
-    }
-    if (isDone) return { kind: 'done', place };
-    if (!start.isMbox) return this.#sized(content.subarray(start.at), place);
-    const end = content.length - blankLineBefore(content, content.length);
-    return this.#sized(unquote(content.subarray(start.headerAt, end)), place);
+    const start = this.#startOf(content, place);
+    if ('kind' in start) return start;
+    const isMbox = start.form === 'mbox';
+    const isOne = isMbox ? !content.includes(LINE_START, start.headerAt) : start.form === 'message';
+    if (!isOne) return undefined;
+    const header = headerOf(content, start.headerAt);
+    if (header === undefined) return { kind: 'skipped', place, reason: REASON.notMail };
+    if (isDone) return { kind: 'done', place, folder };
+    const end = isMbox ? content.length - blankLineBefore(content, content.length) : content.length;
+    const body = content.subarray(start.headerAt, end);
+    return this.#whole(isMbox ? unquote(body) : bannered(body, start.lead), header, isMbox, where);
   }
 
-  #sized(body: Buffer, place: string): Found {
+  /** Where mail begins in a content; or what it is instead. */
+  #startOf(head: Buffer, place: string): MessageStart | Found {
+    if (head.length === 0) return { kind: 'skipped', place, reason: REASON.empty };
+    const other = unopened(head.subarray(0, HEAD_BYTES), this.#verdict);
+    const start = other === undefined ? messageStart(head) : undefined;
+    if (start !== undefined) return start;
+    const packed = other ?? deflated(head, this.#verdict);
+    if (packed === undefined) return { kind: 'skipped', place, reason: REASON.notMail };
+    return { kind: packed.mayBeOther ? 'skipped' : 'failed', place, reason: packed.reason };
+  }
+
+  /** A message with all of its bytes. */
+  #whole(body: Buffer, header: string, isMbox: boolean, where: Where): Found {
     const { maxBytes } = this.#options;
-    return body.length > maxBytes
-      ? { kind: 'failed', place, reason: overSize(body.length, maxBytes) }
-      : { kind: 'message', place, body };
+    if (body.length > maxBytes) {
+      return { kind: 'failed', place: where.place, reason: overSize(body.length, maxBytes) };
+    }
+    const reason = isMbox ? whyPassedOver(header) : whyNoMessage(header);
+    return reason === undefined ? message(body, where) : { kind: 'passed', ...where, reason };
   }
 
   async *#stream(
     packed: AsyncIterable<Buffer>,
     position: Position,
-    place: string,
+    where: Where,
   ): AsyncGenerator<Found, void, undefined> {
+    const { place } = where;
     const outside = new Chunks(packed);
     let chunks = outside;
     try {
       const packing = packingOf(await outside.head(MAGIC_BYTES));
       if (packing !== 'none') chunks = new Chunks(this.#unpacker.unpack(outside, packing));
-      const head = await chunks.head(HEAD_BYTES);
-      const start = messageStart(head);
-      const isPlain = packing === 'none';
-      if (start === undefined) {
-        if (chunks.fault === undefined) {
-          const reason = head.length === 0 ? REASON.empty : REASON.notMail;
-          yield { kind: 'skipped', place, reason };
-        }
-      } else if (start.isMbox) {
-        yield* this.#mbox(chunks, start, position, place);
+      const start = this.#startOf(await chunks.head(HEAD_BYTES), place);
+      if ('kind' in start) {
+        if (chunks.fault === undefined) yield start;
+      } else if (start.form === 'message') {
+        const size = packing === 'none' ? position.size : undefined;
+        yield* this.#single(chunks, start, size, where);
       } else {
-        yield* this.#single(chunks, start, isPlain ? position.size : undefined, place);
+        yield* this.#several(chunks, start, position, place);
       }
       if (chunks.fault !== undefined) yield { kind: 'failed', place, reason: chunks.fault };
     } finally {
@@ -142,11 +170,12 @@ export class MessageReader {
     chunks: Chunks,
     start: MessageStart,
     size: number | undefined,
-    place: string,
+    where: Where,
   ): AsyncGenerator<Found, void, undefined> {
     const { maxBytes, isDone } = this.#options;
+    const { place, folder } = where;
     if (isDone(place)) {
-      yield { kind: 'done', place };
+      yield { kind: 'done', place, folder };
       return;
     }
     if (size !== undefined && size - start.at > maxBytes) {
@@ -163,10 +192,14 @@ export class MessageReader {
     if (chunks.fault !== undefined) return;
     if (gathering.isOver) {
       yield { kind: 'failed', place, reason: overSize(gathering.length, maxBytes) };
-    } else yield { kind: 'message', place, body: gathering.take() };
+      return;
+    }
+    const body = bannered(gathering.take(), start.lead);
+    yield this.#whole(body, headerOf(body) ?? '', false, where);
   }
 
-  async *#mbox(
+  /** An mbox, or what doveadm printed. */
+  async *#several(
     chunks: Chunks,
     start: MessageStart,
     position: Position,
@@ -174,10 +207,11 @@ export class MessageReader {
   ): AsyncGenerator<Found, void, undefined> {
     const { maxBytes, isDone } = this.#options;
     const splitter = new MboxSplitter({
+      dialect: start.form === 'fetch' ? fetchDialect(start.lead) : mboxDialect(start.lead),
       maxBytes,
       isDone: (number) => isDone(nthPlace(place, number)),
     });
-    let skip = start.at;
+    let skip = start.headerAt;
     let given = 0;
     for (let chunk = await chunks.next(); chunk !== undefined; chunk = await chunks.next()) {
       const parts = splitter.push(chunk.subarray(skip));
@@ -196,14 +230,18 @@ export class MessageReader {
     for (const part of splitter.end()) yield* this.#foundIn(part, place);
   }
 
-  *#foundIn(part: MboxPart, file: string): Generator<Found, void, undefined> {
-    const place = nthPlace(file, part.number);
+  *#foundIn(part: MboxPart, folder: string): Generator<Found, void, undefined> {
+    const place = nthPlace(folder, part.number);
+    const where: Where = { place, folder };
     switch (part.kind) {
       case 'body':
-        yield { kind: 'message', place, body: part.body };
+        yield message(part.body, where);
         break;
       case 'done':
-        yield { kind: 'done', place };
+        yield { kind: 'done', ...where };
+        break;
+      case 'passed':
+        yield { kind: 'passed', ...where, reason: part.reason };
         break;
       case 'not-mail':
         yield { kind: 'skipped', place, reason: REASON.notMail };
@@ -212,11 +250,22 @@ export class MessageReader {
         yield { kind: 'failed', place, reason: overSize(part.bytes, this.#options.maxBytes) };
         break;
       case 'cut-off':
-        if (part.body !== undefined) yield { kind: 'message', place, body: part.body };
+        if (part.body !== undefined) yield message(part.body, where);
         yield { kind: 'failed', place, reason: part.reason };
         break;
     }
   }
+}
+
+/** Where a message lies, and in which mail folder. */
+interface Where {
+  readonly place: string;
+  readonly folder: string;
+}
+
+function message(body: Buffer, where: Where): Found {
+  const inner = unwrapped(body);
+  return { kind: 'message', ...where, body: inner, ...(inner !== body && { isUnwrapped: true }) };
 }
 
 const MAGIC_BYTES = 4;
@@ -244,7 +293,7 @@ function isAlone(fd: number, size: number): boolean {
   const head = Buffer.allocUnsafe(Math.min(size, PEEK_BYTES));
   const length = readSync(fd, head, 0, head.length, 0);
   const start = head.subarray(0, length);
-  return packingOf(start) === 'none' && messageStart(start)?.isMbox === false;
+  return packingOf(start) === 'none' && messageStart(start)?.form === 'message';
 }
 
 /** Reads from the beginning until `memory` is full or the file ends. */

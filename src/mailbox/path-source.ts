@@ -3,7 +3,7 @@ import { basename } from 'node:path/posix';
 import type { Verdict } from '../spool/message.ts';
 import { clean } from '../text.ts';
 import { wordsOf } from './fault.ts';
-import { countFiles, readFolder } from './folder-reading.ts';
+import { countFiles, orNoMail, readFolder } from './folder-reading.ts';
 import { MessageReader } from './message-reader.ts';
 import { addressOf, encodePlace, rawPathOf, STDIN } from './place.ts';
 import { REASON } from './source.ts';
@@ -42,21 +42,25 @@ class PathSource implements Source {
     return this.#tally.expected;
   }
 
-  async *read(): AsyncGenerator<Found, void, undefined> {
+  read(): AsyncGenerator<Found, void, undefined> {
     const place = encodePlace(this.#path);
+    return orNoMail(this.#read(place), place);
+  }
+
+  async *#read(place: string): AsyncGenerator<Found, void, undefined> {
     try {
       const fd = openSync(addressOf(this.#path), O_RDONLY | O_NONBLOCK);
       const stats = fstatSync(fd);
       if (stats.isDirectory()) {
         const tally = this.#tally;
-        const reader = new MessageReader(this.#options, tally);
-        yield* readFolder({ path: this.#path, fd }, { reader, tally });
+        const reader = new MessageReader(this.#options, this.verdict, tally);
+        yield* readFolder({ path: this.#path, verdict: this.verdict, fd }, { reader, tally });
       } else if (stats.isFile() && !isTrashed(basename(this.#path))) {
         yield* this.#readFile(fd, place);
       } else {
         closeSync(fd);
         yield stats.isFile()
-          ? { kind: 'skipped', place, reason: REASON.trashed }
+          ? { kind: 'passed', place, reason: REASON.trashed }
           : { kind: 'failed', place, reason: REASON.notRegular };
       }
     } catch (error) {
@@ -68,7 +72,8 @@ class PathSource implements Source {
   }
 
   #readFile(fd: number, place: string): AsyncGenerator<Found, void, undefined> {
-    const reading = new MessageReader(this.#options, this.#tally).readOpen(fd, place);
+    const reader = new MessageReader(this.#options, this.verdict, this.#tally);
+    const reading = reader.readOpen(fd, place);
     return tallied('kind' in reading ? [reading] : reading, this.#tally);
   }
 
@@ -80,7 +85,7 @@ class PathSource implements Source {
       // No folder, or none that opens: the reading says it.
       return;
     }
-    const files = await countFiles({ path: this.#path, fd }, signal);
+    const files = await countFiles({ path: this.#path, verdict: this.verdict, fd }, signal);
     if (files !== undefined) this.#tally.counted(files);
   }
 }
@@ -101,8 +106,12 @@ class StdinSource implements Source {
     return this.#isRead ? this.#tally.expected : undefined;
   }
 
-  async *read(): AsyncGenerator<Found, void, undefined> {
-    const reader = new MessageReader(this.#options, this.#tally);
+  read(): AsyncGenerator<Found, void, undefined> {
+    return orNoMail(this.#read(), STDIN);
+  }
+
+  async *#read(): AsyncGenerator<Found, void, undefined> {
+    const reader = new MessageReader(this.#options, this.verdict, this.#tally);
     yield* tallied(reader.readStream(this.#options.stdin(), STDIN), this.#tally);
     this.#tally.over();
     this.#isRead = true;

@@ -42,6 +42,7 @@ export class Tally {
         this.#found += 1;
         break;
       case 'skipped':
+      case 'passed':
       case 'older':
         break;
     }

@@ -13,6 +13,7 @@ export const FATES = [
   'known',
   'refused',
   'notMail',
+  'passedOver',
   'failed',
   'heldBack',
   'older',
@@ -20,9 +21,9 @@ export const FATES = [
 ] as const;
 
 /**
- * What came of a message: `known` when rspamd remembered it already, `heldBack` when a proxy did not
- * let it through, `older` when a newer file of
- * its name counts instead, `doneBefore` when the journal has it.
+ * What came of a message: `known` when rspamd remembered it already, `passedOver` when it was deleted
+ * or lies in a folder such as Junk under ham, `heldBack` when a proxy did not let it through, `older`
+ * when a newer file of its name counts instead, `doneBefore` when the journal has it.
  */
 export type Fate = (typeof FATES)[number];
 
@@ -33,10 +34,23 @@ export interface Named {
   readonly reason: string;
 }
 
+/** A mail folder of a source. */
+export interface Folder {
+  /** Its place. */
+  readonly folder: string;
+  readonly verdict: Verdict;
+  /** Messages in it, those that were deleted left out. */
+  readonly messages: number;
+  /** Why they are not taught; `null` when they are. */
+  readonly passedOver: string | null;
+}
+
 /** Names kept of one kind. */
 export const NAMES = 10;
 /** A few messages are not recognised by rspamd when they come again. */
 const UNPROVEN = 'rspamd said "learned" to every post, which is no proof';
+/** Folders kept. */
+export const FOLDERS = 1_000;
 /** Different reasons kept of one kind; rspamd's texts may hold anything. */
 const REASONS = 50;
 
@@ -48,9 +62,12 @@ export class Account {
   readonly names: Readonly<Record<Fate, Named[]>>;
   /** What lets those through that were held back. */
   cure: string | undefined;
+  /** Messages that were taken out of SpamAssassin's wrapper. */
+  readonly unwrapped: CountByVerdict = { spam: 0, ham: 0 };
+  readonly #folders = new Map<string, { -readonly [key in keyof Folder]: Folder[key] }>();
   readonly #onFailed: (named: Named) => void;
 
-  /** @param onFailed hears of each message, file or folder that failed */
+  /** @param onFailed hears of what failed: messages, files, folders; the first few for each reason */
   constructor(onFailed: (named: Named) => void) {
     this.#onFailed = onFailed;
     this.counts = byFate(() => ({ spam: 0, ham: 0 }));
@@ -62,6 +79,14 @@ export class Account {
   found(found: Found, verdict: Verdict): void {
     switch (found.kind) {
       case 'message':
+        if (found.isUnwrapped === true) this.unwrapped[verdict] += 1;
+        this.#lies(found.folder, verdict);
+        break;
+      case 'passed':
+        if (found.isByFolder === true) {
+          this.#lies(found.folder, verdict, found.reason);
+          this.#add('passedOver', verdict);
+        } else this.#add('passedOver', verdict, found);
         break;
       case 'skipped':
         this.#add('notMail', verdict, found);
@@ -73,6 +98,7 @@ export class Account {
         this.#add('older', verdict);
         break;
       case 'done':
+        this.#lies(found.folder, verdict);
         this.#add('doneBefore', verdict);
         break;
     }
@@ -82,6 +108,13 @@ export class Account {
   held(place: string, verdict: Verdict, { reason, hint }: Held): void {
     this.cure ??= hint;
     this.#add('heldBack', verdict, { place, reason });
+  }
+
+  /** The folders in which messages were found, by name; without those that are taught after all. */
+  get folders(): readonly Folder[] {
+    return [...this.#folders.values()]
+      .filter(({ folder, passedOver }) => passedOver === null || !this.#folders.has(folder))
+      .sort((a, b) => (a.folder < b.folder ? -1 : 1));
   }
 
   /** A message has ended. */
@@ -111,14 +144,24 @@ export class Account {
     return this.total('learned') + this.total('known') + this.total('refused');
   }
 
+  #lies(folder: string | undefined, verdict: Verdict, passedOver: string | null = null): void {
+    if (folder === undefined) return;
+    // One that is passed over may be named as well.
+    const key = passedOver === null ? folder : `${verdict} ${folder}`;
+    const known = this.#folders.get(key);
+    if (known !== undefined) known.messages += 1;
+    else if (this.#folders.size < FOLDERS)
+      this.#folders.set(key, { folder, verdict, messages: 1, passedOver });
+  }
+
   #add(fate: Fate, verdict: Verdict, named?: Named): void {
     this.counts[fate][verdict] += 1;
     if (named === undefined) return;
     const reasons = this.reasons[fate];
-    const known = reasons.get(named.reason);
-    if (known !== undefined || reasons.size < REASONS) reasons.set(named.reason, (known ?? 0) + 1);
+    const known = reasons.get(named.reason) ?? 0;
+    if (known > 0 || reasons.size < REASONS) reasons.set(named.reason, known + 1);
     if (this.names[fate].length < NAMES) this.names[fate].push({ ...named });
-    if (fate === 'failed') this.#onFailed(named);
+    if (fate === 'failed' && known < NAMES) this.#onFailed(named);
   }
 }
 

@@ -13,9 +13,11 @@ import { clean } from '../text.ts';
  * post, so that the same command goes on where it was. A line is written once its message is proven,
  * known or refused, and synced within a quarter of a second.
  *
- *     kopano-learnd relearn journal 1
+ *     kopano-learnd relearn journal 2
  *     {"spam":["/archive/spam"],"ham":["/archive/ham"]}
  *     learned spam /archive/spam/KEY.eml
+ *
+ * The number counts how messages are named: 1 was before an mbox was split at bare From_ lines.
  *
  * A last line that a crash tore is cut off. One process at a time writes it.
  */
@@ -23,7 +25,7 @@ export type JournalSources = Readonly<Record<Verdict, readonly string[]>>;
 
 export type JournaledFate = 'learned' | 'known' | 'refused';
 
-const TITLE = 'kopano-learnd relearn journal 1';
+const TITLE = 'kopano-learnd relearn journal 2';
 const LINE = /^(?:learned|known|refused) (?:spam|ham) (.+)$/;
 /** Lines are gathered for this long before they are synced together. */
 const GATHER_MS = 250;
@@ -214,7 +216,7 @@ function checkSources(path: string, line: string, sources: JournalSources): void
 function notAJournal(path: string, line = 1): OperatorError {
   return new OperatorError({
     code: 'journal.broken',
-    message: `${clean(path)} is not a journal of kopano-learnd relearn: line ${line} is something else`,
+    message: `${clean(path)} is not a journal of this kopano-learnd's relearn: line ${line} is something else`,
     hint: 'nothing in it was changed; give another file to --journal (a new one is made)',
     exitCode: EXIT.usage,
   });

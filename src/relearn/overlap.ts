@@ -1,12 +1,14 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { isPassedOver } from '../mailbox/folder-use.ts';
 import { VERDICTS } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
 import { clean } from '../text.ts';
 
 /**
  * Sources that overlap would teach a message twice, or, as spam and as ham, one after the other
- * whichever way chance has it: they are refused before anything is posted.
+ * whichever way chance has it: they are refused before anything is posted. A folder that the other
+ * source passes over may be named besides: `--ham Maildir --spam Maildir/.Junk`.
  * @throws {OperatorError} `usage.overlap`, naming both
  */
 export function refuseOverlap(sources: Readonly<Record<Verdict, readonly string[]>>): void {
@@ -19,7 +21,7 @@ export function refuseOverlap(sources: Readonly<Record<Verdict, readonly string[
     for (const [other, outer] of named.entries()) {
       if (index === other) continue;
       const isSame = inner.real === outer.real;
-      if (isSame ? index < other : !inner.real.startsWith(`${outer.real}/`)) continue;
+      if (isSame ? index < other : !isReadIn(inner.real, outer)) continue;
       const [first, second] = [clean(inner.path, 1_000), clean(outer.path, 1_000)];
       throw new OperatorError({
         code: 'usage.overlap',
@@ -31,6 +33,16 @@ export function refuseOverlap(sources: Readonly<Record<Verdict, readonly string[
       });
     }
   }
+}
+
+function isReadIn(inner: string, { real, verdict }: { real: string; verdict: Verdict }): boolean {
+  if (!inner.startsWith(`${real}/`)) return false;
+  const below = Buffer.from(inner.slice(real.length + 1)).toString('latin1');
+  return !isPassedOver(below, isFolder(inner), verdict);
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function realPath(path: string): string {

@@ -5,8 +5,9 @@ import type { Verdict } from '../spool/message.ts';
 import { plural } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { NAMES } from './account.ts';
-import type { Account, CountByVerdict, Fate, Named } from './account.ts';
+import type { Account, CountByVerdict, Fate, Folder, Named } from './account.ts';
 import type { Gain } from './bayes-gain.ts';
+import { folderLines } from './folder-lines.ts';
 import type { Ending } from './run.ts';
 
 /**
@@ -20,6 +21,10 @@ export interface Summary extends Readonly<Record<Fate, CountByVerdict>> {
   readonly reasons: Readonly<Record<Explained, Record<string, number>>>;
   /** The first few names. */
   readonly names: Readonly<Record<Explained | 'left', readonly Named[]>>;
+  /** What SpamAssassin had wrapped; the message inside was taught. */
+  readonly unwrapped: CountByVerdict;
+  /** Every mail folder with the number of its messages. */
+  readonly folders: readonly Folder[];
   /** `learning`: from the first post to the last proof; `confirming`: the wait for Bayes' count. */
   readonly seconds: { readonly learning: number; readonly confirming: number };
   /** Messages a second that rspamd was asked about. */
@@ -33,7 +38,7 @@ export interface Summary extends Readonly<Record<Fate, CountByVerdict>> {
 }
 
 /** What comes with reasons and names. */
-const EXPLAINED = ['learned', 'refused', 'notMail', 'failed', 'heldBack'] as const;
+const EXPLAINED = ['learned', 'refused', 'notMail', 'passedOver', 'failed', 'heldBack'] as const;
 type Explained = (typeof EXPLAINED)[number];
 
 export interface BayesSummary {
@@ -83,6 +88,7 @@ export function summarize(input: SummaryInput): Summary {
       learned: Object.fromEntries(account.reasons.learned),
       refused: Object.fromEntries(account.reasons.refused),
       notMail: Object.fromEntries(account.reasons.notMail),
+      passedOver: Object.fromEntries(account.reasons.passedOver),
       failed: Object.fromEntries(account.reasons.failed),
       heldBack: Object.fromEntries(account.reasons.heldBack),
     },
@@ -90,10 +96,13 @@ export function summarize(input: SummaryInput): Summary {
       learned: account.names.learned,
       refused: account.names.refused,
       notMail: account.names.notMail,
+      passedOver: account.names.passedOver,
       failed: account.names.failed,
       heldBack: account.names.heldBack,
       left: left.slice(0, NAMES),
     },
+    unwrapped: account.unwrapped,
+    folders: account.folders,
     seconds,
     rate: learningMs === 0 ? 0 : round((account.posted * 1_000) / learningMs),
     bayes: {
@@ -146,14 +155,14 @@ const ROWS: readonly (readonly [Fate, string])[] = [
   ['known', 'already known'],
   ['refused', 'refused'],
   ['notMail', 'not mail'],
+  ['passedOver', 'passed over'],
   ['failed', 'failed'],
   ['heldBack', 'held back'],
   ['older', 'older copies'],
   ['doneBefore', 'done before'],
 ];
 
-const ENDINGS: Readonly<Record<Ending, string>> = {
-  complete: 'Done',
+const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
   limited: 'Stopped at the limit',
   interrupted: 'Interrupted',
   away: 'Given up: rspamd did not learn for too long',
@@ -165,14 +174,16 @@ const ENDINGS: Readonly<Record<Ending, string>> = {
 export function inWords(summary: Summary): string {
   const { seconds, rate, ending, left, resume } = summary;
   const lines = [
-    `${ENDINGS[ending]} after ${inSeconds(seconds.learning)}, ${Math.round(rate)} messages a second.`,
+    `${ending === 'complete' ? howComplete(summary) : ENDINGS[ending]} after ${inSeconds(seconds.learning)}, ${Math.round(rate)} messages a second.`,
     '',
     `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
     ...ROWS.filter(([fate]) => isShown(fate, summary[fate])).map(([fate, name]) =>
       row(name, summary[fate], reasonsOf(summary, fate)),
     ),
     ...(left === 0 ? [] : [`${'left over'.padEnd(16)}${String(left).padStart(9)}`]),
+    ...unwrappedLines(summary.unwrapped),
     ...namesOf(summary),
+    ...folderLines(summary.folders),
     '',
     ...bayesLines(summary),
   ];
@@ -181,6 +192,21 @@ export function inWords(summary: Summary): string {
     lines.push('', 'Nothing shows that what was not proven is stored: run the command again.');
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** Only what went well is done. */
+function howComplete({ failed, learned, known, refused, doneBefore }: Summary): string {
+  if (failed.spam + failed.ham === 0) return 'Done';
+  const taken = [learned, known, refused, doneBefore].some(({ spam, ham }) => spam + ham > 0);
+  return taken ? 'Ended with failures' : 'Nothing was learned: failed';
+}
+
+export function unwrappedLines({ spam, ham }: CountByVerdict): string[] {
+  if (spam + ham === 0) return [];
+  return [
+    '',
+    `${plural(spam + ham, 'message')} had been wrapped by SpamAssassin (report_safe): what is taught is the one inside.`,
+  ];
 }
 
 function isShown(fate: Fate, counts: CountByVerdict): boolean {
@@ -210,6 +236,7 @@ function namesOf({ names, reasons, failed, heldBack, cure, notMail, left }: Summ
   const kinds = [
     ['Learned without proof', names.learned, unproven],
     ['Not mail', names.notMail, notMail.spam + notMail.ham],
+    ['Passed over', names.passedOver, sumOf(Object.values(reasons.passedOver))],
     ['Failed', names.failed, failed.spam + failed.ham],
     [
       `Held back until this is changed: ${cure ?? ''}`,
@@ -289,6 +316,7 @@ export interface DryCount {
   readonly verdict: Verdict;
   readonly messages: number;
   readonly notMail: number;
+  readonly passedOver: number;
   readonly failed: number;
   readonly older: number;
   readonly doneBefore: number;
@@ -302,13 +330,33 @@ export function dryInWords(counts: readonly DryCount[], account: Account): strin
       [others.doneBefore, 'done before'],
       [others.older, 'older copies'],
       [others.notMail, 'not mail'],
+      [others.passedOver, 'passed over'],
       [others.failed, 'failed'],
     ] as const;
     const extra = rest.filter(([count]) => count > 0).map(([count, what]) => `, ${count} ${what}`);
     lines.push(`  ${verdict.padEnd(5)}${String(messages).padStart(9)}  ${source}${extra.join('')}`);
   }
-  for (const fate of ['notMail', 'failed'] as const) {
+  for (const fate of ['notMail', 'passedOver', 'failed'] as const) {
     for (const { place, reason } of account.names[fate]) lines.push(`  ${place}: ${reason}`);
   }
+  lines.push(...unwrappedLines(account.unwrapped), ...folderLines(account.folders));
   return `${lines.join('\n')}\n`;
+}
+
+/** The same for `--json`. */
+export function dryAsJson(
+  sources: readonly DryCount[],
+  account: Account,
+  exitCode: ExitCode,
+): object {
+  const { names, unwrapped, folders } = account;
+  const { notMail, passedOver, failed } = names;
+  return {
+    dryRun: true,
+    sources,
+    names: { notMail, passedOver, failed },
+    unwrapped,
+    folders,
+    exitCode,
+  };
 }

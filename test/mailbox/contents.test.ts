@@ -73,15 +73,17 @@ describe('gzip', () => {
   });
 
   test('within gzip is not unpacked again', async () => {
-    expect(told(await read(gzipSync(packed)))).toEqual(['skipped -: not a mail message']);
+    expect(told(await read(gzipSync(packed)))).toEqual([
+      'failed -: packed twice: zcat FILE | kopano-learnd relearn --spam -',
+    ]);
   });
 
   test('of a tarball, of nothing and of text is no mail', async () => {
     const tar = Buffer.alloc(10_240);
     tar.write('etc/passwd\u00000000644');
-    expect(told(await read(gzipSync(tar)))).toEqual(['skipped -: not a mail message']);
-    expect(told(await read(gzipSync('')))).toEqual(['skipped -: empty']);
-    expect(told(await read(gzipSync('text')))).toEqual(['skipped -: not a mail message']);
+    expect(told(await read(gzipSync(tar)))).toEqual(['failed -: not a mail message']);
+    expect(told(await read(gzipSync('')))).toEqual(['failed -: empty']);
+    expect(told(await read(gzipSync('text')))).toEqual(['failed -: not a mail message']);
   });
 
   test('of one message that is over-size is told with its size', async () => {
@@ -116,7 +118,7 @@ describe('zstd', () => {
       const content = ZSTD[name];
       for (let length = 5; length < content.length; length += 1) {
         const found = await read(content.subarray(0, length));
-        if (!found.some(({ kind }) => kind === 'failed')) {
+        if (!JSON.stringify(found).includes('broken zstd')) {
           // Between two frames there is no telling.
           expect(['twoFrames', 'skippable']).toContain(name);
           continue;

@@ -47,6 +47,7 @@ function found(kind: Found['kind']): Found {
     case 'message':
       return { kind, place: '', body: Buffer.alloc(0) };
     case 'skipped':
+    case 'passed':
     case 'failed':
       return { kind, place: '', reason: '' };
     case 'older':

@@ -15,13 +15,13 @@ describe('mail', () => {
     ['field names in any case', 'RECEIVED : by x\n\n'],
     ['NUL bytes in its text', `${mail('one')}\u0000`],
   ])('is %s', (_name, content) => {
-    expect(start(content)).toEqual({ at: 0, headerAt: 0, isMbox: false });
+    expect(start(content)).toEqual({ form: 'message', at: 0, headerAt: 0, lead: '' });
   });
 
   test('may begin with blank lines and a From_ line', () => {
-    expect(start(`\n\r\n${mail('one')}`)).toEqual({ at: 3, headerAt: 3, isMbox: false });
-    expect(start(`\nFrom a\n${mail('one')}`)).toEqual({ at: 1, headerAt: 8, isMbox: true });
-    expect(start(`From a\n>From b\n${mail('one')}`)?.isMbox).toBe(true);
+    expect(start(`\n\r\n${mail('one')}`)).toMatchObject({ at: 3, headerAt: 3, form: 'message' });
+    expect(start(`\nFrom a\n${mail('one')}`)).toMatchObject({ at: 1, headerAt: 8, form: 'mbox' });
+    expect(start(`From a\n>From b\n${mail('one')}`)?.form).toBe('mbox');
   });
 
   test.each([

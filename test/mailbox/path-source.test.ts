@@ -55,7 +55,7 @@ describe('a path that names a file', () => {
   test('is a message', async () => {
     const path = put('a.eml', mail('one'));
     expect(await read(path)).toEqual([
-      { kind: 'message', place: path, body: Buffer.from(mail('one')) },
+      { kind: 'message', place: path, folder: path, body: Buffer.from(mail('one')) },
     ]);
   });
 
@@ -124,8 +124,8 @@ describe('a path that names a file', () => {
       'not a mail message',
     ],
     ['a large text', 'Some text.\n'.repeat(200_000), 'not a mail message'],
-  ])('is skipped when it holds %s', async (_name, content, reason) => {
-    expect(await lines(put('a', content))).toEqual([`skipped a: ${reason}`]);
+  ])('fails when it holds %s', async (_name, content, reason) => {
+    expect(await lines(put('a', content))).toEqual([`failed a: ${reason}`]);
   });
 
   test('fails when the message is over-size', async () => {
@@ -301,15 +301,15 @@ describe('a Maildir', () => {
       'message cur/1:2,S seen',
       'message new/5 new',
       'message ordinary/tmp/10 in a folder of its own',
-      'skipped cur/2:2,ST: in the trash (Maildir flag T)',
-      'skipped cur/3!2,T: in the trash (Maildir flag T)',
-      'skipped cur/4;2,FTa: in the trash (Maildir flag T)',
+      'passed cur/2:2,ST: in the trash (Maildir flag T)',
+      'passed cur/3!2,T: in the trash (Maildir flag T)',
+      'passed cur/4;2,FTa: in the trash (Maildir flag T)',
     ]);
   });
 
   test('knows a trashed message wherever it lies', async () => {
     expect(await lines(put('1:2,T', mail('one')))).toEqual([
-      'skipped 1:2,T: in the trash (Maildir flag T)',
+      'passed 1:2,T: in the trash (Maildir flag T)',
     ]);
   });
 });
@@ -352,8 +352,8 @@ describe('standard input', () => {
   });
 
   test('may be empty, or no mail', async () => {
-    expect(told(await piped(''))).toEqual(['skipped -: empty']);
-    expect(told(await piped('text'))).toEqual(['skipped -: not a mail message']);
+    expect(told(await piped(''))).toEqual(['failed -: empty']);
+    expect(told(await piped('text'))).toEqual(['failed -: not a mail message']);
   });
 
   test('that breaks off gives the whole messages before, and fails', async () => {

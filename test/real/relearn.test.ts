@@ -150,6 +150,65 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     expect(await summaryOf(args, mboxOf(spam))).toMatchObject(expected);
   });
 
+  test('teaches a Maildir and its junk folder in one command, and nothing that was deleted', async () => {
+    const maildir = join(folder, 'Maildir');
+    const put = (name: string, messages: readonly MadeMessage[]): void => {
+      for (const part of ['cur', 'new', 'tmp']) {
+        mkdirSync(join(maildir, name, part), { recursive: true });
+      }
+      messages.forEach(({ raw }, index) => {
+        writeFileSync(join(maildir, name, 'cur', `${index}.host:2,S`), raw);
+      });
+    };
+    const spam = [...makeMessages('spam', 20)];
+    put('', [...makeMessages('ham', 20)]);
+    put('.Junk', spam.slice(0, 10));
+    put('.Trash', spam.slice(10));
+    const summary = await summaryOf(['--ham', maildir, '--spam', join(maildir, '.Junk')]);
+    expect(summary).toMatchObject({
+      learned: { spam: 10, ham: 20 },
+      passedOver: { spam: 0, ham: 20 },
+      exitCode: 0,
+    });
+    expect(await learnedInRedis()).toEqual({ spam: 10, ham: 20 });
+    const unsorted = await relearn([maildir]);
+    expect(unsorted.code).toBe(64);
+    expect(unsorted.err).toContain(`--spam ${maildir}/.Junk`);
+  });
+
+  test('teaches what was wrapped, and resumes beside what is passed over', async () => {
+    const [wrapped, deleted, ...others] = [...makeMessages('spam', 6)].map(({ raw }) =>
+      raw.toString('latin1').replaceAll('\r\n', '\n'),
+    );
+    const from = 'From \n';
+    const wrapper =
+      'X-Spam-Flag: YES\nFrom: a@example.org\nContent-Type: multipart/mixed; boundary="=_b"\n\n' +
+      '--=_b\nContent-Type: text/plain\n\nSpam detection software says so.\n' +
+      `--=_b\nContent-Type: message/rfc822; x-spam-type=original\n\n${wrapped ?? ''}\n--=_b--\n`;
+    const messages = [`X-Mozilla-Status: 0009\n${deleted ?? ''}`, wrapper, ...others];
+    const mbox = join(folder, 'Spam');
+    writeFileSync(mbox, messages.map((each) => `${from}${each}\n`).join(''), 'latin1');
+    const args = ['--journal', join(folder, 'journal'), '--spam', mbox];
+    expect(await summaryOf(['--limit', '2', ...args])).toMatchObject({ learned: { spam: 2 } });
+    expect(await summaryOf(args)).toMatchObject({
+      learned: { spam: 3 },
+      doneBefore: { spam: 2 },
+      passedOver: { spam: 1 },
+      exitCode: 0,
+    });
+    expect(await learnedInRedis()).toEqual({ spam: 5, ham: 0 });
+    const plain = join(folder, 'plain.eml');
+    writeFileSync(plain, wrapped ?? '', 'latin1');
+    expect(await summaryOf(['--spam', plain])).toMatchObject({ known: { spam: 1 } });
+  });
+
+  test.each(['', 'no mail\n', 'BZh91AY&SY'])('fails where nothing is mail: %j', async (input) => {
+    const result = await relearn(['--spam', '-'], input);
+    expect(result.code).toBe(1);
+    expect(result.out).toMatch(/^Nothing was learned/);
+    expect(result.out).not.toContain('Done');
+  });
+
   test('names what it can’t read, learns the rest, and exits 1', async () => {
     const messages = someMessages(20);
     const corpus = corpusOf(messages);

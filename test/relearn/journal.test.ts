@@ -71,6 +71,14 @@ describe('a journal', () => {
     await journal.close();
   });
 
+  test('of a version that numbered the messages of an mbox otherwise is refused', async () => {
+    await journalWith('/a');
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace('journal 2', 'journal 1'));
+    await expect(journalWith('/b')).rejects.toMatchObject({ code: 'journal.broken' });
+    expect(readFileSync(path, 'utf8')).toContain('journal 1');
+  });
+
   test('may be torn anywhere: the torn line is cut off, the others stay', async () => {
     await journalWith('/a', '/b', '/c');
     const whole = readFileSync(path);
