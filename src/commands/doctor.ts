@@ -16,6 +16,7 @@ import { checkWatching } from '../doctor/watching.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { procFault } from '../spool/folder.ts';
+import { isUnmapped } from '../spool/user-namespace.ts';
 import { clean, plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
 
@@ -92,7 +93,8 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 /** Root may do everything, and so sees no fault of permissions. */
 function daemonUser(identity: Identity, stateDir: string): [Finding, Identity] {
   const stats = identity.uid === 0 ? tryStat(stateDir) : undefined;
-  if (identity.uid !== 0) return [ok('user', `runs as ${userName(identity.uid)}`), identity];
+  if (identity.uid !== 0 || (stats !== undefined && isUnmapped('uid', stats.uid)))
+    return [ok('user', `runs as ${userName(identity.uid)}`), identity];
   const [uid, gid] = [stats?.uid ?? 0, stats?.gid ?? 0];
   const name = plainName('user', uid);
   const how =

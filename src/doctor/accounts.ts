@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { isUnmapped } from '../spool/user-namespace.ts';
 
 /** Who somebody is, for people: numbers with the names that this machine has for them. */
 export interface Identity {
@@ -21,7 +22,8 @@ export function plainName(kind: 'user' | 'group', id: number | bigint): string {
   return lookUp(kind === 'user' ? '/etc/passwd' : '/etc/group', id) ?? String(id);
 }
 
-function named(kind: string, id: number | bigint, file: string): string {
+function named(kind: 'uid' | 'gid', id: number | bigint, file: string): string {
+  if (isUnmapped(kind, id)) return `${kind} ${id} (not mapped into this container)`;
   const name = lookUp(file, id);
   return name === undefined ? `${kind} ${id}` : `${kind} ${id} (${name})`;
 }

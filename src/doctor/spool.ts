@@ -7,6 +7,7 @@ import { Folder } from '../spool/folder.ts';
 import { VERDICTS, bearsFinishingMark } from '../spool/message.ts';
 import type { Verdict } from '../spool/message.ts';
 import { octal } from '../spool/state-dir.ts';
+import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.ts';
 import { clean } from '../text.ts';
 import { groupName, plainName, userName } from './accounts.ts';
 import type { Identity } from './accounts.ts';
@@ -93,9 +94,11 @@ function closed(folder: string, stats: BigIntStats, identity: Identity): Finding
   return failed(
     'spool',
     `${folder} may not be entered by ${me(identity)} (${ownerOf(stats)})`,
-    identity.groups.includes(Number(stats.gid))
-      ? `chmod g+x ${folder}`
-      : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`,
+    isOutsiders(stats)
+      ? outsidersCure(folder)
+      : identity.groups.includes(Number(stats.gid))
+        ? `chmod g+x ${folder}`
+        : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`,
   );
 }
 
@@ -133,7 +136,7 @@ function openClass(
     const says = `${path} is there (${ownerOf(stats)}); whether ${me(identity)} may empty it is not tried as root`;
     return { finding: notTried(check, says), folder };
   }
-  const cure = `${ownerOf(stats)}: give ${userName(identity.uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${path})${stats.uid === 0n ? '' : `, or run the daemon as ${userName(stats.uid)}`}`;
+  const cure = `${ownerOf(stats)}: ${folderCure(path, stats, identity)}`;
   if (!may(folder, constants.R_OK | constants.X_OK)) {
     return { finding: failed(check, `${path} may not be listed by ${me(identity)}`, cure), folder };
   }
@@ -158,6 +161,14 @@ function openClass(
     return { finding: failed(check, says, `chmod -t ${path}`), folder };
   }
   return { finding: ok(check, `${path} can be read and emptied (${ownerOf(stats)})`), folder };
+}
+
+function folderCure(path: string, stats: BigIntStats, identity: Identity): string {
+  const isNobody = stats.uid === 0n || isUnmapped('uid', stats.uid);
+  const asOwner = isNobody ? [] : [`run the daemon as ${userName(stats.uid)}`];
+  if (isUnmapped('gid', stats.gid)) return asOwner[0] ?? outsidersCure(path);
+  const group = `give ${userName(identity.uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${path})`;
+  return [group, ...asOwner].join(', or ');
 }
 
 function checkWorld(
@@ -193,7 +204,7 @@ function checkFiles(options: SpoolCheckOptions, folders: readonly Folder[]): Fin
       seen += 1;
       if (refusalOf(folder, constants.R_OK, rawName) === 'EACCES') {
         const says = `${folder.path}/${clean(rawName)} (${ownerOf(stats)}) can't be read by ${me(identity)}`;
-        return failed(check, says, groupCure(stats, identity));
+        return failed(check, says, groupCure(folder.path, stats, identity));
       }
     }
   }
@@ -204,11 +215,12 @@ function checkFiles(options: SpoolCheckOptions, folders: readonly Folder[]): Fin
   );
 }
 
-function groupCure(stats: BigIntStats, identity: Identity): string {
+function groupCure(place: string, stats: BigIntStats, identity: Identity): string {
+  if (isOutsiders(stats)) return outsidersCure(place);
   if ((stats.mode & 0o040n) === 0n) {
     return 'it has no read permission for its group: look at sa_group in kopano-spamd’s configuration, and whether that group exists';
   }
-  if (identity.groups.includes(Number(stats.gid))) {
+  if (identity.groups.includes(Number(stats.gid)) || isUnmapped('gid', stats.gid)) {
     return `run the daemon as ${userName(stats.uid)}`;
   }
   const [user, group] = [plainName('user', identity.uid), plainName('group', stats.gid)];

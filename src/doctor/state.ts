@@ -14,7 +14,7 @@ import { OperatorError, errnoOf } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
 import { VERDICTS } from '../spool/message.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
-import { crossesDevices, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
+import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import { userName } from './accounts.ts';
 import type { Identity } from './accounts.ts';
 import type { DaemonAnswer } from './daemon.ts';
@@ -80,7 +80,7 @@ function checkUnmade({ stateDir, identity }: StateCheckOptions): Finding {
   const check = 'state dir';
   let parent = path.dirname(stateDir);
   while (!isFolder(parent) && parent !== '/') parent = path.dirname(parent);
-  const cure = `install -d -o ${identity.uid} -g ${identity.gid} -m 0700 ${stateDir}`;
+  const cure = howToMake(stateDir, identity.uid, identity.gid);
   try {
     accessSync(parent, constants.W_OK | constants.X_OK);
   } catch (error) {

@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { otherVerdict } from './message.ts';
 import type { Verdict } from './message.ts';
+import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /** What is wrong with a class folder that can't be opened, and the line that makes it right. */
 export interface Complaint {
@@ -20,11 +21,14 @@ export function complainOf(libDir: string, verdict: Verdict, code: string): Comp
     }
     case 'EACCES': {
       const stats = tryStat(place);
+      const closed = stats ?? tryStat(libDir);
       const cure =
-        stats === undefined
-          ? // It can't even be seen.
-            `${ownerOf(tryStat(libDir))} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
-          : `${ownerOf(stats)} give the daemon's user that group, or: chmod g+rwx ${place}`;
+        closed !== undefined && isOutsiders(closed)
+          ? outsidersCure(stats === undefined ? libDir : place)
+          : stats === undefined
+            ? // It can't even be seen.
+              `${ownerOf(tryStat(libDir))} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
+            : `${ownerOf(stats)} give the daemon's user that group, or: chmod g+rwx ${place}`;
       return { message: `${place} cannot be opened (permission denied); ${cure}`, cure };
     }
     case 'ELOOP':
@@ -42,6 +46,9 @@ export function complainOf(libDir: string, verdict: Verdict, code: string): Comp
 /** The line that makes a missing folder right: like its sibling, else like the spool. */
 function installLine(libDir: string, verdict: Verdict): string {
   const model = tryStat(`${libDir}/${otherVerdict(verdict)}`) ?? tryStat(libDir);
+  if (model !== undefined && isOutsiders(model)) {
+    return `install -d -o OWNER -g GROUP -m MODE ${libDir}/${verdict}, on the host and with those of ${libDir}`;
+  }
   const owner = model === undefined ? 'kopano' : String(model.uid);
   const group = model === undefined ? 'kopano' : String(model.gid);
   const mode = model === undefined ? '0775' : (model.mode & 0o7777).toString(8).padStart(4, '0');

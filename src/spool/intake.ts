@@ -11,6 +11,7 @@ import { VERDICTS, encodeName, newerVerdict, otherVerdict, sameStamp, stampOf } 
 import type { QueueEntry, Verdict } from './message.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Queue } from './queue.ts';
+import { isOutsiders, outsidersCure } from './user-namespace.ts';
 import type { Releases } from './release.ts';
 import type { Staging } from './staging.ts';
 import { octal } from './state-dir.ts';
@@ -260,7 +261,9 @@ export class Intake {
       stats === undefined
         ? {}
         : { uid: Number(stats.uid), gid: Number(stats.gid), mode: octal(stats.mode) };
-    this.#options.log('warning', 'spool.stuck', STUCK[reason], {
+    const isOut = reason === 'unreadable' && stats !== undefined && isOutsiders(stats);
+    const says = isOut ? `can't be read for ten minutes; ${outsidersCure('it')}` : STUCK[reason];
+    this.#options.log('warning', 'spool.stuck', says, {
       verdict: from.verdict,
       file: clean(rawName),
       reason,

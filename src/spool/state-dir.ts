@@ -15,6 +15,7 @@ import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { Folder } from './folder.ts';
 import { VERDICTS } from './message.ts';
 import type { Verdict } from './message.ts';
+import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
 /**
  * The state dir and its folders. It is the daemon's own, mode 0700, and made by `watch` alone; a
@@ -221,6 +222,9 @@ function isThere(libDir: string): boolean {
 
 function foreignness(stats: BigIntStats, uid: number): string | undefined {
   if (stats.uid !== BigInt(uid)) {
+    if (isUnmapped('uid', stats.uid)) {
+      return `belongs to somebody who is not mapped into this container (shown as uid ${stats.uid})`;
+    }
     return `belongs to uid ${stats.uid}, but kopano-learnd runs as uid ${uid}`;
   }
   if (mayBeWrittenByOthers(stats)) {
@@ -242,9 +246,11 @@ function refusal(
   return new OperatorError({
     code: `state-dir.${code}`,
     message: `the state dir ${place} ${fault}`,
-    hint: mayBeAStateDir(place, owner === BigInt(uid))
-      ? `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`
-      : `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`,
+    hint: isUnmapped('uid', owner)
+      ? `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`
+      : mayBeAStateDir(place, owner === BigInt(uid))
+        ? `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`
+        : `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`,
     exitCode: EXIT.configuration,
   });
 }
@@ -277,12 +283,20 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
       throw new OperatorError({
         code: 'state-dir.unwritable',
         message: `the state dir's folder ${place} cannot be made (${code}) by uid ${uid}`,
-        hint: `make the state dir for it: install -d -o ${uid} -g ${gid} -m 0700 ${options.path}; or set LEARN_STATE_DIR to a folder that it may write`,
+        hint: `${howToMake(options.path, uid, gid)}; or set LEARN_STATE_DIR to a folder that it may write`,
         exitCode: EXIT.configuration,
       });
     }
     throw error;
   }
+}
+
+/** What makes a state dir that the daemon may not make by itself. */
+export function howToMake(place: string, uid: number, gid: number): string {
+  const above = visibleStats(path.dirname(place));
+  return above !== undefined && isOutsiders(above)
+    ? outsidersCure(path.dirname(place))
+    : `install -d -o ${uid} -g ${gid} -m 0700 ${place}`;
 }
 
 /**
