@@ -63,6 +63,7 @@ install_system() {
   debootstrap --variant=minbase "$suite" "$system" '' "$recipe" &&
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$system/etc/hosts" &&
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" &&
+    mount --bind "$system" "$system" &&
     mount -t proc proc "$system/proc" &&
     mount -t sysfs sysfs "$system/sys" &&
     mount -t devpts -o newinstance,ptmxmode=0666 devpts "$system/dev/pts" &&

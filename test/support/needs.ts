@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chownSync,
   existsSync,
@@ -50,6 +50,12 @@ export function needsPrograms(...names: readonly string[]): TestOptions {
 /** Containers have none. */
 export function needsLoopDevice(): TestOptions {
   return needs('a loop device', canMount && tryLoop());
+}
+
+/** A chroot whose root is no mount has none. */
+export function needsMountNamespace(): TestOptions {
+  const tried = spawnSync('unshare', ['--mount', 'true'], { stdio: 'ignore' });
+  return needs('a mount namespace of its own', tried.status === 0);
 }
 
 /** Root has it, with or without its other rights. */

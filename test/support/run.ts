@@ -15,15 +15,18 @@ import { fileURLToPath } from 'node:url';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
 const SHARED_MEMORY = '/dev/shm';
+/** The variable with the name of both folders. */
+const RUN = 'LEARND_TESTS';
 /** How long the end of the run waits for the guardian. */
 const TURNS = 500;
 const TURN_MS = 20;
 
 /** Starts the run of this process, which is vitest's main one; it may say so more than once. */
 export function startRun(): void {
-  if (isStarted()) return;
+  if (process.env[RUN] !== undefined) return;
   const folder = mkdtempSync(join(isOpen(tmpdir()) ? tmpdir() : '/tmp', 'learnd-tests-'));
   process.env['TMPDIR'] = folder;
+  process.env[RUN] = basename(folder);
   const guardian = guard([folder, secondFolder()]);
   for (const each of [folder, secondFolder()]) {
     mkdirSync(each, { recursive: true });
@@ -38,20 +41,12 @@ export function startRun(): void {
 
 /** The run's second folder, which on most machines is on another file system than the first. */
 export function secondFolder(): string {
-  return join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), basename(tmpdir()));
+  return join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), process.env[RUN] ?? '');
 }
 
 /** A compiled file of the package, such as `main.js`; `npm test` builds before it tests. */
 export function compiled(path: string): string {
   return join(secondFolder(), 'package/dist', path);
-}
-
-/** vitest loads its configuration for each of its projects. */
-function isStarted(): boolean {
-  const mark = Symbol.for('learnd-tests');
-  const started = Reflect.has(process, mark);
-  Reflect.set(process, mark, true);
-  return started;
 }
 
 /** Others may get there. */
@@ -86,7 +81,7 @@ function guard(folders: readonly string[]): ChildProcess {
     stdio: ['pipe', 'ignore', 'inherit'],
   });
   guardian.stdin.on('error', () => undefined);
-  guardian.stdin.write(`${basename(tmpdir())} ${folders.join(' ')}\n`);
+  guardian.stdin.write(`${basename(folders[0] ?? '')} ${folders.join(' ')}\n`);
   guardian.unref();
   return guardian;
 }

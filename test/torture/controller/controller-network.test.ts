@@ -10,7 +10,7 @@ import { FaultProxy, ownLoopback } from './proxy.ts';
 import { Stage } from './stage.ts';
 import { NameServer, Wire } from './wire.ts';
 import type { Naming } from './wire.ts';
-import { MOUNTS } from '../../support/needs.ts';
+import { needsMountNamespace } from '../../support/needs.ts';
 
 /** Faults below HTTP, on the way to a real rspamd: TLS that must not be trusted, and names. */
 
@@ -92,10 +92,9 @@ describeReal('a controller whose name', () => {
     middle: ['never', 'late', 'garbage', 'fails'],
     long: ['never', 'late', 'garbage', 'fails', 'knows nothing', 'empty'],
   });
-  // it takes root, and a mount namespace of its own
   it(
     'is answered late, wrongly or never is waited for: the daemon goes on picking up',
-    { timeout: PATIENCE_MS, ...MOUNTS },
+    { timeout: PATIENCE_MS, ...needsMountNamespace() },
     async () => {
       const host = ownLoopback();
       await using names = await NameServer.start(host);
