@@ -263,16 +263,16 @@ function bayesLines(summary: Summary): string[] {
   const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);
   const lines = [
     `Bayes holds ${now.spam} spam and ${now.ham} ham${gained === null ? '' : `, gained ${signed(gained.spam)} and ${signed(gained.ham)}`}.`,
+    ...(gained === null && before !== null
+      ? [
+          `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute`,
+          'old, and Bayes have been emptied in that minute.',
+        ]
+      : []),
     short.length === 0
       ? `It judges: ${minLearns} of each are enough, unless min_learns is set otherwise.`
       : `It is silent until it has ${minLearns} of each (min_learns): ${short.map((verdict) => `${minLearns - now[verdict]} ${verdict}`).join(' and ')} missing.`,
   ];
-  if (gained === null && before !== null) {
-    lines.push(
-      `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute`,
-      'old, and Bayes have been emptied in that minute.',
-    );
-  }
   if (!confirmed)
     lines.push('That may be a minute old: rspamd refreshes its count every 30 to 60 s.');
   if (forgotten) lines.push(...FORGOTTEN);
