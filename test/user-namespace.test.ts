@@ -1,7 +1,8 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { MAIN } from './support/run-cli.ts';
+import { needs } from './support/needs.ts';
+import { compiled } from './support/run.ts';
 import { isRoot, temporaryFolder } from './support/temporary.ts';
 
 /**
@@ -10,6 +11,7 @@ import { isRoot, temporaryFolder } from './support/temporary.ts';
  */
 const canUnshare =
   isRoot && spawnSync('unshare', ['--user', '--map-root-user', 'true']).status === 0;
+const USER_NAMESPACE = needs('root that may make a user namespace', canUnshare);
 
 /** A user of the host. */
 const OUTSIDE = 23_451;
@@ -27,7 +29,7 @@ beforeEach(() => {
 
 /** Runs a command in a user namespace that has no user but root. */
 function runInside(...args: readonly string[]): Promise<{ code: number | null; all: string }> {
-  const words = ['--user', '--map-root-user', process.execPath, MAIN, ...args];
+  const words = ['--user', '--map-root-user', process.execPath, compiled('main.js'), ...args];
   const env = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: lib };
   return new Promise((resolve) => {
     const child = execFile('unshare', words, { env }, (_error, out, err) => {
@@ -41,7 +43,7 @@ const IMPOSSIBLE =
   /(?:learnd|daemon) as uid 65534|usermod|group_add|runuser -u nobody|-o (0|65534) |chown -R|chmod g\+/;
 const CURE = /--userns=keep-id.*:U.*podman unshare chown/;
 
-describe.runIf(canUnshare)('in a container that leaves out the owner (needs root)', () => {
+describe('in a container that leaves out the owner', USER_NAMESPACE, () => {
   test.each<[string, () => void]>([
     ['of all', () => undefined],
     [

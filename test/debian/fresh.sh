@@ -25,6 +25,9 @@ command_of_readme() {
   ' README.md
 }
 
+# Where the clone lies: nobody else may look into it.
+readonly home=/root
+
 # Runs one in the clone, as a user types it.
 try() {
   local command
@@ -34,7 +37,7 @@ try() {
     return 1
   fi
   printf '\n--- root@debian:~/project# %s\n' "$command"
-  in_system sh -c "cd /root/project && $command" 2>&1 | tee "$scratch/output"
+  in_system sh -c "cd $home/project && $command" 2>&1 | tee "$scratch/output"
 }
 
 # How many of vitest's "Tests  1 failed | 2 passed | 3 skipped (6)" are so: number WORD
@@ -52,7 +55,7 @@ tell() {
 
 make_system "${1:-trixie}" nodejs npm git ca-certificates &&
   git -c safe.directory="$PWD/.git" clone --quiet --bare . "$system/srv/project.git" &&
-  in_system git clone --quiet /srv/project.git /root/project ||
+  in_system git clone --quiet /srv/project.git "$home/project" ||
   { failed=1 && tell; }
 echo "fresh: $(in_system sh -c '. /etc/os-release && echo "$PRETTY_NAME, Node.js $(node --version)"')"
 in_system stat -c '%A %n' /root
