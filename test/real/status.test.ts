@@ -268,8 +268,9 @@ describeReal('a taken port', () => {
     const STATUS_LISTEN = `127.0.0.1:${world.rspamd.controllerPort}`;
     await world.startDaemon({ STATUS_LISTEN });
     await world.judge(makeMessage('spam', 1));
-    await world.untilDone(20_000);
-    expect(world.daemon.linesOf('message.learned')).toHaveLength(1);
+    await until('it is learned', 20_000, () => {
+      return world.daemon.linesOf('message.learned').length === 1;
+    });
     expect(world.daemon.linesOf('status.unavailable')[0]?.fields).toMatchObject({
       severity: 'warning',
       code: 'EADDRINUSE',
