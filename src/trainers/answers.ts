@@ -187,7 +187,9 @@ export function classifyFault(fault: Fault): Classified {
   const broken = /^HTTP\/\d\.\d (\d{1,3}) ([^\r\n]*)/.exec(fault.text);
   if (broken !== null) {
     const [, status, reason = ''] = broken;
-    return classifyAnswer({ status: Number(status), reason, text: '' });
+    // Only rspamd writes such lines, unless what follows names somebody else.
+    const [, server = 'rspamd/'] = /\r\nServer: ([^\r\n]*)/i.exec(fault.text) ?? [];
+    return classifyAnswer({ status: Number(status), reason, text: '', server });
   }
   // Nothing came back: what rspamd had of the message it may still carry out.
   return { kind: 'deferred', reason: `no answer (${code})`, answered: false };

@@ -339,6 +339,7 @@ describe('statistics', () => {
       hasBackend: true,
       learned: { spam: 212, ham: 207 },
       uptimeSeconds: 31,
+      version: '3.4',
     });
   });
 
