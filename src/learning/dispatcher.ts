@@ -292,11 +292,11 @@ export class Dispatcher {
       if (pin === undefined ? !isIts : pin !== controller) continue;
       // What failed here goes to the others; left without an answer it would be bound to this one.
       if (pin === undefined && !nobodyOpen && delivery.hasFailed) continue;
-      // What hasn't failed since it was up tells most. Never the same twice running while another
-      // waits; then what is already bound to it.
+      // Never the same twice running while another waits. What hasn't failed since it was up tells
+      // most; then comes what is already bound to it.
       const score =
-        (controller.hasFailedHere(delivery) ? 0 : 8) +
-        (delivery.entry.key === controller.lastProbe ? 0 : 4) +
+        (delivery.entry.key === controller.lastProbe ? 0 : 8) +
+        (controller.hasFailedHere(delivery) ? 0 : 4) +
         (pin === controller ? 2 : 0) +
         (delivery.charges === 0 ? 1 : 0);
       if (score <= bestScore) continue;
