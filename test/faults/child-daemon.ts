@@ -111,7 +111,6 @@ export class Spool implements AsyncDisposable {
 /** One run of the program. */
 export class ChildDaemon {
   readonly #child: ChildProcess;
-  readonly #guardian: ChildProcess;
   readonly #closed: Promise<number | NodeJS.Signals>;
   #stdout = '';
   #stderr = '';
@@ -137,7 +136,6 @@ export class ChildDaemon {
         resolve(code ?? signal ?? 'SIGKILL');
       });
     });
-    this.#guardian = guard(this.#child);
   }
 
   get pid(): number | undefined {
@@ -250,18 +248,5 @@ export class ChildDaemon {
   async kill(): Promise<void> {
     this.signal('SIGKILL');
     await this.#closed;
-    this.#guardian.kill('SIGKILL');
   }
-}
-
-/** Kills the daemon when this process ends in any way: its standard input ends then. */
-function guard(daemon: ChildProcess): ChildProcess {
-  const script = 'read -r _; kill -s KILL "$1"';
-  const guardian = spawn('/bin/sh', ['-c', script, 'guardian', String(daemon.pid)], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  guardian.unref();
-  guardian.stdin.on('error', () => undefined);
-  return guardian;
 }
