@@ -107,7 +107,7 @@ export class Blame {
         break;
       case 'unproven':
         delivery.unprovenTries += 1;
-        controller.unproven(delivery, probing);
+        controller.unproven(delivery, probing, attempt.isRound);
         this.#deferBy(delivery, UNPROVEN, waitAfterRound(delivery), tookMs);
         break;
       case 'spent':

@@ -242,10 +242,13 @@ export class Controller {
     );
   }
 
-  /** A message was answered 200 to every post that it may take for now. */
-  unproven(delivery: Delivery, wasProbe: boolean): void {
-    const isSecond = [...this.#unproven].some((each) => each !== delivery);
-    this.#unproven.add(delivery);
+  /**
+   * A message was answered 200 to every post that it may take for now.
+   * @param isRound it was posted more than once, so that this tells something of both
+   */
+  unproven(delivery: Delivery, wasProbe: boolean, isRound = true): void {
+    const isSecond = isRound && [...this.#unproven].some((each) => each !== delivery);
+    if (isRound) this.#unproven.add(delivery);
     this.#waiting.add(delivery);
     if (this.#state !== 'unproven' && !isSecond && this.isOpen) return;
     this.#needsProof = true;

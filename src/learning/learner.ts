@@ -106,7 +106,8 @@ export class Learner {
         return { kind: 'acknowledged' };
       case 'unproven':
         // The last posts come after another message's proof: they show nothing of the controller.
-        return { kind: delivery.posts < MOST_POSTS ? 'unproven' : 'spent' };
+        if (delivery.posts >= MOST_POSTS) return { kind: 'spent' };
+        return { kind: 'unproven', isRound: most > 1 };
       case 'failed':
         return this.#unlearned(delivery, proof.outcome);
       case 'proven':
@@ -128,34 +129,43 @@ export class Learner {
     return { ...attempt, shown: isRepeated ? 'memory' : 'answer' };
   }
 
-  /** Counts the posts that are answered 200, and keeps the number before there can be a third. */
+  /**
+   * Counts the posts that are answered 200, and keeps the number: before there can be a third one, but
+   * of the last round only when it is over, because that has to have been made.
+   */
   #counting(delivery: Delivery, most: number, post: () => Promise<Outcome>): typeof post {
-    const { clock, store, faults } = this.#options;
     if (delivery.isOrdered) {
       delivery.isOrdered = false;
       return post;
     }
     const before = delivery.posts ?? 0;
+    const isLast = before + most >= MOST_POSTS;
     let posted = 0;
-    let isRecorded = false;
+    let isRecorded = isLast;
     return async () => {
       if (before + posted >= UNRECORDED_POSTS && !isRecorded) {
         isRecorded = true;
-        try {
-          store.recordPosts(delivery.entry, before + most);
-          faults.clear(POSTS);
-        } catch (error) {
-          faults.raise(POSTS, error);
-        }
+        this.#record(delivery, before + most);
       }
       const outcome = await post();
       if (outcome.kind !== 'learned') return outcome;
       posted += 1;
       delivery.posts = before + posted;
-      delivery.acknowledgedAt = clock.monotonic();
+      delivery.acknowledgedAt = this.#options.clock.monotonic();
       delivery.othersProved = false;
+      if (isLast && posted === most) this.#record(delivery, delivery.posts);
       return outcome;
     };
+  }
+
+  #record(delivery: Delivery, posts: number): void {
+    const { store, faults } = this.#options;
+    try {
+      store.recordPosts(delivery.entry, posts);
+      faults.clear(POSTS);
+    } catch (error) {
+      faults.raise(POSTS, error);
+    }
   }
 
   async #unlearned(
@@ -233,7 +243,8 @@ export type Attempt = (
   | { readonly kind: 'unsettled'; readonly stamp: Stamp }
   /** One of its lanes is in use, or leads to another controller, or its turn has not come. */
   | { readonly kind: 'busy' }
-  | { readonly kind: 'unproven' }
+  /** `isRound`: it was posted again after a 200; one 200 alone shows nothing of the controller. */
+  | { readonly kind: 'unproven'; readonly isRound: boolean }
   /** It was posted as often as it may be: another message's proof, or `/stat`, has to tell. */
   | { readonly kind: 'spent' }
   /** Answered 200; a later message's proof will do. */

@@ -104,7 +104,8 @@ async function untilShown({ redis, rspamd }: World): Promise<void> {
   });
 }
 
-describeReal('what Bayes forgets', () => {
+// A suite without a test is a failure, and the short length has none.
+(ROUNDS.length === 0 ? () => undefined : describeReal)('what Bayes forgets', () => {
   it.each(ROUNDS)(
     'is told a minute later, and verdicts that are turned %i times are no part of it',
     { timeout: 1_800_000 },

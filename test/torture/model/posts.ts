@@ -42,10 +42,29 @@ export class PostLaws implements PostWatcher {
     return this.#proven.get(process)?.has(proofOf(found)) === true;
   }
 
-  /** Answered 200 for two rounds, and never 208. */
+  /**
+   * Answered 200 for two rounds, and never 208; where earlier processes have spent some of these posts
+   * already, the last one between the proofs of others.
+   */
   mayBeLetGo(process: Process, found: Found): boolean {
-    const posts = this.#postsOf(process, found);
-    return posts.filter(({ outcome }) => outcome?.kind === 'learned').length >= UNPROVEN_POSTS;
+    const posts = this.#postsOf(process, found).filter(
+      ({ outcome }) => outcome?.kind === 'learned',
+    );
+    if (posts.length >= UNPROVEN_POSTS) return true;
+    const last = posts.at(-1);
+    if (last?.endedAt === undefined) return false;
+    const { sentAt, endedAt } = last;
+    const proofs = this.#options
+      .posts()
+      .filter(
+        ({ process: its, controller, outcome, found: other }) =>
+          its === process &&
+          controller === last.controller &&
+          outcome?.kind === 'duplicate' &&
+          other.message.key !== found.message.key,
+      )
+      .map((each) => each.endedAt ?? Infinity);
+    return proofs.some((at) => at <= sentAt) && proofs.some((at) => at >= endedAt);
   }
 
   /** Who is to blame (law 6). */
