@@ -47,11 +47,13 @@ export class PostLaws implements PostWatcher {
    * already, the last one between the proofs of others.
    */
   mayBeLetGo(process: Process, found: Found): boolean {
-    const posts = this.#postsOf(process, found).filter(
-      ({ outcome }) => outcome?.kind === 'learned',
-    );
+    const posts = this.#options
+      .posts()
+      .filter(
+        ({ found: its, outcome }) => outcome?.kind === 'learned' && proofOf(its) === proofOf(found),
+      );
     if (posts.length >= UNPROVEN_POSTS) return true;
-    const last = posts.at(-1);
+    const last = posts.findLast((each) => each.process === process);
     if (last?.endedAt === undefined) return false;
     const { sentAt, endedAt } = last;
     const proofs = this.#options
