@@ -68,7 +68,8 @@ export class Blame {
     const tookMs = clock.monotonic() - began;
     if (delivery.finish !== undefined) delivery.finishBegan = began;
     if (attempt.kind === 'done') messages.finished(delivery, attempt.finish, tookMs);
-    if (attempt.kind === 'unproven' || attempt.isLate === true) this.#postAgain(controller);
+    const isUnproven = attempt.kind === 'unproven' || attempt.kind === 'spent';
+    if (isUnproven || attempt.isLate === true) this.#postAgain(controller);
     if (attempt.kind === 'unproven' || attempt.kind === 'failed') delivery.hasFailed = true;
     switch (attempt.shown) {
       case 'proof':
