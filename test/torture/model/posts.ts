@@ -43,24 +43,24 @@ export class PostLaws implements PostWatcher {
   }
 
   /**
-   * Answered 200 for two rounds, and never 208; where earlier processes have spent some of these posts
-   * already, the last one between the proofs of others.
+   * Answered 200 for two rounds, and never 208; where a kill has cut a round short, the last post
+   * between the proofs of others.
    */
-  mayBeLetGo(process: Process, found: Found): boolean {
+  mayBeLetGo(found: Found): boolean {
     const posts = this.#options
       .posts()
       .filter(
         ({ found: its, outcome }) => outcome?.kind === 'learned' && proofOf(its) === proofOf(found),
-      );
+      )
+      .sort((a, b) => a.sentAt - b.sentAt);
     if (posts.length >= UNPROVEN_POSTS) return true;
-    const last = posts.findLast((each) => each.process === process);
+    const last = posts.at(-1);
     if (last?.endedAt === undefined) return false;
     const { sentAt, endedAt } = last;
     const proofs = this.#options
       .posts()
       .filter(
-        ({ process: its, controller, outcome, found: other }) =>
-          its === process &&
+        ({ controller, outcome, found: other }) =>
           controller === last.controller &&
           outcome?.kind === 'duplicate' &&
           other.message.key !== found.message.key,
