@@ -9,9 +9,9 @@ import { keyLane } from './identity.ts';
 import type { Lanes } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
 import { quarantined } from './learner.ts';
-import { waitAfterRound } from './proof.ts';
 import type { Attempt, Learner } from './learner.ts';
 import type { MessageLog } from './message-log.ts';
+import { waitAfterRound } from './proof.ts';
 import type { MessageStore } from './store.ts';
 
 /**

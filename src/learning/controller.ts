@@ -267,7 +267,7 @@ export class Controller {
     }
   }
 
-  /** A message waits for its proof that was posted before this process began. */
+  /** A message was posted as often as it may be, now or by an earlier process. */
   awaitsProof(delivery: Delivery): void {
     this.#waiting.add(delivery);
   }

@@ -12,13 +12,13 @@ export interface Post {
   readonly keepWitness?: boolean;
 }
 
+/** How long a post waits for its turn; then its message gives way to another. */
+export const PATIENCE_MS = 5_000;
+
 /**
  * The only way to a controller: every post goes through here, so that pins, witnesses and the pace
  * are right whoever posts.
  */
-/** How long a post waits for its turn; then its message gives way to another. */
-export const PATIENCE_MS = 5_000;
-
 export class PostOffice {
   readonly #controllers: readonly Controller[];
   readonly #lanes: Lanes;

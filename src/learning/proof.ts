@@ -19,7 +19,7 @@ const PROOF_WAITS_MS = [0, 250, 1_000] as const;
 /** Two posts show whether a controller remembers. */
 const PROBE_POSTS = 2;
 /** Rounds without proof, each followed by another message's proof, after which it is let go. */
-export const UNPROVEN_ROUNDS = 2;
+const UNPROVEN_ROUNDS = 2;
 /**
  * How long a message waits after a round without proof; after the second one `/stat` has the time to
  * show whether it was counted. Then it waits for another message's proof.
