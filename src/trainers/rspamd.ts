@@ -23,6 +23,8 @@ export class RspamdTrainer implements Trainer {
   readonly #post: LearningPost;
   readonly #pages: ControllerPages;
   #version: string | undefined;
+  /** It has answered, and has not left a post without an answer since. */
+  #isAwake = false;
 
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
@@ -36,6 +38,8 @@ export class RspamdTrainer implements Trainer {
   }
 
   async learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome> {
+    const asleep = await this.#wake(signal);
+    if (asleep !== undefined) return asleep;
     const result = await this.#post.send({
       verdict,
       headers: this.#options.bulk ? { 'learn-type': 'bulk' } : {},
@@ -43,6 +47,7 @@ export class RspamdTrainer implements Trainer {
       signal,
     });
     if (signal.aborted && 'code' in result) return { kind: 'aborted' };
+    this.#isAwake = 'status' in result;
     if ('status' in result) this.#noteVersion(/^rspamd\/(\S+)/.exec(result.server ?? '')?.[1]);
     const outcome = 'code' in result ? classifyFault(result) : classifyAnswer(result);
     switch (outcome.kind) {
@@ -72,6 +77,25 @@ export class RspamdTrainer implements Trainer {
     const answer = await this.#page('ping', signal);
     const time = Date.parse(answer?.date ?? '');
     return Number.isNaN(time) ? undefined : time;
+  }
+
+  /**
+   * Waits until rspamd answers `/ping`, where it may just have started: 4.1.5 listens before its
+   * scripts are loaded, answers 200 to what is posted then and learns nothing of it, and in 2 of 100
+   * starts even 208 to the next post of the same message. After a ping 80 of 80 were learned.
+   * @returns why nothing was posted, if it doesn't answer
+   */
+  async #wake(signal: AbortSignal): Promise<Outcome | undefined> {
+    if (this.#isAwake) return undefined;
+    const result = await this.#pages.get('ping', signal);
+    if (signal.aborted) return { kind: 'aborted' };
+    // Whatever it answers, and a proxy may answer for it: the post tells what that means.
+    if ('status' in result || result.text !== '') return undefined;
+    const outcome = classifyFault(result);
+    // The message had no part in it.
+    return outcome.kind === 'unavailable' || outcome.kind === 'misconfigured'
+      ? outcome
+      : { kind: 'unavailable', reason: `no answer to /ping (${result.code})`, contact: 'none' };
   }
 
   #noteVersion(version: string | undefined): void {
