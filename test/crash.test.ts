@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { compiled } from './support/run.ts';
+import { program } from './support/run.ts';
 import type { Result } from './support/run-cli.ts';
 import { TestSpool } from './support/test-spool.ts';
 
@@ -16,12 +16,7 @@ function runWith(
 ): Promise<Result> {
   const child = spawn(
     process.execPath,
-    [
-      '--import',
-      `data:text/javascript,${encodeURIComponent(script)}`,
-      compiled('main.js'),
-      ...args,
-    ],
+    ['--import', `data:text/javascript,${encodeURIComponent(script)}`, program(), ...args],
     {
       env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -74,7 +69,7 @@ test.each([['status'], ['doctor'], ['health']])(
     const script = `
       const { on } = process;
       process.on = (name, callback) => {
-        if (name === 'uncaughtException') setImmediate(() => { ${act} });
+        if (name === 'uncaughtException') queueMicrotask(() => { ${act} });
         return on.call(process, name, callback);
       };`;
     const { code, out, err } = await runWith(script, [command]);

@@ -2,7 +2,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { needs } from './support/needs.ts';
-import { compiled } from './support/run.ts';
+import { program } from './support/run.ts';
 import { isRoot, temporaryFolder } from './support/temporary.ts';
 
 /**
@@ -29,7 +29,7 @@ beforeEach(() => {
 
 /** Runs a command in a user namespace that has no user but root. */
 function runInside(...args: readonly string[]): Promise<{ code: number | null; all: string }> {
-  const words = ['--user', '--map-root-user', process.execPath, compiled('main.js'), ...args];
+  const words = ['--user', '--map-root-user', process.execPath, program(), ...args];
   const env = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: lib };
   return new Promise((resolve) => {
     const child = execFile('unshare', words, { env }, (_error, out, err) => {

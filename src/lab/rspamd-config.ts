@@ -56,8 +56,11 @@ export async function writeRspamdConfig(
   folders: RspamdFolders,
   settings: RspamdSettings,
 ): Promise<void> {
+  // An empty folder: reading the package's 46 languages takes seven eighths of a start's CPU time.
+  const languages = join(folders.config, 'languages');
   const files = new Map([
     ['top-level-domains', `${TOP_LEVEL_DOMAINS.join('\n')}\n`],
+    ['rspamd.conf.local', `lang_detection { languages = ${quoted(languages)}; }\n`],
     ['override.d/options.inc', optionLines(folders)],
     ['override.d/worker-controller.inc', controllerLines(settings)],
     [
@@ -76,6 +79,7 @@ export async function writeRspamdConfig(
     files.set('override.d/redis.conf', `servers = ${quoted(settings.redis)};\n`);
   }
   await Promise.all(Object.values(folders).map((folder: string) => mkdir(folder)));
+  await mkdir(languages);
   for (const [name, content] of files) {
     const path = join(folders.config, name);
     await mkdir(dirname(path), { recursive: true });

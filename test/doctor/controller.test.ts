@@ -44,7 +44,7 @@ function play(
 }
 
 async function serve(options: FaultServerOptions): Promise<FaultServer> {
-  const server = await FaultServer.start(options);
+  const server = await FaultServer.start({ ...options, playsPing: true });
   onTestFinished(() => server[Symbol.asyncDispose]());
   return server;
 }
@@ -75,7 +75,7 @@ describe('the doctor finds', () => {
   });
 
   test('that nobody listens', async () => {
-    const server = await FaultServer.start({ play: play() });
+    const server = await FaultServer.start({ play: play(), playsPing: true });
     await server[Symbol.asyncDispose]();
     expect(await fault(server.url)).toMatch(/nobody listens.*Cure: start rspamd.*bind_socket/);
   });

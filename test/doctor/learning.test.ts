@@ -118,7 +118,10 @@ describe('of the proof the doctor says', () => {
   );
 
   test('nothing when no daemon runs, or none is to be asked', async () => {
-    const server = await FaultServer.start({ play: () => ({ pieces: [], then: 'end' }) });
+    const server = await FaultServer.start({
+      play: () => ({ pieces: [], then: 'end' }),
+      playsPing: true,
+    });
     onTestFinished(() => server[Symbol.asyncDispose]());
     const settings = { KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL };
     const STATUS_LISTEN = server.url.replace('http://', '');

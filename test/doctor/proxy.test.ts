@@ -22,6 +22,7 @@ async function seen({ says, early }: Front): Promise<readonly Line[]> {
     { when: ({ path }) => path.startsWith('/history'), act: answer('200 OK', '{"rows":[]}') },
   );
   const server = await FaultServer.start({
+    playsPing: true,
     play: (request) => says?.(request) ?? passedOn(rspamd(request)),
     ...(early === undefined ? {} : { early }),
   });

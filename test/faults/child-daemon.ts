@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KopanoWriter } from '../../src/lab/kopano-writer.ts';
 import type { MadeMessage } from '../../src/lab/messages.ts';
-import { compiled } from '../support/run.ts';
+import { program } from '../support/run.ts';
 
 /**
  * The built program as a child process, a spool of its own in a temporary folder, and a writer that
@@ -118,8 +118,8 @@ export class ChildDaemon {
 
   constructor(args: readonly string[], settings: Settings, through: readonly string[] = []) {
     const environment = { PATH: process.env['PATH'] ?? '', ...settings };
-    const [program = '', ...rest] = [...through, process.execPath, compiled('main.js'), ...args];
-    this.#child = spawn(program, rest, {
+    const [first = '', ...rest] = [...through, process.execPath, program(), ...args];
+    this.#child = spawn(first, rest, {
       env: environment,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -13,6 +13,8 @@ export interface FaultServerOptions {
   readonly play: Play;
   /** Asked first, when the head is there and the body isn't; `undefined` waits for the body. */
   readonly early?: (request: FaultRequest) => Act | undefined;
+  /** Leaves `/ping` to the script, too; else it is answered as rspamd does, and not kept. */
+  readonly playsPing?: boolean;
   /** Listens on this Unix socket instead of a free loopback port. */
   readonly socketPath?: string;
   /** Speaks TLS with this key and certificate (PEM). */
@@ -57,6 +59,7 @@ export class FaultServer implements AsyncDisposable {
   /** The script; a new one counts from the next request on. */
   play: Play;
   readonly #early: NonNullable<FaultServerOptions['early']>;
+  readonly #playsPing: boolean;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #open = new Set<Socket>();
@@ -68,6 +71,7 @@ export class FaultServer implements AsyncDisposable {
     this.url = url;
     this.play = options.play;
     this.#early = options.early ?? (() => undefined);
+    this.#playsPing = options.playsPing ?? false;
   }
 
   static async start(options: FaultServerOptions): Promise<FaultServer> {
@@ -151,9 +155,10 @@ export class FaultServer implements AsyncDisposable {
     let length = 0;
     let head: FaultRequest | undefined;
     let acts = false;
+    let isOwn = false;
     const act = (request: FaultRequest, what: Act): void => {
       acts = true;
-      this.requests.push(request);
+      if (!isOwn) this.requests.push(request);
       void this.#act(socket, what, gone).finally(() => this.#open.delete(socket));
     };
     socket.on('data', (chunk: Buffer) => {
@@ -172,7 +177,8 @@ export class FaultServer implements AsyncDisposable {
         chunks.splice(0, chunks.length, received.subarray(end + 4));
         length -= end + 4;
         this.#open.add(socket);
-        const early = this.#early(head);
+        isOwn = !this.#playsPing && head.path.endsWith('/ping');
+        const early = isOwn ? PONG : this.#early(head);
         if (early !== undefined) {
           act(head, early);
           return;
@@ -224,6 +230,16 @@ export async function perform(
       break;
   }
 }
+
+/** What rspamd 3.4 says to `/ping`. */
+export const PONG: Act = {
+  pieces: [
+    'HTTP/1.1 200 OK\r\nConnection: close\r\nServer: rspamd/3.4\r\n',
+    `Date: ${new Date().toUTCString()}\r\nContent-Length: 6\r\n`,
+    'Content-Type: text/plain\r\n\r\npong\r\n',
+  ],
+  then: 'end',
+};
 
 /** The first byte of a client that speaks TLS to a port that doesn't. */
 const TLS_HANDSHAKE = 0x16;

@@ -7,11 +7,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { demo } from '../../src/commands/demo.ts';
 import { findProgram } from '../../src/lab/programs.ts';
 import { describeReal } from '../real/harness.ts';
-import { compiled } from '../support/run.ts';
+import { program } from '../support/run.ts';
 import { needs } from '../support/needs.ts';
 
 const searchPath = process.env['PATH'] ?? '';
-const watch: [string, ...string[]] = [process.execPath, compiled('main.js'), 'watch'];
+const watch: [string, ...string[]] = [process.execPath, program(), 'watch'];
 let folder: string;
 
 beforeEach(async () => {
@@ -61,7 +61,7 @@ test(
 describeReal('with the servers', () => {
   test('it ends with 0, spam and ham told apart, and nothing left', async () => {
     const env = { PATH: searchPath, TMPDIR: folder };
-    const { stdout } = await promisify(execFile)(process.execPath, [compiled('main.js'), 'demo'], {
+    const { stdout } = await promisify(execFile)(process.execPath, [program(), 'demo'], {
       env,
     });
     expect(stdout).toMatch(/ham .*Bayes: no opinion/);

@@ -15,7 +15,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { KopanoWriterProcess } from '../../src/lab/kopano-writer-process.ts';
 import { KopanoWriter } from '../../src/lab/kopano-writer.ts';
 import { ROOT } from '../support/needs.ts';
-import { compiled } from '../support/run.ts';
+import { writerProgram } from '../support/run.ts';
 
 const name = 'AB12.eml';
 const body = Buffer.from('Subject: hello\r\n\r\nThe whole message.\r\n');
@@ -93,7 +93,7 @@ test('a missing class folder is a failure, not an exception, and is not made', a
 });
 
 test('as a process it answers one outcome an order, in order, and ends with its input', async () => {
-  const script = compiled('lab/kopano-writer.js');
+  const script = writerProgram();
   const writer = new KopanoWriterProcess({ script, lib });
   try {
     const outcomes = await Promise.all([
@@ -118,7 +118,7 @@ test(
     const nobody = 65_534;
     await chmod(lib, 0o755);
     await chown(join(lib, 'spam'), nobody, nobody);
-    const script = compiled('lab/kopano-writer.js');
+    const script = writerProgram();
     const writer = new KopanoWriterProcess({ script, lib, uid: nobody, gid: nobody });
     try {
       const written = await writer.write({ verdict: 'spam', name, body });

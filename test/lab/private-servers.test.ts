@@ -112,9 +112,9 @@ describeReal('a private rspamd', () => {
     const second = await rspamd.workers();
     await rspamd.restart();
     const third = await rspamd.workers();
-    const pids = [first, second, third].flat().map(({ pid }) => pid);
-    expect(new Set(pids).size).toBe(pids.length);
-    expect(third.map(({ kind }) => kind)).toContain('controller');
+    // The others may outlive a reload for a moment.
+    const controllers = [first, second, third].flat().filter(({ kind }) => kind === 'controller');
+    expect(new Set(controllers.map(({ pid }) => pid)).size).toBe(3);
     expect([200, 208]).toContain(await learn(rspamd, 2));
   });
 

@@ -6,13 +6,13 @@ import { expect, it } from 'vitest';
 import { makeMessage } from '../../src/lab/messages.ts';
 import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
 import { describeReal } from './harness.ts';
-import { compiled } from '../support/run.ts';
+import { program } from '../support/run.ts';
 import { World } from './world.ts';
 
 const run = promisify(execFile);
 
 async function quarantine(world: World, ...args: string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, [compiled('main.js'), 'quarantine', ...args], {
+  const { stdout } = await run(process.execPath, [program(), 'quarantine', ...args], {
     env: { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir },
   });
   return stdout;

@@ -1,13 +1,14 @@
 import { expect, it } from 'vitest';
 import { makeMessage } from '../../src/lab/messages.ts';
 import { findProgram } from '../../src/lab/programs.ts';
+import { needs } from '../support/needs.ts';
 import { World } from './world.ts';
 
 const valkey = findProgram('valkey-server', process.env['PATH']);
 
-it.skipIf(valkey === undefined)(
+it(
   'a message is learned into Valkey, proven and turned as into Redis',
-  { timeout: 60_000 },
+  needs('valkey-server', valkey !== undefined),
   async () => {
     await using world = await World.make({ store: valkey ?? '', persistence: 'always' });
     expect(await world.redis.command('INFO', 'server')).toContain('server_name:valkey');

@@ -10,7 +10,7 @@ import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
 import type { PrivateRedis } from '../../src/lab/private-redis.ts';
 import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/lab/private-rspamd.ts';
 import { startRedis, startRspamd } from './harness.ts';
-import { compiled, secondFolder } from '../support/run.ts';
+import { program, writerProgram, secondFolder } from '../support/run.ts';
 
 /**
  * A whole little mail server: a spool with Kopano's permissions, a writer with a user and a group
@@ -59,7 +59,7 @@ export class World {
     this.redis = redis;
     this.rspamds = rspamds;
     this.writer = new KopanoWriterProcess({
-      script: compiled('lab/kopano-writer.js'),
+      script: writerProgram(),
       lib: this.lib,
       uid: KOPANO.uid,
       gid: KOPANO.gid,
@@ -108,7 +108,7 @@ export class World {
     args: readonly string[] = [],
   ): Promise<DaemonProcess> {
     const daemon = await DaemonProcess.start({
-      command: [process.execPath, compiled('main.js'), 'watch', ...args],
+      command: [process.execPath, program(), 'watch', ...args],
       settings: {
         KOPANO_SPAMD_LIB: this.lib,
         RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),

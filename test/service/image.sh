@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds both images with buildah on a Debian 13 made by debootstrap, and runs them:
 #
-#   test/service/image.sh     as root on Debian, after `npm run build`; takes some minutes
+#   test/service/image.sh     as root on Debian, after `npm ci`; takes some minutes
 #
 # The sidecar (service/Dockerfile) and an rspamd image (image/rspamd.Dockerfile and
 # Dockerfile.fragment) run as containers do: the user, environment, entry point and health check of

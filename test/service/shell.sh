@@ -26,6 +26,7 @@ apart() {
     exit 1
   else
     install_missing buildah debootstrap ip:iproute2 nsenter:util-linux pgrep:procps
+    npm run --silent build || exit 1
     go_apart "$PWD/test/service/${0##*/}"
   fi
 }

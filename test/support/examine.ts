@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
-import { pathToFileURL } from 'node:url';
 import { findProgram } from '../../src/lab/programs.ts';
-import { compiled } from './run.ts';
+import { program } from './run.ts';
 import { NOBODY } from './temporary.ts';
 
 /** One line of `kopano-learnd doctor`. */
@@ -36,38 +35,26 @@ export function examine(
   settings: Readonly<Record<string, string>>,
   as?: Account,
 ): Promise<Examination> {
-  const url = (path: string): string => JSON.stringify(pathToFileURL(compiled(path)).href);
-  const script = `
-    import { runCli } from ${url('cli.js')};
-    import ${url('commands/doctor.js')};
-    process.exitCode = await runCli({
-      args: ['doctor'], environment: process.env, stop: new AbortController().signal,
-      onHangup() {}, onCrash() {}, outBytes: async () => {}, outputFault() {}, isTerminal: false,
-      identity: { uid: process.getuid(), gid: process.getgid(), groups: process.getgroups() },
-      out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text),
-    });`;
   const environment = {
     PATH: process.env['PATH'] ?? '',
     STATUS_LISTEN: 'off',
     RSPAMD_URL: 'http://127.0.0.1:9',
     ...settings,
   };
-  const [program, ...words] = [...(as === undefined ? [] : setpriv(as)), process.execPath];
+  const [first = '', ...words] = [
+    ...(as === undefined ? [] : setpriv(as)),
+    ...[process.execPath, program(), 'doctor'],
+  ];
   return new Promise((resolve) => {
-    const child = execFile(
-      program,
-      [...words, '--input-type=module', '-e', script],
-      { env: environment, cwd: '/' },
-      (_error, out, err) => {
-        const lines = out.split('\n').slice(0, -1).map(parseLine);
-        resolve({
-          code: child.exitCode,
-          lines,
-          err,
-          of: (check) => lines.filter((line) => line.check === check),
-        });
-      },
-    );
+    const child = execFile(first, words, { env: environment, cwd: '/' }, (_error, out, err) => {
+      const lines = out.split('\n').slice(0, -1).map(parseLine);
+      resolve({
+        code: child.exitCode,
+        lines,
+        err,
+        of: (check) => lines.filter((line) => line.check === check),
+      });
+    });
   });
 }
 

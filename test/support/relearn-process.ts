@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { onTestFinished } from 'vitest';
 import type { Summary } from '../../src/relearn/summary.ts';
-import { compiled } from './run.ts';
+import { program } from './run.ts';
 
 export interface RelearnResult {
   readonly code: number | null;
@@ -23,7 +23,7 @@ export class RelearnProcess {
     environment: Readonly<Record<string, string>>,
     input?: string | Buffer,
   ) {
-    this.#child = spawn(process.execPath, [compiled('main.js'), 'relearn', ...args], {
+    this.#child = spawn(process.execPath, [program(), 'relearn', ...args], {
       env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
       stdio: ['pipe', 'pipe', 'pipe'],
     });

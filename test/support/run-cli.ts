@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { compiled } from './run.ts';
+import { program } from './run.ts';
 
 export interface Result {
   readonly code: number | null;
@@ -15,7 +15,7 @@ export function runCli(
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const { stdout = 'pipe', ...user } = options;
-    const child = spawn(process.execPath, [compiled('main.js'), ...args], {
+    const child = spawn(process.execPath, [program(), ...args], {
       env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
       stdio: ['ignore', stdout, 'pipe'],
       timeout: 120_000,

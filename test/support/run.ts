@@ -1,12 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
-import { statSync } from 'node:fs';
+import { buildSync } from 'esbuild';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * One run of the tests: a folder for everything that they make, with a copy of the built package in
+ * One run of the tests: a folder for everything that they make, with the bundled program in
  * it, and a guardian that removes it all when the run has ended, however it ended.
  *
  * Some tests run programs as users of their own: they may enter the folder, while the checkout may
@@ -32,7 +32,7 @@ export function startRun(): void {
     mkdirSync(each, { recursive: true });
     chmodSync(each, 0o1777);
   }
-  copyPackage(join(secondFolder(), 'package'));
+  buildPrograms(join(secondFolder(), 'package'));
   process.on('exit', () => {
     guardian.stdin?.write('\n');
     for (let turn = 0; turn < TURNS && existsSync(folder); turn += 1) pause(TURN_MS);
@@ -44,9 +44,14 @@ export function secondFolder(): string {
   return join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), process.env[RUN] ?? '');
 }
 
-/** A compiled file of the package, such as `main.js`; `npm test` builds before it tests. */
-export function compiled(path: string): string {
-  return join(secondFolder(), 'package/dist', path);
+/** The program, as images and services run it: one file. */
+export function program(): string {
+  return join(secondFolder(), 'package/bin/kopano-learnd.mjs');
+}
+
+/** kopano-spamd's stand-in, as a program. */
+export function writerProgram(): string {
+  return join(secondFolder(), 'package/kopano-writer.mjs');
 }
 
 /** Others may get there. */
@@ -55,21 +60,18 @@ function isOpen(folder: string): boolean {
   return folder === dirname(folder) || isOpen(dirname(folder));
 }
 
-/** What `npm install` would lay out of it. */
-function copyPackage(folder: string): void {
-  const lock = JSON.parse(readFileSync(join(PROJECT, 'package-lock.json'), 'utf8')) as {
-    readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
-  };
-  const packages = Object.entries(lock.packages).filter(
-    ([path, { dev }]) => path !== '' && dev !== true,
-  );
-  for (const path of ['package.json', 'dist', ...packages.map(([each]) => each)]) {
-    if (!existsSync(join(PROJECT, path))) continue;
-    cpSync(join(PROJECT, path), join(folder, path), {
-      recursive: true,
-      filter: (source) => !/\.(ts|map|md)$/.test(source),
-    });
-  }
+function buildPrograms(folder: string): void {
+  execFileSync(process.execPath, [join(PROJECT, 'scripts/bundle.mjs'), folder], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  buildSync({
+    entryPoints: [join(PROJECT, 'src/lab/kopano-writer.ts')],
+    outfile: join(folder, 'kopano-writer.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.19',
+  });
 }
 
 function guard(folders: readonly string[]): ChildProcess {

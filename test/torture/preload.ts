@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 /**
  * Node's arguments that load a file of this folder, and what it imports, into a child process before
- * the program itself: `[process.execPath, ...preload('failpoints.ts'), compiled('main.js'), 'watch']`.
+ * the program itself: `[process.execPath, ...preload('failpoints.ts'), program(), 'watch']`.
  */
 export function preload(file: string): readonly string[] {
   const { outputFiles } = buildSync({

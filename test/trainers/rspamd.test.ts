@@ -13,7 +13,7 @@ import { FaultServer } from '../faults/fault-server.ts';
 import type { Act, FaultRequest } from '../faults/fault-server.ts';
 import {
   CLOSES,
-  PONG,
+  GARBAGE,
   SILENCE,
   SUCCESS,
   UNAUTHORIZED,
@@ -115,6 +115,68 @@ describe('a post', () => {
   });
 });
 
+describe('/ping is asked', () => {
+  const isPing = ({ path }: FaultRequest): boolean => path === '/ping';
+  const paths = ({ requests }: FaultServer): string[] => requests.map(({ path }) => path);
+
+  test('before the first post: rspamd 4.1 listens before it can learn', async () => {
+    await using server = await FaultServer.start({ play: plays(), playsPing: true });
+    const trainer = trainerAt(server.url);
+    await learn(trainer);
+    await learn(trainer);
+    expect(paths(server)).toEqual(['/ping', '/learnspam', '/learnspam']);
+  });
+
+  test.each([
+    ['without an answer', CLOSES, ['/learnspam', '/ping', '/learnspam']],
+    ['that failed with an answer, not', failure(500, 'odd'), ['/learnspam', '/learnspam']],
+  ])('after a post %s', async (_what, act, expected) => {
+    await using server = await FaultServer.start({
+      play: plays({ when: ({ method }) => method === 'POST', act, times: 1 }),
+      playsPing: true,
+    });
+    const trainer = trainerAt(server.url);
+    await learn(trainer);
+    expect(await learn(trainer)).toEqual({ kind: 'learned' });
+    expect(paths(server)).toEqual(['/ping', ...expected]);
+  });
+
+  test('and while it is not answered nothing is posted, and no message is suspected', async () => {
+    await using server = await FaultServer.start({
+      play: plays({ when: isPing, act: CLOSES, times: 1 }),
+      playsPing: true,
+    });
+    const trainer = trainerAt(server.url);
+    expect(await learn(trainer)).toEqual({
+      kind: 'unavailable',
+      reason: 'no answer to /ping (ECONNRESET)',
+      contact: 'none',
+    });
+    expect(paths(server)).toEqual(['/ping']);
+    expect(await learn(trainer)).toEqual({ kind: 'learned' });
+  });
+
+  test.each([
+    ['403 of a proxy', answer('403 Forbidden')],
+    ['no HTTP', GARBAGE],
+  ])('and %s does for an answer: the post tells', async (_what, act) => {
+    await using server = await FaultServer.start({
+      play: plays({ when: isPing, act }),
+      playsPing: true,
+    });
+    expect(await learn(trainerAt(server.url))).toEqual({ kind: 'learned' });
+  });
+
+  test('until we give up', async () => {
+    await using server = await FaultServer.start({ play: always(SILENCE), playsPing: true });
+    const stop = new AbortController();
+    const outcome = trainerAt(server.url).learn('spam', MESSAGE, stop.signal);
+    await until(() => server.open === 1);
+    stop.abort();
+    expect(await outcome).toEqual({ kind: 'aborted' });
+  });
+});
+
 describe('the controller', () => {
   test.each(['/rspamd', '/a/b/'])('may lie behind a path prefix: %s', async (prefix) => {
     await using server = await FaultServer.start({ play: plays() });
@@ -135,7 +197,7 @@ describe('the controller', () => {
     expect(await learn(trainer)).toEqual({ kind: 'learned' });
     expect(await learn(trainer)).toEqual({ kind: 'duplicate' });
     expect(await trainer.time(NEVER)).toBeDefined();
-    expect(server.requests.map(({ path }) => path)).toEqual(['/learnspam', '/learnspam', '/ping']);
+    expect(server.requests.map(({ path }) => path)).toEqual(['/learnspam', '/learnspam']);
   });
 });
 
@@ -423,7 +485,7 @@ describe("the controller's clock", () => {
     const dated = raw(
       [...act.pieces].join('').replace(/Date: [^\r]*/, 'Date: Tue, 14 Nov 2023 22:13:20 GMT'),
     );
-    await using server = await FaultServer.start({ play: always(dated) });
+    await using server = await FaultServer.start({ play: always(dated), playsPing: true });
     expect(await trainerAt(server.url).time(NEVER)).toBe(1_700_000_000_000);
     expect(theRequest(server).path).toBe('/ping');
   });
@@ -433,12 +495,12 @@ describe("the controller's clock", () => {
     ['no Date', raw('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')],
     ['a Date that is none', raw('HTTP/1.1 200 OK\r\nDate: soon\r\nContent-Length: 0\r\n\r\n')],
   ])('is unknown after %s', async (_, act) => {
-    await using server = await FaultServer.start({ play: always(act) });
+    await using server = await FaultServer.start({ play: always(act), playsPing: true });
     expect(await trainerAt(server.url).time(NEVER)).toBeUndefined();
   });
 
   test('is told in UTC to the second', async () => {
-    await using server = await FaultServer.start({ play: always(PONG) });
+    await using server = await FaultServer.start({ play: plays(), playsPing: true });
     const time = await trainerAt(server.url).time(NEVER);
     expect((time ?? 0) % 1000).toBe(0);
   });

@@ -178,7 +178,9 @@ export class FaultProxy implements AsyncDisposable {
     raw.once('end', end);
     raw.once('close', end);
     const gone = new Promise<void>((resolve) => raw.once('close', resolve));
-    const fault = this.script(undefined);
+    const isPing = this.#tls === undefined && (await asksPing(raw, gone));
+    if (this.#tls === undefined) raw.resume();
+    const fault = isPing ? undefined : this.script(undefined);
     if (fault?.kind === 'intrusion') {
       contact.fault = fault;
       await readBytes(raw, fault.reads, gone);
@@ -191,7 +193,7 @@ export class FaultProxy implements AsyncDisposable {
     if (bytes === undefined) return;
     contact.request = requestOf(bytes);
     contact.asked = this.#tick();
-    const chosen = this.script(contact.request) ?? FAITHFUL;
+    const chosen = (isPing ? undefined : this.script(contact.request)) ?? FAITHFUL;
     contact.fault = chosen;
     if (chosen.kind === 'intrusion') {
       await this.#act(contact, socket, chosen.act, gone);
@@ -265,6 +267,18 @@ function firstLine({ pieces }: Act): string {
 }
 
 /** Reads until so many bytes have come, and throws them away. */
+/** Whether it asks what is asked before a post; that is passed on, as the harm is for posts. */
+async function asksPing(socket: Socket, gone: Promise<void>): Promise<boolean> {
+  const first = new Promise<Buffer>((resolve) => {
+    socket.once('data', (chunk: Buffer) => {
+      socket.pause();
+      socket.unshift(chunk);
+      resolve(chunk);
+    });
+  });
+  return (await Promise.race([first, gone]))?.toString('latin1').startsWith('GET /ping') ?? false;
+}
+
 async function readBytes(socket: Socket, count: number, gone: Promise<void>): Promise<void> {
   if (count === 0) return;
   let length = 0;

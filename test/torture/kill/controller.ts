@@ -3,7 +3,6 @@ import { FaultServer } from '../../faults/fault-server.ts';
 import type { Act, FaultRequest } from '../../faults/fault-server.ts';
 import {
   NOT_FOUND,
-  PONG,
   SUCCESS,
   alreadyLearned,
   failure,
@@ -70,7 +69,6 @@ export class KillController implements AsyncDisposable {
       if (body.length === 0) return failure(400, 'Empty body is not permitted');
       return this.#learn(messageIdOf(body), verdict);
     }
-    if (path === '/ping') return PONG;
     const spam = [...this.#known.values()].filter((each) => each === 'spam').length;
     return path === '/stat' ? statistics(spam, this.#known.size - spam) : NOT_FOUND;
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonProcess } from '../../../src/lab/daemon-process.ts';
 import { startServers } from '../../real/harness.ts';
-import { compiled } from '../../support/run.ts';
+import { program } from '../../support/run.ts';
 import type { RealServers } from '../../real/harness.ts';
 import { until } from '../../real/world.ts';
 import { chanceOf } from '../../support/seed.ts';
@@ -52,7 +52,7 @@ const COUNTED_SHARE = 0.01;
 export async function killUnderLoad(options: LoadOptions): Promise<LoadResult> {
   const { elsewhere, chance } = options;
   await using servers = await startServers();
-  await using spool = new KillSpool({ program: compiled('main.js'), elsewhere });
+  await using spool = new KillSpool({ program: program(), elsewhere });
   const own = chanceOf(chance.below(2 ** 31));
   await using users = new KillUsers({ lib: spool.lib, chance: own });
   const settings = {

@@ -3,7 +3,7 @@ import { KopanoWriterProcess } from '../../../src/lab/kopano-writer-process.ts';
 import type { WriteOrder } from '../../../src/lab/kopano-writer.ts';
 import { makeMessage } from '../../../src/lab/messages.ts';
 import type { MadeMessage, Verdict } from '../../../src/lab/messages.ts';
-import { compiled } from '../../support/run.ts';
+import { writerProgram } from '../../support/run.ts';
 import { isRoot } from '../../support/temporary.ts';
 import type { Chance } from '../../support/seed.ts';
 import { WRITER } from './spool.ts';
@@ -67,7 +67,7 @@ export class KillUsers implements AsyncDisposable {
   constructor(options: UsersOptions) {
     this.#options = options;
     this.#writer = new KopanoWriterProcess({
-      script: compiled('lab/kopano-writer.js'),
+      script: writerProgram(),
       lib: options.lib,
       ...(isRoot ? WRITER : {}),
     });

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { DaemonProcess } from '../../../src/lab/daemon-process.ts';
 import type { PrivateRedis } from '../../../src/lab/private-redis.ts';
 import { freePort } from '../../../src/lab/ports.ts';
-import { compiled, secondFolder } from '../../support/run.ts';
+import { program, secondFolder } from '../../support/run.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceOf } from '../../support/seed.ts';
@@ -206,7 +206,7 @@ async function startDaemon(
       '/bin/sh',
       ...['-c', 'exec "$@" > "$LOG_PIPE"', 'sh'],
       ...[process.execPath, '--expose-gc', ...SETTLED_CODE, ...preload('soak/probe.ts')],
-      ...[compiled('main.js'), 'watch'],
+      ...[program(), 'watch'],
     ],
     settings: {
       KOPANO_SPAMD_LIB: world.lib,
