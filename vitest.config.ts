@@ -5,11 +5,17 @@ import { startRun } from './test/support/run.ts';
 startRun();
 
 const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
+const REAL = ['test/real/**/*.test.ts'];
+const TORTURE = ['test/torture/**/*.test.ts'];
 
+/**
+ * `npm test` is all but the torture, which tries to break the program and takes its time. `real` needs
+ * rspamd and Redis.
+ */
 export default defineConfig({
   test: {
     // Most tests wait for a child process or a server most of the time.
-    maxWorkers: 3,
+    maxWorkers: 4,
     // No verdict by the clock, on a busy machine either: this is for what hangs.
     testTimeout: 300_000,
     hookTimeout: 300_000,
@@ -18,8 +24,14 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'all', include: ['test/**/*.test.ts'], exclude: UNPRIVILEGED },
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...UNPRIVILEGED, ...REAL, ...TORTURE],
+        },
       },
+      { extends: true, test: { name: 'real', include: REAL } },
+      { extends: true, test: { name: 'torture', include: TORTURE } },
       {
         extends: true,
         test: { name: 'ordinary user', include: UNPRIVILEGED, pool: ordinaryUser },

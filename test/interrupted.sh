@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Interrupts `npm test` in its middle, as Ctrl-C does and as `kill` does, and looks for what is left of
+# Interrupts the tests in their middle, as Ctrl-C does and as `kill` does, and looks for what is left of
 # it: a mount, a folder, a process. It runs only what starts servers and mounts file systems.
 #
 #   test/interrupted.sh     as root on Linux, after `npm ci`; takes some minutes
@@ -79,7 +79,7 @@ interrupt() {
   shift 2
   mkdir -p "$scratch/tmp"
   TMPDIR=$scratch/tmp env --default-signal=INT setsid \
-    npm test -- test/real test/torture/disks </dev/null >"$scratch/output" 2>&1 &
+    TEST_LENGTH=short npm run torture -- test/real test/torture/disks </dev/null >"$scratch/output" 2>&1 &
   run=$!
   if ! within 300 "$moment"; then
     echo "FAILED  $name: the moment didn't come"
