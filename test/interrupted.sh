@@ -78,8 +78,8 @@ interrupt() {
   local name=$1 moment=$2
   shift 2
   mkdir -p "$scratch/tmp"
-  TMPDIR=$scratch/tmp env --default-signal=INT setsid \
-    TEST_LENGTH=short npm run torture -- test/real test/torture/disks </dev/null >"$scratch/output" 2>&1 &
+  TMPDIR=$scratch/tmp TEST_LENGTH=short env --default-signal=INT setsid \
+    npm run torture -- test/real test/torture/disks </dev/null >"$scratch/output" 2>&1 &
   run=$!
   if ! within 300 "$moment"; then
     echo "FAILED  $name: the moment didn't come"
