@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ServerProcess } from '../src/lab/server-process.ts';
+import { ServerProcess } from '../src/servers/server-process.ts';
 
 const POLL_MS = 50;
 const PATIENCE_MS = 900_000;

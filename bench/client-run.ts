@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ServerProcess } from '../src/lab/server-process.ts';
+import { ServerProcess } from '../src/servers/server-process.ts';
 import { memoryOf } from './process-figures.ts';
 
 const PEAK_POLL_MS = 50;

@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { LOOPBACK, freePort } from '../src/lab/ports.ts';
+import { LOOPBACK, freePort } from '../src/servers/ports.ts';
 import { BUNDLE, Children, timeOf, until } from './children.ts';
 import { spreadOf } from './spread.ts';
 import { MACHINE, tableOf } from './table.ts';

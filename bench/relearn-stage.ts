@@ -7,10 +7,10 @@
  * what it learned, and its first posts are slow), and then Redis was emptied.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeMessages } from '../src/lab/messages.ts';
-import { PrivateRedis, type BayesCounts } from '../src/lab/private-redis.ts';
-import { PrivateRspamd } from '../src/lab/private-rspamd.ts';
-import { findProgram } from '../src/lab/programs.ts';
+import { makeMessages } from '../test/lab/messages.ts';
+import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
+import { PrivateRspamd } from '../src/servers/private-rspamd.ts';
+import { findProgram } from '../src/servers/programs.ts';
 import { cpuMsOf } from './process-figures.ts';
 
 const WARM_UP = 100;

@@ -15,7 +15,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeMessages } from '../src/lab/messages.ts';
+import { makeMessages } from '../test/lab/messages.ts';
 import { OURS, barePosts, rspamc, type Contender, type Finish } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
 import { spreadOf, type Spread } from './spread.ts';

@@ -132,19 +132,15 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
     });
   program
     .command('demo')
-    .description('the whole job against a private rspamd and Redis in a temporary folder')
+    .description('shows the whole job, in a checkout of the sources: npm run demo')
     .copyInheritedSettings(program)
-    .action(async () => {
-      const { demo } = await import('./commands/demo.ts');
-      ended(
-        (await demo({
-          signal: options.stop,
-          searchPath: options.environment['PATH'] ?? '',
-          write: options.out,
-        })) === 0
-          ? EXIT.done
-          : EXIT.failure,
-      );
+    .action(() => {
+      throw new OperatorError({
+        code: 'demo.checkout',
+        message: 'the demo is no part of the installed program',
+        hint: 'in a checkout of its sources: npm ci && npm run demo',
+        exitCode: EXIT.usage,
+      });
     });
   addQuarantine(program, options, ended);
   return program;

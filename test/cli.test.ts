@@ -71,6 +71,12 @@ describe.concurrent('help and version', () => {
   });
 });
 
+test('the demo is a checkout’s: the installed program says so', async () => {
+  const { code, out, err } = await run(['demo']);
+  expect([code, out]).toEqual([64, '']);
+  expect(err).toMatch(/no part of the installed program\ncure: .*npm run demo\n$/);
+});
+
 describe.concurrent('a wrong word', () => {
   test.each([
     ['wacth', 'watch'],

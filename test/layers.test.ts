@@ -19,7 +19,7 @@ const ROOMS = [
   'relearn',
   'status',
   'doctor',
-  'lab',
+  'servers',
   'commands',
   'cli',
   'main',
@@ -138,10 +138,9 @@ describe('the rooms', () => {
     expect(other.map(told)).toEqual([]);
   });
 
-  test('the lab serves the demo and the tests, and nobody else', () => {
+  test('private servers know of nothing else, and the program does not need them yet', () => {
     const others = local.filter(
-      ({ from, to }) =>
-        to.startsWith('lab/') && !from.startsWith('lab/') && from !== 'commands/demo.ts',
+      ({ from, to }) => from.startsWith('servers/') !== to.startsWith('servers/'),
     );
     expect(others.map(told)).toEqual([]);
   });

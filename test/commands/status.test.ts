@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { status } from '../../src/commands/status.ts';
 import { loadConfig } from '../../src/config.ts';
-import { freePorts } from '../../src/lab/ports.ts';
+import { freePorts } from '../../src/servers/ports.ts';
 import type { Overview } from '../../src/status/overview.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { makeMessages } from '../../src/lab/messages.ts';
-import { freePort } from '../../src/lab/ports.ts';
+import { makeMessages } from '../lab/messages.ts';
+import { freePort } from '../../src/servers/ports.ts';
 import type { ControllerReport, DaemonReport } from '../../src/status/report.ts';
 import { Spool } from '../faults/child-daemon.ts';
 import { FaultServer } from '../faults/fault-server.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { makeMessage } from '../../src/lab/messages.ts';
+import { makeMessage } from '../lab/messages.ts';
 import { Spool } from './child-daemon.ts';
 import type { ChildDaemon } from './child-daemon.ts';
 import { FaultServer } from './fault-server.ts';

@@ -4,8 +4,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KopanoWriter } from '../../src/lab/kopano-writer.ts';
-import type { MadeMessage } from '../../src/lab/messages.ts';
+import { KopanoWriter } from '../lab/kopano-writer.ts';
+import type { MadeMessage } from '../lab/messages.ts';
 import { program } from '../support/run.ts';
 
 /**

@@ -1,8 +1,8 @@
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { makeMessage, makeMessages, tooShortMessage } from '../../src/lab/messages.ts';
-import { freePort } from '../../src/lab/ports.ts';
+import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
+import { freePort } from '../../src/servers/ports.ts';
 import { Spool } from './child-daemon.ts';
 import type { ChildDaemon } from './child-daemon.ts';
 import { FaultServer } from './fault-server.ts';

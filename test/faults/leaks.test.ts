@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { MadeMessage } from '../../src/lab/messages.ts';
-import { freePort } from '../../src/lab/ports.ts';
+import type { MadeMessage } from '../lab/messages.ts';
+import { freePort } from '../../src/servers/ports.ts';
 import { makeCertificate } from './certificate.ts';
 import { Spool } from './child-daemon.ts';
 import type { ChildDaemon } from './child-daemon.ts';

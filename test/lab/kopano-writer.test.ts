@@ -12,8 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { KopanoWriterProcess } from '../../src/lab/kopano-writer-process.ts';
-import { KopanoWriter } from '../../src/lab/kopano-writer.ts';
+import { KopanoWriterProcess } from './kopano-writer-process.ts';
+import { KopanoWriter } from './kopano-writer.ts';
 import { ROOT } from '../support/needs.ts';
 import { writerProgram } from '../support/run.ts';
 

@@ -1,10 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  makeMessage,
-  makeMessages,
-  tooShortMessage,
-  unseenMessage,
-} from '../../src/lab/messages.ts';
+import { makeMessage, makeMessages, tooShortMessage, unseenMessage } from './messages.ts';
 
 function body(raw: Buffer): string {
   const text = raw.toString();

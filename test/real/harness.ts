@@ -2,9 +2,9 @@
  * Real servers for a test file: a private Redis and a private rspamd that learns into it.
  */
 import { describe, type SuiteOptions } from 'vitest';
-import { PrivateRedis, type PrivateRedisOptions } from '../../src/lab/private-redis.ts';
-import { PrivateRspamd, type PrivateRspamdOptions } from '../../src/lab/private-rspamd.ts';
-import { findProgram } from '../../src/lab/programs.ts';
+import { PrivateRedis, type PrivateRedisOptions } from '../../src/servers/private-redis.ts';
+import { PrivateRspamd, type PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { needsPrograms } from '../support/needs.ts';
 
 const programs = {

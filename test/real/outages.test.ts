@@ -1,8 +1,8 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { makeMessage } from '../../src/lab/messages.ts';
-import { ask } from '../../src/lab/rspamd-client.ts';
+import { makeMessage } from '../lab/messages.ts';
+import { ask } from '../../src/servers/rspamd-client.ts';
 import { VERDICTS } from '../../src/spool/message.ts';
 import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { describeReal } from './harness.ts';

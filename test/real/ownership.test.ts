@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { makeMessage } from '../../src/lab/messages.ts';
+import { makeMessage } from '../lab/messages.ts';
 import { describeReal } from './harness.ts';
 import { World, until } from './world.ts';
 

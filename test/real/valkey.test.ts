@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { makeMessage } from '../../src/lab/messages.ts';
-import { findProgram } from '../../src/lab/programs.ts';
+import { makeMessage } from '../lab/messages.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { needs } from '../support/needs.ts';
 import { World } from './world.ts';
 

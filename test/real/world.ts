@@ -3,12 +3,12 @@ import { chmod, chown, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DaemonProcess } from '../../src/lab/daemon-process.ts';
-import { KopanoWriterProcess } from '../../src/lab/kopano-writer-process.ts';
-import { makeMessage } from '../../src/lab/messages.ts';
-import type { MadeMessage, Verdict } from '../../src/lab/messages.ts';
-import type { PrivateRedis } from '../../src/lab/private-redis.ts';
-import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/lab/private-rspamd.ts';
+import { DaemonProcess } from '../lab/daemon-process.ts';
+import { KopanoWriterProcess } from '../lab/kopano-writer-process.ts';
+import { makeMessage } from '../lab/messages.ts';
+import type { MadeMessage, Verdict } from '../lab/messages.ts';
+import type { PrivateRedis } from '../../src/servers/private-redis.ts';
+import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
 import { startRedis, startRspamd } from './harness.ts';
 import { program, writerProgram, secondFolder } from '../support/run.ts';
 

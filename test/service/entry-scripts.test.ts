@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { findProgram } from '../../src/lab/programs.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { projectFile, run } from './bundle.ts';
 import { ROOT, needsPrograms } from '../support/needs.ts';
 

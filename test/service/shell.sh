@@ -26,7 +26,8 @@ apart() {
     exit 1
   else
     install_missing buildah debootstrap ip:iproute2 nsenter:util-linux pgrep:procps
-    npm run --silent build || exit 1
+    npx esbuild test/lab/kopano-writer.ts test/lab/messages.ts --outdir=dist/lab --bundle \
+      --platform=node --format=esm --log-level=warning || exit 1
     go_apart "$PWD/test/service/${0##*/}"
   fi
 }

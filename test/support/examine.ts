@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { findProgram } from '../../src/lab/programs.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { program } from './run.ts';
 import { NOBODY } from './temporary.ts';
 

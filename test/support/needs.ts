@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestOptions } from 'vitest';
-import { findProgram } from '../../src/lab/programs.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { NOBODY, canMount, hasOtherFileSystem, isRoot } from './temporary.ts';
 
 /**

@@ -49,6 +49,11 @@ export function program(): string {
   return join(secondFolder(), 'package/bin/kopano-learnd.mjs');
 }
 
+/** The demo, as a program. */
+export function demoProgram(): string {
+  return join(secondFolder(), 'package/main.mjs');
+}
+
 /** kopano-spamd's stand-in, as a program. */
 export function writerProgram(): string {
   return join(secondFolder(), 'package/kopano-writer.mjs');
@@ -65,8 +70,10 @@ function buildPrograms(folder: string): void {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   buildSync({
-    entryPoints: [join(PROJECT, 'src/lab/kopano-writer.ts')],
-    outfile: join(folder, 'kopano-writer.mjs'),
+    entryPoints: [join(PROJECT, 'test/lab/kopano-writer.ts'), join(PROJECT, 'demo/main.ts')],
+    outdir: folder,
+    outExtension: { '.js': '.mjs' },
+    entryNames: '[name]',
     bundle: true,
     platform: 'node',
     format: 'esm',

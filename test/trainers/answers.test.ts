@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { freePort } from '../../src/lab/ports.ts';
+import { freePort } from '../../src/servers/ports.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act } from '../faults/fault-server.ts';
 import {

@@ -1,6 +1,6 @@
 import type { ControllerAddress } from '../../src/config.ts';
 import { loadConfig } from '../../src/config.ts';
-import { makeMessage } from '../../src/lab/messages.ts';
+import { makeMessage } from '../lab/messages.ts';
 import { Secret } from '../../src/secret.ts';
 import { RspamdTrainer } from '../../src/trainers/rspamd.ts';
 import type { RspamdTrainerOptions } from '../../src/trainers/rspamd.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { makeMessage } from '../../../src/lab/messages.ts';
-import type { MadeMessage } from '../../../src/lab/messages.ts';
+import { makeMessage } from '../../lab/messages.ts';
+import type { MadeMessage } from '../../lab/messages.ts';
 import type { Act, FaultRequest } from '../../faults/fault-server.ts';
 import { CLOSES, CRASHES, GARBAGE, SILENCE, failure } from '../../faults/plays.ts';
 import { LENGTH } from '../../support/length.ts';

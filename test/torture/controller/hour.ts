@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { makeMessage } from '../../../src/lab/messages.ts';
-import type { PrivateRspamd } from '../../../src/lab/private-rspamd.ts';
+import { makeMessage } from '../../lab/messages.ts';
+import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
 import { LearningBench } from '../../support/learning-bench.ts';
 import { ScriptedTrainer, toAll } from '../../support/scripted-trainer.ts';
 import { until } from '../../support/until.ts';

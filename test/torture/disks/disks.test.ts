@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { makeMessages } from '../../../src/lab/messages.ts';
+import { makeMessages } from '../../lab/messages.ts';
 import type { ChildDaemon } from '../../faults/child-daemon.ts';
 import { needsLoopDevice } from '../../support/needs.ts';
 import { byLength } from '../../support/length.ts';

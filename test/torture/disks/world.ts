@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../../../src/errors.ts';
-import type { MadeMessage } from '../../../src/lab/messages.ts';
+import type { MadeMessage } from '../../lab/messages.ts';
 import { Spool } from '../../faults/child-daemon.ts';
 import type { ChildDaemon, Settings } from '../../faults/child-daemon.ts';
 import { FaultServer } from '../../faults/fault-server.ts';

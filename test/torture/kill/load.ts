@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DaemonProcess } from '../../../src/lab/daemon-process.ts';
+import type { DaemonProcess } from '../../lab/daemon-process.ts';
 import { startServers } from '../../real/harness.ts';
 import { program } from '../../support/run.ts';
 import type { RealServers } from '../../real/harness.ts';

@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
-import { makeMessage } from '../../../src/lab/messages.ts';
-import type { MadeMessage } from '../../../src/lab/messages.ts';
+import { makeMessage } from '../../lab/messages.ts';
+import type { MadeMessage } from '../../lab/messages.ts';
 import type { KillStage } from './stage.ts';
 
 /**

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { DaemonProcess } from '../../../src/lab/daemon-process.ts';
+import { DaemonProcess } from '../../lab/daemon-process.ts';
 import { KOPANO } from '../../real/world.ts';
 import { secondFolder } from '../../support/run.ts';
 import { isRoot } from '../../support/temporary.ts';

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { KopanoWriter } from '../../../src/lab/kopano-writer.ts';
-import type { MadeMessage, Verdict } from '../../../src/lab/messages.ts';
+import { KopanoWriter } from '../../lab/kopano-writer.ts';
+import type { MadeMessage, Verdict } from '../../lab/messages.ts';
 import { isOneOf, verdictOf, violationsIn } from './checks.ts';
 import { KillController } from './controller.ts';
 import { KillSpool, WRITER } from './spool.ts';

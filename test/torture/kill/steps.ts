@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DaemonProcess } from '../../../src/lab/daemon-process.ts';
+import type { DaemonProcess } from '../../lab/daemon-process.ts';
 import type { Scenario } from './scenarios.ts';
 import { KillStage } from './stage.ts';
 

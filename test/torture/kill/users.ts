@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { KopanoWriterProcess } from '../../../src/lab/kopano-writer-process.ts';
-import type { WriteOrder } from '../../../src/lab/kopano-writer.ts';
-import { makeMessage } from '../../../src/lab/messages.ts';
-import type { MadeMessage, Verdict } from '../../../src/lab/messages.ts';
+import { KopanoWriterProcess } from '../../lab/kopano-writer-process.ts';
+import type { WriteOrder } from '../../lab/kopano-writer.ts';
+import { makeMessage } from '../../lab/messages.ts';
+import type { MadeMessage, Verdict } from '../../lab/messages.ts';
 import { writerProgram } from '../../support/run.ts';
 import { isRoot } from '../../support/temporary.ts';
 import type { Chance } from '../../support/seed.ts';

@@ -3,8 +3,8 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { readdir, rename, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeMessage } from '../../../src/lab/messages.ts';
-import type { PrivateRedis } from '../../../src/lab/private-redis.ts';
+import { makeMessage } from '../../lab/messages.ts';
+import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import { until } from '../../real/world.ts';
 import type { Chance } from '../../support/seed.ts';
 import type { SoakProxy, Wire } from './proxy.ts';

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KopanoWriterProcess } from '../../../src/lab/kopano-writer-process.ts';
-import { makeMessage, tooShortMessage } from '../../../src/lab/messages.ts';
-import type { MadeMessage, Verdict } from '../../../src/lab/messages.ts';
+import type { KopanoWriterProcess } from '../../lab/kopano-writer-process.ts';
+import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
+import type { MadeMessage, Verdict } from '../../lab/messages.ts';
 import type { Chance } from '../../support/seed.ts';
 
 /**

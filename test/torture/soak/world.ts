@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { DaemonProcess } from '../../../src/lab/daemon-process.ts';
-import type { PrivateRedis } from '../../../src/lab/private-redis.ts';
-import { freePort } from '../../../src/lab/ports.ts';
+import { DaemonProcess } from '../../lab/daemon-process.ts';
+import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
+import { freePort } from '../../../src/servers/ports.ts';
 import { program, secondFolder } from '../../support/run.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';

@@ -1,8 +1,8 @@
 import { access } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeMessage, makeMessages, tooShortMessage } from '../../src/lab/messages.ts';
-import type { PrivateRspamd } from '../../src/lab/private-rspamd.ts';
-import { groupIsAlive } from '../../src/lab/process-tree.ts';
+import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
+import type { PrivateRspamd } from '../../src/servers/private-rspamd.ts';
+import { groupIsAlive } from '../../src/servers/process-tree.ts';
 import {
   describeReal,
   startRedis,

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findProgram, installHints } from '../../src/lab/programs.ts';
-import { needs, needsPrograms } from '../support/needs.ts';
+import { findProgram, installHints } from '../src/servers/programs.ts';
+import { needs, needsPrograms } from './support/needs.ts';
 
-const script = fileURLToPath(new URL('../../scripts/setup', import.meta.url));
+const script = fileURLToPath(new URL('../scripts/setup', import.meta.url));
 const searchPath = process.env['PATH'];
 const all = [
   ...[

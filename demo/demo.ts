@@ -1,19 +1,24 @@
 /**
- * `kopano-learnd demo`: the whole job before the eyes of a person, in a minute at most.
+ * `npm run demo`: the whole job before the eyes of a person, in a minute at most.
  *
  * Everything is real and private: Redis, rspamd and the daemon itself run as children on free
  * loopback ports, in one temporary folder. However it ends, they are stopped and the folder is
- * removed. This file tells the story; `lab/` has the servers, the writer and the messages.
+ * removed. This file tells the story, `stage.ts` has what it is played on.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT, type ExitCode } from '../errors.ts';
-import { DemoStage, type Fate } from '../lab/demo-stage.ts';
-import { makeMessage, makeMessages, unseenMessage, type MadeMessage } from '../lab/messages.ts';
-import type { BayesOpinion } from '../lab/rspamd-client.ts';
-import { findProgram, installHints, type ServerProgram } from '../lab/programs.ts';
+import { EXIT, type ExitCode } from '../src/errors.ts';
+import { DemoStage, type Fate } from './stage.ts';
+import {
+  makeMessage,
+  makeMessages,
+  unseenMessage,
+  type MadeMessage,
+} from '../test/lab/messages.ts';
+import type { BayesOpinion } from '../src/servers/rspamd-client.ts';
+import { findProgram, installHints, type ServerProgram } from '../src/servers/programs.ts';
 
 /** Bayes judges from 200 of each class on; a few more, for messages that rspamd recognises. */
 const MESSAGES_OF_EACH_CLASS = 220;
@@ -33,8 +38,8 @@ export interface DemoOptions {
   readonly searchPath: string;
   /** Takes the text that the person reads, newlines included. */
   readonly write: (text: string) => void;
-  /** How the daemon is started. @defaultValue this program's own `watch` */
-  readonly daemon?: readonly [string, ...string[]];
+  /** How the daemon is started. */
+  readonly daemon: readonly [string, ...string[]];
 }
 
 /**
@@ -55,7 +60,7 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
   const folder = await mkdtemp(join(tmpdir(), 'kopano-learnd-demo-'));
   const stage = new DemoStage({
     ...{ folder, rspamd, redis, searchPath: options.searchPath, patienceMs: PATIENCE_MS },
-    daemon: options.daemon ?? ownDaemon(),
+    daemon: options.daemon,
     signal: options.signal,
   });
   try {
@@ -70,11 +75,6 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     await rm(folder, { recursive: true, force: true });
     say('Stopped: daemon, rspamd and Redis. The temporary folder is removed.');
   }
-}
-
-function ownDaemon(): readonly [string, ...string[]] {
-  // The program that runs: main.js, or the bundle, which is one file.
-  return [process.execPath, process.argv[1] ?? '', 'watch'];
 }
 
 function explainMissing(program: ServerProgram, say: (line?: string) => void): void {

@@ -5,7 +5,7 @@
  * line that it wrote: for demo and tests, not for days.
  */
 import { join } from 'node:path';
-import { ServerProcess } from './server-process.ts';
+import { ServerProcess } from '../../src/servers/server-process.ts';
 
 /** One line of the daemon's log. */
 export interface LogLine {

@@ -7,12 +7,12 @@
 import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DaemonProcess, type LogLine } from './daemon-process.ts';
-import { KopanoWriter } from './kopano-writer.ts';
-import type { MadeMessage, Verdict } from './messages.ts';
-import { PrivateRedis, type BayesCounts } from './private-redis.ts';
-import { PrivateRspamd } from './private-rspamd.ts';
-import type { BayesOpinion } from './rspamd-client.ts';
+import { DaemonProcess, type LogLine } from '../test/lab/daemon-process.ts';
+import { KopanoWriter } from '../test/lab/kopano-writer.ts';
+import type { MadeMessage, Verdict } from '../test/lab/messages.ts';
+import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
+import { PrivateRspamd } from '../src/servers/private-rspamd.ts';
+import type { BayesOpinion } from '../src/servers/rspamd-client.ts';
 
 const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
 const POLL_MS = 5;

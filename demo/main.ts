@@ -1,0 +1,23 @@
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { demo } from './demo.ts';
+
+/** The demo as a process of its own; the daemon's bundle lies beside it, in `bin/`. */
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    stop.abort();
+  });
+}
+// A reader that goes away has seen enough.
+process.stdout.on('error', () => {
+  stop.abort();
+});
+const bundle = join(dirname(fileURLToPath(import.meta.url)), 'bin/kopano-learnd.mjs');
+process.exitCode = await demo({
+  signal: stop.signal,
+  searchPath: process.env['PATH'] ?? '',
+  write: (text) => process.stdout.write(text),
+  daemon: [process.execPath, bundle, 'watch'],
+});
