@@ -174,7 +174,7 @@ export function loadConfig(environment: Environment): Config {
     throw new OperatorError({
       code: 'config.invalid',
       message: `${faults.length === 1 ? 'a setting is' : `${faults.length} settings are`} wrong:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
-      hint: 'correct the environment of kopano-learnd; README.md, section Configuration, lists every variable',
+      hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
       exitCode: EXIT.configuration,
     });
   }

@@ -48,7 +48,7 @@ export function statusListen(
     throw new OperatorError({
       code: 'config.invalid',
       message: clean(`STATUS_LISTEN ${form}`, 400),
-      hint: 'correct the environment of kopano-learnd; README.md, section Configuration, lists every variable',
+      hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
       exitCode: EXIT.configuration,
     });
   }

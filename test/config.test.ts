@@ -442,7 +442,7 @@ describe('the faults of one start', () => {
   test('are told together, one line each', () => {
     const error = refusal(wrong);
     expect(error).toMatchObject({ code: 'config.invalid', exitCode: 78 });
-    expect(error.hint).toMatch(/README/);
+    expect(error.hint).toMatch(/docs\/configuration\.md/);
     const lines = error.message.split('\n');
     expect(lines[0]).toBe('19 settings are wrong:');
     expect(lines.slice(1)).toHaveLength(19);

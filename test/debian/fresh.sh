@@ -10,32 +10,20 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/debian/system.sh
 . test/debian/system.sh
+# shellcheck source=test/service/blocks.sh
+. test/service/blocks.sh
 apart "$@"
 
 passed=0
 failed=0
 
-# The Nth block of commands under "Try it".
-command_of_readme() {
-  awk -v number="$1" '
-    /^#+ / { here = ($0 == "## Try it") }
-    here && fenced && /^```/ { fenced = 0 }
-    fenced
-    here && /^```sh$/ { fenced = (++count == number) }
-  ' README.md
-}
-
 # Where the clone lies: nobody else may look into it.
 readonly home=/root
 
-# Runs one in the clone, as a user types it.
+# Runs a block of README in the clone, as a user types it: try NAME
 try() {
   local command
-  command=$(command_of_readme "$1")
-  if [[ -z $command ]]; then
-    echo "README has no block $1 under 'Try it'"
-    return 1
-  fi
+  command=$(block . "$1") || return 1
   printf '\n--- root@debian:~/project# %s\n' "$command"
   in_system sh -c "cd $home/project && $command" 2>&1 | tee "$scratch/output"
 }
@@ -60,9 +48,9 @@ make_system "${1:-trixie}" nodejs npm git ca-certificates &&
 echo "fresh: $(in_system sh -c '. /etc/os-release && echo "$PRETTY_NAME, Node.js $(node --version)"')"
 in_system stat -c '%A %n' /root
 
-if try 1; then passed=1; else failed=1; fi
+if try try-demo; then passed=1; else failed=1; fi
 status=0
-try 2 || status=$?
+try try-tests || status=$?
 passed=$((passed + $(number passed)))
 failed=$((failed + $(number failed)))
 if ((status != 0 && failed == 0)); then failed=1; fi

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# A new user's way, by README's commands alone: from a fresh Debian 13 with Kopano's folders to
+# A new user's way, by the documented commands alone: from a fresh Debian 13 with Kopano's folders to
 # messages that rspamd has learned, by runit, by the systemd unit, by cron and in a sidecar.
 #
 #   test/service/readme.sh     as root on Debian, after `npm run build`; takes some minutes
 #
-# The commands are taken out of README.md, by their headings, and run as they stand there. It is a
-# failure when one is gone, and also when there is a block that nothing here runs.
+# The commands are taken out of README.md and docs/*.md, by their marks (blocks.sh), and run as they
+# stand there. It is a failure when a mark is gone or occurs twice, when nothing runs a marked block, and
+# when a block has no mark.
 #
-# Not README's, but what its reader has already: Debian, in a chroot, with rspamd, Redis, runit and
+# Not documented, but what its reader has already: Debian, in a chroot, with rspamd, Redis, runit and
 # systemd; kopano-spamd, its user and its folders; a checkout; npm, which is the one of the machine
-# outside; and Docker, for which image/docker stands in. For its section systemd really runs, as the
+# outside; and Docker, for which image/docker stands in. For its part systemd really runs, as the
 # first process of the machine.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when something passed and nothing
@@ -18,73 +19,39 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/service/shell.sh
 . test/service/shell.sh
+# shellcheck source=test/service/blocks.sh
+. test/service/blocks.sh
 
 readonly CHECKOUT=/usr/src/kopano-learnd LAB=/usr/src/lab LIB=/var/lib/kopano/spamd
 readonly PASSWORD='not secret: a test'
 # rspamd trusts 127.0.0.1, and asks who comes by this address for the password.
 readonly RSPAMD_ADDRESS=192.0.2.1
 
-# Blocks that others run, or that name what isn't here: another user's archive, an rspamd image.
-readonly NOT_HERE="## Try it 1
-## Try it 2
-### As the daemon's user 4
-### Teaching an archive 1
-### Inside an rspamd image 1
-### Monitoring 1
-## Development 1"
+# What ../debian/fresh.sh runs.
+readonly BY_FRESH=$'try-demo\ntry-tests'
 
 seed=0
 
-# --- README
+# --- the documents
 
-# The lines of a section, up to the next heading.
-section() {
-  awk -v heading="$1" '
-    /^```/ { fenced = !fenced }
-    !fenced && /^#+ / { here = ($0 == heading) }
-    here { print; found = 1 }
-    END { exit !found }
-  ' "$readme" || { echo "README has no heading $1" >&2 && return 1; }
-}
-
-# The Nth block of commands in a section: block HEADING N
-block() {
-  echo "$1 $2" >>"$scratch/used"
-  section "$1" | awk -v number="$2" '
-    /^```/ && fenced { fenced = mine = 0; next }
-    /^```/ { fenced = 1; if (/^```sh$/) mine = (++count == number); next }
-    mine
-    END { exit count < number }
-  ' || { echo "README has no block $2 of commands under $1" >&2 && return 1; }
-}
-
-# The command in a section's text that begins with these words: inline HEADING WORDS
-inline() {
-  section "$1" | tr '\n' ' ' | grep -oE "\`$2[^\`]*\`" | tr -d '`' | head -n 1 | grep . ||
-    { echo "README says no \`$2\` under $1" >&2 && return 1; }
-}
-
-every_block() {
-  awk '
-    /^```/ && fenced { fenced = 0; next }
-    /^```/ { fenced = 1; if (/^```sh$/) print heading, ++count; next }
-    !fenced && /^#+ / { heading = $0; count = 0 }
-  ' "$readme"
+# The block of a mark: take NAME
+take() {
+  echo "$1" >>"$scratch/used"
+  block "$documents" "$1"
 }
 
 no_block_left() {
   local left
-  left=$(every_block | grep -vxF -f "$scratch/used" | grep -vxF "$NOT_HERE")
+  left=$(block_names "$documents" | grep -vxF -f "$scratch/used" | grep -vxF "$BY_FRESH")
   [[ -z $left ]] || { printf 'nothing runs these:\n%s\n' "$left" && return 1; }
 }
 
-# Runs blocks as one script, in the checkout on the machine: follow HEADING N [HEADING N...]
+# Runs blocks as one script, in the checkout on the machine: follow NAME...
 follow() {
-  local text='' part
-  while (($#)); do
-    part=$(block "$1" "$2") || return 1
+  local text='' name part
+  for name in "$@"; do
+    part=$(take "$name") || return 1
     text+=$part$'\n'
-    shift 2
   done
   type_in "$text"
 }
@@ -97,10 +64,10 @@ type_in() {
     { printf 'that was:\n%s\n' "$text" && return 1; }
 }
 
-# Runs an `apt-get install` of the section's text.
+# Runs a block that needs the network.
 install_by() {
   local text
-  text=$(inline "$1" 'apt-get install ') && online "${machine[@]}" sh -c "$text"
+  text=$(take "$1") && online "${machine[@]}" sh -euc "$text"
 }
 
 # --- the machine
@@ -216,34 +183,31 @@ quiet() {
 # --- the tests
 
 test_install() {
-  test_that 'apt-get installs what README names' install_by '## Running it'
-  test_that 'npm makes the bundle in a checkout' follow '## Running it' 1
-  test_that 'it is installed by two lines, and runs' \
-    says "^$(node -p 'require("./package.json").version')\$" follow '## Running it' 2
+  test_that 'apt-get installs Node.js' install_by nodejs
+  test_that 'npm makes the program in a checkout, and two lines install it' follow program
+  test_that 'it runs' \
+    says "^$(node -p 'require("./package.json").version')\$" type_in 'kopano-learnd --version'
 }
-
-readonly AS_USER="### As the daemon's user" DOCTOR='## When something is wrong: doctor'
-readonly SYSTEMD=1 RUNIT=2 SIDECAR=3
 
 test_runit() {
   echo '--- runit'
   lay_out
-  test_that "spam/ is made, for the way as kopano-spamd's user" follow '### Permissions' 1
-  test_that 'the service is switched on' follow '### runit' 1
+  test_that "spam/ is made, for the way as kopano-spamd's user" follow spam-folder
+  test_that 'the service is switched on' follow runit-install
   test_that 'it is there after some seconds' within 15 "${machine[@]}" sv check kopano-learnd
   test_that 'it learns' learns
-  test_that 'the doctor finds nothing wrong' says '^ok' follow "$AS_USER" $RUNIT "$DOCTOR" 1
+  test_that 'the doctor finds nothing wrong' says '^ok' follow learnd-runit doctor
   test_that 'the daemon shows that it is ready, healthy and what it does' \
-    says '"ready": *true' follow '## Watching it' 1
+    says '"ready": *true' follow is-it-working
   test_that 'sv asks, moves and stops it, and there is a log' \
-    says '"event":"message.learned"' follow '### runit' 2
+    says '"event":"message.learned"' follow runit-control
   test_that 'in a terminal it shows its work' shows_its_work
 }
 
 # The block that runs until somebody presses Ctrl-C.
 shows_its_work() {
   local run child status=0
-  follow "$AS_USER" $RUNIT '## Troubleshooting by log event' 1 >"$scratch/terminal.log" 2>&1 &
+  follow learnd-runit watch-pretty >"$scratch/terminal.log" 2>&1 &
   run=$!
   { learns && logged terminal 'learned as spam'; } || status=1
   while child=$(pgrep -P "$run"); do run=$child; done
@@ -260,8 +224,8 @@ test_quarantine() {
   yes 'Too much of it' | head -c 3000 |
     "${machine[@]}" runuser -u kopano -- sh -c "cat >$LIB/spam/$message && chmod 0660 $LIB/spam/$message"
   test_that 'a message that is too large gets there' within 20 in_quarantine
-  test_that 'it is listed and shown' says "^spam/$message" follow '### A message in the quarantine' 1
-  mapfile -t lines < <(block '### A message in the quarantine' 2)
+  test_that 'it is listed and shown' says "^spam/$message" follow quarantine-look
+  mapfile -t lines < <(take quarantine-decide)
   for line in "${lines[@]}"; do
     within 20 in_quarantine
     test_that "${line#kopano-learnd }" type_in "$line"
@@ -275,19 +239,19 @@ in_quarantine() {
   [[ -e $root$LIB/.learnd/quarantine/spam/$message ]]
 }
 
-# What `chpst -u` is told is in the file `user`, as README says under runit.
+# What `chpst -u` is told is in the file `user`, as docs/install-runit.md says.
 test_permissions() {
   echo '--- permissions'
   lay_out 0
-  permit 'in a folder of root' follow '### Permissions' 1 '### Permissions' 2
+  permit 'in a folder of root' follow spam-folder state-dir
   daemon_user=kopano-learnd
   echo $daemon_user >"$root/etc/sv/kopano-learnd/user"
   lay_out
-  permit 'in the group sa_group' follow '### Permissions' 3
+  permit 'in the group sa_group' follow own-user
   "${machine[@]}" userdel kopano-learnd
   lay_out
-  test_that 'apt-get installs what README names' install_by '### Permissions'
-  permit 'by access control lists' follow '### Permissions' 4
+  test_that 'apt-get installs setfacl' install_by acl-install
+  permit 'by access control lists' follow acl
   "${machine[@]}" userdel kopano-learnd
   rm "$root/etc/sv/kopano-learnd/user"
   daemon_user=kopano
@@ -300,7 +264,7 @@ permit() {
   test_that "$way: the folders are made" "$@"
   "${machine[@]}" sv start kopano-learnd >/dev/null
   test_that "$way: it learns" learns
-  test_that "$way: the doctor finds nothing wrong" says '^ok' follow "$AS_USER" $RUNIT "$DOCTOR" 1
+  test_that "$way: the doctor finds nothing wrong" says '^ok' follow learnd-runit doctor
   "${machine[@]}" sv stop kopano-learnd >/dev/null
 }
 
@@ -336,25 +300,27 @@ halt() {
 replace_folders() {
   mv "$root$LIB" "$root$LIB.old"
   lay_out
-  follow '### Permissions' 1
+  follow spam-folder
 }
 
 test_systemd() {
   echo '--- systemd'
   test_that 'systemd runs' boot
   lay_out
-  follow '### Permissions' 1 >/dev/null
+  test_that 'spam/ is made, and the unit installed and started' follow systemd
   # what it doesn't understand it tells, and succeeds
-  test_that 'the unit is installed, and systemd understands it' quiet follow '### systemd' 1
-  test_that 'it is exposed as little as README says' little_exposed
-  echo LEARN_AFTER=archive >>"$root/etc/default/kopano-learnd"
-  test_that 'it is started' follow '### systemd' 2
+  test_that 'systemd understands the unit' quiet follow systemd-verify
+  test_that 'it is exposed as little as docs/install-systemd.md says' little_exposed
   test_that 'it learns' learns
-  test_that 'the doctor finds nothing wrong' says '^ok' follow "$AS_USER" $SYSTEMD "$DOCTOR" 1
+  test_that 'there is a log' says '"event":"message.learned"' follow systemd-log
+  echo LEARN_AFTER=archive >>"$root/etc/default/kopano-learnd"
+  test_that 'it takes a new setting' "${machine[@]}" systemctl restart kopano-learnd
+  test_that 'it learns as before' learns
+  test_that 'the doctor finds nothing wrong' says '^ok' follow learnd-systemd doctor
   cp -a "$root$LIB/.learnd/archive" "$scratch/"
   archived=$seed
   test_that 'Bayes forgets' forget
-  test_that 'the archive teaches it again' follow "$AS_USER" $SYSTEMD '### Teaching an archive' 2
+  test_that 'the archive teaches it again' follow learnd-systemd relearn-archive
   test_that 'what is in it is learned' remembers_both
   test_that 'after that it learns as before' learns
   test_that "kopano-spamd's folders are replaced" replace_folders
@@ -371,7 +337,7 @@ stops_in_good_order() {
 
 little_exposed() {
   local most
-  most=$(section '### systemd' | grep -oE 'at most [0-9]+\.[0-9] of 10' | grep -oE '[0-9]+\.[0-9]') &&
+  most=$(grep -oE 'at most [0-9]+\.[0-9] of 10' "$documents/docs/install-systemd.md" | grep -oE '[0-9]+\.[0-9]') &&
     "${machine[@]}" systemd-analyze security --no-pager --offline=true --threshold="$((10#${most/./}))" \
       /etc/systemd/system/kopano-learnd.service
 }
@@ -381,7 +347,7 @@ little_exposed() {
 # cron itself: variables, and a line of five times, a user and a command
 cron_runs() {
   local settings=() line user
-  section '### cron' | awk '/^```/ && fenced { exit } fenced; /^```/ { fenced = 1 }' >"$scratch/crontab"
+  take crontab >"$scratch/crontab" || return 1
   while read -r line; do
     if [[ $line =~ ^[A-Z_]+= ]]; then
       settings+=("$line")
@@ -391,14 +357,14 @@ cron_runs() {
       return 0
     fi
   done <"$scratch/crontab"
-  echo 'README has no line for cron'
+  echo 'it has no line for a command'
   return 1
 }
 
 test_cron() {
   echo '--- cron'
   lay_out
-  follow '### Permissions' 1 >/dev/null
+  follow spam-folder >/dev/null
   write_both
   test_that "cron's line tries everything, and has nothing to say" quiet cron_runs
   test_that 'everything is learned' remembers_both
@@ -409,15 +375,15 @@ test_cron() {
 test_sidecar() {
   echo '--- a sidecar'
   lay_out
-  follow '### Permissions' 1 >/dev/null
+  follow spam-folder >/dev/null
   test_that 'rspamd asks for a password there' rspamd_asks
-  test_that 'the image is built and runs' follow '### A sidecar' 1
+  test_that 'the image is built and runs' follow sidecar
   test_that 'it learns' learns
-  test_that 'the doctor finds nothing wrong' says '^ok' follow "$AS_USER" $SIDECAR "$DOCTOR" 1
-  test_that 'it is healthy' type_in "$(block "$AS_USER" $SIDECAR)"$'\nlearnd health'
+  test_that 'the doctor finds nothing wrong' says '^ok' follow learnd-sidecar doctor
+  test_that 'it is healthy' type_in "$(take learnd-sidecar)"$'\nlearnd health'
   cp -a "$scratch/archive" "$root$LIB/.learnd/"
   test_that 'Bayes forgets' forget
-  test_that 'an archive teaches it again' follow '### Teaching an archive' 3
+  test_that 'an archive teaches it again' follow relearn-sidecar
   test_that 'what is in it is learned' remembered spam $archived
   test_that 'after that it learns as before' learns
 }
@@ -428,7 +394,7 @@ rspamd_asks() {
 
 run_all() {
   root=$scratch/debian
-  readme=$root$CHECKOUT/README.md
+  documents=$root$CHECKOUT
   daemon_user=kopano
   message=NAME
   machine=(chroot "$root" env -i HOME=/root DEBIAN_FRONTEND=noninteractive
@@ -451,7 +417,7 @@ run_all() {
   test_systemd
   test_cron
   test_sidecar
-  test_that 'no block of README is left' no_block_left
+  test_that 'no block of README and docs/ is left' no_block_left
 }
 
 apart "$@"
