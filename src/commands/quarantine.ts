@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { VERDICTS } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
 import { QuarantinedMessages } from '../spool/quarantined.ts';
 import type { Moved, Quarantined } from '../spool/quarantined.ts';
 import { clean, nearest, plural } from '../text.ts';

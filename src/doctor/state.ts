@@ -12,7 +12,7 @@ import {
 import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
-import { VERDICTS } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import { userName } from './accounts.ts';

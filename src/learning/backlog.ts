@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { Faults } from '../spool/faults.ts';
-import { VERDICTS, sameStamp, settleTime } from '../spool/message.ts';
+import { sameStamp, settleTime } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
 import type { QueueEntry, Stamp } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
 import { FIRST_BACKOFF_MS } from './backoff.ts';

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Verdict } from '../verdict.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogEvent, Severity } from '../logger.ts';
 import type { Outcome, Trainer } from '../trainers/trainer.ts';
@@ -10,7 +11,6 @@ import { Pace } from './pace.ts';
 import { COUNTED } from './proof.ts';
 import { RevisionWatch } from './revision-watch.ts';
 import { Suspects } from './suspects.ts';
-import type { Witness } from './witness.ts';
 
 /**
  * What is known of one controller, and who is to blame for a failure there.
@@ -31,6 +31,14 @@ export type ControllerState = 'starting' | 'up' | 'down' | 'misconfigured' | 'un
 const FIRST_MISCONFIGURED_MS = 15_000;
 /** About ten wrong passwords lock an address out for a minute (rspamd 4.1); jitter may take a fifth. */
 const FIRST_PASSWORD_MS = 75_000;
+
+/** The last message that a controller proved to remember, kept to ask whether it still answers. */
+export interface Witness {
+  readonly key: string;
+  readonly verdict: Verdict;
+  readonly body: Buffer;
+  readonly lanes: readonly string[];
+}
 
 export interface ControllerOptions {
   readonly trainer: Trainer;

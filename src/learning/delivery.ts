@@ -1,6 +1,5 @@
 import type { QueueEntry } from '../spool/message.ts';
 import type { Identity } from './identity.ts';
-import type { Acknowledgement } from './ledger.ts';
 
 /** How a message ends; what is left to do is to move its file. */
 export type Finish =
@@ -10,6 +9,14 @@ export type Finish =
   | { readonly kind: 'duplicate' }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'quarantined'; readonly reason: string };
+
+/** A 200 of some controller. */
+export interface Acknowledgement {
+  /** The controller's name. */
+  readonly by: string;
+  /** Counts the 200s of all controllers. */
+  readonly sequence: number;
+}
 
 /**
  * A message on its way to a controller, and what happened to it so far. It lives in

@@ -1,5 +1,5 @@
 import type { Controller } from './controller.ts';
-import type { Delivery } from './delivery.ts';
+import type { Acknowledgement, Delivery } from './delivery.ts';
 
 /**
  * The ledger: which answers have to be proven, and what was acknowledged without a proof so far.
@@ -14,14 +14,6 @@ import type { Delivery } from './delivery.ts';
 export interface LedgerOptions {
   /** One of so many acknowledged messages is proven; 1: each. */
   readonly proveEvery: number;
-}
-
-/** A 200 of some controller. */
-export interface Acknowledgement {
-  /** The controller's name. */
-  readonly by: string;
-  /** Counts the 200s of all controllers. */
-  readonly sequence: number;
 }
 
 /** rspamd 3.4 with a hung Redis answers 200 after four seconds and has stored nothing. */

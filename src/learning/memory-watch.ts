@@ -1,4 +1,4 @@
-import { VERDICTS } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
 import { REVISION_AGE_MS } from './revision-watch.ts';
 import type { Look, RevisionWatch } from './revision-watch.ts';
 

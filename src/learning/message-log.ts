@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Held } from '../trainers/trainer.ts';
 import type { Delivery, Finish } from './delivery.ts';
 

@@ -1,4 +1,4 @@
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 import type { Controller } from './controller.ts';
 import type { Lanes } from './lanes.ts';

@@ -1,4 +1,4 @@
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 
 /**

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { Disposal } from '../spool/disposal.ts';
-import type { QueueEntry, Verdict } from '../spool/message.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { PostCounts } from '../spool/post-counts.ts';
 import type { Quarantine } from '../spool/quarantine.ts';
 import type { CheckResult, FoundEntry, Queue, ReadResult } from '../spool/queue.ts';

@@ -1,4 +1,5 @@
-import type { QueueEntry, Verdict } from '../spool/message.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
 import type { Delivery, Finish } from './delivery.ts';

@@ -1,17 +1,8 @@
-import type { Verdict } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 import type { Controller } from './controller.ts';
 import type { Lanes } from './lanes.ts';
 import { learnAndProve } from './proof.ts';
 import type { PostOffice } from './post-office.ts';
-
-/** The last message that a controller proved to remember, kept to ask whether it still answers. */
-export interface Witness {
-  readonly key: string;
-  readonly verdict: Verdict;
-  readonly body: Buffer;
-  readonly lanes: readonly string[];
-}
 
 /** Larger messages are not kept. */
 export const WITNESS_BYTES = 262_144;

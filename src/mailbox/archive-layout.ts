@@ -1,8 +1,8 @@
 import { lstatSync, opendirSync } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { newerVerdict } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { newerVerdict } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { isArchiveDay } from '../spool/retention.ts';
 import { addressOf } from './place.ts';
 

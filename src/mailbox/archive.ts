@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
-import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
 import { datedKey, hasNewer, isFolder, listDays } from './archive-layout.ts';
 import type { ArchiveRoot } from './archive-layout.ts';

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { basename } from 'node:path/posix';
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
 import { wordsOf } from './fault.ts';
 import { countFiles, orNoMail, readFolder } from './folder-reading.ts';

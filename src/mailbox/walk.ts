@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, openSync, opendirSync } from 'node:fs';
 import type { Dir, Dirent } from 'node:fs';
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import { isArchiveDay } from '../spool/retention.ts';
 import { entryFault } from './fault.ts';
 import type { FolderUse } from './folder-names.ts';

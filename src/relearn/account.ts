@@ -1,7 +1,7 @@
 import type { Finish } from '../learning/delivery.ts';
 import type { Found } from '../mailbox/source.ts';
-import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Held } from '../trainers/trainer.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { REVISION_AGE_MS } from '../learning/revision-watch.ts';
-import { VERDICTS } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
 import type { CountByVerdict } from './account.ts';
 

@@ -1,6 +1,7 @@
 import type { Delivery, Finish } from '../learning/delivery.ts';
 import type { MessageStore } from '../learning/store.ts';
-import type { QueueEntry, Verdict } from '../spool/message.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
 

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { NameSet } from '../mailbox/name-set.ts';
 import { lockDescriptor } from '../spool/owner.ts';
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
 
 /**

@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
-import { VERDICTS } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
 import { LOCK_FILE, acquireOwnership, lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
 

@@ -1,7 +1,7 @@
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { plural } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { NAMES } from './account.ts';

@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { otherVerdict } from './message.ts';
-import type { Verdict } from './message.ts';
+import { otherVerdict } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /** What is wrong with a class folder that can't be opened, and the line that makes it right. */

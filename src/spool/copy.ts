@@ -4,7 +4,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
 import type { Folder } from './folder.ts';
 import { sameStamp, stampOf } from './message.ts';
-import type { Stamp, Verdict } from './message.ts';
+import type { Stamp } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 
 /** Copies one message between file systems, and makes that durable. It removes nothing. */
 export interface Copying {

@@ -1,7 +1,8 @@
 import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import type { Folder } from './folder.ts';
-import { VERDICTS, otherVerdict } from './message.ts';
-import type { QueueEntry, Verdict } from './message.ts';
+import { VERDICTS, otherVerdict } from '../verdict.ts';
+import type { QueueEntry } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { CheckResult, Queue } from './queue.ts';
 import { isArchiveDay } from './retention.ts';
 

@@ -2,7 +2,7 @@ import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
 import type { Bugs } from '../bugs.ts';
 import { errnoOf } from '../errors.ts';
-import type { Verdict } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 
 /**
  * The doorbell: chokidar, told to look at the class folders and at none of the files in them. A

@@ -3,8 +3,8 @@ import type { Log, LogThrottle } from '../logger.ts';
 import { complainOf } from './complaint.ts';
 import { Faults } from './faults.ts';
 import { Folder, isFolder } from './folder.ts';
-import { VERDICTS } from './message.ts';
-import type { Verdict } from './message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { crossesDevices } from './state-dir.ts';
 
 /**

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
+import type { Verdict } from '../verdict.ts';
 
 /**
  * What a message is to the spool: a verdict, a key and a stamp. Nothing here touches a file.
@@ -8,14 +9,6 @@ import type { BigIntStats } from 'node:fs';
  * (`latin1`), so that it can be a map's key and goes back to the same bytes; a key is the encoded,
  * harmless form of it, under which the message lives in the state dir.
  */
-
-export type Verdict = 'spam' | 'ham';
-
-export const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
-
-export function otherVerdict(verdict: Verdict): Verdict {
-  return verdict === 'spam' ? 'ham' : 'spam';
-}
 
 /** What must not change between the gate and the disposal. */
 export interface Stamp {
@@ -31,14 +24,6 @@ export function stampOf(stats: BigIntStats): Stamp {
 
 export function sameStamp(a: Stamp, b: Stamp): boolean {
   return a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.mtimeNs === b.mtimeNs;
-}
-
-/**
- * Which of two files of one name holds the latest verdict, by their mtimes in nanoseconds: the newer
- * one, and on a tie ham. The kernel's clock ticks every few milliseconds, so that ties do happen.
- */
-export function newerVerdict(spamMtimeNs: bigint, hamMtimeNs: bigint): Verdict {
-  return spamMtimeNs > hamMtimeNs ? 'spam' : 'ham';
 }
 
 /** A message in the queue. */

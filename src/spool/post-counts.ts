@@ -1,7 +1,9 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Folder } from './folder.ts';
-import { VERDICTS, isKey } from './message.ts';
-import type { QueueEntry, Stamp, Verdict } from './message.ts';
+import { isKey } from './message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { QueueEntry, Stamp } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Queue } from './queue.ts';
 
 /**

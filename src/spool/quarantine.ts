@@ -1,8 +1,9 @@
 import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Folder } from './folder.ts';
-import { VERDICTS } from './message.ts';
-import type { QueueEntry, Verdict } from './message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { QueueEntry } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { CheckResult, Queue } from './queue.ts';
 
 /**

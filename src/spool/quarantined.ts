@@ -3,8 +3,9 @@ import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { Folder } from './folder.ts';
-import { VERDICTS, isKey } from './message.ts';
-import type { Verdict } from './message.ts';
+import { isKey } from './message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import type { QuarantineReason } from './quarantine.ts';
 
 /**

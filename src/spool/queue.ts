@@ -2,15 +2,10 @@ import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
-import {
-  VERDICTS,
-  bearsFinishingMark,
-  newerVerdict,
-  otherVerdict,
-  sameStamp,
-  stampOf,
-} from './message.ts';
-import type { QueueEntry, Stamp, Verdict } from './message.ts';
+import { bearsFinishingMark, sameStamp, stampOf } from './message.ts';
+import { VERDICTS, newerVerdict, otherVerdict } from '../verdict.ts';
+import type { QueueEntry, Stamp } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { Folder } from './folder.ts';
-import { VERDICTS } from './message.ts';
-import type { Verdict } from './message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 
 const DAY_MS = 86_400_000;
 

@@ -6,16 +6,10 @@ import { copyMessage, syncFolder } from './copy.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import { Faults } from './faults.ts';
 import type { Folder } from './folder.ts';
-import {
-  VERDICTS,
-  bearsFinishingMark,
-  newerVerdict,
-  otherVerdict,
-  sameStamp,
-  settleTime,
-  stampOf,
-} from './message.ts';
-import type { QueueEntry, Stamp, Verdict } from './message.ts';
+import { bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
+import { VERDICTS, newerVerdict, otherVerdict } from '../verdict.ts';
+import type { QueueEntry, Stamp } from './message.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Queue } from './queue.ts';
 
 /**

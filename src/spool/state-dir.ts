@@ -13,8 +13,8 @@ import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { Folder } from './folder.ts';
-import { VERDICTS } from './message.ts';
-import type { Verdict } from './message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
 /**

@@ -3,8 +3,8 @@ import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { countMessages } from '../spool/census.ts';
 import type { Count, Place } from '../spool/census.ts';
-import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 
 /** How many messages lie where, and what can't be counted. */
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { ListenAddress } from '../listen-address.ts';
 import type { Log } from '../logger.ts';
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import { Metrics } from './metrics.ts';
 import { statusPages } from './pages.ts';
 import { Reporter } from './report.ts';

@@ -4,8 +4,8 @@ import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { errnoOf } from '../errors.ts';
 import { ENDINGS } from '../learning/message-log.ts';
-import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { bayesOf } from './report.ts';
 import type { DaemonReport } from './report.ts';
 

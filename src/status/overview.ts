@@ -1,6 +1,6 @@
 import { ENDINGS } from '../learning/message-log.ts';
-import { VERDICTS } from '../spool/message.ts';
-import type { Verdict } from '../spool/message.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { clean, plural } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Fault, Numbers } from './census.ts';

@@ -1,3 +1,4 @@
+import type { Answer, Fault } from './connection.ts';
 import { proxyAnswer } from './proxies.ts';
 import type { ProxyAnswer } from './proxies.ts';
 import type { Outcome } from './trainer.ts';
@@ -8,27 +9,6 @@ import type { Outcome } from './trainer.ts';
  * text, which repeats the sender's Message-ID unescaped. Reasons are passed on as they came; the
  * trainer makes them fit for a log.
  */
-
-/** An answer with a status line that Node.js understood. */
-export interface Answer {
-  readonly status: number;
-  /** The reason phrase. */
-  readonly reason: string;
-  /** The body, as much of it as was read; nothing of a learning post's that is a success. */
-  readonly text: string;
-  /** The `Date`, `Server` and `Retry-After` headers. */
-  readonly date?: string | undefined;
-  readonly server?: string | undefined;
-  readonly retryAfter?: string | undefined;
-}
-
-/** What came instead of an answer. */
-export interface Fault {
-  /** The system's, Node's or got's error code. */
-  readonly code: string;
-  /** What was received, where the parser choked on it. */
-  readonly text: string;
-}
 
 export type Classified =
   | Exclude<Outcome, { readonly kind: 'aborted' }>

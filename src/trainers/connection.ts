@@ -2,13 +2,33 @@ import type { ControllerAddress, RspamdConfig } from '../config.ts';
 import { codeOf } from '../errors.ts';
 import type { Secret } from '../secret.ts';
 import type { IncomingMessage } from 'node:http';
-import type { Answer, Fault } from './answers.ts';
 
 /** What the learning post and the pages share: whom they talk to, as whom, and what is kept of it. */
 export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers'> {
   readonly controller: ControllerAddress;
   /** Milliseconds for one whole request; the only thing that stops an answer that drips. */
   readonly timeoutMs: number;
+}
+
+/** An answer with a status line that Node.js understood. */
+export interface Answer {
+  readonly status: number;
+  /** The reason phrase. */
+  readonly reason: string;
+  /** The body, as much of it as was read; nothing of a learning post's that is a success. */
+  readonly text: string;
+  /** The `Date`, `Server` and `Retry-After` headers. */
+  readonly date?: string | undefined;
+  readonly server?: string | undefined;
+  readonly retryAfter?: string | undefined;
+}
+
+/** What came instead of an answer. */
+export interface Fault {
+  /** The system's, Node's or got's error code. */
+  readonly code: string;
+  /** What was received, where the parser choked on it. */
+  readonly text: string;
 }
 
 /** As much of an answer's body as is read. */

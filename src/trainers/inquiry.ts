@@ -1,5 +1,6 @@
 import { classifyAnswer, classifyFault } from './answers.ts';
-import type { Answer, Classified, Fault } from './answers.ts';
+import type { Classified } from './answers.ts';
+import type { Answer, Fault } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
 import { ControllerPages } from './pages.ts';

@@ -2,8 +2,8 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
-import type { Verdict } from '../spool/message.ts';
-import type { Answer, Fault } from './answers.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Answer, Fault } from './connection.ts';
 import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connection.ts';
 import type { AnswerHead, ConnectionOptions } from './connection.ts';
 

@@ -1,7 +1,7 @@
 import got from 'got';
 import type { ExtendOptions, Got } from 'got';
 import { Agent } from 'node:http';
-import type { Answer, Fault } from './answers.ts';
+import type { Answer, Fault } from './connection.ts';
 import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 

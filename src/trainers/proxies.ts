@@ -1,4 +1,4 @@
-import type { Answer } from './answers.ts';
+import type { Answer } from './connection.ts';
 
 /**
  * The table of what a proxy in front of rspamd says by itself: who is to be asked for a cure is not

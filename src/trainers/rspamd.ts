@@ -1,7 +1,7 @@
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
 import { classifyAnswer, classifyFault } from './answers.ts';
-import type { Answer } from './answers.ts';
+import type { Answer } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
 import { ControllerPages } from './pages.ts';

@@ -1,4 +1,4 @@
-import type { Verdict } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
 
 /**
  * A trainer teaches one message to one controller of a spam filter and says what came of it. It

@@ -16,7 +16,7 @@ import {
 } from '../../src/commands/quarantine.ts';
 import type { QuarantineOptions } from '../../src/commands/quarantine.ts';
 import { OperatorError } from '../../src/errors.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { failSteps } from '../support/failing-steps.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Verdict } from './messages.ts';
+import type { Verdict } from '../../src/verdict.ts';
 
 /** One verdict of a user, as kopano-spamd learns of it. */
 export interface WriteOrder {

@@ -4,11 +4,11 @@
  * Every message has a Message-ID and a file name of its own and differs from all others in so many
  * words that rspamd never takes one for another; what it has learned it recognises again.
  */
+import type { Verdict } from '../../src/verdict.ts';
 import { createHash } from 'node:crypto';
 import { HAM_VOCABULARY, SPAM_VOCABULARY, type Vocabulary } from './message-vocabulary.ts';
 
 /** What the user said of a message. */
-export type Verdict = 'spam' | 'ham';
 
 /** One made message. */
 export interface MadeMessage {

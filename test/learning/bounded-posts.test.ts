@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { LearningBench } from '../support/learning-bench.ts';
 import {
   DUPLICATE,

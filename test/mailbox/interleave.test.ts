@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { interleave } from '../../src/mailbox/interleave.ts';
 import type { Found, Source } from '../../src/mailbox/source.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 
 interface Scripted extends Source {
   readonly ended: boolean;

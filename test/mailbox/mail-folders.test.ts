@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { archiveSources } from '../../src/mailbox/archive.ts';
 import { pathSource } from '../../src/mailbox/path-source.ts';
 import type { Found } from '../../src/mailbox/source.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { mail, mboxOf, readAll, readingOptions, told } from '../support/mailbox-sources.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
 import { ask } from '../../src/servers/rspamd-client.ts';
-import { VERDICTS } from '../../src/spool/message.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { describeReal } from './harness.ts';
 import { byLength } from '../support/length.ts';

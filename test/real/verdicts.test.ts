@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../lab/messages.ts';
-import type { Verdict } from '../lab/messages.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { describeReal } from './harness.ts';
 import { byLength } from '../support/length.ts';
 import { World, until } from './world.ts';

@@ -1,7 +1,8 @@
 import { appendFileSync, chmodSync, lstatSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Disposal } from '../../src/spool/disposal.ts';
-import type { QueueEntry, Verdict } from '../../src/spool/message.ts';
+import type { QueueEntry } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { put, TestSpool } from '../support/test-spool.ts';
 
 const NOON = Date.UTC(2026, 2, 14, 12);

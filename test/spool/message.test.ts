@@ -1,11 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  bearsFinishingMark,
-  encodeName,
-  newerVerdict,
-  settleTime,
-} from '../../src/spool/message.ts';
+import { bearsFinishingMark, encodeName, settleTime } from '../../src/spool/message.ts';
+import { newerVerdict } from '../../src/verdict.ts';
 
 /** A name as the program has it: one character a byte. */
 function rawName(name: string | readonly number[]): string {

@@ -8,7 +8,8 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { QueueEntry, Verdict } from '../../src/spool/message.ts';
+import type { QueueEntry } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { Quarantine } from '../../src/spool/quarantine.ts';
 import type { QuarantineReason } from '../../src/spool/quarantine.ts';
 import { TestSpool, put } from '../support/test-spool.ts';

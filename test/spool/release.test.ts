@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { encodeName } from '../../src/spool/message.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { STUCK_AFTER_MS } from '../../src/spool/gate.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';

@@ -14,7 +14,7 @@ import { SpoolStore } from '../../src/learning/spool-store.ts';
 import { acquits } from '../../src/learning/witness.ts';
 import { Disposal } from '../../src/spool/disposal.ts';
 import { Faults } from '../../src/spool/faults.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { PostCounts } from '../../src/spool/post-counts.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';

@@ -6,7 +6,7 @@ import type { Named } from '../../src/relearn/account.ts';
 import { BulkStore } from '../../src/relearn/bulk-store.ts';
 import { BulkRun } from '../../src/relearn/run.ts';
 import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';

@@ -1,4 +1,4 @@
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import type { Outcome, Statistics, Trainer } from '../../src/trainers/trainer.ts';
 
 export const LEARNED: Outcome = { kind: 'learned' };

@@ -4,7 +4,7 @@ import { Controller } from '../../src/learning/controller.ts';
 import { newDelivery } from '../../src/learning/delivery.ts';
 import type { Delivery } from '../../src/learning/delivery.ts';
 import { MessageLog } from '../../src/learning/message-log.ts';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { DaemonStatus } from '../../src/status/daemon-status.ts';
 import type { Standstill } from '../../src/status/heart.ts';
 import type { Counts } from '../../src/status/report.ts';

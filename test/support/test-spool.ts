@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { onTestFinished } from 'vitest';
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { Quarantine } from '../../src/spool/quarantine.ts';
 import { Queue } from '../../src/spool/queue.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';

@@ -1,4 +1,4 @@
-import type { Verdict } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import type { Chance } from './seed.ts';
 

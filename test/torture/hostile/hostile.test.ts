@@ -17,7 +17,7 @@ import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
 import { MARKER, certify } from './messages.ts';
 import { HostileWorld, expectClean, expectUnharmed, give, until } from './world.ts';
-import type { Verdict } from './world.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { EXHIBITS, NAMES } from './zoo.ts';
 import type { Fate } from './zoo.ts';
 

@@ -1,3 +1,4 @@
+import type { Verdict } from '../../../src/verdict.ts';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import {
@@ -44,8 +45,6 @@ import { preload } from '../preload.ts';
 
 /** The adversary's user and group: numbers that no real user has. */
 const ADVERSARY = isRoot ? { uid: 23_461, gid: 23_462 } : {};
-
-export type Verdict = 'spam' | 'ham';
 
 export interface HostileOptions {
   /** The state dir lies on another file system than the drop directory. */

@@ -1,4 +1,4 @@
-import type { Verdict } from '../../lab/messages.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { FaultServer } from '../../faults/fault-server.ts';
 import type { Act, FaultRequest } from '../../faults/fault-server.ts';
 import {

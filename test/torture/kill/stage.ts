@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { KopanoWriter } from '../../lab/kopano-writer.ts';
-import type { MadeMessage, Verdict } from '../../lab/messages.ts';
+import type { MadeMessage } from '../../lab/messages.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { isOneOf, verdictOf, violationsIn } from './checks.ts';
 import { KillController } from './controller.ts';
 import { KillSpool, WRITER } from './spool.ts';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import type { Kind } from './files.ts';
 import { MODES } from './requests.ts';
 import type { Mode } from './requests.ts';

@@ -1,4 +1,4 @@
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { ARCHIVE_DAYS, VERDICTS, nameOf } from './chronicle.ts';
 import type { Chronicle } from './chronicle.ts';
 import type { Found, WrittenFiles } from './files.ts';

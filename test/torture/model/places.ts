@@ -1,4 +1,4 @@
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 
 /** Where things lie in the model's world: `lib` is the drop directory, `state` the state dir. */
 

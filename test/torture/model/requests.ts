@@ -1,4 +1,4 @@
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import type { Outcome } from '../../../src/trainers/trainer.ts';
 import type { Found } from './files.ts';
 import type { Process } from './machine.ts';

@@ -1,5 +1,5 @@
 import type { Timer } from '../../../src/clock.ts';
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import type { Outcome, Trainer } from '../../../src/trainers/trainer.ts';
 import {
   DUPLICATE,

@@ -1,6 +1,6 @@
 import type { Config } from '../../../src/config.ts';
 import { QuarantinedMessages } from '../../../src/spool/quarantined.ts';
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { Secret } from '../../../src/secret.ts';
 import { secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KopanoWriterProcess } from '../../lab/kopano-writer-process.ts';
 import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
-import type { MadeMessage, Verdict } from '../../lab/messages.ts';
+import type { MadeMessage } from '../../lab/messages.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import type { Chance } from '../../support/seed.ts';
 
 /**

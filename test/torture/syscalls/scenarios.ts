@@ -1,6 +1,6 @@
 import { mkdirSync, renameSync } from 'node:fs';
 import type { Environment } from '../../../src/config.ts';
-import type { Verdict } from '../../../src/spool/message.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { START } from '../../support/manual-clock.ts';
 import { toAll } from '../../support/scripted-trainer.ts';
 import { bodyOf } from './world.ts';
