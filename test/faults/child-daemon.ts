@@ -63,7 +63,9 @@ export class Spool implements AsyncDisposable {
   async write(...messages: readonly MadeMessage[]): Promise<void> {
     for (const { verdict, name, raw } of messages) {
       const outcome = await this.#writer.write({ verdict, name, body: raw });
-      if (outcome.kind !== 'written') throw new Error(`the writer failed: ${outcome.kind}`);
+      // On a slow machine it is taken before its mark, whole: the settle time is short here.
+      if (outcome.kind !== 'written' && outcome.kind !== 'vanished')
+        throw new Error(`the writer failed: ${outcome.kind}`);
     }
   }
 
