@@ -41,6 +41,8 @@ export interface PrivateRspamdOptions {
   readonly minLearns?: number;
   /** Whether Bayes keeps a memory for each recipient. @defaultValue false */
   readonly perUser?: boolean;
+  /** Whether variables in Redis' keys are expanded. @defaultValue false */
+  readonly expandKeys?: boolean;
   /** Whether the history of the web interface lies in Redis. @defaultValue false */
   readonly redisHistory?: boolean;
   /** The server's path or name. @defaultValue 'rspamd' */
@@ -229,6 +231,7 @@ export class PrivateRspamd {
       redis: options.redisPort === null ? null : `${LOOPBACK}:${options.redisPort}`,
       minLearns: options.minLearns ?? 200,
       perUser: options.perUser ?? false,
+      expandKeys: options.expandKeys ?? false,
       redisHistory: options.redisHistory ?? false,
     };
   }

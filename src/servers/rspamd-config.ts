@@ -20,6 +20,8 @@ export interface RspamdSettings {
   readonly minLearns: number;
   /** Bayes keeps a memory of its own for each recipient. */
   readonly perUser: boolean;
+  /** Variables in Redis' keys are expanded (`expand_keys`). */
+  readonly expandKeys: boolean;
   /** Keeps the history of the web interface in Redis, as rspamd does unless told otherwise. */
   readonly redisHistory: boolean;
 }
@@ -76,7 +78,11 @@ export async function writeRspamdConfig(
   ]);
   // Bayes falls back to this module's server; without one it has no backend
   if (settings.redis !== null) {
-    files.set('override.d/redis.conf', `servers = ${quoted(settings.redis)};\n`);
+    const { redis, expandKeys } = settings;
+    files.set(
+      'override.d/redis.conf',
+      `servers = ${quoted(redis)};\nexpand_keys = ${expandKeys};\n`,
+    );
   }
   await Promise.all(Object.values(folders).map((folder: string) => mkdir(folder)));
   await mkdir(languages);

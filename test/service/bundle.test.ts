@@ -29,9 +29,10 @@ test('a wrong setting ends it with 78 and words', async () => {
   });
 });
 
-test('the demonstration is in it', async () => {
-  const { stdout } = await run(bundle.path('bin/kopano-learnd'), ['demo', '--help']);
-  expect(stdout).toContain('private rspamd');
+test('neither the demonstration nor its servers are in it', async () => {
+  const text = await readFile(bundle.path('bin/kopano-learnd.mjs'), 'utf8');
+  expect(text).toContain('controller.unproven');
+  expect(text).not.toMatch(/disable_hyperscan|redis-server/);
 });
 
 test('it holds the licence of every package that it holds, and nothing native', async () => {
