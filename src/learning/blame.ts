@@ -248,7 +248,7 @@ export class Blame {
     // Nothing may take its place while its file is moved.
     lanes.hold([keyLane(key)]);
     try {
-      await this.#charge(accused, controller, 'an unknown error that only this message gets', 0);
+      await this.#charge(accused, controller, accused.error ?? 'an unknown error', 0);
     } finally {
       backlog.land(accused);
       lanes.release([keyLane(key)]);

@@ -64,6 +64,9 @@ test.each(['ERR user_script:1: Missing bytes in input', 'Internal error'])(
     await daemon.says('message.learned', FRESH.name);
     await feedUntil(daemon, spool, () => spool.quarantined.length === POISON.length);
     expect(spool.quarantined.sort()).toEqual(POISON.map(({ name }) => name).sort());
+    for (const line of daemon.logged('message.quarantined')) {
+      expect(line['reason']).toContain(words);
+    }
     expect(daemon.logged('controller.down').length).toBeLessThanOrEqual(2);
     expect(spool.waiting).toEqual([]);
   },
