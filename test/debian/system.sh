@@ -56,11 +56,9 @@ make_system() {
 }
 
 install_system() {
-  local suite=$1 policy=$system/usr/sbin/policy-rc.d recipe=/usr/share/debootstrap/scripts/$1
+  local suite=$1 policy=$system/usr/sbin/policy-rc.d
   shift
-  # Debian 12's debootstrap knows no suite after trixie by name; they are made as sid is.
-  if [[ ! -e $recipe ]]; then recipe=${recipe%/*}/sid; fi
-  debootstrap --variant=minbase "$suite" "$system" '' "$recipe" &&
+  test/debian/bare.sh "$suite" "$system" &&
     printf '127.0.0.1 localhost\n::1 localhost\n' >"$system/etc/hosts" &&
     printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy" &&
     mount --bind "$system" "$system" &&

@@ -129,7 +129,7 @@ build() {
 
 # Makes a fresh Debian 13 in $scratch/debian, and the image localhost/$1 of it.
 make_debian() {
-  online debootstrap --variant=minbase trixie "$scratch/debian" >"$scratch/output" 2>&1 ||
+  online test/debian/bare.sh trixie "$scratch/debian" >"$scratch/output" 2>&1 ||
     { tail -n 20 "$scratch/output" && return 1; }
   rm -rf "$scratch/debian/var/cache/apt/archives" "$scratch"/debian/var/lib/apt/lists/*
   echo '127.0.0.1 localhost' >"$scratch/debian/etc/hosts"
