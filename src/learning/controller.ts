@@ -11,6 +11,7 @@ import { Pace } from './pace.ts';
 import { COUNTED } from './proof.ts';
 import { RevisionWatch } from './revision-watch.ts';
 import { Suspects } from './suspects.ts';
+import { UnprovenMessages } from './unproven.ts';
 
 /**
  * What is known of one controller, and who is to blame for a failure there.
@@ -70,10 +71,7 @@ export class Controller {
   readonly #log: Log;
   readonly #throttle: LogThrottle;
   readonly #suspects = new Suspects();
-  /** Answered 200 to every post since the last proof; a second, different one makes it unproven. */
-  readonly #unproven = new Set<Delivery>();
-  /** Answered 200 to every post, and neither proven since nor gone. */
-  readonly #waiting = new Set<Delivery>();
+  readonly #unproven = new UnprovenMessages();
   #learns = 0;
   #state: ControllerState = 'starting';
   #lastProofAt: number | undefined;
@@ -128,7 +126,7 @@ export class Controller {
 
   /** Some message waits for a proof, or for another's. */
   get isSuspected(): boolean {
-    return this.#waiting.size > 0;
+    return !this.#unproven.isEmpty;
   }
 
   /** All that is known to be wrong with it is that its last answers were not proven, if anything is. */
@@ -162,12 +160,7 @@ export class Controller {
    * @returns the messages that are charged with their failures by that
    */
   proved(delivery: Delivery): Delivery[] {
-    for (const each of this.#unproven) if (each !== delivery) each.unprovenRounds += 1;
-    this.#unproven.clear();
-    for (const each of this.#waiting) {
-      if (each.finish !== undefined) this.#waiting.delete(each);
-      else if (each !== delivery) each.othersProved = true;
-    }
+    this.#unproven.proved(delivery);
     const charged = this.#suspects.proved(delivery, (accused) => this.excuses(accused));
     this.#needsProof = false;
     this.#lastProofAt = this.#clock.wall();
@@ -255,9 +248,7 @@ export class Controller {
    * @param isRound it was posted more than once, so that this tells something of both
    */
   unproven(delivery: Delivery, wasProbe: boolean, isRound = true): void {
-    const isSecond = isRound && [...this.#unproven].some((each) => each !== delivery);
-    if (isRound) this.#unproven.add(delivery);
-    this.#waiting.add(delivery);
+    const isSecond = this.#unproven.add(delivery, isRound);
     if (this.#state !== 'unproven' && !isSecond && this.isOpen) return;
     this.#needsProof = true;
     // It answers: another message may show at once that it stores.
@@ -265,7 +256,7 @@ export class Controller {
     const waitMs = backoffMs(this.#failures + 1, this.#random());
     if (this.#state === 'unproven' || isSecond) {
       // What failed while it forgot everything has shown nothing about itself.
-      this.#unproven.clear();
+      this.#unproven.excuseAll();
       const fault = this.#versionFault;
       const hint = fault === undefined ? LOOK_AT_REDIS : `${fault.does}: ${fault.cure}`;
       this.#pause('unproven', FORGETS, wasProbe, waitMs, { hint, freshAt });
@@ -277,7 +268,7 @@ export class Controller {
 
   /** A message was posted as often as it may be, now or by an earlier process. */
   awaitsProof(delivery: Delivery): void {
-    this.#waiting.add(delivery);
+    this.#unproven.addSpent(delivery);
   }
 
   /** A post was answered 200. */
@@ -296,14 +287,7 @@ export class Controller {
    * @returns whether there were any
    */
   letCountedGo(): boolean {
-    const counted = [...this.#waiting].filter(
-      ({ firstRoundAt, lastRoundAt, acknowledgedAt }) =>
-        acknowledgedAt !== undefined &&
-        // All of its posts, or where other learns lie between them, the last ones.
-        [firstRoundAt, lastRoundAt].some(
-          (from) => from !== undefined && this.revisions.shows(from, acknowledgedAt),
-        ),
-    );
+    const counted = this.#unproven.takeCounted(this.revisions);
     for (const each of counted) this.#isStored(each);
     return counted.length > 0;
   }
@@ -315,8 +299,6 @@ export class Controller {
 
   #isStored(delivery: Delivery): void {
     delivery.letGo = COUNTED;
-    this.#unproven.delete(delivery);
-    this.#waiting.delete(delivery);
     if (this.#state !== 'unproven' && this.#reason !== NO_PROOF_YET) return;
     this.#needsProof = false;
     this.#open();
@@ -332,8 +314,7 @@ export class Controller {
 
   /** The message is gone from memory. */
   forget(delivery: Delivery): void {
-    this.#unproven.delete(delivery);
-    this.#waiting.delete(delivery);
+    this.#unproven.forget(delivery);
     this.#suspects.forget(delivery);
   }
 
@@ -344,8 +325,7 @@ export class Controller {
   forgetMessages(): void {
     this.witness = undefined;
     this.lastProbe = undefined;
-    this.#unproven.clear();
-    this.#waiting.clear();
+    this.#unproven.forgetAll();
     this.#suspects.forgetAll();
     this.#freshAt = this.#retryAt;
   }
