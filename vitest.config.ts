@@ -7,6 +7,8 @@ startRun();
 const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
 const REAL = ['test/real/**/*.test.ts'];
 const TORTURE = ['test/torture/**/*.test.ts'];
+/** They replace a module. */
+const MOCKING = ['test/spool/deaf-doorbell.test.ts'];
 
 /**
  * `npm test` is all but the torture, which tries to break the program and takes its time. `real` needs
@@ -21,8 +23,8 @@ export default defineConfig({
     hookTimeout: 300_000,
     coverage: { include: ['src/**'] },
     reporters: ['default', './test/support/skips.ts'],
-    // The files of a worker share the modules, which saves a third of the CPU time; what patches the
-    // modules of Node.js (the torture) has a process for each file.
+    // The files of a worker share the modules, which saves a third of the CPU time; those that replace
+    // modules, or patch Node's, have a process for each file.
     isolate: false,
     projects: [
       {
@@ -30,9 +32,10 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...UNPRIVILEGED, ...REAL, ...TORTURE],
+          exclude: [...UNPRIVILEGED, ...REAL, ...TORTURE, ...MOCKING],
         },
       },
+      { extends: true, test: { name: 'mocking', include: MOCKING, isolate: true } },
       { extends: true, test: { name: 'real', include: REAL } },
       { extends: true, test: { name: 'torture', include: TORTURE, isolate: true } },
       {
