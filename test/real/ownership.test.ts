@@ -53,6 +53,9 @@ describeReal('one owner', () => {
     expect(await world.filesIn('spam')).toHaveLength(1);
     first.signal('SIGCONT');
     await world.untilDone(10_000);
+    await first.until('say so', () => first.linesOf('message.learned').length > 0, {
+      timeoutMs: 10_000,
+    });
     expect(first.linesOf('message.learned')).toHaveLength(1);
   });
 

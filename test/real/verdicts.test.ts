@@ -151,7 +151,9 @@ describeReal('single messages', () => {
     await world.startDaemon();
     await world.judge(message);
     await world.untilDone(20_000);
-    expect(world.daemon.linesOf('message.duplicate')).toHaveLength(1);
+    const duplicates = (): number => world.daemon.linesOf('message.duplicate').length;
+    await world.daemon.until('say so', () => duplicates() > 0, { timeoutMs: 10_000 });
+    expect(duplicates()).toBe(1);
     expect(await world.redis.bayesCounts()).toEqual({ spam: 1, ham: 0 });
   });
 
