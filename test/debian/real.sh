@@ -18,7 +18,7 @@ shift
 make_system "$suite" \
   nodejs rspamd redis-server valkey-server openssl procps iproute2 util-linux mount e2fsprogs prometheus
 mkdir "$system/project"
-for each in package*.json tsconfig*.json vitest.config.ts src test node_modules README.md \
+for each in package*.json tsconfig*.json vitest.config.ts src demo test node_modules README.md \
   CHANGELOG.md LICENSE Dockerfile.fragment service scripts bench; do
   cp -a "$each" "$system/project"
 done
