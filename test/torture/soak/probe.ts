@@ -52,10 +52,12 @@ function watchConstructor(name: 'Map' | 'Set' | 'AbortController'): void {
   Object.assign(globalThis, { [name]: watched });
 }
 
-/** The first line of the daemon, or of a package of its, in a stack: `learning/lanes.js:17`. */
+/** Who of the program made it, in a stack of the bundle: `new LogThrottle, 97:1234`. */
 function originOf(stack = ''): string {
-  const found = /\/(?:dist|node_modules)\/([^()\s]+):\d+\)?$/m.exec(stack);
-  return found?.[1] ?? 'elsewhere';
+  const frames = [...stack.matchAll(/^ +at (?:(.*) \()?\S*kopano-learnd\.mjs:(\d+:\d+)\)?$/gm)];
+  // Fields are made in a nameless function of their class.
+  const name = frames.map(([, of = '']) => of).find((of) => of !== '' && !of.startsWith('<'));
+  return frames.length === 0 ? 'elsewhere' : `${name ?? 'the top'}, ${frames[0]?.[2] ?? ''}`;
 }
 
 function once(origin: string): string {
