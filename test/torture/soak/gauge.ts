@@ -125,7 +125,7 @@ function heldText(reading: Reading): string {
 
 /** Remembers what it has said, at most so many names: that grows up to there (`LogThrottle`). */
 const BOUNDED: readonly (readonly [origin: RegExp, limit: number])[] = [
-  [/^Map of new LogThrottle/, 1_000],
+  [/^Map of new _?LogThrottle/, 1_000],
 ];
 /** Entries that come and go. */
 const PLAY = 10;
