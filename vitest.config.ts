@@ -7,8 +7,8 @@ startRun();
 const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
 const REAL = ['test/real/**/*.test.ts'];
 const TORTURE = ['test/torture/**/*.test.ts'];
-/** They replace a module. */
-const MOCKING = ['test/spool/deaf-doorbell.test.ts'];
+/** They replace a module, or measure the memory of their process. */
+const ALONE = ['test/spool/deaf-doorbell.test.ts', 'test/mailbox/masses.test.ts'];
 
 /**
  * `npm test` is all but the torture, which tries to break the program and takes its time. `real` needs
@@ -32,10 +32,10 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...UNPRIVILEGED, ...REAL, ...TORTURE, ...MOCKING],
+          exclude: [...UNPRIVILEGED, ...REAL, ...TORTURE, ...ALONE],
         },
       },
-      { extends: true, test: { name: 'mocking', include: MOCKING, isolate: true } },
+      { extends: true, test: { name: 'alone', include: ALONE, isolate: true } },
       { extends: true, test: { name: 'real', include: REAL } },
       { extends: true, test: { name: 'torture', include: TORTURE, isolate: true } },
       {

@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, statSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, onTestFinished } from 'vitest';
 import { countMessages } from '../../src/spool/census.ts';
 import { Folder } from '../../src/spool/folder.ts';
 import { needsChown } from '../support/needs.ts';
@@ -155,16 +155,24 @@ describe('the state dir', () => {
   });
 });
 
+/** A folder that nobody may enter; Node.js 24 could not even remove it. */
+function closedFolder(): string {
+  const path = `${temporaryFolder()}/closed`;
+  mkdirSync(path, { mode: 0 });
+  onTestFinished(() => {
+    chmodSync(path, 0o700);
+  });
+  return path;
+}
+
 describe('what may not be touched', () => {
   test('a folder that is forbidden is refused', () => {
-    const path = `${temporaryFolder()}/closed`;
-    mkdirSync(path, { mode: 0 });
+    const path = closedFolder();
     expect(() => Folder.open(path)).toThrow(expect.objectContaining({ code: 'EACCES' }));
   });
 
   test('a folder that is forbidden is not counted as empty', async () => {
-    const path = `${temporaryFolder()}/closed`;
-    mkdirSync(path, { mode: 0 });
+    const path = closedFolder();
     expect(await countMessages(path, 'queue')).toEqual({ kind: 'unreadable', code: 'EACCES' });
   });
 
