@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
-# rspamd 3.12.1 (Debian 13), Redis 8.0, Node.js 20.19 with got 14.6.6
+# rspamd 3.12.1 (Debian 13), Redis 8.0, Node.js 20.19
 #
 # A message with too few words is refused with 204, and with a body, which a 204 has not (RFC 9110).
 # curl says 204. Node.js gives the response and then an error, HPE_CLOSED_CONNECTION, for the same
-# request; got rejects, with the response inside the error. Who tries again after connection errors
-# does so for ever.
+# request. Who tries again after connection errors does so for ever.
 . "$(dirname "$0")/lib.sh"
 system trixie rspamd=3.12.1-* redis-server=5:8.0.* nodejs
 

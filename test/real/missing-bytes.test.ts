@@ -13,8 +13,8 @@ function messageTo(localPart: number, seed: number): MadeMessage {
 }
 
 describeReal('rspamd with expand_keys and per_user', () => {
-  // 3.12.1 answers "500 ERR user_script:1: Missing bytes in input" where the address has 13 or 14
-  // characters, always (rspamd issue 5904); 3.4 and 4.1.5 learn these like any other.
+  // 3.12.1 answers "500 ERR user_script:1: Missing bytes in input" to some messages for addresses of 13
+  // or 14 characters, always (rspamd issue 5904); 3.4 and 4.1.5 learn these like any other.
   test('that cannot learn what goes to some addresses learns all else at once', async () => {
     await using world = await World.make({ rspamd: { perUser: true, expandKeys: true } });
     const daemon = await world.startDaemon({ LEARN_MAX_ATTEMPTS: '2' });
