@@ -37,7 +37,16 @@ export default defineConfig({
       },
       { extends: true, test: { name: 'alone', include: ALONE, isolate: true } },
       { extends: true, test: { name: 'real', include: REAL } },
-      { extends: true, test: { name: 'torture', include: TORTURE, isolate: true } },
+      {
+        extends: true,
+        test: {
+          name: 'torture',
+          include: TORTURE,
+          isolate: true,
+          // Some hold what a proxy saw against time-outs of a second, and a busy machine sees it late.
+          retry: ['', 'false'].includes(process.env['CI'] ?? '') ? 0 : 1,
+        },
+      },
       {
         extends: true,
         test: { name: 'ordinary user', include: UNPRIVILEGED, pool: ordinaryUser },

@@ -55,8 +55,13 @@ export async function probeBy(
   const waiting = stage.waitingOf(fleet);
   const first = contacts.length;
   const isDone = (): boolean => stage.waitingOf(fleet).size === 0;
+  // a connection on which nothing was read yet may be a question, such as the one of /stat
   const posts = (): Contact[] =>
-    contacts.slice(first).filter(({ request }) => request?.method !== 'GET');
+    contacts
+      .slice(first)
+      .filter(({ request, fault }) =>
+        request === undefined ? fault !== undefined : request.method !== 'GET',
+      );
   // where rspamd itself hangs, the question before the post is never answered
   const unheard = (): Contact[] =>
     contacts.slice(first).filter(({ request, said }) => request?.path === '/ping' && said === '');
@@ -187,8 +192,11 @@ async function untilConvicted(stage: Stage, culprit: MadeMessage): Promise<void>
  */
 function expectOneAtATime(probes: readonly Contact[], waiting: ReadonlySet<string>): void {
   for (const [index, probe] of probes.entries()) {
-    const beside = probes.slice(0, index).filter((each) => overlap(each, probe));
-    expect(beside.map(describeContact)).toEqual([]);
+    // Where the daemon gave up before it was answered, a busy proxy may see its next connection first.
+    const beside = probes
+      .slice(0, index)
+      .filter((each) => overlap(each, probe) && !(each.said === '' && each.over !== undefined));
+    expect(beside.map(told)).toEqual([]);
   }
   if (waiting.size < 2) return;
   const asked = probes
@@ -242,6 +250,11 @@ function overlap(earlier: Contact, later: Contact): boolean {
 
 function messageIdOf(request: FaultRequest): string | undefined {
   return /^Message-ID: <(.*)>\r?$/m.exec(request.body.toString('latin1'))?.[1];
+}
+
+function told(contact: Contact): string {
+  const { since, asked, over, said } = contact;
+  return `${describeContact(contact)} ${JSON.stringify({ since, asked, over, said })}`;
 }
 
 function describeContact(contact: Contact): string {

@@ -178,8 +178,12 @@ export class FaultProxy implements AsyncDisposable {
     raw.once('end', end);
     raw.once('close', end);
     const gone = new Promise<void>((resolve) => raw.once('close', resolve));
-    const isPing = this.#tls === undefined && (await asksPing(raw, gone));
+    const begin = this.#tls === undefined ? await beginning(raw, gone) : Buffer.alloc(0);
     if (this.#tls === undefined) raw.resume();
+    // A question is known for one from the beginning, whatever becomes of it.
+    if (begin.toString('latin1').startsWith('GET ')) contact.request = requestOf(begin);
+    // What is asked before a post is passed on: the harm is for posts.
+    const isPing = contact.request?.path === '/ping';
     const fault = isPing ? undefined : this.script(undefined);
     if (fault?.kind === 'intrusion') {
       contact.fault = fault;
@@ -267,8 +271,8 @@ function firstLine({ pieces }: Act): string {
 }
 
 /** Reads until so many bytes have come, and throws them away. */
-/** Whether it asks what is asked before a post; that is passed on, as the harm is for posts. */
-async function asksPing(socket: Socket, gone: Promise<void>): Promise<boolean> {
+/** What comes first, which the socket gives once more. */
+async function beginning(socket: Socket, gone: Promise<void>): Promise<Buffer> {
   const first = new Promise<Buffer>((resolve) => {
     socket.once('data', (chunk: Buffer) => {
       socket.pause();
@@ -276,7 +280,7 @@ async function asksPing(socket: Socket, gone: Promise<void>): Promise<boolean> {
       resolve(chunk);
     });
   });
-  return (await Promise.race([first, gone]))?.toString('latin1').startsWith('GET /ping') ?? false;
+  return (await Promise.race([first, gone])) ?? Buffer.alloc(0);
 }
 
 async function readBytes(socket: Socket, count: number, gone: Promise<void>): Promise<void> {
