@@ -4,14 +4,13 @@
  * Always either running (perhaps frozen) or stopped; folder and port stay the same over any number
  * of stops and starts, and the folder goes with the disposal.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, LOOPBACK } from './ports.ts';
+import { PrivateServer } from './private-server.ts';
 import { redisCommand, type RedisReply } from './redis-client.ts';
-import { ServerProcess } from './server-process.ts';
-
-const START_TIMEOUT_MS = 10_000;
+import type { ServerCommand } from './server-process.ts';
 
 /** How to start a private Redis; every field has a default. */
 export interface PrivateRedisOptions {
@@ -36,15 +35,15 @@ export interface BayesCounts {
   readonly ham: number;
 }
 
-export class PrivateRedis {
+export class PrivateRedis extends PrivateServer {
   readonly host = LOOPBACK;
   readonly port: number;
-  readonly folder: string;
+  protected readonly label = 'Redis';
+  protected readonly startTimeoutMs = 10_000;
   readonly #options: PrivateRedisOptions;
-  #process: ServerProcess | undefined;
 
   private constructor(folder: string, port: number, options: PrivateRedisOptions) {
-    this.folder = folder;
+    super(folder);
     this.port = port;
     this.#options = options;
   }
@@ -60,28 +59,6 @@ export class PrivateRedis {
       throw error;
     }
     return redis;
-  }
-
-  get running(): boolean {
-    return this.#process?.running ?? false;
-  }
-
-  /** The server's process id, or undefined while it is stopped. */
-  get pid(): number | undefined {
-    return this.running ? this.#process?.pid : undefined;
-  }
-
-  /** Starts the stopped server again on the same port and folder. */
-  async start(): Promise<void> {
-    if (this.running) throw new Error('this Redis is running already');
-    const server = await ServerProcess.start({
-      program: this.#options.program ?? 'redis-server',
-      args: this.#arguments(),
-      cwd: this.folder,
-      outputFile: join(this.folder, 'redis.log'),
-    });
-    this.#process = server;
-    await server.untilUp(() => this.#answers(), START_TIMEOUT_MS);
   }
 
   /**
@@ -100,32 +77,12 @@ export class PrivateRedis {
     return { spam: Number(reply[0] ?? 0), ham: Number(reply[1] ?? 0) };
   }
 
-  /** SIGTERM, SIGKILL after three seconds; resolves when the process is gone. Idempotent. */
-  async stop(): Promise<void> {
-    await this.#process?.stop();
-    this.#process = undefined;
-  }
-
-  /** SIGKILL; resolves when the process is gone. */
-  async kill(): Promise<void> {
-    await this.#process?.kill();
-    this.#process = undefined;
-  }
-
-  /** SIGSTOP: connections are still accepted (by the kernel), answers don't come. */
-  freeze(): void {
-    this.#process?.signalGroup('SIGSTOP');
-  }
-
-  /** SIGCONT after {@link freeze}. */
-  resume(): void {
-    this.#process?.signalGroup('SIGCONT');
-  }
-
-  /** Stops the server and removes its folder. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    await rm(this.folder, { recursive: true, force: true });
+  protected serverCommand(): Omit<ServerCommand, 'cwd'> {
+    return {
+      program: this.#options.program ?? 'redis-server',
+      args: this.#arguments(),
+      outputFile: join(this.folder, 'redis.log'),
+    };
   }
 
   #arguments(): readonly string[] {
@@ -138,7 +95,7 @@ export class PrivateRedis {
     ];
   }
 
-  async #answers(): Promise<boolean> {
+  protected async answers(): Promise<boolean> {
     try {
       return (await redisCommand(this, ['PING'], 1_000)) === 'PONG';
     } catch {

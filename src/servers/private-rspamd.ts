@@ -5,17 +5,17 @@
  * over any number of stops and starts, and the folder goes with the disposal. What Bayes learns is
  * in the Redis that it is given, never in the folder.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts, LOOPBACK } from './ports.ts';
+import { PrivateServer } from './private-server.ts';
 import { childrenOf } from './process-tree.ts';
 import { ask, parseOpinion, type BayesOpinion, type RspamdReply } from './rspamd-client.ts';
 import { writeRspamdConfig, type RspamdFolders, type RspamdSettings } from './rspamd-config.ts';
-import { ServerProcess } from './server-process.ts';
+import type { ServerCommand, ServerProcess } from './server-process.ts';
 
-const START_TIMEOUT_MS = 30_000;
 const RELOAD_TIMEOUT_MS = 20_000;
 
 /** How to start a private rspamd. */
@@ -57,18 +57,18 @@ export interface RspamdWorker {
   readonly kind: string;
 }
 
-export class PrivateRspamd {
-  readonly folder: string;
+export class PrivateRspamd extends PrivateServer {
   readonly controllerPort: number;
   /** The scan worker's port: answers learn requests with 500 `invalid command`. */
   readonly scannerPort: number;
+  protected readonly label = 'rspamd';
+  protected readonly startTimeoutMs = 30_000;
   readonly #folders: RspamdFolders;
   readonly #program: string;
-  #process: ServerProcess | undefined;
 
   private constructor(folder: string, ports: readonly number[], program: string) {
+    super(folder);
     const [controllerPort = 0, scannerPort = 0] = ports;
-    this.folder = folder;
     this.controllerPort = controllerPort;
     this.scannerPort = scannerPort;
     this.#program = program;
@@ -108,60 +108,10 @@ export class PrivateRspamd {
     return join(this.#folders.log, 'rspamd.log');
   }
 
-  get running(): boolean {
-    return this.#process?.running ?? false;
-  }
-
-  /** The main process's id, or undefined while it is stopped. */
-  get pid(): number | undefined {
-    return this.running ? this.#process?.pid : undefined;
-  }
-
-  /** Starts the stopped server again with the same ports and folder. */
-  async start(): Promise<void> {
-    if (this.running) throw new Error('this rspamd is running already');
-    const server = await ServerProcess.start({
-      program: this.#program,
-      args: this.#arguments(),
-      cwd: this.folder,
-      outputFile: join(this.folder, 'output'),
-    });
-    this.#process = server;
-    try {
-      await server.untilUp(() => this.#answers(), START_TIMEOUT_MS);
-    } catch (error) {
-      throw new Error(`rspamd did not start; the end of its log:\n${await this.#tailOfLog()}`, {
-        cause: error,
-      });
-    }
-  }
-
-  /** SIGTERM to the main process, SIGKILL to all after three seconds; resolves when all are gone. */
-  async stop(): Promise<void> {
-    await this.#process?.stop();
-    this.#process = undefined;
-  }
-
-  /** SIGKILL to the main process and all workers; resolves when they are gone. */
-  async kill(): Promise<void> {
-    await this.#process?.kill();
-    this.#process = undefined;
-  }
-
   /** Stop and start: the same ports, a process that has forgotten what it had in memory. */
   async restart(): Promise<void> {
     await this.stop();
     await this.start();
-  }
-
-  /** SIGSTOP to all processes: connections are accepted (by the kernel) and never answered. */
-  freeze(): void {
-    this.#process?.signalGroup('SIGSTOP');
-  }
-
-  /** SIGCONT after {@link freeze}: what was sent meanwhile is carried out now. */
-  resume(): void {
-    this.#process?.signalGroup('SIGCONT');
   }
 
   /** The processes below the main one. */
@@ -183,10 +133,10 @@ export class PrivateRspamd {
   async reload(): Promise<void> {
     const old = new Set(await this.#controllerPids());
     const deadline = performance.now() + RELOAD_TIMEOUT_MS;
-    this.#process?.signal('SIGHUP');
+    this.signal('SIGHUP');
     for (;;) {
       const now = await this.#controllerPids();
-      if (now.length > 0 && !now.some((pid) => old.has(pid)) && (await this.#answers())) return;
+      if (now.length > 0 && !now.some((pid) => old.has(pid)) && (await this.answers())) return;
       if (performance.now() > deadline) throw new Error('rspamd did not reload');
       await sleep(20);
     }
@@ -206,12 +156,6 @@ export class PrivateRspamd {
     const { status, body } = await this.post('/checkv2', message);
     if (status !== 200) throw new Error(`/checkv2 answered ${status}: ${body}`);
     return parseOpinion(body);
-  }
-
-  /** Stops the server and removes its folder. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    await rm(this.folder, { recursive: true, force: true });
   }
 
   async #controllerPids(): Promise<readonly number[]> {
@@ -236,6 +180,24 @@ export class PrivateRspamd {
     };
   }
 
+  protected serverCommand(): Omit<ServerCommand, 'cwd'> {
+    return {
+      program: this.#program,
+      args: this.#arguments(),
+      outputFile: join(this.folder, 'output'),
+    };
+  }
+
+  protected override async untilUp(server: ServerProcess): Promise<void> {
+    try {
+      await super.untilUp(server);
+    } catch (error) {
+      throw new Error(`rspamd did not start; the end of its log:\n${await this.#tailOfLog()}`, {
+        cause: error,
+      });
+    }
+  }
+
   #arguments(): readonly string[] {
     const { config, database, run, log } = this.#folders;
     return [
@@ -246,7 +208,7 @@ export class PrivateRspamd {
     ];
   }
 
-  async #answers(): Promise<boolean> {
+  protected async answers(): Promise<boolean> {
     const pings = [this.controllerPort, this.scannerPort].map(async (port) => {
       const { status } = await ask(port, { method: 'GET', path: '/ping', timeoutMs: 1_000 });
       return status === 200;

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { demo } from '../../demo/demo.ts';
 import { findProgram } from '../../src/servers/programs.ts';
 import { describeReal } from '../real/harness.ts';
-import { demoProgram, program } from '../support/run.ts';
+import { makeDemo, program } from '../support/run.ts';
 import { needs } from '../support/needs.ts';
 
 const searchPath = process.env['PATH'] ?? '';
@@ -61,7 +61,7 @@ test(
 describeReal('with the servers', () => {
   test('it ends with 0, spam and ham told apart, and nothing left', async () => {
     const env = { PATH: searchPath, TMPDIR: folder };
-    const { stdout } = await promisify(execFile)(process.execPath, [demoProgram()], {
+    const { stdout } = await promisify(execFile)(process.execPath, [makeDemo()], {
       env,
     });
     expect(stdout).toMatch(/ham .*Bayes: no opinion/);

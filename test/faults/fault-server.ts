@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { PONG } from './plays.ts';
 
 /**
  * A server that sends bytes, nothing more: no HTTP library decides what can be said. It takes each
@@ -230,16 +231,6 @@ export async function perform(
       break;
   }
 }
-
-/** What rspamd 3.4 says to `/ping`. */
-export const PONG: Act = {
-  pieces: [
-    'HTTP/1.1 200 OK\r\nConnection: close\r\nServer: rspamd/3.4\r\n',
-    `Date: ${new Date().toUTCString()}\r\nContent-Length: 6\r\n`,
-    'Content-Type: text/plain\r\n\r\npong\r\n',
-  ],
-  then: 'end',
-};
 
 /** The first byte of a client that speaks TLS to a port that doesn't. */
 const TLS_HANDSHAKE = 0x16;

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { PONG } from './fault-server.ts';
 import type { Act, FaultRequest, Play } from './fault-server.ts';
 
 /**
@@ -85,6 +84,7 @@ function bytesOf({ pieces }: Act): string {
 // --- rspamd's ordinary behaviour
 
 export const SUCCESS: Act = answer('200 OK', '{"success":true}');
+export const PONG: Act = answer('200 OK', 'pong\r\n', { type: 'text/plain' });
 export const NOT_FOUND: Act = answer('404 Not found', 'Not found', { type: 'text/plain' });
 export const UNAUTHORIZED: Act = answer('401 Unauthorized', '{"error":"Unauthorized"}');
 

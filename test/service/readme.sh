@@ -2,7 +2,7 @@
 # A new user's way, by the documented commands alone: from a fresh Debian 13 with Kopano's folders to
 # messages that rspamd has learned, by runit, by the systemd unit, by cron and in a sidecar.
 #
-#   test/service/readme.sh     as root on Debian, after `npm run build`; takes some minutes
+#   test/service/readme.sh     as root on Debian, after `npm ci`; takes some minutes
 #
 # The commands are taken out of README.md and docs/*.md, by their marks (blocks.sh), and run as they
 # stand there. It is a failure when a mark is gone or occurs twice, when nothing runs a marked block, and

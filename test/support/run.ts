@@ -49,9 +49,11 @@ export function program(): string {
   return join(secondFolder(), 'package/bin/kopano-learnd.mjs');
 }
 
-/** The demo, as a program. */
-export function demoProgram(): string {
-  return join(secondFolder(), 'package/main.mjs');
+/** The demo, as a program; it is made by the one test that runs it. */
+export function makeDemo(): string {
+  const folder = join(secondFolder(), 'package');
+  runScript('demo.mjs', folder);
+  return join(folder, 'demo.mjs');
 }
 
 /** kopano-spamd's stand-in, as a program. */
@@ -66,18 +68,20 @@ function isOpen(folder: string): boolean {
 }
 
 function buildPrograms(folder: string): void {
-  execFileSync(process.execPath, [join(PROJECT, 'scripts/bundle.mjs'), folder], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  runScript('bundle.mjs', folder);
   buildSync({
-    entryPoints: [join(PROJECT, 'test/lab/kopano-writer.ts'), join(PROJECT, 'demo/main.ts')],
-    outdir: folder,
-    outExtension: { '.js': '.mjs' },
-    entryNames: '[name]',
+    entryPoints: [join(PROJECT, 'test/lab/kopano-writer.ts')],
+    outfile: join(folder, 'kopano-writer.mjs'),
     bundle: true,
     platform: 'node',
     format: 'esm',
     target: 'node20.19',
+  });
+}
+
+function runScript(name: string, folder: string): void {
+  execFileSync(process.execPath, [join(PROJECT, 'scripts', name), folder], {
+    stdio: ['ignore', 'ignore', 'inherit'],
   });
 }
 

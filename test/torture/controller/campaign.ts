@@ -252,11 +252,7 @@ function messageIdOf(request: FaultRequest): string | undefined {
   return /^Message-ID: <(.*)>\r?$/m.exec(request.body.toString('latin1'))?.[1];
 }
 
-function told(contact: Contact): string {
-  const { since, asked, over, said } = contact;
-  return `${describeContact(contact)} ${JSON.stringify({ since, asked, over, said })}`;
-}
-
-function describeContact(contact: Contact): string {
-  return `${contact.request?.head.split('\r\n', 1)[0] ?? ''} ${contact.fault?.name ?? ''}`;
+function told({ request, fault, since, asked, over, said }: Contact): string {
+  const moments = JSON.stringify({ since, asked, over, said });
+  return `${request?.head.split('\r\n', 1)[0] ?? ''} ${fault?.name ?? ''} ${moments}`;
 }
