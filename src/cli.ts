@@ -99,7 +99,7 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
     .action(async ({ once }: { once: boolean }) => {
       const config = loadConfig(options.environment);
       const log = createLog({ ...config.log, write: options.out });
-      const { watch } = await import('./commands/watch.ts');
+      const { watch } = await import('./daemon/watch.ts');
       ended(await watch({ ...options, config, log, once }));
     });
   addRelearn(program, options, ended);

@@ -1,4 +1,4 @@
-/** What a user decided of a message, and the one rule for two of his verdicts. */
+/** What a user decided of a message, and the one rule of precedence between two verdicts. */
 export type Verdict = 'spam' | 'ham';
 
 export const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
@@ -8,9 +8,10 @@ export function otherVerdict(verdict: Verdict): Verdict {
 }
 
 /**
- * Which of two files of one name holds the latest verdict, by their mtimes in nanoseconds: the newer
- * one, and on a tie ham. The kernel's clock ticks every few milliseconds, so that ties do happen.
+ * Whether a file of `verdict` beats the file of the same name and the other verdict, by their mtimes in
+ * nanoseconds: the newer one holds the user's last word, and on a tie ham does. The kernel's clock
+ * ticks every few milliseconds, so that ties do happen.
  */
-export function newerVerdict(spamMtimeNs: bigint, hamMtimeNs: bigint): Verdict {
-  return spamMtimeNs > hamMtimeNs ? 'spam' : 'ham';
+export function takesPrecedence(verdict: Verdict, mtimeNs: bigint, otherMtimeNs: bigint): boolean {
+  return verdict === 'ham' ? mtimeNs >= otherMtimeNs : mtimeNs > otherMtimeNs;
 }

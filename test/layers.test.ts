@@ -21,9 +21,9 @@ const ROOMS = Object.keys(ARROWS);
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   'env-var': 'config.ts',
   pino: 'logger.ts',
-  chokidar: 'spool/doorbell.ts',
+  chokidar: 'spool/watcher.ts',
   got: 'trainers/pages.ts',
-  'p-queue': 'learning/dispatcher.ts',
+  'p-queue': 'delivery/scheduler.ts',
   commander: 'cli.ts',
   fzstd: 'mailbox/contents.ts',
   'prom-client': 'status/metrics.ts',

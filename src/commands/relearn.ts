@@ -3,7 +3,7 @@ import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { Controller } from '../learning/controller.ts';
+import { Controller } from '../delivery/controller.ts';
 import type { Log } from '../logger.ts';
 import { archiveSources } from '../mailbox/archive.ts';
 import { interleave } from '../mailbox/interleave.ts';

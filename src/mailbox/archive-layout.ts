@@ -1,7 +1,7 @@
 import { lstatSync, opendirSync } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { newerVerdict } from '../verdict.ts';
+import { takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { isArchiveDay } from '../spool/retention.ts';
 import { addressOf } from './place.ts';
@@ -136,8 +136,7 @@ function statsOf(path: string): BigIntStats | undefined {
 function compareAges(a: Age, b: Age): number {
   if (a.day !== b.day) return a.day > b.day ? 1 : -1;
   if (a.verdict !== b.verdict) {
-    const [spam, ham] = a.verdict === 'spam' ? [a, b] : [b, a];
-    return newerVerdict(spam.mtimeNs, ham.mtimeNs) === a.verdict ? 1 : -1;
+    return takesPrecedence(a.verdict, a.mtimeNs, b.mtimeNs) ? 1 : -1;
   }
   if (a.mtimeNs !== b.mtimeNs) return a.mtimeNs > b.mtimeNs ? 1 : -1;
   if (a.root !== b.root) return b.root - a.root;

@@ -1,4 +1,4 @@
-import type { Finish } from '../learning/delivery.ts';
+import type { Disposition } from '../delivery/result.ts';
 import type { Found } from '../mailbox/source.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
@@ -118,7 +118,7 @@ export class Account {
   }
 
   /** A message has ended. */
-  finished(place: string, verdict: Verdict, finish: Finish): void {
+  finished(place: string, verdict: Verdict, finish: Disposition): void {
     switch (finish.kind) {
       case 'learned':
         this.#add('learned', verdict, finish.proven ? undefined : { place, reason: UNPROVEN });

@@ -1,6 +1,6 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
-import { REVISION_AGE_MS } from '../learning/revision-watch.ts';
+import { COUNT_AGE_MS } from '../delivery/learn-counts.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
 import type { CountByVerdict } from './account.ts';
@@ -82,8 +82,8 @@ export class BayesGain {
     this.close();
     const { clock } = this.#options;
     const now = clock.monotonic();
-    const isFreshAt = (this.#begunAt ?? now) + REVISION_AGE_MS;
-    const isFinalAt = now + REVISION_AGE_MS;
+    const isFreshAt = (this.#begunAt ?? now) + COUNT_AGE_MS;
+    const isFinalAt = now + COUNT_AGE_MS;
     for (;;) {
       const after = await this.#askShortly();
       const grew =
@@ -133,7 +133,7 @@ export class BayesGain {
   async #findFreshBase(): Promise<void> {
     const { clock, postedSoFar } = this.#options;
     const { signal } = this.#closing;
-    await sleep(clock, REVISION_AGE_MS, signal);
+    await sleep(clock, COUNT_AGE_MS, signal);
     while (!signal.aborted) {
       const held = await this.#askShortly();
       if (held !== undefined) {

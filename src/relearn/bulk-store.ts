@@ -1,5 +1,6 @@
-import type { Delivery, Finish } from '../learning/delivery.ts';
-import type { MessageStore } from '../learning/store.ts';
+import type { PendingMessage } from '../delivery/message.ts';
+import type { Disposition } from '../delivery/result.ts';
+import type { MessageStore } from '../delivery/store.ts';
 import type { QueueEntry } from '../spool/message.ts';
 import type { Verdict } from '../verdict.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
@@ -12,17 +13,17 @@ import type { Held } from '../trainers/trainer.ts';
  */
 export class BulkStore implements MessageStore {
   readonly #bodies = new Map<string, Buffer>();
-  readonly #onFinished: FinishListener;
+  readonly #onDisposed: DispositionListener;
   readonly #onHeld: HeldListener;
   #bytes = 0;
   #ended = 0;
 
   /**
-   * @param onFinished hears of each message that has ended
+   * @param onDisposed hears of each message that has ended
    * @param onHeld hears of each one that is held back, which ends it, too, for this run
    */
-  constructor(onFinished: FinishListener, onHeld: HeldListener) {
-    this.#onFinished = onFinished;
+  constructor(onDisposed: DispositionListener, onHeld: HeldListener) {
+    this.#onDisposed = onDisposed;
     this.#onHeld = onHeld;
   }
 
@@ -85,8 +86,9 @@ export class BulkStore implements MessageStore {
     return true;
   }
 
-  finish({ entry: { key, verdict } }: Delivery, finish: Finish): CheckResult {
-    if (this.#end(key)) this.#onFinished(key, verdict, finish);
+  dispose({ entry }: PendingMessage, disposition: Disposition): CheckResult {
+    const { key, verdict } = entry;
+    if (this.#end(key)) this.#onDisposed(key, verdict, disposition);
     return undefined;
   }
 
@@ -101,5 +103,5 @@ export class BulkStore implements MessageStore {
   }
 }
 
-type FinishListener = (place: string, verdict: Verdict, finish: Finish) => void;
+type DispositionListener = (place: string, verdict: Verdict, disposition: Disposition) => void;
 type HeldListener = (place: string, verdict: Verdict, why: Held) => void;

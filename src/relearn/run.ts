@@ -1,24 +1,21 @@
-import { setMaxListeners } from 'node:events';
 import { sleep } from '../clock.ts';
-import type { Clock, Timer } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import { Bugs } from '../bugs.ts';
-import type { Controller } from '../learning/controller.ts';
-import { Dispatcher } from '../learning/dispatcher.ts';
-import { Lanes } from '../learning/lanes.ts';
-import { Learner } from '../learning/learner.ts';
-import { Ledger } from '../learning/ledger.ts';
-import { MessageLog } from '../learning/message-log.ts';
-import { PostOffice } from '../learning/post-office.ts';
-import { acquits } from '../learning/witness.ts';
+import type { Controller } from '../delivery/controller.ts';
+import { createDelivery } from '../delivery/create.ts';
+import { MessageEvents } from '../delivery/events.ts';
+import type { Scheduler } from '../delivery/scheduler.ts';
 import type { Log } from '../logger.ts';
 import { interleave } from '../mailbox/interleave.ts';
 import type { Found, Source } from '../mailbox/source.ts';
-import { Faults } from '../spool/faults.ts';
+import { DiskFaults } from '../spool/disk-faults.ts';
+import { MessageLocks } from '../spool/message-locks.ts';
 import type { BulkStore } from './bulk-store.ts';
+import { SparseProofs } from './proof-sampler.ts';
 
 /**
  * One bulk run: reads the sources no faster than the controllers learn, and has every message
- * delivered by the same dispatcher, blame and proof as the daemon's.
+ * delivered by the same scheduler, attribution and proof as the daemon's.
  */
 export interface BulkRunOptions {
   readonly sources: readonly Source[];
@@ -63,51 +60,32 @@ const LAST_ERRORS = 3;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
-  readonly #dispatcher: Dispatcher;
-  /** Ends waits; what is in flight goes on. */
+  readonly #scheduler: Scheduler;
   readonly #ending = new AbortController();
-  /** Ends what is in flight. */
-  readonly #abort = new AbortController();
-  readonly #ledger: Ledger;
+  readonly #sampler: SparseProofs;
   #wake: (() => void) | undefined;
   #stuckSince: number | undefined;
   #ended: Ending | undefined;
-  #deadline: Timer | undefined;
 
   constructor(options: BulkRunOptions) {
-    const { store, controllers, clock, random, log, concurrency, maxAttempts } = options;
+    const { clock, log } = options;
     this.#options = options;
-    for (const { signal } of [this.#ending, this.#abort]) setMaxListeners(0, signal);
-    const lanes = new Lanes(() => clock.monotonic());
     const bugs = new Bugs({ clock, log });
-    const faults = new Faults({ clock, log, bugs });
-    const pause = (ms: number): Promise<void> => sleep(clock, ms, this.#ending.signal);
-    const office = new PostOffice(controllers, lanes, this.#abort.signal, pause);
-    const onReleased = (): void => {
-      this.#wake?.();
-    };
-    this.#ledger = new Ledger({ proveEvery: options.proveEvery });
-    const ledger = this.#ledger;
-    this.#dispatcher = new Dispatcher({
-      controllers,
-      store,
-      learner: new Learner({ store, faults, lanes, ledger, office, pause, clock }),
-      lanes,
-      ledger,
-      messages: new MessageLog(log, clock),
-      faults,
+    const locks = new MessageLocks();
+    this.#sampler = new SparseProofs(options.proveEvery);
+    this.#scheduler = createDelivery({
+      ...options,
+      locks,
+      sampler: this.#sampler,
+      events: new MessageEvents(log, clock),
+      faults: new DiskFaults({ clock, log, bugs }),
       bugs,
-      clock,
-      random,
-      acquits: (controller) => acquits(controller, lanes, office, pause, onReleased),
-      onReleased,
-      concurrency,
-      maxAttempts,
-      // what is offered is bounded here
+      // What is offered is bounded here.
       backlog: Number.MAX_SAFE_INTEGER,
       settleMs: 0,
       rescanMs: 3_600_000,
     });
+    locks.onKeyReleased(() => this.#wake?.());
   }
 
   /**
@@ -121,15 +99,14 @@ export class BulkRun {
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
     const lookout = this.#lookOut();
-    this.#dispatcher.start();
+    this.#scheduler.start();
     try {
       await this.#feed();
       await this.#drain();
     } finally {
       stop.removeEventListener('abort', onStop);
       this.#ending.abort();
-      await this.#dispatcher.stop();
-      this.#deadline?.cancel();
+      await this.#scheduler.stop();
       await lookout;
     }
     return this.#ended ?? 'complete';
@@ -137,7 +114,7 @@ export class BulkRun {
 
   /** The last error that rspamd answered to a message that is left over. */
   errorOf(place: string): string | undefined {
-    return this.#dispatcher.errorOf(place);
+    return this.#scheduler.errorOf(place);
   }
 
   #isStopped(): boolean {
@@ -160,7 +137,7 @@ export class BulkRun {
       onFound(found, source);
       if (found.kind === 'message') {
         offered += 1;
-        this.#dispatcher.offer(store.put(found.place, source.verdict, found.body), true);
+        this.#scheduler.enqueued(store.put(found.place, source.verdict, found.body), true);
       }
       while (!this.#hasRoom && !this.#isStopped()) await this.#untilSomethingEnds();
     }
@@ -180,7 +157,7 @@ export class BulkRun {
 
   get #hasRoom(): boolean {
     const { store, concurrency, controllers } = this.#options;
-    const { pending, inFlight, deferred } = this.#dispatcher.counts;
+    const { pending, inFlight, deferred } = this.#scheduler.counts;
     return (
       pending + inFlight < (1 + AHEAD) * concurrency * controllers.length &&
       deferred < MOST_DEFERRED &&
@@ -191,15 +168,15 @@ export class BulkRun {
   /** Waits until everything has ended, and proves what is only acknowledged. */
   async #drain(): Promise<void> {
     for (;;) {
-      const { pending, inFlight, deferred } = this.#dispatcher.counts;
-      if (this.#abort.signal.aborted) return;
-      if (this.#ledger.size > 0) {
-        if (pending + inFlight === 0) this.#dispatcher.proveRest();
+      const { pending, inFlight, deferred } = this.#scheduler.counts;
+      if (this.#scheduler.isAborted) return;
+      if (this.#sampler.size > 0) {
+        if (pending + inFlight === 0) this.#scheduler.proveRest();
       } else if (pending + inFlight + (this.#isStopped() ? 0 : deferred) === 0) {
         return;
       } else {
-        this.#dispatcher.letUnprovenGo(LAST_ROUNDS, LAST_MESSAGES);
-        this.#dispatcher.endRepeaters(LAST_ERRORS);
+        this.#scheduler.letUnprovenGo(LAST_ROUNDS, LAST_MESSAGES);
+        this.#scheduler.endRepeaters(LAST_ERRORS);
       }
       await this.#untilSomethingEnds();
     }
@@ -219,15 +196,12 @@ export class BulkRun {
   }
 
   #end(ending: Ending): void {
-    const { clock, shutdownMs, controllers } = this.#options;
+    const { shutdownMs, controllers } = this.#options;
     if (this.#isStopped()) return;
     this.#ended = ending;
     this.#ending.abort();
-    // Nobody is there who could answer.
-    if (!controllers.some((each) => each.isOpen)) this.#abort.abort();
-    this.#deadline = clock.after(shutdownMs, () => {
-      this.#abort.abort();
-    });
+    // Where no controller is open, none will answer.
+    this.#scheduler.hurryUp(controllers.some((each) => each.isOpen) ? shutdownMs : 0);
     this.#wake?.();
   }
 
@@ -238,14 +212,15 @@ export class BulkRun {
     while (!this.#ending.signal.aborted) {
       const now = clock.monotonic();
       const isAway = controllers.every((each) => !each.isOpen);
-      const isStuck = isAway || this.#dispatcher.isGoingNowhere;
+      const isStuck = isAway || this.#scheduler.isGoingNowhere;
       if (!isStuck || store.ended > ended) this.#stuckSince = undefined;
       if (isStuck) this.#stuckSince ??= now;
       ended = store.ended;
       const isRefused = controllers.every((each) => each.state === 'misconfigured');
       if (isRefused && store.ended === 0) this.#end('misconfigured');
-      else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs)
-        this.#end(this.#dispatcher.isFailing ? 'failing' : 'away');
+      else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs) {
+        this.#end(this.#scheduler.isFailing ? 'failing' : 'away');
+      }
       await sleep(clock, LOOK_MS, this.#ending.signal);
     }
   }

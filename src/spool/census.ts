@@ -1,5 +1,5 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errnoOf } from '../errors.ts';
+import { Stretch } from '../stretch.ts';
 import { Folder } from './folder.ts';
 import type { FolderEntry } from './folder.ts';
 import { isKey } from './message.ts';
@@ -26,8 +26,6 @@ export type Place =
   /** Days, with messages in them. */
   | 'archive';
 
-/** Names that are read before others get the event loop: some milliseconds. */
-const NAMES_AT_ONCE = 2_000;
 const STAGED = '.learnd-';
 
 /** Counts the messages in one folder. Rejects only by an error of this program. */
@@ -59,12 +57,11 @@ const IS_MESSAGE: Readonly<Record<Place, (entry: FolderEntry) => boolean>> = {
 };
 
 async function countNames(folder: Folder, place: Place): Promise<number> {
+  const stretch = new Stretch();
   let messages = 0;
-  let names = 0;
   for (const entry of folder.list()) {
     if (IS_MESSAGE[place](entry)) messages += 1;
-    names += 1;
-    if (names % NAMES_AT_ONCE === 0) await nextTurn();
+    await stretch.yieldIfDue();
   }
   return messages;
 }

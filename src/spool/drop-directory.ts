@@ -1,7 +1,7 @@
 import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { complainOf } from './complaint.ts';
-import { Faults } from './faults.ts';
+import { DiskFaults } from './disk-faults.ts';
 import { Folder, isFolder } from './folder.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
@@ -21,7 +21,7 @@ export interface ClassFolder {
 export interface DropDirectoryOptions {
   readonly libDir: string;
   readonly queue: Readonly<Record<Verdict, Folder>>;
-  readonly faults: Faults;
+  readonly faults: DiskFaults;
   readonly log: Log;
   readonly throttle: LogThrottle;
 }
@@ -107,7 +107,7 @@ export class DropDirectory {
       if (code === undefined) throw error;
       this.#missing.delete(verdict);
       this.#barred.delete(verdict);
-      if (Faults.isWide(error)) {
+      if (DiskFaults.isWide(error)) {
         faults.raise(place, error);
         return undefined;
       }

@@ -3,10 +3,11 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
 import { bearsFinishingMark, sameStamp, stampOf } from './message.ts';
-import { VERDICTS, newerVerdict, otherVerdict } from '../verdict.ts';
+import { VERDICTS, takesPrecedence } from '../verdict.ts';
 import type { QueueEntry, Stamp } from './message.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
+import { listByTurns } from './turns.ts';
 
 /**
  * The queue: `queue/VERDICT/KEY` of the state dir. It belongs to the daemon alone; only the owner
@@ -67,7 +68,7 @@ export class Queue {
   newest(key: string): QueueEntry | undefined {
     const [spam, ham] = [this.find('spam', key), this.find('ham', key)];
     if (spam === undefined || ham === undefined) return spam ?? ham;
-    return newerVerdict(spam.stamp.mtimeNs, ham.stamp.mtimeNs) === 'spam' ? spam : ham;
+    return takesPrecedence('spam', spam.stamp.mtimeNs, ham.stamp.mtimeNs) ? spam : ham;
   }
 
   /**
@@ -141,29 +142,16 @@ export class Queue {
    * Keeps its folders open until it is finished or returned.
    */
   *scan(): Generator<FoundEntry, void, undefined> {
-    const lists = new Set(
-      VERDICTS.map((verdict) => ({ verdict, list: this.#folders[verdict].list() })),
-    );
-    try {
-      while (lists.size > 0) {
-        for (const each of lists) {
-          const next = each.list.next();
-          if (next.done === true) {
-            lists.delete(each);
-            continue;
-          }
-          const key = next.value.rawName;
-          this.#mendTwins(key);
-          const stats = this.#folders[each.verdict].lstat(key);
-          if (stats === undefined) continue;
-          yield {
-            entry: { verdict: each.verdict, key, stamp: stampOf(stats) },
-            marked: bearsFinishingMark(stats.mode),
-          };
-        }
-      }
-    } finally {
-      for (const each of lists) each.list.return();
+    const folders = VERDICTS.map((verdict) => ({ verdict, folder: this.#folders[verdict] }));
+    for (const { verdict, entry } of listByTurns(folders)) {
+      const key = entry.rawName;
+      this.#mendTwins(key);
+      const stats = this.#folders[verdict].lstat(key);
+      if (stats === undefined) continue;
+      yield {
+        entry: { verdict, key, stamp: stampOf(stats) },
+        marked: bearsFinishingMark(stats.mode),
+      };
     }
   }
 
@@ -172,10 +160,10 @@ export class Queue {
    * bring about, the newer mtime stays, on a tie ham.
    */
   #mendTwins(key: string): void {
-    const spam = this.#folders.spam.lstat(key);
-    const ham = this.#folders.ham.lstat(key);
+    const [spam, ham] = [this.#folders.spam.lstat(key), this.#folders.ham.lstat(key)];
     if (spam === undefined || ham === undefined) return;
-    this.#folders[otherVerdict(newerVerdict(spam.mtimeNs, ham.mtimeNs))].removeFile(key);
+    const older = takesPrecedence('spam', spam.mtimeNs, ham.mtimeNs) ? 'ham' : 'spam';
+    this.#folders[older].removeFile(key);
   }
 }
 

@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { errnoOf } from '../errors.ts';
-import { ENDINGS } from '../learning/message-log.ts';
+import { FINAL_RESULTS } from "../delivery/result.ts";
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { bayesOf } from './report.ts';
@@ -125,7 +125,7 @@ export class Metrics {
     this.#bayesLearned.reset();
     const bayes = bayesOf(report.controllers);
     for (const verdict of VERDICTS) {
-      for (const outcome of ENDINGS) {
+      for (const outcome of FINAL_RESULTS) {
         this.#messages.inc({ verdict, outcome }, report.messages[verdict][outcome]);
       }
       const pending = sum(

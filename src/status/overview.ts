@@ -1,4 +1,4 @@
-import { ENDINGS } from '../learning/message-log.ts';
+import { FINAL_RESULTS } from "../delivery/result.ts";
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { clean, plural } from '../text.ts';
@@ -91,7 +91,7 @@ function daemonLines(answer: DaemonAnswer): string[] {
     `daemon: ${role}, ${readiness.ready ? 'ready' : 'not ready'}, version ${report.version}`,
     ...[...health.reasons, ...readiness.reasons].map((reason) => `  ${reason}`),
     row(`since ${report.startedAt.slice(0, 19)}Z`, { spam: 'spam', ham: 'ham' }),
-    ...ENDINGS.map((ending) =>
+    ...FINAL_RESULTS.map((ending) =>
       row(ending, { spam: report.messages.spam[ending], ham: report.messages.ham[ending] }),
     ),
     ...(deferred === null ? [] : [`  deferred: ${deferred}, in flight: ${inFlight ?? 0}`]),

@@ -1,4 +1,4 @@
-import type { ControllerState } from '../learning/controller.ts';
+import type { ControllerState } from '../delivery/controller.ts';
 import type { Look } from './survey.ts';
 
 /**

@@ -1,7 +1,7 @@
 import type { BugCount, Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
-import type { Controller, ControllerState } from '../learning/controller.ts';
-import type { MessageLog, Tally } from '../learning/message-log.ts';
+import type { Controller, ControllerState } from '../delivery/controller.ts';
+import type { MessageEvents, ResultCounts } from '../delivery/events.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { VERSION } from '../version.ts';
@@ -43,7 +43,7 @@ export interface DaemonReport {
   readonly health: HealthReport;
   readonly readiness: ReadyReport;
   /** How messages ended since the start, each counted once. */
-  readonly messages: Readonly<Record<Verdict, Readonly<Tally>>>;
+  readonly messages: Readonly<Record<Verdict, Readonly<ResultCounts>>>;
   /** What lies in the folders. `null` while it stands by: they are the owner's to count. */
   readonly waiting: Waiting | null;
   /** Of what waits in the queue: after a failure or without proof, until a time of its own. */
@@ -81,7 +81,7 @@ export interface ControllerReport {
 export interface DaemonView {
   readonly spool: SpoolPaths;
   readonly controllers: readonly Controller[];
-  readonly messages: MessageLog;
+  readonly messages: MessageEvents;
   readonly bugs: Bugs;
   /** What is in memory; `undefined` while it isn't the owner. */
   counts(): Counts | undefined;
@@ -130,7 +130,7 @@ export class Reporter {
       role: this.#role,
       health: this.health(),
       readiness: this.#readinessOf(controllers),
-      messages: messages.tallyOf,
+      messages: messages.countsOf,
       waiting,
       deferred: counts?.deferred ?? null,
       inFlight: counts?.inFlight ?? null,

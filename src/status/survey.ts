@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { Controller } from '../learning/controller.ts';
+import type { Controller } from '../delivery/controller.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
 
 /** What came of looking at one controller. */

@@ -286,7 +286,7 @@ describe('a message that was deleted', () => {
     'X-Status: AF',
     'X-Spam-Status: No, score=0 autolearn=disabled TEST=DD',
     'X-Evolution: 0000001a-0010',
-    'X-Delivery-Status: D',
+    'X-PendingMessage-Status: D',
   ])('is none that says %s', (field) => {
     expect(split(mboxOf([`${field}\n${mail('one')}`]))[0]).toMatchObject({ kind: 'body' });
   });

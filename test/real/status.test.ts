@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../lab/messages.ts';
 import { freePorts } from '../../src/servers/ports.ts';
-import { ENDINGS } from '../../src/learning/message-log.ts';
-import type { Ending } from '../../src/learning/message-log.ts';
+import { FINAL_RESULTS } from '../../src/delivery/result.ts';
+import type { FinalResult } from '../../src/delivery/result.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import type { DaemonReport } from '../../src/status/report.ts';
@@ -69,7 +69,7 @@ class Observer {
   }
 }
 
-function labelsOf(verdict: Verdict, ending: Ending): string {
+function labelsOf(verdict: Verdict, ending: FinalResult): string {
   return `verdict="${verdict}",outcome="${ending}"`;
 }
 
@@ -141,7 +141,7 @@ describeReal('the counters', () => {
         'verdict="ham",outcome="withdrawn"': 1,
       });
       expect(sum(messages.values())).toBe(sent);
-      for (const ending of ENDINGS) {
+      for (const ending of FINAL_RESULTS) {
         const counted = sum(VERDICTS.map((each) => messages.get(labelsOf(each, ending)) ?? 0));
         expect(world.daemon.linesOf(`message.${ending}`), ending).toHaveLength(counted);
       }

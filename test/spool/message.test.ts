@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { bearsFinishingMark, encodeName, settleTime } from '../../src/spool/message.ts';
-import { newerVerdict } from '../../src/verdict.ts';
+import { takesPrecedence } from '../../src/verdict.ts';
 
 /** A name as the program has it: one character a byte. */
 function rawName(name: string | readonly number[]): string {
@@ -162,9 +162,10 @@ describe('the newer verdict', () => {
   test('is that of the later mtime, to the nanosecond, and ham on a tie', () => {
     fc.assert(
       fc.property(ANY, (time) => {
-        expect(newerVerdict(time + 1n, time)).toBe('spam');
-        expect(newerVerdict(time, time)).toBe('ham');
-        expect(newerVerdict(time, time + 1n)).toBe('ham');
+        expect(takesPrecedence('spam', time + 1n, time)).toBe(true);
+        expect(takesPrecedence('spam', time, time)).toBe(false);
+        expect(takesPrecedence('ham', time, time)).toBe(true);
+        expect(takesPrecedence('ham', time, time + 1n)).toBe(false);
       }),
     );
   });

@@ -380,7 +380,7 @@ describe('one pass', () => {
 
   test('counts a file that waits for its key as one that stays', async () => {
     const bench = new PickupBench();
-    bench.held.add('a.eml');
+    bench.locks.holdKey('a.eml');
     bench.spool.drop('spam', 'a.eml');
     await bench.pickup.prepare();
     expect(await passOf(bench)).toBeGreaterThan(0);

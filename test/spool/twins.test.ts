@@ -266,15 +266,14 @@ describe('while a key is in flight', () => {
   test('its newer file waits in the drop directory, and goes as soon as the key is free', async () => {
     const bench = new PickupBench();
     bench.spool.enqueue('spam', 'a.eml', 'older');
-    bench.held.add('a.eml');
+    bench.locks.holdKey('a.eml');
     bench.spool.drop('ham', 'a.eml', 'newer');
     await bench.start();
     await bench.pass(60_000);
     expect(bench.spool.queued).toEqual(['spam/a.eml']);
     expect(bench.spool.dropped('ham')).toEqual(['a.eml']);
-    bench.held.delete('a.eml');
     const start = bench.clock.monotonic();
-    bench.pickup.release('a.eml');
+    bench.locks.releaseKey('a.eml');
     await bench.flowUntilQueued('ham/a.eml');
     expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS);
     expect(bench.spool.queued).toEqual(['ham/a.eml']);
@@ -282,24 +281,23 @@ describe('while a key is in flight', () => {
 
   test('its newer file is found also when nobody says that the key is free', async () => {
     const bench = new PickupBench();
-    bench.held.add('a.eml');
+    bench.locks.holdKey('a.eml');
     bench.spool.drop('ham', 'a.eml', 'newer');
     await bench.start();
     await bench.pass(20_000);
-    bench.held.delete('a.eml');
+    bench.locks.releaseKey('a.eml');
     await bench.flowUntilQueued('ham/a.eml');
   });
 
   test('both twins wait, and the newer wins', async () => {
     const bench = new PickupBench();
-    bench.held.add('a.eml');
+    bench.locks.holdKey('a.eml');
     dropAt(bench.spool, 'spam', LATER);
     dropAt(bench.spool, 'ham', EARLIER);
     await bench.start();
     await bench.pass(20_000);
     expect(bench.places).toEqual([]);
-    bench.held.delete('a.eml');
-    bench.pickup.release('a.eml');
+    bench.locks.releaseKey('a.eml');
     await bench.flowUntilQueued('spam/a.eml');
     await bench.pass(10_000);
     expect(bench.spool.queued).toEqual(['spam/a.eml']);
@@ -307,20 +305,19 @@ describe('while a key is in flight', () => {
 
   test('its newer file may go on changing: what counts is its last state', async () => {
     const bench = new PickupBench();
-    bench.held.add('a.eml');
+    bench.locks.holdKey('a.eml');
     const path = bench.spool.drop('ham', 'a.eml', 'newer');
     await bench.start();
     await bench.pass(10_000);
     writeFileSync(path, 'newest');
-    bench.held.delete('a.eml');
-    bench.pickup.release('a.eml');
+    bench.locks.releaseKey('a.eml');
     await bench.flowUntilQueued('ham/a.eml');
     expect(bench.spool.read('queue/ham/a.eml')).toBe('newest');
   });
 
   test('other keys are taken', async () => {
     const bench = new PickupBench();
-    bench.held.add('a.eml');
+    bench.locks.holdKey('a.eml');
     bench.spool.drop('ham', 'a.eml');
     bench.spool.drop('ham', 'b.eml');
     await bench.start();
@@ -366,17 +363,15 @@ test('whatever the user does: the queue ends with the latest verdict, and with i
               await bench.clock.flow(3_000);
               break;
             case 'fly':
-              bench.held.add('a.eml');
+              bench.locks.holdKey('a.eml');
               break;
             case 'land':
-              bench.held.delete('a.eml');
-              bench.pickup.release('a.eml');
+              bench.locks.releaseKey('a.eml');
               break;
           }
           expect(spool.queued.length).toBeLessThanOrEqual(1);
         }
-        bench.held.delete('a.eml');
-        bench.pickup.release('a.eml');
+        bench.locks.releaseKey('a.eml');
         await bench.pass(10_000);
         // a withdrawn verdict gives an earlier one, which the queue may hold, its place back
         if (latest !== undefined) {

@@ -2,7 +2,7 @@ import fs, { chmodSync, rmSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
-import { ENDINGS } from '../../src/learning/message-log.ts';
+import { FINAL_RESULTS } from '../../src/delivery/result.ts';
 import { daemonReportOf } from '../../src/status/report.ts';
 import { START } from '../support/manual-clock.ts';
 import { ScriptedTrainer, WRONG_PASSWORD, WRONG_PORT } from '../support/scripted-trainer.ts';
@@ -177,7 +177,7 @@ describe('/status', () => {
     bench.counts = { pending: 1, deferred: 2, inFlight: 3 };
     bench.controller.proved(deliveryOf('d'));
     bench.controller.forgot = { missing: 42, at: START };
-    bench.messages.finished(deliveryOf('d'), { kind: 'learned', proven: true }, 20);
+    bench.messages.ended(deliveryOf('d'), { kind: 'learned', proven: true }, 20);
     const report = await bench.json('/status');
     expect(report).toMatchObject({
       spool: bench.spool.lib,
@@ -299,15 +299,15 @@ describe('/metrics', () => {
     const name = (verdict: string, outcome: string): string =>
       `kopano_learnd_messages_total{verdict="${verdict}",outcome="${outcome}"}`;
     const before = await samples(bench);
-    for (const outcome of ENDINGS) {
+    for (const outcome of FINAL_RESULTS) {
       for (const verdict of ['spam', 'ham']) expect(before.get(name(verdict, outcome))).toBe(0);
     }
-    bench.messages.finished(deliveryOf('a'), { kind: 'learned', proven: true }, 20);
-    bench.messages.finished(deliveryOf('b', 'ham'), { kind: 'duplicate' }, 20);
-    bench.messages.finished(deliveryOf('c', 'ham'), { kind: 'refused', reason: 'no' }, 20);
-    bench.messages.finished(deliveryOf('d'), { kind: 'quarantined', reason: 'no' }, 20);
-    bench.messages.withdrawn(deliveryOf('e'), 1);
-    bench.messages.superseded('ham', 'f', undefined);
+    bench.messages.ended(deliveryOf('a'), { kind: 'learned', proven: true }, 20);
+    bench.messages.ended(deliveryOf('b', 'ham'), { kind: 'duplicate' }, 20);
+    bench.messages.ended(deliveryOf('c', 'ham'), { kind: 'refused', reason: 'no' }, 20);
+    bench.messages.ended(deliveryOf('d'), { kind: 'quarantined', reason: 'no' }, 20);
+    bench.messages.ended(deliveryOf('e'), { kind: 'withdrawn' }, 1);
+    bench.messages.superseded('ham', 'f');
     await samples(bench);
     const after = await samples(bench);
     for (const [verdict, outcome, count] of [
@@ -325,7 +325,7 @@ describe('/metrics', () => {
 
   test('shows how long learning took', async () => {
     const bench = await StatusBench.start();
-    bench.messages.finished(deliveryOf('a'), { kind: 'learned', proven: true }, 30);
+    bench.messages.ended(deliveryOf('a'), { kind: 'learned', proven: true }, 30);
     const all = await samples(bench);
     const name = 'kopano_learnd_learn_duration_seconds';
     expect(all.get(`${name}_bucket{le="0.025",verdict="spam"}`)).toBe(0);
@@ -425,7 +425,7 @@ describe('no page', () => {
   test('holds a name, an id or a reason of a message', async () => {
     const bench = await StatusBench.start();
     chmodSync(bench.spool.drop('spam', 'private-name.eml'), 0o600);
-    bench.messages.finished(deliveryOf('private-key'), { kind: 'quarantined', reason: 'why' }, 1);
+    bench.messages.ended(deliveryOf('private-key'), { kind: 'quarantined', reason: 'why' }, 1);
     for (const page of ['/healthz', '/readyz', '/status', '/metrics']) {
       expect((await bench.get(page)).text).not.toMatch(/private|why/);
     }

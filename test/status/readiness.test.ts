@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ControllerState } from '../../src/learning/controller.ts';
+import type { ControllerState } from '../../src/delivery/controller.ts';
 import { obstacleAt } from '../../src/status/readiness.ts';
 import type { Look } from '../../src/status/survey.ts';
 import { WELL } from '../support/status-bench.ts';

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Controller } from '../../src/learning/controller.ts';
+import { Controller } from '../../src/delivery/controller.ts';
 import { Survey, lookAt } from '../../src/status/survey.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from '../support/log-recorder.ts';

@@ -2,11 +2,14 @@ import { onTestFinished } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { LogThrottle } from '../../src/logger.ts';
 import { DropDirectory } from '../../src/spool/drop-directory.ts';
-import { Faults } from '../../src/spool/faults.ts';
+import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import type { Folder } from '../../src/spool/folder.ts';
 import type { LockResult } from '../../src/spool/owner.ts';
+import type { QueueEntry } from '../../src/spool/message.ts';
 import { Pickup } from '../../src/spool/pickup.ts';
-import { Releases } from '../../src/spool/release.ts';
+import { MessageLocks } from '../../src/spool/message-locks.ts';
+import { Requeue } from '../../src/spool/requeue.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { TestSpool } from './test-spool.ts';
@@ -30,6 +33,21 @@ export interface Queued {
   readonly settled: boolean;
 }
 
+/** Locks that tell which keys are held. */
+class ListedLocks extends MessageLocks {
+  readonly keys = new Set<string>();
+
+  override holdKey(key: string): void {
+    this.keys.add(key);
+    super.holdKey(key);
+  }
+
+  override releaseKey(key: string): void {
+    this.keys.delete(key);
+    super.releaseKey(key);
+  }
+}
+
 /** Pickup on a real spool, with a clock of the test's and a learning side that only takes notes. */
 export class PickupBench {
   readonly clock = new ManualClock();
@@ -37,8 +55,8 @@ export class PickupBench {
   readonly spool: TestSpool;
   readonly drop: DropDirectory;
   readonly bugs: Bugs;
-  readonly faults: Faults;
-  readonly releases: Releases;
+  readonly faults: DiskFaults;
+  readonly requeue: Requeue;
   readonly pickup: Pickup;
   readonly queued: Queued[] = [];
   /** `VERDICT/KEY` of what gave way. */
@@ -46,8 +64,8 @@ export class PickupBench {
   readonly lost: string[] = [];
   /** How often the queue may hold more than was told. */
   faulted = 0;
-  /** Keys that are in flight, or held by pickup itself. */
-  readonly held = new Set<string>();
+  /** Of keys that are in flight, or being moved by pickup itself. */
+  readonly locks = new ListedLocks();
   #sentinels = 0;
 
   constructor(options: PickupBenchOptions = {}) {
@@ -57,7 +75,7 @@ export class PickupBench {
     const spool = options.spool ?? new TestSpool();
     this.spool = spool;
     this.bugs = new Bugs({ clock, log });
-    this.faults = new Faults({ clock, log, bugs: this.bugs });
+    this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
     this.drop = new DropDirectory({
       libDir: spool.lib,
       queue: spool.stateDir.queue,
@@ -65,55 +83,38 @@ export class PickupBench {
       log,
       throttle,
     });
-    this.releases = new Releases({
-      folders: spool.stateDir.release,
-      queue: spool.queue,
-      quarantine: spool.quarantine,
-      drop: this.drop,
-      faults: this.faults,
-      clock,
-      isHeld: (key) => this.held.has(key),
-      queued: ({ verdict, key }) => {
-        this.queued.push({ place: `${verdict}/${key}`, settled: false });
+    const events = {
+      enqueued: ({ verdict, key }: QueueEntry, settled: boolean) => {
+        this.queued.push({ place: `${verdict}/${key}`, settled });
       },
-      superseded: (verdict, key) => {
+      superseded: (verdict: Verdict, key: string) => {
         this.superseded.push(`${verdict}/${key}`);
       },
-      faulted: () => {
+      outdated: (verdict: Verdict, key: string) => {
+        this.superseded.push(`${verdict}/${key}`);
+      },
+      rescan: () => {
         this.faulted += 1;
       },
+    };
+    const { queue, quarantine } = spool;
+    const common = { queue, quarantine, drop: this.drop, locks: this.locks, events };
+    this.requeue = new Requeue({
+      ...common,
+      folders: spool.stateDir.release,
+      faults: this.faults,
     });
     this.pickup = new Pickup({
-      drop: this.drop,
-      queue: spool.queue,
-      quarantine: spool.quarantine,
-      releases: this.releases,
+      ...common,
+      requeue: this.requeue,
       temporary: spool.stateDir.temporary,
       faults: this.faults,
       bugs: this.bugs,
       clock,
       log,
       throttle,
-      listener: {
-        isHeld: (key) => this.held.has(key),
-        hold: (key) => {
-          this.held.add(key);
-        },
-        unhold: (key) => {
-          this.held.delete(key);
-        },
-        queued: ({ verdict, key }, settled) => {
-          this.queued.push({ place: `${verdict}/${key}`, settled });
-        },
-        superseded: (verdict, key) => {
-          this.superseded.push(`${verdict}/${key}`);
-        },
-        faulted: () => {
-          this.faulted += 1;
-        },
-        lost: (reason) => {
-          this.lost.push(reason);
-        },
+      onLost: (reason) => {
+        this.lost.push(reason);
       },
       lock: options.lock ?? (() => Promise.resolve('locked')),
       settleMs: SETTLE_MS,
@@ -122,6 +123,11 @@ export class PickupBench {
       maxBytes: spool.maxBytes,
     });
     onTestFinished(() => this.stop());
+  }
+
+  /** The keys that are held. */
+  get held(): ReadonlySet<string> {
+    return this.locks.keys;
   }
 
   /** Makes the pickup of a test and starts it. */

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest';
-import { Controller } from '../../src/learning/controller.ts';
+import { Controller } from '../../src/delivery/controller.ts';
 import type { Found, Source } from '../../src/mailbox/source.ts';
 import { Account } from '../../src/relearn/account.ts';
 import type { Named } from '../../src/relearn/account.ts';

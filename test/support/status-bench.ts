@@ -1,9 +1,9 @@
 import { onTestFinished } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
-import { Controller } from '../../src/learning/controller.ts';
-import { newDelivery } from '../../src/learning/delivery.ts';
-import type { Delivery } from '../../src/learning/delivery.ts';
-import { MessageLog } from '../../src/learning/message-log.ts';
+import { Controller } from '../../src/delivery/controller.ts';
+import { newPendingMessage } from '../../src/delivery/message.ts';
+import type { PendingMessage } from '../../src/delivery/message.ts';
+import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { DaemonStatus } from '../../src/status/daemon-status.ts';
 import type { Standstill } from '../../src/status/heart.ts';
@@ -44,7 +44,7 @@ export class StatusBench {
   readonly spool = new TestSpool();
   readonly trainers: readonly ScriptedTrainer[];
   readonly controllers: readonly Controller[];
-  readonly messages: MessageLog;
+  readonly messages: MessageEvents;
   readonly bugs: Bugs;
   readonly status: DaemonStatus;
   /** `undefined`: it stands by. */
@@ -59,7 +59,7 @@ export class StatusBench {
       (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
     );
     this.bugs = new Bugs({ clock, log });
-    this.messages = new MessageLog(log, clock, (verdict, ms) => {
+    this.messages = new MessageEvents(log, clock, (verdict, ms) => {
       this.status.learned(verdict, ms);
     });
     this.status = new DaemonStatus({
@@ -119,7 +119,7 @@ export function wellTrainer(
 }
 
 /** A message on its way. */
-export function deliveryOf(key: string, verdict: Verdict = 'spam'): Delivery {
+export function deliveryOf(key: string, verdict: Verdict = 'spam'): PendingMessage {
   const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  return newDelivery({ verdict, key, stamp }, 0, []);
+  return newPendingMessage({ verdict, key, stamp }, []);
 }

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { makeMessage } from '../../lab/messages.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
-import { LearningBench } from '../../support/learning-bench.ts';
+import { DeliveryBench } from '../../support/delivery-bench.ts';
 import { ScriptedTrainer, toAll } from '../../support/scripted-trainer.ts';
 import { until } from '../../support/until.ts';
 import { trainerAt } from '../../trainers/connect.ts';
@@ -27,7 +27,7 @@ export async function hourOf(rspamd: PrivateRspamd, form: Form): Promise<void> {
   const trainer = new ScriptedTrainer(proxy.url).plays(
     toAll(({ verdict, text }) => real.learn(verdict, Buffer.from(text, 'latin1'), signal)),
   );
-  const bench = new LearningBench({ trainers: [trainer], maxAttempts: 2 });
+  const bench = new DeliveryBench({ trainers: [trainer], maxAttempts: 2 });
   /** Time flows only while nothing is on its way: an answer takes none of it. */
   const flow = (what: string, isSo: () => boolean, stepMs: number): Promise<void> =>
     until(what, () => {
@@ -42,7 +42,7 @@ export async function hourOf(rspamd: PrivateRspamd, form: Form): Promise<void> {
     const body = text.slice(text.indexOf('\r\n\r\n') + 4);
     bench.put(`hour-${made}`, { verdict, body });
   };
-  bench.dispatcher.start();
+  bench.scheduler.start();
   put();
   await flow('the first is learned', () => bench.isEmpty, 1);
   proxy.script = always(form);
@@ -60,7 +60,7 @@ export async function hourOf(rspamd: PrivateRspamd, form: Form): Promise<void> {
   expect(
     bench.recorder.fieldOf('message.deferred', 'charges').filter((each) => each !== 0),
   ).toEqual([]);
-  expect(bench.messages.tally.learned + bench.messages.tally.duplicate).toBe(MESSAGES + 2);
+  expect(bench.events.counts.learned + bench.events.counts.duplicate).toBe(MESSAGES + 2);
 }
 
 /** Connections and files that are being worked on; the proxy's port is none of them. */

@@ -1,11 +1,12 @@
 import { sleep } from '../../../src/clock.ts';
 import type { Clock } from '../../../src/clock.ts';
-import { Tenure } from '../../../src/commands/tenure.ts';
+import { SpoolSession } from '../../../src/daemon/session.ts';
 import type { Config } from '../../../src/config.ts';
 import { Bugs } from '../../../src/bugs.ts';
-import { Controller } from '../../../src/learning/controller.ts';
-import { Lanes } from '../../../src/learning/lanes.ts';
-import { MessageLog } from '../../../src/learning/message-log.ts';
+import { Affinity } from '../../../src/delivery/affinity.ts';
+import { Controller } from '../../../src/delivery/controller.ts';
+import { MessageLocks } from '../../../src/spool/message-locks.ts';
+import { MessageEvents } from '../../../src/delivery/events.ts';
 import type { Log } from '../../../src/logger.ts';
 import { acquireOwnership } from '../../../src/spool/owner.ts';
 import { openStateDir } from '../../../src/spool/state-dir.ts';
@@ -32,13 +33,14 @@ const RETRY_MS = 7_000;
 
 export class Daemon {
   readonly process: Process;
-  readonly messages: MessageLog;
-  tenure: Tenure | undefined;
+  readonly messages: MessageEvents;
+  session: SpoolSession | undefined;
   /** It has stopped, and its process has ended. */
   isOver = false;
   readonly #options: DaemonOptions;
   readonly #controllers: readonly Controller[];
-  readonly #lanes: Lanes;
+  readonly #locks = new MessageLocks();
+  readonly #affinity: Affinity;
   readonly #bugs: Bugs;
   readonly #stop = new AbortController();
 
@@ -46,9 +48,9 @@ export class Daemon {
     const { process, clock, random, log, trainers } = options;
     this.#options = options;
     this.process = process;
-    this.messages = new MessageLog(log, clock);
+    this.messages = new MessageEvents(log, clock);
     this.#bugs = new Bugs({ clock, log });
-    this.#lanes = new Lanes(() => clock.monotonic());
+    this.#affinity = new Affinity(() => clock.monotonic());
     this.#controllers = trainers.map((trainer) => new Controller({ trainer, clock, random, log }));
   }
 
@@ -85,7 +87,7 @@ export class Daemon {
       if (ownership === undefined) return;
       this.#options.onOwner();
       const { clock, random, log } = this.#options;
-      const tenure = new Tenure({
+      const session = new SpoolSession({
         config,
         clock,
         random,
@@ -93,15 +95,16 @@ export class Daemon {
         bugs: this.#bugs,
         stateDir,
         controllers: this.#controllers,
-        lanes: this.#lanes,
-        messages: this.messages,
+        locks: this.#locks,
+        affinity: this.#affinity,
+        events: this.messages,
       });
-      if (await tenure.prepare(this.#stop.signal)) {
-        this.tenure = tenure;
-        await tenure.run(this.#stop.signal);
+      if (await session.prepare(this.#stop.signal)) {
+        this.session = session;
+        await session.run(this.#stop.signal);
       }
-      this.tenure = undefined;
-      await tenure.stop();
+      this.session = undefined;
+      await session.stop();
     } finally {
       ownership?.release();
       stateDir.close();

@@ -66,7 +66,7 @@ export class WhatHolds {
     const world = this.#world;
     const { chronicle, laws } = world;
     const owner = world.daemons.find((each) => each?.process === chronicle.term?.process);
-    if (owner?.tenure === undefined) return;
+    if (owner?.session === undefined) return;
     for (const [id, open] of laws.open) {
       const [verdict, key = ''] = id.split('/');
       const isStaged =
@@ -84,7 +84,7 @@ export class WhatHolds {
   #checkMemory(): void {
     const { daemons, setup, chronicle } = this.#world;
     for (const daemon of daemons) {
-      const counts = daemon?.tenure?.counts;
+      const counts = daemon?.session?.counts;
       if (counts === undefined) continue;
       const inFlight = setup.concurrency * setup.controllers;
       const waiting = counts.deferred + counts.pending;
@@ -93,7 +93,7 @@ export class WhatHolds {
       }
       const { stoppedUntil } = daemon?.process ?? {};
       if ((stoppedUntil ?? 0) >= this.#world.timeline.now) continue;
-      for (const { what, ms } of daemon?.tenure?.standstills ?? []) {
+      for (const { what, ms } of daemon?.session?.standstills ?? []) {
         if (ms > 60_000) chronicle.violate(`${what} stands still for ${ms} ms`);
       }
     }

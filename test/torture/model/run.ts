@@ -111,7 +111,7 @@ export class Run {
         return;
       case 'hangup':
         for (const daemon of world.daemons) {
-          const tenure = daemon?.tenure;
+          const tenure = daemon?.session;
           if (daemon === undefined || tenure === undefined) continue;
           await world.as(daemon, () => {
             tenure.retryNow();

@@ -114,7 +114,8 @@ export class World {
         chronicle.trace(`daemon ${process.id}: ${event} ${JSON.stringify(fields)}`);
         if (event === 'daemon.bug')
           chronicle.violate(`daemon ${process.id}: ${JSON.stringify(fields)}`);
-        if (ENDINGS.has(event)) laws.endedOne(String(fields['verdict']), String(fields['file']));
+        if (FINAL_RESULTS.has(event))
+          laws.endedOne(String(fields['verdict']), String(fields['file']));
       },
       onOwner: () => {
         chronicle.trace(`daemon ${process.id} is the owner`);
@@ -260,7 +261,7 @@ export interface MadeUp {
   readonly messageId: string;
 }
 
-const ENDINGS = new Set([
+const FINAL_RESULTS = new Set([
   'message.learned',
   'message.duplicate',
   'message.refused',

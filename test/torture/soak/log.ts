@@ -2,13 +2,13 @@ import { execFileSync } from 'node:child_process';
 import { constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import { ENDINGS } from '../../../src/learning/message-log.ts';
+import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 
 /**
  * The reader of the daemon's log, as runit's svlogd is one: at the other end of a pipe, and able to
  * fall behind. Keeps counts, not lines, of however many come.
  */
-const ENDED = new Set(ENDINGS.map((ending) => `message.${ending}`));
+const ENDED = new Set(FINAL_RESULTS.map((ending) => `message.${ending}`));
 const LONGEST_LINE = 4_096;
 
 export class SoakLog {

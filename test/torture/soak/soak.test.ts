@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { ENDINGS } from '../../../src/learning/message-log.ts';
+import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 import { describeReal } from '../../real/harness.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceFor, chanceOf } from '../../support/seed.ts';
@@ -190,7 +190,7 @@ async function expectAccounted({ traffic, log, proxy, pulse }: SoakWorld): Promi
   const counters = await pulse.samples('kopano_learnd_messages_total');
   const counted: Record<string, number> = {};
   const logged: Record<string, number> = {};
-  for (const ending of ENDINGS) {
+  for (const ending of FINAL_RESULTS) {
     const those = [...counters].filter(([labels]) => labels.endsWith(`outcome="${ending}"`));
     counted[ending] = those.reduce((sum, [, count]) => sum + count, 0);
     logged[ending] = log.count(`message.${ending}`);

@@ -15,7 +15,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { watch } from '../../../src/commands/watch.ts';
+import { watch } from '../../../src/daemon/watch.ts';
 import { loadConfig } from '../../../src/config.ts';
 import type { Environment } from '../../../src/config.ts';
 import { OperatorError } from '../../../src/errors.ts';

@@ -1,0 +1,298 @@
+import { setMaxListeners } from 'node:events';
+import type { Bugs } from '../bugs.ts';
+import { aborted, sleep } from '../clock.ts';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { Affinity } from '../delivery/affinity.ts';
+import type { Controller } from '../delivery/controller.ts';
+import { createDelivery } from '../delivery/create.ts';
+import type { MessageEvents } from '../delivery/events.ts';
+import { PATIENCE_MS } from '../delivery/posts.ts';
+import type { Scheduler } from '../delivery/scheduler.ts';
+import { HeapKeeper } from '../heap.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log } from '../logger.ts';
+import { DiskFaults } from '../spool/disk-faults.ts';
+import { Disposal } from '../spool/disposal.ts';
+import { DropDirectory } from '../spool/drop-directory.ts';
+import type { MessageLocks } from '../spool/message-locks.ts';
+import { lockDescriptor } from '../spool/owner.ts';
+import { Pickup } from '../spool/pickup.ts';
+import { PostCounts } from '../spool/post-counts.ts';
+import { Quarantine } from '../spool/quarantine.ts';
+import { Queue } from '../spool/queue.ts';
+import { Requeue } from '../spool/requeue.ts';
+import { removeOldDays } from '../spool/retention.ts';
+import type { StateDir } from '../spool/state-dir.ts';
+import type { Standstill } from '../status/heart.ts';
+import type { Counts } from '../status/report.ts';
+import { LearnCountChore } from './learn-count-chore.ts';
+import { SpoolStore } from './spool-store.ts';
+
+/**
+ * A spool session: the time during which this process owns the spool. It puts the rooms together and
+ * ends with a stop, or when the spool or the state dir turns out to be another one.
+ */
+export interface SpoolSessionOptions {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly bugs: Bugs;
+  readonly stateDir: StateDir;
+  readonly controllers: readonly Controller[];
+  readonly locks: MessageLocks;
+  readonly affinity: Affinity;
+  readonly events: MessageEvents;
+}
+
+const ARCHIVE = 'the retention of the archive';
+const WATCHDOG_MS = 2_000;
+const HEAP_MS = 250;
+const RETENTION_MS = 3_600_000;
+const LEARN_COUNTS_MS = 5_000;
+const REQUEUE_MS = 2_000;
+/** In one pass a controller that fails this often in a row is given up. */
+const PASS_PROBES = 3;
+/** Posts that one message in flight may take: its own, its controller's canary's, and some more. */
+const LONGEST_FLIGHT_POSTS = 10;
+/** What a stop keeps of its time for putting things away. */
+const STOP_RESERVE_MS = 500;
+
+export class SpoolSession {
+  readonly #options: SpoolSessionOptions;
+  readonly #faults: DiskFaults;
+  readonly #drop: DropDirectory;
+  readonly #scheduler: Scheduler;
+  readonly #requeue: Requeue;
+  readonly #pickup: Pickup;
+  readonly #heap = new HeapKeeper();
+  readonly #ending = new AbortController();
+  readonly #chores: Promise<void>[] = [];
+  #lostReason: string | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: SpoolSessionOptions) {
+    const { config, clock, log, bugs, stateDir, controllers, events } = options;
+    this.#options = options;
+    setMaxListeners(0, this.#ending.signal);
+    for (const controller of controllers) controller.forgetMessages();
+    const { libDir, settleMs, sweepMs, polling, maxBytes, after } = config.spool;
+    const { archive, temporary } = stateDir;
+    const throttle = new LogThrottle(clock);
+    const faults = new DiskFaults({ clock, log, bugs });
+    const queue = new Queue(stateDir.queue, { maxBytes });
+    const quarantine = new Quarantine(stateDir.quarantine, temporary);
+    const wall = (): number => clock.wall();
+    const disposal = new Disposal({ queue, archive, after, wall });
+    const postCounts = new PostCounts(stateDir.posts, temporary, queue);
+    const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
+    const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
+    const scheduler = createDelivery({
+      ...options,
+      ...config.learning,
+      store,
+      faults,
+      settleMs,
+      rescanMs: sweepMs,
+    });
+    const common = { ...options, drop, queue, quarantine, faults };
+    const spoolEvents = {
+      enqueued: scheduler.enqueued.bind(scheduler),
+      superseded: scheduler.superseded.bind(scheduler),
+      outdated: events.superseded.bind(events),
+      rescan: scheduler.rescan.bind(scheduler),
+    };
+    const requeue = new Requeue({ ...common, folders: stateDir.release, events: spoolEvents });
+    this.#faults = faults;
+    this.#drop = drop;
+    this.#scheduler = scheduler;
+    this.#requeue = requeue;
+    this.#pickup = new Pickup({
+      ...common,
+      ...{ requeue, temporary, throttle, settleMs, sweepMs, polling, maxBytes },
+      events: spoolEvents,
+      onLost: this.#lose.bind(this),
+      lock: (folder) => lockDescriptor(folder.fd),
+    });
+  }
+
+  /** Why the session ended by itself. */
+  get lostReason(): string | undefined {
+    return this.#lostReason;
+  }
+
+  /** What is in memory. */
+  get counts(): Counts {
+    return this.#scheduler.counts;
+  }
+
+  /** Whether its loops turn. */
+  get standstills(): readonly Standstill[] {
+    const { timeoutMs } = this.#options.config.rspamd;
+    const longest = LONGEST_FLIGHT_POSTS * (timeoutMs + PATIENCE_MS);
+    const { overdueMs, longestFlightMs } = this.#scheduler;
+    return [
+      { what: 'pickup', ms: this.#pickup.overdueMs },
+      { what: 'the scheduler', ms: overdueMs },
+      { what: 'a message in flight', ms: Math.max(0, longestFlightMs - longest) },
+    ];
+  }
+
+  /**
+   * Takes the drop directory over, and what was released; at an abort it leaves the rest.
+   * @param progress is called now and then while there is more
+   * @returns false when the spool belongs to another daemon
+   */
+  async prepare(signal: AbortSignal, progress?: () => void): Promise<boolean> {
+    const stopRequeue = (): void => {
+      this.#requeue.stop();
+    };
+    signal.addEventListener('abort', stopRequeue, { once: true, signal: this.#ending.signal });
+    await this.#pickup.prepare();
+    if (this.#lostReason === undefined && !signal.aborted) await this.#requeue.take(progress);
+    return this.#lostReason === undefined;
+  }
+
+  /** Works until `signal` is aborted or the session is lost, then stops. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { controllers, clock, log } = this.#options;
+    const learnCounts = new LearnCountChore({ controllers, clock, log });
+    this.#begin(signal);
+    this.#pickup.start();
+    this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
+      this.#watchStateDir();
+      this.#watchPassword();
+    });
+    this.#every(HEAP_MS, 'the watch over the heap', () => {
+      this.#heap.look();
+    });
+    this.#every(REQUEUE_MS, 'the taking back of released messages', async () => {
+      await this.#requeue.take();
+    });
+    this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
+    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', async () => {
+      if (await learnCounts.run(this.#ending.signal)) this.#scheduler.wake();
+    });
+    await aborted(this.#ending.signal);
+    await this.stop();
+  }
+
+  /**
+   * One pass: tries what is there once, then stops.
+   * @returns how many messages are left
+   */
+  async pass(signal: AbortSignal): Promise<number> {
+    this.#begin(signal);
+    const stays = await this.#pickup.pass();
+    // What it could not carry into the queue must not hold what lies there.
+    await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
+    const unreleased = await this.#requeue.take();
+    while (!this.#ending.signal.aborted && !this.#scheduler.isSpent(PASS_PROBES)) {
+      await sleep(this.#options.clock, 20, this.#ending.signal);
+    }
+    const { pending, deferred, inFlight } = this.#scheduler.counts;
+    // Behind what can't be read there may be more.
+    const unseen = this.#faults.isAny ? 1 : 0;
+    await this.#tryChore(ARCHIVE, () => this.#retain());
+    const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
+    await this.stop();
+    return stays + unreleased + pending + deferred + inFlight + missing + unseen;
+  }
+
+  /** Sweeps, and tries now what waits for a better moment. */
+  retryNow(): void {
+    this.#pickup.sweepNow();
+    this.#scheduler.retryNow();
+  }
+
+  /** Stops; what is in flight gets a moment to end. Idempotent. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stopAll();
+    return this.#stopping;
+  }
+
+  #begin(signal: AbortSignal): void {
+    const end = (): void => {
+      this.#ending.abort();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
+    this.#scheduler.start();
+  }
+
+  #lose(reason: string): void {
+    this.#lostReason ??= reason;
+    this.#ending.abort();
+  }
+
+  async #stopAll(): Promise<void> {
+    const { clock, config } = this.#options;
+    const { shutdownMs } = config;
+    this.#ending.abort();
+    this.#requeue.stop();
+    this.#scheduler.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
+    const isOver = Promise.all([this.#pickup.stop(), this.#scheduler.stop()])
+      .then(() => Promise.all(this.#chores))
+      .then(() => {
+        // The locks of its folders are this process's, which may own the spool again.
+        this.#drop.close();
+      });
+    // A file system that hangs must not keep the process: the queue is as good as it was.
+    const waited = new AbortController();
+    await Promise.race([isOver, sleep(clock, shutdownMs, waited.signal)]);
+    waited.abort();
+  }
+
+  // --- chores
+
+  /** Does a chore now and every so many milliseconds until the end; sooner after a fault. */
+  #every(ms: number, what: string, chore: () => void | Promise<void>): void {
+    const loop = async (): Promise<void> => {
+      while (!this.#ending.signal.aborted) {
+        await this.#tryChore(what, chore);
+        await sleep(this.#options.clock, this.#faults.pause(what) || ms, this.#ending.signal);
+      }
+    };
+    this.#chores.push(loop());
+  }
+
+  async #tryChore(what: string, chore: () => void | Promise<void>): Promise<void> {
+    try {
+      await this.#faults.guard(what, chore);
+    } catch (error) {
+      this.#faults.raise(what, error);
+    }
+  }
+
+  #watchStateDir(): void {
+    const { stateDir } = this.#options;
+    if (stateDir.isOurs()) return;
+    const { path } = stateDir.root;
+    const what = 'was removed, replaced or opened to others, in part or as a whole';
+    this.#lose(`the state dir ${path} ${what}`);
+  }
+
+  /** After a refused password: another one in its file is tried at once. */
+  #watchPassword(): void {
+    const { controllers, config } = this.#options;
+    if (!controllers.some((each) => each.awaitsPassword)) return;
+    if (config.rspamd.password.refresh()) this.#scheduler.retryNow();
+  }
+
+  async #retain(): Promise<void> {
+    const { config, stateDir, clock, controllers } = this.#options;
+    await removeOldDays({
+      archive: stateDir.archive,
+      days: config.spool.archiveDays,
+      wall: () => clock.wall(),
+      witnessTime: async () => {
+        for (const { trainer } of controllers) {
+          const time = await trainer.time(this.#ending.signal);
+          if (time !== undefined) return time;
+        }
+        return undefined;
+      },
+    });
+  }
+}

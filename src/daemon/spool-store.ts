@@ -1,0 +1,79 @@
+import path from 'node:path';
+import type { PendingMessage } from '../delivery/message.ts';
+import type { Disposition } from '../delivery/result.ts';
+import type { MessageStore } from '../delivery/store.ts';
+import type { Disposal } from '../spool/disposal.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { PostCounts } from '../spool/post-counts.ts';
+import type { Quarantine } from '../spool/quarantine.ts';
+import type { CheckResult, FoundEntry, Queue, ReadResult } from '../spool/queue.ts';
+import type { Verdict } from '../verdict.ts';
+
+export interface SpoolStoreOptions {
+  readonly queue: Queue;
+  readonly quarantine: Quarantine;
+  readonly disposal: Disposal;
+  readonly postCounts: PostCounts;
+  /** Milliseconds since the epoch. */
+  readonly wall: () => number;
+}
+
+/** The daemon's messages: they lie in the queue, and end in the disposal or the quarantine. */
+export class SpoolStore implements MessageStore {
+  readonly #options: SpoolStoreOptions;
+
+  constructor(options: SpoolStoreOptions) {
+    this.#options = options;
+  }
+
+  placeOf(verdict?: Verdict): string {
+    const { queue } = this.#options;
+    return verdict === undefined
+      ? path.dirname(queue.folder('spam').path)
+      : queue.folder(verdict).path;
+  }
+
+  scan(): Generator<FoundEntry, void, undefined> {
+    return this.#options.queue.scan();
+  }
+
+  read(entry: QueueEntry): Promise<ReadResult> {
+    return this.#options.queue.read(entry);
+  }
+
+  postsOf(entry: QueueEntry): number {
+    return this.#options.postCounts.of(entry);
+  }
+
+  recordPosts(entry: QueueEntry, posts: number): void {
+    this.#options.postCounts.record(entry, posts);
+  }
+
+  leave(): boolean {
+    return false;
+  }
+
+  async dispose(message: PendingMessage, disposition: Disposition): Promise<CheckResult> {
+    const { disposal, postCounts } = this.#options;
+    const { entry } = message;
+    const different =
+      disposition.kind === 'quarantined'
+        ? await this.#quarantine(message, disposition.reason)
+        : disposal.dispose(entry);
+    if (different?.kind !== 'changed') postCounts.forget(entry);
+    return different;
+  }
+
+  #quarantine(message: PendingMessage, reason: string): Promise<CheckResult> {
+    const { queue, quarantine, wall } = this.#options;
+    const { entry, identity, failures } = message;
+    return quarantine.put(entry, queue, {
+      name: entry.key,
+      verdict: entry.verdict,
+      reason,
+      attempts: failures.charges,
+      ...(identity?.messageId === undefined ? {} : { messageId: identity.messageId }),
+      quarantinedAt: new Date(wall()).toISOString(),
+    });
+  }
+}

@@ -1,0 +1,254 @@
+import { systemClock, sleep } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { Bugs } from '../bugs.ts';
+import { EXIT, OperatorError } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log } from '../logger.ts';
+import { Affinity } from '../delivery/affinity.ts';
+import { Controller } from '../delivery/controller.ts';
+import { MessageEvents } from '../delivery/events.ts';
+import { DiskFaults } from '../spool/disk-faults.ts';
+import { MessageLocks } from '../spool/message-locks.ts';
+import { acquireOwnership } from '../spool/owner.ts';
+import type { Ownership } from '../spool/owner.ts';
+import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
+import type { StateDir } from '../spool/state-dir.ts';
+import type { DaemonStatus } from '../status/daemon-status.ts';
+import type { Standstill } from '../status/heart.ts';
+import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { VERSION } from '../version.ts';
+import { SpoolSession } from './session.ts';
+
+/**
+ * The daemon: becomes the owner of the spool, or stands by until it can, and learns what comes
+ * until it is told to stop.
+ */
+export interface WatchOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** One pass over what is there, instead of for ever. */
+  readonly once: boolean;
+  /** Aborted when the daemon is to stop. */
+  readonly stop: AbortSignal;
+  /** Calls back on SIGHUP. */
+  readonly onHangup: (callback: () => void) => void;
+  /** Calls back with the error that ends the process, which nobody has caught. */
+  readonly onCrash: (callback: (error: unknown) => void) => void;
+  readonly identity: { readonly uid: number; readonly gid: number };
+}
+
+/** How often a spool that is missing, or owned by another daemon, is asked for again. */
+const RETRY_MS = 1_000;
+
+/**
+ * @returns the exit code: 0 after a stop; for one pass 0, 1 (something was quarantined) or 75
+ *   (something is left)
+ * @throws {OperatorError} when the state dir can't be used, or there is no `flock`
+ */
+export async function watch(options: WatchOptions): Promise<ExitCode> {
+  const { config, log, once, stop } = options;
+  const daemon = new Daemon(options);
+  log('notice', 'daemon.started', `kopano-learnd ${VERSION} starts`, {
+    version: VERSION,
+    spool: config.spool.libDir,
+    stateDir: config.spool.stateDir,
+    controllers: config.rspamd.controllers.map(({ name }) => name).join(','),
+    after: config.spool.after,
+  });
+  let left: number | undefined;
+  try {
+    // One pass is over before anybody would look, and a daemon beside it may have the port.
+    if (!once) await daemon.showStatus();
+    do left = await daemon.serve();
+    while (!once && !stop.aborted);
+  } finally {
+    await daemon.hideStatus();
+    log('notice', 'daemon.stopped', 'kopano-learnd stops', { ...daemon.events.counts });
+  }
+  if (!once) return EXIT.done;
+  if (daemon.events.counts.quarantined > 0) return EXIT.failure;
+  return left === 0 ? EXIT.done : EXIT.temporary;
+}
+
+class Daemon {
+  readonly events: MessageEvents;
+  readonly #options: WatchOptions;
+  readonly #throttle = new LogThrottle(systemClock);
+  readonly #bugs: Bugs;
+  readonly #faults: DiskFaults;
+  readonly #locks = new MessageLocks();
+  readonly #affinity = new Affinity(() => systemClock.monotonic());
+  readonly #controllers: readonly Controller[];
+  #session: SpoolSession | undefined;
+  #standsBy = false;
+  #status: DaemonStatus | undefined;
+  /** What it does outside of a session, and since when. */
+  #step = { what: 'the start', since: systemClock.monotonic() };
+
+  constructor(options: WatchOptions) {
+    const { config, log } = options;
+    this.#options = options;
+    this.events = new MessageEvents(log, systemClock, (verdict, durationMs) => {
+      this.#status?.learned(verdict, durationMs);
+    });
+    this.#bugs = new Bugs({ clock: systemClock, log });
+    this.#faults = new DiskFaults({ clock: systemClock, log, bugs: this.#bugs });
+    this.#controllers = config.rspamd.controllers.map(
+      (controller) =>
+        new Controller({
+          trainer: new RspamdTrainer({ ...config.rspamd, controller, bulk: true }),
+          clock: systemClock,
+          random: Math.random,
+          log,
+        }),
+    );
+    options.onHangup(() => {
+      this.#bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
+    });
+    options.onCrash((error) => {
+      this.#bugs.report(error, 'nobody caught it; the process ends');
+    });
+  }
+
+  /** Shows its status where that is wanted. Imported only then: it takes 10 MB. */
+  async showStatus(): Promise<void> {
+    const { config, log } = this.#options;
+    const { statusListen: listen } = config;
+    if (listen === undefined) return;
+    const { DaemonStatus } = await import('../status/daemon-status.ts');
+    const view = {
+      spool: config.spool,
+      controllers: this.#controllers,
+      messages: this.events,
+      bugs: this.#bugs,
+      counts: () => this.#session?.counts,
+      standstills: () => this.#standstills(),
+    };
+    this.#status = new DaemonStatus({ view, listen, clock: systemClock, log });
+    this.#status.start();
+  }
+
+  async hideStatus(): Promise<void> {
+    await this.#status?.stop();
+  }
+
+  #standstills(): readonly Standstill[] {
+    if (this.#session !== undefined) return this.#session.standstills;
+    const { what, since } = this.#step;
+    return [{ what, ms: systemClock.monotonic() - since }];
+  }
+
+  #begin(what: string): void {
+    this.#step = { what, since: systemClock.monotonic() };
+  }
+
+  /**
+   * Tries to own the spool, and serves it while that lasts.
+   * @returns how many messages one pass left; `undefined` when there was none
+   * @throws {OperatorError} when only the operator can mend it
+   */
+  async serve(): Promise<number | undefined> {
+    const { config, once, stop, identity } = this.#options;
+    let stateDir: StateDir | undefined;
+    let ownership: Ownership | undefined;
+    this.#begin('taking the ownership of the spool');
+    try {
+      stateDir = openStateDir({
+        path: config.spool.stateDir,
+        libDir: config.spool.libDir,
+        ...identity,
+        onTightened: (mode) => {
+          this.#tellTightened(mode);
+        },
+      });
+      ownership = await acquireOwnership(stateDir.root);
+      if (ownership !== undefined) return await this.#own(stateDir);
+      this.#faults.clear(config.spool.stateDir);
+      this.#standBy(`${stateDir.root.path} is owned by another daemon`);
+    } catch (error) {
+      this.#explain(error);
+    } finally {
+      ownership?.release();
+      stateDir?.close();
+    }
+    if (!once) await sleep(systemClock, RETRY_MS, stop);
+    return undefined;
+  }
+
+  async #own(stateDir: StateDir): Promise<number | undefined> {
+    const { config, log, once, stop } = this.#options;
+    const session = new SpoolSession({
+      config,
+      clock: systemClock,
+      random: Math.random,
+      log,
+      bugs: this.#bugs,
+      stateDir,
+      controllers: this.#controllers,
+      locks: this.#locks,
+      affinity: this.#affinity,
+      events: this.events,
+    });
+    const opens = (): void => {
+      this.#begin('opening the spool');
+    };
+    opens();
+    try {
+      const isOurs = await session.prepare(stop, opens);
+      this.#faults.clear(config.spool.stateDir);
+      if (isOurs && !stop.aborted) {
+        this.#standsBy = false;
+        log('notice', 'daemon.owner', `owns the spool ${config.spool.libDir}`, {
+          spool: config.spool.libDir,
+        });
+        this.#session = session;
+        if (once) return await session.pass(stop);
+        await session.run(stop);
+      }
+      if (session.lostReason !== undefined) this.#standBy(session.lostReason);
+    } finally {
+      this.#session = undefined;
+      this.#begin('giving up the spool');
+      await session.stop();
+    }
+    if (!once) await sleep(systemClock, RETRY_MS, stop);
+    return undefined;
+  }
+
+  /** Says what keeps the daemon from its spool; it is tried again. */
+  #explain(error: unknown): void {
+    const { config, log } = this.#options;
+    if (error instanceof OperatorError) throw error;
+    if (!(error instanceof SpoolMissingError)) {
+      this.#faults.raise(config.spool.stateDir, error);
+      return;
+    }
+    if (!this.#throttle.allows('missing')) return;
+    const { libDir } = config.spool;
+    const cure = `install -d -o kopano -g kopano -m 0755 ${libDir}`;
+    log(
+      'warning',
+      'spool.missing',
+      `${libDir} is missing; it is waited for. kopano-spamd makes it, or: ${cure}`,
+      { path: libDir, code: 'ENOENT', cure },
+    );
+  }
+
+  #tellTightened(mode: string): void {
+    if (!this.#throttle.allows('tightened')) return;
+    const { stateDir } = this.#options.config.spool;
+    this.#options.log(
+      'notice',
+      'spool.adjusted',
+      `others could write to the state dir ${stateDir} (mode ${mode}, as Kubernetes' fsGroup makes it); it is its owner's alone again`,
+      { path: stateDir, mode },
+    );
+  }
+
+  #standBy(reason: string): void {
+    if (this.#standsBy || this.#options.stop.aborted) return;
+    this.#standsBy = true;
+    this.#options.log('notice', 'daemon.standby', `stands by: ${reason}`, { reason });
+  }
+}

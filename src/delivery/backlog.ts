@@ -1,0 +1,290 @@
+import type { Clock } from '../clock.ts';
+import { DiskFaults } from '../spool/disk-faults.ts';
+import { sameStamp, settleTime } from '../spool/message.ts';
+import type { QueueEntry, Stamp } from '../spool/message.ts';
+import type { FoundEntry } from '../spool/queue.ts';
+import { VERDICTS } from '../verdict.ts';
+import { newPendingMessage, renew } from './message.ts';
+import type { MessageState, PendingMessage } from './message.ts';
+import { FIRST_BACKOFF_MS, preferenceOf } from './policy.ts';
+import { reasonToLetGo } from './proof.ts';
+import type { MessageStore } from './store.ts';
+
+/**
+ * The part of the queue that is held in memory: at most a backlog of fresh messages, and as many that
+ * were tried. The rest waits in the queue's folders, which are the only durable state, and is found by
+ * scans. The two are counted apart, so that what keeps failing doesn't keep out what doesn't.
+ *
+ * A message has one state, and lies in the map of that state; `#place` alone changes either.
+ */
+export interface BacklogOptions {
+  readonly store: MessageStore;
+  readonly controllers: readonly string[];
+  readonly faults: DiskFaults;
+  readonly clock: Clock;
+  readonly backlog: number;
+  readonly settleMs: number;
+  /** How often the folders are scanned although nothing is known to wait there. */
+  readonly rescanMs: number;
+  /** The message is no longer known. */
+  readonly onForgotten: (message: PendingMessage) => void;
+}
+
+type Messages = ReadonlyMap<string, PendingMessage>;
+
+/** Entries that one refill brings in, and that it looks at: others want the event loop, too. */
+const FOUND_AT_ONCE = 500;
+const LOOKED_AT_ONCE = 2_000;
+/** What is known of messages that wait on disk after a failure, as a multiple of the backlog. */
+const KNOWN_ON_DISK = 10;
+
+export class Backlog {
+  readonly #options: BacklogOptions;
+  readonly #in = {
+    pending: new Map<string, PendingMessage>(),
+    deferred: new Map<string, PendingMessage>(),
+    inFlight: new Map<string, PendingMessage>(),
+    onDisk: new Map<string, PendingMessage>(),
+  };
+  /** How many of the pending ones were never tried. */
+  #fresh = 0;
+  #scan: Generator<FoundEntry, void, undefined> | undefined;
+  /** The folders may hold what memory doesn't. */
+  #scanWanted = true;
+  #rescanAt = 0;
+
+  constructor(options: BacklogOptions) {
+    this.#options = options;
+  }
+
+  /** In the order in which they will go. */
+  get pending(): Messages {
+    return this.#in.pending;
+  }
+
+  get deferred(): Messages {
+    return this.#in.deferred;
+  }
+
+  get inFlight(): Messages {
+    return this.#in.inFlight;
+  }
+
+  /** All that waits and is not in flight. */
+  get waiting(): readonly PendingMessage[] {
+    return [...this.#in.pending.values(), ...this.#in.deferred.values()];
+  }
+
+  /** When the next refill will find something, as far as is known. */
+  get refillAt(): number {
+    const hasMore = this.#scanWanted || this.#scan !== undefined;
+    return this.#isHalfEmpty && hasMore ? this.#options.clock.monotonic() : this.#rescanAt;
+  }
+
+  /** True when nothing is pending, in memory or, as far as is known, in the folders. */
+  get isDrained(): boolean {
+    return this.#in.pending.size === 0 && !this.#scanWanted && this.#scan === undefined;
+  }
+
+  /** Takes a new entry of the queue in, or leaves it to a scan where there is no room. */
+  add(entry: QueueEntry, dueAt: number): void {
+    const { backlog, controllers } = this.#options;
+    this.forget(entry.key);
+    if (this.#fresh >= backlog) this.#scanWanted = true;
+    else {
+      const message = newPendingMessage(entry, preferenceOf(entry.key, controllers));
+      this.#place(message, { kind: 'pending', dueAt });
+    }
+  }
+
+  /** Forgets a message that isn't in flight. */
+  forget(key: string): PendingMessage | undefined {
+    this.#in.onDisk.delete(key);
+    const message = this.#in.pending.get(key) ?? this.#in.deferred.get(key);
+    if (message === undefined) return undefined;
+    this.#place(message, { kind: 'out' });
+    this.#options.onForgotten(message);
+    return message;
+  }
+
+  /** What is known of a message that waits or is in flight. */
+  find(key: string): PendingMessage | undefined {
+    const { pending, deferred, inFlight } = this.#in;
+    return pending.get(key) ?? deferred.get(key) ?? inFlight.get(key);
+  }
+
+  /** Takes a message into flight; false when it isn't waiting. */
+  launch(message: PendingMessage): boolean {
+    const { kind } = message.state;
+    if (kind !== 'pending' && kind !== 'deferred') return false;
+    this.#place(message, { kind: 'inFlight' });
+    return true;
+  }
+
+  /** The flight is over; unless the message waits again, it is out. */
+  land(message: PendingMessage): void {
+    if (message.state.kind === 'inFlight') this.#place(message, { kind: 'out' });
+  }
+
+  /** Puts a message at the end of the line, to go not before so many milliseconds. */
+  queueUp(message: PendingMessage, waitMs = 0): void {
+    this.#place(message, {
+      kind: 'pending',
+      dueAt: this.#options.clock.monotonic() + waitMs,
+    });
+  }
+
+  /** Puts a message that failed at the end of the line, or leaves it to a scan where there is no room. */
+  putLast(message: PendingMessage): void {
+    if (this.#isFullOfTried) this.#leaveOnDisk(message, 0);
+    else this.queueUp(message);
+  }
+
+  /**
+   * The file of a message in flight is another one by now: what is known of the earlier one is
+   * forgotten, and it has to settle again.
+   */
+  settleAgain(message: PendingMessage, stamp: Stamp): void {
+    const { clock, settleMs, onForgotten } = this.#options;
+    onForgotten(message);
+    this.#place(message, { kind: 'out' });
+    renew(message, { ...message.entry, stamp });
+    this.#place(message, { kind: 'pending', dueAt: clock.monotonic() + settleMs });
+  }
+
+  /** Lets a message wait; without room it waits on disk and is found by a later scan. */
+  defer(message: PendingMessage, waitMs: number): void {
+    const dueAt = this.#options.clock.monotonic() + waitMs;
+    if (this.#isFullOfTried) this.#leaveOnDisk(message, dueAt);
+    else this.#place(message, { kind: 'deferred', dueAt });
+  }
+
+  /** Makes a message due at once. */
+  hurry(message: PendingMessage): void {
+    const { kind } = message.state;
+    if (kind === 'pending' || kind === 'deferred') this.#place(message, { kind, dueAt: 0 });
+  }
+
+  /** The folders may hold what nobody was told of. */
+  rescan(): void {
+    this.#scanWanted = true;
+  }
+
+  /** Makes everything due that waits for a better moment, by an operator's order. */
+  hurryAll(): void {
+    for (const message of [...this.#in.deferred.values(), ...this.#in.onDisk.values()]) {
+      const kind = message.state.kind === 'onDisk' ? 'onDisk' : 'deferred';
+      this.#place(message, { kind, dueAt: 0 });
+      message.proof.isOrdered = message.proof.posts !== undefined;
+    }
+    this.#scanWanted = true;
+  }
+
+  /** Brings in what is due, and fills up from the folders when memory has run half empty. */
+  refill(): void {
+    const { backlog, store, faults } = this.#options;
+    const now = this.#options.clock.monotonic();
+    this.#recallDeferred(now);
+    if (now >= this.#rescanAt) {
+      this.#rescanAt = now + this.#options.rescanMs;
+      this.#scanWanted = true;
+    }
+    if (!this.#isHalfEmpty) return;
+    const enough = Math.min(backlog, this.#fresh + FOUND_AT_ONCE);
+    try {
+      for (let looks = 0; looks < LOOKED_AT_ONCE && this.#fresh < enough; looks += 1) {
+        if (!this.#findNext(now)) break;
+      }
+    } catch (error) {
+      this.#scan = undefined;
+      this.#rescanAt = now + DiskFaults.retryMs;
+      faults.raise(store.placeOf(), error);
+    }
+  }
+
+  /** Where no message is left that could show it, a fault of the queue's folder is over. */
+  clearIdleFaults(): void {
+    const { faults, store } = this.#options;
+    const all = [...this.waiting, ...this.#in.inFlight.values()];
+    const busy = new Set(all.map(({ entry }) => entry.verdict));
+    for (const verdict of VERDICTS) if (!busy.has(verdict)) faults.clear(store.placeOf(verdict));
+  }
+
+  /** Closes what a scan holds open. */
+  close(): void {
+    this.#scan?.return();
+    this.#scan = undefined;
+  }
+
+  get #isHalfEmpty(): boolean {
+    return this.#fresh <= this.#options.backlog / 2;
+  }
+
+  get #isFullOfTried(): boolean {
+    const { pending, deferred } = this.#in;
+    return pending.size - this.#fresh + deferred.size >= this.#options.backlog;
+  }
+
+  /** Gives a message its state, at the end of that state's map. */
+  #place(message: PendingMessage, state: MessageState): void {
+    const { key } = message.entry;
+    const isFresh = message.tries === 0;
+    const { kind: before } = message.state;
+    if (before !== 'out' && this.#in[before].get(key) === message) {
+      this.#in[before].delete(key);
+      // A message's tries change only in flight.
+      if (before === 'pending' && isFresh) this.#fresh -= 1;
+    }
+    message.state = state;
+    if (state.kind === 'out') return;
+    this.#in[state.kind].set(key, message);
+    if (state.kind === 'pending' && isFresh) this.#fresh += 1;
+  }
+
+  /** There is no room for it: a later scan finds it again. */
+  #leaveOnDisk(message: PendingMessage, dueAt: number): void {
+    const { onDisk } = this.#in;
+    this.#options.onForgotten(message);
+    this.#place(message, { kind: 'onDisk', dueAt });
+    if (onDisk.size <= KNOWN_ON_DISK * this.#options.backlog) return;
+    const [oldest] = onDisk.values();
+    if (oldest !== undefined) this.#place(oldest, { kind: 'out' });
+  }
+
+  #recallDeferred(now: number): void {
+    for (const message of this.#in.deferred.values()) {
+      const { state, proof } = message;
+      if (state.kind !== 'deferred') continue;
+      let { dueAt } = state;
+      // Another message has shown that its controller stores: no need to wait for anything longer.
+      if (proof.othersProved) dueAt = Math.min(dueAt, now + FIRST_BACKOFF_MS);
+      if (reasonToLetGo(proof) !== undefined) dueAt = Math.min(dueAt, now);
+      if (dueAt <= now) this.#place(message, { kind: 'pending', dueAt });
+      else if (dueAt < state.dueAt) this.#place(message, { kind: 'deferred', dueAt });
+    }
+  }
+
+  /** Takes one step of the scan; false when there is nothing (more) to scan. */
+  #findNext(now: number): boolean {
+    if (this.#scan === undefined) {
+      if (!this.#scanWanted) return false;
+      this.#scanWanted = false;
+      this.#scan = this.#options.store.scan();
+    }
+    const next = this.#scan.next();
+    if (next.done === true) {
+      this.#scan = undefined;
+      this.#options.faults.clear(this.#options.store.placeOf());
+      return true;
+    }
+    const { entry, marked } = next.value;
+    if (this.find(entry.key) !== undefined) return true;
+    const known = this.#in.onDisk.get(entry.key);
+    if (known?.state.kind !== 'onDisk' || !sameStamp(known.entry.stamp, entry.stamp)) {
+      this.add(entry, now + settleTime(marked, this.#options.settleMs));
+    } else if (!this.#isFullOfTried) {
+      this.#place(known, { kind: 'deferred', dueAt: known.state.dueAt });
+    }
+    return true;
+  }
+}

@@ -1,0 +1,387 @@
+import type { Clock } from '../clock.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log, LogEvent, Severity } from '../logger.ts';
+import type { Outcome, Trainer } from '../trainers/trainer.ts';
+import { faultOfVersion } from '../trainers/versions.ts';
+import type { VersionFault } from '../trainers/versions.ts';
+import { LearnCounts } from './learn-counts.ts';
+import type { PendingMessage } from './message.ts';
+import { Pace } from './pace.ts';
+import { backoffMs } from './policy.ts';
+import { COUNTED } from './proof.ts';
+import { Suspects } from './suspects.ts';
+import { UnprovenMessages } from './unproven.ts';
+
+/**
+ * What is known of one controller, and who is to blame for a failure there.
+ *
+ * It is always in one of these states:
+ * - `starting`: not heard of yet; takes one message at a time until one of them is done.
+ * - `up`: takes as many as it is allowed.
+ * - `down`: a failure was the controller's own, or nobody's; takes one probing message after a backoff.
+ * - `misconfigured`: held until somebody changes a setting; probed slowly.
+ * - `unproven`: it says "learned" and doesn't remember; probed with a different message each time.
+ *
+ * A probe that is done ends the last three. Where the failure was an answer (a 5xx, a 200 without
+ * memory) only a proof counts, because reads may work where writes fail; a probe that shows less is
+ * followed by the next one at once.
+ */
+export type ControllerState = 'starting' | 'up' | 'down' | 'misconfigured' | 'unproven';
+
+const FIRST_MISCONFIGURED_MS = 15_000;
+/** About ten wrong passwords lock an address out for a minute (rspamd 4.1); jitter may take a fifth. */
+const FIRST_PASSWORD_MS = 75_000;
+
+export interface ControllerOptions {
+  readonly trainer: Trainer;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+export class Controller {
+  readonly name: string;
+  readonly trainer: Trainer;
+  readonly pace: Pace;
+  /** What its `/stat` showed of how many messages it has learned. */
+  readonly counts = new LearnCounts();
+  /** Key of the last probing message. */
+  lastProbe: string | undefined;
+  /** Tries of guilty messages wait until then while others wait, too: monotonic. */
+  guiltyNotBefore = 0;
+  /** When it was last seen to have forgotten what it had learned, and how much. */
+  forgot: ForgottenLearns | undefined;
+  /** Posts of ours that it answered 200. */
+  learns = 0;
+  readonly #options: ControllerOptions;
+  readonly #throttle: LogThrottle;
+  readonly #suspects = new Suspects();
+  readonly #unproven = new UnprovenMessages();
+  #state: ControllerState = 'starting';
+  #lastProofAt: number | undefined;
+  #failures = 0;
+  #retryAt = 0;
+  /** When a message may probe that has not failed here since the controller was up. */
+  #freshAt = 0;
+  #needsProof = false;
+  #reason: string | undefined;
+  #awaitsPassword = false;
+  /** The version whose fault was logged. */
+  #toldVersion: string | undefined;
+
+  constructor(options: ControllerOptions) {
+    this.name = options.trainer.name;
+    this.trainer = options.trainer;
+    this.pace = new Pace({ ...options, name: this.name });
+    this.#options = options;
+    this.#throttle = new LogThrottle(options.clock);
+  }
+
+  get state(): ControllerState {
+    return this.#state;
+  }
+
+  /** Why it isn't up, for people. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /** When a message was last proven there, milliseconds since the epoch. */
+  get lastProofAt(): number | undefined {
+    return this.#lastProofAt;
+  }
+
+  /** It refused the password that we have. */
+  get awaitsPassword(): boolean {
+    return this.#state === 'misconfigured' && this.#awaitsPassword;
+  }
+
+  /** Takes messages in the ordinary way. */
+  get isOpen(): boolean {
+    return this.#state === 'up' || this.#state === 'starting';
+  }
+
+  /** May have several messages in flight. */
+  get takesSeveral(): boolean {
+    return this.#state === 'up' && !this.pace.isSlow;
+  }
+
+  /** True when it won't work within a few seconds, after so many probes. */
+  isGivenUp(probes: number): boolean {
+    return this.#state === 'misconfigured' || (!this.isOpen && this.#failures >= probes);
+  }
+
+  /** Some message waits for a proof, or for another's. */
+  get isSuspected(): boolean {
+    return !this.#unproven.isEmpty;
+  }
+
+  /** All that is known to be wrong with it is that its last answers were not proven, if anything is. */
+  get lacksOnlyProof(): boolean {
+    return this.isOpen || this.#state === 'unproven' || this.#reason === NO_PROOF_YET;
+  }
+
+  /** When the next probe may start; `undefined` while it is open. */
+  get retryAt(): number | undefined {
+    return this.isOpen ? undefined : this.#retryAt;
+  }
+
+  /** When a message that hasn't failed here may start the next probe; `undefined` while it is open. */
+  get freshAt(): number | undefined {
+    return this.isOpen ? undefined : Math.min(this.#freshAt, this.#retryAt);
+  }
+
+  /** What is known to be wrong with its version of rspamd. */
+  get versionFault(): VersionFault | undefined {
+    return faultOfVersion(this.trainer.version);
+  }
+
+  /**
+   * Whether this message may probe now. A message that hasn't failed here shows whose fault it is, and
+   * doesn't wait out the backoff that others lengthen by failing again and again.
+   */
+  mayProbe(message: PendingMessage, now: number): boolean {
+    return this.#retryAt <= now || (this.#freshAt <= now && !this.#suspects.has(message));
+  }
+
+  /** True for a message that failed here since the controller was last up. */
+  hasFailedHere(message: PendingMessage): boolean {
+    return this.#suspects.has(message);
+  }
+
+  /** Lets the next probe start now. */
+  retryNow(): void {
+    this.#retryAt = 0;
+  }
+
+  // --- what its answers show
+
+  /**
+   * A message was stored and is remembered.
+   * @returns the messages that are charged with their failures by that
+   */
+  proved(message: PendingMessage): PendingMessage[] {
+    this.#unproven.proved(message);
+    const charged = this.#suspects.proved(message, this.isOpen);
+    this.#needsProof = false;
+    this.#lastProofAt = this.#options.clock.wall();
+    this.#open();
+    return charged;
+  }
+
+  /** It answered sensibly, but that doesn't show that it can store. */
+  answered(): void {
+    if (this.#needsProof) this.#retryAt = this.#options.clock.monotonic();
+    else this.#open();
+  }
+
+  /** It remembers what it acknowledged earlier: so it isn't true that it remembers nothing. */
+  remembered(): void {
+    if (this.#state === 'unproven') {
+      this.#state = 'down';
+      this.#reason = NO_PROOF_YET;
+    }
+    this.answered();
+  }
+
+  /** It can't learn now. */
+  failed(failure: ControllerFailure): void {
+    const { suspect, message = suspect, reason, wasProbe } = failure;
+    this.#needsProof ||= failure.answered;
+    this.#suspects.paused(suspect, this.isOpen);
+    const freshAt = message === undefined ? undefined : this.#freshAfter(message, wasProbe);
+    this.#pause('down', reason, { wasProbe, freshAt });
+  }
+
+  /** A message got an unknown answer with no other beside it: the next one shows whose fault. */
+  accuse(message: PendingMessage, reason: string, wasProbe: boolean): void {
+    this.failed({ reason, answered: true, wasProbe, suspect: message });
+    this.#suspects.accuse(message);
+    this.lastProbe = message.entry.key;
+  }
+
+  /**
+   * A message got an error for an answer.
+   * @returns true when the error is the message's own, and tells nothing of the controller: it got one
+   *   before, and others were proven since
+   */
+  repeats(message: PendingMessage, wasAlone: boolean): boolean {
+    return this.#suspects.repeats(message, wasAlone, this.isOpen);
+  }
+
+  /** Whether this message's failure is put down to an outage that ended right after it. */
+  excuses(message: PendingMessage): boolean {
+    return !this.isOpen && this.#suspects.excuses(message);
+  }
+
+  misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
+    this.#awaitsPassword = outcome.password;
+    const firstMs = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
+    this.#suspects.paused(undefined, false);
+    this.#pause('misconfigured', outcome.reason, { wasProbe, firstMs, hint: outcome.hint });
+  }
+
+  /**
+   * A message was answered 200 to every post that it may take for now.
+   * @param isRound the message was posted more than once, so that this tells something of both
+   */
+  unproven(message: PendingMessage, wasProbe: boolean, isRound = true): void {
+    const isSecond = this.#unproven.add(message, isRound);
+    if (this.#state !== 'unproven' && !isSecond && this.isOpen) return;
+    this.#needsProof = true;
+    // It answers: another message may show at once that it stores.
+    const freshAt = this.#freshAfter(message, wasProbe);
+    if (this.#state !== 'unproven' && !isSecond) {
+      this.#suspects.paused(undefined, false);
+      this.#pause('down', NO_PROOF_YET, { wasProbe, freshAt });
+      return;
+    }
+    // What failed while it forgot everything has shown nothing about itself.
+    this.#unproven.excuseAll();
+    const fault = this.versionFault;
+    const hint = fault === undefined ? LOOK_AT_REDIS : `${fault.does}: ${fault.cure}`;
+    this.#pause('unproven', FORGETS, { wasProbe, freshAt, hint });
+  }
+
+  /** A message was posted as often as it may be, now or by an earlier process. */
+  awaitsProof(message: PendingMessage): void {
+    this.#unproven.addSpent(message);
+  }
+
+  /**
+   * Ends the wait of the messages whose last posts `/stat` shows to be counted: they are stored,
+   * whether rspamd recognises them or not.
+   * @returns whether there were any
+   */
+  letCountedGo(): boolean {
+    const counted = this.#unproven.takeCounted(this.counts);
+    for (const { proof } of counted) proof.letGo = COUNTED;
+    if (counted.length > 0 && (this.#state === 'unproven' || this.#reason === NO_PROOF_YET)) {
+      this.#needsProof = false;
+      this.#open();
+    }
+    return counted.length > 0;
+  }
+
+  /** The message is gone from memory. */
+  forget(message: PendingMessage): void {
+    this.#unproven.forget(message);
+    this.#suspects.forget(message);
+  }
+
+  /**
+   * Forgets every message, not what it knows of the controller. The spool may have had another owner,
+   * and what was proven or suspected before a newer verdict since.
+   */
+  forgetMessages(): void {
+    this.lastProbe = undefined;
+    this.#unproven.forgetAll();
+    this.#suspects.forgetAll();
+    this.#freshAt = this.#retryAt;
+  }
+
+  // --- changing state
+
+  /** When a message that hasn't failed here may probe, now that this one has. */
+  #freshAfter(failed: PendingMessage, wasProbe: boolean): number {
+    const isKnown = this.#suspects.has(failed);
+    this.#suspects.add(failed);
+    if (isKnown || !(wasProbe || this.isOpen)) return this.#freshAt;
+    return this.#options.clock.monotonic() + this.#suspects.freshWaitMs();
+  }
+
+  #open(): void {
+    const before = this.#state;
+    this.#state = 'up';
+    this.#failures = 0;
+    this.#reason = undefined;
+    this.#suspects.opened();
+    this.lastProbe = undefined;
+    if (before === 'up') return;
+    this.#throttle.forget('state');
+    const says = `${this.name} learns${before === 'starting' ? '' : ' again'}`;
+    this.#options.log('notice', 'controller.up', says, { controller: this.name });
+    this.#logVersionFault();
+  }
+
+  #logVersionFault(): void {
+    const fault = this.versionFault;
+    if (fault === undefined || this.#toldVersion === this.trainer.version) return;
+    this.#toldVersion = this.trainer.version;
+    const says = `${this.name}: ${fault.does}; ${fault.cure}`;
+    const fields = { controller: this.name, reason: fault.does, cure: fault.cure };
+    this.#options.log('warning', 'controller.outdated', says, fields);
+  }
+
+  /** Of several messages that fail at the same time only the first counts. */
+  #pause(state: PausedState, reason: string, options: PauseOptions): void {
+    const { wasProbe, firstMs, hint } = options;
+    const isWorse = state === 'unproven' && this.#state !== state;
+    if (!this.isOpen && !wasProbe && !isWorse) return;
+    const { clock, random, log } = this.#options;
+    this.#failures += 1;
+    const waitMs = backoffMs(this.#failures, random(), firstMs);
+    this.#state = state;
+    this.#reason = reason;
+    this.#retryAt = clock.monotonic() + waitMs;
+    this.#freshAt = options.freshAt ?? this.#retryAt;
+    if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
+    const { severity, event, says } = PAUSES[state];
+    const cure = hint === undefined ? '' : `; ${hint}`;
+    log(severity, event, `${this.name} ${says}: ${reason}${cure}`, {
+      controller: this.name,
+      reason,
+      retrySeconds: Math.round(waitMs / 100) / 10,
+      ...(hint === undefined ? {} : { cure: hint }),
+    });
+  }
+}
+
+const NO_PROOF_YET = 'no proof yet';
+const FORGETS = 'it answers 200 and remembers nothing of it';
+const LOOK_AT_REDIS =
+  "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable; once that is mended, the next message or a SIGHUP to the daemon shows it";
+
+export interface ForgottenLearns {
+  /** Learned messages that were gone. */
+  readonly missing: number;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export interface ControllerFailure {
+  readonly reason: string;
+  /** The controller said so itself; only a proof shows that this is over. */
+  readonly answered: boolean;
+  readonly wasProbe: boolean;
+  /** The message that may have caused it, where it was alone. */
+  readonly suspect: PendingMessage | undefined;
+  /** The message whose post failed, where other messages can show whether that one is at fault. */
+  readonly message?: PendingMessage | undefined;
+}
+
+type PausedState = Exclude<ControllerState, 'starting' | 'up'>;
+
+interface PauseOptions {
+  readonly wasProbe: boolean;
+  /** The backoff after a first failure. */
+  readonly firstMs?: number;
+  readonly hint?: string;
+  /** When a message that hasn't failed here may probe. @defaultValue after the backoff */
+  readonly freshAt?: number | undefined;
+}
+
+const PAUSES: Readonly<
+  Record<
+    PausedState,
+    { readonly severity: Severity; readonly event: LogEvent; readonly says: string }
+  >
+> = {
+  down: { severity: 'warning', event: 'controller.down', says: 'cannot learn now' },
+  misconfigured: {
+    severity: 'err',
+    event: 'controller.misconfigured',
+    says: 'will not learn until a setting is changed',
+  },
+  unproven: { severity: 'err', event: 'controller.unproven', says: 'is not to be believed' },
+};

@@ -1,0 +1,130 @@
+import type { Clock } from '../clock.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log, LogEvent, LogFields, Severity } from '../logger.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Held } from '../trainers/trainer.ts';
+import type { PendingMessage } from './message.ts';
+import type { Disposition, FinalResult, Result } from './result.ts';
+
+/** How many messages ended with which result since the start. */
+export type ResultCounts = Record<FinalResult, number>;
+
+/** Hears how long it took to learn and prove a message, in milliseconds. */
+export type LearnedListener = (verdict: Verdict, durationMs: number) => void;
+
+/** Logs each message's result in one line, and counts it. Never subject, addresses or body. */
+export class MessageEvents {
+  readonly counts: ResultCounts = noResults();
+  readonly countsOf: Readonly<Record<Verdict, ResultCounts>> = {
+    spam: noResults(),
+    ham: noResults(),
+  };
+  readonly #log: Log;
+  readonly #throttle: LogThrottle;
+  readonly #onLearned: LearnedListener;
+
+  constructor(log: Log, clock: Clock, onLearned: LearnedListener = () => undefined) {
+    this.#log = log;
+    this.#throttle = new LogThrottle(clock);
+    this.#onLearned = onLearned;
+  }
+
+  /** A message that was in flight has ended. */
+  ended(message: PendingMessage, result: Disposition | Withdrawn, durationMs: number): void {
+    const { verdict } = message.entry;
+    // A message that is let go without a proof wasn't posted in this try.
+    if (result.kind === 'learned' && result.proven) this.#onLearned(verdict, durationMs);
+    this.#end(verdict, result, fieldsOf(message, durationMs));
+  }
+
+  /** @param message what is known of it, where it was in memory */
+  superseded(verdict: Verdict, key: string, message?: PendingMessage): void {
+    const known = { messageId: message?.identity?.messageId, attempt: message?.tries ?? 0 };
+    // It ends without a try.
+    this.#end(verdict, { kind: 'superseded' }, { verdict, file: key, ...known, durationMs: 0 });
+  }
+
+  /** It stays in the queue and is tried again later; logged once a minute at most. */
+  deferred(message: PendingMessage, reason: string, retryMs: number, durationMs: number): void {
+    if (!this.#throttle.allows(message.entry.key, reason)) return;
+    this.#log('warning', 'message.deferred', 'not learned yet; it is tried again', {
+      ...fieldsOf(message, durationMs),
+      reason,
+      charges: message.failures.charges,
+      ...retryOf(retryMs),
+    });
+  }
+
+  /** It stays in the queue until somebody changes something; logged once. */
+  held(message: PendingMessage, { reason, hint }: Held, retryMs: number, durationMs: number): void {
+    this.#log('warning', 'message.deferred', `held back: ${reason}; ${hint}`, {
+      ...fieldsOf(message, durationMs),
+      reason,
+      cure: hint,
+      charges: message.failures.charges,
+      ...retryOf(retryMs),
+    });
+  }
+
+  #end(verdict: Verdict, result: Exclude<Result, { kind: 'deferred' }>, fields: LogFields): void {
+    this.counts[result.kind] += 1;
+    this.countsOf[verdict][result.kind] += 1;
+    const { severity, event, says } = LINES[result.kind];
+    this.#log(severity, event, result.kind === 'learned' ? `${says} ${verdict}` : says, {
+      ...fields,
+      ...('proven' in result ? { proven: result.proven } : {}),
+      ...('reason' in result ? { reason: result.reason } : {}),
+    });
+  }
+}
+
+type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
+
+interface Line {
+  readonly severity: Severity;
+  readonly event: LogEvent;
+  readonly says: string;
+}
+
+const LINES: Readonly<Record<FinalResult, Line>> = {
+  learned: { severity: 'notice', event: 'message.learned', says: 'learned as' },
+  duplicate: { severity: 'notice', event: 'message.duplicate', says: 'rspamd knew it already' },
+  refused: {
+    severity: 'notice',
+    event: 'message.refused',
+    says: 'rspamd finds nothing to learn in it',
+  },
+  quarantined: {
+    severity: 'warning',
+    event: 'message.quarantined',
+    says: "rspamd can't take it; it is set aside",
+  },
+  superseded: {
+    severity: 'notice',
+    event: 'message.superseded',
+    says: 'a newer verdict took its place',
+  },
+  withdrawn: {
+    severity: 'notice',
+    event: 'message.withdrawn',
+    says: 'gone from the queue before it was disposed of',
+  },
+};
+
+function noResults(): ResultCounts {
+  return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };
+}
+
+function retryOf(retryMs: number): LogFields {
+  return retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 };
+}
+
+function fieldsOf({ entry, identity, tries }: PendingMessage, durationMs: number): LogFields {
+  return {
+    verdict: entry.verdict,
+    file: entry.key,
+    messageId: identity?.messageId,
+    attempt: tries,
+    durationMs: Math.round(durationMs),
+  };
+}

@@ -1,0 +1,469 @@
+import PQueue from 'p-queue';
+import type { Bugs } from '../bugs.ts';
+import type { Clock, Timer } from '../clock.ts';
+import { DiskFaults } from '../spool/disk-faults.ts';
+import { keyLock } from '../spool/message-locks.ts';
+import type { MessageLocks } from '../spool/message-locks.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Affinity } from './affinity.ts';
+import { DISPOSAL } from './attempt.ts';
+import type { Attempts } from './attempt.ts';
+import type { Attribution, Flight } from './attribution.ts';
+import type { Backlog } from './backlog.ts';
+import type { Controller } from './controller.ts';
+import type { MessageEvents } from './events.ts';
+import { isGuilty } from './message.ts';
+import type { PendingMessage } from './message.ts';
+import { backoffMs } from './policy.ts';
+import { MOST_POSTS, NOTHING_LEFT } from './proof.ts';
+import { quarantined } from './result.ts';
+import type { ProofSampler } from './sampler.ts';
+
+/**
+ * The scheduler decides which message of the backlog goes to which controller, and when.
+ *
+ * Each controller has a queue (p-queue) whose `concurrency` is what the controller may have in flight:
+ * 1 while it is unknown, paused, slow, or has a message that is to be alone, else LEARN_CONCURRENCY.
+ * What waits in that queue is not a message but a turn: a turn that starts chooses its message then,
+ * by what is known then, and puts the next turn behind itself. A turn that finds nothing ends; whatever
+ * may change that (a message that comes in or settles, a flight that ends, a backoff that is over)
+ * wakes the scheduler, which puts turns into the queues anew.
+ */
+export interface SchedulerOptions {
+  readonly controllers: readonly Controller[];
+  readonly backlog: Backlog;
+  readonly attempts: Attempts;
+  readonly attribution: Attribution;
+  readonly locks: MessageLocks;
+  readonly affinity: Affinity;
+  readonly sampler: ProofSampler | undefined;
+  readonly events: MessageEvents;
+  readonly faults: DiskFaults;
+  readonly bugs: Bugs;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly concurrency: number;
+  readonly settleMs: number;
+  /** Ends the waits between the posts of one message. */
+  readonly ending: AbortController;
+  /** Aborts posts. */
+  readonly abort: AbortController;
+}
+
+/** Bodies in flight take this much memory in all; a larger one goes alone. */
+const BODIES_BYTES = 64 * 1024 * 1024;
+
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #turns: ReadonlyMap<Controller, PQueue>;
+  readonly #flights = new Set<OpenFlight>();
+  #bodiesBytes = 0;
+  #timer: Timer | undefined;
+  #plannedFor = Infinity;
+  #isRunning = false;
+  #grace: Timer | undefined;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#turns = new Map(
+      options.controllers.map((each) => [each, new PQueue({ concurrency: 1 })]),
+    );
+    options.locks.onKeyReleased(() => {
+      this.wake();
+    }, options.ending.signal);
+  }
+
+  // --- what the spool says
+
+  /** A message came into the queue; one that isn't settled may still be written to. */
+  enqueued(entry: QueueEntry, settled: boolean): void {
+    const now = this.#options.clock.monotonic();
+    this.#options.backlog.add(entry, settled ? now : now + this.#options.settleMs);
+    this.wake();
+  }
+
+  /** A message of the queue gave way to a newer verdict. */
+  superseded(verdict: Verdict, key: string): void {
+    this.#options.events.superseded(verdict, key, this.#options.backlog.forget(key));
+    this.wake();
+  }
+
+  /** The queue may hold more than was told. */
+  rescan(): void {
+    this.#options.backlog.rescan();
+    this.wake();
+  }
+
+  // --- running
+
+  /** Starts delivering; before this nothing is started, nor after `stop`. */
+  start(): void {
+    this.#isRunning = true;
+    this.wake();
+  }
+
+  /** Something that messages waited for is over. */
+  wake(): void {
+    this.#plan(0);
+  }
+
+  /** Tries everything now that waits for a better moment. */
+  retryNow(): void {
+    for (const controller of this.#options.controllers) controller.retryNow();
+    this.#options.backlog.hurryAll();
+    this.wake();
+  }
+
+  /** Ends waits at once, and aborts posts after `graceMs`. Messages that are due go on being tried. */
+  hurryUp(graceMs: number): void {
+    const { ending, abort, clock } = this.#options;
+    ending.abort();
+    this.#grace = clock.after(graceMs, () => {
+      abort.abort();
+    });
+  }
+
+  /** Starts nothing more; resolves when nothing is in flight any more. */
+  async stop(): Promise<void> {
+    this.#isRunning = false;
+    this.#timer?.cancel();
+    this.#options.ending.abort();
+    this.#options.backlog.close();
+    await Promise.all([...this.#turns.values()].map((queue) => queue.onIdle()));
+    this.#grace?.cancel();
+    this.#options.abort.abort();
+  }
+
+  /** True once posts are aborted. */
+  get isAborted(): boolean {
+    return this.#options.abort.signal.aborted;
+  }
+
+  /** What is in memory, by state. */
+  get counts(): { readonly pending: number; readonly deferred: number; readonly inFlight: number } {
+    const { pending, deferred, inFlight } = this.#options.backlog;
+    return { pending: pending.size, deferred: deferred.size, inFlight: inFlight.size };
+  }
+
+  /** Milliseconds since it should have looked for something to start; 0 while it does. */
+  get overdueMs(): number {
+    if (!this.#isRunning) return 0;
+    return Math.max(0, this.#options.clock.monotonic() - this.#plannedFor);
+  }
+
+  /** How long the message that is longest in flight has been so, in milliseconds. */
+  get longestFlightMs(): number {
+    const now = this.#options.clock.monotonic();
+    return Math.max(0, ...[...this.#flights].map(({ startedAt }) => now - startedAt));
+  }
+
+  /**
+   * True when all that is left waits after a failure of its own, or for controllers that failed
+   * `probes` times in a row.
+   */
+  isSpent(probes: number): boolean {
+    const { pending, inFlight, isDrained } = this.#options.backlog;
+    if (this.#flights.size + inFlight.size > 0) return false;
+    if (isDrained || this.#options.controllers.every((each) => each.isGivenUp(probes))) return true;
+    // What is bound to a controller that is given up won't go anywhere else.
+    return (
+      pending.size > 0 &&
+      [...pending.values()].every((each) => this.#boundTo(each)?.isGivenUp(probes) === true)
+    );
+  }
+
+  // --- for a run that ends by itself
+
+  /** Proves what is only acknowledged so far: the last message of each controller goes again. */
+  proveRest(): void {
+    for (const each of this.#options.sampler?.takeLast() ?? []) this.#options.backlog.queueUp(each);
+    this.wake();
+  }
+
+  /**
+   * Lets the last few messages go, as learned, when all that is left was answered 200 and never proven
+   * in so many rounds, or to as many posts as there may be: no other message comes any more whose proof
+   * would tell that apart from an outage. More than `most` are not let go: so many are an outage.
+   */
+  letUnprovenGo(rounds: number, most: number): void {
+    const { waiting, inFlight } = this.#options.backlog;
+    if (inFlight.size > 0 || waiting.length === 0 || waiting.length > most) return;
+    const isSpent = ({ proof: { unprovenTries, posts = 0 } }: PendingMessage): boolean =>
+      unprovenTries >= rounds || posts >= MOST_POSTS;
+    if (!waiting.every(isSpent)) return;
+    const answering = this.#options.controllers.filter((each) => each.lacksOnlyProof);
+    if (answering.length === 0) return;
+    for (const { proof } of waiting) proof.letGo = NOTHING_LEFT;
+    for (const each of answering) each.retryNow();
+    this.wake();
+  }
+
+  /**
+   * Ends the last messages, as failed, when all that is left got an error for an answer at least so
+   * often although others were proven in between.
+   */
+  endRepeaters(times: number): void {
+    const { waiting, inFlight } = this.#options.backlog;
+    if (inFlight.size > 0 || waiting.some(({ failures }) => failures.repeats < times)) return;
+    for (const each of waiting) {
+      const error = each.failures.error ?? 'an unknown error';
+      each.disposition = quarantined(`${error}, each time, while others were learned`);
+      this.#options.backlog.hurry(each);
+    }
+    this.wake();
+  }
+
+  /** The last error that a message got for an answer. */
+  errorOf(key: string): string | undefined {
+    return this.#options.backlog.find(key)?.failures.error;
+  }
+
+  /** True when all that is left got an error for an answer, while others were proven. */
+  get isFailing(): boolean {
+    const { waiting, inFlight } = this.#options.backlog;
+    return (
+      this.#options.controllers.some((each) => each.lastProofAt !== undefined) &&
+      [...waiting, ...inFlight.values()].every(({ failures }) => failures.error !== undefined)
+    );
+  }
+
+  /** True when every message that is left has failed before, or is bound to a controller that does. */
+  get isGoingNowhere(): boolean {
+    const { pending, deferred, inFlight } = this.#options.backlog;
+    if (pending.size + deferred.size + inFlight.size === 0) return false;
+    return (
+      [...inFlight.values()].every(({ failures }) => failures.any) &&
+      [...pending.values()].every(
+        (each) => each.failures.any || this.#boundTo(each)?.isOpen === false,
+      )
+    );
+  }
+
+  // --- turns
+
+  #plan(ms: number): void {
+    if (!this.#isRunning) return;
+    this.#timer?.cancel();
+    this.#plannedFor = this.#options.clock.monotonic() + ms;
+    this.#timer = this.#options.clock.after(ms, () => {
+      try {
+        this.#pump();
+      } catch (error) {
+        this.#options.bugs.report(error, 'the scheduler');
+        this.#plan(DiskFaults.retryMs);
+      }
+    });
+  }
+
+  /** Starts what can be started, and plans when to look again. */
+  #pump(): void {
+    // Read before anything is chosen: what falls due meanwhile is chosen, or planned for.
+    const now = this.#options.clock.monotonic();
+    const { backlog, faults, controllers } = this.#options;
+    backlog.refill();
+    if (faults.isAny) backlog.clearIdleFaults();
+    for (const controller of controllers) this.#takeTurns(controller);
+    this.#plan(this.#untilNext(now));
+  }
+
+  #untilNext(now: number): number {
+    const { controllers, faults, backlog } = this.#options;
+    let next = backlog.refillAt;
+    const later = (at: number): void => {
+      // What is due already waits for something else, which wakes the scheduler when it ends.
+      if (at > now) next = Math.min(next, at);
+    };
+    for (const messages of [backlog.pending, backlog.deferred]) {
+      for (const { state } of messages.values()) later('dueAt' in state ? state.dueAt : 0);
+    }
+    later(faults.retryAt(DISPOSAL));
+    for (const controller of controllers) {
+      later(controller.retryAt ?? 0);
+      later(controller.freshAt ?? 0);
+      later(controller.guiltyNotBefore);
+    }
+    return Math.max(1, next - now);
+  }
+
+  /** Sets what a controller may have in flight, and sees to it that a turn waits. */
+  #takeTurns(controller: Controller): void {
+    const queue = this.#permit(controller);
+    if (queue?.size !== 0) return;
+    queue
+      .add(() => this.#turn(controller))
+      .catch((error: unknown) => {
+        this.#options.bugs.report(error, 'a turn of the scheduler');
+        this.#plan(DiskFaults.retryMs);
+      });
+  }
+
+  #permit(controller: Controller): PQueue | undefined {
+    const queue = this.#turns.get(controller);
+    const isExclusive = this.#flightsOn(controller).some((each) => each.isExclusive);
+    const concurrency = controller.takesSeveral && !isExclusive ? this.#options.concurrency : 1;
+    if (queue !== undefined && queue.concurrency !== concurrency) queue.concurrency = concurrency;
+    return queue;
+  }
+
+  async #turn(controller: Controller): Promise<void> {
+    if (!this.#isRunning) return;
+    const now = this.#options.clock.monotonic();
+    const isProbe = !controller.isOpen;
+    const message = isProbe ? this.#chooseProbe(controller, now) : this.#choose(controller, now);
+    if (message === undefined) return;
+    const flight = this.#takeOff(message, controller, isProbe);
+    this.#takeTurns(controller);
+    await this.#fly(flight);
+    this.#land(flight);
+  }
+
+  // --- choosing
+
+  /** The message that goes to an open controller next. */
+  #choose(controller: Controller, now: number): PendingMessage | undefined {
+    for (const message of this.#options.backlog.pending.values()) {
+      if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
+      if (!this.#bodyFits(message)) return undefined;
+      if (!message.failures.alone) return message;
+      const waits = isGuilty(message) && controller.guiltyNotBefore > now && this.#othersWait();
+      if (waits) continue;
+      // What has to be alone waits until the controller has run empty, and nothing overtakes it.
+      return this.#flightsOn(controller).length === 0 ? message : undefined;
+    }
+    return undefined;
+  }
+
+  /** The message that shows whether a paused controller works again, once it is time for that. */
+  #chooseProbe(controller: Controller, now: number): PendingMessage | undefined {
+    if (this.#flightsOn(controller).length > 0) return undefined;
+    const nobodyOpen = this.#options.controllers.every((each) => !each.isOpen);
+    let best: PendingMessage | undefined;
+    let bestScore = -1;
+    for (const message of this.#options.backlog.pending.values()) {
+      if (!controller.mayProbe(message, now) || !this.#isReady(message, now)) continue;
+      const bound = this.#boundTo(message);
+      const isPreferred = nobodyOpen || message.preference[0] === controller.name;
+      if (bound === undefined ? !isPreferred : bound !== controller) continue;
+      // What failed here goes to the others; left without an answer it would be bound to this one.
+      if (bound === undefined && !nobodyOpen && message.failures.any) continue;
+      // Never the same twice running while another waits. What hasn't failed since the controller was
+      // up tells most; then comes what is already bound to it.
+      const score =
+        (message.entry.key === controller.lastProbe ? 0 : 8) +
+        (controller.hasFailedHere(message) ? 0 : 4) +
+        (bound === controller ? 2 : 0) +
+        (message.failures.charges === 0 ? 1 : 0);
+      if (score <= bestScore) continue;
+      best = message;
+      bestScore = score;
+    }
+    return best;
+  }
+
+  /** May go now, as far as it is up to the message and the disk. */
+  #isReady(message: PendingMessage, now: number): boolean {
+    const { state, disposition } = message;
+    if (state.kind !== 'pending' || state.dueAt > now) return false;
+    if (!this.#options.locks.areFree(locksOf(message))) return false;
+    // What can't be disposed of would be posted again and again.
+    return disposition !== undefined || this.#options.faults.retryAt(DISPOSAL) <= now;
+  }
+
+  #controllerFor(message: PendingMessage): Controller | undefined {
+    const bound = this.#boundTo(message);
+    if (bound !== undefined) return bound.isOpen ? bound : undefined;
+    const { controllers } = this.#options;
+    for (const name of message.preference) {
+      const controller = controllers.find((each) => each.name === name);
+      if (controller?.isOpen === true) return controller;
+    }
+    return undefined;
+  }
+
+  #boundTo(message: PendingMessage): Controller | undefined {
+    const name = this.#options.affinity.controllerOf(locksOf(message));
+    if (name === undefined) return undefined;
+    return this.#options.controllers.find((each) => each.name === name);
+  }
+
+  #bodyFits({ entry }: PendingMessage): boolean {
+    return this.#bodiesBytes === 0 || this.#bodiesBytes + Number(entry.stamp.size) <= BODIES_BYTES;
+  }
+
+  #othersWait(): boolean {
+    for (const each of this.#options.backlog.pending.values()) if (!isGuilty(each)) return true;
+    return false;
+  }
+
+  // --- in flight
+
+  #flightsOn(controller: Controller): readonly OpenFlight[] {
+    return [...this.#flights].filter((each) => each.controller === controller);
+  }
+
+  #takeOff(message: PendingMessage, controller: Controller, isProbe: boolean): OpenFlight {
+    const { clock, backlog, locks } = this.#options;
+    const others = this.#flightsOn(controller);
+    for (const other of others) other.wasAlone = false;
+    const flight: OpenFlight = {
+      message,
+      controller,
+      isProbe,
+      startedAt: clock.monotonic(),
+      bytes: Number(message.entry.stamp.size),
+      wasAlone: others.length === 0,
+      isExclusive: isProbe || message.failures.alone,
+      exclude: () => {
+        flight.isExclusive = true;
+        this.#permit(controller);
+      },
+    };
+    if (isProbe) controller.lastProbe = message.entry.key;
+    backlog.launch(message);
+    this.#flights.add(flight);
+    locks.holdKey(message.entry.key);
+    this.#bodiesBytes += flight.bytes;
+    return flight;
+  }
+
+  async #fly(flight: OpenFlight): Promise<void> {
+    const { attempts, attribution } = this.#options;
+    const { message, controller } = flight;
+    try {
+      await attribution.judge(flight, await attempts.try(message, controller));
+    } catch (error) {
+      this.#setAside(message, error);
+    }
+  }
+
+  #land(flight: OpenFlight): void {
+    const { message, controller } = flight;
+    this.#flights.delete(flight);
+    this.#bodiesBytes -= flight.bytes;
+    this.#options.backlog.land(message);
+    this.#permit(controller);
+    this.#options.locks.releaseKey(message.entry.key);
+  }
+
+  /** A message that met an error of this program must not stop the others, nor be lost. */
+  #setAside(message: PendingMessage, error: unknown): void {
+    const { bugs, random, backlog } = this.#options;
+    const { verdict, key } = message.entry;
+    const messageId = message.identity?.messageId;
+    bugs.report(error, 'a message in flight', { verdict, file: key, messageId });
+    message.failures.bugs += 1;
+    message.failures.any = true;
+    backlog.defer(message, backoffMs(message.failures.bugs, random()));
+  }
+}
+
+interface OpenFlight extends Flight {
+  readonly bytes: number;
+  /** No other message may start on its controller. */
+  isExclusive: boolean;
+}
+
+function locksOf(message: PendingMessage): readonly string[] {
+  return message.identity?.locks ?? [keyLock(message.entry.key)];
+}

@@ -1,0 +1,133 @@
+import type { Bugs } from '../bugs.ts';
+import type { Clock } from '../clock.ts';
+import { LocalFault, OperatorError, errnoOf, isBug } from '../errors.ts';
+import { LogThrottle } from '../logger.ts';
+import type { Log } from '../logger.ts';
+
+/** What `DiskFaults.guard` returns instead of a value. */
+export const FAULTED = Symbol('a disk fault');
+
+/**
+ * Disk faults: a full disk, an I/O error, too many open files. A fault pauses the place that it
+ * touches, is logged once, is retried every five seconds, and is charged to no message. An error of
+ * this program pauses its place as well, and is logged as what it is.
+ */
+export class DiskFaults {
+  static readonly retryMs = 5_000;
+  /** Faults of the disk or the process, not of the one file or folder that met them. */
+  static readonly #wide = new Set([
+    'ENOSPC',
+    'EDQUOT',
+    'EROFS',
+    'EIO',
+    'EMFILE',
+    'ENFILE',
+    'ENOMEM',
+  ]);
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #bugs: Bugs;
+  readonly #throttle: LogThrottle;
+  readonly #until = new Map<string, number>();
+  /** Places whose fault was logged. */
+  readonly #said = new Set<string>();
+
+  constructor(options: { readonly clock: Clock; readonly log: Log; readonly bugs: Bugs }) {
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#bugs = options.bugs;
+    this.#throttle = new LogThrottle(options.clock);
+  }
+
+  /**
+   * Does what needs the disk: an error of the system pauses `place`, success ends the pause.
+   * @param narrow a place of its own for an error that doesn't concern the rest of `place`
+   * @returns `FAULTED` when it failed
+   * @throws an error of this program
+   */
+  async guard<T>(
+    place: string,
+    action: () => T | Promise<T>,
+    narrow: (error: unknown) => string | undefined = () => undefined,
+  ): Promise<T | typeof FAULTED> {
+    try {
+      const value = await action();
+      this.clear(place);
+      return value;
+    } catch (error) {
+      if (isBug(error)) throw error;
+      this.raise(narrow(error) ?? place, error);
+      return FAULTED;
+    }
+  }
+
+  /** Notes that work on `place` failed, and pauses it. */
+  raise(place: string, error: unknown): void {
+    this.#until.set(place, this.#clock.monotonic() + DiskFaults.retryMs);
+    if (isBug(error)) {
+      this.#bugs.report(error, place);
+      return;
+    }
+    const { code, words } = faultOf(error);
+    if (!this.#throttle.allows(place, code)) return;
+    this.#said.add(place);
+    this.#log('err', 'disk.fault', `${place}: ${words}`, {
+      place,
+      code,
+      retrySeconds: DiskFaults.retryMs / 1000,
+    });
+  }
+
+  /** True when the fault isn't that of a single file or folder. */
+  static isWide(error: unknown): boolean {
+    return DiskFaults.#wide.has(errnoOf(error) ?? '');
+  }
+
+  /** True while some place does not work. */
+  get isAny(): boolean {
+    return this.#until.size > 0;
+  }
+
+  /** Milliseconds until `place` may be tried again; 0 when it is not paused. */
+  pause(place: string): number {
+    return Math.max(0, this.retryAt(place) - this.#clock.monotonic());
+  }
+
+  /** When `place` may be tried again, on the monotonic clock; 0 when it works. */
+  retryAt(place: string): number {
+    return this.#until.get(place) ?? 0;
+  }
+
+  /**
+   * Notes that work on `place` succeeded. A fault that comes and goes, as on a disk that is almost
+   * full, is logged once a minute all the same.
+   */
+  clear(place: string): void {
+    if (!this.#until.delete(place) || !this.#said.delete(place)) return;
+    this.#log('notice', 'disk.ok', `${place}: works again`, { place });
+  }
+}
+
+function faultOf(error: unknown): { readonly code: string; readonly words: string } {
+  if (error instanceof OperatorError) {
+    return { code: error.code, words: `${error.message}; ${error.hint}` };
+  }
+  if (error instanceof LocalFault) return { code: error.message, words: error.message };
+  const code = errnoOf(error) ?? '';
+  return { code, words: CURES[code] ?? `the system answers ${code}` };
+}
+
+const CURES: Readonly<Record<string, string>> = {
+  ENOSPC: 'no space (or no inode) is left on the device; make room, nothing is lost meanwhile',
+  EDQUOT: 'the disk quota is used up; raise it or make room, nothing is lost meanwhile',
+  EROFS: 'the file system is mounted read-only; remount it writable, nothing is lost meanwhile',
+  EIO: 'the device reports an input/output error; look at the kernel log',
+  EMFILE: 'this process has too many open files; raise its limit (ulimit -n)',
+  ENFILE: 'the system has too many open files; raise fs.file-max',
+  EAGAIN: 'no process can be started now; raise the limit (ulimit -u, pids.max)',
+  EXDEV: 'the folders of the state dir, and what lies in them, must be on one file system',
+  EACCES:
+    'permission denied; the daemon needs write and search permission on this folder to take files out of it',
+  EPERM:
+    'operation not permitted; in a folder with the sticky bit only the owner of a file may move it',
+};

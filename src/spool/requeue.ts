@@ -1,0 +1,131 @@
+import { Stretch } from '../stretch.ts';
+import type { DiskFaults } from './disk-faults.ts';
+import type { DropDirectory } from './drop-directory.ts';
+import type { SpoolEvents } from './events.ts';
+import type { Folder } from './folder.ts';
+import type { MessageLocks } from './message-locks.ts';
+import { decodeKey, isKey } from './message.ts';
+import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Quarantine } from './quarantine.ts';
+import type { Queue } from './queue.ts';
+import { PREFIX } from './cross-device-move.ts';
+
+/**
+ * Requeueing: what an operator wants taken back into the queue. Only the owner writes the queue, so
+ * `quarantine release` moves a message to `release/VERDICT/KEY`, and the owner takes it from there:
+ * at its start before anything is enqueued or posted, then every few seconds.
+ *
+ * A released verdict is older than any other of its key. Where the queue holds one, or half-way to
+ * it, the released one is removed. A file in the drop directory holds it back, and removes it when
+ * that file is enqueued.
+ */
+export interface RequeueOptions {
+  readonly folders: Readonly<Record<Verdict, Folder>>;
+  readonly queue: Queue;
+  readonly quarantine: Pick<Quarantine, 'forgetReason'>;
+  readonly drop: DropDirectory;
+  readonly locks: MessageLocks;
+  readonly events: SpoolEvents;
+  readonly faults: DiskFaults;
+}
+
+export class Requeue {
+  readonly #options: RequeueOptions;
+  #isStopped = false;
+
+  constructor(options: RequeueOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes what may be taken now. A disk fault is noted and retried; nothing is lost by it.
+   * @param progress is called now and then while there is more
+   * @returns how many stay for later
+   */
+  async take(progress: () => void = () => undefined): Promise<number> {
+    const { folders, faults, events } = this.#options;
+    const stretch = new Stretch();
+    let stay = 0;
+    for (const verdict of VERDICTS) {
+      const folder = folders[verdict];
+      if (faults.pause(folder.path) > 0) continue;
+      try {
+        for (const { rawName } of folder.list()) {
+          if (this.#isStopped) return stay;
+          if (isKey(rawName) && !this.#takeOne(verdict, rawName)) stay += 1;
+          if (await stretch.yieldIfDue()) progress();
+        }
+        faults.clear(folder.path);
+      } catch (error) {
+        if (this.#isStopped) return stay;
+        stay += 1;
+        faults.raise(folder.path, error);
+        events.rescan(); // one may have come into the queue all the same
+      }
+    }
+    return stay;
+  }
+
+  /** Whether there is something of a key, of whichever verdict. */
+  has(key: string): boolean {
+    return VERDICTS.some((each) => this.#options.folders[each].lstat(key) !== undefined);
+  }
+
+  /** A newer verdict of this key takes its place. */
+  removeKey(key: string): void {
+    for (const verdict of VERDICTS) {
+      if (this.#options.folders[verdict].lstat(key) !== undefined) this.#remove(verdict, key);
+    }
+  }
+
+  /** Takes nothing more; a call that is under way ends at its next message. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Takes one, or removes it; false when it stays for later. No call of ours comes in between. */
+  #takeOne(verdict: Verdict, key: string): boolean {
+    const { folders, queue, quarantine, locks, events } = this.#options;
+    if (this.#isOutdated(verdict, key)) {
+      this.#remove(verdict, key);
+      return true;
+    }
+    if (this.#isDropped(key) || locks.isKeyHeld(key)) return false;
+    // Before the message goes: what a kill leaves of it is looked at again.
+    quarantine.forgetReason(verdict, key);
+    const entry = queue.adopt(folders[verdict], key, verdict, key);
+    // It is new to whoever learns it, and has to settle.
+    if (entry !== undefined) events.enqueued(entry, false);
+    return true;
+  }
+
+  /** Whether there is a later verdict of this key that is known to be complete. */
+  #isOutdated(verdict: Verdict, key: string): boolean {
+    const { folders, queue, drop } = this.#options;
+    if (queue.newest(key) !== undefined) return true;
+    if (VERDICTS.some((each) => drop.get(each)?.folder.lstat(PREFIX + key) !== undefined)) {
+      return true;
+    }
+    const mine = folders[verdict].lstat(key);
+    const twin = folders[otherVerdict(verdict)].lstat(key);
+    if (mine === undefined || twin === undefined) return false;
+    return !takesPrecedence(verdict, mine.mtimeNs, twin.mtimeNs);
+  }
+
+  /** Whether the drop directory holds a verdict of this key. A name that was cut is not found. */
+  #isDropped(key: string): boolean {
+    const rawName = decodeKey(key);
+    if (rawName === undefined) return false;
+    return VERDICTS.some((verdict) => {
+      const stats = this.#options.drop.get(verdict)?.folder.lstat(rawName);
+      return stats?.isFile() === true && stats.size > 0n;
+    });
+  }
+
+  #remove(verdict: Verdict, key: string): void {
+    const { folders, quarantine, events } = this.#options;
+    quarantine.forgetReason(verdict, key);
+    if (folders[verdict].removeFile(key)) events.outdated(verdict, key);
+  }
+}

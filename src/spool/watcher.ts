@@ -1,0 +1,123 @@
+import { watch } from 'chokidar';
+import type { FSWatcher } from 'chokidar';
+import type { Bugs } from '../bugs.ts';
+import { errnoOf } from '../errors.ts';
+import type { Log, LogThrottle } from '../logger.ts';
+import type { Verdict } from '../verdict.ts';
+
+/**
+ * The watcher: chokidar, told to watch the class folders and none of the files in them. An event is a
+ * hint that a name, or the whole folder, is worth a look; it may be missing or wrong, and sweeps find
+ * what no event came for. It costs one inotify watch a folder.
+ *
+ * Only `raw` events are used: chokidar's own bookkeeping of a flat folder of 100,000 files takes
+ * 433 MB and 100,001 watches, and loses most of what is added meanwhile (chokidar 5, observed).
+ */
+export interface WatcherOptions {
+  /** `rawName` is undefined when the whole folder wants a look. */
+  readonly onChange: (verdict: Verdict, rawName: string | undefined) => void;
+  /** A folder can't be watched; sweeps have to do. */
+  readonly onFailure: () => void;
+  readonly bugs: Bugs;
+  readonly log: Log;
+  readonly throttle: LogThrottle;
+}
+
+interface Watched {
+  readonly path: string;
+  readonly watcher: FSWatcher;
+}
+
+export class FolderWatcher {
+  readonly #options: WatcherOptions;
+  readonly #watched = new Map<Verdict, Watched>();
+  /** Folders whose watch failed, as logged. */
+  readonly #failed = new Set<Verdict>();
+
+  constructor(options: WatcherOptions) {
+    this.#options = options;
+  }
+
+  isWatching(verdict: Verdict): boolean {
+    return this.#watched.has(verdict);
+  }
+
+  /** Watches the folder at `path`, instead of the one watched before. */
+  watch(verdict: Verdict, path: string): void {
+    this.unwatch(verdict);
+    const watcher = watch(path, {
+      ignored: (candidate) => candidate !== path,
+      ignoreInitial: true,
+      followSymlinks: false,
+      depth: 0,
+      atomic: false,
+    });
+    this.#watched.set(verdict, { path, watcher });
+    const { onChange, bugs } = this.#options;
+    watcher.on('raw', (_event, name) => {
+      bugs.guard(WATCH, () => {
+        onChange(verdict, rawNameOf(name));
+      });
+    });
+    watcher.on('ready', () => {
+      bugs.guard(WATCH, () => {
+        // It comes after an error, too.
+        if (this.#watched.get(verdict)?.watcher === watcher) this.#works(verdict, path);
+        // No event came for what was added while chokidar was starting.
+        onChange(verdict, undefined);
+      });
+    });
+    watcher.on('error', (error) => {
+      bugs.guard(WATCH, () => {
+        if (this.#watched.get(verdict)?.watcher === watcher) this.#fails(verdict, path, error);
+      });
+    });
+  }
+
+  unwatch(verdict: Verdict): void {
+    const watched = this.#watched.get(verdict);
+    this.#watched.delete(verdict);
+    watched?.watcher.close().catch((error: unknown) => {
+      this.#options.bugs.report(error, WATCH);
+    });
+  }
+
+  close(): void {
+    for (const verdict of this.#watched.keys()) this.unwatch(verdict);
+  }
+
+  #works(verdict: Verdict, path: string): void {
+    if (!this.#failed.delete(verdict)) return;
+    this.#options.log('notice', 'disk.ok', `${path} is watched again`, { place: placeOf(path) });
+  }
+
+  #fails(verdict: Verdict, path: string, error: unknown): void {
+    const { onFailure, log, throttle } = this.#options;
+    const code = errnoOf(error);
+    this.unwatch(verdict);
+    onFailure();
+    if (code === undefined) throw error;
+    if (!throttle.allows(`watch ${verdict}`, code)) return;
+    this.#failed.add(verdict);
+    const cure =
+      code === 'ENOSPC' || code === 'EMFILE'
+        ? 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances'
+        : 'set LEARN_POLLING=yes where the file system has no inotify';
+    const says = `${path} can't be watched (${code}); it is swept every 2 s instead. ${cure}`;
+    log('warning', 'disk.fault', says, { place: placeOf(path), code });
+  }
+}
+
+/** What is being done, where it is a bug. */
+const WATCH = 'the watch on a class folder';
+
+/** Names the watch on a folder, which fails and works apart from the folder itself. */
+function placeOf(path: string): string {
+  return `the watch on ${path}`;
+}
+
+/** Node.js hands names over as UTF-8 text; one that wasn't UTF-8 can't be told from others. */
+function rawNameOf(name: unknown): string | undefined {
+  if (typeof name !== 'string' || name === '' || name.includes('\ufffd')) return undefined;
+  return Buffer.from(name, 'utf8').toString('latin1');
+}

@@ -1,0 +1,211 @@
+import { describe, expect, test } from 'vitest';
+import type { Verdict } from '../../src/verdict.ts';
+import { DeliveryBench } from '../support/delivery-bench.ts';
+import {
+  DUPLICATE,
+  LEARNED,
+  NO_REDIS,
+  UNKNOWN_ERROR,
+  to,
+  toAll,
+} from '../support/scripted-trainer.ts';
+import type { Rule } from '../support/scripted-trainer.ts';
+
+/** What is promised, restarts included. */
+const MOST_POSTS = 8;
+
+const MINUTE_MS = 60_000;
+
+/** What rspamd 3.8.0 to 3.8.4 do: the class that a message had first is kept for ever. */
+class KeepsFirstClass {
+  readonly counts: Record<Verdict, number> = { spam: 0, ham: 0 };
+  readonly rule: Rule;
+  readonly #first = new Map<string, Verdict>();
+  #learns = 0;
+
+  constructor(bench: DeliveryBench) {
+    this.rule = ({ name, verdict }) => {
+      const first = this.#first.get(name);
+      if (first === verdict) return DUPLICATE;
+      this.#learns += 1;
+      this.counts[verdict] += 1;
+      if (first === undefined) this.#first.set(name, verdict);
+      else this.counts[first] -= 1;
+      this.show(bench);
+      return LEARNED;
+    };
+    bench.trainer.plays(this.rule);
+  }
+
+  show(bench: DeliveryBench): void {
+    bench.trainer.figures = {
+      hasBackend: true,
+      learned: { ...this.counts },
+      learns: this.#learns,
+      uptimeSeconds: 100_000,
+    };
+  }
+}
+
+/** Teaches messages as spam, and lets looks at `/stat` reach back far enough. */
+async function taught(bench: DeliveryBench, names: readonly string[]): Promise<KeepsFirstClass> {
+  const rspamd = new KeepsFirstClass(bench);
+  rspamd.show(bench);
+  for (const name of names) bench.put(name);
+  bench.scheduler.start();
+  bench.watchFigures();
+  await bench.finish();
+  await bench.flow(3 * MINUTE_MS);
+  return rspamd;
+}
+
+function namesOf(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `m${index}`);
+}
+
+/** How often each message was posted. */
+function postsOf(bench: DeliveryBench): Map<string, number> {
+  const posts = new Map<string, number>();
+  for (const name of bench.trainer.names) posts.set(name, (posts.get(name) ?? 0) + 1);
+  return posts;
+}
+
+describe('a verdict that is turned where rspamd keeps the first one for ever', () => {
+  test('is done without a proof once /stat shows that its posts were counted', async () => {
+    const bench = new DeliveryBench();
+    const rspamd = await taught(bench, namesOf(10));
+    bench.trainer.posts.length = 0;
+    bench.put('m3', { verdict: 'ham' });
+    await bench.flow(10 * MINUTE_MS);
+    expect(bench.isEmpty).toBe(true);
+    expect(bench.trainer.posts.length).toBeLessThanOrEqual(MOST_POSTS);
+    const posts = bench.trainer.posts.length;
+    expect(rspamd.counts).toEqual({ spam: 10 - posts, ham: posts });
+    expect(bench.recorder.of('message.learned').at(-1)?.fields).toMatchObject({
+      file: 'm3',
+      proven: false,
+      reason: expect.stringContaining('counted') as string,
+    });
+    expect(bench.controller.state).toBe('up');
+  });
+
+  test('costs two posts where the version says so, and the reason names it', async () => {
+    const bench = new DeliveryBench();
+    await taught(bench, namesOf(10));
+    bench.trainer.version = '3.8.1';
+    bench.trainer.posts.length = 0;
+    bench.put('m3', { verdict: 'ham' });
+    await bench.flow(10 * MINUTE_MS);
+    expect(bench.trainer.posts.length).toBeLessThanOrEqual(4);
+    expect(bench.recorder.of('message.learned').at(-1)?.fields['reason']).toContain('rspamd 3.8.1');
+  });
+
+  test('is posted eight times at most when there are five, whatever else comes', async () => {
+    const bench = new DeliveryBench();
+    await taught(bench, namesOf(40));
+    bench.trainer.posts.length = 0;
+    for (const name of namesOf(5)) bench.put(name, { verdict: 'ham' });
+    await bench.flow(4 * MINUTE_MS);
+    const since = bench.clock.monotonic();
+    bench.put('fresh');
+    await bench.flowUntil('the fresh one is learned', () =>
+      bench.filesOf('message.learned').includes('fresh'),
+    );
+    expect(bench.clock.monotonic() - since).toBeLessThan(10_000);
+    await bench.flow(40 * MINUTE_MS);
+    expect(bench.isEmpty).toBe(true);
+    for (const name of namesOf(5)) {
+      expect(postsOf(bench).get(name)).toBeLessThanOrEqual(MOST_POSTS);
+    }
+    expect(bench.controller.state).toBe('up');
+  });
+});
+
+describe('a controller that acknowledges all and remembers nothing', () => {
+  test('is posted each message eight times at most, for hours, and all is learned when it is over', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(toAll(LEARNED));
+    for (const name of namesOf(12)) bench.put(name);
+    await bench.flow(300 * MINUTE_MS);
+    expect(bench.spool.queued).toHaveLength(12);
+    expect(bench.controller.state).toBe('unproven');
+    for (const posts of postsOf(bench).values()) expect(posts).toBeLessThanOrEqual(MOST_POSTS - 2);
+    bench.trainer.plays();
+    bench.put('fresh');
+    await bench.finish();
+    expect(bench.recorder.fieldOf('message.learned', 'proven')).not.toContain(false);
+    for (const name of namesOf(12)) {
+      expect(postsOf(bench).get(name)).toBeLessThanOrEqual(MOST_POSTS);
+    }
+    expect(bench.controller.state).toBe('up');
+  });
+
+  test('is tried again at once by an order, which counts for nothing', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(toAll(LEARNED));
+    for (const name of ['a', 'b']) bench.put(name);
+    await bench.flow(300 * MINUTE_MS);
+    const before = bench.trainer.posts.length;
+    bench.scheduler.retryNow();
+    await bench.flow(300 * MINUTE_MS);
+    expect(bench.trainer.posts.length - before).toBeGreaterThan(0);
+    expect(bench.trainer.posts.length - before).toBeLessThanOrEqual(4);
+    bench.trainer.plays();
+    bench.scheduler.retryNow();
+    await bench.finish();
+    expect(bench.recorder.fieldOf('message.learned', 'proven')).not.toContain(false);
+  });
+});
+
+describe('eight messages that always get an error', () => {
+  const POISON = namesOf(8);
+
+  test.each([
+    ['that nobody knows', UNKNOWN_ERROR],
+    ['that begins with a word of Redis', NO_REDIS],
+  ])('%s keep a good one behind them waiting for seconds only', async (_what, error) => {
+    const bench = new DeliveryBench();
+    bench.trainer.plays(to(POISON, error));
+    for (const name of POISON) bench.put(name);
+    bench.put('good');
+    bench.scheduler.start();
+    await bench.finishOf('good');
+    expect(bench.clock.monotonic()).toBeLessThan(10_000);
+  });
+
+  test.each([
+    ['that nobody knows', UNKNOWN_ERROR],
+    ['that begins with a word of Redis', NO_REDIS],
+  ])('%s go to quarantine, while all others are learned at once', async (_what, error) => {
+    const bench = new DeliveryBench({ maxAttempts: 4 });
+    await bench.warmUp();
+    bench.trainer.plays(to(POISON, error));
+    for (const name of POISON) bench.put(name);
+    await bench.flow(4 * MINUTE_MS);
+    let since = bench.clock.monotonic();
+    bench.put('first');
+    await bench.finishOf('first');
+    for (let i = 0; bench.quarantined.length < POISON.length && i < 30; i += 1) {
+      expect(bench.clock.monotonic() - since).toBeLessThan(10_000);
+      await bench.flow(MINUTE_MS);
+      expect(bench.controller.state).toBe('up');
+      since = bench.clock.monotonic();
+      bench.put(`good-${i}`);
+      await bench.finishOf(`good-${i}`);
+    }
+    expect(bench.quarantined.sort()).toEqual(POISON);
+    expect(bench.spool.read('quarantine/spam/m0.json')).toContain('"attempts": 4');
+  });
+
+  test('stay where they are while nobody else is proven', async () => {
+    const bench = new DeliveryBench({ maxAttempts: 2 });
+    bench.trainer.plays(to(POISON, NO_REDIS));
+    for (const name of POISON) bench.put(name);
+    bench.scheduler.start();
+    await bench.flow(120 * MINUTE_MS);
+    expect(bench.quarantined).toEqual([]);
+    expect(bench.trainer.posts.length).toBeLessThan(60);
+  });
+});

@@ -1,0 +1,573 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Controller } from '../../src/delivery/controller.ts';
+import type { ControllerFailure, ControllerState } from '../../src/delivery/controller.ts';
+import { newPendingMessage } from '../../src/delivery/message.ts';
+import type { PendingMessage } from '../../src/delivery/message.ts';
+import type { Outcome } from '../../src/trainers/trainer.ts';
+import { LogRecorder } from '../support/log-recorder.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { ScriptedTrainer } from '../support/scripted-trainer.ts';
+
+type Misconfigured = Extract<Outcome, { kind: 'misconfigured' }>;
+
+const MIDDLE = 0.5;
+const PASSWORD: Misconfigured = {
+  kind: 'misconfigured',
+  reason: '401 Unauthorized',
+  hint: 'set RSPAMD_PASSWORD',
+  password: true,
+};
+const PORT: Misconfigured = { ...PASSWORD, reason: '404', hint: 'RSPAMD_URL', password: false };
+
+let clock: ManualClock;
+let recorder: LogRecorder;
+let controller: Controller;
+let a: PendingMessage;
+let b: PendingMessage;
+let c: PendingMessage;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  recorder = new LogRecorder();
+  controller = new Controller({
+    trainer: new ScriptedTrainer(),
+    clock,
+    random: () => MIDDLE,
+    log: recorder.log,
+  });
+  [a, b, c] = [delivery('a'), delivery('b'), delivery('c')];
+});
+
+function delivery(key: string): PendingMessage {
+  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
+  return newPendingMessage({ verdict: 'spam', key, stamp }, []);
+}
+
+/** A failure as it may be. */
+function fails(how: Partial<ControllerFailure> = {}): void {
+  controller.failed({
+    reason: 'no answer',
+    answered: false,
+    wasProbe: false,
+    suspect: undefined,
+    ...how,
+  });
+}
+
+/** Milliseconds until the next probe. */
+function wait(): number {
+  return (controller.retryAt ?? NaN) - clock.monotonic();
+}
+
+/** Brings the controller into a state. */
+function bring(state: ControllerState): void {
+  switch (state) {
+    case 'starting':
+      break;
+    case 'up':
+      controller.answered();
+      break;
+    case 'down':
+      fails();
+      break;
+    case 'misconfigured':
+      controller.misconfigured(PORT, false);
+      break;
+    case 'unproven':
+      controller.unproven(a, false);
+      controller.unproven(b, false);
+      break;
+  }
+  expect(controller.state).toBe(state);
+}
+
+const PAUSED = ['down', 'misconfigured', 'unproven'] as const;
+
+describe('a starting controller', () => {
+  test('takes one message at a time, whatever the concurrency', () => {
+    expect(controller.isOpen).toBe(true);
+    expect(controller.takesSeveral).toBe(false);
+  });
+
+  test('is up when a message is done, and says so', () => {
+    controller.answered();
+    expect(controller.state).toBe('up');
+    expect(recorder.lines.map(({ message }) => message)).toEqual(['http://one:11334 learns']);
+  });
+
+  test('is up when a message is proven', () => {
+    controller.proved(a);
+    expect(controller.state).toBe('up');
+  });
+
+  test('stays starting after a first message without proof', () => {
+    controller.unproven(a, false);
+    expect(controller.state).toBe('starting');
+    expect(recorder.lines).toEqual([]);
+  });
+});
+
+describe('a controller that is up', () => {
+  beforeEach(() => {
+    bring('up');
+  });
+
+  test('takes several messages', () => {
+    expect(controller.takesSeveral).toBe(true);
+  });
+
+  test('has nothing to be retried', () => {
+    expect(controller.retryAt).toBeUndefined();
+  });
+
+  test('says nothing at each success', () => {
+    controller.answered();
+    controller.proved(a);
+    expect(recorder.of('controller.up')).toHaveLength(1);
+  });
+
+  test('is down after a failure, and tried again after a second', () => {
+    fails({ reason: 'connection refused' });
+    expect(controller.state).toBe('down');
+    expect(controller.isOpen).toBe(false);
+    expect(wait()).toBe(1_000);
+    expect(controller.reason).toBe('connection refused');
+    expect(recorder.of('controller.down')).toMatchObject([
+      { severity: 'warning', fields: { reason: 'connection refused', retrySeconds: 1 } },
+    ]);
+  });
+
+  test('counts one failure when all that was in flight fails', () => {
+    for (let i = 0; i < 8; i += 1) fails();
+    expect(wait()).toBe(1_000);
+    expect(recorder.of('controller.down')).toHaveLength(1);
+  });
+
+  test('stays up after one message without proof, and after the same one again', () => {
+    controller.unproven(a, false);
+    controller.unproven(a, false);
+    expect(controller.state).toBe('up');
+  });
+
+  test('is unproven after a second, different message without proof', () => {
+    controller.unproven(a, false);
+    controller.unproven(b, false);
+    expect(controller.state).toBe('unproven');
+    const [line] = recorder.of('controller.unproven');
+    expect(line).toMatchObject({ severity: 'err' });
+    expect(line?.fields['cure']).toContain('Redis');
+  });
+
+  test('lets another message probe at once when a probe was only not proven', () => {
+    fails();
+    clock.advance(wait());
+    controller.unproven(a, true);
+    expect(controller.state).toBe('down');
+    expect(controller.lacksOnlyProof).toBe(true);
+    expect(controller.mayProbe(b, clock.monotonic())).toBe(true);
+    expect(controller.mayProbe(a, clock.monotonic())).toBe(false);
+    controller.proved(b);
+    expect(controller.state).toBe('up');
+    expect(a.proof.unprovenRounds).toBe(1);
+  });
+
+  test('no longer counts as unproven when it remembers something after all', () => {
+    bring('unproven');
+    controller.remembered();
+    expect(controller.state).toBe('down');
+    expect(controller.lacksOnlyProof).toBe(true);
+    // whether it stores now is still to be shown, at once
+    expect(wait()).toBeLessThanOrEqual(0);
+    controller.proved(c);
+    expect(controller.state).toBe('up');
+  });
+
+  test.each(['down', 'misconfigured'] as const)(
+    'lacks more than a proof while it is %s',
+    (state) => {
+      bring(state);
+      expect(controller.lacksOnlyProof).toBe(false);
+    },
+  );
+
+  test('is not unproven by two when a proof lies between them', () => {
+    controller.unproven(a, false);
+    controller.proved(c);
+    controller.unproven(b, false);
+    expect(controller.state).toBe('up');
+  });
+
+  test('is not unproven by a message that is gone from memory', () => {
+    controller.unproven(a, false);
+    controller.forget(a);
+    controller.unproven(b, false);
+    expect(controller.state).toBe('up');
+  });
+});
+
+describe.each(PAUSED)('a controller that is %s', (state) => {
+  beforeEach(() => {
+    bring(state);
+  });
+
+  test('takes nothing in the ordinary way', () => {
+    expect(controller.isOpen).toBe(false);
+    expect(controller.retryAt).toBeGreaterThan(clock.monotonic());
+  });
+
+  test('is up after a probe that proves, and says so', () => {
+    clock.advance(400_000);
+    controller.proved(c);
+    expect(controller.state).toBe('up');
+    expect(controller.reason).toBeUndefined();
+    expect(recorder.of('controller.up').at(-1)?.message).toContain('learns again');
+  });
+
+  test('doubles its wait with every probe that fails, up to five minutes', () => {
+    const waits = [wait()];
+    for (let i = 0; i < 9; i += 1) {
+      clock.advance(wait());
+      if (state === 'down') fails({ wasProbe: true });
+      if (state === 'misconfigured') controller.misconfigured(PORT, true);
+      if (state === 'unproven') controller.unproven(i % 2 === 0 ? a : b, true);
+      expect(controller.state).toBe(state);
+      waits.push(wait());
+    }
+    for (const [index, ms] of waits.slice(1).entries()) {
+      expect(ms).toBe(Math.min(2 * (waits[index] ?? 0), 300_000));
+    }
+    expect(waits.at(-1)).toBe(300_000);
+  });
+
+  test('does not count failures of what was in flight before', () => {
+    const before = wait();
+    for (let i = 0; i < 5; i += 1) fails();
+    expect(wait()).toBe(before);
+    expect(controller.state).toBe(state);
+  });
+
+  test('begins with a short wait again once it was up', () => {
+    clock.advance(wait());
+    fails({ wasProbe: true });
+    controller.proved(c);
+    fails();
+    expect(wait()).toBe(1_000);
+  });
+
+  test('is probed at once when it is asked to', () => {
+    controller.retryNow();
+    expect(controller.mayProbe(a, clock.monotonic())).toBe(true);
+    expect(controller.isOpen).toBe(false);
+  });
+
+  test('goes over into whatever its probe says', () => {
+    clock.advance(wait());
+    controller.misconfigured(PASSWORD, true);
+    expect(controller.state).toBe('misconfigured');
+    clock.advance(wait());
+    fails({ wasProbe: true });
+    expect(controller.state).toBe('down');
+  });
+
+  test('says the same once a minute, not at every probe', () => {
+    const event = `controller.${state}` as const;
+    for (let i = 0; i < 60; i += 1) {
+      clock.advance(1_000);
+      if (state === 'down') fails({ wasProbe: true });
+      if (state === 'misconfigured') controller.misconfigured(PORT, true);
+      if (state === 'unproven') controller.unproven(i % 2 === 0 ? a : b, true);
+    }
+    expect(recorder.of(event).length).toBeLessThanOrEqual(2);
+  });
+});
+
+describe('after a failure without an answer', () => {
+  test('any sensible answer shows that it is over', () => {
+    fails();
+    controller.answered();
+    expect(controller.state).toBe('up');
+  });
+});
+
+describe('after a failure that was an answer', () => {
+  beforeEach(() => {
+    bring('up');
+    fails({ answered: true, reason: '500 OOM' });
+    clock.advance(wait());
+  });
+
+  test('only a proof counts: reads may work where writes fail', () => {
+    controller.answered();
+    expect(controller.state).toBe('down');
+    controller.proved(a);
+    expect(controller.state).toBe('up');
+  });
+
+  test('a probe that shows less is followed by the next one at once', () => {
+    fails({ answered: true, wasProbe: true });
+    expect(wait()).toBe(2_000);
+    controller.answered();
+    expect(wait()).toBe(0);
+  });
+
+  test('a proof is all that counts until there was one, whatever comes in between', () => {
+    fails({ answered: false, wasProbe: true });
+    controller.answered();
+    expect(controller.state).toBe('down');
+    controller.proved(a);
+    fails();
+    controller.answered();
+    expect(controller.state).toBe('up');
+  });
+});
+
+describe('after forgetting', () => {
+  test('only a proof counts', () => {
+    bring('unproven');
+    controller.answered();
+    expect(controller.state).toBe('unproven');
+  });
+});
+
+describe('misconfiguration', () => {
+  test('is said loudly, with the cure', () => {
+    controller.misconfigured(PASSWORD, false);
+    expect(recorder.of('controller.misconfigured')).toMatchObject([
+      {
+        severity: 'err',
+        message: expect.stringContaining('set RSPAMD_PASSWORD') as string,
+        fields: { reason: '401 Unauthorized', cure: 'set RSPAMD_PASSWORD' },
+      },
+    ]);
+  });
+
+  test('is retried slowly', () => {
+    controller.misconfigured(PORT, false);
+    expect(wait()).toBe(15_000);
+  });
+
+  test.each([0, 1])('of the password waits a minute at least, by chance %d', (random) => {
+    controller = new Controller({
+      trainer: new ScriptedTrainer(),
+      clock,
+      random: () => random,
+      log: recorder.log,
+    });
+    controller.misconfigured(PASSWORD, false);
+    expect(wait()).toBeGreaterThanOrEqual(60_000);
+  });
+
+  test('of the password waits for another password, and no other state does', () => {
+    expect(controller.awaitsPassword).toBe(false);
+    controller.misconfigured(PASSWORD, false);
+    expect(controller.awaitsPassword).toBe(true);
+    controller.misconfigured(PORT, true);
+    expect(controller.awaitsPassword).toBe(false);
+    controller.misconfigured(PASSWORD, true);
+    controller.proved(a);
+    expect(controller.awaitsPassword).toBe(false);
+    fails();
+    expect(controller.awaitsPassword).toBe(false);
+  });
+
+  test('is given up at once in a single pass; an outage after some probes', () => {
+    controller.misconfigured(PORT, false);
+    expect(controller.isGivenUp(3)).toBe(true);
+    controller.proved(a);
+    expect(controller.isGivenUp(3)).toBe(false);
+    for (const isGivenUp of [false, false, true]) {
+      fails({ wasProbe: true });
+      expect(controller.isGivenUp(3)).toBe(isGivenUp);
+    }
+  });
+});
+
+describe('an accused message', () => {
+  beforeEach(() => {
+    bring('up');
+    controller.accuse(a, '500 what?', false);
+  });
+
+  test('pauses its controller, and no one is charged yet', () => {
+    expect(controller.state).toBe('down');
+    expect(controller.reason).toBe('500 what?');
+    expect(a.failures.charges).toBe(0);
+  });
+
+  test('is charged by the next message’s proof', () => {
+    expect(controller.proved(b)).toEqual([a]);
+  });
+
+  test('is charged once', () => {
+    controller.proved(b);
+    expect(controller.proved(b)).toEqual([]);
+    expect(controller.proved(c)).toEqual([]);
+  });
+
+  test('is not charged by its own proof', () => {
+    expect(controller.proved(a)).toEqual([]);
+    expect(controller.proved(b)).toEqual([]);
+  });
+
+  test('is not charged by an answer that is no proof', () => {
+    controller.answered();
+    expect(controller.state).toBe('down');
+    expect(controller.proved(b)).toEqual([a]);
+  });
+
+  test('is acquitted when the next message fails as well', () => {
+    fails({ answered: true, wasProbe: true });
+    expect(controller.proved(c)).toEqual([]);
+  });
+
+  test('gives its place to the next one that is accused, who is excused once', () => {
+    controller.accuse(b, '500 what?', true);
+    expect(controller.proved(c)).toEqual([]);
+    controller.accuse(a, '500 what?', false);
+    controller.accuse(b, '500 what?', true);
+    expect(controller.proved(c)).toEqual([b]);
+  });
+
+  test('is not excused by failures before the last recovery', () => {
+    controller.accuse(b, '500 what?', true);
+    controller.proved(c);
+    controller.accuse(a, '500 what?', false);
+    expect(controller.proved(c)).toEqual([a]);
+  });
+
+  test('is acquitted when the controller turns out to be misconfigured', () => {
+    controller.misconfigured(PORT, true);
+    expect(controller.proved(b)).toEqual([]);
+  });
+
+  test('that is gone from memory is not charged', () => {
+    controller.forget(a);
+    expect(controller.proved(b)).toEqual([]);
+  });
+
+  test('lets another one probe at once, and does so itself after the backoff', () => {
+    const now = clock.monotonic();
+    expect(controller.lastProbe).toBe('a');
+    expect(controller.mayProbe(b, now)).toBe(true);
+    expect(controller.mayProbe(a, now)).toBe(false);
+    expect(controller.mayProbe(a, now + 1_000)).toBe(true);
+  });
+
+  test('waits longer each time that it fails with nobody else there', () => {
+    for (const ms of [2_000, 4_000, 8_000]) {
+      clock.advance(wait());
+      controller.accuse(a, '500 what?', true);
+      expect(wait()).toBe(ms);
+      expect(controller.mayProbe(b, clock.monotonic())).toBe(true);
+    }
+  });
+
+  test('keeps nobody waiting any longer once another one has failed as well', () => {
+    fails({ answered: true, wasProbe: true, suspect: b });
+    expect(controller.mayProbe(c, clock.monotonic())).toBe(false);
+  });
+});
+
+describe('a message that failed alone, without an answer', () => {
+  test('lets another one probe at once', () => {
+    fails({ suspect: a });
+    expect(controller.mayProbe(a, 0)).toBe(false);
+    expect(controller.mayProbe(b, 0)).toBe(true);
+  });
+
+  test('keeps all waiting when it was not alone', () => {
+    fails();
+    expect(controller.mayProbe(a, 0)).toBe(false);
+    expect(controller.mayProbe(b, 0)).toBe(false);
+    expect(controller.mayProbe(b, 1_000)).toBe(true);
+  });
+
+  test('does not lengthen the wait of the others by failing again and again', () => {
+    fails();
+    for (let i = 0; i < 5; i += 1) {
+      clock.advance(wait());
+      fails({ suspect: a, wasProbe: true });
+    }
+    const now = clock.monotonic();
+    expect(controller.mayProbe(a, now + 4_000)).toBe(false);
+    expect(controller.mayProbe(b, now)).toBe(true);
+    expect(controller.freshAt).toBeLessThanOrEqual(now);
+  });
+
+  test('lets one at a time show whose fault it is: what fails then waits with the others', () => {
+    fails({ suspect: a });
+    fails({ suspect: b, wasProbe: true });
+    expect(controller.mayProbe(c, clock.monotonic())).toBe(false);
+    clock.advance(wait());
+    fails({ suspect: a, wasProbe: true });
+    expect(controller.mayProbe(b, clock.monotonic())).toBe(false);
+    expect(controller.mayProbe(c, clock.monotonic())).toBe(true);
+  });
+
+  test('that is gone from memory keeps nobody waiting any longer', () => {
+    fails({ suspect: a });
+    controller.forget(a);
+    expect(controller.mayProbe(b, 0)).toBe(true);
+  });
+});
+
+describe('rounds without proof', () => {
+  beforeEach(() => {
+    bring('up');
+  });
+
+  test('count when another message proves afterwards', () => {
+    controller.unproven(a, false);
+    expect(a.proof.unprovenRounds).toBe(0);
+    controller.proved(b);
+    expect(a.proof.unprovenRounds).toBe(1);
+    controller.unproven(a, false);
+    controller.proved(b);
+    expect(a.proof.unprovenRounds).toBe(2);
+  });
+
+  test('count once for each round, however many prove', () => {
+    controller.unproven(a, false);
+    controller.proved(b);
+    controller.proved(c);
+    expect(a.proof.unprovenRounds).toBe(1);
+  });
+
+  test('do not count when the message proves itself', () => {
+    controller.unproven(a, false);
+    controller.proved(a);
+    expect(a.proof.unprovenRounds).toBe(0);
+    controller.proved(b);
+    expect(a.proof.unprovenRounds).toBe(0);
+  });
+
+  test('do not count when a second message fails too: that shows nothing of either', () => {
+    controller.unproven(a, false);
+    controller.unproven(b, false);
+    controller.unproven(c, true);
+    controller.proved(delivery('d'));
+    expect([a, b, c].map(({ proof }) => proof.unprovenRounds)).toEqual([0, 0, 0]);
+  });
+
+  test('of a probe keep the controller down, and count when another one proves', () => {
+    fails();
+    controller.unproven(a, true);
+    expect(controller.state).toBe('down');
+    controller.proved(b);
+    expect(a.proof.unprovenRounds).toBe(1);
+  });
+
+  test('do not count for a message that is gone from memory', () => {
+    controller.unproven(a, false);
+    controller.forget(a);
+    controller.proved(b);
+    expect(a.proof.unprovenRounds).toBe(0);
+  });
+
+  test('make a controller that was only down unproven, also without a probe', () => {
+    controller.unproven(a, false);
+    fails();
+    controller.unproven(b, false);
+    expect(controller.state).toBe('unproven');
+  });
+});

@@ -1,0 +1,79 @@
+import { describe, expect, test } from 'vitest';
+import { DeliveryBench } from '../support/delivery-bench.ts';
+import { HELD, REFUSES, to, toAll } from '../support/scripted-trainer.ts';
+
+/** Something in front of rspamd, such as a proxy with a limit on sizes, lets a message not through. */
+
+describe('a message that is held back', () => {
+  test('waits ever longer, is never charged, and is learned once it is let through', async () => {
+    const bench = new DeliveryBench({ maxAttempts: 3 });
+    await bench.warmUp();
+    bench.trainer.plays(to('a', HELD));
+    bench.put('a');
+    const wait = (times: number): Promise<void> =>
+      bench.flowUntil('it is tried again', () => bench.trainer.of('a').length === times, 250);
+    const waits: number[] = [];
+    for (let times = 1; times < 9; times += 1) {
+      await wait(times);
+      const since = bench.clock.monotonic();
+      await wait(times + 1);
+      waits.push(Math.round((bench.clock.monotonic() - since) / 1_000));
+    }
+    expect(waits).toEqual([15, 30, 60, 120, 240, 300, 300, 300]);
+    expect(bench.quarantined).toEqual([]);
+    bench.trainer.plays();
+    await bench.finish(250);
+    expect(bench.events.counts).toMatchObject({ learned: 2, quarantined: 0 });
+  });
+
+  test('is told once, with the cure', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(to('a', HELD));
+    bench.put('a');
+    await bench.flow(3_600_000);
+    expect(bench.recorder.of('message.deferred')).toMatchObject([
+      {
+        message: expect.stringContaining(HELD.hint) as string,
+        fields: { file: 'a', reason: HELD.reason, cure: HELD.hint, charges: 0 },
+      },
+    ]);
+  });
+
+  test('holds nobody else back, and its controller stays up', async () => {
+    const bench = new DeliveryBench({ concurrency: 2 });
+    await bench.warmUp();
+    const large = Array.from({ length: 20 }, (_, index) => `large${index}`);
+    bench.trainer.plays(to(large, HELD));
+    for (const key of large) bench.put(key);
+    bench.put('small');
+    const since = bench.clock.monotonic();
+    await bench.flowUntil('it is learned', () => bench.events.counts.learned === 2);
+    expect(bench.clock.monotonic() - since).toBeLessThan(1_000);
+    expect(bench.controller.state).toBe('up');
+    expect(bench.recorder.of('controller.down')).toEqual([]);
+  });
+
+  test('shows nothing of a controller that is down: another one probes', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(toAll(REFUSES, 1), to('large', HELD));
+    bench.put('large');
+    await bench.flowUntil('it is down', () => bench.controller.state === 'down');
+    await bench.flowUntil('it is tried again', () => bench.trainer.of('large').length === 2);
+    expect(bench.controller.state).toBe('down');
+    bench.put('small');
+    await bench.flowUntil('it is up', () => bench.controller.state === 'up', 20);
+    expect(bench.trainer.of('large')).toHaveLength(2);
+  });
+
+  test('is tried at once when everything is to be tried now', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(to('a', HELD, 5));
+    bench.put('a');
+    await bench.flowUntil('it is let be', () => bench.trainer.of('a').length === 5, 250);
+    bench.scheduler.retryNow();
+    await bench.soon('it is learned', () => bench.events.counts.learned === 2);
+  });
+});

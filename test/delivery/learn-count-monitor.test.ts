@@ -1,0 +1,247 @@
+import fc from 'fast-check';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { LearnCountMonitor } from '../../src/delivery/learn-count-monitor.ts';
+import { LearnCounts } from '../../src/delivery/learn-counts.ts';
+import { chanceOf } from '../support/seed.ts';
+import { TornFigures } from '../support/torn-figures.ts';
+
+const LOOK_MS = 5_000;
+
+let revisions: LearnCounts;
+let memory: LearnCountMonitor;
+let now: number;
+let learns: number;
+
+beforeEach(() => {
+  revisions = new LearnCounts();
+  memory = new LearnCountMonitor(revisions);
+  now = 0;
+  learns = 5_000;
+});
+
+/** One look, five seconds after the last one. */
+function look(spam: number | undefined, ham: number | undefined, uptimeSeconds?: number): number {
+  now += LOOK_MS;
+  const learned = { spam, ham };
+  const statistics = { hasBackend: true, learned, learns, uptimeSeconds: uptimeSeconds ?? 9_999 };
+  revisions.observe(statistics, now);
+  return memory.check();
+}
+
+/** Looks that show the same for so long; what they find missing, one after the other. */
+function lookFor(seconds: number, spam: number, ham: number): readonly number[] {
+  const found: number[] = [];
+  for (let i = 0; i < seconds; i += 5) {
+    const missing = look(spam, ham);
+    if (missing > 0) found.push(missing);
+  }
+  return found;
+}
+
+const NOTHING: readonly number[] = [];
+
+describe('nothing is missing', () => {
+  test('at the first looks', () => {
+    expect(lookFor(300, 0, 0)).toEqual(NOTHING);
+    expect(lookFor(300, 5, 5)).toEqual(NOTHING);
+  });
+
+  test('when the sum grows, stays, or falls by 10', () => {
+    lookFor(100, 500, 500);
+    expect(lookFor(100, 600, 500)).toEqual(NOTHING);
+    expect(lookFor(100, 595, 495)).toEqual(NOTHING);
+  });
+
+  test('when it falls by one in a hundred', () => {
+    lookFor(100, 5_000, 5_000);
+    expect(lookFor(100, 4_900, 5_000)).toEqual(NOTHING);
+  });
+
+  // The first one is what rspamd 3.4 showed. In the last four some are turned back.
+  const shows: readonly (readonly (readonly [number, number])[])[] = [
+    [
+      [300, 360],
+      [240, 360],
+    ],
+    [
+      [240, 300],
+      [240, 360],
+    ],
+    [[240, 360]],
+    [
+      [360, 300],
+      [360, 240],
+    ],
+    [
+      [300, 240],
+      [360, 240],
+    ],
+    [[360, 240]],
+    [
+      [240, 300],
+      [300, 300],
+    ],
+    [
+      [300, 360],
+      [300, 300],
+    ],
+    [
+      [240, 300],
+      [240, 360],
+      [300, 360],
+      [300, 300],
+    ],
+    [
+      [300, 360],
+      [240, 360],
+      [240, 300],
+      [300, 300],
+    ],
+  ];
+
+  describe.each([60, 0])('when 60 verdicts are turned, %i of them by this controller', (ours) => {
+    test.each(shows.map((torn) => ({ torn })))('which shows as $torn', ({ torn }) => {
+      lookFor(100, 300, 300);
+      learns += ours;
+      for (const [spam, ham] of torn) expect(lookFor(30, spam, ham)).toEqual(NOTHING);
+      const [spam, ham] = torn.at(-1) ?? [300, 300];
+      expect(lookFor(200, spam, ham)).toEqual(NOTHING);
+    });
+
+    test('which two workers show at different times', () => {
+      lookFor(100, 300, 300);
+      learns += ours;
+      for (let i = 0; i < 6; i += 1) expect([look(240, 300), look(300, 360)]).toEqual([0, 0]);
+      for (let i = 0; i < 6; i += 1) expect([look(240, 300), look(240, 360)]).toEqual([0, 0]);
+      expect(lookFor(200, 240, 360)).toEqual(NOTHING);
+    });
+  });
+
+  test('while figures are unknown, or rspamd is young', () => {
+    lookFor(100, 1_000, 1_000);
+    expect(look(undefined, 0)).toBe(0);
+    expect(look(0, undefined)).toBe(0);
+    expect(look(0, 0, 1)).toBe(0);
+    expect(look(0, 0, 6)).toBe(0);
+    expect(look(1_000, 1_000, 11)).toBe(0);
+  });
+});
+
+describe('what is missing is counted', () => {
+  test('when the sum falls by more than 10', () => {
+    lookFor(100, 50, 50);
+    expect(lookFor(100, 45, 44)).toEqual([11]);
+  });
+
+  test('when it falls by more than one in a hundred', () => {
+    lookFor(100, 5_000, 5_000);
+    expect(lookFor(100, 4_950, 4_949)).toEqual([101]);
+  });
+
+  test('when all is gone, once, as soon as both classes show it', () => {
+    lookFor(100, 1_000, 1_000);
+    expect(look(0, 1_000)).toBe(0);
+    expect(look(0, 0)).toBe(2_000);
+    expect(lookFor(300, 0, 0)).toEqual(NOTHING);
+    expect(lookFor(300, 5, 5)).toEqual(NOTHING);
+  });
+
+  test('at once where there was one class', () => {
+    lookFor(100, 1_000, 0);
+    expect(look(0, 0)).toBe(1_000);
+  });
+
+  test('when one class alone is gone, after a minute in which the other stays', () => {
+    lookFor(100, 500, 500);
+    expect(lookFor(60, 0, 500)).toEqual(NOTHING);
+    expect(lookFor(60, 0, 500)).toEqual([500]);
+  });
+
+  test('also when it was not to be seen in between, a minute after a start', () => {
+    lookFor(100, 1_000, 1_000);
+    look(0, 0, 4);
+    now += 60_000;
+    expect(look(100, 100, 69)).toBe(1_800);
+  });
+
+  test('without what may have been learned since', () => {
+    lookFor(100, 1_000, 1_000);
+    learns += 100;
+    expect(look(100, 0)).toBe(1_800);
+  });
+});
+
+/** What a simulated rspamd came to. */
+interface Watched {
+  readonly figures: TornFigures;
+  /** Looks for so long; what is found missing. */
+  readonly watch: (ms: number) => readonly number[];
+}
+
+function watched(seed: number, workers: number): Watched {
+  const figures = new TornFigures(chanceOf(seed), { spam: 300, ham: 300 }, workers);
+  const watching = new LearnCounts();
+  const remembering = new LearnCountMonitor(watching);
+  return {
+    figures,
+    watch: (ms) => {
+      const found: number[] = [];
+      for (let passed = 0; passed < ms; passed += 1_000) {
+        figures.pass(1_000);
+        if (figures.now % LOOK_MS > 0) continue;
+        watching.observe(figures.look(), figures.now);
+        const missing = remembering.check();
+        if (missing > 0) found.push(missing);
+      }
+      return found;
+    },
+  };
+}
+
+const SEED = fc.integer({ min: 0, max: 2 ** 31 });
+const ROUND = fc.record({
+  turned: fc.integer({ min: 0, max: 200 }),
+  into: fc.constantFrom('spam', 'ham'),
+  more: fc.integer({ min: 0, max: 20 }),
+  seconds: fc.integer({ min: 1, max: 100 }),
+});
+
+test('however verdicts are turned, nothing is missing', () => {
+  fc.assert(
+    fc.property(
+      SEED,
+      fc.integer({ min: 1, max: 3 }),
+      fc.array(ROUND, { maxLength: 20 }),
+      (seed, workers, rounds) => {
+        const { figures, watch } = watched(seed, workers);
+        expect(watch(70_000)).toEqual(NOTHING);
+        for (const { turned, into, more, seconds } of rounds) {
+          const most = figures.held[into === 'spam' ? 'ham' : 'spam'];
+          const count = Math.min(turned, most);
+          figures.learn(into, count + more, count);
+          expect(watch(seconds * 1_000)).toEqual(NOTHING);
+        }
+        expect(watch(200_000)).toEqual(NOTHING);
+      },
+    ),
+  );
+});
+
+test('a flush after whatever was turned is seen within a minute', () => {
+  fc.assert(
+    fc.property(SEED, fc.array(ROUND, { maxLength: 5 }), (seed, rounds) => {
+      const { figures, watch } = watched(seed, 1);
+      watch(150_000);
+      for (const { turned, into, seconds } of rounds) {
+        const count = Math.min(turned, figures.held[into === 'spam' ? 'ham' : 'spam']);
+        figures.learn(into, count, count);
+        watch(seconds * 1_000);
+      }
+      watch(130_000);
+      figures.flush();
+      // 60 s until rspamd shows it, and the next look
+      expect(watch(60_000 + LOOK_MS)).toEqual([600]);
+      expect(watch(200_000)).toEqual(NOTHING);
+    }),
+  );
+});

@@ -1,0 +1,120 @@
+import { describe, expect, test } from 'vitest';
+import type { ManualClock } from '../support/manual-clock.ts';
+import { DeliveryBench } from '../support/delivery-bench.ts';
+import { RelearnBench, namesOf, sourceOf } from '../support/relearn-bench.ts';
+import { ScriptedTrainer, toAll, tooFast } from '../support/scripted-trainer.ts';
+import type { Rule } from '../support/scripted-trainer.ts';
+
+/** Lets a post through every so many milliseconds, as nginx's limit_req does without a burst. */
+function limits(clock: ManualClock, everyMs: number): Rule & { refused: number } {
+  let nextAt = 0;
+  const rule = Object.assign(
+    () => {
+      const now = clock.monotonic();
+      if (now < nextAt) {
+        rule.refused += 1;
+        return tooFast();
+      }
+      nextAt = now + everyMs;
+      return undefined;
+    },
+    { refused: 0 },
+  );
+  return rule;
+}
+
+async function limitedBench(everyMs: number): Promise<[DeliveryBench, { refused: number }]> {
+  const bench = new DeliveryBench();
+  await bench.warmUp();
+  const rule = limits(bench.clock, everyMs);
+  bench.trainer.plays(rule);
+  return [bench, rule];
+}
+
+describe('a proxy that limits the rate', () => {
+  test.each([20, 100, 1_000])('to a post in %d ms has all of it learned', async (everyMs) => {
+    const [bench, rule] = await limitedBench(everyMs);
+    for (const key of namesOf('m', 100)) bench.put(key);
+    const since = bench.clock.monotonic();
+    await bench.finish(everyMs / 20);
+    expect(bench.events.counts).toMatchObject({ learned: 101, quarantined: 0 });
+    expect(bench.controller.state).toBe('up');
+    expect(bench.recorder.of('controller.down')).toEqual([]);
+    expect(bench.recorder.of('message.deferred')).toEqual([]);
+    // Two posts a message: not much slower than it is allowed, and few in vain.
+    expect(bench.clock.monotonic() - since).toBeLessThan(200 * everyMs * 2.5 + 5_000);
+    expect(rule.refused).toBeLessThan(40);
+  });
+
+  test('is told at most once a minute, with the cure', async () => {
+    const [bench] = await limitedBench(100);
+    for (const key of namesOf('m', 50)) bench.put(key);
+    await bench.finish(5);
+    expect(bench.recorder.of('controller.limited')).toMatchObject([
+      { fields: { controller: bench.controller.name, cure: 'raise limit_req' } },
+    ]);
+  });
+
+  test('is posted to at full speed again once it limits nothing any more', async () => {
+    const [bench] = await limitedBench(1_000);
+    for (const key of namesOf('m', 20)) bench.put(key);
+    await bench.finish(20);
+    bench.trainer.plays();
+    for (const key of namesOf('n', 200)) bench.put(key);
+    await bench.finish(20);
+    const since = bench.clock.monotonic();
+    for (const key of namesOf('o', 100)) bench.put(key);
+    await bench.finish();
+    expect(bench.clock.monotonic() - since).toBeLessThan(1_000);
+  });
+
+  test('is left alone for as long as it says', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(toAll(tooFast(20_000), 1));
+    bench.put('a');
+    bench.put('b');
+    const since = bench.clock.monotonic();
+    await bench.flowUntil('it is posted again', () => bench.trainer.posts.length > 2, 100);
+    expect(bench.clock.monotonic() - since).toBeGreaterThanOrEqual(20_000);
+    await bench.finish(20);
+    expect(bench.controller.state).toBe('up');
+  });
+
+  test('and lets nothing through at all is an outage, and nobody’s attempt', async () => {
+    const bench = new DeliveryBench();
+    await bench.warmUp();
+    bench.trainer.plays(toAll(tooFast()));
+    for (const key of namesOf('m', 5)) bench.put(key);
+    await bench.flowUntil('it is down', () => bench.controller.state === 'down', 100);
+    await bench.flow(3_600_000);
+    expect(bench.trainer.posts.length).toBeLessThan(60);
+    expect(bench.quarantined).toEqual([]);
+    bench.trainer.plays();
+    await bench.finish(250);
+    expect(bench.events.counts).toMatchObject({ learned: 6 });
+  });
+});
+
+describe('a bulk run', () => {
+  test('waits for a limited rate and is complete', async () => {
+    const trainer = new ScriptedTrainer();
+    const bench = new RelearnBench({
+      trainers: [trainer],
+      sources: [sourceOf('spam', namesOf('s', 300))],
+      waitMs: 1_000,
+    });
+    trainer.plays(limits(bench.clock, 100));
+    bench.start();
+    expect(await bench.finish()).toBe('complete');
+    expect(bench.account.counts.learned.spam).toBe(300);
+  });
+
+  test('gives up a rate of nothing at all after its wait', async () => {
+    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 30))] });
+    bench.trainer.plays(toAll(tooFast()));
+    bench.start();
+    expect(await bench.finish(100)).toBe('away');
+    expect(bench.store.size).toBeGreaterThan(0);
+  });
+});

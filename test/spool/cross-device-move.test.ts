@@ -1,0 +1,749 @@
+import {
+  appendFileSync,
+  closeSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  opendirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { crossesDevices } from '../../src/spool/state-dir.ts';
+import { MOUNTS, SECOND_FILE_SYSTEM } from '../support/needs.ts';
+import { failOnce, failSteps } from '../support/failing-steps.ts';
+import { Fifo } from '../support/fifo.ts';
+import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
+import { bindMount, folderElsewhere, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
+import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
+import { watchFileSystem } from '../support/fs-steps.ts';
+
+/** A spool whose state dir lies on another file system. */
+function splitSpool(maxBytes?: number): TestSpool {
+  return new TestSpool({
+    stateDir: `${folderElsewhere()}/state`,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+  });
+}
+
+/** What is staged in a class folder. */
+function stagedIn(spool: TestSpool, verdict: 'spam' | 'ham' = 'spam'): string[] {
+  return spool.dropped(verdict).filter((name) => name.startsWith('.learnd-'));
+}
+
+/** Leaves a file as an earlier owner did that was killed after the first rename. */
+function leaveStaged(spool: TestSpool, verdict: 'spam' | 'ham', key: string, body: string): string {
+  return put(spool.dropPath(verdict, `.learnd-${key}`), body);
+}
+
+/** The names in a folder in the order in which the file system gives them. */
+function asListed(path: string): string[] {
+  const directory = opendirSync(path);
+  try {
+    const names: string[] = [];
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      names.push(entry.name);
+    }
+    return names;
+  } finally {
+    directory.closeSync();
+  }
+}
+
+function nothingIsLeft(spool: TestSpool): void {
+  expect(spool.dropped('spam').concat(spool.dropped('ham'))).toEqual([]);
+  expect(spool.names('tmp')).toEqual([]);
+}
+
+describe('whether a rename would do', () => {
+  test('is seen on one file system, and leaves no trace', () => {
+    const spool = new TestSpool();
+    const bench = new PickupBench({ spool });
+    bench.drop.refresh();
+    expect(bench.drop.get('spam')?.elsewhere).toBe(false);
+    expect(spool.dropped('spam')).toEqual([]);
+    expect(spool.queued).toEqual([]);
+  });
+
+  test('is seen on two file systems', SECOND_FILE_SYSTEM, () => {
+    const bench = new PickupBench({ spool: splitSpool() });
+    bench.drop.refresh();
+    expect(bench.drop.get('spam')?.elsewhere).toBe(true);
+    expect(bench.drop.get('ham')?.elsewhere).toBe(true);
+  });
+
+  test('is seen between two bind mounts of one file system (needs root)', MOUNTS, () => {
+    const base = temporaryFolder();
+    mkdirSync(`${base}/state`);
+    bindMount(`${base}/state`, `${base}/mounted`);
+    const spool = new TestSpool({ stateDir: `${base}/mounted` });
+    expect(statSync(spool.lib).dev).toBe(statSync(spool.stateDir.root.path).dev);
+    const bench = new PickupBench({ spool });
+    bench.drop.refresh();
+    const from = bench.drop.get('spam');
+    if (from === undefined) throw new Error('it is missing');
+    expect(crossesDevices(from.folder, spool.stateDir.queue.spam)).toBe(true);
+  });
+});
+
+describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => {
+  test('a full disk is said once, loses nothing, and is said to be over', MOUNTS, async () => {
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=2000k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const filler = put(`${base}/tiny/filler`, Buffer.alloc(1_850_000));
+    const body = Buffer.alloc(200_000, 'x');
+    const bench = await PickupBench.start({ spool });
+    spool.drop('spam', 'a.eml', body);
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    expect(spool.names('tmp')).toEqual([]);
+    for (let i = 0; i < 5; i += 1) spool.drop('ham', `${i}.eml`, body);
+    await bench.clock.flow(30_000);
+    expect(bench.recorder.of('disk.fault')).toHaveLength(1);
+    expect(bench.recorder.of('disk.fault')[0]?.fields).toMatchObject({ code: 'ENOSPC' });
+    expect(bench.queued).toEqual([]);
+    expect(spool.dropped('ham')).toHaveLength(5);
+    rmSync(filler);
+    await bench.flowUntil('all are queued', () => bench.queued.length === 6);
+    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
+    expect(spool.read('queue/spam/a.eml')).toBe(body.toString());
+    nothingIsLeft(spool);
+  });
+
+  test('a stop does not wait for a full disk, and the next owner finishes it', MOUNTS, async () => {
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=300k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
+    const first = await PickupBench.start({ spool });
+    await first.flowUntil('it is said', () => first.recorder.of('disk.fault').length > 0);
+    await first.stop();
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    rmSync(filler);
+    const second = await PickupBench.start({ spool });
+    await second.flowUntilQueued('spam/a.eml');
+    nothingIsLeft(spool);
+  });
+
+  test(
+    'a stop holds no key any longer: the same process may own the spool again',
+    MOUNTS,
+    async () => {
+      const base = temporaryFolder();
+      mountTmpfs(`${base}/tiny`, 'size=300k');
+      const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+      put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+      leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
+      const bench = await PickupBench.start({ spool });
+      await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+      expect(bench.held).toEqual(new Set(['a.eml']));
+      await bench.stop();
+      expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+      expect(bench.held).toEqual(new Set());
+    },
+  );
+
+  test('a file is carried over with its bytes and its mtime', async () => {
+    const spool = splitSpool();
+    const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => index % 256));
+    setMtime(spool.drop('spam', 'a.eml', bytes), 1_700_000_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
+    expect(spool.read('queue/spam/a.eml')).toBe(bytes.toString('latin1'));
+    const { mtimeMs } = lstatSync(spool.statePath('queue/spam/a.eml'));
+    expect(Math.abs(mtimeMs - 1_700_000_000_000)).toBeLessThan(0.01);
+    nothingIsLeft(spool);
+    expect(bench.held.size).toBe(0);
+  });
+
+  test('100 files, some of megabytes, are each carried over once', async () => {
+    const spool = splitSpool(10_000_000);
+    const bodyOf = (i: number): string => `${i}.`.repeat(i % 20 === 0 ? 500_000 : i + 1);
+    for (let i = 0; i < 100; i += 1) {
+      spool.drop(i % 2 === 0 ? 'spam' : 'ham', `${i}.eml`, bodyOf(i));
+    }
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('all are taken', () => bench.queued.length >= 100);
+    await bench.pass(5_000);
+    expect(new Set(bench.places).size).toBe(100);
+    expect(bench.queued).toHaveLength(100);
+    for (let i = 0; i < 100; i += 1) {
+      const place = `queue/${i % 2 === 0 ? 'spam' : 'ham'}/${i}.eml`;
+      expect(spool.read(place) === bodyOf(i)).toBe(true);
+    }
+    nothingIsLeft(spool);
+  });
+
+  test('one pass is over when all that it took lies in the queue', async () => {
+    const spool = splitSpool(10_000_000);
+    for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`, 'x'.repeat(1_000_000));
+    const bench = new PickupBench({ spool });
+    await bench.pickup.prepare();
+    let stays: number | undefined;
+    void bench.pickup.pass().then((count) => {
+      stays = count;
+    });
+    await bench.flowUntil('the pass is over', () => stays !== undefined);
+    expect(stays).toBe(0);
+    expect(bench.queued).toHaveLength(20);
+    nothingIsLeft(spool);
+  });
+
+  test('an over-size file stays where it is, said once; others are taken', async () => {
+    const spool = splitSpool(1_000);
+    spool.drop('spam', 'large.eml', 'x'.repeat(1_001));
+    spool.drop('spam', 'just.eml', 'x'.repeat(1_000));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/just.eml');
+    await bench.pass(60_000);
+    expect(spool.dropped('spam')).toEqual(['large.eml']);
+    const [line, ...more] = bench.recorder.of('spool.stuck');
+    expect(more).toEqual([]);
+    expect(line?.fields).toMatchObject({ file: 'large.eml', reason: 'over-size', mode: '0660' });
+  });
+
+  test('an over-size twin does not count', async () => {
+    const spool = splitSpool(1_000);
+    setMtime(spool.drop('spam', 'a.eml', 'x'.repeat(1_001)), 2_000_000_000);
+    spool.drop('ham', 'a.eml', 'ham');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(spool.dropped('spam')).toEqual(['a.eml']);
+  });
+
+  test('of twins the newer wins', async () => {
+    const spool = splitSpool();
+    setMtime(spool.drop('spam', 'a.eml', 'spam'), 2_000);
+    setMtime(spool.drop('ham', 'a.eml', 'ham'), 1_000);
+    setMtime(spool.drop('spam', 'b.eml', 'spam'), 1_000);
+    setMtime(spool.drop('ham', 'b.eml', 'ham'), 2_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/b.eml', 'spam/a.eml']);
+    nothingIsLeft(spool);
+  });
+
+  test('a newer verdict supersedes what queue and quarantine hold', async () => {
+    const spool = splitSpool();
+    spool.enqueue('spam', 'a.eml', 'older');
+    const bench = new PickupBench({ spool });
+    setMtime(spool.drop('ham', 'a.eml', 'newer'), 1_000);
+    await bench.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.read('queue/ham/a.eml')).toBe('newer');
+    expect(bench.superseded).toEqual(['spam/a.eml']);
+  });
+
+  test('a newer verdict that comes while the older one is on its way is the last word', async () => {
+    const spool = splitSpool(50_000_000);
+    spool.drop('spam', 'a.eml', 'x'.repeat(20_000_000));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it is on its way', () => stagedIn(spool).length > 0);
+    setMtime(spool.drop('ham', 'a.eml', 'newer'), 1_000);
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.read('queue/ham/a.eml')).toBe('newer');
+    nothingIsLeft(spool);
+  });
+
+  test('what a writer adds when the copy lies in the queue already is carried over, too', async () => {
+    const spool = splitSpool();
+    const path = spool.drop('spam', 'a.eml', 'first');
+    setMtime(path, 4_000_000_000); // the clock goes back before it writes on
+    const fd = openSync(path, 'a');
+    let synced = 0;
+    onTestFinished(
+      watchFileSystem(
+        (watched) => watched.endsWith('/.'),
+        ({ call, when }) => {
+          if (call !== 'FileHandle.sync' || when !== 'before') return;
+          synced += 1;
+          if (synced === 1) writeSync(fd, ' and more');
+        },
+      ),
+    );
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    closeSync(fd);
+    expect(spool.read('queue/spam/a.eml')).toBe('first and more');
+    expect(synced).toBe(2);
+    nothingIsLeft(spool);
+  });
+
+  test('a file that cannot be copied does not keep out the others', async () => {
+    const spool = splitSpool();
+    const mend = failSteps(({ call, path, when }) =>
+      call === 'open' && path.endsWith('/.learnd-bad.eml') && when === 'before' ? 'EIO' : undefined,
+    );
+    spool.drop('spam', 'bad.eml');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it failed', () => bench.recorder.of('disk.fault').length > 0);
+    spool.drop('spam', 'a.eml');
+    spool.drop('ham', 'b.eml');
+    await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml');
+    mend();
+    await bench.flowUntilQueued('spam/bad.eml');
+    nothingIsLeft(spool);
+  });
+
+  test('a staged file that could not be removed at once gives way to the newer one all the same', async () => {
+    const spool = splitSpool();
+    const mend = failSteps(({ call, path }) =>
+      call === 'open' && path.endsWith('/.learnd-a.eml') ? 'EIO' : undefined,
+    );
+    setMtime(spool.drop('spam', 'a.eml', 'older'), 1_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it is staged', () => stagedIn(spool).length > 0);
+    await bench.flowUntil('it failed', () => bench.recorder.of('disk.fault').length > 0);
+    failOnce('EIO', ({ call, path }) => call === 'unlinkSync' && path.endsWith('/.learnd-a.eml'));
+    setMtime(spool.drop('ham', 'a.eml', 'newer'), 2_000);
+    await bench.flowUntil('it has given way', () => stagedIn(spool).length === 0);
+    mend();
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    nothingIsLeft(spool);
+  });
+
+  test('a copy that somebody removes is made again', async () => {
+    const spool = splitSpool();
+    spool.drop('spam', 'a.eml', 'whole');
+    let removed = 0;
+    onTestFinished(
+      watchFileSystem(
+        (watched) => watched.includes('.learnd-'),
+        ({ call, when }) => {
+          if (call !== 'FileHandle.close' || when !== 'before' || removed > 0) return;
+          removed += 1;
+          unlinkSync(spool.statePath('tmp/a.eml'));
+        },
+      ),
+    );
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(removed).toBe(1);
+    expect(spool.read('queue/spam/a.eml')).toBe('whole');
+    nothingIsLeft(spool);
+  });
+
+  test('an earlier copy in the queue is not newer than what was staged, whatever its mtime', async () => {
+    const spool = splitSpool();
+    spool.enqueue('spam', 'a.eml', 'cut of');
+    leaveStaged(spool, 'spam', 'a.eml', 'cut off no more');
+    setMtime(spool.dropPath('spam', '.learnd-a.eml'), 1_000); // its clock went back meanwhile
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toBe('cut off no more');
+    nothingIsLeft(spool);
+  });
+
+  test('what a writer adds while its file is being closed never comes into the queue cut off', async () => {
+    const spool = splitSpool();
+    const path = spool.drop('spam', 'a.eml', 'first');
+    const fd = openSync(path, 'a');
+    let closed = 0;
+    const taken: string[] = [];
+    onTestFinished(
+      watchFileSystem(
+        (watched) => watched.endsWith('a.eml'),
+        ({ call, when, path: watched }) => {
+          if (call === 'FileHandle.close' && when === 'before' && watched.includes('.learnd-')) {
+            closed += 1;
+            if (closed === 1) writeSync(fd, ' and more');
+          }
+          if (call === 'renameSync' && when === 'after' && spool.queued.length > 0) {
+            taken.push(spool.read('queue/spam/a.eml'));
+          }
+        },
+      ),
+    );
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    closeSync(fd);
+    expect(closed).toBe(2);
+    expect(taken).toEqual(['first and more']);
+    nothingIsLeft(spool);
+  });
+
+  test('a writer that writes on is waited for: the message comes over whole', async () => {
+    const spool = splitSpool(10_000_000);
+    const path = spool.drop('spam', 'a.eml', 'x'.repeat(2_000_000));
+    const fd = openSync(path, 'a');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('it is on its way', () => stagedIn(spool).length > 0);
+    for (let i = 0; i < 10; i += 1) {
+      writeSync(fd, 'more');
+      await bench.clock.flow(SETTLE_MS / 4);
+    }
+    closeSync(fd);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toHaveLength(2_000_000 + 10 * 'more'.length);
+    nothingIsLeft(spool);
+  });
+
+  const swaps: [what: string, swap: (path: string) => void, left: string[]][] = [
+    ['removed', unlinkSync, []],
+    [
+      'swapped for a symlink',
+      (path) => {
+        unlinkSync(path);
+        symlinkSync('/etc/passwd', path);
+      },
+      ['.learnd-a.eml'],
+    ],
+  ];
+
+  test.each(swaps)(
+    'a file that is %s while it is being opened is no fault, and keeps no other',
+    async (_what, swap, left) => {
+      const spool = splitSpool();
+      const staged = spool.dropPath('spam', '.learnd-a.eml');
+      let isSwapped = false;
+      onTestFinished(
+        watchFileSystem(
+          (path) => path.endsWith('/.learnd-a.eml'),
+          ({ call, when }) => {
+            if (isSwapped || call !== 'open' || when !== 'before') return;
+            isSwapped = true;
+            swap(staged);
+          },
+        ),
+      );
+      const bench = await PickupBench.start({ spool });
+      spool.drop('spam', 'a.eml');
+      await bench.flowUntil('it was swapped', () => isSwapped);
+      await bench.pass(2 * SETTLE_MS);
+      expect(bench.recorder.of('disk.fault')).toEqual([]);
+      expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(left);
+      expect(bench.places).toEqual([]);
+      expect(bench.held.size).toBe(0);
+    },
+  );
+
+  test('a folder that is replaced while the disk is full keeps no key', MOUNTS, async () => {
+    const base = temporaryFolder();
+    mountTmpfs(`${base}/tiny`, 'size=300k');
+    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    const bench = await PickupBench.start({ spool });
+    spool.drop('spam', 'a.eml', 'x'.repeat(150_000));
+    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    renameSync(`${spool.lib}/spam`, `${spool.lib}/old`);
+    mkdirSync(spool.dropPath('spam'));
+    spool.drop('spam', 'a.eml', 'newer');
+    await bench.clock.flow(10_000);
+    rmSync(filler);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toBe('newer');
+    expect(readdirSync(`${spool.lib}/old`)).toEqual(['.learnd-a.eml']);
+    expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['ENOSPC']);
+  });
+});
+
+describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
+  const leftovers: [what: string, leave: (spool: TestSpool) => void][] = [
+    ['right after it was taken', () => undefined],
+    [
+      'during the copy',
+      (spool) => {
+        put(spool.statePath('tmp/a.eml'), 'the mess');
+      },
+    ],
+    [
+      'after the copy came into the queue',
+      (spool) => {
+        spool.enqueue('spam', 'a.eml', 'the message');
+        setMtime(spool.statePath('queue/spam/a.eml'), 1_000);
+      },
+    ],
+  ];
+
+  test.each(leftovers)('%s is finished', async (_what, leave) => {
+    const spool = splitSpool();
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'the message'), 1_000);
+    leave(spool);
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(spool.read('queue/spam/a.eml')).toBe('the message');
+    nothingIsLeft(spool);
+    expect(bench.held.size).toBe(0);
+  });
+
+  test('settles before it is copied: its writer may still be at it', async () => {
+    const spool = splitSpool();
+    const path = leaveStaged(spool, 'spam', 'a.eml', 'x');
+    const bench = await PickupBench.start({ spool });
+    for (let i = 0; i < 20; i += 1) {
+      appendFileSync(path, 'x');
+      await bench.clock.flow(150);
+    }
+    expect(bench.queued).toEqual([]);
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.read('queue/spam/a.eml')).toHaveLength(21);
+  });
+
+  test('gives way to a newer verdict in the drop directory', async () => {
+    const spool = splitSpool();
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 2_000_000_000);
+    spool.drop('ham', 'a.eml', 'newer');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('ham/a.eml');
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.read('queue/ham/a.eml')).toBe('newer');
+    nothingIsLeft(spool);
+    expect(bench.superseded).toEqual(['spam/a.eml']);
+  });
+
+  test('takes the place of an older verdict in the queue', async () => {
+    const spool = splitSpool();
+    setMtime(spool.enqueue('ham', 'a.eml', 'older'), 1_000);
+    leaveStaged(spool, 'spam', 'a.eml', 'newer');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(spool.queued).toEqual(['spam/a.eml']);
+  });
+
+  test('gives way to a newer verdict in the queue', async () => {
+    const spool = splitSpool();
+    spool.enqueue('ham', 'a.eml', 'newer');
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 1_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(10_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(spool.dropped('spam')).toEqual([]);
+    expect(bench.held.size).toBe(0);
+  });
+
+  // Any moment: no whole number of microseconds.
+  const MOMENT = 1_700_000_000_123_456_789n;
+
+  test.each([
+    ['spam', 1n],
+    ['ham', 0n],
+    ['ham', -1n],
+  ] as const)(
+    'ends with %s where spam is %d ns newer than ham, staged or in the queue: a tie is ham',
+    async (winner, nanoseconds) => {
+      const spool = splitSpool();
+      const times = { spam: MOMENT + nanoseconds, ham: MOMENT };
+      for (const verdict of ['spam', 'ham'] as const) {
+        const other = verdict === 'spam' ? 'ham' : 'spam';
+        const inQueue = spool.enqueue(verdict, `${verdict}-queued.eml`, verdict);
+        const staged = leaveStaged(spool, other, `${verdict}-queued.eml`, other);
+        setMtimeNs(inQueue, times[verdict]);
+        setMtimeNs(staged, times[other]);
+        setMtimeNs(leaveStaged(spool, verdict, 'both-staged.eml', verdict), times[verdict]);
+      }
+      const bench = await PickupBench.start({ spool });
+      await bench.flowUntil('all is carried over', () => {
+        return [...stagedIn(spool), ...stagedIn(spool, 'ham')].length === 0;
+      });
+      expect(spool.queued.map((place) => place.split('/'))).toEqual(
+        ['both-staged.eml', 'ham-queued.eml', 'spam-queued.eml'].map((key) => [winner, key]),
+      );
+    },
+  );
+
+  test.each([
+    ['spam', 'ham'],
+    ['ham', 'spam'],
+  ] as const)(
+    'a copy of %s in the queue and staged %s of the same moment end with ham',
+    async (first, second) => {
+      const spool = splitSpool();
+      for (let i = 0; i < 20; i += 1) {
+        const time = MOMENT + BigInt(i) * 123_457n;
+        setMtimeNs(leaveStaged(spool, first, `${i}.eml`, first), time);
+      }
+      const before = await PickupBench.start({ spool });
+      await before.flowUntil('all are copied', () => before.queued.length === 20);
+      await before.stop();
+      for (let i = 0; i < 20; i += 1) {
+        const time = MOMENT + BigInt(i) * 123_457n;
+        setMtimeNs(leaveStaged(spool, second, `${i}.eml`, second), time);
+      }
+      const bench = await PickupBench.start({ spool });
+      await bench.flowUntil('all is carried over', () => stagedIn(spool, second).length === 0);
+      expect(new Set(spool.queued.map((place) => place.split('/')[0]))).toEqual(new Set(['ham']));
+      expect(spool.queued).toHaveLength(20);
+    },
+  );
+
+  test('of both verdicts ends with the newer one', async () => {
+    const spool = splitSpool();
+    setMtime(leaveStaged(spool, 'spam', 'a.eml', 'newer'), 2_000);
+    setMtime(leaveStaged(spool, 'ham', 'a.eml', 'older'), 1_000);
+    setMtime(leaveStaged(spool, 'spam', 'b.eml', 'older'), 1_000);
+    setMtime(leaveStaged(spool, 'ham', 'b.eml', 'newer'), 2_000);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    await bench.flowUntil('all is carried over', () => {
+      return [...stagedIn(spool), ...stagedIn(spool, 'ham')].length === 0;
+    });
+    expect(spool.queued).toEqual(['ham/b.eml', 'spam/a.eml']);
+    nothingIsLeft(spool);
+  });
+
+  test('waits while its key is in flight', async () => {
+    const spool = splitSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'body');
+    const bench = new PickupBench({ spool });
+    bench.locks.holdKey('a.eml');
+    await bench.start();
+    await bench.pass(20_000);
+    expect(bench.queued).toEqual([]);
+    expect([...bench.held]).toEqual(['a.eml']);
+    bench.locks.releaseKey('a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('and was removed meanwhile frees its key', async () => {
+    const spool = splitSpool();
+    const path = leaveStaged(spool, 'spam', 'a.eml', 'body');
+    const bench = new PickupBench({ spool });
+    await bench.pickup.prepare();
+    unlinkSync(path);
+    bench.pickup.start();
+    await bench.pass(10_000);
+    expect(bench.held.size).toBe(0);
+    expect(bench.queued).toEqual([]);
+  });
+
+  test('over-size stays, said once, and gives way to a newer verdict', async () => {
+    const spool = splitSpool(1_000);
+    leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(1_001));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(60_000);
+    expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
+    expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['.learnd-a.eml']);
+    spool.drop('ham', 'a.eml', 'newer');
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(stagedIn(spool)).toEqual([]);
+  });
+
+  test('with several links stays: somebody else has it too', async () => {
+    const spool = splitSpool();
+    const outside = put(`${spool.lib}/outside`, 'secret');
+    linkSync(outside, spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(spool.queued).toEqual([]);
+    expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
+  });
+
+  test('as a symlink is not followed', async () => {
+    const spool = splitSpool();
+    symlinkSync(put(`${spool.lib}/secret`, 'secret'), spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(spool.queued).toEqual([]);
+    expect(spool.names('tmp')).toEqual([]);
+  });
+
+  test('as a FIFO is never opened', async () => {
+    const spool = splitSpool();
+    const fifo = await Fifo.make(spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(await fifo.wasOpened()).toBe(false);
+  });
+
+  test('as a folder keeps no other from being taken', async () => {
+    const spool = splitSpool();
+    mkdirSync(spool.dropPath('spam', '.learnd-a.eml'));
+    const bench = await PickupBench.start({ spool });
+    spool.drop('spam', 'a.eml');
+    for (let i = 0; i < 3; i += 1) {
+      spool.drop('spam', `${i}.eml`);
+      await bench.flowUntilQueued(`spam/${i}.eml`);
+    }
+  });
+
+  test('empty does not keep its key from a newer verdict', async () => {
+    const spool = splitSpool();
+    truncateSync(leaveStaged(spool, 'spam', 'a.eml', 'body'));
+    const bench = await PickupBench.start({ spool });
+    spool.drop('ham', 'a.eml', 'newer');
+    await bench.flowUntilQueued('ham/a.eml');
+  });
+
+  test('in thousands, which no crash leaves, keeps no message from being taken', async () => {
+    const spool = splitSpool();
+    for (let i = 0; i < 2_200; i += 1) {
+      if (i % 11 === 0) symlinkSync('/', spool.dropPath('spam', `.learnd-${i}.eml`));
+      else truncateSync(leaveStaged(spool, 'spam', `${i}.eml`, 'body'));
+    }
+    const bench = await PickupBench.start({ spool });
+    for (let i = 0; i < 20; i += 1) spool.drop('ham', `${i}.eml`);
+    const start = bench.clock.monotonic();
+    await bench.flowUntil('all are taken', () => bench.queued.length === 20);
+    expect(bench.clock.monotonic() - start).toBeLessThan(5 * SETTLE_MS);
+    expect(bench.recorder.lines.length).toBeLessThanOrEqual(1_000);
+    expect(bench.held.size).toBeLessThanOrEqual(1_020);
+  });
+
+  test('in more files than are known at a time is finished to the last', async () => {
+    const spool = splitSpool();
+    for (let i = 0; i < 1_010; i += 1) leaveStaged(spool, 'spam', `${i}.eml`, 'body');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('all are queued', () => bench.queued.length === 1_010);
+    nothingIsLeft(spool);
+  });
+
+  test('in more files than are known at a time gives way to newer verdicts', async () => {
+    const spool = splitSpool();
+    // empty ones are waited for, so that the last of them stay unknown
+    for (let i = 0; i < 1_010; i += 1) leaveStaged(spool, 'spam', `${i}.eml`, '');
+    const unknown = asListed(`${spool.lib}/spam`).slice(-10);
+    for (const name of unknown) spool.drop('ham', name.slice('.learnd-'.length));
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntil('they are queued', () => bench.queued.length === 10);
+    expect(stagedIn(spool).filter((name) => unknown.includes(name))).toEqual([]);
+    expect(stagedIn(spool)).toHaveLength(1_000);
+  });
+
+  test('is nothing that only looks like it', async () => {
+    const spool = splitSpool();
+    const names = ['.learnd-', '.learnd-a b', '.learnd-ü', `.learnd-${'a'.repeat(201)}`, '.learnd'];
+    for (const name of names) writeFileSync(spool.dropPath('spam', name), 'body');
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(20_000);
+    expect(bench.queued).toEqual([]);
+    expect(spool.dropped('spam')).toEqual(names.sort());
+  });
+
+  test('in a folder that comes later is finished then', async () => {
+    const spool = splitSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'body');
+    renameSync(`${spool.lib}/spam`, `${spool.lib}/away`);
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(10_000);
+    expect(bench.queued).toEqual([]);
+    renameSync(`${spool.lib}/away`, `${spool.lib}/spam`);
+    await bench.flowUntilQueued('spam/a.eml');
+  });
+
+  test('on what has become one file system is finished too', async () => {
+    const spool = new TestSpool();
+    leaveStaged(spool, 'spam', 'a.eml', 'body');
+    const bench = await PickupBench.start({ spool });
+    await bench.flowUntilQueued('spam/a.eml');
+    nothingIsLeft(spool);
+  });
+});

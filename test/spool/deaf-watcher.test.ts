@@ -1,0 +1,222 @@
+import { EventEmitter } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
+import { FolderWatcher } from '../../src/spool/watcher.ts';
+import { LogThrottle } from '../../src/logger.ts';
+import { LogRecorder } from '../support/log-recorder.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { MARKED_MS, PickupBench } from '../support/pickup-bench.ts';
+import { TestSpool } from '../support/test-spool.ts';
+
+/**
+ * Events may be lost, late or never come (network file systems, exhausted inotify limits): here
+ * chokidar watches and never says a word but what a test makes it say.
+ */
+const chokidar = vi.hoisted(() => ({
+  watchers: [] as EventEmitter[],
+  paths: [] as string[],
+  /** Every watch fails so, a little later. */
+  fault: '',
+}));
+
+vi.mock('chokidar', () => ({
+  watch: (path: string): EventEmitter => {
+    const watcher = Object.assign(new EventEmitter(), { close: () => Promise.resolve() });
+    chokidar.watchers.push(watcher);
+    chokidar.paths.push(path);
+    const error = Object.assign(new Error('no'), { code: chokidar.fault });
+    if (chokidar.fault !== '') setImmediate(() => watcher.emit('error', error));
+    return watcher;
+  },
+}));
+
+const SWEEP_MS = 30_000;
+
+beforeEach(() => {
+  chokidar.watchers.length = 0;
+  chokidar.paths.length = 0;
+  chokidar.fault = '';
+});
+
+/** Pickup that has looked once and now watches. */
+async function watchingBench(): Promise<PickupBench> {
+  const bench = await PickupBench.start({ polling: false, sweepMs: SWEEP_MS });
+  await bench.flowUntil('it watches', () => chokidar.watchers.length === 2);
+  return bench;
+}
+
+function noWatchLeft(): Error {
+  return Object.assign(new Error('no'), { code: 'ENOSPC' });
+}
+
+/** Time until the file is in the queue. */
+async function timeToTake(bench: PickupBench, name: string): Promise<number> {
+  bench.spool.drop('spam', name);
+  const start = bench.clock.monotonic();
+  await bench.flowUntilQueued(`spam/${name}`);
+  return bench.clock.monotonic() - start;
+}
+
+describe('a watcher without events', () => {
+  test('costs at most a sweep interval: every file is found', async () => {
+    const bench = await watchingBench();
+    for (let i = 0; i < 20; i += 1) {
+      bench.spool.drop(i % 2 === 0 ? 'spam' : 'ham', `${i}.eml`);
+      await bench.clock.flow(1_000);
+    }
+    await bench.flowUntil('all are taken', () => bench.queued.length === 20);
+    expect(await timeToTake(bench, 'last.eml')).toBeLessThan(SWEEP_MS + MARKED_MS + 100);
+  });
+
+  test('does not keep a folder from being found that was removed and made again', async () => {
+    const bench = await watchingBench();
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    await bench.clock.flow(5_000);
+    mkdirSync(bench.spool.dropPath('spam'));
+    expect(await timeToTake(bench, 'a.eml')).toBeLessThan(5_000);
+    expect(chokidar.paths.filter((path) => path.endsWith('/spam'))).toHaveLength(2);
+  });
+
+  test('hangs at the class folders alone, one watch each', async () => {
+    const bench = await watchingBench();
+    await bench.clock.flow(100_000, 100);
+    expect(chokidar.paths.sort()).toEqual([`${bench.spool.lib}/ham`, `${bench.spool.lib}/spam`]);
+  });
+});
+
+describe('a watcher that fails', () => {
+  test.each(['ENOSPC', 'EMFILE', 'EACCES'])(
+    'is said once, and its folder swept every two seconds: %s',
+    async (code) => {
+      chokidar.fault = code;
+      const bench = await watchingBench();
+      for (let i = 0; i < 5; i += 1) {
+        expect(await timeToTake(bench, `${i}.eml`)).toBeLessThan(2_000 + MARKED_MS + 100);
+      }
+      const lines = bench.recorder.of('disk.fault');
+      expect(lines.map(({ fields }) => fields['place']).sort()).toEqual([
+        `the watch on ${bench.spool.lib}/ham`,
+        `the watch on ${bench.spool.lib}/spam`,
+      ]);
+      expect(lines[0]?.message).toMatch(/LEARN_POLLING|fs\.inotify/);
+    },
+  );
+
+  test('and works later is said to', async () => {
+    const bench = await watchingBench();
+    const [first] = chokidar.watchers;
+    first?.emit('error', noWatchLeft());
+    first?.emit('ready'); // as chokidar does
+    expect(bench.recorder.of('disk.ok')).toEqual([]);
+    await bench.flowUntil('it watches again', () => chokidar.watchers.length === 3);
+    for (const watcher of chokidar.watchers) watcher.emit('ready');
+    expect(bench.recorder.of('disk.fault')).toHaveLength(1);
+    expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual(
+      bench.recorder.fieldOf('disk.fault', 'place'),
+    );
+  });
+
+  test('is tried again by later sweeps', async () => {
+    const bench = await watchingBench();
+    for (const watcher of [...chokidar.watchers]) watcher.emit('error', noWatchLeft());
+    await bench.flowUntil('it watches again', () => chokidar.watchers.length === 4);
+  });
+
+  test('by an error of a program is a bug, and its folder is swept all the same', async () => {
+    const bench = await watchingBench();
+    for (const watcher of [...chokidar.watchers]) watcher.emit('error', new TypeError('x'));
+    expect(await timeToTake(bench, 'a.eml')).toBeLessThan(2_000 + MARKED_MS + 100);
+    expect(bench.bugs.seen).toMatchObject({ count: 2, last: { error: 'TypeError' } });
+    expect(bench.recorder.lines.map(({ event }) => event)).toEqual(['daemon.bug']);
+  });
+});
+
+describe('an event', () => {
+  test.each(['raw', 'ready', 'error'])(
+    'that meets an error of this program is a bug, and ends nothing: %s',
+    (event) => {
+      const recorder = new LogRecorder();
+      const isBroken = (): never => {
+        throw new TypeError('x');
+      };
+      const clock = new ManualClock();
+      const { log } = recorder;
+      const watcher = new FolderWatcher({
+        onChange: isBroken,
+        onFailure: isBroken,
+        bugs: new Bugs({ clock, log }),
+        log,
+        throttle: new LogThrottle(clock),
+      });
+      watcher.watch('spam', '/nowhere');
+      chokidar.watchers[0]?.emit(event, 'rename', 'a.eml');
+      expect(recorder.fieldOf('daemon.bug', 'where')).toEqual(['the watch on a class folder']);
+    },
+  );
+
+  test.each([
+    ['of no name', undefined],
+    ['of a name that was no UTF-8', 'a\ufffd'],
+    ['of an empty name', ''],
+  ])('%s makes a sweep', async (_what, name) => {
+    const bench = await watchingBench();
+    bench.spool.drop('spam', 'a.eml');
+    chokidar.watchers[0]?.emit('raw', 'rename', name);
+    const start = bench.clock.monotonic();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS + 100);
+  });
+
+  test('of a name that is not there, not a name, or hidden does no harm', async () => {
+    const bench = await watchingBench();
+    for (const name of ['nothing', '.hidden', '..', 7, {}, '../ham/a.eml']) {
+      chokidar.watchers[0]?.emit('raw', 'rename', name);
+    }
+    await bench.clock.flow(1_000);
+    expect(await timeToTake(bench, 'a.eml')).toBeLessThan(SWEEP_MS + MARKED_MS + 100);
+    expect(bench.recorder.lines).toEqual([]);
+  });
+
+  test('when chokidar is ready makes a sweep: what came meanwhile had no event', async () => {
+    const bench = await watchingBench();
+    bench.spool.drop('spam', 'a.eml');
+    chokidar.watchers[0]?.emit('ready');
+    const start = bench.clock.monotonic();
+    await bench.flowUntilQueued('spam/a.eml');
+    expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS + 100);
+  });
+
+  test('for each of 3,000 names at once is heeded, and each file taken once', async () => {
+    const bench = await watchingBench();
+    for (let i = 0; i < 3_000; i += 1) {
+      bench.spool.drop('ham', `${i}.eml`);
+      for (const watcher of chokidar.watchers) watcher.emit('raw', 'rename', `${i}.eml`);
+    }
+    await bench.flowUntil('all are taken', () => bench.queued.length >= 3_000);
+    await bench.clock.flow(5_000, 100);
+    expect(new Set(bench.places).size).toBe(3_000);
+    expect(bench.queued).toHaveLength(3_000);
+  });
+});
+
+describe('LEARN_POLLING', () => {
+  test('watches nothing', async () => {
+    const bench = await PickupBench.start({ polling: true });
+    await bench.pass(60_000);
+    expect(chokidar.paths).toEqual([]);
+  });
+});
+
+describe('a folder with thousands of files that stay', () => {
+  test('is not watched: listing it again at each event would eat the CPU', async () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 5_001; i += 1) spool.drop('spam', `${i}.eml`, '');
+    const bench = await PickupBench.start({ spool, polling: false, sweepMs: SWEEP_MS });
+    await bench.clock.flow(20_000, 100);
+    expect(chokidar.paths).toEqual([]);
+    expect(await timeToTake(bench, 'a.eml')).toBeLessThan(SWEEP_MS);
+    for (let i = 0; i < 100; i += 1) rmSync(spool.dropPath('spam', `${i}.eml`));
+    await bench.flowUntil('it is watched', () => chokidar.paths.length === 2);
+  });
+});

@@ -1,0 +1,290 @@
+import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { encodeName } from '../../src/spool/message.ts';
+import type { Verdict } from '../../src/verdict.ts';
+import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
+import { openStateDir } from '../../src/spool/state-dir.ts';
+import { PickupBench } from '../support/pickup-bench.ts';
+import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
+import { systemError, watchFileSystem } from '../support/fs-steps.ts';
+
+/** Puts a message where an operator's `release` puts it. */
+function release(spool: TestSpool, verdict: Verdict, key = 'a.eml', body = key): string {
+  return put(spool.statePath(`release/${verdict}/${key}`), body);
+}
+
+function quarantine(spool: TestSpool, verdict: Verdict, key = 'a.eml', body = key): void {
+  put(spool.statePath(`quarantine/${verdict}/${key}`), body);
+  put(spool.statePath(`quarantine/${verdict}/${key}.json`), '{"reason":"500 no"}', 0o600);
+}
+
+function filesOf(spool: TestSpool, place: string): string[] {
+  return ['spam', 'ham'].flatMap((verdict) =>
+    spool.names(`${place}/${verdict}`).map((name) => `${verdict}/${name}`),
+  );
+}
+
+/** A bench whose pickup knows its folders, as when the daemon becomes the owner. */
+async function prepared(spool = new TestSpool()): Promise<PickupBench> {
+  const bench = new PickupBench({ spool });
+  await bench.pickup.prepare();
+  return bench;
+}
+
+describe('a released message gives way', () => {
+  test.each(['spam', 'ham'] as const)('to one in the queue (%s)', async (verdict) => {
+    const bench = await prepared();
+    const { spool } = bench;
+    spool.enqueue(verdict, 'a.eml', 'newer');
+    release(spool, 'spam', 'a.eml', 'older');
+    expect(await bench.requeue.take()).toBe(0);
+    expect(spool.queued).toEqual([`${verdict}/a.eml`]);
+    expect(spool.read(`queue/${verdict}/a.eml`)).toBe('newer');
+    expect(filesOf(spool, 'release')).toEqual([]);
+    expect(bench.queued).toEqual([]);
+    expect(bench.superseded).toEqual(['spam/a.eml']);
+  });
+
+  test('to one that is half-way between two file systems', async () => {
+    const spool = new TestSpool();
+    spool.drop('ham', '.learnd-a.eml', 'newer');
+    release(spool, 'spam');
+    const bench = await prepared(spool);
+    expect(await bench.requeue.take()).toBe(0);
+    expect(spool.queued).toEqual([]);
+    expect(filesOf(spool, 'release')).toEqual([]);
+  });
+
+  test('to one in the drop directory, but not before that is picked up', async () => {
+    const bench = await prepared();
+    const { spool } = bench;
+    release(spool, 'spam', 'a.eml', 'older');
+    spool.drop('ham', 'a.eml', 'newer');
+    expect(await bench.requeue.take()).toBe(1);
+    expect(spool.queued).toEqual([]);
+    expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
+    bench.pickup.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(filesOf(spool, 'release')).toEqual([]);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    expect(bench.places).toEqual(['ham/a.eml']);
+  });
+
+  test('to one in the drop directory whatever bytes its name has', async () => {
+    const rawName = 'caf\u00e9 %.json';
+    const bench = await prepared();
+    release(bench.spool, 'spam', encodeName(rawName));
+    const place = Buffer.from(`${bench.spool.lib}/ham/${rawName}`, 'latin1');
+    renameSync(bench.spool.drop('ham', 'plain'), place);
+    expect(await bench.requeue.take()).toBe(1);
+    expect(bench.spool.queued).toEqual([]);
+  });
+
+  test('to one in the drop directory whose name was cut, once that is picked up', async () => {
+    const rawName = `${'long '.repeat(45)}.eml`;
+    const bench = await prepared();
+    release(bench.spool, 'spam', encodeName(rawName));
+    bench.spool.drop('ham', rawName);
+    expect(await bench.requeue.take()).toBe(0);
+    bench.pickup.start();
+    await bench.flowUntilQueued(`ham/${encodeName(rawName)}`);
+    expect(bench.spool.queued).toEqual([`ham/${encodeName(rawName)}`]);
+  });
+
+  test('to the newer of two that are released', async () => {
+    for (const newer of ['spam', 'ham'] as const) {
+      const bench = await prepared();
+      for (const verdict of ['spam', 'ham'] as const) {
+        setMtime(release(bench.spool, verdict), verdict === newer ? 2_000 : 1_000);
+      }
+      expect(await bench.requeue.take()).toBe(0);
+      expect(bench.spool.queued).toEqual([`${newer}/a.eml`]);
+      expect(filesOf(bench.spool, 'release')).toEqual([]);
+    }
+  });
+
+  test.each([
+    ['spam', 1n],
+    ['ham', 0n],
+    ['ham', -1n],
+  ] as const)('to %s of two where spam is %d ns newer', async (winner, nanoseconds) => {
+    const bench = await prepared();
+    setMtimeNs(release(bench.spool, 'spam'), 1_700_000_000_123_456_789n + nanoseconds);
+    setMtimeNs(release(bench.spool, 'ham'), 1_700_000_000_123_456_789n);
+    expect(await bench.requeue.take()).toBe(0);
+    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
+  });
+
+  test('to a newer verdict that is picked up while an operator releases it', async () => {
+    const bench = await PickupBench.start();
+    const { spool } = bench;
+    quarantine(spool, 'spam', 'other.eml');
+    // As after the rename of an interrupted command: its reason is still there.
+    quarantine(spool, 'spam');
+    renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
+    spool.drop('ham', 'a.eml');
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(filesOf(spool, 'release')).toEqual([]);
+    expect(filesOf(spool, 'quarantine')).toEqual(['spam/other.eml', 'spam/other.eml.json']);
+  });
+});
+
+describe('a released message waits', () => {
+  test('while its key is in flight', async () => {
+    const bench = await prepared();
+    bench.locks.holdKey('a.eml');
+    release(bench.spool, 'spam');
+    expect(await bench.requeue.take()).toBe(1);
+    expect(bench.spool.queued).toEqual([]);
+    bench.locks.releaseKey('a.eml');
+    expect(await bench.requeue.take()).toBe(0);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+  });
+
+  test('for a file that isn’t finished, and is taken when that vanishes', async () => {
+    const bench = await prepared();
+    release(bench.spool, 'spam');
+    const unfinished = bench.spool.drop('ham', 'a.eml', 'unf', 0o600);
+    expect(await bench.requeue.take()).toBe(1);
+    unlinkSync(unfinished);
+    expect(await bench.requeue.take()).toBe(0);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+  });
+
+  test('for no empty file, which may stay so for ever', async () => {
+    const bench = await prepared();
+    release(bench.spool, 'spam');
+    bench.spool.drop('ham', 'a.eml', '', 0o600);
+    expect(await bench.requeue.take()).toBe(0);
+    expect(bench.spool.queued).toEqual(['spam/a.eml']);
+  });
+});
+
+describe('a released message', () => {
+  test('comes into the queue as one that is new and has to settle', async () => {
+    const bench = await prepared();
+    release(bench.spool, 'spam', 'a.eml', 'body');
+    expect(await bench.requeue.take()).toBe(0);
+    expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: false }]);
+    expect(bench.spool.read('queue/spam/a.eml')).toBe('body');
+    expect(filesOf(bench.spool, 'release')).toEqual([]);
+  });
+
+  test('takes the reason along that an interrupted command left', async () => {
+    const bench = await prepared();
+    const { spool } = bench;
+    quarantine(spool, 'spam');
+    renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
+    await bench.requeue.take();
+    expect(filesOf(spool, 'quarantine')).toEqual([]);
+  });
+
+  test.each(['taken', 'superseded'])(
+    'goes after its reason where it is %s: what a kill leaves is looked at again',
+    async (how) => {
+      const bench = await prepared();
+      const { spool } = bench;
+      quarantine(spool, 'spam');
+      renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
+      if (how === 'superseded') spool.enqueue('ham', 'a.eml', 'newer');
+      const restore = watchFileSystem(
+        (path) => path.startsWith('/proc/self/fd/'),
+        (step) => {
+          if (step.call === 'unlinkSync' && step.when === 'after') throw systemError('EIO', step);
+        },
+      );
+      await bench.requeue.take();
+      restore();
+      expect(filesOf(spool, 'quarantine')).toEqual([]);
+      expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
+    },
+  );
+
+  test('with a name that no message has stays where it is', async () => {
+    const bench = await prepared();
+    release(bench.spool, 'spam', '.hidden');
+    release(bench.spool, 'spam', 'a b');
+    release(bench.spool, 'spam', 'a.json');
+    expect(await bench.requeue.take()).toBe(0);
+    expect(bench.spool.queued).toEqual([]);
+  });
+
+  test('meets a local fault, and is tried again', async () => {
+    const bench = await prepared();
+    const { spool } = bench;
+    release(spool, 'spam');
+    rmSync(spool.statePath('queue/spam'), { recursive: true });
+    expect(await bench.requeue.take()).toBe(1);
+    expect(bench.recorder.of('disk.fault')).toHaveLength(1);
+    expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
+  });
+
+  test('is not taken any more after the stop', async () => {
+    const bench = await prepared();
+    release(bench.spool, 'spam');
+    bench.requeue.stop();
+    await bench.requeue.take();
+    expect(filesOf(bench.spool, 'release')).toEqual(['spam/a.eml']);
+  });
+});
+
+describe('an operator’s release', () => {
+  function opened(spool: TestSpool): QuarantinedMessages {
+    const messages = QuarantinedMessages.open(spool.stateDir.root.path);
+    if (messages === undefined) throw new Error('no state dir');
+    return messages;
+  }
+
+  test('may be interrupted after each step and said again', () => {
+    const spool = new TestSpool();
+    quarantine(spool, 'spam');
+    const reason = spool.statePath('quarantine/spam/a.eml.json');
+    renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
+    const messages = opened(spool);
+    expect(messages.release({ verdict: 'spam', key: 'a.eml' })).toBe('gone');
+    expect(existsSync(reason)).toBe(false);
+    expect(messages.release({ verdict: 'spam', key: 'a.eml' })).toBe('gone');
+    expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
+    messages.close();
+  });
+
+  test('leaves the reason of a message that came back meanwhile', () => {
+    const spool = new TestSpool();
+    quarantine(spool, 'spam');
+    const messages = opened(spool);
+    expect(messages.release({ verdict: 'spam', key: 'a.eml' })).toBe('done');
+    // The daemon was quick: it is in quarantine once more, for another reason.
+    quarantine(spool, 'spam', 'a.eml', 'again');
+    spool.quarantine.forgetReason('spam', 'a.eml');
+    expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
+    messages.close();
+  });
+
+  test('has a folder also in a state dir of an earlier version', () => {
+    const spool = new TestSpool();
+    spool.stateDir.close();
+    rmSync(spool.statePath('release'), { recursive: true });
+    openStateDir({
+      path: spool.stateDir.root.path,
+      libDir: spool.lib,
+      uid: process.geteuid?.() ?? 0,
+      gid: process.getegid?.() ?? 0,
+    }).close();
+    expect(filesOf(spool, 'release')).toEqual([]);
+    mkdirSync(spool.statePath('release/spam/x'));
+  });
+});
+
+test('a removal by another process at the same moment is no error', () => {
+  const spool = new TestSpool();
+  quarantine(spool, 'spam');
+  const folder = spool.stateDir.quarantine.spam;
+  const lstat = folder.lstat.bind(folder);
+  // The operator's command comes between the look and the removal.
+  folder.lstat = (name) => {
+    const stats = lstat(name);
+    rmSync(spool.statePath(`quarantine/spam/${name}`), { force: true });
+    return stats;
+  };
+  expect(folder.removeFile('a.eml')).toBe(false);
+});

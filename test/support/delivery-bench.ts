@@ -1,0 +1,215 @@
+import { truncateSync } from 'node:fs';
+import { onTestFinished } from 'vitest';
+import { Bugs } from '../../src/bugs.ts';
+import { SpoolStore } from '../../src/daemon/spool-store.ts';
+import { Affinity } from '../../src/delivery/affinity.ts';
+import { Controller } from '../../src/delivery/controller.ts';
+import { createDelivery } from '../../src/delivery/create.ts';
+import { MessageEvents } from '../../src/delivery/events.ts';
+import type { Scheduler } from '../../src/delivery/scheduler.ts';
+import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
+import { DiskFaults } from '../../src/spool/disk-faults.ts';
+import { Disposal } from '../../src/spool/disposal.ts';
+import { MessageLocks } from '../../src/spool/message-locks.ts';
+import type { Verdict } from '../../src/verdict.ts';
+import { PostCounts } from '../../src/spool/post-counts.ts';
+import { LogRecorder } from './log-recorder.ts';
+import { ManualClock } from './manual-clock.ts';
+import { ScriptedTrainer } from './scripted-trainer.ts';
+import { TestSpool } from './test-spool.ts';
+
+export interface DeliveryBenchOptions {
+  /** @defaultValue one that learns */
+  readonly trainers?: readonly ScriptedTrainer[];
+  /** @defaultValue 8 */
+  readonly concurrency?: number;
+  /** @defaultValue 1000 */
+  readonly backlog?: number;
+  /** @defaultValue 3 */
+  readonly maxAttempts?: number;
+  /** @defaultValue each message is proven, without a sampler */
+  readonly proveEvery?: number;
+  /** @defaultValue `remove` */
+  readonly after?: 'remove' | 'archive';
+  /** @defaultValue 1 MiB */
+  readonly maxBytes?: number;
+}
+
+export interface MadeUp {
+  /** @defaultValue `spam` */
+  readonly verdict?: Verdict;
+  /** The Message-ID. @defaultValue made of the name */
+  readonly id?: string;
+  /** @defaultValue made of the name */
+  readonly body?: string;
+  /** The name that the trainer sees. @defaultValue the key */
+  readonly name?: string;
+  /** The file's size: the rest of it is zeros that take no room on the disk. */
+  readonly bytes?: number;
+}
+
+export const SETTLE_MS = 2_000;
+export const RESCAN_MS = 30_000;
+
+/**
+ * The learning side on a real queue, with scripted trainers and a clock of the test's. Messages are
+ * named by their keys.
+ */
+export class DeliveryBench {
+  readonly clock = new ManualClock();
+  readonly recorder = new LogRecorder();
+  readonly spool: TestSpool;
+  readonly bugs: Bugs;
+  readonly faults: DiskFaults;
+  readonly locks = new MessageLocks();
+  readonly affinity: Affinity;
+  readonly sampler: SparseProofs | undefined;
+  readonly events: MessageEvents;
+  readonly trainers: readonly ScriptedTrainer[];
+  readonly controllers: readonly Controller[];
+  readonly scheduler: Scheduler;
+  /** Keys that were said to be in flight no longer. */
+  readonly released: string[] = [];
+
+  constructor(options: DeliveryBenchOptions = {}) {
+    const { clock, recorder } = this;
+    const { log } = recorder;
+    const random = (): number => 0.5;
+    const { maxBytes } = options;
+    this.spool = new TestSpool(maxBytes === undefined ? {} : { maxBytes });
+    const { queue, quarantine, stateDir } = this.spool;
+    const { after = 'remove', concurrency = 8, backlog = 1_000, maxAttempts = 3 } = options;
+    this.bugs = new Bugs({ clock, log });
+    this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
+    const { proveEvery } = options;
+    this.sampler = proveEvery === undefined ? undefined : new SparseProofs(proveEvery);
+    this.events = new MessageEvents(log, clock);
+    this.trainers = options.trainers ?? [new ScriptedTrainer()];
+    this.controllers = this.trainers.map(
+      (trainer) => new Controller({ trainer, clock, random, log }),
+    );
+    const wall = (): number => clock.wall();
+    const disposal = new Disposal({ queue, archive: stateDir.archive, after, wall });
+    const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
+    this.affinity = new Affinity(() => clock.monotonic());
+    this.locks.onKeyReleased((key) => this.released.push(key));
+    this.scheduler = createDelivery({
+      controllers: this.controllers,
+      store: new SpoolStore({ queue, quarantine, disposal, postCounts, wall }),
+      locks: this.locks,
+      affinity: this.affinity,
+      ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
+      events: this.events,
+      faults: this.faults,
+      bugs: this.bugs,
+      clock,
+      random,
+      concurrency,
+      backlog,
+      maxAttempts,
+      settleMs: SETTLE_MS,
+      rescanMs: RESCAN_MS,
+    });
+    onTestFinished(async () => {
+      this.scheduler.hurryUp(0);
+      clock.advance(0);
+      await this.scheduler.stop();
+    });
+  }
+
+  /** The first trainer: the only one unless there are several. */
+  get trainer(): ScriptedTrainer {
+    const [first] = this.trainers;
+    if (first === undefined) throw new Error('there is no trainer');
+    return first;
+  }
+
+  get controller(): Controller {
+    const [first] = this.controllers;
+    if (first === undefined) throw new Error('there is no controller');
+    return first;
+  }
+
+  /** Puts a message into the queue's folder, and says nothing of it. */
+  enqueue(key: string, made: MadeUp = {}): string {
+    const { verdict = 'spam', id = `${key}@example.org`, body = `The body of ${key}.` } = made;
+    const text = `X-Test: ${made.name ?? key}\r\nMessage-ID: <${id}>\r\n\r\n${body}\r\n`;
+    const path = this.spool.enqueue(verdict, key, text);
+    if (made.bytes !== undefined) truncateSync(path, made.bytes);
+    return path;
+  }
+
+  /** Puts a complete message into the queue, as pickup does. */
+  put(key: string, made: MadeUp = {}): string {
+    const path = this.enqueue(key, made);
+    const entry = this.spool.queue.find(made.verdict ?? 'spam', key);
+    if (entry === undefined) throw new Error(`${key} is gone`);
+    this.scheduler.enqueued(entry, true);
+    return path;
+  }
+
+  /** Lets time flow, a millisecond with each turn of the event loop unless said otherwise. */
+  flowUntil(what: string, isSo: () => boolean, stepMs = 1): Promise<void> {
+    return this.clock.flowUntil(what, isSo, stepMs);
+  }
+
+  /** Lets hardly any time pass until `isSo`: for what waits for the disk, but for no clock. */
+  soon(what: string, isSo: () => boolean): Promise<void> {
+    return this.clock.flowUntil(what, isSo, 0.02);
+  }
+
+  flow(ms: number): Promise<void> {
+    return this.clock.flow(ms, Math.max(1, ms / 2_000));
+  }
+
+  /** Lets time flow until nothing is left of the queue, in memory or on disk. */
+  async finish(stepMs = 1): Promise<void> {
+    await this.flowUntil('the queue is empty', () => this.isEmpty, stepMs);
+  }
+
+  /** Lets time flow until a message is learned. */
+  async finishOf(name: string): Promise<void> {
+    await this.flowUntil(`${name} is learned`, () =>
+      this.filesOf('message.learned').includes(name),
+    );
+  }
+
+  /** Looks at what the controllers show every five seconds, as the daemon does. */
+  watchFigures(): void {
+    for (const { trainer, counts } of this.controllers) {
+      void trainer.statistics(new AbortController().signal).then((figures) => {
+        if (figures !== undefined) counts.observe(figures, this.clock.monotonic());
+      });
+    }
+    if (this.controllers.some((each) => each.letCountedGo())) this.scheduler.wake();
+    this.clock.after(5_000, () => {
+      this.watchFigures();
+    });
+  }
+
+  get isEmpty(): boolean {
+    const { pending, deferred, inFlight } = this.scheduler.counts;
+    return pending + deferred + inFlight === 0 && this.spool.queued.length === 0;
+  }
+
+  /** Makes a first controller that is up and has a witness, by a message that it learns. */
+  async warmUp(key = 'warm-up'): Promise<void> {
+    this.put(key);
+    this.scheduler.start();
+    await this.finish();
+    for (const { posts } of this.trainers) posts.length = 0;
+    this.recorder.lines.length = 0;
+  }
+
+  /** The keys that lie in quarantine, whatever their verdict. */
+  get quarantined(): string[] {
+    return [...this.spool.names('quarantine/spam'), ...this.spool.names('quarantine/ham')].filter(
+      (name) => !name.endsWith('.json'),
+    );
+  }
+
+  /** What the lines of one event say of which file. */
+  filesOf(event: Parameters<LogRecorder['of']>[0]): unknown[] {
+    return this.recorder.fieldOf(event, 'file');
+  }
+}
