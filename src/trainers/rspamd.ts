@@ -12,7 +12,12 @@ import type { Outcome, Statistics, Trainer } from './trainer.ts';
 export interface RspamdTrainerOptions extends ConnectionOptions {
   /** Sends `Learn-Type: bulk`, which keeps rspamd from refusing what Bayes already believes. */
   readonly bulk: boolean;
+  /** The monotonic clock, in milliseconds. @defaultValue `performance.now` */
+  readonly now?: () => number;
 }
+
+/** After so long without an answer rspamd may have been started anew. */
+const FRESH_MS = 250;
 
 /** rspamd shows empty `statfiles` for the first moments after its start, whatever its backend. */
 const SETTLED_SECONDS = 3;
@@ -23,8 +28,8 @@ export class RspamdTrainer implements Trainer {
   readonly #post: LearningPost;
   readonly #pages: ControllerPages;
   #version: string | undefined;
-  /** It has answered, and has not left a post without an answer since. */
-  #isAwake = false;
+  /** When it last answered; a post without an answer forgets that. */
+  #answeredAt = -Infinity;
 
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
@@ -47,7 +52,7 @@ export class RspamdTrainer implements Trainer {
       signal,
     });
     if (signal.aborted && 'code' in result) return { kind: 'aborted' };
-    this.#isAwake = 'status' in result;
+    this.#answeredAt = 'status' in result ? this.#now : -Infinity;
     if ('status' in result) this.#noteVersion(/^rspamd\/(\S+)/.exec(result.server ?? '')?.[1]);
     const outcome = 'code' in result ? classifyFault(result) : classifyAnswer(result);
     switch (outcome.kind) {
@@ -79,6 +84,10 @@ export class RspamdTrainer implements Trainer {
     return Number.isNaN(time) ? undefined : time;
   }
 
+  get #now(): number {
+    return (this.#options.now ?? (() => performance.now()))();
+  }
+
   /**
    * Waits until rspamd answers `/ping`, where it may just have started: 4.1.5 listens before its
    * scripts are loaded, answers 200 to what is posted then and learns nothing of it, and in 2 of 100
@@ -86,7 +95,7 @@ export class RspamdTrainer implements Trainer {
    * @returns why nothing was posted, if it doesn't answer
    */
   async #wake(signal: AbortSignal): Promise<Outcome | undefined> {
-    if (this.#isAwake) return undefined;
+    if (this.#now - this.#answeredAt < FRESH_MS) return undefined;
     const result = await this.#pages.get('ping', signal);
     if (signal.aborted) return { kind: 'aborted' };
     // Whatever it answers, and a proxy may answer for it: the post tells what that means.

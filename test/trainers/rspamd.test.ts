@@ -121,10 +121,23 @@ describe('/ping is asked', () => {
 
   test('before the first post: rspamd 4.1 listens before it can learn', async () => {
     await using server = await FaultServer.start({ play: plays(), playsPing: true });
-    const trainer = trainerAt(server.url);
+    const trainer = trainerAt(server.url, { now: () => 0 });
     await learn(trainer);
     await learn(trainer);
     expect(paths(server)).toEqual(['/ping', '/learnspam', '/learnspam']);
+  });
+
+  test('before a post that comes 250 ms after the last answer: rspamd may be another one', async () => {
+    await using server = await FaultServer.start({ play: plays(), playsPing: true });
+    let now = 0;
+    const trainer = trainerAt(server.url, { now: () => now });
+    await learn(trainer);
+    now = 249;
+    await learn(trainer);
+    now += 250;
+    await learn(trainer);
+    const expected = ['/ping', '/learnspam', '/learnspam', '/ping', '/learnspam'];
+    expect(paths(server)).toEqual(expected);
   });
 
   test.each([
@@ -135,7 +148,7 @@ describe('/ping is asked', () => {
       play: plays({ when: ({ method }) => method === 'POST', act, times: 1 }),
       playsPing: true,
     });
-    const trainer = trainerAt(server.url);
+    const trainer = trainerAt(server.url, { now: () => 0 });
     await learn(trainer);
     expect(await learn(trainer)).toEqual({ kind: 'learned' });
     expect(paths(server)).toEqual(['/ping', ...expected]);
