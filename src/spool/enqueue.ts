@@ -17,7 +17,7 @@ import type { Quarantine } from './quarantine.ts';
 import type { Queue } from './queue.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 import type { Requeue } from './requeue.ts';
-import { octal } from './state-dir.ts';
+import { crossesDevices, octal } from './state-dir.ts';
 import { SweepMap } from './sweep-map.ts';
 
 /**
@@ -132,9 +132,13 @@ export class Enqueuer {
     const { from, rawName, stats } = candidate;
     const key = encodeName(rawName);
     // A file on its way between file systems is older, and gives way unless it is just being copied.
-    const { locks, moves } = this.#options;
+    const { locks, moves, queue } = this.#options;
     if (locks.isKeyHeld(key) && !moves.isWaiting(key)) return { kind: 'blocked', key };
-    if (this.#isTooLarge(from, stats)) return this.#leave(candidate, 'over-size');
+    if (this.#isTooLarge(from, stats)) {
+      // One false answer of the file system must not keep the file from the quarantine for ever.
+      from.elsewhere = crossesDevices(from.folder, queue.folder(from.verdict));
+      if (from.elsewhere) return this.#leave(candidate, 'over-size');
+    }
     const twin = this.#twinOf(candidate);
     if (twin === undefined) return this.#move(candidate, key);
     if ('kind' in twin) return twin;
@@ -200,6 +204,7 @@ export class Enqueuer {
       if (errnoOf(error) === 'EXDEV' && !from.elsewhere) {
         // Another project's quota: the kernel tells only of a file that is there.
         from.elsewhere = true;
+        if (this.#isTooLarge(from, stats)) return this.#leave(candidate, 'over-size');
         return this.#move(candidate, key);
       }
       const isItsOwn =

@@ -239,3 +239,18 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     expect(bench.recorder.of('disk.ok')).toEqual([]);
   });
 });
+
+test('an over-size file is queued although the system once says that the queue is elsewhere', async () => {
+  const bench = new PickupBench();
+  const { spool } = bench;
+  spool.drop('spam', 'large.eml', 'x'.repeat(spool.maxBytes + 1));
+  // For both renames: into the queue, and within the folder.
+  const mend = failSteps(({ call, path }) =>
+    call === 'renameSync' && !path.endsWith('-probe') ? 'EXDEV' : undefined,
+  );
+  await bench.start();
+  await bench.clock.flow(20_000, 100);
+  expect(bench.queued).toEqual([]);
+  mend();
+  await bench.flowUntilQueued('spam/large.eml');
+});
