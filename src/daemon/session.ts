@@ -88,7 +88,7 @@ export class SpoolSession {
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
     const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
-    const scheduler = createDelivery({
+    const { scheduler } = createDelivery({
       ...options,
       ...config.learning,
       store,
@@ -149,7 +149,7 @@ export class SpoolSession {
       this.#requeue.stop();
     };
     signal.addEventListener('abort', stopRequeue, { once: true, signal: this.#ending.signal });
-    await this.#pickup.prepare();
+    await this.#pickup.openFolders();
     if (this.#lostReason === undefined && !signal.aborted) await this.#requeue.take(progress);
     return this.#lostReason === undefined;
   }

@@ -40,8 +40,13 @@ export interface DeliveryOptions {
   readonly sampler?: ProofSampler;
 }
 
+export interface Delivery {
+  readonly scheduler: Scheduler;
+  readonly backlog: Backlog;
+}
+
 /** Puts the parts of the delivery together: for the daemon, for `relearn`, for tests and benches. */
-export function createDelivery(options: DeliveryOptions): Scheduler {
+export function createDelivery(options: DeliveryOptions): Delivery {
   const { controllers, faults, locks, clock, sampler } = options;
   const { affinity = new Affinity(() => clock.monotonic()) } = options;
   const [ending, abort] = [new AbortController(), new AbortController()];
@@ -59,14 +64,6 @@ export function createDelivery(options: DeliveryOptions): Scheduler {
     },
   });
   const attribution = new Attribution({ ...options, backlog, attempts, posts, sampler });
-  return new Scheduler({
-    ...options,
-    affinity,
-    sampler,
-    backlog,
-    attempts,
-    attribution,
-    ending,
-    abort,
-  });
+  const parts = { affinity, backlog, attempts, attribution, ending, abort };
+  return { scheduler: new Scheduler({ ...options, ...parts }), backlog };
 }

@@ -18,6 +18,4 @@ export interface ProofSampler {
   commit(message: PendingMessage): PendingMessage[];
   /** Takes out all that the controller acknowledged and that isn't proven. */
   recall(controller: string): PendingMessage[];
-  /** Takes out the last message of each controller: its proof commits the others. */
-  takeLast(): PendingMessage[];
 }

@@ -16,9 +16,6 @@ import type { MessageEvents } from './events.ts';
 import { isGuilty } from './message.ts';
 import type { PendingMessage } from './message.ts';
 import { backoffMs } from './policy.ts';
-import { MOST_POSTS, NOTHING_LEFT } from './proof.ts';
-import { quarantined } from './result.ts';
-import type { ProofSampler } from './sampler.ts';
 
 /**
  * The scheduler decides which message of the backlog goes to which controller, and when.
@@ -37,7 +34,6 @@ export interface SchedulerOptions {
   readonly attribution: Attribution;
   readonly locks: MessageLocks;
   readonly affinity: Affinity;
-  readonly sampler: ProofSampler | undefined;
   readonly events: MessageEvents;
   readonly faults: DiskFaults;
   readonly bugs: Bugs;
@@ -169,74 +165,7 @@ export class Scheduler {
     // What is bound to a controller that is given up won't go anywhere else.
     return (
       pending.size > 0 &&
-      [...pending.values()].every((each) => this.#boundTo(each)?.isGivenUp(probes) === true)
-    );
-  }
-
-  // --- for a run that ends by itself
-
-  /** Proves what is only acknowledged so far: the last message of each controller goes again. */
-  proveRest(): void {
-    for (const each of this.#options.sampler?.takeLast() ?? []) this.#options.backlog.queueUp(each);
-    this.wake();
-  }
-
-  /**
-   * Lets the last few messages go, as learned, when all that is left was answered 200 and never proven
-   * in so many rounds, or to as many posts as there may be: no other message comes any more whose proof
-   * would tell that apart from an outage. More than `most` are not let go: so many are an outage.
-   */
-  letUnprovenGo(rounds: number, most: number): void {
-    const { waiting, inFlight } = this.#options.backlog;
-    if (inFlight.size > 0 || waiting.length === 0 || waiting.length > most) return;
-    const isSpent = ({ proof: { unprovenTries, posts = 0 } }: PendingMessage): boolean =>
-      unprovenTries >= rounds || posts >= MOST_POSTS;
-    if (!waiting.every(isSpent)) return;
-    const answering = this.#options.controllers.filter((each) => each.lacksOnlyProof);
-    if (answering.length === 0) return;
-    for (const { proof } of waiting) proof.letGo = NOTHING_LEFT;
-    for (const each of answering) each.retryNow();
-    this.wake();
-  }
-
-  /**
-   * Ends the last messages, as failed, when all that is left got an error for an answer at least so
-   * often although others were proven in between.
-   */
-  endRepeaters(times: number): void {
-    const { waiting, inFlight } = this.#options.backlog;
-    if (inFlight.size > 0 || waiting.some(({ failures }) => failures.repeats < times)) return;
-    for (const each of waiting) {
-      const error = each.failures.error ?? 'an unknown error';
-      each.disposition = quarantined(`${error}, each time, while others were learned`);
-      this.#options.backlog.hurry(each);
-    }
-    this.wake();
-  }
-
-  /** The last error that a message got for an answer. */
-  errorOf(key: string): string | undefined {
-    return this.#options.backlog.find(key)?.failures.error;
-  }
-
-  /** True when all that is left got an error for an answer, while others were proven. */
-  get isFailing(): boolean {
-    const { waiting, inFlight } = this.#options.backlog;
-    return (
-      this.#options.controllers.some((each) => each.lastProofAt !== undefined) &&
-      [...waiting, ...inFlight.values()].every(({ failures }) => failures.error !== undefined)
-    );
-  }
-
-  /** True when every message that is left has failed before, or is bound to a controller that does. */
-  get isGoingNowhere(): boolean {
-    const { pending, deferred, inFlight } = this.#options.backlog;
-    if (pending.size + deferred.size + inFlight.size === 0) return false;
-    return (
-      [...inFlight.values()].every(({ failures }) => failures.any) &&
-      [...pending.values()].every(
-        (each) => each.failures.any || this.#boundTo(each)?.isOpen === false,
-      )
+      [...pending.values()].every((each) => this.boundTo(each)?.isGivenUp(probes) === true)
     );
   }
 
@@ -342,7 +271,7 @@ export class Scheduler {
     let bestScore = -1;
     for (const message of this.#options.backlog.pending.values()) {
       if (!controller.mayProbe(message, now) || !this.#isReady(message, now)) continue;
-      const bound = this.#boundTo(message);
+      const bound = this.boundTo(message);
       const isPreferred = nobodyOpen || message.preference[0] === controller.name;
       if (bound === undefined ? !isPreferred : bound !== controller) continue;
       // What failed here goes to the others; left without an answer it would be bound to this one.
@@ -371,7 +300,7 @@ export class Scheduler {
   }
 
   #controllerFor(message: PendingMessage): Controller | undefined {
-    const bound = this.#boundTo(message);
+    const bound = this.boundTo(message);
     if (bound !== undefined) return bound.isOpen ? bound : undefined;
     const { controllers } = this.#options;
     for (const name of message.preference) {
@@ -381,7 +310,8 @@ export class Scheduler {
     return undefined;
   }
 
-  #boundTo(message: PendingMessage): Controller | undefined {
+  /** The controller that a message is bound to by a post without an answer. */
+  boundTo(message: PendingMessage): Controller | undefined {
     const name = this.#options.affinity.controllerOf(locksOf(message));
     if (name === undefined) return undefined;
     return this.#options.controllers.find((each) => each.name === name);

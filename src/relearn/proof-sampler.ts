@@ -72,6 +72,7 @@ export class SparseProofs implements ProofSampler {
     return this.#take(controller, () => true);
   }
 
+  /** Takes out the last message of each controller: its proof commits the others. */
   takeLast(): PendingMessage[] {
     return [...this.#unproven].flatMap(([controller, { messages }]) => {
       const last = [...messages].at(-1);

@@ -4,6 +4,7 @@ import { Bugs } from '../bugs.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { createDelivery } from '../delivery/create.ts';
 import { MessageEvents } from '../delivery/events.ts';
+import type { Backlog } from '../delivery/backlog.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import type { Log } from '../logger.ts';
 import { interleave } from '../mailbox/interleave.ts';
@@ -11,6 +12,7 @@ import type { Found, Source } from '../mailbox/source.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
 import type { BulkStore } from './bulk-store.ts';
+import { Leftovers } from './leftovers.ts';
 import { SparseProofs } from './proof-sampler.ts';
 
 /**
@@ -52,17 +54,14 @@ const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
 const LOOK_MS = 250;
-/** Rounds of posts without proof after which the last messages are let go, so many at most. */
-const LAST_ROUNDS = 2;
-const LAST_MESSAGES = 10;
-/** Errors that the last messages get, with others proven in between, before they count as failed. */
-const LAST_ERRORS = 3;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
   readonly #scheduler: Scheduler;
   readonly #ending = new AbortController();
+  readonly #backlog: Backlog;
   readonly #sampler: SparseProofs;
+  readonly #leftovers: Leftovers;
   #wake: (() => void) | undefined;
   #stuckSince: number | undefined;
   #ended: Ending | undefined;
@@ -73,7 +72,7 @@ export class BulkRun {
     const bugs = new Bugs({ clock, log });
     const locks = new MessageLocks();
     this.#sampler = new SparseProofs(options.proveEvery);
-    this.#scheduler = createDelivery({
+    const { scheduler, backlog } = createDelivery({
       ...options,
       locks,
       sampler: this.#sampler,
@@ -85,6 +84,9 @@ export class BulkRun {
       settleMs: 0,
       rescanMs: 3_600_000,
     });
+    this.#scheduler = scheduler;
+    this.#backlog = backlog;
+    this.#leftovers = new Leftovers({ ...options, scheduler, backlog });
     locks.onKeyReleased(() => this.#wake?.());
   }
 
@@ -114,7 +116,7 @@ export class BulkRun {
 
   /** The last error that rspamd answered to a message that is left over. */
   errorOf(place: string): string | undefined {
-    return this.#scheduler.errorOf(place);
+    return this.#leftovers.errorOf(place);
   }
 
   #isStopped(): boolean {
@@ -171,15 +173,20 @@ export class BulkRun {
       const { pending, inFlight, deferred } = this.#scheduler.counts;
       if (this.#scheduler.isAborted) return;
       if (this.#sampler.size > 0) {
-        if (pending + inFlight === 0) this.#scheduler.proveRest();
+        if (pending + inFlight === 0) this.#proveRest();
       } else if (pending + inFlight + (this.#isStopped() ? 0 : deferred) === 0) {
         return;
       } else {
-        this.#scheduler.letUnprovenGo(LAST_ROUNDS, LAST_MESSAGES);
-        this.#scheduler.endRepeaters(LAST_ERRORS);
+        this.#leftovers.settle();
       }
       await this.#untilSomethingEnds();
     }
+  }
+
+  /** Proves what is only acknowledged so far: the last message of each controller goes again. */
+  #proveRest(): void {
+    for (const each of this.#sampler.takeLast()) this.#backlog.queueUp(each);
+    this.#scheduler.wake();
   }
 
   #untilSomethingEnds(): Promise<void> {
@@ -212,14 +219,14 @@ export class BulkRun {
     while (!this.#ending.signal.aborted) {
       const now = clock.monotonic();
       const isAway = controllers.every((each) => !each.isOpen);
-      const isStuck = isAway || this.#scheduler.isGoingNowhere;
+      const isStuck = isAway || this.#leftovers.isGoingNowhere;
       if (!isStuck || store.ended > ended) this.#stuckSince = undefined;
       if (isStuck) this.#stuckSince ??= now;
       ended = store.ended;
       const isRefused = controllers.every((each) => each.state === 'misconfigured');
       if (isRefused && store.ended === 0) this.#end('misconfigured');
       else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs) {
-        this.#end(this.#scheduler.isFailing ? 'failing' : 'away');
+        this.#end(this.#leftovers.isFailing ? 'failing' : 'away');
       }
       await sleep(clock, LOOK_MS, this.#ending.signal);
     }

@@ -9,7 +9,6 @@ import { CrossDeviceMoves } from './cross-device-move.ts';
 import { DiskFaults } from './disk-faults.ts';
 import type { ClassFolder, DropDirectory } from './drop-directory.ts';
 import { Enqueuer } from './enqueue.ts';
-import type { Look } from './enqueue.ts';
 import type { SpoolEvents } from './events.ts';
 import type { Folder } from './folder.ts';
 import { Gate } from './gate.ts';
@@ -35,8 +34,6 @@ import { FolderWatcher } from './watcher.ts';
  * keep pickup busy for the time that a marked file settles.
  */
 const GATE_ROOM = 5_000;
-/** With more files than this in a folder, chokidar's own listing eats the CPU. */
-const WATCHED_AT_MOST = 5_000;
 /** How often paths are compared with what is open, and folders without a watch are swept. */
 const CHECK_MS = 2_000;
 /** Sweeps over files that stay take at most this part of the time. */
@@ -118,11 +115,6 @@ export class Pickup {
     locks.onKeyReleased((key) => {
       if (this.#looks.release(key)) this.#plan();
     }, this.#stop.signal);
-  }
-
-  /** Opens and locks the folders; to be awaited before anything is picked up or posted. */
-  async prepare(): Promise<void> {
-    await this.#checkFolders();
   }
 
   /** Starts working, turn by turn. */
@@ -221,7 +213,7 @@ export class Pickup {
     const { clock, faults } = this.#options;
     this.#stretch = new Stretch();
     const isCheck = this.#checkDue <= clock.monotonic();
-    if (isCheck) await this.#checkFolders();
+    if (isCheck) await this.openFolders();
     this.#moves.step();
     for (const { verdict, rawName } of this.#looks.takeHints()) {
       if (this.#look(verdict, rawName) === 'full') this.#sweepDue = 0;
@@ -239,10 +231,10 @@ export class Pickup {
     return hasYielded;
   }
 
-  #look(verdict: Verdict, rawName: string): Look['kind'] {
+  #look(verdict: Verdict, rawName: string): ReturnType<Looks['look']> {
     const kind = this.#looks.look(verdict, rawName);
     if (kind === 'fault') this.#sweepSoon();
-    return kind === 'fault' ? 'wait' : kind;
+    return kind;
   }
 
   #sweepSoon(): void {
@@ -296,7 +288,8 @@ export class Pickup {
     stays += this.#looks.lookAtFailing();
     whole &&= VERDICTS.every((verdict) => !this.#isPaused(verdict));
     this.#endSweep(whole);
-    this.#watchFolders(entries - (this.#looks.taken - takenBefore));
+    const left = entries - (this.#looks.taken - takenBefore);
+    if (this.#takesTurns) this.#watcher.watchFolders(left);
     // What was taken costs the next sweep nothing.
     const cost = ((clock.monotonic() - started) * idle) / Math.max(1, entries);
     this.#planSweep(whole ? cost : 0, whole);
@@ -335,7 +328,11 @@ export class Pickup {
     }
   }
 
-  async #lookInSweep(verdict: Verdict, rawName: string, regular: boolean): Promise<Look['kind']> {
+  async #lookInSweep(
+    verdict: Verdict,
+    rawName: string,
+    regular: boolean,
+  ): Promise<ReturnType<Looks['look']>> {
     if (!regular) return this.#enqueuer.ignore(verdict, rawName).kind;
     const kind = this.#look(verdict, rawName);
     if (kind !== 'full') return kind;
@@ -345,11 +342,8 @@ export class Pickup {
 
   /** @param cost milliseconds that the next sweep will take, as far as can be told */
   #planSweep(cost: number, whole: boolean): void {
-    const { sweepMs, drop, clock } = this.#options;
-    const isWatched = VERDICTS.every(
-      (verdict) => drop.get(verdict) === undefined || this.#watcher.isWatching(verdict),
-    );
-    const interval = isWatched && whole ? sweepMs : CHECK_MS;
+    const { sweepMs, clock } = this.#options;
+    const interval = this.#watcher.isWatchingAll && whole ? sweepMs : CHECK_MS;
     const wait = Math.min(sweepMs, Math.max(interval, cost * SWEEP_SHARE));
     this.#sweepDue = clock.monotonic() + wait;
   }
@@ -370,7 +364,11 @@ export class Pickup {
 
   // --- folders
 
-  async #checkFolders(): Promise<void> {
+  /**
+   * Opens and locks the folders that are there and were not open, or were replaced; to be awaited before
+   * anything is picked up or posted.
+   */
+  async openFolders(): Promise<void> {
     const { clock, drop } = this.#options;
     this.#checkDue = clock.monotonic() + CHECK_MS;
     const opened = drop.refresh();
@@ -395,18 +393,5 @@ export class Pickup {
     this.#sweepDue = 0;
     this.#moves.opened(opened);
     return true;
-  }
-
-  /** Watches the folders whose files were taken; with many left a watch costs more than it brings. */
-  #watchFolders(left: number): void {
-    const { polling, drop } = this.#options;
-    if (polling || !this.#takesTurns) return;
-    for (const verdict of VERDICTS) {
-      if (left > WATCHED_AT_MOST || drop.get(verdict) === undefined) {
-        this.#watcher.unwatch(verdict);
-      } else if (!this.#watcher.isWatching(verdict)) {
-        this.#watcher.watch(verdict, drop.path(verdict));
-      }
-    }
   }
 }

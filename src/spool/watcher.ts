@@ -3,7 +3,9 @@ import type { FSWatcher } from 'chokidar';
 import type { Bugs } from '../bugs.ts';
 import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
+import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import type { DropDirectory } from './drop-directory.ts';
 
 /**
  * The watcher: chokidar, told to watch the class folders and none of the files in them. An event is a
@@ -13,7 +15,12 @@ import type { Verdict } from '../verdict.ts';
  * Only `raw` events are used: chokidar's own bookkeeping of a flat folder of 100,000 files takes
  * 433 MB and 100,001 watches, and loses most of what is added meanwhile (chokidar 5, observed).
  */
+/** With more files than this in a folder, chokidar's own listing eats the CPU. */
+const WATCHED_AT_MOST = 5_000;
+
 export interface WatcherOptions {
+  readonly drop: DropDirectory;
+  readonly polling: boolean;
   /** `rawName` is undefined when the whole folder wants a look. */
   readonly onChange: (verdict: Verdict, rawName: string | undefined) => void;
   /** A folder can't be watched; sweeps have to do. */
@@ -38,8 +45,23 @@ export class FolderWatcher {
     this.#options = options;
   }
 
-  isWatching(verdict: Verdict): boolean {
-    return this.#watched.has(verdict);
+  /** True when every class folder that is there is watched. */
+  get isWatchingAll(): boolean {
+    const { drop } = this.#options;
+    return VERDICTS.every((each) => drop.get(each) === undefined || this.#watched.has(each));
+  }
+
+  /**
+   * Watches the class folders, unless they are polled.
+   * @param left files that lie in them; with many a watch costs more than it brings
+   */
+  watchFolders(left: number): void {
+    const { drop, polling } = this.#options;
+    if (polling) return;
+    for (const verdict of VERDICTS) {
+      if (left > WATCHED_AT_MOST || drop.get(verdict) === undefined) this.unwatch(verdict);
+      else if (!this.#watched.has(verdict)) this.watch(verdict, drop.path(verdict));
+    }
   }
 
   /** Watches the folder at `path`, instead of the one watched before. */

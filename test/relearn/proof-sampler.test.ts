@@ -53,10 +53,10 @@ describe('of messages that are answered 200', () => {
       await bench.flowUntil('it was posted so often', () => bench.trainer.of('m9').length >= times);
       bench.trainer.plays(to('m9', LEARNED, times - bench.trainer.of('m9').length));
       await bench.flow(60_000);
-      bench.scheduler.proveRest();
+      bench.proveRest();
       bench.put('other');
       await bench.flow(60_000);
-      bench.scheduler.proveRest();
+      bench.proveRest();
       await bench.finish();
       expect([...bench.trainer.memory.keys()]).toEqual(expect.arrayContaining([...keys, 'm9']));
     },
@@ -66,7 +66,7 @@ describe('of messages that are answered 200', () => {
     const bench = await upBench();
     const keys = putMany(bench, 5);
     await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 5);
-    bench.scheduler.proveRest();
+    bench.proveRest();
     await bench.finish();
     expect(bench.trainer.names).toEqual([...keys, 'm4']);
     expect(bench.events.counts.learned).toBe(6);
@@ -155,7 +155,7 @@ describe('what was acknowledged since the last proof', () => {
     bench.trainer.posts.length = 0;
     bench.trainer.plays();
     await bench.flowUntil('all were posted', () => new Set(bench.trainer.names).size === 6);
-    bench.scheduler.proveRest();
+    bench.proveRest();
     await bench.finish();
     for (const key of keys) expect(bench.trainer.memory.get(key)).toBe('spam');
     expect(bench.events.counts.learned).toBe(7);
@@ -173,7 +173,7 @@ describe('what was acknowledged since the last proof', () => {
     await bench.flowUntil('it is unproven', () => bench.controller.state === 'unproven');
     bench.trainer.plays();
     await bench.flow(60_000);
-    bench.scheduler.proveRest();
+    bench.proveRest();
     await bench.finish();
     for (const key of keys) expect(bench.trainer.memory.get(key)).toBe('spam');
     expect(bench.events.counts.learned).toBe(12);
@@ -192,7 +192,7 @@ describe('what was acknowledged since the last proof', () => {
     for (let round = 0; round < 3; round += 1) {
       bench.put(`again-${round}`);
       await bench.flow(600_000);
-      bench.scheduler.proveRest();
+      bench.proveRest();
     }
     await bench.finish();
     expect(bench.spool.queued).toEqual([]);
@@ -207,7 +207,7 @@ describe('what was acknowledged since the last proof', () => {
     await bench.flowUntil('it is down', () => !bench.controller.isOpen);
     bench.trainer.plays();
     await bench.flowUntil('all were posted', () => bench.trainer.names.length >= 8);
-    bench.scheduler.proveRest();
+    bench.proveRest();
     await bench.finish();
     expect(bench.events.counts).toMatchObject({ learned: 5, duplicate: 0 });
   });

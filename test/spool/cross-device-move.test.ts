@@ -189,7 +189,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const spool = splitSpool(10_000_000);
     for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`, 'x'.repeat(1_000_000));
     const bench = new PickupBench({ spool });
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     let stays: number | undefined;
     void bench.pickup.pass().then((count) => {
       stays = count;
@@ -617,7 +617,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     const spool = splitSpool();
     const path = leaveStaged(spool, 'spam', 'a.eml', 'body');
     const bench = new PickupBench({ spool });
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     unlinkSync(path);
     bench.pickup.start();
     await bench.pass(10_000);

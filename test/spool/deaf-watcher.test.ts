@@ -135,7 +135,7 @@ describe('a watcher that fails', () => {
 describe('an event', () => {
   test.each(['raw', 'ready', 'error'])(
     'that meets an error of this program is a bug, and ends nothing: %s',
-    (event) => {
+    async (event) => {
       const recorder = new LogRecorder();
       const isBroken = (): never => {
         throw new TypeError('x');
@@ -143,6 +143,8 @@ describe('an event', () => {
       const clock = new ManualClock();
       const { log } = recorder;
       const watcher = new FolderWatcher({
+        drop: (await PickupBench.start()).drop,
+        polling: false,
         onChange: isBroken,
         onFailure: isBroken,
         bugs: new Bugs({ clock, log }),

@@ -336,7 +336,7 @@ describe('a class folder', () => {
     const bench = new PickupBench({
       lock: (folder) => Promise.resolve(folder.path.endsWith('/ham') ? 'held' : 'locked'),
     });
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     expect(bench.lost).toEqual([`${bench.spool.lib}/ham is locked by another process`]);
   });
 
@@ -345,12 +345,12 @@ describe('a class folder', () => {
       lockDescriptor(folder.fd);
     const first = await PickupBench.start({ lock });
     const second = new PickupBench({ spool: first.spool, lock });
-    await second.pickup.prepare();
+    await second.pickup.openFolders();
     expect(second.lost).toHaveLength(1);
     expect(first.lost).toEqual([]);
     await first.stop();
     const third = new PickupBench({ spool: first.spool, lock });
-    await third.pickup.prepare();
+    await third.pickup.openFolders();
     expect(third.lost).toEqual([]);
   });
 });
@@ -360,7 +360,7 @@ describe('one pass', () => {
     const bench = new PickupBench();
     bench.spool.drop('spam', 'a.eml');
     bench.spool.drop('ham', 'b.eml', 'body', UNMARKED);
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     expect(await passOf(bench)).toBe(0);
     expect(bench.places).toEqual(['ham/b.eml', 'spam/a.eml']);
   });
@@ -370,7 +370,7 @@ describe('one pass', () => {
     bench.spool.drop('spam', 'empty.eml', '');
     const path = bench.spool.drop('spam', 'growing.eml');
     bench.spool.drop('spam', 'done.eml');
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     const passing = passOf(bench, () => {
       appendFileSync(path, 'x');
     });
@@ -382,7 +382,7 @@ describe('one pass', () => {
     const bench = new PickupBench();
     bench.locks.holdKey('a.eml');
     bench.spool.drop('spam', 'a.eml');
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     expect(await passOf(bench)).toBeGreaterThan(0);
   });
 
@@ -390,7 +390,7 @@ describe('one pass', () => {
     const bench = new PickupBench();
     bench.spool.drop('spam', '.hidden');
     mkdirSync(bench.spool.dropPath('spam', 'folder'));
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     expect(await passOf(bench)).toBe(0);
   });
 });

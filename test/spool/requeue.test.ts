@@ -27,7 +27,7 @@ function filesOf(spool: TestSpool, place: string): string[] {
 /** A bench whose pickup knows its folders, as when the daemon becomes the owner. */
 async function prepared(spool = new TestSpool()): Promise<PickupBench> {
   const bench = new PickupBench({ spool });
-  await bench.pickup.prepare();
+  await bench.pickup.openFolders();
   return bench;
 }
 

@@ -51,7 +51,7 @@ test(
     }
     for (let i = 0; i < 5; i += 1) symlinkSync('/', spool.dropPath('ham', `${i}.eml`));
     const bench = new PickupBench({ spool });
-    await bench.pickup.prepare();
+    await bench.pickup.openFolders();
     const { overlapping } = slowLists();
     bench.pickup.start();
     await bench.flowUntil(
@@ -70,7 +70,7 @@ test('a message that falls due during a long sweep is taken during it', async ()
   const bench = new PickupBench();
   bench.spool.drop('spam', 'a.eml');
   for (let i = 0; i < 100; i += 1) put(bench.spool.dropPath('ham', `.${i}`), '');
-  await bench.pickup.prepare();
+  await bench.pickup.openFolders();
   const { isListing } = slowLists();
   bench.pickup.start();
   await bench.flowUntilQueued('spam/a.eml');
@@ -90,7 +90,7 @@ test('others get the event loop while a sweep passes hidden names', async () => 
   onTestFinished(() => {
     clearImmediate(again);
   });
-  await bench.pickup.prepare();
+  await bench.pickup.openFolders();
   slowLists(() => seen.add(turns));
   await bench.pickup.pass();
   expect(seen.size).toBeGreaterThan(10);

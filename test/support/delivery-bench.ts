@@ -4,6 +4,7 @@ import { Bugs } from '../../src/bugs.ts';
 import { SpoolStore } from '../../src/daemon/spool-store.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
 import { Controller } from '../../src/delivery/controller.ts';
+import type { Backlog } from '../../src/delivery/backlog.ts';
 import { createDelivery } from '../../src/delivery/create.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Scheduler } from '../../src/delivery/scheduler.ts';
@@ -68,6 +69,7 @@ export class DeliveryBench {
   readonly trainers: readonly ScriptedTrainer[];
   readonly controllers: readonly Controller[];
   readonly scheduler: Scheduler;
+  readonly #backlog: Backlog;
   /** Keys that were said to be in flight no longer. */
   readonly released: string[] = [];
 
@@ -93,7 +95,7 @@ export class DeliveryBench {
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
     this.affinity = new Affinity(() => clock.monotonic());
     this.locks.onKeyReleased((key) => this.released.push(key));
-    this.scheduler = createDelivery({
+    ({ scheduler: this.scheduler, backlog: this.#backlog } = createDelivery({
       controllers: this.controllers,
       store: new SpoolStore({ queue, quarantine, disposal, postCounts, wall }),
       locks: this.locks,
@@ -109,7 +111,7 @@ export class DeliveryBench {
       maxAttempts,
       settleMs: SETTLE_MS,
       rescanMs: RESCAN_MS,
-    });
+    }));
     onTestFinished(async () => {
       this.scheduler.hurryUp(0);
       clock.advance(0);
@@ -137,6 +139,12 @@ export class DeliveryBench {
     const path = this.spool.enqueue(verdict, key, text);
     if (made.bytes !== undefined) truncateSync(path, made.bytes);
     return path;
+  }
+
+  /** Proves what is only acknowledged, as `relearn` does at its end. */
+  proveRest(): void {
+    for (const each of this.sampler?.takeLast() ?? []) this.#backlog.queueUp(each);
+    this.scheduler.wake();
   }
 
   /** Puts a complete message into the queue, as pickup does. */

@@ -138,7 +138,7 @@ export class PickupBench {
   }
 
   async start(): Promise<void> {
-    await this.pickup.prepare();
+    await this.pickup.openFolders();
     this.pickup.start();
   }
 
