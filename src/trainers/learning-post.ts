@@ -1,5 +1,5 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
-import type { IncomingMessage, RequestOptions } from 'node:http';
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Verdict } from '../verdict.ts';
@@ -53,10 +53,9 @@ export class LearningPost {
 
   /** Sends one message. Never rejects; redirects are answers, and are not followed. */
   send(message: PostedMessage): Promise<Answer | Fault> {
-    const { signal, body } = message;
+    const { signal, body, announcedBytes } = message;
     if (signal.aborted) return Promise.resolve(ABORTED);
     return new Promise((resolve) => {
-      let answer: Answer | undefined;
       const request = this.#request({
         ...this.#base,
         method: 'POST',
@@ -64,7 +63,7 @@ export class LearningPost {
         headers: {
           ...requestHeaders(this.#options.password),
           ...message.headers,
-          'content-length': message.announcedBytes ?? body.length,
+          'content-length': announcedBytes ?? body.length,
         },
       });
       const settle = (result: Answer | Fault): void => {
@@ -76,48 +75,63 @@ export class LearningPost {
       const abort = (): void => {
         settle(ABORTED);
       };
+      const current = listen(request, settle);
       const timer = setTimeout(() => {
-        settle(answer ?? { code: 'ETIMEDOUT', text: '' });
+        settle(current() ?? { code: 'ETIMEDOUT', text: '' });
       }, this.#options.timeoutMs);
       signal.addEventListener('abort', abort);
-      // rspamd 3.4 puts an errno of its Redis connection where the status belongs (101, 110).
-      const interim = (head: AnswerHead): void => {
-        if (![100, 102, 103].includes(head.statusCode ?? 0)) settle(answerOf(head));
-      };
-      request.on('information', interim);
-      request.on('upgrade', (answered: IncomingMessage, socket: Duplex) => {
-        interim(answered);
-        // From Node.js 26 on it is no longer the request's.
-        socket.destroy();
-      });
-      request.on('response', (response: IncomingMessage) => {
-        answer = answerOf(response);
-        const { status } = answer;
-        // A success says all in its status line. rspamd's 204 has a body, which Node's parser follows
-        // with an error.
-        if (status >= 200 && status < 300) {
-          settle(answer);
-          return;
-        }
-        response.on('data', (chunk: Buffer) => {
-          if (answer === undefined) return;
-          const text = answer.text + chunk.toString('latin1');
-          answer = { ...answer, text: text.slice(0, MAX_ANSWER_BYTES) };
-          if (text.length >= MAX_ANSWER_BYTES) settle(answer);
-        });
-        for (const end of ['end', 'error', 'aborted'] as const) {
-          response.on(end, () => {
-            if (answer !== undefined) settle(answer);
-          });
-        }
-      });
-      request.on('error', (error) => {
-        settle(answer ?? faultOf(error));
-      });
-      if (message.announcedBytes === undefined) request.end(body);
+      if (announcedBytes === undefined) request.end(body);
       else request.flushHeaders();
     });
   }
+}
+
+/**
+ * Listens for the answer to a request.
+ * @param settle hears of the answer, or of what came instead, at least once
+ * @returns what has come of the answer so far
+ */
+function listen(
+  request: ClientRequest,
+  settle: (result: Answer | Fault) => void,
+): () => Answer | undefined {
+  let answer: Answer | undefined;
+  // rspamd 3.4 puts an errno of its Redis connection where the status belongs (101, 110).
+  const interim = (head: AnswerHead): void => {
+    if (![100, 102, 103].includes(head.statusCode ?? 0)) settle(answerOf(head));
+  };
+  request.on('information', interim);
+  request.on('upgrade', (answered: IncomingMessage, socket: Duplex) => {
+    interim(answered);
+    // From Node.js 26 on it is no longer the request's.
+    socket.destroy();
+  });
+  request.on('response', (response: IncomingMessage) => {
+    let received = answerOf(response);
+    answer = received;
+    const { status } = received;
+    // A success says all in its status line. rspamd's 204 has a body, which Node's parser follows
+    // with an error.
+    if (status >= 200 && status < 300) {
+      settle(received);
+      return;
+    }
+    response.on('data', (chunk: Buffer) => {
+      const text = received.text + chunk.toString('latin1');
+      received = { ...received, text: text.slice(0, MAX_ANSWER_BYTES) };
+      answer = received;
+      if (text.length >= MAX_ANSWER_BYTES) settle(received);
+    });
+    for (const end of ['end', 'error', 'aborted'] as const) {
+      response.on(end, () => {
+        settle(received);
+      });
+    }
+  });
+  request.on('error', (error) => {
+    settle(answer ?? faultOf(error));
+  });
+  return () => answer;
 }
 
 const ABORTED: Fault = { code: 'ABORTED', text: '' };
