@@ -17,7 +17,7 @@ import {
   unseenMessage,
   type MadeMessage,
 } from '../test/lab/messages.ts';
-import type { BayesOpinion } from '../src/servers/rspamd-client.ts';
+import type { BayesOpinion } from '../src/servers/private-rspamd.ts';
 import { findProgram, installHints, type ServerProgram } from '../src/servers/programs.ts';
 
 /** Bayes judges from 200 of each class on; a few more, for messages that rspamd recognises. */

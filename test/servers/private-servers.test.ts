@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { PrivateRspamd } from '../../src/servers/private-rspamd.ts';
-import { groupIsAlive } from '../../src/servers/process-tree.ts';
+import { groupIsAlive } from '../../src/servers/server-process.ts';
 import {
   describeReal,
   startRedis,
