@@ -38,7 +38,7 @@ export function bugText(error: unknown): BugText {
 }
 
 /** The same for a terminal. */
-export function bugComplaint(error: unknown): string {
+export function formatBug(error: unknown): string {
   const told = bugText(error);
   const lines = [`kopano-learnd: an error of the program itself: ${told.error}`];
   if (told.stack !== '') lines.push(...told.stack.split(' | ').map((frame) => `    ${frame}`));

@@ -29,9 +29,8 @@ import { Queue } from '../spool/queue.ts';
 import { Releases } from '../spool/release.ts';
 import { removeOldDays } from '../spool/retention.ts';
 import type { StateDir } from '../spool/state-dir.ts';
-import type { Standstill } from '../status/heart.ts';
-import type { Counts } from '../status/report.ts';
-import { lookAt } from '../status/survey.ts';
+import { probe } from '../status/probe.ts';
+import type { Counts, Stall } from '../status/reports.ts';
 
 /**
  * One tenure: the time during which this process owns the spool. It wires the rooms together and
@@ -194,7 +193,7 @@ export class Tenure {
   }
 
   /** Whether its loops turn. */
-  get standstills(): readonly Standstill[] {
+  get standstills(): readonly Stall[] {
     const { timeoutMs } = this.#options.config.rspamd;
     const longest = LONGEST_FLIGHT_POSTS * (timeoutMs + PATIENCE_MS);
     const { overdueMs, longestFlightMs } = this.#dispatcher;
@@ -378,11 +377,11 @@ export class Tenure {
       // Its last answers show that the password is right: a wrong one must not be repeated.
       const isUnknown = controller.state === 'starting' && controller.learns === 0;
       if (isUnknown || !controller.lacksOnlyProof) continue;
-      const look = await lookAt(controller.trainer, clock, this.#ending.signal);
-      if (look.kind !== 'answers') continue;
-      this.#learns.set(controller, look.statistics.learns ?? controller.learns);
+      const seen = await probe(controller.trainer, clock, this.#ending.signal);
+      if (seen.kind !== 'answers') continue;
+      this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
       const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
-      controller.revisions.observe(look.statistics, clock.monotonic(), learns);
+      controller.revisions.observe(seen.statistics, clock.monotonic(), learns);
       const memory = this.#memories.get(controller) ?? new MemoryWatch(controller.revisions);
       this.#memories.set(controller, memory);
       this.#tellForgotten(controller, memory.look());

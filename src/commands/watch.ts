@@ -14,7 +14,7 @@ import type { Ownership } from '../spool/owner.ts';
 import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { DaemonStatus } from '../status/daemon-status.ts';
-import type { Standstill } from '../status/heart.ts';
+import type { Stall } from '../status/reports.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
 import { VERSION } from '../version.ts';
 import { Tenure } from './tenure.ts';
@@ -121,7 +121,7 @@ class Daemon {
       messages: this.messages,
       bugs: this.#bugs,
       counts: () => this.#tenure?.counts,
-      standstills: () => this.#standstills(),
+      stalls: () => this.#stalls(),
     };
     this.#status = new DaemonStatus({ view, listen, clock: systemClock, log });
     this.#status.start();
@@ -131,7 +131,7 @@ class Daemon {
     await this.#status?.stop();
   }
 
-  #standstills(): readonly Standstill[] {
+  #stalls(): readonly Stall[] {
     if (this.#tenure !== undefined) return this.#tenure.standstills;
     const { what, since } = this.#step;
     return [{ what, ms: systemClock.monotonic() - since }];

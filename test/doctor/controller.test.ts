@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { doctor } from '../../src/commands/doctor.ts';
+import { doctor } from '../../src/doctor/command.ts';
 import { loadConfig } from '../../src/config.ts';
 import { makeCertificate } from '../faults/certificate.ts';
 import { FaultServer } from '../faults/fault-server.ts';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { makeMessages } from '../lab/messages.ts';
 import { freePort } from '../../src/servers/ports.ts';
-import type { ControllerReport, DaemonReport } from '../../src/status/report.ts';
+import type { ControllerReport, DaemonReport } from '../../src/status/reports.ts';
 import { Spool } from '../faults/child-daemon.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import { SUCCESS, learns, plays } from '../faults/plays.ts';
@@ -113,7 +113,7 @@ describe('of the proof the doctor says', () => {
   test.each(['<html>', '{}', '[]', 'null', '{"controllers":7}'])(
     'nothing when something else answers: %s',
     async (body) => {
-      expect(await proof(seeWith(body))).toMatch(/^not tried: .*is not this daemon/);
+      expect(await proof(seeWith(body))).toMatch(/^not tried: .*is not kopano-learnd/);
     },
   );
 
@@ -126,7 +126,7 @@ describe('of the proof the doctor says', () => {
     const settings = { KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL };
     const STATUS_LISTEN = server.url.replace('http://', '');
     expect(await proof(examine({ ...settings, STATUS_LISTEN }))).toMatch(
-      /^not tried: .*no daemon answers/,
+      /^not tried: .*none answers/,
     );
     expect(await proof(examine(settings))).toMatch(/^not tried: .*STATUS_LISTEN is off/);
   });

@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { ENDINGS } from '../../src/learning/message-log.ts';
-import { daemonReportOf } from '../../src/status/report.ts';
+import { daemonReportOf } from '../../src/status/client.ts';
 import { START } from '../support/manual-clock.ts';
 import { ScriptedTrainer, WRONG_PASSWORD, WRONG_PORT } from '../support/scripted-trainer.ts';
 import { IDLE, StatusBench, WELL, deliveryOf, wellTrainer } from '../support/status-bench.ts';
@@ -43,7 +43,7 @@ describe('/healthz', () => {
 
   test('is not well when something stands still, and says what', async () => {
     const bench = await StatusBench.start();
-    bench.standstills = [{ what: 'pickup', ms: 40_000 }];
+    bench.stalls = [{ what: 'pickup', ms: 40_000 }];
     const asked = bench.get('/healthz');
     await bench.clock.flowUntil('it looks twice', () => bench.clock.timers === 1);
     await bench.clock.flow(300);
@@ -55,10 +55,10 @@ describe('/healthz', () => {
 
   test('gives a daemon that was asleep a moment to go on', async () => {
     const bench = await StatusBench.start();
-    bench.standstills = [{ what: 'pickup', ms: 40_000 }];
+    bench.stalls = [{ what: 'pickup', ms: 40_000 }];
     const asked = bench.get('/healthz');
     await bench.clock.flowUntil('it looks twice', () => bench.clock.timers === 1);
-    bench.standstills = [{ what: 'pickup', ms: 0 }];
+    bench.stalls = [{ what: 'pickup', ms: 0 }];
     await bench.clock.flow(300);
     expect((await asked).status).toBe(200);
   });

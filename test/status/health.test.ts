@@ -70,7 +70,7 @@ describe('a daemon that is not healthy', () => {
 
   test('because something stands still, is told with the reason', async () => {
     const bench = await StatusBench.start();
-    bench.standstills = [{ what: 'pickup', ms: 45_000 }];
+    bench.stalls = [{ what: 'pickup', ms: 45_000 }];
     const asked = health(`127.0.0.1:${bench.status.port ?? 0}`);
     await bench.clock.flowUntil('it looks twice', () => bench.clock.timers === 1);
     await bench.clock.flow(300);
@@ -130,8 +130,4 @@ describe('STATUS_LISTEN', () => {
       "STATUS_LISTEN must be HOST:PORT, [IPV6]:PORT or off, not 'everywhere'\ncure: ",
     );
   });
-});
-
-test('a word too many is a usage error', async () => {
-  expect((await runCli(['health', 'please'])).code).toBe(64);
 });
