@@ -8,7 +8,6 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import type { Controller } from '../learning/controller.ts';
 import { Dispatcher } from '../learning/dispatcher.ts';
-import { HeapKeeper } from '../heap.ts';
 import { keyLane } from '../learning/identity.ts';
 import type { Lanes } from '../learning/lanes.ts';
 import { Ledger } from '../learning/ledger.ts';
@@ -50,7 +49,6 @@ export interface TenureOptions {
 
 const ARCHIVE = 'the retention of the archive';
 const WATCHDOG_MS = 2_000;
-const HEAP_MS = 250;
 const RETENTION_MS = 3_600_000;
 const MEMORY_WATCH_MS = 5_000;
 const RELEASES_MS = 2_000;
@@ -72,7 +70,6 @@ export class Tenure {
   readonly #ending = new AbortController();
   /** Ends what is in flight. */
   readonly #abort = new AbortController();
-  readonly #heap = new HeapKeeper();
   readonly #chores: Promise<void>[] = [];
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
@@ -231,9 +228,6 @@ export class Tenure {
       this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
         this.#watchStateDir();
         this.#watchPassword();
-      }),
-      this.#every(HEAP_MS, 'the watch over the heap', () => {
-        this.#heap.look();
       }),
       this.#every(RELEASES_MS, 'the taking back of released messages', async () => {
         await this.#releases.take();
