@@ -1,5 +1,4 @@
 import { accessSync, constants } from 'node:fs';
-import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { countMessages } from '../spool/census.ts';
 import type { Place } from '../spool/census.ts';
@@ -42,7 +41,7 @@ export interface UncountedFolder {
  */
 export async function countSpool(
   paths: SpoolPaths,
-  uncounted: Map<string, UncountedFolder>,
+  uncounted = new Map<string, UncountedFolder>(),
 ): Promise<SpoolCounts> {
   return {
     dropped: await countPlace(paths, 'drop', uncounted),
@@ -86,37 +85,6 @@ function codeOfAccess(folder: string): string | undefined {
 }
 
 /** A count is good for a second, and for twenty times as long as it took. */
-const FRESH_MS = 1_000;
-const FRESH_SHARE = 20;
-
-/** The last count, so that a large queue isn't listed again and again. */
-export class CountCache {
-  readonly #paths: SpoolPaths;
-  readonly #clock: Clock;
-  #last: Promise<SpoolCounts> | undefined;
-  #freshUntil = 0;
-
-  constructor(paths: SpoolPaths, clock: Clock) {
-    this.#paths = paths;
-    this.#clock = clock;
-  }
-
-  counts(): Promise<SpoolCounts> {
-    if (this.#last === undefined || this.#clock.monotonic() >= this.#freshUntil) {
-      // While a count is under way it serves all who ask.
-      this.#freshUntil = Infinity;
-      this.#last = this.#count();
-      // The caller has the error; the next caller counts anew.
-      this.#last.catch(() => (this.#last = undefined));
-    }
-    return this.#last;
-  }
-
-  async #count(): Promise<SpoolCounts> {
-    const started = this.#clock.monotonic();
-    const counts = await countSpool(this.#paths, new Map());
-    const ended = this.#clock.monotonic();
-    this.#freshUntil = ended + Math.max(FRESH_MS, (ended - started) * FRESH_SHARE);
-    return counts;
-  }
+export function countFreshMs(_: SpoolCounts, tookMs: number): number {
+  return Math.max(1_000, tookMs * 20);
 }

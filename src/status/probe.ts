@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Controller, ControllerState } from '../learning/controller.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
+import { Cached } from './cached.ts';
 
 /**
  * Probes of a controller: `/stat`, asked when somebody wants to know, and what its answer means for
@@ -49,52 +50,28 @@ const FRESH_MS: Readonly<Record<Probe['kind'], number>> = {
   closed: 75_000,
 };
 
-interface CachedProbe {
-  readonly probe: Promise<Probe>;
+/** The last probe of a controller: one serves all who ask within two seconds. */
+export class CachedProbe {
+  readonly #controller: Controller;
+  readonly #cached: Cached<Probe>;
   /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  /** Monotonic; undefined while the probe is under way. */
-  endedAt?: number;
-  kind?: Probe['kind'];
-}
+  #startedAt = 0;
 
-/** The last probe of each controller: one serves all who ask within two seconds. */
-export class StatCache {
-  readonly #clock: Clock;
-  readonly #stop: AbortSignal;
-  readonly #cached = new Map<Controller, CachedProbe>();
-
-  /** @param stop ends the probes that are under way */
-  constructor(clock: Clock, stop: AbortSignal) {
-    this.#clock = clock;
-    this.#stop = stop;
+  /** @param stop ends the probe that is under way */
+  constructor(controller: Controller, clock: Clock, stop: AbortSignal) {
+    this.#controller = controller;
+    this.#cached = new Cached(clock, () => {
+      this.#startedAt = clock.wall();
+      return probe(controller.trainer, clock, stop);
+    });
   }
 
-  probe(controller: Controller): Promise<Probe> {
-    if (controller.awaitsPassword) return Promise.resolve({ kind: 'spared' });
-    const last = this.#cached.get(controller);
-    if (last !== undefined && this.#isFresh(last, controller)) return last.probe;
-    const next: CachedProbe = {
-      probe: probe(controller.trainer, this.#clock, this.#stop),
-      startedAt: this.#clock.wall(),
-    };
-    this.#cached.set(controller, next);
-    next.probe.then(
-      ({ kind }) => {
-        next.endedAt = this.#clock.monotonic();
-        next.kind = kind;
-      },
-      () => this.#cached.delete(controller), // the caller has the error; the next caller asks anew
-    );
-    return next.probe;
-  }
-
-  #isFresh({ startedAt, endedAt, kind = 'answers' }: CachedProbe, controller: Controller): boolean {
-    if (endedAt === undefined) return true;
+  get(): Promise<Probe> {
+    const { awaitsPassword, lastProofAt = -Infinity } = this.#controller;
+    if (awaitsPassword) return Promise.resolve({ kind: 'spared' });
     // A message that was proven since shows that the password is right.
-    const isKnownRight = (controller.lastProofAt ?? -Infinity) >= startedAt;
-    const freshMs = FRESH_MS[isKnownRight ? 'answers' : kind];
-    return this.#clock.monotonic() < endedAt + freshMs;
+    const isKnownRight = lastProofAt >= this.#startedAt;
+    return this.#cached.get(({ kind }) => FRESH_MS[isKnownRight ? 'answers' : kind]);
   }
 }
 

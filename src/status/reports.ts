@@ -5,9 +5,10 @@ import type { MessageLog, Tally } from '../learning/message-log.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { VERSION } from '../version.ts';
-import { CountCache } from './counts.ts';
+import { Cached } from './cached.ts';
+import { countFreshMs, countSpool } from './counts.ts';
 import type { Numbers, SpoolCounts, SpoolPaths } from './counts.ts';
-import { StatCache, obstacleOf } from './probe.ts';
+import { CachedProbe, obstacleOf } from './probe.ts';
 import type { Probe } from './probe.ts';
 
 /**
@@ -109,15 +110,21 @@ const STALLED_MS = 30_000;
 /** Puts the reports together when they are asked for. */
 export class Reporter {
   readonly #view: DaemonView;
-  readonly #probes: StatCache;
-  readonly #counts: CountCache;
+  readonly #controllers: readonly {
+    readonly controller: Controller;
+    readonly probe: CachedProbe;
+  }[];
+  readonly #counts: Cached<SpoolCounts>;
   readonly #startedAt: string;
 
   /** @param stop ends what is being asked of rspamd */
   constructor(view: DaemonView, clock: Clock, stop: AbortSignal) {
     this.#view = view;
-    this.#probes = new StatCache(clock, stop);
-    this.#counts = new CountCache(view.spool, clock);
+    this.#controllers = view.controllers.map((controller) => ({
+      controller,
+      probe: new CachedProbe(controller, clock, stop),
+    }));
+    this.#counts = new Cached(clock, () => countSpool(view.spool));
     this.#startedAt = iso(clock.wall());
   }
 
@@ -131,14 +138,14 @@ export class Reporter {
   }
 
   async readiness(): Promise<ReadyReport> {
-    return this.#readinessOf(await this.#controllers());
+    return this.#readinessOf(await this.#controllerReports());
   }
 
   async status(): Promise<DaemonReport> {
     const { spool, messages, bugs } = this.#view;
     const [controllers, waiting] = await Promise.all([
-      this.#controllers(),
-      this.#role === 'owner' ? this.#counts.counts() : null,
+      this.#controllerReports(),
+      this.#role === 'owner' ? this.#counts.get(countFreshMs) : null,
     ]);
     const counts = this.#view.counts();
     return {
@@ -158,12 +165,12 @@ export class Reporter {
     };
   }
 
-  #controllers(): Promise<ControllerReport[]> {
+  #controllerReports(): Promise<ControllerReport[]> {
     const { pending, deferred, inFlight } = this.#view.counts() ?? NOTHING;
     const isWanted = pending + deferred + inFlight > 0;
     return Promise.all(
-      this.#view.controllers.map(async (controller) =>
-        reportOf(controller, await this.#probes.probe(controller), isWanted),
+      this.#controllers.map(async ({ controller, probe }) =>
+        reportOf(controller, await probe.get(), isWanted),
       ),
     );
   }

@@ -1,5 +1,4 @@
 import { symlink } from 'node:fs/promises';
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
@@ -308,16 +307,6 @@ function faultOf(seen: Examination, check: string): string {
 /** rspamd's own count of what it was taught. */
 async function learnedSays(rspamd: PrivateRspamd, password: string): Promise<unknown> {
   await sleep(100);
-  return new Promise((resolve, reject) => {
-    const options = { port: rspamd.controllerPort, path: '/stat', headers: { password } };
-    request(options, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      response.on('end', () => {
-        resolve((JSON.parse(text) as { learned: unknown }).learned);
-      });
-    })
-      .on('error', reject)
-      .end();
-  });
+  const response = await fetch(`${rspamd.url}/stat`, { headers: { password } });
+  return ((await response.json()) as { learned: unknown }).learned;
 }

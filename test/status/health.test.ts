@@ -66,7 +66,7 @@ describe('a healthy daemon', () => {
 });
 
 describe('a daemon that is not healthy', () => {
-  const LINE = /^not healthy: .+\n$/;
+  const OK = 'HTTP/1.1 200 OK\r\nConnection: close\r\n';
 
   test('because something stands still, is told with the reason', async () => {
     const bench = await StatusBench.start();
@@ -92,15 +92,17 @@ describe('a daemon that is not healthy', () => {
   });
 
   test.each([
-    ['closes the connection', ''],
-    ['speaks something else', 'SSH-2.0-OpenSSH_9.2\r\n'],
-    ['answers half', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"healthy":true'],
-    ['answers with other JSON', 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"healthy":"yes"}'],
-    ['answers with a page', 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>healthy</html>'],
-  ])('because what is there %s', async (_, bytes) => {
+    ['closes the connection', '', 'it closed the connection'],
+    ['speaks something else', 'SSH-2.0-OpenSSH_9.2\r\n', 'is not kopano-learnd'],
+    ['answers half', `${OK}Content-Length: 100\r\n\r\n{"healthy":true`, 'it closed the connection'],
+    ['answers with other JSON', `${OK}\r\n{"healthy":"yes"}`, 'is not kopano-learnd'],
+    ['answers with nothing', `${OK}\r\nnull`, 'is not kopano-learnd'],
+    ['answers with a page', `${OK}\r\n<html>healthy</html>`, 'is not kopano-learnd'],
+  ])('because what is there %s', async (_, bytes, says) => {
     const { code, out, err } = await health(await answering(bytes));
     expect({ code, err }).toEqual({ code: 1, err: '' });
-    expect(out).toMatch(LINE);
+    expect(out).toMatch(/^not healthy: .+\n$/);
+    expect(out).toContain(says);
   });
 
   test('because what is there never stops talking', async () => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Controller } from '../../src/learning/controller.ts';
 import type { ControllerState } from '../../src/learning/controller.ts';
-import { StatCache, obstacleOf, probe } from '../../src/status/probe.ts';
+import { CachedProbe, obstacleOf, probe } from '../../src/status/probe.ts';
 import type { Probe } from '../../src/status/probe.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
@@ -13,7 +13,7 @@ import { WELL, deliveryOf, wellTrainer } from '../support/status-bench.ts';
 let clock: ManualClock;
 let trainer: ScriptedTrainer;
 let controller: Controller;
-let cache: StatCache;
+let cached: CachedProbe;
 let stop: AbortController;
 let asked: number;
 
@@ -29,7 +29,7 @@ beforeEach(() => {
   const { log } = new LogRecorder();
   controller = new Controller({ trainer, clock, random: () => 0.5, log });
   stop = new AbortController();
-  cache = new StatCache(clock, stop.signal);
+  cached = new CachedProbe(controller, clock, stop.signal);
 });
 
 /** Lets statistics come only when the asking is aborted. */
@@ -74,35 +74,35 @@ describe('a probe', () => {
   });
 });
 
-describe('the cache of probes', () => {
+describe('the last probe', () => {
   test('asks nobody unless somebody wants to know', () => {
     clock.advance(600_000);
     expect(asked).toBe(0);
   });
 
   test('asks once for all who want to know at the same time, and again after two seconds', async () => {
-    await Promise.all([cache.probe(controller), cache.probe(controller)]);
+    await Promise.all([cached.get(), cached.get()]);
     clock.advance(1_900);
-    await cache.probe(controller);
+    await cached.get();
     expect(asked).toBe(1);
     clock.advance(200);
-    await cache.probe(controller);
+    await cached.get();
     expect(asked).toBe(2);
   });
 
   test('sees within two seconds that a controller is back', async () => {
     trainer.figures = undefined;
     trainer.clock = undefined;
-    expect((await cache.probe(controller)).kind).toBe('silent');
+    expect((await cached.get()).kind).toBe('silent');
     trainer.figures = WELL;
     clock.advance(2_100);
-    expect((await cache.probe(controller)).kind).toBe('answers');
+    expect((await cached.get()).kind).toBe('answers');
   });
 
   test('does not repeat a password that may be wrong as often as it is asked', async () => {
     trainer.figures = undefined;
     for (let i = 0; i < 60; i += 1) {
-      expect((await cache.probe(controller)).kind).toBe('closed');
+      expect((await cached.get()).kind).toBe('closed');
       clock.advance(1_000);
     }
     expect(asked).toBe(1);
@@ -110,19 +110,19 @@ describe('the cache of probes', () => {
 
   test('probes again where a message was proven since', async () => {
     trainer.figures = undefined;
-    expect((await cache.probe(controller)).kind).toBe('closed');
+    expect((await cached.get()).kind).toBe('closed');
     trainer.figures = WELL;
     clock.advance(1_000);
     controller.proved(deliveryOf('a'));
-    expect((await cache.probe(controller)).kind).toBe('closed');
+    expect((await cached.get()).kind).toBe('closed');
     clock.advance(1_100);
-    expect((await cache.probe(controller)).kind).toBe('answers');
+    expect((await cached.get()).kind).toBe('answers');
   });
 
   test('spares a controller that has refused the password', async () => {
     if (WRONG_PASSWORD.kind !== 'misconfigured') throw new Error('it is misconfigured');
     controller.misconfigured(WRONG_PASSWORD, false);
-    expect((await cache.probe(controller)).kind).toBe('spared');
+    expect((await cached.get()).kind).toBe('spared');
     expect(asked).toBe(0);
   });
 });
