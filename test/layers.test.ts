@@ -19,7 +19,6 @@ const ROOMS = Object.keys(ARROWS);
 
 /** Packages with one importer each. */
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
-  'env-var': 'config.ts',
   pino: 'logger.ts',
   chokidar: 'spool/doorbell.ts',
   got: 'trainers/pages.ts',
