@@ -43,8 +43,8 @@ describe('help and version', () => {
     }
   });
 
-  test('--version says the version of the package', async () => {
-    expect(await run(['--version'])).toEqual({ code: 0, out: `${version}\n`, err: '' });
+  test.each(['--version', '-V'])('%s says the version of the package', async (word) => {
+    expect(await run([word])).toEqual({ code: 0, out: `${version}\n`, err: '' });
   });
 
   test('neither needs a setting that is right', async () => {

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePorts } from '../../src/servers/ports.ts';
+import { askDaemon } from '../../src/status/client.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
@@ -116,6 +117,12 @@ describe('a daemon that is not healthy', () => {
     expect(code).toBe(1);
     expect(out).toMatch(/^not healthy: .*: its answer is too long\n$/);
   });
+});
+
+test('who was told to stop before asks nobody', async () => {
+  const [host = '', port = ''] = (await answering(undefined)).split(':');
+  const asked = askDaemon({ host, port: Number(port) }, '/status', 60_000, AbortSignal.abort());
+  expect(await asked).toEqual({ kind: 'silent', reason: 'stopped', isThere: false });
 });
 
 describe('STATUS_LISTEN', () => {
