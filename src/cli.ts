@@ -69,9 +69,7 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
 function withCommand(words: readonly string[]): readonly string[] {
   const [first = ''] = words;
   const isBare = first === '' || first.startsWith('-');
-  return isBare && !['-h', '--help', '-V', '--version'].includes(first)
-    ? ['watch', ...words]
-    : words;
+  return isBare && !['-h', '--help'].includes(first) ? ['watch', ...words] : words;
 }
 
 /** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */

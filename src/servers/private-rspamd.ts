@@ -4,7 +4,6 @@
  */
 import { request } from 'node:http';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts, LOOPBACK } from './ports.ts';
 import { PrivateServer, startServer } from './private-server.ts';
 import type { PrivateServerOptions } from './private-server.ts';
@@ -13,7 +12,6 @@ import type { RspamdSettings } from './rspamd-config.ts';
 import { processes } from './server-process.ts';
 import type { ServerCommand } from './server-process.ts';
 
-const RELOAD_TIMEOUT_MS = 20_000;
 const SILENCE_MS = 30_000;
 
 /** How to start a private rspamd. */
@@ -83,19 +81,8 @@ export class PrivateRspamd extends PrivateServer {
 
   /** SIGKILL to the controller's workers only; the main process forks new ones. */
   async killWorker(): Promise<void> {
-    for (const pid of await this.#controllerPids()) process.kill(pid, 'SIGKILL');
-  }
-
-  /** SIGHUP; resolves when new controller workers have replaced the old ones. */
-  async reload(): Promise<void> {
-    const old = new Set(await this.#controllerPids());
-    const deadline = performance.now() + RELOAD_TIMEOUT_MS;
-    this.signal('SIGHUP');
-    for (;;) {
-      const now = await this.#controllerPids();
-      if (now.length > 0 && !now.some((pid) => old.has(pid)) && (await this.answers())) return;
-      if (performance.now() > deadline) throw new Error('rspamd did not reload');
-      await sleep(20);
+    for (const { pid, kind } of await this.workers()) {
+      if (kind === 'controller') process.kill(pid, 'SIGKILL');
     }
   }
 
@@ -121,11 +108,6 @@ export class PrivateRspamd extends PrivateServer {
       return { verdict, percent: Number.parseFloat(symbol.options?.[0] ?? '0') };
     }
     return { verdict: 'none', percent: 0 };
-  }
-
-  async #controllerPids(): Promise<readonly number[]> {
-    const workers = await this.workers();
-    return workers.filter(({ kind }) => kind === 'controller').map(({ pid }) => pid);
   }
 
   protected serverCommand(): Omit<ServerCommand, 'cwd'> {

@@ -73,11 +73,6 @@ export abstract class PrivateServer implements AsyncDisposable {
     await this.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
-
-  /** A signal to the main process. */
-  protected signal(signal: NodeJS.Signals): void {
-    this.#process?.signal(signal);
-  }
 }
 
 /** rspamd takes ten seconds on a busy machine. */
