@@ -44,7 +44,7 @@ const NEED_NO_PROC = new Set(['health', 'doctor']);
 export async function runCli(options: CliOptions): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let isDaemon = false as boolean;
-  const program = commandLine(options, (code) => {
+  const program = buildProgram(options, (code) => {
     exitCode = code;
   });
   program.hook('preAction', (_, command) => {
@@ -83,7 +83,7 @@ function checkOutput(fault: string | undefined): void {
   });
 }
 
-function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Command {
+function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Command {
   const program = new Command('kopano-learnd')
     .description('Teaches rspamd what Kopano users drag into Junk and back.')
     .version(VERSION)

@@ -41,13 +41,13 @@ export async function checkController(
   const { name } = inquiry;
   const nothingMore = notTried(name, 'right to learn and Bayes: mend the above first');
   const ping = await inquiry.ping();
-  const noPing = obstacleOf(inquiry, ping) ?? checkPing(name, ping);
+  const noPing = noAnswerOf(inquiry, ping) ?? checkPing(name, ping);
   if (noPing !== undefined) return { findings: [noPing, nothingMore] };
   const clock = checkClock(name, ping, wall);
   const stat = await askStatistics(inquiry);
   const { statistics } = stat;
   if (statistics === undefined) {
-    const noStat = obstacleOf(inquiry, stat) ?? noStatistics(inquiry, stat);
+    const noStat = noAnswerOf(inquiry, stat) ?? noStatistics(inquiry, stat);
     return { findings: [noStat, clock, nothingMore] };
   }
   const learning = await inquiry.learnNothing();
@@ -56,7 +56,7 @@ export async function checkController(
     findings: [
       ok(name, 'answers'),
       ...checkVersion(name, statistics),
-      obstacleOf(inquiry, learning) ?? checkRight(inquiry, learning),
+      noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning),
       // Where rspamd's own name comes through nothing is in front of it.
       ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
       checkBayes(name, statistics, history),
@@ -69,7 +69,7 @@ export async function checkController(
 }
 
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
-function obstacleOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
+function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
   const { name } = inquiry;
   const { status, code = 'UNKNOWN', proxy, reason } = reply;
   if (status === undefined) {

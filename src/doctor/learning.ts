@@ -6,7 +6,7 @@ import { clean, plural } from '../text.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { processIds, textOf } from './machine.ts';
+import { processIds, readText } from './machine.ts';
 
 /**
  * What only learning shows: whether a controller remembers, whether all of them have one memory, and
@@ -151,10 +151,10 @@ function bindOf({ url, socketPath }: ControllerAddress): string {
 function controllerProcesses(bind: string): number {
   const ofParent = new Map<string, number>();
   for (const pid of processIds()) {
-    const title = textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+    const title = readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
     const binds = /^rspamd: controller process \(([^)]*)\)/.exec(title)?.[1]?.split(/[,;\s]+/);
     if (binds?.some((each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)))) {
-      const parent = /^PPid:\s*(\d+)$/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? '';
+      const parent = /^PPid:\s*(\d+)$/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? '';
       ofParent.set(parent, (ofParent.get(parent) ?? 0) + 1);
     }
   }

@@ -28,17 +28,17 @@ function named(kind: 'uid' | 'gid', id: number | bigint): string {
 
 /** The name alone, or the number where there is none: for a command line. */
 export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
-  const lines = textOf(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
+  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
   const [name = ''] = lines.find((line) => line.split(':')[2] === String(id))?.split(':') ?? [];
   return name === '' ? String(id) : name;
 }
 
 /** The ids of all processes. */
 export function processIds(): readonly string[] {
-  return namesIn('/proc').filter((name) => /^\d+$/.test(name));
+  return entriesOf('/proc').filter((name) => /^\d+$/.test(name));
 }
 
-export function namesIn(folder: string): readonly string[] {
+export function entriesOf(folder: string): readonly string[] {
   try {
     return readdirSync(folder);
   } catch {
@@ -47,7 +47,7 @@ export function namesIn(folder: string): readonly string[] {
 }
 
 /** A file's bytes, one character each. */
-export function textOf(file: string): string {
+export function readText(file: string): string {
   try {
     return readFileSync(file, 'latin1');
   } catch {

@@ -48,7 +48,7 @@ export function checkSpool(options: SpoolCheckOptions): SpoolFindings {
   try {
     return {
       findings: [
-        ok('spool', `${libDir} is there (${ownerOf(stats)})`),
+        ok('spool', `${libDir} is there (${ownershipOf(stats)})`),
         ...opened.map(({ finding }) => finding),
         checkWriteAccess([{ path: libDir, stats }, ...folders]),
         checkFiles(options, folders),
@@ -97,7 +97,7 @@ function closed(folder: string, stats: BigIntStats, account: Account): Finding {
     : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`;
   return failed(
     'spool',
-    `${folder} may not be entered by ${userName(account.uid)} (${ownerOf(stats)})`,
+    `${folder} may not be entered by ${userName(account.uid)} (${ownershipOf(stats)})`,
     isOutsiders(stats) ? outsidersCure(folder) : cure,
   );
 }
@@ -135,10 +135,10 @@ function checkClass(folder: Folder, check: string, account: Account): Finding {
   if (isBlind(account)) {
     return notTried(
       check,
-      `${place} is there (${ownerOf(stats)}); whether ${me} may empty it is not tried as root`,
+      `${place} is there (${ownershipOf(stats)}); whether ${me} may empty it is not tried as root`,
     );
   }
-  const cure = `${ownerOf(stats)}: ${folderCure(place, stats, account)}`;
+  const cure = `${ownershipOf(stats)}: ${folderCure(place, stats, account)}`;
   if (accessFault(folder.at('.'), R_OK | X_OK) !== undefined) {
     return failed(check, `${place} may not be listed by ${me}`, cure);
   }
@@ -159,7 +159,7 @@ function checkClass(folder: Folder, check: string, account: Account): Finding {
     const says = `${place} has the sticky bit: only a file's owner may move it`;
     return failed(check, says, `chmod -t ${place}`);
   }
-  return ok(check, `${place} can be read and emptied (${ownerOf(stats)})`);
+  return ok(check, `${place} can be read and emptied (${ownershipOf(stats)})`);
 }
 
 function folderCure(place: string, stats: BigIntStats, { uid }: Account): string {
@@ -196,7 +196,7 @@ function checkFiles({ account, wall }: SpoolCheckOptions, folders: readonly Fold
     if (!bearsFinishingMark(stats.mode) && ageMs <= UNFINISHED_MS) continue;
     seen += 1;
     if (accessFault(folder.at(rawName), R_OK) === 'EACCES') {
-      const says = `${folder.path}/${clean(rawName)} (${ownerOf(stats)}) can't be read by ${me}`;
+      const says = `${folder.path}/${clean(rawName)} (${ownershipOf(stats)}) can't be read by ${me}`;
       return failed(check, says, groupCure(folder.path, stats, account));
     }
   }
@@ -237,7 +237,7 @@ function isBlind({ uid }: Account): boolean {
   return uid !== 0 && process.geteuid?.() === 0;
 }
 
-function ownerOf({ uid, gid, mode }: BigIntStats): string {
+function ownershipOf({ uid, gid, mode }: BigIntStats): string {
   return `${userName(uid)}, ${groupName(gid)}, mode ${octal(mode)}`;
 }
 

@@ -2,7 +2,7 @@ import { readlinkSync, realpathSync, statSync, watch } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { namesIn, processIds, textOf, userName } from './machine.ts';
+import { entriesOf, processIds, readText, userName } from './machine.ts';
 
 /** Whether the kernel can tell when something comes into the spool. Without that sweeps find it. */
 export interface WatchingCheckOptions {
@@ -101,7 +101,7 @@ function grown(limit: number): number {
 }
 
 function limitOf(what: 'instances' | 'watches'): number {
-  const text = textOf(`/proc/sys/fs/inotify/max_user_${what}`);
+  const text = readText(`/proc/sys/fs/inotify/max_user_${what}`);
   return text === '' ? Infinity : Number(text);
 }
 
@@ -124,10 +124,10 @@ function inotifyUse(uid: number): { readonly instances: number; readonly watches
     } catch {
       continue; // it has just ended
     }
-    for (const fd of namesIn(`/proc/${pid}/fd`)) {
+    for (const fd of entriesOf(`/proc/${pid}/fd`)) {
       if (!isInotify(`/proc/${pid}/fd/${fd}`)) continue;
       instances += 1;
-      watches += textOf(`/proc/${pid}/fdinfo/${fd}`).match(/^inotify wd:/gm)?.length ?? 0;
+      watches += readText(`/proc/${pid}/fdinfo/${fd}`).match(/^inotify wd:/gm)?.length ?? 0;
     }
   }
   return { instances, watches };

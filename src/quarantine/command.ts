@@ -66,7 +66,7 @@ export async function showQuarantined(options: QuarantineOptions, name: string):
   if (messages === undefined || message === undefined) throw unknown([name], messages);
   const { reason = UNREADABLE, attempts, messageId, quarantinedAt } = messages.reason(message);
   const lines = [
-    `${nameOf(message)}: ${clean(reason, LONGEST_REASON)}`,
+    `${displayName(message)}: ${clean(reason, LONGEST_REASON)}`,
     ...(quarantinedAt === undefined ? [] : [`quarantined at ${clean(quarantinedAt)}`]),
     ...(attempts === undefined ? [] : [`failures charged to it: ${attempts}`]),
     ...(messageId === undefined ? [] : [`Message-ID: ${clean(messageId)}`]),
@@ -161,7 +161,7 @@ function isOver(
 
 // --- names
 
-function nameOf({ verdict, key }: Quarantined): string {
+function displayName({ verdict, key }: Quarantined): string {
   return `${verdict}/${key}`;
 }
 
@@ -205,7 +205,7 @@ function unknown(
 
 function asLine(messages: QuarantinedMessages, message: Quarantined): string {
   const { reason = UNREADABLE, quarantinedAt = '-' } = messages.reason(message);
-  const fields = [nameOf(message), quarantinedAt, reason];
+  const fields = [displayName(message), quarantinedAt, reason];
   return `${fields.map((field) => clean(field, LONGEST_REASON)).join('\t')}\n`;
 }
 

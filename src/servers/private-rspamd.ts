@@ -12,7 +12,8 @@ import type { RspamdSettings } from './rspamd-config.ts';
 import { processes } from './server-process.ts';
 import type { ServerCommand } from './server-process.ts';
 
-const SILENCE_MS = 30_000;
+/** A silent rspamd (frozen, busy) is given up after this long. */
+const ANSWER_MS = 30_000;
 
 /** How to start a private rspamd. */
 export interface PrivateRspamdOptions extends PrivateServerOptions, RspamdSettings {}
@@ -149,7 +150,7 @@ interface Question {
 function ask(
   port: number,
   path: string,
-  { headers, body, timeoutMs = SILENCE_MS }: Question,
+  { headers, body, timeoutMs = ANSWER_MS }: Question,
 ): Promise<RspamdReply> {
   return new Promise((resolve, reject) => {
     const method = body === undefined ? 'GET' : 'POST';

@@ -10,7 +10,7 @@ import type { DaemonReport } from './reports.ts';
  * `kopano-learnd health` is run every few seconds, and loading got takes 0.2 s of CPU time, more
  * than the rest of that command (measured on Node.js 20).
  */
-export type Reply =
+export type PageReply =
   | { readonly kind: 'answered'; readonly content: unknown }
   /** Something answers there that isn't the daemon. */
   | { readonly kind: 'foreign' }
@@ -32,8 +32,8 @@ export async function askDaemon(
   path: string,
   timeoutMs: number,
   stop?: AbortSignal,
-): Promise<Reply> {
-  const host = LOOPBACK[listen.host] ?? listen.host;
+): Promise<PageReply> {
+  const host = LOOPBACK_OF[listen.host] ?? listen.host;
   const ending = new AbortController();
   let isThere = false;
   let reason: string | undefined;
@@ -64,16 +64,16 @@ export async function askDaemon(
   } catch (error) {
     const code = codeOf(error) ?? 'UNKNOWN';
     if (error instanceof SyntaxError || code.startsWith('HPE_')) return { kind: 'foreign' };
-    return { kind: 'silent', reason: reason ?? REASONS[code] ?? code, isThere };
+    return { kind: 'silent', reason: reason ?? SILENCE_REASONS[code] ?? code, isThere };
   } finally {
     clearTimeout(timer);
     ending.abort();
   }
 }
 
-const LOOPBACK: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+const LOOPBACK_OF: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
-const REASONS: Readonly<Record<string, string>> = {
+const SILENCE_REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nobody listens there',
   ECONNRESET: 'it closed the connection',
 };

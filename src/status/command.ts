@@ -136,12 +136,12 @@ function overviewText(overview: Overview): string {
     `spool: ${overview.spool}`,
     `state dir: ${overview.stateDir}`,
     '',
-    row('', { spam: 'spam', ham: 'ham' }),
-    row('dropped', dropped, 'in the drop directory, not taken yet'),
-    row('queued', queued, 'taken, not learned yet'),
-    row('quarantined', quarantined, "rspamd can't take them"),
-    row('released', released, 'from there, until the daemon takes them'),
-    row('archived', archived),
+    tableRow('', { spam: 'spam', ham: 'ham' }),
+    tableRow('dropped', dropped, 'in the drop directory, not taken yet'),
+    tableRow('queued', queued, 'taken, not learned yet'),
+    tableRow('quarantined', quarantined, "rspamd can't take them"),
+    tableRow('released', released, 'from there, until the daemon takes them'),
+    tableRow('archived', archived),
     ...faults.map(({ path, code }) => `  ${path}: ${FAULTS[code] ?? `can't be read (${code})`}`),
     '',
     ...daemonLines(overview.daemon),
@@ -160,9 +160,9 @@ function daemonLines(daemon: RunningDaemon): string[] {
   return [
     `daemon: ${role}, ${readiness.ready ? 'ready' : 'not ready'}, version ${report.version}`,
     ...[...health.reasons, ...readiness.reasons].map((reason) => `  ${reason}`),
-    row(`since ${report.startedAt.slice(0, 19)}Z`, { spam: 'spam', ham: 'ham' }),
+    tableRow(`since ${report.startedAt.slice(0, 19)}Z`, { spam: 'spam', ham: 'ham' }),
     ...ENDINGS.map((ending) =>
-      row(ending, { spam: messages.spam[ending], ham: messages.ham[ending] }),
+      tableRow(ending, { spam: messages.spam[ending], ham: messages.ham[ending] }),
     ),
     ...(deferred === null ? [] : [`  deferred: ${deferred}, in flight: ${inFlight ?? 0}`]),
     ...(bugs.last === null
@@ -183,7 +183,7 @@ function bayesLine(verdict: Verdict, { learned, minLearns, missing }: BayesProgr
   return `bayes, ${verdict}: ${learned[verdict] ?? 0} learned, ${rest} for min_learns = ${minLearns}`;
 }
 
-function row(
+function tableRow(
   name: string,
   numbers: Readonly<Record<Verdict, number | string | null>>,
   note = '',

@@ -17,7 +17,7 @@ export interface HealthOptions {
 }
 
 /** Docker, Kubernetes and runit have limits of their own, and then tell nothing of the reason. */
-const TIMEOUT_MS = 4_000;
+const HEALTH_TIMEOUT_MS = 4_000;
 
 /**
  * @returns 0 when it is healthy, else 1
@@ -33,7 +33,7 @@ export async function health({ environment, out }: HealthOptions): Promise<ExitC
       exitCode: EXIT.configuration,
     });
   }
-  const reply = await askDaemon(listen, '/healthz', TIMEOUT_MS);
+  const reply = await askDaemon(listen, '/healthz', HEALTH_TIMEOUT_MS);
   const place = addressText(listen);
   const report = reply.kind === 'answered' ? healthOf(reply.content) : undefined;
   if (report?.healthy === true) {

@@ -16,7 +16,7 @@ export type Probe =
   /** It wasn't asked: a password that it has refused must not be repeated. */
   | { readonly kind: 'spared' };
 
-const TIMEOUT_MS = 2_000;
+const PROBE_TIMEOUT_MS = 2_000;
 
 /** Asks a controller for its statistics, once. Rejects only by an error of this program. */
 export async function probe(trainer: Trainer, clock: Clock, stop: AbortSignal): Promise<Probe> {
@@ -25,7 +25,7 @@ export async function probe(trainer: Trainer, clock: Clock, stop: AbortSignal): 
   const end = (): void => {
     ending.abort();
   };
-  const timer = clock.after(TIMEOUT_MS, end);
+  const timer = clock.after(PROBE_TIMEOUT_MS, end);
   // Not AbortSignal.any(): what it makes would be kept for as long as `stop` is.
   if (stop.aborted) end();
   stop.addEventListener('abort', end, { once: true, signal });

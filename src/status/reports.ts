@@ -166,11 +166,11 @@ export class Reporter {
   }
 
   #controllerReports(): Promise<ControllerReport[]> {
-    const { pending, deferred, inFlight } = this.#view.counts() ?? NOTHING;
+    const { pending, deferred, inFlight } = this.#view.counts() ?? NO_COUNTS;
     const isWanted = pending + deferred + inFlight > 0;
     return Promise.all(
       this.#controllers.map(async ({ controller, probe }) =>
-        reportOf(controller, await probe.get(), isWanted),
+        controllerReport(controller, await probe.get(), isWanted),
       ),
     );
   }
@@ -189,9 +189,13 @@ export class Reporter {
   }
 }
 
-const NOTHING: Counts = { pending: 0, deferred: 0, inFlight: 0 };
+const NO_COUNTS: Counts = { pending: 0, deferred: 0, inFlight: 0 };
 
-function reportOf(controller: Controller, probe: Probe, isWanted: boolean): ControllerReport {
+function controllerReport(
+  controller: Controller,
+  probe: Probe,
+  isWanted: boolean,
+): ControllerReport {
   const { name, state, reason, lastProofAt, forgot } = controller;
   const obstacle = obstacleOf({ state, reason, probe, isWanted });
   return {
