@@ -47,11 +47,11 @@ export class Metrics {
 
   /** Everything in Prometheus' text format. */
   async page(report: DaemonReport): Promise<Page> {
-    const scrape = new Registry();
+    const scrape = new Scrape();
     takeReport(scrape, report);
     this.#takeProcess(scrape);
-    const texts = [await this.#kept.metrics(), await scrape.metrics()];
-    return { status: 200, type: scrape.contentType, body: texts.join('\n') };
+    const texts = [await this.#kept.metrics(), await scrape.registry.metrics()];
+    return { status: 200, type: scrape.registry.contentType, body: texts.join('\n') };
   }
 
   /** Ends the measuring. */
@@ -59,112 +59,100 @@ export class Metrics {
     this.#lag.disable();
   }
 
-  #takeProcess(scrape: Registry): void {
+  #takeProcess(scrape: Scrape): void {
     const { user, system } = cpuUsage();
-    const [mean, max] = [lagSeconds(this.#lag.mean), lagSeconds(this.#lag.max)];
-    const isMeasured = this.#lag.count > 0;
+    const cpu = (user + system) / 1e6;
+    const start = Date.now() / 1000 - uptime();
+    const [mean, max] =
+      this.#lag.count === 0 ? [0, 0] : [lagSeconds(this.#lag.mean), lagSeconds(this.#lag.max)];
     this.#lag.reset();
-    count(scrape, 'process_cpu_seconds_total', 'User and system CPU time spent in seconds.', [
-      [{}, (user + system) / 1e6],
+    scrape.counter('process_cpu_seconds_total', 'User and system CPU time in seconds.', [{}, cpu]);
+    scrape.gauge('process_resident_memory_bytes', 'Resident memory in bytes.', [
+      {},
+      memoryUsage.rss(),
     ]);
-    gauge(scrape, 'process_resident_memory_bytes', 'Resident memory size in bytes.', [
-      [{}, memoryUsage.rss()],
-    ]);
-    gauge(scrape, 'process_open_fds', 'Number of open file descriptors.', [
-      [{}, openDescriptors()],
-    ]);
-    gauge(
-      scrape,
-      'process_start_time_seconds',
-      'Start time of the process since unix epoch in seconds.',
-      [[{}, Date.now() / 1000 - uptime()]],
-    );
-    gauge(
-      scrape,
-      'nodejs_eventloop_lag_mean_seconds',
-      'Mean lag of the event loop since the last scrape.',
-      [[{}, isMeasured ? mean : 0]],
-    );
-    gauge(
-      scrape,
-      'nodejs_eventloop_lag_max_seconds',
-      'Longest lag of the event loop since the last scrape.',
-      [[{}, isMeasured ? max : 0]],
-    );
+    scrape.gauge('process_open_fds', 'Number of open file descriptors.', [{}, openDescriptors()]);
+    scrape.gauge('process_start_time_seconds', 'Start, in seconds since the epoch.', [{}, start]);
+    const lag = 'lag of the event loop since the last scrape.';
+    scrape.gauge('nodejs_eventloop_lag_mean_seconds', `Mean ${lag}`, [{}, mean]);
+    scrape.gauge('nodejs_eventloop_lag_max_seconds', `Longest ${lag}`, [{}, max]);
   }
 }
 
-function takeReport(scrape: Registry, report: DaemonReport): void {
+function takeReport(scrape: Scrape, report: DaemonReport): void {
   const { waiting, controllers } = report;
   const bayes = bayesOf(controllers);
-  count(
-    scrape,
+  scrape.counter(
     'kopano_learnd_messages_total',
     'Messages by how they ended, each counted once.',
-    VERDICTS.flatMap((verdict) =>
-      ENDINGS.map((outcome) => [{ verdict, outcome }, report.messages[verdict][outcome]]),
+    ...VERDICTS.flatMap((verdict) =>
+      ENDINGS.map((outcome): Sample => [{ verdict, outcome }, report.messages[verdict][outcome]]),
     ),
   );
-  gauge(
-    scrape,
+  scrape.gauge(
     'kopano_learnd_pending',
     'Messages in the drop directory and the queue, deferred and released ones included.',
-    VERDICTS.map((verdict) => [
+    ...VERDICTS.map((verdict): Sample => [
       { verdict },
       sum(waiting?.dropped[verdict], waiting?.queued[verdict], waiting?.released[verdict]),
     ]),
   );
-  gauge(
-    scrape,
+  scrape.gauge(
     'kopano_learnd_deferred',
     'Messages of the queue that wait after a failure or for a proof; at most LEARN_BACKLOG.',
-    [[{}, report.deferred]],
+    [{}, report.deferred],
   );
-  gauge(scrape, 'kopano_learnd_quarantined', 'Messages that lie in the quarantine.', [
-    [{}, sum(waiting?.quarantined.spam, waiting?.quarantined.ham)],
+  const quarantined = sum(waiting?.quarantined.spam, waiting?.quarantined.ham);
+  scrape.gauge('kopano_learnd_quarantined', 'Messages that lie in the quarantine.', [
+    {},
+    quarantined,
   ]);
-  gauge(
-    scrape,
+  scrape.gauge(
     'kopano_learnd_controller_up',
     '1 when messages can be learned at this controller, as far as can be told.',
-    controllers.map(({ name, ready }) => [{ controller: name }, Number(ready)]),
+    ...controllers.map(({ name, ready }): Sample => [{ controller: name }, Number(ready)]),
   );
-  gauge(
-    scrape,
+  scrape.gauge(
     'kopano_learnd_controller_unproven',
     '1 while this controller says that it learns, and does not remember it.',
-    controllers.map(({ name, state }) => [{ controller: name }, Number(state === 'unproven')]),
+    ...controllers.map(({ name, state }): Sample => [
+      { controller: name },
+      Number(state === 'unproven'),
+    ]),
   );
-  gauge(
-    scrape,
+  scrape.gauge(
     'kopano_learnd_bayes_learned',
     'Messages that Bayes has learned, as rspamd says; up to a minute old.',
-    VERDICTS.map((verdict) => [{ class: verdict }, bayes[verdict]]),
+    ...VERDICTS.map((verdict): Sample => [{ class: verdict }, bayes[verdict]]),
   );
-  count(
-    scrape,
+  scrape.counter(
     'kopano_learnd_bugs_total',
     'Errors of kopano-learnd itself; each is in its log as daemon.bug.',
-    [[{}, report.bugs.count]],
+    [{}, report.bugs.count],
   );
 }
 
 /** A figure with its labels; `null` where it isn't known. */
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | null];
 
-function gauge(scrape: Registry, name: string, help: string, samples: readonly Sample[]): void {
-  const known = samples.filter(([, value]) => value !== null);
-  const labelNames = Object.keys(samples[0]?.[0] ?? {});
-  // prom-client gives a gauge without labels a zero of its own.
-  if (known.length === 0 && labelNames.length === 0) return;
-  const metric = new Gauge({ name, help, labelNames, registers: [scrape] });
-  for (const [labels, value] of known) metric.set(labels, value ?? 0);
-}
+/** The metrics of one scrape. */
+class Scrape {
+  readonly registry = new Registry();
 
-function count(scrape: Registry, name: string, help: string, samples: readonly Sample[]): void {
-  const labelNames = Object.keys(samples[0]?.[0] ?? {});
-  const metric = new Counter({ name, help, labelNames, registers: [scrape] });
-  for (const [labels, value] of samples) metric.inc(labels, value ?? 0);
+  gauge(name: string, help: string, ...samples: readonly Sample[]): void {
+    const known = samples.filter(([, value]) => value !== null);
+    const labelNames = Object.keys(samples[0]?.[0] ?? {});
+    // prom-client gives a gauge without labels a zero of its own.
+    if (known.length === 0 && labelNames.length === 0) return;
+    const metric = new Gauge({ name, help, labelNames, registers: [this.registry] });
+    for (const [labels, value] of known) metric.set(labels, value ?? 0);
+  }
+
+  counter(name: string, help: string, ...samples: readonly Sample[]): void {
+    const labelNames = Object.keys(samples[0]?.[0] ?? {});
+    const metric = new Counter({ name, help, labelNames, registers: [this.registry] });
+    for (const [labels, value] of samples) metric.inc(labels, value ?? 0);
+  }
 }
 
 /** `null` where it can't be told: there is no /proc, or no descriptor is left to read it. */
