@@ -5,7 +5,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePorts } from '../../src/servers/ports.ts';
 import { askDaemon } from '../../src/status/client.ts';
-import { runCli } from '../support/run-cli.ts';
+import { runCli, start } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
 
@@ -51,6 +51,16 @@ describe('a healthy daemon', () => {
       out: `healthy: ${says}\n`,
       err: '',
     });
+  });
+
+  test('is told by the installed program, which takes a short way to this command', async () => {
+    const bench = await StatusBench.start();
+    const listen = `127.0.0.1:${bench.status.port ?? 0}`;
+    const told = { code: 0, out: 'healthy: owns its spool\n', err: '' };
+    expect(await start(['health'], { STATUS_LISTEN: listen })).toEqual(told);
+    const off = await start(['health'], { STATUS_LISTEN: 'off' });
+    expect(off).toMatchObject({ code: 78, out: '' });
+    expect(off.err).toMatch(/^kopano-learnd: STATUS_LISTEN is off: .*\ncure: /);
   });
 
   test('that listens everywhere is asked on loopback', async () => {
