@@ -17,8 +17,9 @@ import {
   unseenMessage,
   type MadeMessage,
 } from '../test/lab/messages.ts';
-import type { BayesOpinion } from '../src/servers/rspamd-client.ts';
-import { findProgram, installHints, type ServerProgram } from '../src/servers/programs.ts';
+import type { BayesOpinion } from '../src/servers/private-rspamd.ts';
+import { installHints, type ServerProgram } from './install-hints.ts';
+import { findProgram } from '../src/servers/programs.ts';
 
 /** Bayes judges from 200 of each class on; a few more, for messages that rspamd recognises. */
 const MESSAGES_OF_EACH_CLASS = 220;

@@ -12,8 +12,7 @@ import { KopanoWriter } from '../test/lab/kopano-writer.ts';
 import type { MadeMessage } from '../test/lab/messages.ts';
 import type { Verdict } from '../src/verdict.ts';
 import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
-import { PrivateRspamd } from '../src/servers/private-rspamd.ts';
-import type { BayesOpinion } from '../src/servers/rspamd-client.ts';
+import { PrivateRspamd, type BayesOpinion } from '../src/servers/private-rspamd.ts';
 
 const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
 const POLL_MS = 5;

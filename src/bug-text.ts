@@ -24,9 +24,9 @@ const SENTENCES = [
 ];
 
 /** One line of a stack; anything else in it may be a line of the error's words. */
-const FRAME =
+const STACK_FRAME =
   /^ {4}at (?:async )?(?:[\w$.<>#[\] ]+ \()?(?:(?:file:\/\/|node:|\/)[^\s()]+:\d+:\d+|<anonymous>|index \d+)\)?$/;
-const FRAMES = 10;
+const STACK_FRAMES = 10;
 
 const ROOT = new URL('.', import.meta.url);
 
@@ -34,18 +34,18 @@ export function bugText(error: unknown): BugText {
   if (!(error instanceof Error)) {
     return { error: `what was thrown is no error: ${typeof error}`, stack: '' };
   }
-  return { error: wordsOf(error), stack: framesOf(error).join(' | ') };
+  return { error: safeWords(error), stack: safeFrames(error).join(' | ') };
 }
 
 /** The same for a terminal. */
-export function bugComplaint(error: unknown): string {
+export function formatBug(error: unknown): string {
   const told = bugText(error);
   const lines = [`kopano-learnd: an error of the program itself: ${told.error}`];
   if (told.stack !== '') lines.push(...told.stack.split(' | ').map((frame) => `    ${frame}`));
   return `${lines.join('\n')}\nPlease report it with these lines.\n`;
 }
 
-function wordsOf(error: Error): string {
+function safeWords(error: Error): string {
   const { name, message } = error;
   const kind = /^[\w$]{1,60}$/.test(name) ? name : 'Error';
   if (SENTENCES.some((sentence) => sentence.test(message))) return `${kind}: ${clean(message)}`;
@@ -53,13 +53,13 @@ function wordsOf(error: Error): string {
   return /^[A-Z0-9_]{1,60}$/.test(code) ? `${kind} (${code})` : kind;
 }
 
-function framesOf({ stack, message }: Error): readonly string[] {
+function safeFrames({ stack, message }: Error): readonly string[] {
   const text = stack ?? '';
   const begin = text.indexOf(message);
   return text
     .slice(begin === -1 ? 0 : begin + message.length)
     .split('\n')
-    .filter((line) => FRAME.test(line))
-    .slice(0, FRAMES)
+    .filter((line) => STACK_FRAME.test(line))
+    .slice(0, STACK_FRAMES)
     .map((line) => clean(line.trim().replace(ROOT.href, '').replace(ROOT.pathname, '')));
 }

@@ -1,12 +1,11 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { loadConfig } from './config.ts';
-import type { QuarantineOptions, Selection } from './commands/quarantine.ts';
 import type { Environment } from './config.ts';
-import { EXIT, OperatorError, complaint } from './errors.ts';
+import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { createLog } from './logger.ts';
+import type { QuarantineOptions, Selection } from './quarantine/command.ts';
 import { procFault } from './spool/folder.ts';
-import { nearest } from './text.ts';
 import { VERSION } from './version.ts';
 
 /** The command line: words and flags, and which command they mean. */
@@ -45,7 +44,7 @@ const NEED_NO_PROC = new Set(['health', 'doctor']);
 export async function runCli(options: CliOptions): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let isDaemon = false as boolean;
-  const program = commandLine(options, (code) => {
+  const program = buildProgram(options, (code) => {
     exitCode = code;
   });
   program.hook('preAction', (_, command) => {
@@ -54,21 +53,23 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     if (fault !== undefined) throw fault;
   });
   try {
-    const [word] = options.args;
-    const known = program.commands.map((command) => command.name());
-    if (word !== undefined && !word.startsWith('-') && ![...known, 'help'].includes(word)) {
-      throw unknownCommand(word, known);
-    }
-    await program.parseAsync(options.args, { from: 'user' });
+    await program.parseAsync(withCommand(options.args), { from: 'user' });
     if (!isDaemon) checkOutput(options.outputFault());
     return exitCode;
   } catch (error) {
     // Commander has told it already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     if (!(error instanceof OperatorError)) throw error;
-    options.err(complaint(error));
+    options.err(formatError(error));
     return error.exitCode;
   }
+}
+
+/** Without a command `watch` is meant. Not commander's default: that swallows mistyped commands. */
+function withCommand(words: readonly string[]): readonly string[] {
+  const [first = ''] = words;
+  const isBare = first === '' || first.startsWith('-');
+  return isBare && !['-h', '--help'].includes(first) ? ['watch', ...words] : words;
 }
 
 /** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
@@ -82,7 +83,7 @@ function checkOutput(fault: string | undefined): void {
   });
 }
 
-function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Command {
+function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Command {
   const program = new Command('kopano-learnd')
     .description('Teaches rspamd what Kopano users drag into Junk and back.')
     .version(VERSION)
@@ -92,10 +93,9 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
     .configureOutput({ writeOut: options.out, writeErr: options.err })
     .exitOverride();
   program
-    .command('watch', { isDefault: true })
+    .command('watch')
     .description('the daemon: learns what lies in the spool, then whatever arrives')
     .option('--once', 'try every message that is there once, then exit (0, 1 or 75)', false)
-    .copyInheritedSettings(program)
     .action(async ({ once }: { once: boolean }) => {
       const config = loadConfig(options.environment);
       const log = createLog({ ...config.log, write: options.out });
@@ -107,33 +107,29 @@ function commandLine(options: CliOptions, ended: (code: ExitCode) => void): Comm
     .command('status')
     .description('what waits, what was learned, and what rspamd says of it')
     .option('--json', 'the same as one JSON object', false)
-    .copyInheritedSettings(program)
     .action(async ({ json }: { json: boolean }) => {
       const config = loadConfig(options.environment);
-      const { status } = await import('./commands/status.ts');
+      const { status } = await import('./status/command.ts');
       ended(await status({ config, json, out: options.out, stop: options.stop }));
     });
   program
     .command('health')
     .description('is the daemon alive and turning? (0 or 1)')
-    .copyInheritedSettings(program)
     .action(async () => {
-      const { health } = await import('./commands/health.ts');
+      const { health } = await import('./status/health.ts');
       ended(await health(options));
     });
   program
     .command('doctor')
     .description('tries everything that must work, and says how to mend what does not')
-    .copyInheritedSettings(program)
     .action(async () => {
       const config = loadConfig(options.environment);
-      const { doctor } = await import('./commands/doctor.ts');
+      const { doctor } = await import('./doctor/command.ts');
       ended(await doctor({ ...options, config }));
     });
   program
     .command('demo')
     .description('shows the whole job, in a checkout of the sources: npm run demo')
-    .copyInheritedSettings(program)
     .action(() => {
       throw new OperatorError({
         code: 'demo.checkout',
@@ -187,7 +183,6 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     )
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
-    .copyInheritedSettings(program)
     .action(async (dirs: string[], words: RelearnWords) => {
       const config = loadConfig(options.environment);
       const { relearn } = await import('./commands/relearn.ts');
@@ -224,80 +219,54 @@ function addQuarantine(
 ): void {
   const quarantine = program
     .command('quarantine')
-    .description("messages that rspamd can't take: list, show, release or drop them")
-    .copyInheritedSettings(program);
-  const load = async (): Promise<
-    [QuarantineOptions, typeof import('./commands/quarantine.ts')]
-  > => {
+    .description("messages that rspamd can't take: list, show, release or drop them");
+  type Commands = typeof import('./quarantine/command.ts');
+  const run = async (
+    act: (commands: Commands, settings: QuarantineOptions) => Promise<ExitCode>,
+  ): Promise<void> => {
     const { stateDir } = loadConfig(options.environment).spool;
-    const { stop, out, outBytes, isTerminal, err } = options;
-    return [
-      { stateDir, stop, out, outBytes, isTerminal, err, wall: () => Date.now() },
-      await import('./commands/quarantine.ts'),
-    ];
+    const settings = { ...options, stateDir, wall: () => Date.now() };
+    ended(await act(await import('./quarantine/command.ts'), settings));
   };
   quarantine
     .command('list')
     .description('one line each: verdict/name, since when, why')
     .option('--json', 'an array of objects', false)
-    .copyInheritedSettings(quarantine)
-    .action(async ({ json }: { json: boolean }) => {
-      const [settings, { listQuarantine }] = await load();
-      ended(await listQuarantine(settings, json));
-    });
+    .action(({ json }: { json: boolean }) =>
+      run(({ listQuarantine }, settings) => listQuarantine(settings, json)),
+    );
   quarantine
     .command('show')
-    .argument('<name>', 'NAME, spam/NAME or ham/NAME')
+    .argument('<name>', NAME_HELP)
     .description('the reason on standard error, the message on standard output')
-    .copyInheritedSettings(quarantine)
-    .action(async (name: string) => {
-      const [settings, { showQuarantined }] = await load();
-      ended(await showQuarantined(settings, name));
-    });
-  quarantine
-    .command('release')
-    .argument('[names...]', 'NAME, spam/NAME or ham/NAME')
-    .option('--all', 'every one', false)
-    .description('lets the daemon try messages again')
-    .copyInheritedSettings(quarantine)
-    .action(async (names: string[], { all }: { all: boolean }) => {
-      const selection = selectionOf(names, all);
-      const [settings, { releaseQuarantined }] = await load();
-      ended(await releaseQuarantined(settings, selection));
-    });
-  quarantine
-    .command('drop')
-    .argument('[names...]', 'NAME, spam/NAME or ham/NAME')
-    .option('--all', 'every one', false)
-    .description('removes messages for good')
-    .copyInheritedSettings(quarantine)
-    .action(async (names: string[], { all }: { all: boolean }) => {
-      const selection = selectionOf(names, all);
-      const [settings, { dropQuarantined }] = await load();
-      ended(await dropQuarantined(settings, selection));
-    });
+    .action((name: string) =>
+      run(({ showQuarantined }, settings) => showQuarantined(settings, name)),
+    );
+  const selecting = (name: string, description: string, act: Selecting): void => {
+    quarantine
+      .command(name)
+      .argument('[names...]', NAME_HELP)
+      .option('--all', 'every one', false)
+      .description(description)
+      .action((names: string[], { all }: { all: boolean }) => {
+        const selection = selectionOf(names, all);
+        return run((commands, settings) => act(commands)(settings, selection));
+      });
+  };
+  type Selecting = (commands: Commands) => Commands['releaseQuarantined'];
+  selecting('release', 'lets the daemon try messages again', (each) => each.releaseQuarantined);
+  selecting('drop', 'removes messages for good', (each) => each.dropQuarantined);
 }
 
+const NAME_HELP = 'NAME, spam/NAME or ham/NAME';
+
 function selectionOf(names: readonly string[], all: boolean): Selection {
-  if (all && names.length === 0) return { kind: 'all' };
-  if (!all && names.length > 0) return { kind: 'names', names };
+  if (all && names.length === 0) return 'all';
+  if (!all && names.length > 0) return names;
   throw new OperatorError({
     code: 'usage.names',
     message: all ? '--all and names exclude each other' : 'no message is named',
     hint: 'give NAMES as kopano-learnd quarantine list shows them, or --all',
-    exitCode: EXIT.usage,
-  });
-}
-
-function unknownCommand(word: string, known: readonly string[]): OperatorError {
-  const meant = nearest(word, known);
-  return new OperatorError({
-    code: 'usage.command',
-    message: `'${word}' is not a command`,
-    hint:
-      meant === undefined
-        ? `one of ${known.join(', ')}; see kopano-learnd --help`
-        : `did you mean '${meant}'? See kopano-learnd --help`,
     exitCode: EXIT.usage,
   });
 }

@@ -1,8 +1,8 @@
 import env from 'env-var';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from './errors.ts';
-import { DEFAULT_STATUS_LISTEN, listenAddress } from './listen-address.ts';
+import { errnoOf } from './errors.ts';
+import { DEFAULT_STATUS_LISTEN, invalidSettings, listenAddress } from './listen-address.ts';
 import type { ListenAddress } from './listen-address.ts';
 import { Secret } from './secret.ts';
 import { clean } from './text.ts';
@@ -80,7 +80,6 @@ const DEFAULTS = {
 
 type Defaulted = keyof typeof DEFAULTS;
 
-const PLAIN_NUMBER = /^\d+(\.\d+)?$/;
 /** Longest line about a fault, in characters. */
 const FAULT_LENGTH = 400;
 
@@ -90,101 +89,130 @@ const FAULT_LENGTH = 400;
  *   is expected of it
  */
 export function loadConfig(environment: Environment): Config {
-  const faults: string[] = [];
-  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const source = env.from(set);
+  const settings = new SettingsReader(environment);
+  const libDir = settings.read('KOPANO_SPAMD_LIB', '/', absolutePath);
+  const config: Config = {
+    spool: {
+      libDir,
+      stateDir: settings.attempt('LEARN_STATE_DIR', '/', () =>
+        stateDirectory(libDir, settings.optional('LEARN_STATE_DIR')),
+      ),
+      after: settings.choice('LEARN_AFTER', ['remove', 'archive']),
+      archiveDays: settings.whole('LEARN_ARCHIVE_DAYS', 0, 36_500),
+      maxBytes: settings.whole('LEARN_MAX_BYTES', 1, 2 ** 30),
+      settleMs: settings.whole('LEARN_SETTLE_MS', 1, 3_600_000),
+      sweepMs: settings.seconds('LEARN_SWEEP_SECONDS', 0.1, 86_400),
+      polling: settings.read('LEARN_POLLING', false, yesOrNo),
+    },
+    rspamd: {
+      controllers: settings.read('RSPAMD_URL', [], controllerAddresses),
+      password: settings.attempt('RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE', Secret.none, () =>
+        secret(settings.optional('RSPAMD_PASSWORD'), settings.optional('RSPAMD_PASSWORD_FILE')),
+      ),
+      timeoutMs: settings.seconds('RSPAMD_TIMEOUT_SECONDS', 0.1, 3_600),
+      ca: settings.attempt('RSPAMD_CA_FILE', undefined, () =>
+        certificate(settings.optional('RSPAMD_CA_FILE')),
+      ),
+    },
+    learning: {
+      concurrency: settings.whole('LEARN_CONCURRENCY', 1, 1_000),
+      backlog: settings.whole('LEARN_BACKLOG', 1, 1_000_000),
+      maxAttempts: settings.whole('LEARN_MAX_ATTEMPTS', 1, 1_000_000),
+    },
+    statusListen: settings.read('STATUS_LISTEN', undefined, listenAddress),
+    log: {
+      level: settings.whole('SYSLOG_LEVEL', 0, 7),
+      format: settings.choice('LOG_FORMAT', ['json', 'pretty']),
+    },
+    shutdownMs: settings.seconds('SHUTDOWN_SECONDS', 0, 3_600),
+  };
+  settings.throwFaults();
+  return config;
+}
 
-  /** Reads one variable; a fault is noted and answered with `fallback` so that reading goes on. */
-  function attempt<T>(name: string, fallback: T, read: () => T): T {
+/** An empty variable means the same as an unset one. */
+function sourceOf(environment: Environment) {
+  return env.from(
+    Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
+  );
+}
+
+/** Reads one variable after the other, and collects what is wrong with them. */
+class SettingsReader {
+  readonly #faults: string[] = [];
+  readonly #source: ReturnType<typeof sourceOf>;
+
+  constructor(environment: Environment) {
+    this.#source = sourceOf(environment);
+  }
+
+  optional(name: string): string | undefined {
+    return this.#source.get(name).asString();
+  }
+
+  /** A variable, as `parse` understands it. */
+  read<T>(name: Defaulted, fallback: T, parse: (text: string) => T): T {
+    return this.attempt(name, fallback, () => parse(this.#text(name)));
+  }
+
+  #text(name: Defaulted): string {
+    return this.#source.get(name).default(DEFAULTS[name]).asString();
+  }
+
+  choice<T extends string>(name: Defaulted, allowed: readonly [T, ...T[]]): T {
+    return this.read<T>(name, allowed[0], (text) => {
+      const found = allowed.find((candidate) => candidate === text);
+      if (found === undefined) throw new Error(`must be ${allowed.join(' or ')}, not '${text}'`);
+      return found;
+    });
+  }
+
+  whole(name: Defaulted, min: number, max: number): number {
+    const variable = this.#source.get(name).default(DEFAULTS[name]);
+    return this.#inRange(name, 'a whole number', min, max, () => variable.asIntPositive());
+  }
+
+  /** A number of seconds, in milliseconds. */
+  seconds(name: Defaulted, min: number, max: number): number {
+    const variable = this.#source.get(name).default(DEFAULTS[name]);
+    return this.#inRange(name, 'a number', min, max, () => variable.asFloatPositive()) * 1000;
+  }
+
+  #inRange(name: Defaulted, what: string, min: number, max: number, read: () => number): number {
+    return this.read(name, min, (text) => {
+      const fault = new Error(`must be ${what} from ${min} to ${max}, not '${text}'`);
+      // env-var reads 0x10 as 0, and 1e3 as 1000.
+      if (!/^\d+(\.\d+)?$/.test(text)) throw fault;
+      try {
+        const value = read();
+        if (value >= min && value <= max) return value;
+      } catch (error) {
+        fault.cause = error;
+      }
+      throw fault;
+    });
+  }
+
+  /** Notes the fault that `read` throws, and goes on with `fallback`. */
+  attempt<T>(name: string, fallback: T, read: () => T): T {
     try {
       return read();
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error);
-      faults.push(clean(`${name} ${text.replace(/^env-var: "[^"]*" /, '')}`, FAULT_LENGTH));
+      this.#faults.push(clean(`${name} ${text}`, FAULT_LENGTH));
       return fallback;
     }
   }
-  const text = (name: Defaulted): string => source.get(name).default(DEFAULTS[name]).asString();
-  const optional = (name: string): string | undefined => source.get(name).asString();
 
-  function number(name: Defaulted, range: NumberRange): number {
-    return attempt(name, range.min, () => {
-      const variable = source.get(name).default(DEFAULTS[name]);
-      const form = `must be ${range.whole ? 'a whole number' : 'a number'} from ${range.min} to ${range.max}, not '${text(name)}'`;
-      let value: number;
-      try {
-        value = range.whole ? variable.asInt() : variable.asFloat();
-      } catch (error) {
-        throw new Error(form, { cause: error });
-      }
-      // parseFloat reads 0x10 as 0.
-      if (!PLAIN_NUMBER.test(text(name)) || value < range.min || value > range.max) {
-        throw new Error(form);
-      }
-      return value;
-    });
+  /** @throws {OperatorError} `config.invalid` with all faults, if there are any */
+  throwFaults(): void {
+    const count = this.#faults.length;
+    if (count === 0) return;
+    const lines = this.#faults.map((fault) => `  ${fault}`).join('\n');
+    throw invalidSettings(
+      `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
+    );
   }
-  function choice<T extends string>(name: Defaulted, allowed: readonly [T, ...T[]]): T {
-    return attempt(name, allowed[0], () => {
-      const found = allowed.find((candidate) => candidate === text(name));
-      if (found === undefined) {
-        throw new Error(`must be ${allowed.join(' or ')}, not '${text(name)}'`);
-      }
-      return found;
-    });
-  }
-  const seconds = (name: Defaulted, min: number, max: number): number =>
-    number(name, { min, max, whole: false }) * 1000;
-
-  const libDir = attempt('KOPANO_SPAMD_LIB', '/', () => absolutePath(text('KOPANO_SPAMD_LIB')));
-  const config: Config = {
-    spool: {
-      libDir,
-      stateDir: attempt('LEARN_STATE_DIR', '/', () =>
-        stateDirectory(libDir, optional('LEARN_STATE_DIR')),
-      ),
-      after: choice('LEARN_AFTER', ['remove', 'archive']),
-      archiveDays: number('LEARN_ARCHIVE_DAYS', { min: 0, max: 36_500, whole: true }),
-      maxBytes: number('LEARN_MAX_BYTES', { min: 1, max: 2 ** 30, whole: true }),
-      settleMs: number('LEARN_SETTLE_MS', { min: 1, max: 3_600_000, whole: true }),
-      sweepMs: seconds('LEARN_SWEEP_SECONDS', 0.1, 86_400),
-      polling: attempt('LEARN_POLLING', false, () => yesOrNo(text('LEARN_POLLING'))),
-    },
-    rspamd: {
-      controllers: attempt('RSPAMD_URL', [], () => controllerAddresses(text('RSPAMD_URL'))),
-      password: attempt('RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE', Secret.none, () =>
-        secret(optional('RSPAMD_PASSWORD'), optional('RSPAMD_PASSWORD_FILE')),
-      ),
-      timeoutMs: seconds('RSPAMD_TIMEOUT_SECONDS', 0.1, 3_600),
-      ca: attempt('RSPAMD_CA_FILE', undefined, () => certificate(optional('RSPAMD_CA_FILE'))),
-    },
-    learning: {
-      concurrency: number('LEARN_CONCURRENCY', { min: 1, max: 1_000, whole: true }),
-      backlog: number('LEARN_BACKLOG', { min: 1, max: 1_000_000, whole: true }),
-      maxAttempts: number('LEARN_MAX_ATTEMPTS', { min: 1, max: 1_000_000, whole: true }),
-    },
-    statusListen: attempt('STATUS_LISTEN', undefined, () => listenAddress(text('STATUS_LISTEN'))),
-    log: {
-      level: number('SYSLOG_LEVEL', { min: 0, max: 7, whole: true }),
-      format: choice('LOG_FORMAT', ['json', 'pretty']),
-    },
-    shutdownMs: seconds('SHUTDOWN_SECONDS', 0, 3_600),
-  };
-  if (faults.length > 0) {
-    throw new OperatorError({
-      code: 'config.invalid',
-      message: `${faults.length === 1 ? 'a setting is' : `${faults.length} settings are`} wrong:\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
-      hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
-      exitCode: EXIT.configuration,
-    });
-  }
-  return config;
-}
-
-interface NumberRange {
-  readonly min: number;
-  readonly max: number;
-  readonly whole: boolean;
 }
 
 function absolutePath(value: string): string {
@@ -214,41 +242,43 @@ function yesOrNo(value: string): boolean {
   throw new Error(`must be yes or no, not '${value}'`);
 }
 
+const URL_FORM =
+  'http://HOST:11334, https://HOST:PORT/PREFIX or unix:/path/to.sock, several separated by commas';
+
 function controllerAddresses(value: string): ControllerAddress[] {
-  const form =
-    'http://HOST:11334, https://HOST:PORT/PREFIX or unix:/path/to.sock, several separated by commas';
-  const parts = value
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-  if (parts.length === 0) throw new Error(`must name a controller: ${form}`);
-  const addresses = parts.map((part, index): ControllerAddress => {
-    // The text itself is not repeated in a fault: it may hold a password.
-    const which = parts.length === 1 ? 'must be' : `entry ${index + 1} must be`;
-    if (part.startsWith('unix:')) {
-      const socketPath = part.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
-      if (!path.isAbsolute(socketPath)) throw new Error(`${which} ${form}`);
-      return { name: `unix:${socketPath}`, url: 'http://localhost/', socketPath };
-    }
-    const url = URL.canParse(part) ? new URL(part) : undefined;
-    if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
-      throw new Error(`${which} ${form}`);
-    }
-    if (url.username !== '' || url.password !== '') {
-      throw new Error(
-        `must not hold a user or a password; set RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE instead`,
-      );
-    }
-    if (url.search !== '' || url.hash !== '') {
-      throw new Error(`${which} ${form}, without '?' and '#'`);
-    }
-    if (!url.pathname.endsWith('/')) url.pathname += '/';
-    return { name: url.href.replace(/\/$/, ''), url: url.href, socketPath: undefined };
-  });
+  const parts = value.split(',').map((part) => part.trim());
+  const urls = parts.filter((part) => part !== '');
+  if (urls.length === 0) throw new Error(`must name a controller: ${URL_FORM}`);
+  const addresses = urls.map((url, index) =>
+    controllerAddress(url, urls.length === 1 ? 'must be' : `entry ${index + 1} must be`),
+  );
   const names = addresses.map((address) => address.name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new Error(`names ${twice} twice`);
   return addresses;
+}
+
+/** The text itself is not repeated in a fault: it may hold a password. */
+function controllerAddress(text: string, mustBe: string): ControllerAddress {
+  if (text.startsWith('unix:')) {
+    const socketPath = text.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
+    if (!path.isAbsolute(socketPath)) throw new Error(`${mustBe} ${URL_FORM}`);
+    return { name: `unix:${socketPath}`, url: 'http://localhost/', socketPath };
+  }
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
+    throw new Error(`${mustBe} ${URL_FORM}`);
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new Error(
+      `must not hold a user or a password; set RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE instead`,
+    );
+  }
+  if (url.search !== '' || url.hash !== '') {
+    throw new Error(`${mustBe} ${URL_FORM}, without '?' and '#'`);
+  }
+  if (!url.pathname.endsWith('/')) url.pathname += '/';
+  return { name: url.href.replace(/\/$/, ''), url: url.href, socketPath: undefined };
 }
 
 function secret(value: string | undefined, file: string | undefined): Secret {
@@ -273,7 +303,6 @@ function certificate(file: string | undefined): string | undefined {
   if (file === undefined) return undefined;
   let pem: string;
   try {
-    accessSync(file, constants.R_OK);
     pem = readFileSync(file, 'utf8');
   } catch (error) {
     throw new Error(`(${file}) cannot be read (${errnoOf(error) ?? 'unknown error'})`, {

@@ -40,7 +40,7 @@ export class OperatorError extends Error {
 }
 
 /** How a fault is shown to an operator: what is wrong, and the cure. */
-export function complaint(error: OperatorError): string {
+export function formatError(error: OperatorError): string {
   return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n`;
 }
 

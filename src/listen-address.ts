@@ -40,18 +40,22 @@ export function listenAddress(value: string): ListenAddress | undefined {
 export function statusListen(
   environment: Readonly<Record<string, string | undefined>>,
 ): ListenAddress | undefined {
-  const value = environment['STATUS_LISTEN'] ?? '';
   try {
-    return listenAddress(value === '' ? DEFAULT_STATUS_LISTEN : value);
+    // An empty variable means the same as an unset one.
+    return listenAddress(environment['STATUS_LISTEN'] || DEFAULT_STATUS_LISTEN);
   } catch (error) {
     const form = error instanceof Error ? error.message : 'is wrong';
-    throw new OperatorError({
-      code: 'config.invalid',
-      message: clean(`STATUS_LISTEN ${form}`, 400),
-      hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
-      exitCode: EXIT.configuration,
-    });
+    throw invalidSettings(clean(`STATUS_LISTEN ${form}`, 400));
   }
+}
+
+export function invalidSettings(message: string): OperatorError {
+  return new OperatorError({
+    code: 'config.invalid',
+    message,
+    hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
+    exitCode: EXIT.configuration,
+  });
 }
 
 /** How it is written, for people and in URLs. */

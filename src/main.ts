@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events';
 import { isatty } from 'node:tty';
-import { bugComplaint } from './bug-text.ts';
-import { EXIT, OperatorError, complaint, errnoOf } from './errors.ts';
+import { formatBug } from './bug-text.ts';
+import { EXIT, OperatorError, errnoOf, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 
 /** The process: signals in, exit code out. Nothing else may end it. */
@@ -26,7 +26,7 @@ process.on('SIGHUP', () => {
 
 /** Tells of the error that ends the process. */
 let tellCrash = (error: unknown): void => {
-  process.stderr.write(bugComplaint(error));
+  process.stderr.write(formatBug(error));
 };
 // What it leaves behind is unknown: the queue is on the disk, and a new process starts from there.
 process.on('uncaughtException', (error) => {
@@ -76,7 +76,7 @@ async function run(): Promise<ExitCode> {
 
 /** The short way to the one command that is run every few seconds. */
 async function checkHealth(): Promise<ExitCode> {
-  const { health } = await import('./commands/health.ts');
+  const { health } = await import('./status/health.ts');
   try {
     return await health({
       environment: process.env,
@@ -84,7 +84,7 @@ async function checkHealth(): Promise<ExitCode> {
     });
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    process.stderr.write(complaint(error));
+    process.stderr.write(formatError(error));
     return error.exitCode;
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { runInThisContext } from 'node:vm';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { bugComplaint, bugText } from '../src/bug-text.ts';
+import { formatBug, bugText } from '../src/bug-text.ts';
 import { Bugs } from '../src/bugs.ts';
 import { EXIT, LocalFault, OperatorError, errnoOf, isBug } from '../src/errors.ts';
 import { LogRecorder } from './support/log-recorder.ts';
@@ -92,7 +92,7 @@ describe('what is told of a bug', () => {
     ['words that imitate a stack', () => failWith(`x\n    at ${PASSWORD}\n    at home`)],
   ])('never repeats mail or a password: %s', (_, act) => {
     const error = thrownBy(act);
-    expect(JSON.stringify([bugText(error), bugComplaint(error)])).not.toMatch(
+    expect(JSON.stringify([bugText(error), formatBug(error)])).not.toMatch(
       /Erika|hunter2|diagnosis|home/,
     );
     expect(bugText(error).stack).toMatch(/bugs\.test\.ts:\d+/);

@@ -61,7 +61,7 @@ test.each([
   expect(out).not.toContain('Erika');
 });
 
-test.each([['status'], ['doctor'], ['health']])(
+test.each([['status'], ['health']])(
   'an error that %s did not foresee is told in words, with exit code 1',
   async (command) => {
     const act = `throw Object.assign(new TypeError('${MAIL}'), { password: 'hunter2' })`;

@@ -26,7 +26,7 @@ function runWithoutProc(args: readonly string[], libDir: string): Promise<Ended>
 }
 
 describe('without /proc', MOUNTS, () => {
-  test.each(['watch', 'watch --once', 'status', 'quarantine list', 'relearn --spam /nowhere'])(
+  test.each(['watch --once', 'status'])(
     '%s says that in one line, with the cure',
     async (words) => {
       const lib = temporaryFolder();

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { findProgram, installHints } from '../src/servers/programs.ts';
+import { installHints } from '../demo/install-hints.ts';
+import { findProgram } from '../src/servers/programs.ts';
 import { needs, needsPrograms } from './support/needs.ts';
 
 const script = fileURLToPath(new URL('../scripts/setup', import.meta.url));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { clean, nearest, plural } from '../src/text.ts';
+import { clean, plural } from '../src/text.ts';
 
 describe('clean', () => {
   test('leaves ordinary text as it is, in any script', () => {
@@ -56,42 +56,4 @@ test('plural puts a count and its noun together', () => {
     '1 message',
     '2 messages',
   ]);
-});
-
-describe('nearest', () => {
-  const commands = ['watch', 'relearn', 'status', 'health', 'doctor', 'quarantine', 'demo'];
-
-  test.each([
-    ['wacth', 'watch'],
-    ['watc', 'watch'],
-    ['Watch', 'watch'],
-    ['re-learn', 'relearn'],
-    ['learn', 'relearn'],
-    ['statsu', 'status'],
-    ['quarrantine', 'quarantine'],
-    ['demo', 'demo'],
-  ])('of %s is %s', (word, command) => {
-    expect(nearest(word, commands)).toBe(command);
-  });
-
-  test.each(['zzzzz', 'install', ''])('of "%s" is none', (word) => {
-    expect(nearest(word, commands)).toBeUndefined();
-  });
-
-  test('finds each word again after any one edit', () => {
-    const edit = fc.record({
-      command: fc.constantFrom(...commands),
-      at: fc.nat(20),
-      kind: fc.constantFrom('insert', 'delete', 'replace'),
-      letter: fc.constantFrom('x', 'q', '-'),
-    });
-    fc.assert(
-      fc.property(edit, ({ command, at, kind, letter }) => {
-        const position = at % command.length;
-        const before = command.slice(0, position);
-        const after = command.slice(kind === 'insert' ? position : position + 1);
-        expect(nearest(before + (kind === 'delete' ? '' : letter) + after, commands)).toBe(command);
-      }),
-    );
-  });
 });

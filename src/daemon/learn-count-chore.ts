@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { LearnCountMonitor } from '../delivery/learn-count-monitor.ts';
 import type { Log } from '../logger.ts';
-import { lookAt } from '../status/survey.ts';
+import { probe } from '../status/probe.ts';
 import { plural } from '../text.ts';
 
 /**
@@ -34,11 +34,11 @@ export class LearnCountChore {
   async #ask(controller: Controller, signal: AbortSignal): Promise<boolean> {
     const { clock } = this.#options;
     const { trainer, counts } = controller;
-    const look = await lookAt(trainer, clock, signal);
-    if (look.kind !== 'answers') return false;
-    this.#learns.set(controller, look.statistics.learns ?? controller.learns);
+    const seen = await probe(trainer, clock, signal);
+    if (seen.kind !== 'answers') return false;
+    this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
     const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
-    counts.observe(look.statistics, clock.monotonic(), learns);
+    counts.observe(seen.statistics, clock.monotonic(), learns);
     const monitor = this.#monitors.get(controller) ?? new LearnCountMonitor(counts);
     this.#monitors.set(controller, monitor);
     const missing = monitor.check();

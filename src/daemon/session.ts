@@ -9,7 +9,6 @@ import { createDelivery } from '../delivery/create.ts';
 import type { MessageEvents } from '../delivery/events.ts';
 import { PATIENCE_MS } from '../delivery/posts.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
-import { HeapKeeper } from '../heap.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
@@ -24,8 +23,7 @@ import { Queue } from '../spool/queue.ts';
 import { Requeue } from '../spool/requeue.ts';
 import { removeOldDays } from '../spool/retention.ts';
 import type { StateDir } from '../spool/state-dir.ts';
-import type { Standstill } from '../status/heart.ts';
-import type { Counts } from '../status/report.ts';
+import type { Counts, Stall } from '../status/reports.ts';
 import { LearnCountChore } from './learn-count-chore.ts';
 import { SpoolStore } from './spool-store.ts';
 
@@ -48,7 +46,6 @@ export interface SpoolSessionOptions {
 
 const ARCHIVE = 'the retention of the archive';
 const WATCHDOG_MS = 2_000;
-const HEAP_MS = 250;
 const RETENTION_MS = 3_600_000;
 const LEARN_COUNTS_MS = 5_000;
 const REQUEUE_MS = 2_000;
@@ -66,7 +63,6 @@ export class SpoolSession {
   readonly #scheduler: Scheduler;
   readonly #requeue: Requeue;
   readonly #pickup: Pickup;
-  readonly #heap = new HeapKeeper();
   readonly #ending = new AbortController();
   readonly #chores: Promise<void>[] = [];
   #lostReason: string | undefined;
@@ -128,7 +124,7 @@ export class SpoolSession {
   }
 
   /** Whether its loops turn. */
-  get standstills(): readonly Standstill[] {
+  get stalls(): readonly Stall[] {
     const { timeoutMs } = this.#options.config.rspamd;
     const longest = LONGEST_FLIGHT_POSTS * (timeoutMs + PATIENCE_MS);
     const { overdueMs, longestFlightMs } = this.#scheduler;
@@ -163,9 +159,6 @@ export class SpoolSession {
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
       this.#watchStateDir();
       this.#watchPassword();
-    });
-    this.#every(HEAP_MS, 'the watch over the heap', () => {
-      this.#heap.look();
     });
     this.#every(REQUEUE_MS, 'the taking back of released messages', async () => {
       await this.#requeue.take();

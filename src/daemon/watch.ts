@@ -15,7 +15,7 @@ import type { Ownership } from '../spool/owner.ts';
 import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { DaemonStatus } from '../status/daemon-status.ts';
-import type { Standstill } from '../status/heart.ts';
+import type { Stall } from '../status/reports.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
 import { VERSION } from '../version.ts';
 import { SpoolSession } from './session.ts';
@@ -123,7 +123,7 @@ class Daemon {
       messages: this.events,
       bugs: this.#bugs,
       counts: () => this.#session?.counts,
-      standstills: () => this.#standstills(),
+      stalls: () => this.#stalls(),
     };
     this.#status = new DaemonStatus({ view, listen, clock: systemClock, log });
     this.#status.start();
@@ -133,8 +133,8 @@ class Daemon {
     await this.#status?.stop();
   }
 
-  #standstills(): readonly Standstill[] {
-    if (this.#session !== undefined) return this.#session.standstills;
+  #stalls(): readonly Stall[] {
+    if (this.#session !== undefined) return this.#session.stalls;
     const { what, since } = this.#step;
     return [{ what, ms: systemClock.monotonic() - since }];
   }

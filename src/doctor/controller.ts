@@ -1,17 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectionFault } from '../trainers/connection-faults.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
+import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { faultOfVersion } from '../trainers/versions.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { unreachable } from './unreachable.ts';
 
 /**
  * One controller, asked what doesn't teach it anything: whether it is one, whether the password is
  * right for learning, whether Bayes has a backend that answers, and what time it is there.
  */
-export interface ControllerReport {
+export interface ControllerFindings {
   readonly findings: readonly Finding[];
   /** What it said of Bayes. */
   readonly statistics?: Statistics;
@@ -27,107 +28,57 @@ export interface ControllerCheckOptions {
 
 const CLOCK_NEAR_MS = 60_000;
 const DAY_MS = 86_400_000;
-/** rspamd shows empty `statfiles` in the first moments after its start, whatever its backend. */
-const STARTING_SECONDS = 3;
+/** By then a controller that has just started shows its backend. */
 const STARTED_MS = 4_000;
 
-export async function checkController(options: ControllerCheckOptions): Promise<ControllerReport> {
+const WRONG_PLACE =
+  "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
+
+export async function checkController(
+  options: ControllerCheckOptions,
+): Promise<ControllerFindings> {
   const { inquiry, wall, maxBytes } = options;
   const { name } = inquiry;
+  const nothingMore = notTried(name, 'right to learn and Bayes: mend the above first');
   const ping = await inquiry.ping();
-  if (ping.status === undefined) {
-    return { findings: [unreachable(inquiry, ping), ...nothingMore(name)] };
-  }
-  const byProxy = proxyFinding(name, ping);
-  if (byProxy !== undefined) return { findings: [byProxy, ...nothingMore(name)] };
-  if (ping.status !== 200 || !ping.text.startsWith('pong')) {
-    const says = `what answers there is not rspamd's controller (${ping.reason})`;
-    return { findings: [failed(name, says, cureOf(ping) ?? WRONG_PLACE), ...nothingMore(name)] };
-  }
+  const noPing = noAnswerOf(inquiry, ping) ?? checkPing(name, ping);
+  if (noPing !== undefined) return { findings: [noPing, nothingMore] };
+  const clock = checkClock(name, ping, wall);
   const stat = await askStatistics(inquiry);
-  if (stat.statistics === undefined) {
-    return {
-      findings: [noStatistics(inquiry, stat), checkClock(name, ping, wall), ...nothingMore(name)],
-    };
+  const { statistics } = stat;
+  if (statistics === undefined) {
+    const noStat = noAnswerOf(inquiry, stat) ?? noStatistics(inquiry, stat);
+    return { findings: [noStat, clock, nothingMore] };
   }
   const learning = await inquiry.learnNothing();
   const history = await inquiry.history();
   return {
     findings: [
       ok(name, 'answers'),
-      ...checkVersion(name, stat.statistics),
-      checkRight(inquiry, learning),
+      ...checkVersion(name, statistics),
+      noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning),
       // Where rspamd's own name comes through nothing is in front of it.
       ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
-      checkBayes(name, stat.statistics, history),
-      ...checkUsers(name, stat.statistics),
+      checkBayes(name, statistics, history),
+      ...checkUsers(name, statistics),
       ...checkRedis(name, history),
-      checkClock(name, ping, wall),
+      clock,
     ],
-    statistics: stat.statistics,
+    statistics,
   };
 }
 
-const WRONG_PLACE =
-  "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
-
-function nothingMore(name: string): Finding[] {
-  return [notTried(name, 'right to learn and Bayes: mend the above first')];
-}
-
-async function askStatistics(
-  inquiry: Inquiry,
-): Promise<Awaited<ReturnType<Inquiry['statistics']>>> {
-  const first = await inquiry.statistics();
-  const { hasBackend = true, uptimeSeconds = Infinity } = first.statistics ?? {};
-  if (hasBackend || uptimeSeconds > STARTING_SECONDS) return first;
-  await sleep(STARTED_MS);
-  return inquiry.statistics();
-}
-
-function noStatistics(inquiry: Inquiry, reply: Reply): Finding {
-  const { name, hasPassword } = inquiry;
-  if (reply.status === undefined) return unreachable(inquiry, reply);
-  const byProxy = proxyFinding(name, reply);
-  if (byProxy !== undefined) return byProxy;
-  switch (reply.status) {
-    case 401:
-    case 403:
-      return hasPassword
-        ? failed(
-            name,
-            `refuses the password (${reply.reason})`,
-            "set RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE to the enable_password of rspamd's local.d/worker-controller.inc (its password where no other is set; not the hash that stands there, but what was hashed)",
-          )
-        : failed(
-            name,
-            `wants a password, and none is set (${reply.reason})`,
-            "set RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE, or add this host's address to secure_ip in rspamd's local.d/worker-controller.inc",
-          );
-    case 429:
-      return failed(
-        name,
-        `has locked this address out after too many wrong passwords (${reply.reason})`,
-        'stop the daemon, correct RSPAMD_PASSWORD, wait some minutes for the lock to end, then start it again',
-      );
-    case 200:
-      return failed(
-        name,
-        'does not say what Bayes knows: its /stat is not that of rspamd',
-        WRONG_PLACE,
-      );
-    default:
-      return failed(
-        name,
-        `does not answer as a controller (${reply.reason})`,
-        cureOf(reply) ?? WRONG_PLACE,
-      );
+/** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
+function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
+  const { name } = inquiry;
+  const { status, code = 'UNKNOWN', proxy, reason } = reply;
+  if (status === undefined) {
+    const { says, cure } = connectionFault(code, inquiry) ?? {
+      says: `cannot be talked to (${code})`,
+      cure: cureIn(reply, "is it an HTTP server at all? Correct RSPAMD_URL; look at rspamd's log"),
+    };
+    return failed(name, says, cure);
   }
-}
-
-/** What a proxy says of itself, or of what is behind it. */
-function proxyFinding(name: string, reply: Reply): Finding | undefined {
-  const { proxy, reason, status = 0 } = reply;
   // Learning goes on, slowly.
   if (proxy?.kind === 'limited') return warning(name, proxy.reason, proxy.hint);
   if (proxy !== undefined) return failed(name, proxy.reason, proxy.hint);
@@ -137,6 +88,37 @@ function proxyFinding(name: string, reply: Reply): Finding | undefined {
     `a proxy answers there, and rspamd behind it does not (${reason})`,
     "start rspamd, or correct what the proxy's configuration says of it (its upstream)",
   );
+}
+
+/** The cure that the log has for this answer, else another one. */
+function cureIn({ meaning }: Reply, otherwise: string): string {
+  return meaning.kind === 'misconfigured' ? meaning.hint : otherwise;
+}
+
+function checkPing(name: string, ping: Reply): Finding | undefined {
+  if (ping.status === 200 && ping.text.startsWith('pong')) return undefined;
+  const says = `what answers there is not rspamd's controller (${ping.reason})`;
+  return failed(name, says, cureIn(ping, WRONG_PLACE));
+}
+
+async function askStatistics(inquiry: Inquiry): ReturnType<Inquiry['statistics']> {
+  const first = await inquiry.statistics();
+  if (first.statistics === undefined || !isStarting(first.statistics)) return first;
+  await sleep(STARTED_MS);
+  return inquiry.statistics();
+}
+
+function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
+  const password = hasPassword ? 'refuses the password' : 'wants a password, and none is set';
+  const says: Readonly<Record<number, string>> = {
+    200: 'does not say what Bayes knows: its /stat is not that of rspamd',
+    401: password,
+    403: password,
+    429: 'has locked this address out after too many wrong passwords',
+  };
+  const { status = 0, reason } = reply;
+  const what = says[status] ?? 'does not answer as a controller';
+  return failed(name, `${what} (${reason})`, cureIn(reply, WRONG_PLACE));
 }
 
 function checkVersion(name: string, { version }: Statistics): Finding[] {
@@ -152,50 +134,38 @@ async function checkSize(inquiry: Inquiry, maxBytes: number): Promise<Finding[]>
 }
 
 /** An empty learning post: refused for want of a body by who would have been let in. */
-function checkRight(inquiry: Inquiry, reply: Reply): Finding {
-  const { name } = inquiry;
-  if (reply.status === undefined) return unreachable(inquiry, reply);
-  const byProxy = proxyFinding(name, reply);
-  if (byProxy !== undefined) return byProxy;
+function checkRight({ name, hasPassword }: Inquiry, reply: Reply): Finding {
   if (reply.status === 400 && reply.meaning.kind === 'rejected') {
-    return ok(
-      name,
-      inquiry.hasPassword ? 'lets this password learn' : 'lets this host learn without a password',
-    );
+    const whom = hasPassword ? 'this password learn' : 'this host learn without a password';
+    return ok(name, `lets ${whom}`);
   }
-  if (reply.status === 401 || reply.status === 403) {
-    return failed(
-      name,
-      'accepts this password for looking, but not for learning: an enable_password is set',
-      "set RSPAMD_PASSWORD to the enable_password of rspamd's local.d/worker-controller.inc, or add this host's address to secure_ip there",
-    );
-  }
+  const isRefused = reply.status === 401 || reply.status === 403;
   return failed(
     name,
-    `answers ${reply.reason} to a learning post`,
-    cureOf(reply) ??
+    isRefused
+      ? 'accepts this password for looking, but not for learning: an enable_password is set'
+      : `answers ${reply.reason} to a learning post`,
+    cureIn(
+      reply,
       "look at rspamd's log; a proxy in front of it must let POST /learnspam and /learnham pass",
+    ),
   );
 }
 
 function checkBayes(name: string, { hasBackend, learned }: Statistics, history: Reply): Finding {
   const { spam, ham } = learned;
-  const redisError = redisErrorOf(history);
+  const redisError = redisErrorIn(history);
   // rspamd 3.12 shows none where its Redis was down when it started.
   if (!hasBackend && redisError === undefined) {
-    return failed(
-      name,
-      'has no Bayes backend ("statfiles" is empty in /stat): nothing can be learned',
-      'name a Redis server in rspamd\'s local.d/redis.conf or local.d/classifier-bayes.conf (servers = "127.0.0.1";), see that it runs, then restart rspamd',
-    );
+    return failed(name, NO_BACKEND.reason, NO_BACKEND.hint);
   }
   const isUnknown = spam === undefined || ham === undefined;
-  const redisSilence =
-    hasBackend && isUnknown ? 'is down or was within the last minute' : redisError;
-  if (isUnknown || redisSilence !== undefined) {
+  if (isUnknown || redisError !== undefined) {
+    const wasSeen = hasBackend && isUnknown;
+    const what = wasSeen ? 'is down or was within the last minute' : (redisError ?? '');
     return failed(
       name,
-      `can't read what Bayes knows: its Redis ${redisSilence}`,
+      `can't read what Bayes knows: its Redis ${what}`,
       "start Redis, or correct its address and password in rspamd's local.d/redis.conf; rspamd's log says more",
     );
   }
@@ -228,16 +198,12 @@ function checkUsers(name: string, { users = 0 }: Statistics): Finding[] {
 /** Where the history lies in memory it comes as an array, and tells nothing of Redis (tried on 3.4). */
 function checkRedis(name: string, { status, text }: Reply): Finding[] {
   if (status === 504 || (status === 200 && text.startsWith('{'))) return [];
-  return [
-    notTried(
-      name,
-      "Redis: whether it answers can't be seen, as rspamd's history doesn't lie there",
-    ),
-  ];
+  const says = "Redis: whether it answers can't be seen, as rspamd's history doesn't lie there";
+  return [notTried(name, says)];
 }
 
 /** `/stat` shows its last figures for as long as Redis is away; the history can't. */
-function redisErrorOf({ reason }: Reply): string | undefined {
+function redisErrorIn({ reason }: Reply): string | undefined {
   const error = /^504 \{"error": "(.*)"\}$/.exec(reason)?.[1];
   return error === undefined ? undefined : `does not answer as it should (${error})`;
 }
@@ -260,8 +226,4 @@ function spanOf(ms: number): string {
   return ms >= 7_200_000
     ? `${Math.round(ms / 3_600_000)} hours`
     : `${Math.round(ms / 60_000)} minutes`;
-}
-
-function cureOf(reply: Reply): string | undefined {
-  return reply.meaning.kind === 'misconfigured' ? reply.meaning.hint : undefined;
 }

@@ -1,6 +1,12 @@
+import { clean } from '../text.ts';
+
 /** What one check came to: one line of `kopano-learnd doctor`. */
 export interface Finding {
-  readonly state: FindingState;
+  /**
+   * `warning`: it works, but not as well or as safely as it could. `not tried`: it can't be known
+   * from here, or makes no sense before something else is mended.
+   */
+  readonly state: 'ok' | 'warning' | 'failed' | 'not tried';
   /** What was looked at, in a word or two. */
   readonly check: string;
   /** What was found, as a sentence without a full stop. */
@@ -8,12 +14,6 @@ export interface Finding {
   /** What the operator has to change. */
   readonly cure?: string;
 }
-
-/**
- * `warning`: it works, but not as well or as safely as it could. `not tried`: it can't be known from
- * here, or makes no sense before something else is mended.
- */
-export type FindingState = 'ok' | 'warning' | 'failed' | 'not tried';
 
 export function ok(check: string, says: string): Finding {
   return { state: 'ok', check, says };
@@ -29,4 +29,9 @@ export function failed(check: string, says: string, cure: string): Finding {
 
 export function notTried(check: string, says: string): Finding {
   return { state: 'not tried', check, says };
+}
+
+export function lineOf({ state, check, says, cure }: Finding): string {
+  const text = cure === undefined ? says : `${says}. Cure: ${cure}`;
+  return `${clean(`${state.padEnd(9)}  ${check.padEnd(11)}  ${text}`, 2_000)}\n`;
 }

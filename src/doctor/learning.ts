@@ -1,16 +1,17 @@
 import { hostname, networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
-import type { Statistics } from '../trainers/trainer.ts';
+import type { DaemonAnswer } from '../status/client.ts';
+import type { ControllerReport } from '../status/reports.ts';
 import { clean, plural } from '../text.ts';
-import type { ControllerReport } from '../status/report.ts';
-import type { DaemonAnswer } from './daemon.ts';
+import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { namesIn, textOf } from './proc.ts';
+import { processIds, readText } from './machine.ts';
 
 /**
- * What only learning shows: whether a controller remembers, and whether all of them have one memory.
- * The doctor doesn't learn; it asks the daemon that does, and looks at what is in plain sight.
+ * What only learning shows: whether a controller remembers, whether all of them have one memory, and
+ * whether the daemon met errors of its own. The doctor doesn't learn; it asks the daemon that does,
+ * and looks at what is in plain sight.
  */
 export interface Known {
   readonly controller: ControllerAddress;
@@ -22,46 +23,37 @@ export function checkLearning(known: readonly Known[], daemon: DaemonAnswer): Fi
   return [
     ...known.map(({ controller }) => checkProof(controller, daemon)),
     checkSharing(known),
-    ...known.flatMap(({ controller }) => checkCount(controller)),
+    ...known.map(({ controller }) => checkCount(controller)),
+    checkBugs(daemon),
   ];
 }
 
 function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding {
   const check = 'proof';
-  if (daemon.kind !== 'answered') {
-    return notTried(
-      check,
-      `whether ${name} remembers what it learns shows a running daemon; ${daemon.reason}`,
-    );
+  if (daemon.kind !== 'running') {
+    const says = `whether ${name} remembers what it learns shows a running daemon; ${daemon.reason}`;
+    return notTried(check, says);
   }
   const reported = daemon.report.controllers.find((each) => each.name === name);
-  if (reported === undefined) {
-    return notTried(check, `the running daemon doesn't know ${name}: it has another RSPAMD_URL`);
-  }
-  return judgeProof(reported);
+  return reported === undefined
+    ? notTried(check, `the running daemon doesn't know ${name}: it has another RSPAMD_URL`)
+    : judgeProof(check, reported);
 }
 
-function judgeProof(reported: ControllerReport): Finding {
-  const check = 'proof';
-  const { name, state, forgot } = reported;
-  const reason = clean(reported.reason ?? 'the daemon does not say why');
-  switch (state) {
-    case 'unproven':
-      return failed(
-        check,
-        `${name} answers 200 to what it is taught, and remembers nothing of it`,
-        "look at rspamd's Redis: full (maxmemory), read-only, hung or unreachable, and at rspamd's log; if the controller has count above 1 in local.d/worker-controller.inc, set count = 1",
-      );
-    case 'misconfigured':
-    case 'down':
-      return failed(
-        check,
-        `${name} can't learn, says the running daemon: ${reason}`,
-        'mend what the lines above name, or look at rspamd’s log and at its Redis',
-      );
-    case 'starting':
-    case 'up':
-      break;
+function judgeProof(check: string, { name, state, reason, forgot, proven }: ControllerReport) {
+  if (state === 'unproven') {
+    return failed(
+      check,
+      `${name} answers 200 to what it is taught, and remembers nothing of it`,
+      "look at rspamd's Redis: full (maxmemory), read-only, hung or unreachable, and at rspamd's log; if the controller has count above 1 in local.d/worker-controller.inc, set count = 1",
+    );
+  }
+  if (state === 'misconfigured' || state === 'down') {
+    return failed(
+      check,
+      `${name} can't learn, says the running daemon: ${clean(reason ?? 'the daemon does not say why')}`,
+      "mend what the lines above name, or look at rspamd's log and at its Redis",
+    );
   }
   if (forgot !== null) {
     return warning(
@@ -70,9 +62,9 @@ function judgeProof(reported: ControllerReport): Finding {
       "look at the persistence (save, appendonly) and the memory limit of rspamd's Redis; teach it again from the archive",
     );
   }
-  if (reported.proven)
-    return ok(check, `${name} has learned and remembered since the daemon's start`);
-  return notTried(check, `nothing was learned by ${name} since the daemon's start`);
+  return proven
+    ? ok(check, `${name} has learned and remembered since the daemon's start`)
+    : notTried(check, `nothing was learned by ${name} since the daemon's start`);
 }
 
 /** Two that count differently don't share a Redis. */
@@ -96,8 +88,9 @@ function checkSharing(known: readonly Known[]): Finding {
   if (counts.length < known.length) {
     return notTried(check, 'not every controller says what it has learned');
   }
-  if (first.spam + first.ham === 0)
+  if (first.spam + first.ham === 0) {
     return notTried(check, 'no controller has learned anything yet');
+  }
   // The daemon gives each its share: two memories of their own grow alike, but not to the same figures.
   return counts.every(({ spam, ham }) => spam === first.spam && ham === first.ham)
     ? ok(check, 'all controllers have learned the same')
@@ -115,23 +108,22 @@ function differ(a: number, b: number): boolean {
  * Several processes of one controller recognise less of each other's messages. They show in the list
  * of processes where rspamd runs on this machine; otherwise nobody tells.
  */
-function checkCount(controller: ControllerAddress): Finding[] {
+function checkCount(controller: ControllerAddress): Finding {
   const check = 'count';
   const { name } = controller;
   const running = isHere(controller) ? controllerProcesses(bindOf(controller)) : 0;
   if (running === 0) {
-    return [
-      notTried(check, `whether ${name} runs as one process (count = 1) can't be seen from here`),
-    ];
-  }
-  if (running === 1) return [ok(check, `${name} is one process`)];
-  return [
-    warning(
+    return notTried(
       check,
-      `${name} runs as ${running} processes: each one recognises less of what the others have learned, so that messages are learned twice or wait for a proof`,
-      "set count = 1 in rspamd's local.d/worker-controller.inc",
-    ),
-  ];
+      `whether ${name} runs as one process (count = 1) can't be seen from here`,
+    );
+  }
+  if (running === 1) return ok(check, `${name} is one process`);
+  return warning(
+    check,
+    `${name} runs as ${running} processes: each one recognises less of what the others have learned, so that messages are learned twice or wait for a proof`,
+    "set count = 1 in rspamd's local.d/worker-controller.inc",
+  );
 }
 
 /** Whether the URL leads to this machine, as far as that is plain. */
@@ -158,23 +150,29 @@ function bindOf({ url, socketPath }: ControllerAddress): string {
  */
 function controllerProcesses(bind: string): number {
   const ofParent = new Map<string, number>();
-  for (const pid of namesIn('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    const title = /^rspamd: controller process \(([^)]*)\)/.exec(titleOf(pid))?.[1];
-    if (title === undefined) continue;
-    const binds = title.split(/[,;\s]+/);
-    if (binds.some((each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)))) {
-      const parent = parentOf(pid);
+  for (const pid of processIds()) {
+    const title = readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+    const binds = /^rspamd: controller process \(([^)]*)\)/.exec(title)?.[1]?.split(/[,;\s]+/);
+    if (binds?.some((each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)))) {
+      const parent = /^PPid:\s*(\d+)$/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? '';
       ofParent.set(parent, (ofParent.get(parent) ?? 0) + 1);
     }
   }
   return Math.max(0, ...ofParent.values());
 }
 
-function parentOf(pid: string): string {
-  return /^PPid:\s*(\d+)$/m.exec(textOf(`/proc/${pid}/status`))?.[1] ?? '';
-}
-
-function titleOf(pid: string): string {
-  return textOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+/** Whether the running daemon met errors of its own. */
+function checkBugs(daemon: DaemonAnswer): Finding {
+  const check = 'bugs';
+  if (daemon.kind !== 'running') {
+    const says = `whether it met errors of its own shows a running daemon; ${daemon.reason}`;
+    return notTried(check, says);
+  }
+  const { count, last } = daemon.report.bugs;
+  if (last === null) return ok(check, 'the daemon has met no error of its own since its start');
+  return warning(
+    check,
+    `the running daemon has met ${plural(count, 'error')} of its own, the last at ${clean(last.at)} (${clean(last.where)}): ${clean(last.error)}`,
+    'report it with its line daemon.bug in the log; what met it stays and is tried again',
+  );
 }

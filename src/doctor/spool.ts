@@ -5,15 +5,15 @@ import { errnoOf } from '../errors.ts';
 import { complainOf } from '../spool/complaint.ts';
 import { Folder } from '../spool/folder.ts';
 import { bearsFinishingMark } from '../spool/message.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
 import { octal } from '../spool/state-dir.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.ts';
 import { clean } from '../text.ts';
-import { groupName, plainName, userName } from './accounts.ts';
-import type { Identity } from './accounts.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
+import { groupName, plainName, userName } from './machine.ts';
+import type { Account } from './machine.ts';
 
 /**
  * The drop directory: kopano-spamd's folders and the files in them. Nothing is ever made, renamed or
@@ -22,7 +22,7 @@ import type { Finding } from './finding.ts';
 export interface SpoolCheckOptions {
   readonly libDir: string;
   /** Whom the daemon runs as. */
-  readonly identity: Identity;
+  readonly account: Account;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
 }
@@ -31,6 +31,7 @@ export interface SpoolCheckOptions {
 const SAMPLE = 200;
 /** A file that is younger may still get its group. */
 const UNFINISHED_MS = 10_000;
+const { R_OK, W_OK, X_OK } = constants;
 
 export interface SpoolFindings {
   readonly findings: readonly Finding[];
@@ -39,31 +40,17 @@ export interface SpoolFindings {
 }
 
 export function checkSpool(options: SpoolCheckOptions): SpoolFindings {
-  const { libDir, identity } = options;
-  const unreachable = (finding: Finding): SpoolFindings => ({
-    findings: [finding],
-    isReachable: false,
-  });
-  let stats: BigIntStats;
-  try {
-    stats = statSync(libDir, { bigint: true });
-  } catch (error) {
-    return unreachable(missing(libDir, error, identity));
-  }
-  if (!stats.isDirectory()) {
-    return unreachable(
-      failed('spool', `${libDir} is not a folder`, 'set KOPANO_SPAMD_LIB to kopano-spamd’s folder'),
-    );
-  }
-  if (!mayEnter(libDir)) return unreachable(closed(libDir, stats, identity));
+  const { libDir, account } = options;
+  const stats = statsOrFinding(libDir, account);
+  if ('check' in stats) return { findings: [stats], isReachable: false };
   const opened = VERDICTS.map((verdict) => openClass(options, verdict));
   const folders = opened.flatMap(({ folder }) => folder ?? []);
   try {
     return {
       findings: [
-        ok('spool', `${libDir} is there (${ownerOf(stats)})`),
+        ok('spool', `${libDir} is there (${ownershipOf(stats)})`),
         ...opened.map(({ finding }) => finding),
-        checkWorld([{ path: libDir, stats }, ...folders]),
+        checkWriteAccess([{ path: libDir, stats }, ...folders]),
         checkFiles(options, folders),
       ],
       isReachable: true,
@@ -73,33 +60,45 @@ export function checkSpool(options: SpoolCheckOptions): SpoolFindings {
   }
 }
 
-function missing(libDir: string, error: unknown, identity: Identity): Finding {
-  const code = errnoOf(error);
-  if (code === undefined) throw error;
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return failed(
-      'spool',
-      `${libDir} is missing`,
-      `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder; else, with kopano-spamd's user and group: install -d -o USER -g GROUP -m 0755 ${libDir}`,
-    );
+/** The spool's stats, or what keeps the daemon from it. */
+function statsOrFinding(libDir: string, account: Account): BigIntStats | Finding {
+  try {
+    const stats = statSync(libDir, { bigint: true });
+    if (!mayEnter(libDir) && stats.isDirectory()) return closed(libDir, stats, account);
+    return stats.isDirectory()
+      ? stats
+      : failed(
+          'spool',
+          `${libDir} is not a folder`,
+          "set KOPANO_SPAMD_LIB to kopano-spamd's folder",
+        );
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === undefined) throw error;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      return failed(
+        'spool',
+        `${libDir} is missing`,
+        `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder; else, with kopano-spamd's user and group: install -d -o USER -g GROUP -m 0755 ${libDir}`,
+      );
+    }
+    for (let above = '/'; code === 'EACCES' && above !== libDir; above = below(above, libDir)) {
+      const stats = statSync(above, { bigint: true, throwIfNoEntry: false });
+      if (stats !== undefined && !mayEnter(above)) return closed(above, stats, account);
+    }
+    return failed('spool', `${libDir} cannot be reached (${code})`, 'look at the file system');
   }
-  for (let above = '/'; code === 'EACCES' && above !== libDir; above = below(above, libDir)) {
-    const stats = statSync(above, { bigint: true, throwIfNoEntry: false });
-    if (stats !== undefined && !mayEnter(above)) return closed(above, stats, identity);
-  }
-  return failed('spool', `${libDir} cannot be reached (${code})`, 'look at the file system');
 }
 
 /** A folder on the way to the spool, or the spool itself. */
-function closed(folder: string, stats: BigIntStats, identity: Identity): Finding {
+function closed(folder: string, stats: BigIntStats, account: Account): Finding {
+  const cure = account.groups.includes(Number(stats.gid))
+    ? `chmod g+x ${folder}`
+    : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`;
   return failed(
     'spool',
-    `${folder} may not be entered by ${me(identity)} (${ownerOf(stats)})`,
-    isOutsiders(stats)
-      ? outsidersCure(folder)
-      : identity.groups.includes(Number(stats.gid))
-        ? `chmod g+x ${folder}`
-        : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`,
+    `${folder} may not be entered by ${userName(account.uid)} (${ownershipOf(stats)})`,
+    isOutsiders(stats) ? outsidersCure(folder) : cure,
   );
 }
 
@@ -110,145 +109,142 @@ function below(above: string, place: string): string {
 }
 
 function mayEnter(folder: string): boolean {
-  try {
-    accessSync(folder, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return accessFault(folder, X_OK) === undefined;
 }
 
-function openClass(
-  { libDir, identity }: SpoolCheckOptions,
-  verdict: Verdict,
-): { readonly finding: Finding; readonly folder?: Folder } {
-  const check = `${verdict}/`;
-  let folder: Folder;
+interface OpenedClass {
+  readonly finding: Finding;
+  readonly folder?: Folder;
+}
+
+function openClass({ libDir, account }: SpoolCheckOptions, verdict: Verdict): OpenedClass {
   try {
-    folder = Folder.open(`${libDir}/${verdict}`);
+    const folder = Folder.open(`${libDir}/${verdict}`);
+    return { finding: checkClass(folder, `${verdict}/`, account), folder };
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     const { message, cure } = complainOf(libDir, verdict, code);
-    return { finding: failed(check, message.replace(/[;.] .*$/, ''), cure) };
+    return { finding: failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), cure) };
   }
-  const { path, stats } = folder;
-  if (isBlind(identity)) {
-    const says = `${path} is there (${ownerOf(stats)}); whether ${me(identity)} may empty it is not tried as root`;
-    return { finding: notTried(check, says), folder };
+}
+
+function checkClass(folder: Folder, check: string, account: Account): Finding {
+  const { path: place, stats } = folder;
+  const me = userName(account.uid);
+  if (isBlind(account)) {
+    return notTried(
+      check,
+      `${place} is there (${ownershipOf(stats)}); whether ${me} may empty it is not tried as root`,
+    );
   }
-  const cure = `${ownerOf(stats)}: ${folderCure(path, stats, identity)}`;
-  if (!may(folder, constants.R_OK | constants.X_OK)) {
-    return { finding: failed(check, `${path} may not be listed by ${me(identity)}`, cure), folder };
+  const cure = `${ownershipOf(stats)}: ${folderCure(place, stats, account)}`;
+  if (accessFault(folder.at('.'), R_OK | X_OK) !== undefined) {
+    return failed(check, `${place} may not be listed by ${me}`, cure);
   }
-  const writing = refusalOf(folder, constants.W_OK | constants.X_OK);
-  if (writing === 'EROFS') {
-    return {
-      finding: failed(
-        check,
-        `${path} lies on a read-only file system`,
-        'mount it writable: a message is moved out of it (in a container: the volume without :ro)',
-      ),
-      folder,
-    };
+  const fault = accessFault(folder.at('.'), W_OK | X_OK);
+  if (fault === 'EROFS') {
+    return failed(
+      check,
+      `${place} lies on a read-only file system`,
+      'mount it writable: a message is moved out of it (in a container: the volume without :ro)',
+    );
   }
-  if (writing !== undefined) {
-    const says = `no message can be moved out of ${path} by ${me(identity)}, who may not write to it`;
-    return { finding: failed(check, says, cure), folder };
+  if (fault !== undefined) {
+    const says = `no message can be moved out of ${place} by ${me}, who may not write to it`;
+    return failed(check, says, cure);
   }
   const isSticky = (stats.mode & 0o1000n) !== 0n;
-  if (isSticky && identity.uid !== 0 && stats.uid !== BigInt(identity.uid)) {
-    const says = `${path} has the sticky bit: only a file's owner may move it`;
-    return { finding: failed(check, says, `chmod -t ${path}`), folder };
+  if (isSticky && account.uid !== 0 && stats.uid !== BigInt(account.uid)) {
+    const says = `${place} has the sticky bit: only a file's owner may move it`;
+    return failed(check, says, `chmod -t ${place}`);
   }
-  return { finding: ok(check, `${path} can be read and emptied (${ownerOf(stats)})`), folder };
+  return ok(check, `${place} can be read and emptied (${ownershipOf(stats)})`);
 }
 
-function folderCure(path: string, stats: BigIntStats, identity: Identity): string {
-  const isNobody = stats.uid === 0n || isUnmapped('uid', stats.uid);
-  const asOwner = isNobody ? [] : [`run the daemon as ${userName(stats.uid)}`];
-  if (isUnmapped('gid', stats.gid)) return asOwner[0] ?? outsidersCure(path);
-  const group = `give ${userName(identity.uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${path})`;
-  return [group, ...asOwner].join(', or ');
+function folderCure(place: string, stats: BigIntStats, { uid }: Account): string {
+  const hasUser = stats.uid !== 0n && !isUnmapped('uid', stats.uid);
+  const asOwner = `run the daemon as ${userName(stats.uid)}`;
+  if (isUnmapped('gid', stats.gid)) return hasUser ? asOwner : outsidersCure(place);
+  const group = `give ${userName(uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${place})`;
+  return hasUser ? `${group}, or ${asOwner}` : group;
 }
 
-function checkWorld(
+function checkWriteAccess(
   folders: readonly { readonly path: string; readonly stats: BigIntStats }[],
 ): Finding {
+  const check = 'write access';
   const open = folders.filter(({ stats }) => (stats.mode & 0o002n) !== 0n).map(({ path }) => path);
-  if (open.length === 0) return ok('strangers', 'nobody else may write to the spool');
+  if (open.length === 0) return ok(check, 'nobody else may write to the spool');
   return warning(
-    'strangers',
+    check,
     `everybody on this machine may write to ${open.join(' and ')}, and so decide what is learned`,
     `chmod o-w ${open.join(' ')}`,
   );
 }
 
 /** kopano-spamd gives its files to a group: a daemon without that reads none of them. */
-function checkFiles(options: SpoolCheckOptions, folders: readonly Folder[]): Finding {
-  const { identity, wall } = options;
+function checkFiles({ account, wall }: SpoolCheckOptions, folders: readonly Folder[]): Finding {
   const check = 'group';
-  if (isBlind(identity)) {
-    return notTried(check, `whether ${me(identity)} may read the messages is not tried as root`);
+  const me = userName(account.uid);
+  if (isBlind(account)) {
+    return notTried(check, `whether ${me} may read the messages is not tried as root`);
   }
   let seen = 0;
-  for (const folder of folders.filter((each) => may(each, constants.R_OK | constants.X_OK))) {
-    let left = SAMPLE;
-    for (const { rawName, regular } of folder.list()) {
-      if (rawName.startsWith('.') || !regular) continue;
-      if ((left -= 1) < 0) break;
-      const stats = folder.lstat(rawName);
-      if (stats?.isFile() !== true) continue;
-      const isFinished =
-        bearsFinishingMark(stats.mode) || wall() - Number(stats.mtimeMs) > UNFINISHED_MS;
-      if (!isFinished) continue;
-      seen += 1;
-      if (refusalOf(folder, constants.R_OK, rawName) === 'EACCES') {
-        const says = `${folder.path}/${clean(rawName)} (${ownerOf(stats)}) can't be read by ${me(identity)}`;
-        return failed(check, says, groupCure(folder.path, stats, identity));
-      }
+  for (const { folder, rawName, stats } of sample(folders)) {
+    const ageMs = wall() - Number(stats.mtimeMs);
+    if (!bearsFinishingMark(stats.mode) && ageMs <= UNFINISHED_MS) continue;
+    seen += 1;
+    if (accessFault(folder.at(rawName), R_OK) === 'EACCES') {
+      const says = `${folder.path}/${clean(rawName)} (${ownershipOf(stats)}) can't be read by ${me}`;
+      return failed(check, says, groupCure(folder.path, stats, account));
     }
   }
   if (seen > 0) return ok(check, 'the messages that wait can be read');
   return notTried(
     check,
-    `no message waits; kopano-spamd gives each to its sa_group (amavis unless set), and ${me(identity)} has ${identity.groups.map(groupName).join(', ')}`,
+    `no message waits; kopano-spamd gives each to its sa_group (amavis unless set), and ${me} has ${account.groups.map(groupName).join(', ')}`,
   );
 }
 
-function groupCure(place: string, stats: BigIntStats, identity: Identity): string {
+function* sample(folders: readonly Folder[]) {
+  for (const folder of folders) {
+    if (accessFault(folder.at('.'), R_OK | X_OK) !== undefined) continue;
+    let left = SAMPLE;
+    for (const { rawName, regular } of folder.list()) {
+      if (rawName.startsWith('.') || !regular) continue;
+      if ((left -= 1) < 0) break;
+      const stats = folder.lstat(rawName);
+      if (stats?.isFile() === true) yield { folder, rawName, stats };
+    }
+  }
+}
+
+function groupCure(place: string, stats: BigIntStats, account: Account): string {
   if (isOutsiders(stats)) return outsidersCure(place);
   if ((stats.mode & 0o040n) === 0n) {
-    return 'it has no read permission for its group: look at sa_group in kopano-spamd’s configuration, and whether that group exists';
+    return "it has no read permission for its group: look at sa_group in kopano-spamd's configuration, and whether that group exists";
   }
-  if (identity.groups.includes(Number(stats.gid)) || isUnmapped('gid', stats.gid)) {
+  if (account.groups.includes(Number(stats.gid)) || isUnmapped('gid', stats.gid)) {
     return `run the daemon as ${userName(stats.uid)}`;
   }
-  const [user, group] = [plainName('user', identity.uid), plainName('group', stats.gid)];
+  const [user, group] = [plainName('uid', account.uid), plainName('gid', stats.gid)];
   return `give the daemon's user that group (usermod -aG ${group} ${user}, SupplementaryGroups=${group} for systemd, chpst -u ${user}:${group} for runit, group_add: ["${stats.gid}"] for a container), or set sa_group in kopano-spamd's configuration to a group that it has`;
 }
 
 /** Root may do everything: it sees nothing of what the daemon's user may not. */
-function isBlind(identity: Identity): boolean {
-  return identity.uid !== 0 && process.geteuid?.() === 0;
+function isBlind({ uid }: Account): boolean {
+  return uid !== 0 && process.geteuid?.() === 0;
 }
 
-function me(identity: Identity): string {
-  return userName(identity.uid);
-}
-
-function ownerOf(stats: BigIntStats): string {
-  return `${userName(stats.uid)}, ${groupName(stats.gid)}, mode ${octal(stats.mode)}`;
-}
-
-function may(folder: Folder, mode: number): boolean {
-  return refusalOf(folder, mode) === undefined;
+function ownershipOf({ uid, gid, mode }: BigIntStats): string {
+  return `${userName(uid)}, ${groupName(gid)}, mode ${octal(mode)}`;
 }
 
 /** Why access is refused; `undefined` when it isn't. */
-function refusalOf(folder: Folder, mode: number, rawName = '.'): string | undefined {
+function accessFault(place: string | Buffer, mode: number): string | undefined {
   try {
-    accessSync(folder.at(rawName), mode);
+    accessSync(place, mode);
     return undefined;
   } catch (error) {
     return errnoOf(error) ?? 'unknown';

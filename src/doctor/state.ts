@@ -12,29 +12,32 @@ import {
 import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
-import { VERDICTS } from '../verdict.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
-import { userName } from './accounts.ts';
-import type { Identity } from './accounts.ts';
-import type { DaemonAnswer } from './daemon.ts';
+import type { DaemonAnswer } from '../status/client.ts';
+import { VERDICTS } from '../verdict.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
+import { userName } from './machine.ts';
+import type { Account } from './machine.ts';
 
 /** The state dir: the daemon's own, writable, on the spool's file system, and with one owner. */
 export interface StateCheckOptions {
   readonly stateDir: string;
   readonly libDir: string;
   /** Whom the daemon runs as. */
-  readonly identity: Identity;
+  readonly account: Account;
   /** Tells the probe files of two doctors apart. */
   readonly probeName: string;
   readonly daemon: DaemonAnswer;
 }
 
+/** The opened state dir; `unmade` where there is none yet, `foreign` where it isn't ours. */
+type Root = Folder | 'unmade' | 'foreign';
+
 export async function checkState(options: StateCheckOptions): Promise<Finding[]> {
-  const { stateDir, libDir, identity } = options;
-  const asOpened = { path: stateDir, libDir, uid: identity.uid, gid: identity.gid };
+  const { stateDir, libDir, account, probeName } = options;
+  const asOpened = { path: stateDir, libDir, uid: account.uid, gid: account.gid };
   let root: Folder;
   try {
     root = openStateRoot(asOpened);
@@ -43,21 +46,15 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
       // Somebody else's may be that of a running daemon.
       return [failed('state dir', error.message, error.hint), await checkOwner('foreign', options)];
     }
-    if (errnoOf(error) === 'ENOENT') {
-      return [checkUnmade(options), await checkOwner('unmade', options)];
-    }
-    return [
-      failed(
-        'state dir',
-        `${stateDir} cannot be opened (${errnoOf(error) ?? 'unknown error'})`,
-        'look at the file system',
-      ),
-    ];
+    const code = errnoOf(error);
+    if (code === 'ENOENT') return [checkUnmade(options), await checkOwner('unmade', options)];
+    const says = `${stateDir} cannot be opened (${code ?? 'unknown error'})`;
+    return [failed('state dir', says, 'look at the file system')];
   }
   try {
     return [
       ...(isLoose(root.stats, asOpened) ? [loose(root)] : []),
-      checkProbe(root, options.probeName),
+      checkProbe(root, probeName),
       checkDevice(root, libDir),
       await checkOwner(root, options),
     ];
@@ -76,32 +73,31 @@ function loose({ path: place, stats }: Folder): Finding {
 }
 
 /** Only `watch` makes it; this says whether it could. */
-function checkUnmade({ stateDir, identity }: StateCheckOptions): Finding {
+function checkUnmade({ stateDir, account: { uid, gid } }: StateCheckOptions): Finding {
   const check = 'state dir';
   let parent = path.dirname(stateDir);
   while (!isFolder(parent) && parent !== '/') parent = path.dirname(parent);
-  const cure = howToMake(stateDir, identity.uid, identity.gid);
   try {
     accessSync(parent, constants.W_OK | constants.X_OK);
+    return ok(check, `${stateDir} is not there yet; the daemon can make it`);
   } catch (error) {
-    const code = errnoOf(error);
-    if (code === 'EROFS')
-      return failed(
-        check,
-        `${parent} is read-only`,
-        'set LEARN_STATE_DIR to a folder on a writable volume that lasts',
-      );
-    return failed(
-      check,
-      `${stateDir} is missing, and ${userName(identity.uid)} may not make it in ${parent}`,
-      cure,
-    );
+    if (errnoOf(error) === 'EROFS') {
+      const cure = 'set LEARN_STATE_DIR to a folder on a writable volume that lasts';
+      return failed(check, `${parent} is read-only`, cure);
+    }
+    const says = `${stateDir} is missing, and ${userName(uid)} may not make it in ${parent}`;
+    return failed(check, says, howToMake(stateDir, uid, gid));
   }
-  return ok(check, `${stateDir} is not there yet; the daemon can make it`);
 }
 
 /** As much as most messages have. */
 const PROBE_BYTES = 65_536;
+
+const PROBE_CURES: Readonly<Record<string, string>> = {
+  ENOSPC: 'make room on its file system (space or inodes)',
+  EDQUOT: 'raise the disk quota, or make room',
+  EROFS: 'mount it writable, or set LEARN_STATE_DIR to a writable volume that lasts',
+};
 
 /** A file is really written, renamed and removed: permissions, quotas and full disks show by that. */
 function checkProbe(root: Folder, probeName: string): Finding {
@@ -109,15 +105,7 @@ function checkProbe(root: Folder, probeName: string): Finding {
   const place = isFolder(String(root.at('tmp'))) ? 'tmp/' : '';
   const [first, second] = [`${place}.${probeName}-1`, `.${probeName}-2`];
   try {
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const file = openSync(root.at(first), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    try {
-      writeFileSync(file, Buffer.alloc(PROBE_BYTES, 'x'));
-      // A file system may put off looking for room.
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    writeProbe(root.at(first));
     renameSync(root.at(first), root.at(second));
     unlinkSync(root.at(second));
     return ok(check, `in ${root.path} a file can be written, renamed and removed`);
@@ -126,16 +114,23 @@ function checkProbe(root: Folder, probeName: string): Finding {
     if (code === undefined) throw error;
     for (const name of [first, second]) removeQuietly(root, name);
     const { uid, gid } = root.stats;
-    const cures: Readonly<Record<string, string>> = {
-      ENOSPC: 'make room on its file system (space or inodes)',
-      EDQUOT: 'raise the disk quota, or make room',
-      EROFS: 'mount it writable, or set LEARN_STATE_DIR to a writable volume that lasts',
-    };
     return failed(
       check,
       `in ${root.path} no file can be written, renamed and removed (${code})`,
-      cures[code] ?? `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
+      PROBE_CURES[code] ?? `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
     );
+  }
+}
+
+function writeProbe(place: string | Buffer): void {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const file = openSync(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  try {
+    writeFileSync(file, Buffer.alloc(PROBE_BYTES, 'x'));
+    // A file system may put off looking for room.
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -171,17 +166,13 @@ function checkDevice(root: Folder, libDir: string): Finding {
 }
 
 /**
- * Who owns the spool: the lock in the state dir tells, and those on kopano-spamd's folders, which a
- * daemon with another state dir has too.
- * @param root `unmade` where there is no state dir yet, `foreign` where it isn't ours
+ * Who owns the spool: the running daemon says so; else the lock in the state dir tells, and those on
+ * kopano-spamd's folders, which a daemon with another state dir has too.
  */
-async function checkOwner(
-  root: Folder | 'unmade' | 'foreign',
-  options: StateCheckOptions,
-): Promise<Finding> {
+async function checkOwner(root: Root, options: StateCheckOptions): Promise<Finding> {
   const { stateDir, libDir, daemon } = options;
   const check = 'owner';
-  const report = daemon.kind === 'answered' ? daemon.report : undefined;
+  const report = daemon.kind === 'running' ? daemon.report : undefined;
   const isOurs = report !== undefined && isSamePlace(report.stateDir, stateDir);
   if (isOurs && report.role === 'owner') return ok(check, 'the running daemon owns the spool');
   if (report?.role === 'owner' && isSamePlace(report.spool, libDir)) {
@@ -198,31 +189,23 @@ async function checkOwner(
       return ownedByOther(daemon, `fuser -v ${folder ?? `${stateDir}/${LOCK_FILE}`}`);
     }
     if (folder !== undefined) {
+      const who = root === 'foreign' ? 'of another user' : 'with another LEARN_STATE_DIR';
       return warning(
         check,
-        root === 'foreign'
-          ? `a daemon of another user owns the spool: ${folder} is locked`
-          : `a daemon with another LEARN_STATE_DIR owns the spool: ${folder} is locked`,
+        `a daemon ${who} owns the spool: ${folder} is locked`,
         `stop it, or run this as it runs, with the same user and LEARN_STATE_DIR; who it is: fuser -v ${folder}`,
       );
     }
-    switch (lock) {
-      case 'locked':
-        return ok(
-          check,
-          isOurs
-            ? 'no other daemon owns the spool'
-            : 'no daemon runs here; the next one can own the spool',
-        );
-      case 'unsupported':
-        return failed(
-          check,
-          `the file system of ${stateDir} has no file locks`,
-          'set LEARN_STATE_DIR to a folder on a local file system',
-        );
-      case undefined:
-        return notTried(check, noLockOf(root));
+    if (lock === 'unsupported') {
+      return failed(
+        check,
+        `the file system of ${stateDir} has no file locks`,
+        'set LEARN_STATE_DIR to a folder on a local file system',
+      );
     }
+    if (lock === undefined) return notTried(check, noLockOf(root));
+    const nobody = 'no daemon runs here; the next one can own the spool';
+    return ok(check, isOurs ? 'no other daemon owns the spool' : nobody);
   } catch (error) {
     if (error instanceof OperatorError) return failed(check, error.message, error.hint);
     throw error;
@@ -230,31 +213,34 @@ async function checkOwner(
 }
 
 /** Why there is no lock to be tried. */
-function noLockOf(root: Folder | 'unmade' | 'foreign'): string {
+function noLockOf(root: Root): string {
   if (root === 'foreign') return 'mend the state dir first';
-  if (root === 'unmade' || !isMade(root)) return 'no daemon was ever here';
-  return 'its lock file may not be opened by this user';
+  const isMade =
+    root !== 'unmade' && statSync(root.at(LOCK_FILE), { throwIfNoEntry: false }) !== undefined;
+  return isMade ? 'its lock file may not be opened by this user' : 'no daemon was ever here';
 }
 
 function ownedByOther(daemon: DaemonAnswer, who: string): Finding {
   const check = 'owner';
-  if (daemon.kind === 'off') {
-    return ok(check, 'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off');
+  switch (daemon.kind) {
+    case 'off':
+      return ok(check, 'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off');
+    case 'wedged':
+      return failed(
+        check,
+        `a daemon owns the spool, and does not answer: ${daemon.reason}`,
+        `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
+      );
+    case 'none':
+    case 'running':
+      return warning(
+        check,
+        daemon.kind === 'running' && daemon.report.role === 'standby'
+          ? 'another daemon owns the spool; the one at STATUS_LISTEN stands by'
+          : 'a daemon owns the spool, and is not the one that STATUS_LISTEN leads to',
+        `stop one of them, or make STATUS_LISTEN that of the owner; who it is: ${who}`,
+      );
   }
-  if (daemon.kind === 'wedged') {
-    return failed(
-      check,
-      `a daemon owns the spool, and does not answer: ${daemon.reason}`,
-      `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
-    );
-  }
-  return warning(
-    check,
-    daemon.kind === 'answered' && daemon.report.role === 'standby'
-      ? 'another daemon owns the spool; the one at STATUS_LISTEN stands by'
-      : 'a daemon owns the spool, and is not the one that STATUS_LISTEN leads to',
-    `stop one of them, or make STATUS_LISTEN that of the owner; who it is: ${who}`,
-  );
 }
 
 /** A class folder that some process has locked, as an owner does where the file system can. */
@@ -284,15 +270,10 @@ function* classFolders(libDir: string): Generator<Folder> {
 
 /** Whether two paths lead to one folder. */
 function isSamePlace(one: string, other: string): boolean {
-  if (one === other) return true;
   try {
     const [a, b] = [statSync(one), statSync(other)];
-    return a.dev === b.dev && a.ino === b.ino;
+    return one === other || (a.dev === b.dev && a.ino === b.ino);
   } catch {
-    return false;
+    return one === other;
   }
-}
-
-function isMade(root: Folder): boolean {
-  return statSync(root.at(LOCK_FILE), { throwIfNoEntry: false }) !== undefined;
 }

@@ -1,9 +1,8 @@
-import { readFileSync, readlinkSync, realpathSync, statSync, watch } from 'node:fs';
+import { readlinkSync, realpathSync, statSync, watch } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { userName } from './accounts.ts';
 import { notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { namesIn, textOf } from './proc.ts';
+import { entriesOf, processIds, readText, userName } from './machine.ts';
 
 /** Whether the kernel can tell when something comes into the spool. Without that sweeps find it. */
 export interface WatchingCheckOptions {
@@ -22,14 +21,16 @@ export interface WatchingCheckOptions {
 const DEAF =
   /^(nfs4?|cifs|smb3|smbfs|9p|virtiofs|fuse(\..*)?|fuseblk|ceph|vboxsf|prl_fs|afs|lustre|gfs2|ocfs2)$/;
 
-export function checkWatching(options: WatchingCheckOptions): Finding[] {
-  if (options.polling) {
+export function checkWatching({ libDir, polling, uid, mounts }: WatchingCheckOptions): Finding[] {
+  if (polling) {
     return [ok('inotify', 'not needed: LEARN_POLLING=yes, the folders are swept every 2 s')];
   }
-  return [checkVolume(options), checkLimits(options)];
+  const limits = { instances: limitOf('instances'), watches: limitOf('watches') };
+  const figures = { uid, limits, used: inotifyUse(uid), refusal: tryWatch(libDir) };
+  return [checkVolume(libDir, mounts), judgeLimits(figures)];
 }
 
-function checkVolume({ libDir, mounts }: WatchingCheckOptions): Finding {
+function checkVolume(libDir: string, mounts: string): Finding {
   const check = 'volume';
   let place: string;
   try {
@@ -53,10 +54,11 @@ export function fileSystemType(mounts: string, place: string): string | undefine
   let type: string | undefined;
   for (const line of mounts.split('\n')) {
     const [before = '', after] = line.split(' - ');
-    const mountPoint = unescaped(before.split(' ')[4] ?? '');
+    const mountPoint = (before.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, code: string) =>
+      String.fromCharCode(Number.parseInt(code, 8)),
+    );
     if (after === undefined || mountPoint === '') continue;
-    const isAbove =
-      mountPoint === '/' || place === mountPoint || place.startsWith(`${mountPoint}/`);
+    const isAbove = `${place}/`.startsWith(mountPoint === '/' ? '/' : `${mountPoint}/`);
     // Of two at one place the later one lies on top.
     if (!isAbove || mountPoint.length < longest) continue;
     longest = mountPoint.length;
@@ -65,26 +67,10 @@ export function fileSystemType(mounts: string, place: string): string | undefine
   return type;
 }
 
-function unescaped(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, code: string) =>
-    String.fromCharCode(Number.parseInt(code, 8)),
-  );
-}
-
-function checkLimits({ libDir, uid }: WatchingCheckOptions): Finding {
-  const limits = {
-    instances: limitOf('max_user_instances'),
-    watches: limitOf('max_user_watches'),
-  };
-  const used = inotifyUse(uid);
-  const refusal = tryWatch(libDir);
-  return judgeLimits({ uid, limits, used, refusal });
-}
-
 /** What there is of inotify for one user, and what is used. */
 export interface InotifyFigures {
   readonly uid: number;
-  readonly limits: { readonly instances: number | undefined; readonly watches: number | undefined };
+  readonly limits: { readonly instances: number; readonly watches: number };
   readonly used: { readonly instances: number; readonly watches: number };
   /** The error of trying it. */
   readonly refusal: string | undefined;
@@ -94,7 +80,7 @@ const NEAR = 0.9;
 
 export function judgeLimits({ uid, limits, used, refusal }: InotifyFigures): Finding {
   const check = 'inotify';
-  const { instances = Infinity, watches = Infinity } = limits;
+  const { instances, watches } = limits;
   const figures = `${userName(uid)} uses ${used.instances} of ${instances} instances and ${used.watches} of ${watches} watches`;
   const cure = `raise it: sysctl -w fs.inotify.max_user_instances=${grown(instances)} fs.inotify.max_user_watches=${grown(watches)}, for good in /etc/sysctl.d/ (on the host, for a container); or set LEARN_POLLING=yes`;
   if (refusal === 'EMFILE' || refusal === 'ENOSPC') {
@@ -114,12 +100,9 @@ function grown(limit: number): number {
   return Number.isFinite(limit) ? Math.max(512, limit * 2) : 512;
 }
 
-function limitOf(name: string): number | undefined {
-  try {
-    return Number(readFileSync(`/proc/sys/fs/inotify/${name}`, 'utf8'));
-  } catch {
-    return undefined;
-  }
+function limitOf(what: 'instances' | 'watches'): number {
+  const text = readText(`/proc/sys/fs/inotify/max_user_${what}`);
+  return text === '' ? Infinity : Number(text);
 }
 
 /** Watches the spool's folder for a moment; a watch changes nothing there. */
@@ -135,31 +118,25 @@ function tryWatch(place: string): string | undefined {
 /** Counts what a user's processes hold, as far as they can be seen from here. */
 function inotifyUse(uid: number): { readonly instances: number; readonly watches: number } {
   let [instances, watches] = [0, 0];
-  for (const pid of namesIn('/proc').filter((name) => /^\d+$/.test(name))) {
-    if (ownerOf(`/proc/${pid}`) !== uid) continue;
-    for (const fd of namesIn(`/proc/${pid}/fd`)) {
-      if (linkOf(`/proc/${pid}/fd/${fd}`) !== 'anon_inode:inotify') continue;
+  for (const pid of processIds()) {
+    try {
+      if (statSync(`/proc/${pid}`).uid !== uid) continue;
+    } catch {
+      continue; // it has just ended
+    }
+    for (const fd of entriesOf(`/proc/${pid}/fd`)) {
+      if (!isInotify(`/proc/${pid}/fd/${fd}`)) continue;
       instances += 1;
-      watches += textOf(`/proc/${pid}/fdinfo/${fd}`).match(/^inotify wd:/gm)?.length ?? 0;
+      watches += readText(`/proc/${pid}/fdinfo/${fd}`).match(/^inotify wd:/gm)?.length ?? 0;
     }
   }
   return { instances, watches };
 }
 
-// Processes end while they are looked at.
-
-function ownerOf(place: string): number | undefined {
+function isInotify(descriptor: string): boolean {
   try {
-    return statSync(place).uid;
+    return readlinkSync(descriptor) === 'anon_inode:inotify';
   } catch {
-    return undefined;
-  }
-}
-
-function linkOf(place: string): string {
-  try {
-    return readlinkSync(place);
-  } catch {
-    return '';
+    return false; // it was just closed
   }
 }

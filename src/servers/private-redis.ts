@@ -1,32 +1,20 @@
-/**
- * A Redis server of our own: a folder of its own, a free loopback port, nobody else's data.
- *
- * Always either running (perhaps frozen) or stopped; folder and port stay the same over any number
- * of stops and starts, and the folder goes with the disposal.
- */
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** A private Redis on a free loopback port, with nobody else's data, and one command at a time. */
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort, LOOPBACK } from './ports.ts';
-import { PrivateServer } from './private-server.ts';
-import { redisCommand, type RedisReply } from './redis-client.ts';
+import { PrivateServer, startServer } from './private-server.ts';
+import type { PrivateServerOptions } from './private-server.ts';
 import type { ServerCommand } from './server-process.ts';
 
-/** How to start a private Redis; every field has a default. */
-export interface PrivateRedisOptions {
+/** How to start a private Redis. */
+export interface PrivateRedisOptions extends PrivateServerOptions {
   /**
-   * `none` forgets everything at a stop; `always` writes each command to disk before it answers
-   * (`appendonly yes`, `appendfsync always`), so nothing answered is lost at a SIGKILL.
+   * `none` forgets everything at a stop; `always` writes each command to disk before it answers, so
+   * that nothing answered is lost at a SIGKILL.
    *
    * @defaultValue 'none'
    */
   readonly persistence?: 'none' | 'always';
-  /** The server's path or name. @defaultValue 'redis-server' */
-  readonly program?: string;
-  /** Where its folder is made. @defaultValue the system's folder for temporary files */
-  readonly parentFolder?: string;
-  /** More arguments for the server, such as `['--maxmemory', '100mb']`. @defaultValue none */
-  readonly settings?: readonly string[];
 }
 
 /** What rspamd's Bayes has learned, as its key in Redis says. */
@@ -35,11 +23,15 @@ export interface BayesCounts {
   readonly ham: number;
 }
 
+/** An answer of Redis. */
+export type RedisReply = string | number | null | readonly RedisReply[];
+
+/** A silent Redis (frozen, busy) is given up after this long. */
+const SILENCE_MS = 5_000;
+
 export class PrivateRedis extends PrivateServer {
   readonly host = LOOPBACK;
   readonly port: number;
-  protected readonly label = 'Redis';
-  protected readonly startTimeoutMs = 10_000;
   readonly #options: PrivateRedisOptions;
 
   private constructor(folder: string, port: number, options: PrivateRedisOptions) {
@@ -49,25 +41,40 @@ export class PrivateRedis extends PrivateServer {
   }
 
   /** Starts a new server; resolves when it answers PING. */
-  static async start(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {
-    const folder = await mkdtemp(join(options.parentFolder ?? tmpdir(), 'learnd-redis-'));
-    const redis = new PrivateRedis(folder, await freePort(), options);
-    try {
-      await redis.start();
-    } catch (error) {
-      await redis[Symbol.asyncDispose]();
-      throw error;
-    }
-    return redis;
+  static start(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {
+    return startServer(
+      options,
+      async (folder) => new PrivateRedis(folder, await freePort(), options),
+    );
   }
 
   /**
-   * Sends one command, such as `command('HGETALL', 'RS')`.
+   * Sends one command, such as `command('HGETALL', 'RS')`, over a connection of its own.
    *
-   * @throws RedisError when Redis answers with an error
+   * @throws when Redis answers with an error, with its words
    */
-  async command(...args: readonly string[]): Promise<RedisReply> {
-    return redisCommand(this, args);
+  command(...args: readonly string[]): Promise<RedisReply> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(this.port, this.host);
+      let received = Buffer.alloc(0);
+      socket.setTimeout(SILENCE_MS, () => {
+        socket.destroy(new Error(`Redis was silent for ${SILENCE_MS} ms`));
+      });
+      socket.on('data', (chunk) => {
+        received = Buffer.concat([received, chunk]);
+        const parsed = parseReply(received, 0);
+        if (parsed === undefined) return;
+        if (parsed.reply instanceof Error) reject(parsed.reply);
+        else resolve(parsed.reply);
+        socket.destroy();
+      });
+      socket.on('error', reject);
+      socket.on('close', () => {
+        reject(new Error('Redis closed the connection without an answer'));
+      });
+      const words = args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`);
+      socket.write(`*${args.length}\r\n${words.join('')}`);
+    });
   }
 
   /** How many messages rspamd's Bayes has learned of each class; zeros before the first one. */
@@ -78,28 +85,54 @@ export class PrivateRedis extends PrivateServer {
   }
 
   protected serverCommand(): Omit<ServerCommand, 'cwd'> {
+    const append = this.#options.persistence === 'always' ? 'yes' : 'no';
     return {
       program: this.#options.program ?? 'redis-server',
-      args: this.#arguments(),
+      args: [
+        ...['--port', String(this.port), '--bind', this.host, '--dir', this.folder],
+        // snapshots would come at moments that nobody chose
+        ...['--save', '', '--appendonly', append, '--appendfsync', 'always', '--daemonize', 'no'],
+      ],
       outputFile: join(this.folder, 'redis.log'),
     };
   }
 
-  #arguments(): readonly string[] {
-    const append = this.#options.persistence === 'always' ? 'yes' : 'no';
-    return [
-      ...['--port', String(this.port), '--bind', this.host, '--dir', this.folder],
-      // snapshots would come at moments that nobody chose
-      ...['--save', '', '--appendonly', append, '--appendfsync', 'always'],
-      ...['--daemonize', 'no', ...(this.#options.settings ?? [])],
-    ];
-  }
-
   protected async answers(): Promise<boolean> {
-    try {
-      return (await redisCommand(this, ['PING'], 1_000)) === 'PONG';
-    } catch {
-      return false;
-    }
+    return (await this.command('PING').catch(() => undefined)) === 'PONG';
   }
+}
+
+interface Parsed {
+  readonly reply: RedisReply | Error;
+  readonly next: number;
+}
+
+/** The answer (in RESP2) that starts at `start`, or undefined while it is not complete. */
+function parseReply(buffer: Buffer, start: number): Parsed | undefined {
+  const end = buffer.indexOf('\r\n', start);
+  if (end === -1) return undefined;
+  const kind = buffer.toString('latin1', start, start + 1);
+  const line = buffer.toString('utf8', start + 1, end);
+  const next = end + 2;
+  if (kind === '+') return { reply: line, next };
+  if (kind === '-') return { reply: new Error(line), next };
+  const number = Number(line);
+  if (kind === ':') return { reply: number, next };
+  if (number < 0) return { reply: null, next };
+  if (kind === '*') return parseList(buffer, next, number);
+  return buffer.length < next + number + 2
+    ? undefined
+    : { reply: buffer.toString('utf8', next, next + number), next: next + number + 2 };
+}
+
+function parseList(buffer: Buffer, start: number, length: number): Parsed | undefined {
+  const items: RedisReply[] = [];
+  let next = start;
+  while (items.length < length) {
+    const item = parseReply(buffer, next);
+    if (item === undefined || item.reply instanceof Error) return item;
+    items.push(item.reply);
+    next = item.next;
+  }
+  return { reply: items, next };
 }

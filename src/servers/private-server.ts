@@ -1,11 +1,14 @@
-import { rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ServerProcess } from './server-process.ts';
 import type { ServerCommand } from './server-process.ts';
 
 /**
  * What the private servers share: a folder and a process that may be stopped and started again.
  *
- * Always either running (perhaps frozen) or stopped; the folder goes with the disposal.
+ * Always either running (perhaps frozen) or stopped. Folder and ports stay the same over any number
+ * of stops and starts; the folder goes with the disposal.
  */
 export abstract class PrivateServer implements AsyncDisposable {
   readonly folder: string;
@@ -15,13 +18,9 @@ export abstract class PrivateServer implements AsyncDisposable {
     this.folder = folder;
   }
 
-  /** How it is called in an error. */
-  protected abstract readonly label: string;
-  /** How long a start may take, in milliseconds. */
-  protected abstract readonly startTimeoutMs: number;
   /** What is started, in the folder. */
   protected abstract serverCommand(): Omit<ServerCommand, 'cwd'>;
-  /** Whether it takes requests now. */
+  /** Whether it takes requests now; never rejects. */
   protected abstract answers(): Promise<boolean>;
 
   get running(): boolean {
@@ -33,18 +32,24 @@ export abstract class PrivateServer implements AsyncDisposable {
     return this.running ? this.#process?.pid : undefined;
   }
 
-  /** Starts the stopped server again, with the same ports and folder; resolves when it answers. */
+  /** Starts the stopped server; resolves when it answers. */
   async start(): Promise<void> {
-    if (this.running) throw new Error(`this ${this.label} is running already`);
+    if (this.running) throw new Error(`the server in ${this.folder} is running already`);
     const server = await ServerProcess.start({ ...this.serverCommand(), cwd: this.folder });
     this.#process = server;
-    await this.untilUp(server);
+    await server.untilUp(() => this.answers(), START_TIMEOUT_MS);
   }
 
   /** SIGTERM, SIGKILL to all after three seconds; resolves when all are gone. Idempotent. */
   async stop(): Promise<void> {
     await this.#process?.stop();
     this.#process = undefined;
+  }
+
+  /** Stop and start: a process that has forgotten what it had in memory. */
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
   }
 
   /** SIGKILL to the main process and what it forked; resolves when they are gone. */
@@ -68,14 +73,30 @@ export abstract class PrivateServer implements AsyncDisposable {
     await this.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
 
-  /** Resolves when a process that was just started answers. */
-  protected async untilUp(server: ServerProcess): Promise<void> {
-    await server.untilUp(() => this.answers(), this.startTimeoutMs);
-  }
+/** rspamd takes ten seconds on a busy machine. */
+const START_TIMEOUT_MS = 30_000;
 
-  /** A signal to the main process. */
-  protected signal(signal: NodeJS.Signals): void {
-    this.#process?.signal(signal);
+/** Where a private server is kept, and which program it is. */
+export interface PrivateServerOptions {
+  /** The server's path or name. @defaultValue the server's usual name */
+  readonly program?: string;
+  /** Where its folder is made. @defaultValue the system's folder for temporary files */
+  readonly parentFolder?: string;
+}
+
+/** Makes a server in a new folder and starts it; one that doesn't start leaves nothing behind. */
+export async function startServer<T extends PrivateServer>(
+  { parentFolder = tmpdir() }: PrivateServerOptions,
+  make: (folder: string) => Promise<T>,
+): Promise<T> {
+  const server = await make(await mkdtemp(join(parentFolder, 'learnd-server-')));
+  try {
+    await server.start();
+    return server;
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
   }
 }

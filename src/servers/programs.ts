@@ -1,29 +1,11 @@
 /**
- * Where the server programs of the lab are, and how a missing one is installed.
- *
- * Looks files up; never starts or installs anything.
+ * Where the programs of the private servers are. Looks files up; never starts anything.
  */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** Daemons live in sbin, which an ordinary user's PATH leaves out on Debian. */
 const DAEMON_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
-
-/** The servers that the lab starts. */
-export type ServerProgram = 'rspamd' | 'redis-server';
-
-const INSTALL_HINTS: Readonly<Record<ServerProgram, readonly (readonly [string, string])[]>> = {
-  rspamd: [
-    ['Debian', 'sudo apt-get install rspamd'],
-    ['Alpine', 'apk add rspamd rspamd-controller rspamd-proxy rspamd-fuzzy'],
-    ['Fedora', 'dnf install rspamd'],
-  ],
-  'redis-server': [
-    ['Debian', 'sudo apt-get install redis-server'],
-    ['Alpine', 'apk add redis'],
-    ['Fedora', 'dnf install redis'],
-  ],
-};
 
 /** What does the same under another name; some systems have nothing else. Tried: Valkey 9.1. */
 const STAND_INS: ReadonlyMap<string, string> = new Map([['redis-server', 'valkey-server']]);
@@ -41,11 +23,6 @@ export function findProgram(name: string, searchPath: string | undefined): strin
       folders.filter((folder) => folder !== '').map((folder) => join(folder, each)),
     )
     .find((path) => isExecutable(path));
-}
-
-/** How a server is installed, as [system, command line] for Debian, Alpine and Fedora. */
-export function installHints(program: ServerProgram): readonly (readonly [string, string])[] {
-  return INSTALL_HINTS[program];
 }
 
 function isExecutable(path: string): boolean {

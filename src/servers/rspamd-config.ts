@@ -5,39 +5,48 @@
  * Only writes files; what they say was tried on rspamd 3.4 and 3.12.1.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { LOOPBACK } from './ports.ts';
 
 /** What differs between private rspamds. */
 export interface RspamdSettings {
-  readonly controllerBinds: readonly string[];
-  readonly scannerBind: string;
-  readonly controllerWorkers: number;
-  readonly secureIp: readonly string[];
-  readonly password: string | undefined;
-  readonly enablePassword: string | undefined;
-  /** Where Bayes keeps what it learns; null: no backend. */
-  readonly redis: string | null;
-  readonly minLearns: number;
-  /** Bayes keeps a memory of its own for each recipient. */
-  readonly perUser: boolean;
-  /** Variables in Redis' keys are expanded (`expand_keys`). */
-  readonly expandKeys: boolean;
-  /** Keeps the history of the web interface in Redis, as rspamd does unless told otherwise. */
-  readonly redisHistory: boolean;
+  /** The loopback port of the Redis that Bayes learns into; null: no Bayes backend at all. */
+  readonly redisPort: number | null;
+  /** Worker processes of the controller. @defaultValue 1 */
+  readonly controllerWorkers?: number;
+  /** The controller's password. @defaultValue none is set */
+  readonly password?: string;
+  /** The password for learning. @defaultValue none: {@link password} is enough */
+  readonly enablePassword?: string;
+  /**
+   * Addresses and networks that need no password. `[]` makes loopback need one as well (a Unix
+   * socket never does).
+   *
+   * @defaultValue loopback
+   */
+  readonly secureIp?: readonly string[];
+  /** Whether the controller listens on {@link RspamdPlaces.socketPath} too. @defaultValue false */
+  readonly unixSocket?: boolean;
+  /** Whether Bayes keeps a memory for each recipient. @defaultValue false */
+  readonly perUser?: boolean;
+  /** Whether variables in Redis' keys are expanded (`expand_keys`). @defaultValue false */
+  readonly expandKeys?: boolean;
+  /** Whether the history of the web interface lies in Redis. @defaultValue false */
+  readonly redisHistory?: boolean;
 }
 
-/** The folders that rspamd gets as variables. */
-export interface RspamdFolders {
-  readonly config: string;
-  readonly database: string;
-  readonly run: string;
-  readonly log: string;
+/** Where a private rspamd lives and listens. */
+export interface RspamdPlaces {
+  readonly folder: string;
+  readonly controllerPort: number;
+  readonly scannerPort: number;
+  readonly socketPath: string;
 }
 
 /** Modules that ask the network or keep things in Redis beside Bayes: neither is wanted here. */
 const MODULES_OFF = [
   ...['arc', 'asn', 'bimi', 'dkim', 'dkim_signing', 'dmarc', 'fuzzy_check', 'greylist'],
-  ...['hfilter', 'history_redis', 'maillist', 'mid', 'multimap', 'mx_check', 'neural', 'phishing'],
+  ...['hfilter', 'maillist', 'mid', 'multimap', 'mx_check', 'neural', 'phishing'],
   ...['ratelimit', 'rbl', 'replies', 'reputation', 'rspamd_update', 'spf', 'surbl'],
   ...['url_redirector', 'whitelist'],
 ];
@@ -53,73 +62,71 @@ const TOP_LEVEL_DOMAINS = [
   ...['uk', 'co.uk', 'org.uk', 'ac.uk', 'au', 'com.au', 'br', 'com.br', 'tw', 'com.tw', 'cc', 'ws'],
 ];
 
-/** Writes the local configuration folder; makes the other folders. */
+/** Makes the folders `config`, `database`, `run` and `log`, and writes the first one. */
 export async function writeRspamdConfig(
-  folders: RspamdFolders,
+  places: RspamdPlaces,
   settings: RspamdSettings,
 ): Promise<void> {
+  const { folder, scannerPort } = places;
+  const { redisPort, expandKeys = false, perUser = false, redisHistory = false } = settings;
+  const config = join(folder, 'config');
   // An empty folder: reading the package's 46 languages takes seven eighths of a start's CPU time.
-  const languages = join(folders.config, 'languages');
-  const files = new Map([
-    ['top-level-domains', `${TOP_LEVEL_DOMAINS.join('\n')}\n`],
-    ['rspamd.conf.local', `lang_detection { languages = ${quoted(languages)}; }\n`],
-    ['override.d/options.inc', optionLines(folders)],
-    ['override.d/worker-controller.inc', controllerLines(settings)],
-    [
-      'override.d/worker-normal.inc',
-      `bind_socket = ${quoted(settings.scannerBind)};\ncount = 1;\n`,
-    ],
-    ['override.d/worker-proxy.inc', 'enabled = false;\ncount = -1;\n'],
-    ['override.d/worker-fuzzy.inc', 'enabled = false;\ncount = -1;\n'],
-    ['override.d/classifier-bayes.conf', bayesLines(settings)],
-    ...MODULES_OFF.filter((name) => name !== 'history_redis' || !settings.redisHistory).map(
-      (name) => [`override.d/${name}.conf`, 'enabled = false;\n'] as const,
+  const languages = join(config, 'languages');
+  const files: Readonly<Record<string, string>> = {
+    'top-level-domains': `${TOP_LEVEL_DOMAINS.join('\n')}\n`,
+    'rspamd.conf.local': `lang_detection { languages = ${quoted(languages)}; }\n`,
+    'override.d/options.inc': optionLines(folder),
+    'override.d/worker-controller.inc': controllerLines(places, settings),
+    'override.d/worker-normal.inc': `bind_socket = "${LOOPBACK}:${scannerPort}";\ncount = 1;\n`,
+    'override.d/worker-proxy.inc': 'enabled = false;\ncount = -1;\n',
+    'override.d/worker-fuzzy.inc': 'enabled = false;\ncount = -1;\n',
+    'override.d/classifier-bayes.conf': `autolearn = false;\nper_user = ${perUser};\n`,
+    // Bayes falls back to this module's server; without one it has no backend
+    ...(redisPort !== null && {
+      'override.d/redis.conf': `servers = "${LOOPBACK}:${redisPort}";\nexpand_keys = ${expandKeys};\n`,
+    }),
+    ...Object.fromEntries(
+      [...MODULES_OFF, ...(redisHistory ? [] : ['history_redis'])].map((name) => [
+        `override.d/${name}.conf`,
+        'enabled = false;\n',
+      ]),
     ),
-  ]);
-  // Bayes falls back to this module's server; without one it has no backend
-  if (settings.redis !== null) {
-    const { redis, expandKeys } = settings;
-    files.set(
-      'override.d/redis.conf',
-      `servers = ${quoted(redis)};\nexpand_keys = ${expandKeys};\n`,
-    );
+  };
+  for (const name of ['config/languages', 'config/override.d', 'database', 'run', 'log']) {
+    await mkdir(join(folder, name), { recursive: true });
   }
-  await Promise.all(Object.values(folders).map((folder: string) => mkdir(folder)));
-  await mkdir(languages);
-  for (const [name, content] of files) {
-    const path = join(folders.config, name);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, content);
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(config, name), content);
   }
 }
 
-function optionLines(folders: RspamdFolders): string {
+function optionLines(folder: string): string {
   return [
     'disable_hyperscan = true;',
-    `tempdir = ${quoted(folders.run)};`,
-    `url_tld = ${quoted(join(folders.config, 'top-level-domains'))};`,
+    `tempdir = ${quoted(join(folder, 'run'))};`,
+    `url_tld = ${quoted(join(folder, 'config/top-level-domains'))};`,
     // the discard port: every look-up fails at once instead of leaving the machine
     'dns { nameserver = ["127.0.0.1:9"]; timeout = 0.1s; retransmits = 1; sockets = 1; }',
     '',
   ].join('\n');
 }
 
-function controllerLines(settings: RspamdSettings): string {
-  const { password, enablePassword } = settings;
+function controllerLines(
+  { controllerPort, socketPath }: RspamdPlaces,
+  settings: RspamdSettings,
+): string {
+  const { password, enablePassword, controllerWorkers = 1, unixSocket = false } = settings;
+  const { secureIp = [LOOPBACK, '::1'] } = settings;
   return [
-    ...settings.controllerBinds.map((bind) => `bind_socket = ${quoted(bind)};`),
-    `count = ${settings.controllerWorkers};`,
+    `bind_socket = "${LOOPBACK}:${controllerPort}";`,
+    ...(unixSocket ? [`bind_socket = ${quoted(`${socketPath} mode=0666`)};`] : []),
+    `count = ${controllerWorkers};`,
     // an empty list trusts nobody; rspamd 3.4 then asks loopback for the password as well
-    `secure_ip = [${settings.secureIp.map((net) => quoted(net)).join(', ')}];`,
+    `secure_ip = [${secureIp.map(quoted).join(', ')}];`,
     ...(password === undefined ? [] : [`password = ${quoted(password)};`]),
     ...(enablePassword === undefined ? [] : [`enable_password = ${quoted(enablePassword)};`]),
     '',
   ].join('\n');
-}
-
-function bayesLines(settings: RspamdSettings): string {
-  const { minLearns, perUser } = settings;
-  return `autolearn = false;\nmin_learns = ${minLearns};\nper_user = ${perUser};\n`;
 }
 
 /** A string of rspamd's configuration language, which reads JSON strings. */

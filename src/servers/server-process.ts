@@ -1,24 +1,24 @@
 /**
  * One server program in a process group of its own, with everything that it forks.
  *
- * Owns the group: whatever is left of it is killed when the main process is stopped. A guardian (a
- * shell that reads from a pipe of ours) kills the group when this process ends in any way, SIGKILL
- * included, so no private server outlives the test or demo that started it. Standard streams are
- * never the terminal's; what the program prints goes to a file, or line by line to a listener.
+ * Owns the group: {@link ServerProcess.kill} ends all of it. A guardian (a shell that reads from a
+ * pipe of ours) kills the group when this process ends in any way, SIGKILL included, so that no
+ * private server outlives the test or demo that started it. Standard streams are never the
+ * terminal's.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { groupIsAlive } from './process-tree.ts';
 
 /** How long a server may take for an orderly end before it is killed. */
 const GRACE_MS = 3_000;
-/** How long the kernel may take to clear away what was killed; then it is an error. */
+/** How long the kernel may take to clear away what was killed. */
 const GONE_MS = 5_000;
-const POLL_MS = 10;
+const POLL_MS = 20;
 
 /** What to start and where its output goes. */
 export interface ServerCommand {
@@ -92,11 +92,16 @@ export class ServerProcess {
 
   /** Sends a signal to the main process and all that it forked. */
   signalGroup(signal: NodeJS.Signals): void {
-    if (!this.#gone) signalGroup(this.pid, signal);
+    if (this.#gone) return;
+    try {
+      process.kill(-this.pid, signal);
+    } catch {
+      // the group is gone already
+    }
   }
 
   /**
-   * Waits until `isUp` answers true, asking every 20 ms.
+   * Waits until `isUp` answers true.
    *
    * @throws when the process ends first, or after `timeoutMs`, with what the program printed
    */
@@ -107,7 +112,7 @@ export class ServerProcess {
         const what = this.#exited ? 'ended' : `did not answer within ${timeoutMs} ms`;
         throw new Error(`${this.#child.spawnfile} ${what}:\n${this.tailOfOutput()}`);
       }
-      await sleep(20);
+      await sleep(POLL_MS);
     }
   }
 
@@ -169,10 +174,37 @@ function spawnGuardian(group: number): ChildProcess {
   return guardian;
 }
 
-function signalGroup(group: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-group, signal);
-  } catch {
-    // the group is gone already
-  }
+/** Whether any process of a process group is alive. */
+export async function groupIsAlive(group: number): Promise<boolean> {
+  return (await processes()).some((each) => each.group === group);
+}
+
+/** A process as Linux shows it in /proc. */
+export interface RunningProcess {
+  readonly pid: number;
+  readonly parent: number;
+  readonly group: number;
+  readonly commandLine: string;
+}
+
+/**
+ * All processes, but for those that have ended and wait to be reaped by their parent (in a container
+ * perhaps for ever).
+ */
+export async function processes(): Promise<RunningProcess[]> {
+  return (await readdir('/proc')).flatMap((name) => {
+    try {
+      if (!/^\d+$/.test(name)) return [];
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      // the name in brackets may hold blanks and brackets; what follows comes after the last one
+      const [state, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (state === 'Z' || state === 'X') return [];
+      const commandLine = readFileSync(`/proc/${name}/cmdline`, 'utf8')
+        .replaceAll('\0', ' ')
+        .trim();
+      return [{ pid: Number(name), parent: Number(parent), group: Number(group), commandLine }];
+    } catch {
+      return []; // it has just ended
+    }
+  });
 }

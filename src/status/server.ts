@@ -33,13 +33,13 @@ export interface StatusServerOptions {
 }
 
 /** How often a port that is taken is asked for. */
-export const RETRY_MS = 5_000;
+export const PORT_RETRY_MS = 5_000;
 /** A request has to be here by then, its headers included. */
 const REQUEST_MS = 5_000;
 /** From the first byte to the last of ours. */
 const CONNECTION_MS = 15_000;
 const MAX_CONNECTIONS = 64;
-const MAX_HEADER_BYTES = 8_192;
+const MAX_REQUEST_HEAD_BYTES = 8_192;
 
 export class StatusServer {
   readonly #options: StatusServerOptions;
@@ -60,7 +60,7 @@ export class StatusServer {
     const { host, port } = options.listen;
     const server = createServer(
       {
-        maxHeaderSize: MAX_HEADER_BYTES,
+        maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
         headersTimeout: REQUEST_MS,
         requestTimeout: REQUEST_MS,
         connectionsCheckingInterval: 1_000,
@@ -88,7 +88,7 @@ export class StatusServer {
 
   /** The port that it listens on; `undefined` while it doesn't. */
   get port(): number | undefined {
-    return addressOf(this.#server)?.port;
+    return boundAddress(this.#server)?.port;
   }
 
   /** Closes the port and every connection. Idempotent. */
@@ -111,7 +111,7 @@ export class StatusServer {
       server.close();
       return;
     }
-    const port = addressOf(server)?.port ?? 0;
+    const port = boundAddress(server)?.port ?? 0;
     this.#throttle.forget('listen');
     log('info', 'status.listening', `the status is shown at ${this.#place(port)}`, { port });
   }
@@ -122,7 +122,7 @@ export class StatusServer {
     // A connection that can't be accepted (EMFILE) leaves it listening.
     if (server?.listening === true || this.#isStopped) return;
     this.#retry?.cancel();
-    this.#retry = clock.after(RETRY_MS, () => {
+    this.#retry = clock.after(PORT_RETRY_MS, () => {
       this.start();
     });
     const code = errnoOf(error);
@@ -131,12 +131,12 @@ export class StatusServer {
       return;
     }
     if (!this.#throttle.allows('listen', code)) return;
-    const cure = CURES[code] ?? 'set STATUS_LISTEN to an address of this machine, or to off';
+    const cure = PORT_CURES[code] ?? 'set STATUS_LISTEN to an address of this machine, or to off';
     log(
       'warning',
       'status.unavailable',
       `the status can't be shown at ${this.#place(listen.port)} (${code}); learning goes on; ${cure}`,
-      { host: listen.host, port: listen.port, code, cure, retrySeconds: RETRY_MS / 1000 },
+      { host: listen.host, port: listen.port, code, cure, retrySeconds: PORT_RETRY_MS / 1000 },
     );
   }
 
@@ -184,12 +184,12 @@ function plain(status: number, text: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
 }
 
-function addressOf(server: Server | undefined): AddressInfo | undefined {
+function boundAddress(server: Server | undefined): AddressInfo | undefined {
   const address = server?.address();
   return typeof address === 'object' && address !== null ? address : undefined;
 }
 
-const CURES: Readonly<Record<string, string>> = {
+const PORT_CURES: Readonly<Record<string, string>> = {
   EADDRINUSE:
     'another program has the port: end it, or set STATUS_LISTEN to another port or to off',
   EACCES: "the daemon's user may not listen there: set STATUS_LISTEN to a port above 1023",

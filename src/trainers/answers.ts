@@ -48,7 +48,7 @@ export function classifyAnswer(answer: Answer): Classified {
     case 403:
       return misconfigured(
         reason,
-        "set RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE to the controller's enable_password (its password where no enable_password is set), or add this host to secure_ip",
+        "set RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE to the enable_password of rspamd's local.d/worker-controller.inc (its password where no other is set; not the hash that stands there, but what was hashed), or add this host's address to secure_ip there",
         true,
       );
     case 404:

@@ -20,7 +20,9 @@ export interface RspamdTrainerOptions extends ConnectionOptions {
 const FRESH_MS = 250;
 
 /** rspamd shows empty `statfiles` for the first moments after its start, whatever its backend. */
-const SETTLED_SECONDS = 3;
+export function isStarting({ hasBackend, uptimeSeconds = Infinity }: Statistics): boolean {
+  return !hasBackend && uptimeSeconds < 3;
+}
 
 export class RspamdTrainer implements Trainer {
   readonly name: string;
@@ -123,7 +125,7 @@ export class RspamdTrainer implements Trainer {
       return { kind: 'unavailable', reason: why, contact: 'answered' };
     }
     if (statistics.hasBackend) return { kind: 'refused', reason: this.#presentable(reason, body) };
-    if ((statistics.uptimeSeconds ?? Infinity) < SETTLED_SECONDS) {
+    if (isStarting(statistics)) {
       return { kind: 'unavailable', reason: 'rspamd is still starting', contact: 'answered' };
     }
     return { kind: 'misconfigured', password: false, ...NO_BACKEND };
@@ -140,7 +142,7 @@ export class RspamdTrainer implements Trainer {
   }
 }
 
-const NO_BACKEND = {
+export const NO_BACKEND = {
   reason: 'rspamd has no Bayes backend ("statfiles" is empty in /stat)',
   hint: 'give its classifier "bayes" a backend: a Redis server in local.d/classifier-bayes.conf or redis.conf; then restart rspamd',
 } as const;

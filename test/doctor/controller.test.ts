@@ -1,14 +1,14 @@
-import { createServer } from 'node:net';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { doctor } from '../../src/commands/doctor.ts';
+import { doctor } from '../../src/doctor/command.ts';
 import { loadConfig } from '../../src/config.ts';
 import { makeCertificate } from '../faults/certificate.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act, FaultServerOptions, Play } from '../faults/fault-server.ts';
 import { examine, nobody } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
-import { isRoot, temporaryFolder } from '../support/temporary.ts';
+import { ROOT } from '../support/needs.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 /** Controllers that answer with the bytes that real ones were seen to send, and some that aren't one. */
 
@@ -53,6 +53,12 @@ function see(url: string, settings: Record<string, string> = {}): Promise<Examin
   return examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: url, ...settings });
 }
 
+function fileWith(content: string): string {
+  const file = `${temporaryFolder()}/ca.pem`;
+  writeFileSync(file, content);
+  return file;
+}
+
 async function fault(url: string, settings = {}): Promise<string> {
   const seen = await see(url, settings);
   const faults = seen.of(url).filter(({ state }) => state === 'failed');
@@ -69,92 +75,68 @@ test('a controller that is content has no fault, and was asked to learn nothing'
 });
 
 describe('the doctor finds', () => {
-  test('a name that is not known', async () => {
-    const text = await fault('http://controller.invalid:11334');
-    expect(text).toMatch(/controller\.invalid is not found.*Cure: .*DNS/);
+  test.each([
+    ['http://controller.invalid:11334', /controller\.invalid is not found.*Cure: .*DNS/],
+    ['http://127.0.0.1:9', /nobody listens.*Cure: start rspamd.*bind_socket/],
+    ['unix:/nowhere/controller.sock', /no such socket.*Cure: .*bind_socket/],
+  ])('that nobody is at %s', async (url, says) => {
+    expect(await fault(url)).toMatch(says);
   });
 
-  test('that nobody listens', async () => {
-    const server = await FaultServer.start({ play: play(), playsPing: true });
-    await server[Symbol.asyncDispose]();
-    expect(await fault(server.url)).toMatch(/nobody listens.*Cure: start rspamd.*bind_socket/);
-  });
-
-  test('a socket that is missing, or forbidden', async () => {
-    const folder = temporaryFolder();
-    const url = `unix:${folder}/controller.sock`;
-    expect(await fault(url)).toMatch(/no such socket.*Cure: .*bind_socket/);
-    if (!isRoot) return;
-    await serve({ play: play(), socketPath: `${folder}/controller.sock` });
-    chmodSync(`${folder}/controller.sock`, 0o600);
+  test('a socket that is forbidden', ROOT, async () => {
+    const socketPath = `${temporaryFolder()}/controller.sock`;
+    await serve({ play: play(), socketPath });
+    chmodSync(socketPath, 0o600);
+    const url = `unix:${socketPath}`;
     const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: url }, nobody);
     expect(seen.of(url)[0]?.text).toMatch(/may not be used \(EACCES\).*Cure: .*mode=0660/);
   });
 
-  test('a controller that is silent', async () => {
-    const server = await serve({ play: () => ({ pieces: [], then: 'stay' }) });
-    const text = await fault(server.url, { RSPAMD_TIMEOUT_SECONDS: '0.5' });
-    expect(text).toMatch(/is silent \(ETIMEDOUT\).*Cure: restart rspamd/);
-  });
-
-  test('one that closes the connection', async () => {
-    const server = await serve({ play: () => ({ pieces: [], then: 'end' }) });
-    expect(await fault(server.url)).toMatch(/closes the connection.*Cure: .*https:/);
-  });
-
-  test('something that is no HTTP server', async () => {
-    const server = createServer((socket) => socket.end('220 mail ESMTP\r\n'));
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void server.close());
-    const address = server.address();
-    const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
-    expect(await fault(`http://127.0.0.1:${port}`)).toMatch(/Cure: .*HTTP server.*RSPAMD_URL/);
-  });
-
-  test('a web server, and a redirect', async () => {
-    const web = await serve({ play: () => answer('200 OK', '<html>') });
-    expect(await fault(web.url)).toMatch(/not rspamd's controller.*Cure: correct host, port/);
-    const elsewhere = await serve({ play: () => answer('301 Moved Permanently') });
-    expect(await fault(elsewhere.url)).toMatch(/301.*Cure: .*redirect/);
+  test.each<[string, Act, RegExp]>([
+    ['is silent', { pieces: [], then: 'stay' }, /is silent \(ETIMEDOUT\).*Cure: restart rspamd/],
+    ['closes the connection', { pieces: [], then: 'end' }, /closes the connection.*Cure: .*https:/],
+    [
+      'speaks no HTTP',
+      { pieces: ['220 mail ESMTP\r\n'], then: 'end' },
+      /Cure: .*HTTP server.*RSPAMD_URL/,
+    ],
+    ['is a web server', answer('200 OK', '<html>'), /not rspamd's controller.*Cure: correct host/],
+    ['redirects', answer('301 Moved Permanently'), /301.*Cure: .*redirect/],
+  ])('what %s', async (_, act, says) => {
+    const server = await serve({ play: () => act });
+    expect(await fault(server.url, { RSPAMD_TIMEOUT_SECONDS: '0.5' })).toMatch(says);
   });
 
   test('a certificate that nobody trusts, and the cure helps', async () => {
     const tls = makeCertificate();
     const server = await serve({ play: play(), tls });
     expect(await fault(server.url)).toMatch(/not signed by anybody.*Cure: set RSPAMD_CA_FILE/);
-    const ca = `${temporaryFolder()}/ca.pem`;
-    writeFileSync(ca, tls.cert);
-    const cured = await see(server.url, { RSPAMD_CA_FILE: ca });
+    const cured = await see(server.url, { RSPAMD_CA_FILE: fileWith(tls.cert) });
     expect(cured.of(server.url).map(({ state }) => state)).toEqual(['ok', 'ok', 'ok', 'ok']);
   });
 
-  test('a certificate for another name', async () => {
-    const tls = makeCertificate('DNS:other.example');
+  test.each([
+    [
+      'for another name',
+      makeCertificate('DNS:other.example'),
+      /another name than 127\.0\.0\.1.*Cure: use a name/,
+    ],
+    [
+      'that is over',
+      makeCertificate('IP:127.0.0.1', 'expired'),
+      /out of date \(CERT_HAS_EXPIRED\).*Cure: renew it/,
+    ],
+  ])('a certificate %s', async (_, tls, says) => {
     const server = await serve({ play: play(), tls });
-    const ca = `${temporaryFolder()}/ca.pem`;
-    writeFileSync(ca, tls.cert);
-    const text = await fault(server.url, { RSPAMD_CA_FILE: ca });
-    expect(text).toMatch(/another name than 127\.0\.0\.1.*Cure: use a name/);
+    expect(await fault(server.url, { RSPAMD_CA_FILE: fileWith(tls.cert) })).toMatch(says);
   });
 
-  test('a certificate that is over', async () => {
-    const tls = makeCertificate('IP:127.0.0.1', 'expired');
-    const server = await serve({ play: play(), tls });
-    const ca = `${temporaryFolder()}/ca.pem`;
-    writeFileSync(ca, tls.cert);
-    const text = await fault(server.url, { RSPAMD_CA_FILE: ca });
-    expect(text).toMatch(/out of date \(CERT_HAS_EXPIRED\).*Cure: renew it/);
-  });
-
-  test('a port that doesn’t speak TLS', async () => {
-    const server = await serve({ play: play() });
-    const url = server.url.replace('http:', 'https:');
-    expect(await fault(url)).toMatch(/does not speak TLS.*Cure: .*use http:/);
-  });
-
-  test('a port that speaks nothing but TLS', async () => {
-    const server = await serve({ play: play(), tls: makeCertificate() });
-    expect(await fault(server.url.replace('https:', 'http:'))).toMatch(
+  test('a port that speaks no TLS, or nothing else', async () => {
+    const plain = await serve({ play: play() });
+    const says = await fault(plain.url.replace('http:', 'https:'));
+    expect(says).toMatch(/does not speak TLS.*Cure: .*use http:/);
+    const secure = await serve({ play: play(), tls: makeCertificate() });
+    expect(await fault(secure.url.replace('https:', 'http:'))).toMatch(
       /Cure: .*(https:|HTTP server)/,
     );
   });
@@ -168,34 +150,33 @@ describe('the doctor finds', () => {
     expect(server.posts).toEqual([]);
   });
 
-  test.each(['/ping', '/stat', '/learnspam'] as const)(
-    'that rspamd is down behind its proxy, by %s',
-    async (path) => {
-      const server = await serve({ play: play({ [path]: answer('502 Bad Gateway', '<html>') }) });
-      expect(await fault(server.url)).toMatch(
-        /a proxy answers there, and rspamd behind it does not.*Cure: start rspamd/,
-      );
-    },
-  );
-
-  test('a proxy that lets no learning pass', async () => {
-    const server = await serve({ play: play({ '/learnspam': answer('405 Not Allowed') }) });
-    expect(await fault(server.url)).toMatch(/405 Not Allowed.*Cure: .*proxy/);
-  });
-
-  test('that Redis is down, as rspamd 3.4 shows it', async () => {
-    const stat = answer('200 OK', '{"uptime":100,"statfiles":[{},{}]}');
-    const server = await serve({ play: play({ '/stat': stat }) });
-    expect(await fault(server.url)).toMatch(/Redis is down.*Cure: start Redis/);
-  });
-
-  test('that Redis was down when rspamd 3.12 started', async () => {
-    const stat = answer('200 OK', '{"uptime":100,"statfiles":[]}');
-    const history = answer('504 {"error": "Connection refused"}');
-    const server = await serve({ play: play({ '/stat': stat, '/history?from=1&to=0': history }) });
-    expect(await fault(server.url)).toMatch(
+  const proxyAlone = answer('502 Bad Gateway', '<html>');
+  const isAlone = /a proxy answers there, and rspamd behind it does not.*Cure: start rspamd/;
+  test.each<[string, Parameters<typeof play>[0], RegExp]>([
+    ['rspamd is down behind its proxy, by /ping', { '/ping': proxyAlone }, isAlone],
+    ['rspamd is down behind its proxy, by /stat', { '/stat': proxyAlone }, isAlone],
+    ['rspamd is down behind its proxy, by a post', { '/learnspam': proxyAlone }, isAlone],
+    [
+      'a proxy lets no learning pass',
+      { '/learnspam': answer('405 Not Allowed') },
+      /405 Not Allowed.*Cure: .*proxy/,
+    ],
+    [
+      'Redis is down, as rspamd 3.4 shows it',
+      { '/stat': answer('200 OK', '{"uptime":100,"statfiles":[{},{}]}') },
+      /Redis is down.*Cure: start Redis/,
+    ],
+    [
+      'Redis was down when rspamd 3.12 started',
+      {
+        '/stat': answer('200 OK', '{"uptime":100,"statfiles":[]}'),
+        '/history?from=1&to=0': answer('504 {"error": "Connection refused"}'),
+      },
       /Redis does not answer .*\(Connection refused\)\. Cure: start Redis/,
-    );
+    ],
+  ])('that %s', async (_, change, says) => {
+    const server = await serve({ play: play(change) });
+    expect(await fault(server.url)).toMatch(says);
   });
 
   test('that it can’t tell whether Redis answers, where the history lies in memory', async () => {

@@ -192,7 +192,7 @@ describe('the doctor finds', () => {
   test('a spool that everybody may write to', async () => {
     const spool = makeSpool();
     chmodSync(`${spool.lib}/spam`, 0o777);
-    const text = await warningOf(spool, 'strangers');
+    const text = await warningOf(spool, 'write access');
     expect(text).toContain(`Cure: chmod o-w ${spool.lib}/spam`);
   });
 

@@ -1,12 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { makeMessages } from '../lab/messages.ts';
 import { freePort } from '../../src/servers/ports.ts';
-import type { ControllerReport, DaemonReport } from '../../src/status/report.ts';
-import { Spool } from '../faults/child-daemon.ts';
+import type { ControllerReport, DaemonReport } from '../../src/status/reports.ts';
 import { FaultServer } from '../faults/fault-server.ts';
-import { SUCCESS, learns, plays } from '../faults/plays.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
 
@@ -113,7 +110,7 @@ describe('of the proof the doctor says', () => {
   test.each(['<html>', '{}', '[]', 'null', '{"controllers":7}'])(
     'nothing when something else answers: %s',
     async (body) => {
-      expect(await proof(seeWith(body))).toMatch(/^not tried: .*is not this daemon/);
+      expect(await proof(seeWith(body))).toMatch(/^not tried: .*is not kopano-learnd/);
     },
   );
 
@@ -126,28 +123,10 @@ describe('of the proof the doctor says', () => {
     const settings = { KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL };
     const STATUS_LISTEN = server.url.replace('http://', '');
     expect(await proof(examine({ ...settings, STATUS_LISTEN }))).toMatch(
-      /^not tried: .*no daemon answers/,
+      /^not tried: .*none answers/,
     );
     expect(await proof(examine(settings))).toMatch(/^not tried: .*STATUS_LISTEN is off/);
   });
-});
-
-test('a 200 that does not prove is found by a daemon and told by the doctor, until it is over', async () => {
-  await using server = await FaultServer.start({ play: plays({ when: learns, act: SUCCESS }) });
-  await using spool = new Spool();
-  const settings = { RSPAMD_URL: server.url, STATUS_LISTEN: `127.0.0.1:${await freePort()}` };
-  const daemon = spool.start(settings);
-  const see = (): Promise<Examination> => examine({ KOPANO_SPAMD_LIB: spool.lib, ...settings });
-  await spool.write(...makeMessages('ham', 2));
-  await daemon.says('controller.unproven');
-  const seen = await see();
-  expect(seen.code).toBe(1);
-  expect(seen.of('proof')).toMatchObject([
-    { state: 'failed', text: expect.stringMatching(/remembers nothing.*Cure: .*Redis/) as string },
-  ]);
-  server.play = plays();
-  await daemon.hurry('learn both', () => spool.waiting.length === 0);
-  expect((await see()).of('proof')).toMatchObject([{ state: 'ok' }]);
 });
 
 test('the processes of a controller are counted where it runs on this machine, and nowhere else', async () => {

@@ -35,29 +35,18 @@ async function seen({ says, early }: Front): Promise<readonly Line[]> {
   return (await examine({ ...settings, RSPAMD_PASSWORD: 'sesame' })).of(server.url);
 }
 
-test.each<[string, Act, RegExp, RegExp]>([
-  ['a login', nginxPage('401 Unauthorized'), /a login of its own/, /RSPAMD_PASSWORD .*can't help/],
-  ['its own refusal', nginxPage('403 Forbidden'), /refuses this host/, /allow ADDRESS/],
-  [
-    'TLS',
-    nginxPage('400 Bad Request', 'The plain HTTP request was sent to HTTPS port'),
-    /speaks TLS/,
-    /use https:/,
-  ],
-  [
-    'a client certificate',
-    nginxPage('400 Bad Request', 'No required SSL certificate was sent'),
-    /client certificate/,
-    /let this host pass/,
-  ],
-])('a proxy that wants %s is told apart from rspamd', async (_, act, says, cure) => {
-  for (const path of ['/ping', '/stat', '/learnspam']) {
+test.each(['/ping', '/stat', '/learnspam'])(
+  'a proxy that answers %s by itself is told apart from rspamd',
+  async (path) => {
+    const act = nginxPage('401 Unauthorized');
     const lines = await seen({ says: (request) => (request.path === path ? act : undefined) });
     const faults = lines.filter(({ state }) => state === 'failed');
     expect(faults).toHaveLength(1);
-    expect(faults[0]?.text).toMatch(new RegExp(`a proxy .*${says.source}.*Cure: .*${cure.source}`));
-  }
-});
+    expect(faults[0]?.text).toMatch(
+      /a proxy .*a login of its own.*Cure: RSPAMD_PASSWORD .*can't help/,
+    );
+  },
+);
 
 test('a password that rspamd refuses is rspamd’s affair, whoever passes that on', async () => {
   const act = passedOn(failure(401, 'Unauthorized'));

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkWatching, fileSystemType, judgeLimits } from '../../src/doctor/watching.ts';
 import { FUSE, ROOT, needs } from '../support/needs.ts';
-import { examine } from '../support/examine.ts';
+import { examine, root } from '../support/examine.ts';
 import { mountFuse } from '../support/fuse.ts';
 import { bindMount, canMount, temporaryFolder } from '../support/temporary.ts';
 import { put } from '../support/test-spool.ts';
@@ -66,7 +66,8 @@ describe('a volume', () => {
     const lib = temporaryFolder();
     await mountFuse(lib);
     const settings = { KOPANO_SPAMD_LIB: lib, LEARN_STATE_DIR: `${temporaryFolder()}/state` };
-    const seen = await examine(settings);
+    // In another process: this one serves the volume.
+    const seen = await examine(settings, root);
     expect(seen.of('spam/')).toMatchObject([{ state: 'ok' }]);
     expect(seen.of('volume')).toEqual([
       {
@@ -75,7 +76,7 @@ describe('a volume', () => {
         text: `${lib} is on fuse, which doesn't tell of files that another machine or container writes. Cure: set LEARN_POLLING=yes`,
       },
     ]);
-    const cured = await examine({ ...settings, LEARN_POLLING: 'yes' });
+    const cured = await examine({ ...settings, LEARN_POLLING: 'yes' }, root);
     expect(cured.of('volume')).toEqual([]);
     expect(cured.of('inotify')).toMatchObject([{ state: 'ok' }]);
   });
@@ -116,7 +117,9 @@ describe('inotify', () => {
       /the limit is near: uid 23461 uses \d+ of \d+ inst.*Cure: raise it/,
     );
     await hold(6, file, account.uid);
-    const [second] = (await examine(settings, account)).of('inotify');
+    // A process of its own: the first one has its instance already.
+    const another = { ...account, groups: [account.gid, account.gid + 1] };
+    const [second] = (await examine(settings, another)).of('inotify');
     expect(second?.text).toMatch(
       /nothing can be watched any more \(EMFILE\).*Cure: .*max_user_instances/,
     );

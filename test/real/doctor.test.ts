@@ -1,5 +1,4 @@
 import { symlink } from 'node:fs/promises';
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
@@ -106,54 +105,49 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     expect(line?.text).toMatch(/no Bayes backend.*Cure: .*redis\.conf/);
   });
 
-  it('finds that Redis is down', { timeout: 120_000 }, async () => {
-    await using redis = await startRedis();
-    // rspamd 3.12 shows no backend then; its history tells.
-    await using rspamd = await startRspamd({ redisPort: redis.port, redisHistory: true });
-    await redis.stop();
-    await rspamd.restart();
-    // rspamd 3.4 needs some seconds to notice.
-    await until('it is noticed', 100_000, async () => {
-      const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
-      const [line] = seen.of(rspamd.url).filter(({ state }) => state === 'failed');
-      return /its Redis (is down|does not answer).*Cure: start Redis/.test(line?.text ?? '');
-    });
-  });
-
   it(
-    'finds at once that Redis hangs or went away, whatever /stat goes on showing',
-    { timeout: 60_000 },
+    'finds that Redis hangs or went away, whatever /stat goes on showing, and that it is down',
+    { timeout: 180_000 },
     async () => {
       await using redis = await startRedis();
       await using rspamd = await startRspamd({ redisPort: redis.port, redisHistory: true });
-      const see = (): Promise<Examination> =>
-        examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
-      const faults = async (): Promise<number> =>
-        (await see()).of(rspamd.url).filter(({ state }) => state === 'failed').length;
+      const faults = async (): Promise<string[]> => {
+        const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+        const failed = seen.of(rspamd.url).filter(({ state }) => state === 'failed');
+        return failed.map(({ text }) => text);
+      };
       // rspamd shows no figures in its first moments.
-      await until('it is content', 20_000, async () => (await faults()) === 0);
+      await until('it is content', 20_000, async () => (await faults()).length === 0);
       redis.freeze();
-      expect(faultOf(await see(), rspamd.url)).toMatch(/Redis does not .*\(timeout.*Cure: start/);
+      expect(await faults()).toEqual([
+        expect.stringMatching(/Redis does not .*\(timeout.*Cure: start/),
+      ]);
       redis.resume();
-      expect(await faults()).toBe(0);
+      expect(await faults()).toEqual([]);
       await redis.stop();
-      expect(faultOf(await see(), rspamd.url)).toMatch(
-        /Redis does not .*\(Connection refused\)\. Cure: start Redis, or correct/,
-      );
+      expect(await faults()).toEqual([
+        expect.stringMatching(/Redis does not .*\(Connection refused\)\. Cure: start Redis, or/),
+      ]);
+      await rspamd.restart();
+      // rspamd 3.12 shows no backend then, and its history tells; 3.4 needs some seconds to notice.
+      await until('it is noticed', 100_000, async () => {
+        return /its Redis (is down|does not answer).*Cure: start Redis/.test(
+          (await faults()).join(),
+        );
+      });
     },
   );
 
-  it('finds a controller with a count above 1, and one with 1', { timeout: 60_000 }, async () => {
+  it('finds a controller with a count above 1', { timeout: 60_000 }, async () => {
     await using redis = await startRedis();
-    await using two = await startRspamd({ redisPort: redis.port, controllerWorkers: 2 });
-    await using one = await startRspamd({ redisPort: redis.port });
-    const seen = await examine({
-      KOPANO_SPAMD_LIB: '/nowhere',
-      RSPAMD_URL: `${two.url},${one.url}`,
-    });
-    expect(seen.of('count')).toMatchObject([{ state: 'warning' }, { state: 'ok' }]);
-    expect(seen.of('count')[0]?.text).toMatch(/2 processes.*Cure: set count = 1/);
-    expect(seen.of('one memory')).toMatchObject([{ state: 'not tried' }]);
+    await using rspamd = await startRspamd({ redisPort: redis.port, controllerWorkers: 2 });
+    const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
+    expect(seen.of('count')).toMatchObject([
+      {
+        state: 'warning',
+        text: expect.stringMatching(/2 processes.*Cure: set count = 1/) as string,
+      },
+    ]);
   });
 
   // One test, because both take rspamd's time: what /stat says is up to a minute old.
@@ -308,16 +302,6 @@ function faultOf(seen: Examination, check: string): string {
 /** rspamd's own count of what it was taught. */
 async function learnedSays(rspamd: PrivateRspamd, password: string): Promise<unknown> {
   await sleep(100);
-  return new Promise((resolve, reject) => {
-    const options = { port: rspamd.controllerPort, path: '/stat', headers: { password } };
-    request(options, (response) => {
-      let text = '';
-      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      response.on('end', () => {
-        resolve((JSON.parse(text) as { learned: unknown }).learned);
-      });
-    })
-      .on('error', reject)
-      .end();
-  });
+  const response = await fetch(`${rspamd.url}/stat`, { headers: { password } });
+  return ((await response.json()) as { learned: unknown }).learned;
 }

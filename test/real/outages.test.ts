@@ -2,7 +2,6 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
-import { ask } from '../../src/servers/rspamd-client.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { describeReal } from './harness.ts';
@@ -98,7 +97,7 @@ const ROUNDS = byLength({ short: [], middle: [3], long: [12] });
 async function untilShown({ redis, rspamd }: World): Promise<void> {
   const held = await redis.bayesCounts();
   await until('rspamd shows what Bayes holds', 120_000, async () => {
-    const { body } = await ask(rspamd.controllerPort, { method: 'GET', path: '/stat' });
+    const body = await (await fetch(`${rspamd.url}/stat`)).text();
     const { spam, ham } = parseStatistics(body)?.learned ?? {};
     return spam === held.spam && ham === held.ham;
   });

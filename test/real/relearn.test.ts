@@ -6,7 +6,6 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { ask } from '../../src/servers/rspamd-client.ts';
 import type { Summary } from '../../src/relearn/summary.ts';
 import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { RelearnProcess, summaryIn } from '../support/relearn-process.ts';
@@ -82,7 +81,7 @@ async function relearnEmptied(
   // Just started, it shows at once what Bayes holds.
   await rspamd.restart();
   await until('rspamd shows what Bayes holds', 10_000, async () => {
-    const { body } = await ask(rspamd.controllerPort, { method: 'GET', path: '/stat' });
+    const body = await (await fetch(`${rspamd.url}/stat`)).text();
     const { spam, ham } = parseStatistics(body)?.learned ?? {};
     return spam !== undefined && ham !== undefined && spam + ham >= held.spam + held.ham;
   });

@@ -8,8 +8,8 @@ import { FINAL_RESULTS } from '../../src/delivery/result.ts';
 import type { FinalResult } from '../../src/delivery/result.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import type { DaemonReport } from '../../src/status/report.ts';
-import type { Overview } from '../../src/status/overview.ts';
+import type { DaemonReport } from '../../src/status/reports.ts';
+import type { Overview } from '../../src/status/command.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { describeReal } from './harness.ts';
@@ -232,19 +232,6 @@ describeReal('an outage of rspamd', () => {
   );
 });
 
-describeReal('a daemon that is stopped in its tracks', () => {
-  it('is not healthy, and healthy as soon as it goes on', { timeout: 60_000 }, async () => {
-    await using world = await World.make();
-    const observer = await Observer.start(world);
-    world.daemon.signal('SIGSTOP');
-    const { code, out } = await observer.run('health');
-    world.daemon.signal('SIGCONT');
-    expect(code).toBe(1);
-    expect(out).toMatch(/^not healthy: .*no answer within 4 s\n$/);
-    expect(await observer.run('health')).toMatchObject({ code: 0 });
-  });
-});
-
 describeReal('a stand-by', () => {
   it('is healthy, not ready, and both when it takes over', { timeout: 60_000 }, async () => {
     await using world = await World.make();
@@ -258,22 +245,5 @@ describeReal('a stand-by', () => {
     await world.daemons[0]?.kill();
     await second.untilReady();
     expect(await second.run('health')).toMatchObject({ out: 'healthy: owns its spool\n' });
-  });
-});
-
-describeReal('a taken port', () => {
-  it('keeps nothing from being learned', { timeout: 60_000 }, async () => {
-    await using world = await World.make();
-    // rspamd's own port.
-    const STATUS_LISTEN = `127.0.0.1:${world.rspamd.controllerPort}`;
-    await world.startDaemon({ STATUS_LISTEN });
-    await world.judge(makeMessage('spam', 1));
-    await until('it is learned', 20_000, () => {
-      return world.daemon.linesOf('message.learned').length === 1;
-    });
-    expect(world.daemon.linesOf('status.unavailable')[0]?.fields).toMatchObject({
-      severity: 'warning',
-      code: 'EADDRINUSE',
-    });
   });
 });

@@ -1,7 +1,8 @@
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import { temporaryFolder } from '../support/temporary.ts';
 import { Bundle, projectFile, run } from './bundle.ts';
 
 let bundle: Bundle;
@@ -18,6 +19,25 @@ test('the bundled program needs no other file, wherever it is called from', asyn
   const { stdout } = await run(bundle.path('bin/kopano-learnd'), ['--version'], { cwd: '/' });
   expect(stdout.trim()).toBe(packageJson.version);
 });
+
+test.each([
+  [[], true],
+  [['--once'], true],
+  [['watch', '--once'], true],
+  [['health'], false],
+  [['quarantine', 'show', 'a b'], false],
+])(
+  'its first lines start Node.js, with a small heap for watch alone: %j',
+  async (args, isSmall) => {
+    const folder = temporaryFolder();
+    const node = join(folder, 'node');
+    await writeFile(node, `#!/bin/sh\nprintf '%s\\n' "$@"\n`, { mode: 0o755 });
+    const program = bundle.path('bin/kopano-learnd');
+    const { stdout } = await run(program, args, { env: { PATH: folder } });
+    const flags = isSmall ? ['--max-semi-space-size=2', '--heap-growing-percent=20'] : [];
+    expect(stdout).toBe([...flags, program, ...args, ''].join('\n'));
+  },
+);
 
 test('a wrong setting ends it with 78 and words', async () => {
   const failing = run(bundle.path('bin/kopano-learnd'), ['watch'], {

@@ -6,7 +6,7 @@ import { chmod, chown, cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
-import { childrenOf } from '../../src/servers/process-tree.ts';
+import { processes } from '../../src/servers/server-process.ts';
 import { freePort } from '../../src/servers/ports.ts';
 import { describeReal } from '../real/harness.ts';
 import { KOPANO, World, until } from '../real/world.ts';
@@ -88,7 +88,9 @@ class Supervisor {
     const runsvdir = this.#runsvdir;
     if (runsvdir !== undefined) {
       const ended = once(runsvdir, 'exit');
-      const supervisors = (await childrenOf(runsvdir.pid ?? 0)).map(({ pid }) => pid);
+      const supervisors = (await processes()).flatMap(({ pid, parent }) =>
+        parent === runsvdir.pid ? [pid] : [],
+      );
       runsvdir.kill('SIGTERM'); // leaves its runsv processes alone
       await ended;
       for (const pid of supervisors) process.kill(pid, 'SIGTERM');

@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
-import { RETRY_MS, StatusServer, json } from '../../src/status/server.ts';
+import { PORT_RETRY_MS, StatusServer, json } from '../../src/status/server.ts';
 import type { Page } from '../../src/status/server.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -201,13 +201,13 @@ describe('a port that is taken', () => {
     expect(bench.recorder.fieldOf('status.unavailable', 'cure')[0]).toMatch(/STATUS_LISTEN/);
     for (let i = 0; i < 5; i += 1) {
       await until('it waits', () => bench.clock.timers === 1);
-      bench.clock.advance(RETRY_MS);
+      bench.clock.advance(PORT_RETRY_MS);
     }
     await until('it waits', () => bench.clock.timers === 1);
     expect(bench.recorder.of('status.unavailable')).toHaveLength(1);
     holder.close();
     await once(holder, 'close');
-    bench.clock.advance(RETRY_MS);
+    bench.clock.advance(PORT_RETRY_MS);
     await bench.untilListening();
     expect((await bench.get('/healthz')).status).toBe(200);
     expect(bench.recorder.of('status.listening')).toHaveLength(1);

@@ -1,6 +1,10 @@
-import { execFile } from 'node:child_process';
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { findProgram } from '../../src/servers/programs.ts';
-import { program } from './run.ts';
+import { runDoctor } from './examiner.ts';
+import type { Examined } from './examiner.ts';
+import { examinerProgram } from './run.ts';
 import { NOBODY } from './temporary.ts';
 
 /** One line of `kopano-learnd doctor`. */
@@ -12,7 +16,7 @@ export interface Line {
 }
 
 export interface Examination {
-  readonly code: number | null;
+  readonly code: number;
   readonly lines: readonly Line[];
   readonly err: string;
   /** The lines about one check. */
@@ -27,35 +31,54 @@ export interface Account {
 
 export const nobody: Account = { uid: NOBODY, gid: NOBODY, groups: [NOBODY] };
 
-/**
- * Runs the built doctor as a process of its own, as another user by setpriv: Debian's Node.js doesn't
- * give root's rights away, as it can't be sure that its libuv uses no io_uring (CVE-2024-22017).
- */
-export function examine(
+export const root: Account = { uid: 0, gid: 0, groups: [0] };
+
+/** Runs the doctor, in this process or as another user. */
+export async function examine(
   settings: Readonly<Record<string, string>>,
   as?: Account,
 ): Promise<Examination> {
-  const environment = {
+  const all = {
     PATH: process.env['PATH'] ?? '',
     STATUS_LISTEN: 'off',
     RSPAMD_URL: 'http://127.0.0.1:9',
     ...settings,
   };
-  const [first = '', ...words] = [
-    ...(as === undefined ? [] : setpriv(as)),
-    ...[process.execPath, program(), 'doctor'],
-  ];
-  return new Promise((resolve) => {
-    const child = execFile(first, words, { env: environment, cwd: '/' }, (_error, out, err) => {
-      const lines = out.split('\n').slice(0, -1).map(parseLine);
-      resolve({
-        code: child.exitCode,
-        lines,
-        err,
-        of: (check) => lines.filter((line) => line.check === check),
-      });
-    });
+  const { code, out, err } = as === undefined ? await runDoctor(all) : await askExaminer(all, as);
+  const lines = out.split('\n').slice(0, -1).map(parseLine);
+  return { code, lines, err, of: (check) => lines.filter((line) => line.check === check) };
+}
+
+/** One process for each user; it ends with this one. */
+const examiners = new Map<string, ChildProcess>();
+
+async function askExaminer(
+  settings: Readonly<Record<string, string>>,
+  as: Account,
+): Promise<Examined> {
+  const user = setpriv(as);
+  const examiner = examiners.get(user.join()) ?? startExaminer(user);
+  examiners.set(user.join(), examiner);
+  examiner.send(settings);
+  examiner.channel?.ref();
+  const [examined] = (await once(examiner, 'message')) as [Examined];
+  examiner.channel?.unref();
+  return examined;
+}
+
+/**
+ * By setpriv: Debian's Node.js doesn't give root's rights away, as it can't be sure that its libuv
+ * uses no io_uring (CVE-2024-22017).
+ */
+function startExaminer([program = '', ...words]: readonly string[]): ChildProcess {
+  const script = examinerProgram();
+  const child = fork(script, {
+    cwd: '/',
+    execPath: program,
+    execArgv: [...words, process.execPath],
   });
+  child.unref();
+  return child;
 }
 
 function setpriv({ uid, gid, groups }: Account): string[] {

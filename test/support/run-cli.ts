@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { runCli as runInProcess } from '../../src/cli.ts';
 import { program } from './run.ts';
 
 export interface Result {
@@ -7,16 +8,69 @@ export interface Result {
   readonly err: string;
 }
 
-/** Runs the program with nothing in its environment but PATH and these variables. */
+export interface RunOptions {
+  readonly uid?: number;
+  readonly gid?: number;
+  /** A descriptor. @defaultValue what comes out is in the result */
+  readonly stdout?: number;
+}
+
+/**
+ * Runs a command with nothing in its environment but PATH and these variables: in this process, or
+ * as the bundled program where the command needs another user, PATH or standard output.
+ */
 export function runCli(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
-  options: { readonly uid?: number; readonly gid?: number; readonly stdout?: number } = {},
+  options?: RunOptions,
 ): Promise<Result> {
+  const settings = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment };
+  return options === undefined && !('PATH' in environment)
+    ? call(args, settings)
+    : start(args, settings, options);
+}
+
+async function call(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): Promise<Result> {
+  const out: Buffer[] = [];
+  let err = '';
+  const code = await runInProcess({
+    args,
+    environment,
+    stop: new AbortController().signal,
+    onHangup: () => undefined,
+    onCrash: () => undefined,
+    identity: {
+      uid: process.geteuid?.() ?? 0,
+      gid: process.getegid?.() ?? 0,
+      groups: process.getgroups?.() ?? [],
+    },
+    out: (text) => out.push(Buffer.from(text)),
+    outBytes: (bytes) => {
+      out.push(Buffer.from(bytes));
+      return Promise.resolve();
+    },
+    outputFault: () => undefined,
+    isTerminal: false,
+    err: (text) => (err += text),
+    errIsTerminal: false,
+    stdin: () => process.stdin,
+  });
+  return { code, out: Buffer.concat(out).toString(), err };
+}
+
+/** Runs the bundled program. */
+export function start(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>>,
+  options: RunOptions = {},
+): Promise<Result> {
+  const { stdout = 'pipe', ...user } = options;
   return new Promise((resolve, reject) => {
-    const { stdout = 'pipe', ...user } = options;
     const child = spawn(process.execPath, [program(), ...args], {
-      env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
+      env: environment,
       stdio: ['ignore', stdout, 'pipe'],
       timeout: 120_000,
       ...user,

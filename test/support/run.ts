@@ -61,6 +61,11 @@ export function writerProgram(): string {
   return join(secondFolder(), 'package/kopano-writer.mjs');
 }
 
+/** The doctor, as a program that other users may run. */
+export function examinerProgram(): string {
+  return join(secondFolder(), 'package/examiner.mjs');
+}
+
 /** Others may get there. */
 function isOpen(folder: string): boolean {
   if ((statSync(folder).mode & 0o001) === 0) return false;
@@ -69,14 +74,22 @@ function isOpen(folder: string): boolean {
 
 function buildPrograms(folder: string): void {
   runScript('bundle.mjs', folder);
-  buildSync({
-    entryPoints: [join(PROJECT, 'test/lab/kopano-writer.ts')],
-    outfile: join(folder, 'kopano-writer.mjs'),
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20.19',
-  });
+  for (const [from, to] of [
+    ['test/lab/kopano-writer.ts', 'kopano-writer.mjs'],
+    ['test/support/examiner.ts', 'examiner.mjs'],
+  ] as const) {
+    buildSync({
+      entryPoints: [join(PROJECT, from)],
+      outfile: join(folder, to),
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node20.19',
+      banner: {
+        js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      },
+    });
+  }
 }
 
 function runScript(name: string, folder: string): void {

@@ -6,8 +6,8 @@ import type { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { DaemonStatus } from '../../src/status/daemon-status.ts';
-import type { Standstill } from '../../src/status/heart.ts';
-import type { Counts } from '../../src/status/report.ts';
+import type { Stall } from '../../src/status/reports.ts';
+import type { Counts } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -49,7 +49,7 @@ export class StatusBench {
   readonly status: DaemonStatus;
   /** `undefined`: it stands by. */
   counts: Counts | undefined = IDLE;
-  standstills: readonly Standstill[] = [];
+  stalls: readonly Stall[] = [];
 
   constructor(options: StatusBenchOptions = {}) {
     const { clock, spool } = this;
@@ -69,7 +69,7 @@ export class StatusBench {
         messages: this.messages,
         bugs: this.bugs,
         counts: () => this.counts,
-        standstills: () => this.standstills,
+        stalls: () => this.stalls,
       },
       listen: { host: '127.0.0.1', port: options.port ?? 0 },
       clock,

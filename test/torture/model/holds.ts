@@ -93,7 +93,7 @@ export class WhatHolds {
       }
       const { stoppedUntil } = daemon?.process ?? {};
       if ((stoppedUntil ?? 0) >= this.#world.timeline.now) continue;
-      for (const { what, ms } of daemon?.session?.standstills ?? []) {
+      for (const { what, ms } of daemon?.session?.stalls ?? []) {
         if (ms > 60_000) chronicle.violate(`${what} stands still for ${ms} ms`);
       }
     }

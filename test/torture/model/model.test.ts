@@ -41,14 +41,6 @@ vi.mock('node:timers/promises', async (original) => ({
   ...(await original<object>()),
   setImmediate: () => Promise.resolve(),
 }));
-// With thousands of daemons in one process a collection for each would take most of the time.
-vi.mock('../../../src/heap.ts', () => ({
-  HeapKeeper: class {
-    look(): void {
-      // nothing is collected
-    }
-  },
-}));
 
 let restore: () => void;
 beforeAll(() => {

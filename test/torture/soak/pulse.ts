@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DaemonReport } from '../../../src/status/report.ts';
+import type { DaemonReport } from '../../../src/status/reports.ts';
 
 /**
  * Feels the daemon's pulse: asks for its health every second, for its other pages now and then, and

@@ -197,6 +197,9 @@ export class SoakWorld {
   }
 }
 
+/** As the first lines of the bundle have them. */
+const SMALL_HEAP = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
+
 async function startDaemon(
   world: World,
   settings: Readonly<Record<string, string>>,
@@ -205,7 +208,13 @@ async function startDaemon(
     command: [
       '/bin/sh',
       ...['-c', 'exec "$@" > "$LOG_PIPE"', 'sh'],
-      ...[process.execPath, '--expose-gc', ...SETTLED_CODE, ...preload('soak/probe.ts')],
+      ...[
+        process.execPath,
+        '--expose-gc',
+        ...SETTLED_CODE,
+        ...SMALL_HEAP,
+        ...preload('soak/probe.ts'),
+      ],
       ...[program(), 'watch'],
     ],
     settings: {

@@ -34,15 +34,6 @@ vi.mock('../../../src/trainers/rspamd.ts', () => ({
   },
 }));
 
-// It tends the heap of a process that is the daemon alone, which this one isn't.
-vi.mock('../../../src/heap.ts', () => ({
-  HeapKeeper: class {
-    look(): void {
-      return undefined;
-    }
-  },
-}));
-
 /** Times that each kind of step meets each error; less than once is not all of them. */
 const TIMES = byLength({ short: 0.4, middle: 1, long: Infinity });
 const chance = chanceFor('syscalls', 324_492_403);

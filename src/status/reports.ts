@@ -5,13 +5,11 @@ import type { MessageEvents, ResultCounts } from '../delivery/events.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { VERSION } from '../version.ts';
-import { Census } from './census.ts';
-import type { SpoolPaths, Waiting } from './census.ts';
-import { standstillReasons } from './heart.ts';
-import type { Standstill } from './heart.ts';
-import { obstacleAt } from './readiness.ts';
-import { Survey } from './survey.ts';
-import type { Look } from './survey.ts';
+import { Cached } from './cached.ts';
+import { countFreshMs, countSpool } from './counts.ts';
+import type { Numbers, SpoolCounts, SpoolPaths } from './counts.ts';
+import { CachedProbe, obstacleOf } from './probe.ts';
+import type { Probe } from './probe.ts';
 
 /**
  * What the running daemon says of itself: the answers of `/healthz`, `/readyz` and `/status` as
@@ -45,7 +43,7 @@ export interface DaemonReport {
   /** How messages ended since the start, each counted once. */
   readonly messages: Readonly<Record<Verdict, Readonly<ResultCounts>>>;
   /** What lies in the folders. `null` while it stands by: they are the owner's to count. */
-  readonly waiting: Waiting | null;
+  readonly waiting: SpoolCounts | null;
   /** Of what waits in the queue: after a failure or without proof, until a time of its own. */
   readonly deferred: number | null;
   readonly inFlight: number | null;
@@ -74,7 +72,15 @@ export interface ControllerReport {
   /** The last time that learned messages were found missing (`controller.forgot`). */
   readonly forgot: { readonly missing: number; readonly at: string } | null;
   /** What Bayes has learned; `null` where it doesn't say. */
-  readonly bayes: Readonly<Record<Verdict, number | null>>;
+  readonly bayes: Numbers;
+}
+
+/** A part of the daemon that should come forward by itself. */
+export interface Stall {
+  /** What stands still, in words. */
+  readonly what: string;
+  /** Milliseconds since it should have come forward; 0 while it does. */
+  readonly ms: number;
 }
 
 /** What the status room has to know of the daemon. */
@@ -85,7 +91,11 @@ export interface DaemonView {
   readonly bugs: Bugs;
   /** What is in memory; `undefined` while it isn't the owner. */
   counts(): Counts | undefined;
-  standstills(): readonly Standstill[];
+  /**
+   * What doesn't come forward. Waiting for what is outside (rspamd, a spool that is missing or
+   * another's) is no stall.
+   */
+  stalls(): readonly Stall[];
 }
 
 export interface Counts {
@@ -94,33 +104,49 @@ export interface Counts {
   readonly inFlight: number;
 }
 
+/** A busy machine and a slow disk may hold something up for this long. */
+const STALLED_MS = 30_000;
+
 /** Puts the reports together when they are asked for. */
 export class Reporter {
   readonly #view: DaemonView;
-  readonly #survey: Survey;
-  readonly #census: Census;
+  readonly #controllers: readonly {
+    readonly controller: Controller;
+    readonly probe: CachedProbe;
+  }[];
+  readonly #counts: Cached<SpoolCounts>;
   readonly #startedAt: string;
 
-  constructor(view: DaemonView, options: { readonly clock: Clock; readonly stop: AbortSignal }) {
+  /** @param stop ends what is being asked of rspamd */
+  constructor(view: DaemonView, clock: Clock, stop: AbortSignal) {
     this.#view = view;
-    this.#survey = new Survey(options);
-    this.#census = new Census(view.spool, options.clock);
-    this.#startedAt = iso(options.clock.wall());
+    this.#controllers = view.controllers.map((controller) => ({
+      controller,
+      probe: new CachedProbe(controller, clock, stop),
+    }));
+    this.#counts = new Cached(clock, () => countSpool(view.spool));
+    this.#startedAt = iso(clock.wall());
   }
 
   /** Asks nobody but this process. */
   health(): HealthReport {
-    const reasons = standstillReasons(this.#view.standstills());
+    const reasons = this.#view
+      .stalls()
+      .filter(({ ms }) => ms > STALLED_MS)
+      .map(({ what, ms }) => `${what} has stood still for ${Math.round(ms / 1000)} s`);
     return { healthy: reasons.length === 0, role: this.#role, reasons };
   }
 
   async readiness(): Promise<ReadyReport> {
-    return this.#readinessOf(await this.controllers());
+    return this.#readinessOf(await this.#controllerReports());
   }
 
   async status(): Promise<DaemonReport> {
     const { spool, messages, bugs } = this.#view;
-    const [controllers, waiting] = await Promise.all([this.controllers(), this.waiting()]);
+    const [controllers, waiting] = await Promise.all([
+      this.#controllerReports(),
+      this.#role === 'owner' ? this.#counts.get(countFreshMs) : null,
+    ]);
     const counts = this.#view.counts();
     return {
       version: VERSION,
@@ -139,17 +165,12 @@ export class Reporter {
     };
   }
 
-  /** What lies in the folders; `null` unless they are ours. */
-  async waiting(): Promise<Waiting | null> {
-    return this.#role === 'owner' ? this.#census.waiting() : null;
-  }
-
-  controllers(): Promise<ControllerReport[]> {
-    const counts = this.#view.counts();
-    const isWanted = counts !== undefined && counts.pending + counts.deferred + counts.inFlight > 0;
+  #controllerReports(): Promise<ControllerReport[]> {
+    const { pending, deferred, inFlight } = this.#view.counts() ?? NO_COUNTS;
+    const isWanted = pending + deferred + inFlight > 0;
     return Promise.all(
-      this.#view.controllers.map(async (controller) =>
-        reportOf(controller, await this.#survey.look(controller), isWanted),
+      this.#controllers.map(async ({ controller, probe }) =>
+        controllerReport(controller, await probe.get(), isWanted),
       ),
     );
   }
@@ -168,10 +189,15 @@ export class Reporter {
   }
 }
 
-function reportOf(controller: Controller, look: Look, isWanted: boolean): ControllerReport {
+const NO_COUNTS: Counts = { pending: 0, deferred: 0, inFlight: 0 };
+
+function controllerReport(
+  controller: Controller,
+  probe: Probe,
+  isWanted: boolean,
+): ControllerReport {
   const { name, state, reason, lastProofAt, forgot } = controller;
-  const obstacle = obstacleAt({ state, reason, look, isWanted });
-  const learned = look.kind === 'answers' ? look.statistics.learned : undefined;
+  const obstacle = obstacleOf({ state, reason, probe, isWanted });
   return {
     name,
     state,
@@ -181,26 +207,18 @@ function reportOf(controller: Controller, look: Look, isWanted: boolean): Contro
     proven: lastProofAt !== undefined,
     lastProofAt: lastProofAt === undefined ? null : iso(lastProofAt),
     forgot: forgot === undefined ? null : { missing: forgot.missing, at: iso(forgot.at) },
-    bayes: { spam: learned?.spam ?? null, ham: learned?.ham ?? null },
+    bayes: bayesIn(probe),
   };
 }
 
-/** Reads what `/status` answered; `undefined` when that isn't a report of this program. */
-export function daemonReportOf(content: unknown): DaemonReport | undefined {
-  if (typeof content !== 'object' || content === null) return undefined;
-  const fields = ['version', 'startedAt', 'spool', 'stateDir', 'role', 'health', 'readiness'];
-  const more = ['messages', 'waiting', 'deferred', 'inFlight', 'controllers', 'bugs'];
-  if (![...fields, ...more].every((field) => field in content)) return undefined;
-  return content as DaemonReport;
+/** What Bayes has learned, as a controller says. */
+export function bayesIn(probe: Probe): Numbers {
+  const learned = probe.kind === 'answers' ? probe.statistics.learned : undefined;
+  return { spam: learned?.spam ?? null, ham: learned?.ham ?? null };
 }
 
-/**
- * What Bayes has learned, whichever controller says so first: they share one store. `null` where
- * none does.
- */
-export function bayesOf(
-  controllers: readonly Pick<ControllerReport, 'bayes'>[],
-): Readonly<Record<Verdict, number | null>> {
+/** The same, whichever controller says so first: they share one store. */
+export function bayesOf(controllers: readonly Pick<ControllerReport, 'bayes'>[]): Numbers {
   const first = controllers.find(({ bayes }) =>
     VERDICTS.some((verdict) => bayes[verdict] !== null),
   );

@@ -4,8 +4,8 @@ import {
   dropQuarantined,
   releaseQuarantined,
   showQuarantined,
-} from '../../src/commands/quarantine.ts';
-import type { QuarantineOptions } from '../../src/commands/quarantine.ts';
+} from '../../src/quarantine/command.ts';
+import type { QuarantineOptions } from '../../src/quarantine/command.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
 function optionsFor(spool: TestSpool): QuarantineOptions {
@@ -32,7 +32,7 @@ test('a folder that can be listed, and not looked into, is said with who may, wh
   put(spool.statePath('quarantine/spam/a.eml'), 'secret');
   chmodSync(spool.statePath('quarantine/spam'), 0o600);
   const options = optionsFor(spool);
-  const named = { kind: 'names', names: ['a.eml'] } as const;
+  const named = ['a.eml'];
   for (const command of [
     () => showQuarantined(options, 'a.eml'),
     () => releaseQuarantined(options, named),

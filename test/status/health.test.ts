@@ -4,7 +4,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePorts } from '../../src/servers/ports.ts';
-import { runCli } from '../support/run-cli.ts';
+import { askDaemon } from '../../src/status/client.ts';
+import { runCli, start } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
 
@@ -52,6 +53,16 @@ describe('a healthy daemon', () => {
     });
   });
 
+  test('is told by the installed program, which takes a short way to this command', async () => {
+    const bench = await StatusBench.start();
+    const listen = `127.0.0.1:${bench.status.port ?? 0}`;
+    const told = { code: 0, out: 'healthy: owns its spool\n', err: '' };
+    expect(await start(['health'], { STATUS_LISTEN: listen })).toEqual(told);
+    const off = await start(['health'], { STATUS_LISTEN: 'off' });
+    expect(off).toMatchObject({ code: 78, out: '' });
+    expect(off.err).toMatch(/^kopano-learnd: STATUS_LISTEN is off: .*\ncure: /);
+  });
+
   test('that listens everywhere is asked on loopback', async () => {
     const bench = await StatusBench.start();
     expect(await health(`0.0.0.0:${bench.status.port ?? 0}`)).toMatchObject({ code: 0 });
@@ -66,11 +77,11 @@ describe('a healthy daemon', () => {
 });
 
 describe('a daemon that is not healthy', () => {
-  const LINE = /^not healthy: .+\n$/;
+  const OK = 'HTTP/1.1 200 OK\r\nConnection: close\r\n';
 
   test('because something stands still, is told with the reason', async () => {
     const bench = await StatusBench.start();
-    bench.standstills = [{ what: 'pickup', ms: 45_000 }];
+    bench.stalls = [{ what: 'pickup', ms: 45_000 }];
     const asked = health(`127.0.0.1:${bench.status.port ?? 0}`);
     await bench.clock.flowUntil('it looks twice', () => bench.clock.timers === 1);
     await bench.clock.flow(300);
@@ -92,15 +103,17 @@ describe('a daemon that is not healthy', () => {
   });
 
   test.each([
-    ['closes the connection', ''],
-    ['speaks something else', 'SSH-2.0-OpenSSH_9.2\r\n'],
-    ['answers half', 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"healthy":true'],
-    ['answers with other JSON', 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"healthy":"yes"}'],
-    ['answers with a page', 'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>healthy</html>'],
-  ])('because what is there %s', async (_, bytes) => {
+    ['closes the connection', '', 'it closed the connection'],
+    ['speaks something else', 'SSH-2.0-OpenSSH_9.2\r\n', 'is not kopano-learnd'],
+    ['answers half', `${OK}Content-Length: 100\r\n\r\n{"healthy":true`, 'it closed the connection'],
+    ['answers with other JSON', `${OK}\r\n{"healthy":"yes"}`, 'is not kopano-learnd'],
+    ['answers with nothing', `${OK}\r\nnull`, 'is not kopano-learnd'],
+    ['answers with a page', `${OK}\r\n<html>healthy</html>`, 'is not kopano-learnd'],
+  ])('because what is there %s', async (_, bytes, says) => {
     const { code, out, err } = await health(await answering(bytes));
     expect({ code, err }).toEqual({ code: 1, err: '' });
-    expect(out).toMatch(LINE);
+    expect(out).toMatch(/^not healthy: .+\n$/);
+    expect(out).toContain(says);
   });
 
   test('because what is there never stops talking', async () => {
@@ -114,6 +127,12 @@ describe('a daemon that is not healthy', () => {
     expect(code).toBe(1);
     expect(out).toMatch(/^not healthy: .*: its answer is too long\n$/);
   });
+});
+
+test('who was told to stop before asks nobody', async () => {
+  const [host = '', port = ''] = (await answering(undefined)).split(':');
+  const asked = askDaemon({ host, port: Number(port) }, '/status', 60_000, AbortSignal.abort());
+  expect(await asked).toEqual({ kind: 'silent', reason: 'stopped', isThere: false });
 });
 
 describe('STATUS_LISTEN', () => {
@@ -130,8 +149,4 @@ describe('STATUS_LISTEN', () => {
       "STATUS_LISTEN must be HOST:PORT, [IPV6]:PORT or off, not 'everywhere'\ncure: ",
     );
   });
-});
-
-test('a word too many is a usage error', async () => {
-  expect((await runCli(['health', 'please'])).code).toBe(64);
 });

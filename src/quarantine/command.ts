@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { VERDICTS } from '../verdict.ts';
 import { QuarantinedMessages } from '../spool/quarantined.ts';
 import type { Moved, Quarantined } from '../spool/quarantined.ts';
-import { clean, nearest, plural } from '../text.ts';
+import { clean, plural } from '../text.ts';
+import { VERDICTS } from '../verdict.ts';
 
 /**
  * `kopano-learnd quarantine`: the messages that rspamd can't take, each with its reason. It works
@@ -25,14 +25,15 @@ export interface QuarantineOptions {
   readonly wall: () => number;
 }
 
-/** Which messages are meant. */
-export type Selection =
-  { readonly kind: 'all' } | { readonly kind: 'names'; readonly names: readonly string[] };
+/** Which messages are meant: names as the user gave them. */
+export type Selection = 'all' | readonly string[];
 
+/** Signals get a chance after so many milliseconds of synchronous calls. */
 const STRETCH_MS = 10;
 /** Output is handed over in pieces of about so many characters. */
 const PIECE = 16_384;
 const LONGEST_REASON = 400;
+const UNREADABLE = 'the reason is not readable';
 
 /** Prints a line for each message, or a JSON array. */
 export async function listQuarantine(options: QuarantineOptions, json: boolean): Promise<ExitCode> {
@@ -40,18 +41,15 @@ export async function listQuarantine(options: QuarantineOptions, json: boolean):
   const { messages } = opened;
   let count = 0;
   let text = json ? '[' : '';
-  const breathe = breather();
-  for (const message of messages?.list() ?? []) {
-    if (options.stop.aborted) return EXIT.failure;
-    if (messages === undefined) break;
-    text += json ? `${count === 0 ? '' : ','}\n` : '';
-    text += json ? asJson(messages, message) : asLine(messages, message);
+  for await (const message of patiently(messages?.list() ?? [])) {
+    if (options.stop.aborted || messages === undefined) return EXIT.failure;
+    if (json) text += `${count === 0 ? '' : ','}\n${asJson(messages, message)}`;
+    else text += asLine(messages, message);
     count += 1;
     if (text.length > PIECE) {
       options.out(text);
       text = '';
     }
-    await breathe();
   }
   options.out(json ? `${text}${count === 0 ? '' : '\n'}]\n` : text);
   if (!json && messages !== undefined) {
@@ -64,17 +62,16 @@ export async function listQuarantine(options: QuarantineOptions, json: boolean):
 export async function showQuarantined(options: QuarantineOptions, name: string): Promise<ExitCode> {
   using opened = openQuarantine(options);
   const { messages } = opened;
-  const [message, other] = meant(messages, name);
+  const message = meant(messages, name);
   if (messages === undefined || message === undefined) throw unknown([name], messages);
-  if (other !== undefined) throw ambiguous(name);
-  const { reason, attempts, messageId, quarantinedAt } = messages.reason(message);
+  const { reason = UNREADABLE, attempts, messageId, quarantinedAt } = messages.reason(message);
   const lines = [
-    `${nameOf(message)}: ${clean(reason ?? 'the reason is not readable', LONGEST_REASON)}`,
-    quarantinedAt === undefined ? undefined : `quarantined at ${clean(quarantinedAt)}`,
-    attempts === undefined ? undefined : `failures charged to it: ${attempts}`,
-    messageId === undefined ? undefined : `Message-ID: ${clean(messageId)}`,
+    `${displayName(message)}: ${clean(reason, LONGEST_REASON)}`,
+    ...(quarantinedAt === undefined ? [] : [`quarantined at ${clean(quarantinedAt)}`]),
+    ...(attempts === undefined ? [] : [`failures charged to it: ${attempts}`]),
+    ...(messageId === undefined ? [] : [`Message-ID: ${clean(messageId)}`]),
   ];
-  options.err(`${lines.filter((line) => line !== undefined).join('\n')}\n\n`);
+  options.err(`${lines.join('\n')}\n\n`);
   const forTerminal = terminalText();
   for await (const piece of messages.body(message)) {
     if (options.stop.aborted) return EXIT.failure;
@@ -88,15 +85,13 @@ export async function releaseQuarantined(
   options: QuarantineOptions,
   selection: Selection,
 ): Promise<ExitCode> {
-  const moved = await each(options, selection, {
-    act: (messages, message) => messages.release(message),
-    wasDone: (messages, message) => messages.isReleased(message),
-  });
-  options.err(`${plural(moved.done, 'message')} released${moved.note}\n`);
-  if (moved.done > 0) {
+  const released = await each(options, selection, 'released', (messages, message) =>
+    messages.release(message),
+  );
+  if (released > 0) {
     options.err('The daemon tries them again within a few seconds, or at its next start.\n');
   }
-  return moved.exitCode;
+  return options.stop.aborted ? EXIT.failure : EXIT.done;
 }
 
 /** Removes messages for good. */
@@ -104,82 +99,69 @@ export async function dropQuarantined(
   options: QuarantineOptions,
   selection: Selection,
 ): Promise<ExitCode> {
-  const moved = await each(options, selection, {
-    act: (messages, message) => messages.drop(message),
-    wasDone: () => false,
-  });
-  options.err(`${plural(moved.done, 'message')} dropped${moved.note}\n`);
-  return moved.exitCode;
+  await each(options, selection, 'dropped', (messages, message) => messages.drop(message));
+  return options.stop.aborted ? EXIT.failure : EXIT.done;
 }
 
-interface MovedAll {
-  readonly done: number;
-  /** What is to be said beside the number. */
-  readonly note: string;
-  readonly exitCode: ExitCode;
-}
-
-interface Step {
-  readonly act: (messages: QuarantinedMessages, message: Quarantined) => Moved;
-  /** Whether an earlier call has done it to a message that isn't in quarantine any more. */
-  readonly wasDone: (messages: QuarantinedMessages, message: Quarantined) => boolean;
-}
-
+/**
+ * Acts on each message that is meant, and says on how many.
+ * @throws {OperatorError} `quarantine.unknown` when some are not there, after the others are done
+ */
 async function each(
   options: QuarantineOptions,
   selection: Selection,
-  { act, wasDone }: Step,
-): Promise<MovedAll> {
+  verb: 'released' | 'dropped',
+  act: (messages: QuarantinedMessages, message: Quarantined) => Moved,
+): Promise<number> {
   using opened = openQuarantine(options);
   const { messages } = opened;
+  const counts = { done: 0, gone: 0 };
   const unknownNames: string[] = [];
-  let done = 0;
-  let gone = 0;
-  const breathe = breather();
-  const takeOne = (message: Quarantined): void => {
-    if (messages === undefined) return;
-    if (act(messages, message) === 'done') done += 1;
-    else gone += 1;
-  };
-  if (selection.kind === 'all') {
-    for (const message of messages?.list() ?? []) {
+  const now = options.wall();
+  if (messages !== undefined && selection === 'all') {
+    for await (const message of patiently(messages.list())) {
       if (options.stop.aborted) break;
-      takeOne(message);
-      await breathe();
+      counts[act(messages, message)] += 1;
     }
-    messages?.removeOrphans(options.wall());
-  } else {
-    const chosen = [...new Set(selection.names)].map((name) => ({
-      name,
-      found: meant(messages, name),
-    }));
+    messages.removeOrphans(now);
+  } else if (selection !== 'all') {
     // Before anything is done: what was meant has to be said first.
-    for (const { name, found } of chosen) if (found.length > 1) throw ambiguous(name);
-    for (const { name, found } of chosen) {
-      const [message] = found;
-      if (message !== undefined) takeOne(message);
-      else if (
-        messages !== undefined &&
-        candidatesOf(name).some(
-          (each) => messages.removeOrphan(each, options.wall()) || wasDone(messages, each),
-        )
-      ) {
-        gone += 1;
-      } else unknownNames.push(name);
-      await breathe();
+    const chosen = [...new Set(selection)].map((name) => ({
+      name,
+      message: meant(messages, name),
+    }));
+    for await (const { name, message } of patiently(chosen)) {
+      if (messages !== undefined && message !== undefined) counts[act(messages, message)] += 1;
+      else if (messages !== undefined && isOver(messages, name, verb, now)) counts.gone += 1;
+      else unknownNames.push(name);
     }
   }
+  const { done, gone } = counts;
   const note = gone === 0 ? '' : `, ${gone} gone already (taken back, superseded or done before)`;
   if (unknownNames.length > 0) {
     if (done + gone > 0) options.err(`${done} done${note}\n`);
     throw unknown(unknownNames, messages);
   }
-  return { done, note, exitCode: options.stop.aborted ? EXIT.failure : EXIT.done };
+  options.err(`${plural(done, 'message')} ${verb}${note}\n`);
+  return done;
+}
+
+/** Whether an earlier call has done it to a message that isn't in quarantine any more. */
+function isOver(
+  messages: QuarantinedMessages,
+  name: string,
+  verb: 'released' | 'dropped',
+  now: number,
+): boolean {
+  return candidatesOf(name).some(
+    (each) =>
+      messages.removeOrphan(each, now) || (verb === 'released' && messages.isReleased(each)),
+  );
 }
 
 // --- names
 
-function nameOf({ verdict, key }: Quarantined): string {
+function displayName({ verdict, key }: Quarantined): string {
   return `${verdict}/${key}`;
 }
 
@@ -190,12 +172,11 @@ function candidatesOf(name: string): Quarantined[] {
   return VERDICTS.map((each) => ({ verdict: each, key: name }));
 }
 
-function meant(messages: QuarantinedMessages | undefined, name: string): Quarantined[] {
-  return candidatesOf(name).filter((message) => messages?.has(message));
-}
-
-function ambiguous(name: string): OperatorError {
-  return new OperatorError({
+/** @throws {OperatorError} when both verdicts have a message of that name */
+function meant(messages: QuarantinedMessages | undefined, name: string): Quarantined | undefined {
+  const [message, other] = candidatesOf(name).filter((each) => messages?.has(each));
+  if (other === undefined) return message;
+  throw new OperatorError({
     code: 'quarantine.ambiguous',
     message: `'${clean(name)}' lies in quarantine as spam and as ham`,
     hint: `say which: spam/${clean(name)} or ham/${clean(name)}`,
@@ -207,37 +188,24 @@ function unknown(
   names: readonly string[],
   messages: QuarantinedMessages | undefined,
 ): OperatorError {
-  const [first = ''] = names;
   const shown = names.slice(0, 3).map((name) => `'${clean(name)}'`);
   const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
-  const wasReleased = candidatesOf(first).some((message) => messages?.isReleased(message));
-  const near = messages === undefined ? undefined : nearestName(first, messages);
-  const list = 'kopano-learnd quarantine list shows what is there';
+  const wasReleased = candidatesOf(names[0] ?? '').some((each) => messages?.isReleased(each));
   return new OperatorError({
     code: 'quarantine.unknown',
     message: `${shown.join(', ')}${more} ${names.length === 1 ? 'is' : 'are'} not in quarantine`,
     hint: wasReleased
       ? 'it was released, and waits for the daemon to take it'
-      : near === undefined
-        ? list
-        : `did you mean '${near}'? ${list}`,
+      : 'kopano-learnd quarantine list shows what is there',
     exitCode: EXIT.failure,
   });
-}
-
-function nearestName(name: string, messages: QuarantinedMessages): string | undefined {
-  const isWhole = VERDICTS.some((verdict) => name.startsWith(`${verdict}/`));
-  function* names(): Generator<string> {
-    for (const message of messages.list()) yield isWhole ? nameOf(message) : message.key;
-  }
-  return nearest(name, names());
 }
 
 // --- output
 
 function asLine(messages: QuarantinedMessages, message: Quarantined): string {
-  const { reason, quarantinedAt } = messages.reason(message);
-  const fields = [nameOf(message), quarantinedAt ?? '-', reason ?? 'the reason is not readable'];
+  const { reason = UNREADABLE, quarantinedAt = '-' } = messages.reason(message);
+  const fields = [displayName(message), quarantinedAt, reason];
   return `${fields.map((field) => clean(field, LONGEST_REASON)).join('\t')}\n`;
 }
 
@@ -255,14 +223,11 @@ function asJson(messages: QuarantinedMessages, message: Quarantined): string {
 function terminalText(): (piece: Buffer) => Uint8Array {
   const decoder = new TextDecoder();
   return (piece) => {
-    const lines = decoder.decode(piece, { stream: true }).replaceAll('\r\n', '\n').split('\n');
-    const tabs = lines.map((line) =>
-      line
-        .split('\t')
-        .map((text) => clean(text, Infinity))
-        .join('\t'),
+    const text = decoder.decode(piece, { stream: true }).replaceAll('\r\n', '\n');
+    const parts = text.split(/([\n\t])/);
+    return Buffer.from(
+      parts.map((part, index) => (index % 2 === 1 ? part : clean(part, Infinity))).join(''),
     );
-    return Buffer.from(tabs.join('\n'));
   };
 }
 
@@ -281,12 +246,13 @@ function openQuarantine({ stateDir, err }: QuarantineOptions): Disposable & {
   };
 }
 
-/** Gives signals a chance in a long loop of synchronous calls. */
-function breather(): () => Promise<void> {
+/** The same, with a chance for signals in between. */
+async function* patiently<T>(values: Iterable<T>): AsyncGenerator<T, void, undefined> {
   let stretch = performance.now();
-  return async () => {
-    if (performance.now() - stretch < STRETCH_MS) return;
+  for (const value of values) {
+    yield value;
+    if (performance.now() - stretch < STRETCH_MS) continue;
     await nextTurn();
     stretch = performance.now();
-  };
+  }
 }

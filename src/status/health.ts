@@ -2,9 +2,9 @@ import type { Environment } from '../config.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { addressText, statusListen } from '../listen-address.ts';
-import { askDaemon } from '../status/client.ts';
-import type { HealthReport } from '../status/report.ts';
 import { clean } from '../text.ts';
+import { askDaemon } from './client.ts';
+import type { HealthReport } from './reports.ts';
 
 /**
  * `kopano-learnd health`: is the daemon alive and turning? For HEALTHCHECK and runit's `check`. It
@@ -17,7 +17,7 @@ export interface HealthOptions {
 }
 
 /** Docker, Kubernetes and runit have limits of their own, and then tell nothing of the reason. */
-const TIMEOUT_MS = 4_000;
+const HEALTH_TIMEOUT_MS = 4_000;
 
 /**
  * @returns 0 when it is healthy, else 1
@@ -33,38 +33,27 @@ export async function health({ environment, out }: HealthOptions): Promise<ExitC
       exitCode: EXIT.configuration,
     });
   }
-  const reply = await askDaemon(listen, '/healthz', TIMEOUT_MS);
-  const tell = (text: string): void => {
-    out(`${clean(text, 500)}\n`);
-  };
-  switch (reply.kind) {
-    case 'silent':
-      tell(`not healthy: ${addressText(listen)}: ${reply.reason}`);
-      return EXIT.failure;
-    case 'foreign':
-      break;
-    case 'answered': {
-      const report = healthOf(reply.content);
-      if (report === undefined) break;
-      if (report.healthy) {
-        tell(`healthy: ${report.role === 'owner' ? 'owns its spool' : 'stands by'}`);
-        return EXIT.done;
-      }
-      tell(`not healthy: ${report.reasons.join('; ')}`);
-      return EXIT.failure;
-    }
+  const reply = await askDaemon(listen, '/healthz', HEALTH_TIMEOUT_MS);
+  const place = addressText(listen);
+  const report = reply.kind === 'answered' ? healthOf(reply.content) : undefined;
+  if (report?.healthy === true) {
+    out(`healthy: ${report.role === 'owner' ? 'owns its spool' : 'stands by'}\n`);
+    return EXIT.done;
   }
-  tell(`not healthy: what answers at ${addressText(listen)} is not kopano-learnd`);
+  const fault =
+    reply.kind === 'silent'
+      ? `${place}: ${reply.reason}`
+      : (report?.reasons.join('; ') ?? `what answers at ${place} is not kopano-learnd`);
+  out(`${clean(`not healthy: ${fault}`, 500)}\n`);
   return EXIT.failure;
 }
 
 /** What the daemon says, if it is the daemon. */
 function healthOf(content: unknown): HealthReport | undefined {
-  if (typeof content !== 'object' || content === null) return undefined;
-  if (!('healthy' in content) || typeof content.healthy !== 'boolean') return undefined;
-  if (!('reasons' in content) || !Array.isArray(content.reasons)) return undefined;
-  if (!('role' in content) || (content.role !== 'owner' && content.role !== 'standby')) {
-    return undefined;
-  }
-  return { healthy: content.healthy, role: content.role, reasons: content.reasons.map(String) };
+  const { healthy, role, reasons } = (content ?? {}) as Partial<
+    Record<keyof HealthReport, unknown>
+  >;
+  if (typeof healthy !== 'boolean' || !Array.isArray(reasons)) return undefined;
+  if (role !== 'owner' && role !== 'standby') return undefined;
+  return { healthy, role, reasons: reasons.map(String) };
 }

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { EXIT } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
+import { procFault } from '../spool/folder.ts';
+import { isUnmapped } from '../spool/user-namespace.ts';
+import { askStatus } from '../status/client.ts';
+import { plural } from '../text.ts';
+import { Inquiry } from '../trainers/inquiry.ts';
+import { checkController } from './controller.ts';
+import { failed, lineOf, notTried, ok, warning } from './finding.ts';
+import type { Finding } from './finding.ts';
+import { checkLearning } from './learning.ts';
+import type { Known } from './learning.ts';
+import { plainName, userName } from './machine.ts';
+import type { Account } from './machine.ts';
+import { checkSpool } from './spool.ts';
+import { checkState } from './state.ts';
+import { checkWatching } from './watching.ts';
+
+/**
+ * `kopano-learnd doctor`: tries everything that must work and says of each what to do about it.
+ * Teaches rspamd nothing, and leaves nothing behind.
+ */
+export interface DoctorOptions {
+  readonly config: Config;
+  /** Whom this process runs as. */
+  readonly identity: Account;
+  readonly stop: AbortSignal;
+  /** One line a check. */
+  readonly out: (text: string) => void;
+  /** The sum of it. */
+  readonly err: (text: string) => void;
+}
+
+/** @returns 1 when a check failed */
+export async function doctor(options: DoctorOptions): Promise<ExitCode> {
+  const { stop, out, err } = options;
+  const counts = { ok: 0, warning: 0, failed: 0, 'not tried': 0 };
+  for await (const finding of findings(options)) {
+    // What was cut short is no finding.
+    if (stop.aborted) break;
+    counts[finding.state] += 1;
+    out(lineOf(finding));
+  }
+  if (stop.aborted) {
+    err('interrupted: not everything was tried\n');
+    return EXIT.failure;
+  }
+  err(
+    `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
+  );
+  return counts.failed > 0 ? EXIT.failure : EXIT.done;
+}
+
+async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenerator<Finding> {
+  const { libDir, stateDir, polling, maxBytes } = config.spool;
+  const wall = (): number => systemClock.wall();
+  const noProc = procFault();
+  if (noProc !== undefined) {
+    yield failed('/proc', noProc.message, noProc.hint);
+    yield notTried('all else', 'mend the above first');
+    return;
+  }
+  const [who, account] = daemonUser(identity, stateDir);
+  yield who;
+  const spool = checkSpool({ libDir, account, wall });
+  yield* spool.findings;
+  const daemon = await askStatus(config.statusListen, stop);
+  if (spool.isReachable || !stateDir.startsWith(`${libDir}/`)) {
+    const probeName = `kopano-learnd-doctor-${randomBytes(6).toString('hex')}`;
+    yield* await checkState({ stateDir, libDir, account, probeName, daemon });
+  } else {
+    yield notTried('state dir', `${stateDir}: mend the spool first`);
+  }
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+  yield* checkWatching({ libDir, polling, uid: account.uid, mounts });
+  const known: Known[] = [];
+  for (const controller of config.rspamd.controllers) {
+    const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
+    const { findings, statistics } = await checkController({ inquiry, wall, maxBytes });
+    yield* findings;
+    known.push({ controller, statistics });
+  }
+  yield* checkLearning(known, daemon);
+}
+
+/** Root may do everything, and so sees no fault of permissions. */
+function daemonUser(identity: Account, stateDir: string): [Finding, Account] {
+  const stats = identity.uid === 0 ? tryStat(stateDir) : undefined;
+  if (identity.uid !== 0 || (stats !== undefined && isUnmapped('uid', stats.uid))) {
+    return [ok('user', `runs as ${userName(identity.uid)}`), identity];
+  }
+  const [uid, gid] = [stats?.uid ?? 0, stats?.gid ?? 0];
+  return [uid === 0 ? asRoot() : asRootFor(uid, gid), { uid, gid, groups: [gid] }];
+}
+
+function asRoot(): Finding {
+  return warning(
+    'user',
+    'runs as root, which may do everything: permissions are not really tried',
+    "run the daemon, and this, as a user of its own or as kopano-spamd's: runuser -u kopano -- kopano-learnd doctor",
+  );
+}
+
+function asRootFor(uid: number, gid: number): Finding {
+  const name = plainName('uid', uid);
+  const how =
+    name === String(uid)
+      ? `setpriv --reuid=${uid} --regid=${gid} --groups=GID,... --`
+      : `runuser -u ${name} --`;
+  return warning(
+    'user',
+    `runs as root, but the state dir belongs to ${userName(uid)}: permissions are not really tried`,
+    `run it as the daemon's user, with its groups and environment: ${how} kopano-learnd doctor`,
+  );
+}
+
+/** Not even root sees everything: a FUSE or NFS mount, a loop of links. */
+function tryStat(place: string): Stats | undefined {
+  try {
+    return statSync(place);
+  } catch {
+    return undefined;
+  }
+}
