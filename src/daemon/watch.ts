@@ -16,7 +16,7 @@ import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { DaemonStatus } from '../status/daemon-status.ts';
 import type { Stall } from '../status/reports.ts';
-import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { createTrainers } from '../trainers/create.ts';
 import { VERSION } from '../version.ts';
 import { SpoolSession } from './session.ts';
 
@@ -94,14 +94,8 @@ class Daemon {
     });
     this.#bugs = new Bugs({ clock: systemClock, log });
     this.#faults = new DiskFaults({ clock: systemClock, log, bugs: this.#bugs });
-    this.#controllers = config.rspamd.controllers.map(
-      (controller) =>
-        new Controller({
-          trainer: new RspamdTrainer({ ...config.rspamd, controller, bulk: true }),
-          clock: systemClock,
-          random: Math.random,
-          log,
-        }),
+    this.#controllers = createTrainers(config).map(
+      (trainer) => new Controller({ trainer, clock: systemClock, random: Math.random, log }),
     );
     options.onHangup(() => {
       this.#bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());

@@ -1,10 +1,10 @@
 import { systemClock } from '../clock.ts';
-import type { Config, RspamdConfig } from '../config.ts';
+import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { FINAL_RESULTS } from '../delivery/result.ts';
 import { clean, plural } from '../text.ts';
-import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { createTrainers } from '../trainers/create.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
@@ -70,8 +70,8 @@ export async function status({ config, json, out, stop }: StatusOptions): Promis
 }
 
 async function overviewOf(config: Config, stop: AbortSignal): Promise<Overview> {
-  const { spool, rspamd } = config;
-  const asked = Promise.all([runningDaemon(config, stop), askControllers(rspamd, stop)]);
+  const { spool } = config;
+  const asked = Promise.all([runningDaemon(config, stop), askControllers(config, stop)]);
   const uncounted = new Map<string, UncountedFolder>();
   const counts = await countSpool(spool, uncounted);
   const archived = await countPlace(spool, 'archive', uncounted);
@@ -116,10 +116,9 @@ async function runningDaemon(
   return answer;
 }
 
-function askControllers(rspamd: RspamdConfig, stop: AbortSignal) {
+function askControllers(config: Config, stop: AbortSignal) {
   return Promise.all(
-    rspamd.controllers.map(async (controller) => {
-      const trainer = new RspamdTrainer({ ...rspamd, controller, bulk: true });
+    createTrainers(config).map(async (trainer) => {
       const seen = await probe(trainer, systemClock, stop);
       const unheardOf = { state: 'starting', reason: undefined, isWanted: false } as const;
       const obstacle = obstacleOf({ ...unheardOf, probe: seen }) ?? null;
