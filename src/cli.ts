@@ -190,7 +190,7 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .copyInheritedSettings(program)
     .action(async (dirs: string[], words: RelearnWords) => {
       const config = loadConfig(options.environment);
-      const { relearn } = await import('./commands/relearn.ts');
+      const { relearn } = await import('./relearn/command.ts');
       const { journal, limit = Infinity, wait, ...rest } = words;
       ended(
         await relearn({

@@ -1,5 +1,5 @@
 import type { Finish } from '../learning/delivery.ts';
-import type { Found } from '../mailbox/source.ts';
+import type { Found } from './sources/source.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Held } from '../trainers/trainer.ts';

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
-import { NameSet } from '../mailbox/name-set.ts';
+import { NameSet } from './sources/name-set.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';

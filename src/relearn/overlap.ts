@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from 'node:fs';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { isPassedOver } from '../mailbox/folder-use.ts';
+import { isPassedOver } from './sources/folder-use.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';

@@ -11,8 +11,8 @@ import { MessageLog } from '../learning/message-log.ts';
 import { PostOffice } from '../learning/post-office.ts';
 import { acquits } from '../learning/witness.ts';
 import type { Log } from '../logger.ts';
-import { interleave } from '../mailbox/interleave.ts';
-import type { Found, Source } from '../mailbox/source.ts';
+import { interleave } from './sources/interleave.ts';
+import type { Found, Source } from './sources/source.ts';
 import { Faults } from '../spool/faults.ts';
 import type { BulkStore } from './bulk-store.ts';
 

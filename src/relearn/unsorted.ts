@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { EXIT, OperatorError } from '../errors.ts';
-import { unwantedFolder } from '../mailbox/folder-use.ts';
+import { unwantedFolder } from './sources/folder-use.ts';
 import { clean } from '../text.ts';
 import { inShell } from './shell.ts';
 

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { Controller } from '../../src/learning/controller.ts';
-import type { Found, Source } from '../../src/mailbox/source.ts';
+import type { Found, Source } from '../../src/relearn/sources/source.ts';
 import { Account } from '../../src/relearn/account.ts';
 import type { Named } from '../../src/relearn/account.ts';
 import { BulkStore } from '../../src/relearn/bulk-store.ts';

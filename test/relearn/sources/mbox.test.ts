@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { MboxSplitter } from '../../src/mailbox/mbox.ts';
-import type { MboxPart } from '../../src/mailbox/mbox.ts';
-import { mboxDialect } from '../../src/mailbox/separator.ts';
-import { mail, mboxOf } from '../support/mailbox-sources.ts';
+import { MboxSplitter } from '../../../src/relearn/sources/mbox.ts';
+import type { MboxPart } from '../../../src/relearn/sources/mbox.ts';
+import { mboxDialect } from '../../../src/relearn/sources/separator.ts';
+import { mail, mboxOf } from '../../support/relearn-sources.ts';
 
 const FROM = 'From a@example.org Thu Jan  1 00:00:00 2026\n';
 const HEADER = 'From: a@example.org\nSubject: it\n\n';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { interleave } from '../../src/mailbox/interleave.ts';
-import type { Found, Source } from '../../src/mailbox/source.ts';
-import type { Verdict } from '../../src/verdict.ts';
+import { interleave } from '../../../src/relearn/sources/interleave.ts';
+import type { Found, Source } from '../../../src/relearn/sources/source.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 
 interface Scripted extends Source {
   readonly ended: boolean;

@@ -1,4 +1,4 @@
-import type { Verdict } from '../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
 import { FOLDER_NAMES } from './folder-names.ts';
 import type { FolderUse } from './folder-names.ts';
 

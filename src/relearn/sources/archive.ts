@@ -1,7 +1,7 @@
 import { lstatSync } from 'node:fs';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
-import { clean } from '../text.ts';
+import { VERDICTS } from '../../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
+import { clean } from '../../text.ts';
 import { datedKey, hasNewer, isFolder, listDays } from './archive-layout.ts';
 import type { ArchiveRoot } from './archive-layout.ts';
 import { countFiles, forEachFile, orNoMail, readFolder } from './folder-reading.ts';

@@ -11,9 +11,9 @@ import { createServer } from 'node:net';
 import { relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found } from '../../src/mailbox/source.ts';
-import { Fifo } from '../support/fifo.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found } from '../../../src/relearn/sources/source.ts';
+import { Fifo } from '../../support/fifo.ts';
 import {
   bodiesOf,
   inPieces,
@@ -23,9 +23,9 @@ import {
   readAll,
   readingOptions,
   told,
-} from '../support/mailbox-sources.ts';
-import { ZSTD } from '../support/mailbox-zstd.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+} from '../../support/relearn-sources.ts';
+import { ZSTD } from '../../support/relearn-zstd.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 let folder: string;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { FOLDER_NAMES } from '../../src/mailbox/folder-names.ts';
-import { unwantedFile, unwantedFolder } from '../../src/mailbox/folder-use.ts';
+import { FOLDER_NAMES } from '../../../src/relearn/sources/folder-names.ts';
+import { unwantedFile, unwantedFolder } from '../../../src/relearn/sources/folder-use.ts';
 
 const raw = (name: string): string => Buffer.from(name).toString('latin1');
 const utf7 = (name: string): string =>

@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { basename } from 'node:path/posix';
-import type { Verdict } from '../verdict.ts';
-import { clean } from '../text.ts';
+import type { Verdict } from '../../verdict.ts';
+import { clean } from '../../text.ts';
 import { wordsOf } from './fault.ts';
 import { countFiles, orNoMail, readFolder } from './folder-reading.ts';
 import { MessageReader } from './message-reader.ts';

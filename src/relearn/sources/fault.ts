@@ -1,4 +1,4 @@
-import { errnoOf } from '../errors.ts';
+import { errnoOf } from '../../errors.ts';
 import type { NotMessage } from './source.ts';
 import { REASON } from './source.ts';
 

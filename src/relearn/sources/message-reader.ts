@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import type { Verdict } from '../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
 import { bannered } from './banner.ts';
 import { Breath } from './breath.ts';
 import { Chunks, chunksOfFile } from './chunks.ts';

@@ -1,4 +1,4 @@
-import type { Found, ReadingOptions, Source } from '../../src/mailbox/source.ts';
+import type { Found, ReadingOptions, Source } from '../../src/relearn/sources/source.ts';
 
 /** Mail and mboxes to read, and reading them. */
 

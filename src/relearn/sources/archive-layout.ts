@@ -1,9 +1,9 @@
 import { lstatSync, opendirSync } from 'node:fs';
 import type { BigIntStats, Dirent } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { newerVerdict } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
-import { isArchiveDay } from '../spool/retention.ts';
+import { newerVerdict } from '../../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
+import { isArchiveDay } from '../../spool/retention.ts';
 import { addressOf } from './place.ts';
 
 /**

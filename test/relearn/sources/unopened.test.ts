@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found } from '../../src/mailbox/source.ts';
-import { inPieces, mail, readAll, readingOptions, told } from '../support/mailbox-sources.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found } from '../../../src/relearn/sources/source.ts';
+import { inPieces, mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
 const OLE = '\u00d0\u00cf\u0011\u00e0\u00a1\u00b1\u001a\u00e1';

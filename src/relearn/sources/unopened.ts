@@ -1,5 +1,5 @@
 import { constants, inflateRawSync, inflateSync } from 'node:zlib';
-import type { Verdict } from '../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
 import { isOtherFetch } from './doveadm.ts';
 import { messageStart } from './mail.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NameSet } from '../../src/mailbox/name-set.ts';
+import { NameSet } from '../../../src/relearn/sources/name-set.ts';
 
 describe('a name set', () => {
   test('knows what was added, however large it grows', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found } from '../../src/mailbox/source.ts';
-import { inPieces, mail, mboxOf, readAll, readingOptions } from '../support/mailbox-sources.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found } from '../../../src/relearn/sources/source.ts';
+import { inPieces, mail, mboxOf, readAll, readingOptions } from '../../support/relearn-sources.ts';
 
 const BOUNDARY = '----------=_68B5A1C2.3D4E5F60';
 

@@ -1,12 +1,12 @@
 import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { archiveSources } from '../../src/mailbox/archive.ts';
-import { interleave } from '../../src/mailbox/interleave.ts';
-import type { Found, Source } from '../../src/mailbox/source.ts';
-import { mail, readAll, readingOptions, told } from '../support/mailbox-sources.ts';
-import { temporaryFolder } from '../support/temporary.ts';
-import { setMtimeNs } from '../support/test-spool.ts';
+import { archiveSources } from '../../../src/relearn/sources/archive.ts';
+import { interleave } from '../../../src/relearn/sources/interleave.ts';
+import type { Found, Source } from '../../../src/relearn/sources/source.ts';
+import { mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
+import { setMtimeNs } from '../../support/test-spool.ts';
 
 /** Noon of 2026-03-05, in seconds. */
 const NOON = Date.UTC(2026, 2, 5, 12) / 1_000;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { messageStart } from '../../src/mailbox/mail.ts';
-import { mail } from '../support/mailbox-sources.ts';
+import { messageStart } from '../../../src/relearn/sources/mail.ts';
+import { mail } from '../../support/relearn-sources.ts';
 
 function start(content: string): ReturnType<typeof messageStart> {
   return messageStart(Buffer.from(content, 'latin1'));

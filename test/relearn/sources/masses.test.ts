@@ -2,10 +2,10 @@ import { linkSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found, Source } from '../../src/mailbox/source.ts';
-import { mail, MAX_BYTES, mboxOf, readingOptions } from '../support/mailbox-sources.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found, Source } from '../../../src/relearn/sources/source.ts';
+import { mail, MAX_BYTES, mboxOf, readingOptions } from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 /** Much of everything, in little memory. */
 

@@ -1,7 +1,7 @@
 import { closeSync, constants, lstatSync, openSync, opendirSync } from 'node:fs';
 import type { Dir, Dirent } from 'node:fs';
-import type { Verdict } from '../verdict.ts';
-import { isArchiveDay } from '../spool/retention.ts';
+import type { Verdict } from '../../verdict.ts';
+import { isArchiveDay } from '../../spool/retention.ts';
 import { entryFault } from './fault.ts';
 import type { FolderUse } from './folder-names.ts';
 import { unwantedFile, unwantedFolder } from './folder-use.ts';

@@ -1,11 +1,11 @@
 import { gzipSync } from 'node:zlib';
 import { Decompress } from 'fzstd';
 import { describe, expect, test } from 'vitest';
-import { BrokenContents } from '../../src/mailbox/fault.ts';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found } from '../../src/mailbox/source.ts';
-import { Watchdog } from '../../src/mailbox/watchdog.ts';
-import { unzstd } from '../../src/mailbox/zstd.ts';
+import { BrokenContents } from '../../../src/relearn/sources/fault.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found } from '../../../src/relearn/sources/source.ts';
+import { Watchdog } from '../../../src/relearn/sources/watchdog.ts';
+import { unzstd } from '../../../src/relearn/sources/zstd.ts';
 import {
   bodiesOf,
   inPieces,
@@ -15,8 +15,8 @@ import {
   readAll,
   readingOptions,
   told,
-} from '../support/mailbox-sources.ts';
-import { LINES, MBOX, ZSTD } from '../support/mailbox-zstd.ts';
+} from '../../support/relearn-sources.ts';
+import { LINES, MBOX, ZSTD } from '../../support/relearn-zstd.ts';
 
 const MESSAGES = [mail('one'), mail('two', 'More text.\n'.repeat(50)), mail('three')];
 

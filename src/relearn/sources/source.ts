@@ -1,4 +1,4 @@
-import type { Verdict } from '../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
 
 /**
  * What a source of `relearn` is, and what reading one comes upon. Sources are never changed.

@@ -1,11 +1,11 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { archiveSources } from '../../src/mailbox/archive.ts';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found } from '../../src/mailbox/source.ts';
-import type { Verdict } from '../../src/verdict.ts';
-import { mail, mboxOf, readAll, readingOptions, told } from '../support/mailbox-sources.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { archiveSources } from '../../../src/relearn/sources/archive.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found } from '../../../src/relearn/sources/source.ts';
+import type { Verdict } from '../../../src/verdict.ts';
+import { mail, mboxOf, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 let folder: string;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import type { Found } from '../../src/mailbox/source.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import type { Found } from '../../../src/relearn/sources/source.ts';
 import {
   bodiesOf,
   inPieces,
@@ -10,7 +10,7 @@ import {
   readingOptions,
   subjectOf,
   told,
-} from '../support/mailbox-sources.ts';
+} from '../../support/relearn-sources.ts';
 
 /** The forms that mail comes in beside plain messages and mboxes. */
 

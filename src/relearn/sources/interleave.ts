@@ -1,5 +1,5 @@
-import type { Verdict } from '../verdict.ts';
-import { otherVerdict } from '../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
+import { otherVerdict } from '../../verdict.ts';
 import type { Found, Source } from './source.ts';
 
 /**

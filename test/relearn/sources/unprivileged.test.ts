@@ -1,8 +1,8 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { pathSource } from '../../src/mailbox/path-source.ts';
-import { mail, readAll, readingOptions, told } from '../support/mailbox-sources.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 /** Sources that an ordinary user may not read. */
 
