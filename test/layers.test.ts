@@ -25,7 +25,6 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   got: 'trainers/pages.ts',
   'p-queue': 'learning/dispatcher.ts',
   commander: 'cli.ts',
-  fzstd: 'relearn/sources/contents.ts',
   'prom-client': 'status/metrics.ts',
 };
 

@@ -6,8 +6,8 @@ import type { ExitCode } from '../errors.ts';
 import { Controller } from '../learning/controller.ts';
 import type { Log } from '../logger.ts';
 import { archiveSources } from './sources/archive.ts';
-import { interleave } from './sources/interleave.ts';
-import { pathSource } from './sources/path-source.ts';
+import { alternate } from './sources/alternate.ts';
+import { PathSource } from './sources/path-source.ts';
 import type { ReadingOptions, Source } from './sources/source.ts';
 import { Account } from './account.ts';
 import type { Named } from './account.ts';
@@ -223,7 +223,7 @@ async function dryRun(options: RelearnOptions): Promise<ExitCode> {
     });
   }
   let messages = 0;
-  for await (const { source, found } of interleave(sources)) {
+  for await (const { source, found } of alternate(sources)) {
     if (stop.aborted || (found.kind === 'message' && messages === flags.limit)) break;
     account.found(found, source.verdict);
     const count = counts.get(source);
@@ -259,8 +259,8 @@ function sourcesOf(options: RelearnOptions, isDone: (place: string) => boolean):
   const reading: ReadingOptions = { maxBytes: config.spool.maxBytes, isDone, stdin };
   return [
     ...(flags.dirs.length === 0 ? [] : archiveSources(flags.dirs, reading)),
-    ...flags.spam.map((path) => pathSource(path, 'spam', reading)),
-    ...flags.ham.map((path) => pathSource(path, 'ham', reading)),
+    ...flags.spam.map((path) => new PathSource(path, 'spam', reading)),
+    ...flags.ham.map((path) => new PathSource(path, 'ham', reading)),
   ];
 }
 

@@ -11,7 +11,7 @@ import { MessageLog } from '../learning/message-log.ts';
 import { PostOffice } from '../learning/post-office.ts';
 import { acquits } from '../learning/witness.ts';
 import type { Log } from '../logger.ts';
-import { interleave } from './sources/interleave.ts';
+import { alternate } from './sources/alternate.ts';
 import type { Found, Source } from './sources/source.ts';
 import { Faults } from '../spool/faults.ts';
 import type { BulkStore } from './bulk-store.ts';
@@ -148,7 +148,7 @@ export class BulkRun {
   async #feed(): Promise<void> {
     const { sources, store, limit, onFound } = this.#options;
     let offered = 0;
-    const things = interleave(sources);
+    const things = alternate(sources);
     for (;;) {
       const next = await this.#unlessStopped(things.next());
       if (next === undefined || next.done === true || this.#isStopped()) break;

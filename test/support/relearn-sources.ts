@@ -56,13 +56,15 @@ export function bodiesOf(found: readonly Found[]): string[] {
   return found.flatMap((each) => (each.kind === 'message' ? [each.body.toString('latin1')] : []));
 }
 
-/** Cuts a text into pieces of `size` bytes. */
+/** Cuts a text into pieces of these numbers of bytes, by turns. */
 export async function* inPieces(
   content: string | Buffer,
-  size: number,
+  ...sizes: readonly number[]
 ): AsyncGenerator<Buffer, void, undefined> {
   const bytes = typeof content === 'string' ? Buffer.from(content, 'latin1') : content;
-  for (let at = 0; at < bytes.length; at += size) {
+  for (let at = 0, turn = 0; at < bytes.length; turn += 1) {
+    const size = sizes[turn % sizes.length] ?? Infinity;
     yield await Promise.resolve(bytes.subarray(at, at + size));
+    at += size;
   }
 }

@@ -1,195 +1,248 @@
-import { lstatSync } from 'node:fs';
-import { VERDICTS } from '../../verdict.ts';
-import type { Verdict } from '../../verdict.ts';
+import { lstatSync, opendirSync } from 'node:fs';
+import type { BigIntStats, Dirent } from 'node:fs';
+import { errnoOf } from '../../errors.ts';
+import { isArchiveDay } from '../../spool/retention.ts';
 import { clean } from '../../text.ts';
-import { datedKey, hasNewer, isFolder, listDays } from './archive-layout.ts';
-import type { ArchiveRoot } from './archive-layout.ts';
-import { countFiles, forEachFile, orNoMail, readFolder } from './folder-reading.ts';
-import { MessageReader } from './message-reader.ts';
+import { newerVerdict, VERDICTS } from '../../verdict.ts';
+import type { Verdict } from '../../verdict.ts';
+import { ContentReader } from './content-reader.ts';
+import { forEachFile, orNoMail, readFolder } from './folder.ts';
 import { NameSet } from './name-set.ts';
 import { addressOf, encodePlace, rawPathOf } from './place.ts';
+import { SizeEstimate } from './size-estimate.ts';
 import { REASON } from './source.ts';
-import type { Found, ReadingOptions, Source } from './source.ts';
-import { Tally } from './tally.ts';
+import type { Reading, ReadingOptions, Source } from './source.ts';
 import type { WalkedFile } from './walk.ts';
+import { yieldIfDue } from './yield-if-due.ts';
 
 /**
- * The DIR arguments: folders that hold `spam/` and `ham/`. Of a key that occurs more than once, over
- * all of them, all days and both verdicts, only the newest file counts (`archive-layout.ts`).
+ * The DIR arguments: folders that hold `spam/` and `ham/`, such as the daemon's archive with
+ * VERDICT/YYYY-MM-DD/NAME or VERDICT/NAME. The key of a file is its path below the verdict without the
+ * day. Of a key that occurs more than once, over all DIRs, days and both verdicts, only the newest file
+ * counts: that of the later day, then of the later mtime, then ham; whatever is left of a tie (the same
+ * archive named twice) goes by the order of the command line, so that exactly one counts. A file
+ * without a day has that of its mtime (UTC).
  *
- * With one DIR and at most one day there are few places where another could lie: they are looked at
- * for every file. Otherwise a survey lists all names before the first file is read, and remembers
- * their hashes; only a key whose hash came twice is looked for in all places. So a collision of
- * hashes costs time and never a message.
+ * A survey lists all names before the first file is read, and remembers their hashes; only a key whose
+ * hash came twice is looked for in all places. So a collision of hashes costs time and never a message.
  */
 export function archiveSources(dirs: readonly string[], options: ReadingOptions): Source[] {
-  const archive = new Archive(dirs);
-  return dirs.flatMap((dir, index) =>
-    VERDICTS.map(
-      (verdict, offset) =>
-        new ArchiveSource({
-          archive,
-          dir,
-          root: index * VERDICTS.length + offset,
-          verdict,
-          options,
-        }),
-    ),
-  );
+  const roots = dirs.flatMap((dir) => VERDICTS.map((verdict) => new Root(dir, verdict)));
+  const archive = new Archive(roots);
+  return roots.map((root) => new ArchiveSource(archive, root, options));
+}
+
+/** The folder of one verdict in a DIR. */
+class Root {
+  readonly name: string;
+  readonly verdict: Verdict;
+  /** Raw paths. */
+  readonly dir: string;
+  readonly path: string;
+  /** Its day folders, the survey lists them. */
+  readonly days: string[] = [];
+  readonly estimate = new SizeEstimate();
+
+  constructor(dir: string, verdict: Verdict) {
+    this.name = clean(slashed(dir) + verdict);
+    this.verdict = verdict;
+    this.dir = rawPathOf(dir);
+    this.path = slashed(this.dir) + verdict;
+  }
+}
+
+/** Where a file of the archive lies; no day is that of a file in no day folder. */
+interface ArchivePlace {
+  readonly root: Root;
+  readonly day: string | undefined;
+  readonly key: string;
 }
 
 /** What the sources of one command know together. */
 class Archive {
-  readonly #paths: readonly { readonly path: string; readonly verdict: Verdict }[];
-  readonly #dirs: number;
-  #roots: readonly ArchiveRoot[] = [];
-  /** Keys that came twice; `undefined` while every file is looked at. */
-  #twice: NameSet | undefined;
-  #files: number[] | undefined;
-  #preparing: Promise<void> | undefined;
-  #isPrepared = false;
+  readonly #roots: readonly Root[];
+  /** Keys whose hashes came twice. */
+  readonly #twice = new NameSet();
+  #surveying: Promise<void> | undefined;
 
-  constructor(dirs: readonly string[]) {
-    this.#dirs = dirs.length;
-    this.#paths = dirs.flatMap((dir) =>
-      VERDICTS.map((verdict) => ({ path: `${slashed(rawPathOf(dir))}${verdict}`, verdict })),
-    );
+  constructor(roots: readonly Root[]) {
+    this.#roots = roots;
   }
 
   /** Must be over before `isOlder` is asked. */
-  async prepare(): Promise<void> {
-    if (this.#isPrepared) return;
-    this.#preparing ??= this.#survey();
-    await this.#preparing;
-    this.#isPrepared = true;
+  survey(signal?: AbortSignal): Promise<void> {
+    return (this.#surveying ??= this.#survey(signal));
   }
 
-  /** How many files a root holds, where the survey has counted them. */
-  filesOf(root: number): number | undefined {
-    return this.#files?.[root];
-  }
-
-  isOlder(root: number, { below }: WalkedFile): boolean {
-    const { day, key } = datedKey(below);
-    if (this.#twice?.has(key) === false) return false;
-    return hasNewer(this.#roots, { root, day, key });
-  }
-
-  async #survey(): Promise<void> {
-    const roots: ArchiveRoot[] = [];
-    for (const { path, verdict } of this.#paths) {
-      const isThere = isFolder(path);
-      const days = isThere ? await listDays(path) : [];
-      roots.push({ path, verdict, days, isFolder: isThere });
-    }
-    this.#roots = roots;
-    const days = new Set(roots.flatMap((root) => root.days));
-    if (this.#dirs === 1 && days.size <= 1) return;
-
+  async #survey(signal: AbortSignal | undefined): Promise<void> {
     const seen = new NameSet();
-    const twice = new NameSet();
-    const files: number[] = [];
-    for (const { path, verdict, isFolder: isThere } of roots) {
-      let count = 0;
-      if (isThere) {
-        await forEachFile({ path, verdict }, always, ({ below }) => {
-          count += 1;
+    for (const { path, verdict, days, estimate } of this.#roots) {
+      let files = 0;
+      if (isFolder(path)) {
+        await listDays(path, days);
+        await forEachFile({ path, verdict }, signal, ({ below }) => {
+          files += 1;
           const { key } = datedKey(below);
-          if (!seen.add(key)) twice.add(key);
+          if (!seen.add(key)) this.#twice.add(key);
         });
       }
-      files.push(count);
+      estimate.counted(files);
     }
-    this.#twice = twice;
-    this.#files = files;
   }
-}
 
-interface ArchiveSourceOptions {
-  readonly archive: Archive;
-  readonly dir: string;
-  /** Its number among the roots of the archive. */
-  readonly root: number;
-  readonly verdict: Verdict;
-  readonly options: ReadingOptions;
+  /** True when another file of the same key counts instead. */
+  isOlder(root: Root, { below }: WalkedFile): boolean {
+    const place = { root, ...datedKey(below) };
+    if (!this.#twice.has(place.key)) return false;
+    const own = this.#ageAt(place);
+    if (own === undefined) return false;
+    return this.#roots.some((other) =>
+      [undefined, ...other.days].some((day) => {
+        if (other === root && day === place.day) return false;
+        const age = this.#ageAt({ root: other, day, key: place.key });
+        return age !== undefined && isNewer(age, own);
+      }),
+    );
+  }
+
+  #ageAt({ root, day, key }: ArchivePlace): Age | undefined {
+    const folder = day === undefined ? root.path : `${root.path}/${day}`;
+    const stats = statsOf(`${folder}/${key}`);
+    if (stats?.isFile() !== true || !liesInFolders(root.path, folder, key)) return undefined;
+    const { mtimeNs, mtimeMs } = stats;
+    return {
+      day: day ?? new Date(Number(mtimeMs)).toISOString().slice(0, 'YYYY-MM-DD'.length),
+      mtimeNs,
+      verdict: root.verdict,
+      isDated: day !== undefined,
+      order: this.#roots.indexOf(root),
+    };
+  }
 }
 
 class ArchiveSource implements Source {
   readonly name: string;
   readonly verdict: Verdict;
-  readonly #dir: string;
-  readonly #path: string;
+  readonly #root: Root;
   readonly #archive: Archive;
-  readonly #root: number;
-  readonly #options: ReadingOptions;
-  readonly #tally = new Tally();
+  readonly #reader: ContentReader;
 
-  constructor({ archive, dir, root, verdict, options }: ArchiveSourceOptions) {
-    this.name = clean(`${slashed(dir)}${verdict}`);
-    this.verdict = verdict;
-    this.#dir = slashed(rawPathOf(dir));
-    this.#path = this.#dir + verdict;
-    this.#archive = archive;
+  constructor(archive: Archive, root: Root, options: ReadingOptions) {
+    this.name = root.name;
+    this.verdict = root.verdict;
     this.#root = root;
-    this.#options = options;
+    this.#archive = archive;
+    this.#reader = new ContentReader(options, root.verdict, root.estimate);
   }
 
   get expected(): number | undefined {
-    return this.#tally.expected;
+    return this.#root.estimate.expected;
   }
 
-  read(): AsyncGenerator<Found, void, undefined> {
-    const place = encodePlace(this.#path);
+  read(): Reading {
+    const place = encodePlace(this.#root.path);
     return orNoMail(this.#read(place), place);
   }
 
-  async *#read(place: string): AsyncGenerator<Found, void, undefined> {
-    const { verdict } = this;
-    const tally = this.#tally;
-    const kind = kindAt(this.#path);
-    if (kind === 'folder') {
-      await this.#archive.prepare();
-      const reader = new MessageReader(this.#options, verdict, tally);
-      const isOlder = (file: WalkedFile): boolean => this.#archive.isOlder(this.#root, file);
-      yield* readFolder({ path: this.#path, verdict }, { reader, tally, isOlder });
-    } else if (kind === 'symlink') {
+  async *#read(place: string): Reading {
+    const root = this.#root;
+    const { verdict, path, estimate } = root;
+    const stats = statsOf(path);
+    if (stats?.isDirectory() === true) {
+      await this.#archive.survey();
+      const isOlder = (file: WalkedFile): boolean => this.#archive.isOlder(root, file);
+      yield* readFolder({ path, verdict }, { reader: this.#reader, estimate, isOlder });
+    } else if (stats?.isSymbolicLink() === true) {
       yield { kind: 'skipped', place, reason: REASON.symlink };
-    } else if (verdict === VERDICTS[0] && this.#holdsNeither()) {
-      yield { kind: 'failed', place: encodePlace(this.#dir.slice(0, -1) || '/'), reason: NEITHER };
+    } else if (verdict === VERDICTS[0] && holdsNeither(root.dir)) {
+      yield { kind: 'failed', place: encodePlace(root.dir), reason: NEITHER };
     }
-    tally.over();
+    estimate.over();
   }
 
-  async count(signal: AbortSignal): Promise<void> {
-    await this.#archive.prepare();
-    const files = isFolder(this.#path)
-      ? (this.#archive.filesOf(this.#root) ??
-        (await countFiles({ path: this.#path, verdict: this.verdict }, signal)))
-      : 0;
-    if (files !== undefined) this.#tally.counted(files);
-  }
-
-  #holdsNeither(): boolean {
-    return VERDICTS.every((verdict) => kindAt(this.#dir + verdict) === 'none');
+  count(signal: AbortSignal): Promise<void> {
+    return this.#archive.survey(signal);
   }
 }
 
 const NEITHER = 'holds neither spam/ nor ham/';
 
-function always(): boolean {
-  return true;
+function holdsNeither(dir: string): boolean {
+  return VERDICTS.every((verdict) => {
+    const stats = statsOf(slashed(dir) + verdict);
+    return stats?.isDirectory() !== true && stats?.isSymbolicLink() !== true;
+  });
 }
 
 function slashed(path: string): string {
   return path.endsWith('/') ? path : `${path}/`;
 }
 
-function kindAt(path: string): 'folder' | 'symlink' | 'none' {
+/** @param below raw path below the verdict's folder */
+function datedKey(below: string): { readonly day: string | undefined; readonly key: string } {
+  const slash = below.indexOf('/');
+  const first = below.slice(0, Math.max(0, slash));
+  return isArchiveDay(first)
+    ? { day: first, key: below.slice(slash + 1) }
+    : { day: undefined, key: below };
+}
+
+/** Adds the day folders of a verdict's folder; none where it can't be listed: the reading says it. */
+async function listDays(path: string, days: string[]): Promise<void> {
   try {
-    const stats = lstatSync(addressOf(path), { throwIfNoEntry: false });
-    if (stats?.isDirectory() === true) return 'folder';
-    return stats?.isSymbolicLink() === true ? 'symlink' : 'none';
-  } catch {
-    return 'none';
+    const encoding: BufferEncoding = 'latin1';
+    const directory = opendirSync(addressOf(path), { encoding, bufferSize: 1_024 });
+    try {
+      for (let entry: Dirent | null; (entry = directory.readSync()) !== null;) {
+        if (isArchiveDay(entry.name) && isFolder(`${path}/${entry.name}`)) days.push(entry.name);
+        await yieldIfDue();
+      }
+    } finally {
+      directory.closeSync();
+    }
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+  }
+}
+
+interface Age {
+  readonly day: string;
+  readonly mtimeNs: bigint;
+  readonly verdict: Verdict;
+  readonly isDated: boolean;
+  /** Of its root on the command line. */
+  readonly order: number;
+}
+
+/** True when `a` counts instead of `b`; of two different places exactly one counts. */
+function isNewer(a: Age, b: Age): boolean {
+  if (a.day !== b.day) return a.day > b.day;
+  if (a.verdict !== b.verdict) {
+    const [spam, ham] = a.verdict === 'spam' ? [a, b] : [b, a];
+    return newerVerdict(spam.mtimeNs, ham.mtimeNs) === a.verdict;
+  }
+  if (a.mtimeNs !== b.mtimeNs) return a.mtimeNs > b.mtimeNs;
+  return a.order === b.order ? a.isDated : a.order < b.order;
+}
+
+/** True when no symlink leads to it: what isn't read must not count as newer either. */
+function liesInFolders(root: string, folder: string, key: string): boolean {
+  const names = key.split('/').slice(0, -1);
+  const folders = names.map((_, index) => [folder, ...names.slice(0, index + 1)].join('/'));
+  return [root, ...folders].every(isFolder);
+}
+
+/** True for a folder, and not for a symlink to one. */
+function isFolder(path: string): boolean {
+  return statsOf(path)?.isDirectory() ?? false;
+}
+
+/** `undefined` for what can't be reached: it can't be read either. */
+function statsOf(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(addressOf(path), { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
   }
 }

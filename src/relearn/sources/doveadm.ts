@@ -1,5 +1,5 @@
-import { beforeField, LATER, TEXT } from './separator.ts';
-import type { Dialect, SeparatorAnswer } from './separator.ts';
+import { beforeField } from './separators.ts';
+import type { Dialect, Separator } from './separators.ts';
 
 /**
  * What `doveadm fetch FIELDS QUERY` prints, as a content to be split: for many sites it is the one
@@ -40,26 +40,24 @@ export function fetchDialect(lead: string): Dialect {
     mark: Buffer.from(isAlone ? firstField : `\f\n${firstField}`),
     isMbox: false,
     judge: isAlone ? judgeText : judgeFields,
-    lastEnd: (content) => content.length,
   };
 }
 
-function judgeFields(content: Buffer, found: number, isFinal: boolean): SeparatorAnswer {
+function judgeFields(content: Buffer, found: number): Separator | undefined {
   const at = found + '\f\n'.length;
   const lead = fetchLead(content, at);
-  if (lead === undefined) return isFinal || content.length - at >= LONGEST_LEAD ? TEXT : LATER;
-  return beforeField(content, { start: found, end: at + lead.length }, isFinal);
+  return lead === undefined
+    ? undefined
+    : beforeField(content, { start: found, end: at + lead.length });
 }
 
-function judgeText(content: Buffer, found: number, isFinal: boolean): SeparatorAnswer {
+function judgeText(content: Buffer, found: number): Separator | undefined {
   const head = content.toString('latin1', found, found + LONGEST_LEAD);
-  const label = /^text(?:\.utf8)?:\r?(?:\n|$)/.exec(head)?.[0];
-  if (label === undefined) return TEXT;
-  if (!label.endsWith('\n')) return isFinal ? TEXT : LATER;
-  const answer = beforeField(content, { start: found, end: found + label.length }, isFinal);
+  const label = /^text(?:\.utf8)?:\r?\n/.exec(head)?.[0];
+  if (label === undefined) return undefined;
   const isLine = content[found - 1] === LF;
-  if (isLine || answer.kind !== 'separator') return answer;
-  return FIRST_FIELD.test(head.slice(label.length)) ? answer : TEXT;
+  if (!isLine && !FIRST_FIELD.test(head.slice(label.length))) return undefined;
+  return beforeField(content, { start: found, end: found + label.length });
 }
 
 const OTHER_FORMS = [

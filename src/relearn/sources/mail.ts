@@ -1,5 +1,5 @@
 import { fetchLead } from './doveadm.ts';
-import { endsWithDate } from './separator.ts';
+import { endsWithDate, lineEndAt } from './separators.ts';
 
 /**
  * Is this a mail message, and where does it begin? Judged by its first 64 KiB and nothing else: the
@@ -23,7 +23,6 @@ export interface MessageStart {
 }
 
 const LF = 10;
-const CR = 13;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const FROM_BYTES = Buffer.from('From ');
 const BLANK_LINE = Buffer.from('\n\n');
@@ -118,9 +117,27 @@ export function fieldOf(header: string, name: string): string | undefined {
 function afterBlankLines(head: Buffer): number {
   const hasMark = head.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
   let at = hasMark ? BYTE_ORDER_MARK.length : 0;
-  for (;;) {
-    if (head[at] === LF) at += 1;
-    else if (head[at] === CR && head[at + 1] === LF) at += 2;
-    else return at;
-  }
+  for (let length = 1; length > 0; at += length) length = lineEndAt(head, at);
+  return at;
+}
+
+/**
+ * A message without what came along with the line that stood before it.
+ * @param lead that line, which is no part of `body`; empty where there was none
+ */
+export function withoutTrailer(body: Buffer, lead: string): Buffer {
+  if (/^\d+$/.test(lead)) return ofAppleMail(body, Number(lead));
+  return lead.startsWith('+OK') ? ofPop3(body) : body;
+}
+
+/** `.emlx`: so many bytes of message, and then a property list of Apple Mail's. */
+function ofAppleMail(body: Buffer, bytes: number): Buffer {
+  const trailer = body.toString('latin1', bytes, bytes + 100).trim();
+  return /^(?:<\?xml|<!DOCTYPE plist|<plist|$)/.test(trailer) ? body.subarray(0, bytes) : body;
+}
+
+/** As RFC 1939 sends it: a dot ends it, and lines that begin with one have another before it. */
+function ofPop3(body: Buffer): Buffer {
+  const text = body.toString('latin1').replace(/(?<=\n)\.(?:\r?\n)?$/, '');
+  return Buffer.from(text.replace(/^\.\./gm, '.'), 'latin1');
 }

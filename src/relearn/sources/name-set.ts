@@ -9,8 +9,8 @@ import { hash } from 'node:crypto';
  * taken out.
  */
 export class NameSet {
-  /** Open addressing, two words a slot, a power of two of slots; both words zero: a free slot. */
-  #slots = new Uint32Array(2 * SMALLEST);
+  /** Open addressing, a power of two of slots; 0 is a free one. */
+  #slots = new BigUint64Array(SMALLEST);
   #size = 0;
 
   get size(): number {
@@ -24,56 +24,41 @@ export class NameSet {
 
   /** @returns false when the name was there already */
   add(name: string): boolean {
-    const [high, low] = bitsOf(name);
-    const at = find(this.#slots, high, low);
-    if (this.#slots[at] !== 0 || this.#slots[at + 1] !== 0) return false;
-    this.#slots[at] = high;
-    this.#slots[at + 1] = low;
+    if (!insert(this.#slots, bitsOf(name))) return false;
     this.#size += 1;
-    if (this.#size > (this.#slots.length / 2) * FULLEST) this.#grow();
+    if (this.#size > this.#slots.length * FULLEST) {
+      const larger = new BigUint64Array(this.#slots.length * 2);
+      for (const bits of this.#slots) if (bits !== 0n) insert(larger, bits);
+      this.#slots = larger;
+    }
     return true;
   }
 
   has(name: string): boolean {
-    const [high, low] = bitsOf(name);
-    const at = find(this.#slots, high, low);
-    return this.#slots[at] !== 0 || this.#slots[at + 1] !== 0;
-  }
-
-  #grow(): void {
-    const larger = new Uint32Array(this.#slots.length * 2);
-    for (let at = 0; at < this.#slots.length; at += 2) {
-      const high = this.#slots[at] ?? 0;
-      const low = this.#slots[at + 1] ?? 0;
-      if (high === 0 && low === 0) continue;
-      const free = find(larger, high, low);
-      larger[free] = high;
-      larger[free + 1] = low;
-    }
-    this.#slots = larger;
+    const bits = bitsOf(name);
+    return this.#slots[slotOf(this.#slots, bits)] === bits;
   }
 }
 
 const SMALLEST = 1_024;
 const FULLEST = 0.75;
-const HEX = 16;
-const WORD_DIGITS = 8;
 
-/** The slot that holds these bits, or the free one where they belong; there is always one. */
-function find(slots: Uint32Array, high: number, low: number): number {
-  const last = slots.length - 1;
-  let at = (low * 2) & last;
-  for (;;) {
-    const isFree = slots[at] === 0 && slots[at + 1] === 0;
-    if (isFree || (slots[at] === high && slots[at + 1] === low)) return at;
-    at = (at + 2) & last;
-  }
+function insert(slots: BigUint64Array, bits: bigint): boolean {
+  const slot = slotOf(slots, bits);
+  if (slots[slot] === bits) return false;
+  slots[slot] = bits;
+  return true;
 }
 
-function bitsOf(name: string): [number, number] {
-  const digest = hash('sha256', name);
-  const high = Number.parseInt(digest.slice(0, WORD_DIGITS), HEX);
-  const low = Number.parseInt(digest.slice(WORD_DIGITS, 2 * WORD_DIGITS), HEX);
-  // All zero is the free slot.
-  return [high, high === 0 && low === 0 ? 1 : low];
+/** The slot that holds these bits, or the free one where they belong; there is always one. */
+function slotOf(slots: BigUint64Array, bits: bigint): number {
+  const last = slots.length - 1;
+  let slot = Number(BigInt.asUintN(32, bits)) & last;
+  while (slots[slot] !== 0n && slots[slot] !== bits) slot = (slot + 1) & last;
+  return slot;
+}
+
+function bitsOf(name: string): bigint {
+  const bits = hash('sha256', name, 'buffer').readBigUInt64LE();
+  return bits === 0n ? 1n : bits;
 }

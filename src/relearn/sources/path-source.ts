@@ -1,14 +1,13 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { basename } from 'node:path/posix';
-import type { Verdict } from '../../verdict.ts';
 import { clean } from '../../text.ts';
-import { wordsOf } from './fault.ts';
-import { countFiles, orNoMail, readFolder } from './folder-reading.ts';
-import { MessageReader } from './message-reader.ts';
+import type { Verdict } from '../../verdict.ts';
+import { ContentReader } from './content-reader.ts';
+import { forEachFile, orNoMail, readFolder } from './folder.ts';
 import { addressOf, encodePlace, rawPathOf, STDIN } from './place.ts';
-import { REASON } from './source.ts';
-import type { Found, ReadingOptions, Source } from './source.ts';
-import { Tally } from './tally.ts';
+import { SizeEstimate } from './size-estimate.ts';
+import { REASON, wordsOf } from './source.ts';
+import type { Reading, ReadingOptions, Source } from './source.ts';
 import { isTrashed } from './walk.ts';
 
 /**
@@ -16,68 +15,67 @@ import { isTrashed } from './walk.ts';
  * files packed; or `-`. What it is shows when it is read. The path itself may be a symlink; those
  * inside a folder are not followed.
  */
-export function pathSource(path: string, verdict: Verdict, options: ReadingOptions): Source {
-  return path === STDIN
-    ? new StdinSource(verdict, options)
-    : new PathSource(path, verdict, options);
-}
-
-const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants;
-
-class PathSource implements Source {
+export class PathSource implements Source {
   readonly name: string;
   readonly verdict: Verdict;
   readonly #path: string;
   readonly #options: ReadingOptions;
-  readonly #tally = new Tally();
+  readonly #estimate = new SizeEstimate();
+  readonly #reader: ContentReader;
 
   constructor(path: string, verdict: Verdict, options: ReadingOptions) {
-    this.name = clean(path);
+    this.name = path === STDIN ? 'standard input' : clean(path);
     this.verdict = verdict;
-    this.#path = rawPathOf(path);
+    this.#path = path === STDIN ? STDIN : rawPathOf(path);
     this.#options = options;
+    this.#reader = new ContentReader(options, verdict, this.#estimate);
   }
 
   get expected(): number | undefined {
-    return this.#tally.expected;
+    return this.#estimate.expected;
   }
 
-  read(): AsyncGenerator<Found, void, undefined> {
+  read(): Reading {
     const place = encodePlace(this.#path);
     return orNoMail(this.#read(place), place);
   }
 
-  async *#read(place: string): AsyncGenerator<Found, void, undefined> {
+  async *#read(place: string): Reading {
+    if (place !== STDIN) yield* this.#readPath(place);
+    else yield* this.#reader.readStream(this.#options.stdin(), STDIN);
+    this.#estimate.over();
+  }
+
+  async *#readPath(place: string): Reading {
+    const estimate = this.#estimate;
+    const reader = this.#reader;
+    let fd: number;
     try {
-      const fd = openSync(addressOf(this.#path), O_RDONLY | O_NONBLOCK);
-      const stats = fstatSync(fd);
-      if (stats.isDirectory()) {
-        const tally = this.#tally;
-        const reader = new MessageReader(this.#options, this.verdict, tally);
-        yield* readFolder({ path: this.#path, verdict: this.verdict, fd }, { reader, tally });
-      } else if (stats.isFile() && !isTrashed(basename(this.#path))) {
-        yield* this.#readFile(fd, place);
-      } else {
-        closeSync(fd);
-        yield stats.isFile()
-          ? { kind: 'passed', place, reason: REASON.trashed }
-          : { kind: 'failed', place, reason: REASON.notRegular };
-      }
+      fd = openSync(addressOf(this.#path), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       const reason = wordsOf(error);
       if (reason === undefined) throw error;
       yield { kind: 'failed', place, reason };
+      return;
     }
-    this.#tally.over();
-  }
-
-  #readFile(fd: number, place: string): AsyncGenerator<Found, void, undefined> {
-    const reader = new MessageReader(this.#options, this.verdict, this.#tally);
-    const reading = reader.readOpen(fd, place);
-    return tallied('kind' in reading ? [reading] : reading, this.#tally);
+    const stats = fstatSync(fd);
+    if (stats.isDirectory()) {
+      yield* readFolder({ path: this.#path, verdict: this.verdict, fd }, { reader, estimate });
+    } else if (stats.isFile() && !isTrashed(basename(this.#path))) {
+      estimate.counted(1);
+      estimate.fileBegins();
+      yield* reader.readOpen(fd, place);
+    } else {
+      closeSync(fd);
+      yield stats.isFile()
+        ? { kind: 'passed', place, reason: REASON.trashed }
+        : { kind: 'failed', place, reason: REASON.notRegular };
+    }
   }
 
   async count(signal: AbortSignal): Promise<void> {
+    const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants;
+    if (this.#path === STDIN) return;
     let fd: number;
     try {
       fd = openSync(addressOf(this.#path), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
@@ -85,52 +83,10 @@ class PathSource implements Source {
       // No folder, or none that opens: the reading says it.
       return;
     }
-    const files = await countFiles({ path: this.#path, verdict: this.verdict, fd }, signal);
-    if (files !== undefined) this.#tally.counted(files);
-  }
-}
-
-class StdinSource implements Source {
-  readonly name = 'standard input';
-  readonly verdict: Verdict;
-  readonly #options: ReadingOptions;
-  readonly #tally = new Tally();
-  #isRead = false;
-
-  constructor(verdict: Verdict, options: ReadingOptions) {
-    this.verdict = verdict;
-    this.#options = options;
-  }
-
-  get expected(): number | undefined {
-    return this.#isRead ? this.#tally.expected : undefined;
-  }
-
-  read(): AsyncGenerator<Found, void, undefined> {
-    return orNoMail(this.#read(), STDIN);
-  }
-
-  async *#read(): AsyncGenerator<Found, void, undefined> {
-    const reader = new MessageReader(this.#options, this.verdict, this.#tally);
-    yield* tallied(reader.readStream(this.#options.stdin(), STDIN), this.#tally);
-    this.#tally.over();
-    this.#isRead = true;
-  }
-
-  count(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-/** A single file, which is known to hold something as soon as something was found in it. */
-async function* tallied(
-  reading: AsyncIterable<Found> | Iterable<Found>,
-  tally: Tally,
-): AsyncGenerator<Found, void, undefined> {
-  tally.file();
-  for await (const found of reading) {
-    tally.counted(1);
-    tally.add(found);
-    yield found;
+    let files = 0;
+    await forEachFile({ path: this.#path, verdict: this.verdict, fd }, signal, () => {
+      files += 1;
+    });
+    if (!signal.aborted) this.#estimate.counted(files);
   }
 }

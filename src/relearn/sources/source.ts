@@ -1,15 +1,17 @@
+import { errnoOf } from '../../errors.ts';
 import type { Verdict } from '../../verdict.ts';
 
 /**
- * What a source of `relearn` is, and what reading one comes upon. Sources are never changed.
+ * What a source of `relearn` is, what reading a source finds, and the words for what goes wrong.
+ * Sources are never changed.
  *
  * A `place` says where something was found: the absolute path, percent-encoded as in `place.ts`, and
- * `#N` for the second and every further message of an mbox (the first one's place must not depend on
- * whether another follows). It is unique within a run, as long as no two sources overlap, and the
- * same in the next one. Standard input's is `-`. A `folder` is the place of the mail folder that a
- * message lies in: a Maildir, any other folder of files, or an mbox of several messages.
+ * `#N` for the second and every further message of an mbox (the place of the first message must not
+ * depend on whether another one follows). A place is unique within a run as long as no two sources
+ * overlap, and the same in the next run. The place of standard input is `-`. A `folder` is the place
+ * of the mail folder that a message lies in: a Maildir, any other folder of files, or an mbox of
+ * several messages.
  */
-
 export type Found =
   | {
       readonly kind: 'message';
@@ -19,7 +21,7 @@ export type Found =
       readonly isUnwrapped?: boolean;
       readonly folder?: string;
     }
-  /** What isn't mail; `reason` in plain words. */
+  /** Not mail; `reason` in plain words. */
   | { readonly kind: 'skipped'; readonly place: string; readonly reason: string }
   /** A message that is not taught: deleted, or in a folder such as Junk under ham. */
   | {
@@ -27,33 +29,34 @@ export type Found =
       readonly place: string;
       readonly reason: string;
       readonly folder?: string;
-      /** It is its folder that is passed over. */
+      /** The reason is the folder's. */
       readonly isByFolder?: boolean;
     }
   /** What should have been read and couldn't be, in whole or in part. */
   | { readonly kind: 'failed'; readonly place: string; readonly reason: string }
   /** In the daemon's archive: a newer file of the same name counts instead. */
   | { readonly kind: 'older'; readonly place: string }
-  /** `isDone` said so; its body was not kept. */
+  /** `isDone` said so; the body was not kept. */
   | { readonly kind: 'done'; readonly place: string; readonly folder?: string };
 
-export type Message = Extract<Found, { readonly kind: 'message' }>;
 export type NotMessage = Exclude<Found, { readonly kind: 'message' }>;
+
+export type Reading = AsyncGenerator<Found, void, undefined>;
 
 export interface Source {
   /** As the operator named it, cleaned for people. */
   readonly name: string;
   readonly verdict: Verdict;
-  /** Reads it once, from the beginning, lazily: nothing is read ahead of the consumer. */
-  read(): AsyncGenerator<Found, void, undefined>;
+  /** Reads the source once, from the beginning, lazily: nothing is read ahead of the consumer. */
+  read(): Reading;
   /**
-   * How many messages it holds in all, as well as can be told; `undefined` while it can't. Messages,
-   * those done before and those that failed count; it is exact once all is read.
+   * How many messages the source holds, as well as can be told; `undefined` while nothing can be told.
+   * Messages, those done before and those that failed count; exact once all is read.
    */
   readonly expected: number | undefined;
   /**
-   * Counts what can be counted without reading contents (the entries of folders), in slices that
-   * leave the event loop to others. Never throws; what it can't list it leaves to the reading.
+   * Counts what can be counted without reading contents (the entries of folders). Never throws; what
+   * can't be listed is left to the reading.
    */
   count(signal: AbortSignal): Promise<void>;
 }
@@ -82,4 +85,37 @@ export const REASON = {
 
 export function overSize(bytes: number, maxBytes: number): string {
   return `over-size: ${bytes} bytes, LEARN_MAX_BYTES is ${maxBytes}`;
+}
+
+/** Contents that can't be read on: `message` says why, in the words of a `failed`. */
+export class BrokenContents extends Error {
+  override readonly name = 'BrokenContents';
+}
+
+/** `EACCES: permission denied`: the system's words, without the call and the path. */
+export function wordsOf(error: unknown): string | undefined {
+  if (error instanceof BrokenContents) return error.message;
+  const errno = errnoOf(error);
+  if (errno === undefined || !(error instanceof Error)) return undefined;
+  return /^E[A-Z0-9]+: [^,]+/.exec(error.message)?.[0] ?? errno;
+}
+
+/**
+ * What became of an entry that could not be opened or read.
+ * @throws the error, when neither the system nor the contents are to blame
+ */
+export function entryFault(error: unknown, place: string): NotMessage {
+  const reason = wordsOf(error);
+  if (reason === undefined) throw error;
+  switch (errnoOf(error)) {
+    case 'ENOENT':
+      return { kind: 'failed', place, reason: REASON.vanished };
+    case 'ELOOP':
+      return { kind: 'skipped', place, reason: REASON.symlink };
+    // a socket
+    case 'ENXIO':
+      return { kind: 'skipped', place, reason: REASON.notRegular };
+    default:
+      return { kind: 'failed', place, reason };
+  }
 }

@@ -1,19 +1,18 @@
 import { closeSync, constants, lstatSync, openSync, opendirSync } from 'node:fs';
 import type { Dir, Dirent } from 'node:fs';
-import type { Verdict } from '../../verdict.ts';
 import { isArchiveDay } from '../../spool/retention.ts';
-import { entryFault } from './fault.ts';
+import type { Verdict } from '../../verdict.ts';
 import type { FolderUse } from './folder-names.ts';
 import { unwantedFile, unwantedFolder } from './folder-use.ts';
 import { addressOf, encodePlace } from './place.ts';
-import { REASON } from './source.ts';
+import { entryFault, REASON } from './source.ts';
 import type { NotMessage } from './source.ts';
 
 /**
  * Walks a folder and those in it, depth first, as the entries come; it holds two descriptors a level
  * and nothing else. Everything is reached through the descriptor of its folder (`/proc/self/fd`), so
  * symlinks are never followed, and neither the length of a path nor a folder that is swapped
- * meanwhile leads astray. Files are told by their names alone; nobody opens them here.
+ * meanwhile leads astray. Files are told by their names alone; nothing opens them here.
  *
  * A folder with `cur` and `new` is a Maildir: its `tmp` is left alone, and so are the files beside
  * them, which are the server's own. The folders beside them are walked on. What lies in a folder whose
@@ -31,7 +30,7 @@ export interface WalkedFile {
   /** The place of the mail folder that it lies in. */
   readonly folder: string;
   /** The use of that folder for which it is not to be taught. */
-  readonly unwanted?: FolderUse;
+  readonly unwanted: FolderUse | undefined;
   /** It lies in a Maildir: it is a message. */
   readonly isInMaildir: boolean;
 }
@@ -46,107 +45,117 @@ export interface WalkRoot {
   readonly fd?: number;
 }
 
-const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
 // Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
 const LATIN1: BufferEncoding = 'latin1';
 const ENTRIES_AT_ONCE = 1_024;
 const DEEPEST = 100;
 
+/** A folder of the walk. */
 interface Level {
-  readonly fd: number;
-  readonly directory: Dir;
-  /** What addresses, places and paths of its entries begin with. */
-  readonly address: string;
+  readonly verdict: Verdict;
+  readonly depth: number;
+  /** What places and raw paths of its entries begin with. */
   readonly place: string;
   readonly below: string;
-  readonly isMaildir: boolean;
-  /** It is `cur` or `new` of a Maildir. */
-  readonly isInMaildir: boolean;
   /** The place of the mail folder that its files lie in. */
   readonly folder: string;
   /** Why its own files aren't to be taught. */
   readonly unwanted: FolderUse | undefined;
+  /** It is `cur` or `new` of a Maildir. */
+  readonly isInMaildir: boolean;
 }
 
-export function* walk(root: WalkRoot): Generator<Walked, void, undefined> {
-  const levels: Level[] = [];
+export function walk({ path, verdict, fd }: WalkRoot): Generator<Walked, void, undefined> {
+  const folder = encodePlace(path);
+  const place = `${folder}/`;
+  const root = { depth: 1, below: '', isInMaildir: false, unwanted: undefined };
+  return walkFolder(addressOf(path), { ...root, verdict, folder, place }, fd);
+}
+
+function* walkFolder(
+  address: string | Buffer,
+  level: Level,
+  open?: number,
+): Generator<Walked, void, undefined> {
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let fd = open;
+  let directory: Dir | undefined;
   try {
-    const folder = encodePlace(root.path);
-    const within = { below: '', folder, isInMaildir: false, unwanted: undefined };
-    const first = enter(addressOf(root.path), within, `${folder}/`, root.fd);
-    if ('kind' in first) yield first;
-    else levels.push(first);
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const entry = readEntry(level);
-      if (entry === undefined || 'kind' in entry) {
-        leave(level);
-        levels.pop();
-        if (entry !== undefined) yield entry;
-        continue;
-      }
-      const walked = look(level, entry, root.verdict);
-      if (walked === undefined) continue;
-      if (!('directory' in walked)) yield walked;
-      else if (levels.length < DEEPEST) levels.push(walked);
-      else {
-        leave(walked);
-        const place = walked.place.slice(0, -1);
-        yield { kind: 'failed', place, reason: `more than ${DEEPEST} folders deep` };
+    fd ??= openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+    const inside = `/proc/self/fd/${fd}/`;
+    directory = opendirSync(`${inside}.`, { encoding: LATIN1, bufferSize: ENTRIES_AT_ONCE });
+    const isMaildir = isFolder(`${inside}cur`) && isFolder(`${inside}new`);
+    const own =
+      isMaildir && isInbox(level, inside) ? ({ ...level, unwanted: 'inbox' } as const) : level;
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      const { name } = entry;
+      const address = addressOf(inside + name);
+      const kind = kindOf(entry, address);
+      if (kind !== 'folder') {
+        if (!isMaildir) yield* walkedFile(own, { name, address, kind });
+      } else if (!isMaildir || name !== 'tmp') {
+        const below = levelOf(own, name, isMaildir);
+        if (level.depth < DEEPEST) yield* walkFolder(address, below);
+        else yield { kind: 'failed', place: below.place.slice(0, -1), reason: TOO_DEEP };
       }
     }
+  } catch (error) {
+    yield entryFault(error, level.place.slice(0, -1));
   } finally {
-    for (const level of levels) leave(level);
+    directory?.closeSync();
+    if (fd !== undefined) closeSync(fd);
   }
 }
 
-/** What an entry is to the reader; `undefined` for what is passed over silently. */
-function look(level: Level, entry: Dirent, verdict: Verdict): Walked | Level | undefined {
-  const { name } = entry;
-  const address = addressOf(level.address + name);
-  const kind = kindOf(entry, address);
-  if (kind === 'folder') return lookInto(level, name, verdict);
-  if (level.isMaildir) return undefined;
+const TOO_DEEP = `more than ${DEEPEST} folders deep`;
+
+/** What an entry that is no folder is to the reader. */
+function* walkedFile(
+  level: Level,
+  { name, address, kind }: { name: string; address: string | Buffer; kind: EntryKind },
+): Generator<Walked, void, undefined> {
+  const { isInMaildir, folder } = level;
   const place = level.place + encodePlace(name);
-  if (kind === 'gone') return { kind: 'failed', place, reason: REASON.vanished };
-  if (kind !== 'file') return { kind: 'skipped', place, reason: NOT_READ[kind] };
-  if (name.startsWith('.')) return { kind: 'skipped', place, reason: REASON.hidden };
-  const { folder, isInMaildir } = level;
-  const reason = whyRemoved(name, isInMaildir);
-  if (reason !== undefined) return { kind: 'passed', place, reason, folder };
-  const file = { kind: 'file', address, place, below: level.below + name, isInMaildir } as const;
-  if (level.unwanted !== undefined) return { ...file, folder, unwanted: level.unwanted };
-  const unwanted = isInMaildir ? undefined : unwantedFile(name, verdict);
-  return unwanted === undefined ? { ...file, folder } : { ...file, folder: place, unwanted };
+  const removed = kind === 'file' ? whyRemoved(name, isInMaildir) : undefined;
+  if (kind === 'gone') yield { kind: 'failed', place, reason: REASON.vanished };
+  else if (kind === 'symlink') yield { kind: 'skipped', place, reason: REASON.symlink };
+  else if (kind !== 'file') yield { kind: 'skipped', place, reason: REASON.notRegular };
+  else if (name.startsWith('.')) yield { kind: 'skipped', place, reason: REASON.hidden };
+  else if (removed !== undefined) yield { kind: 'passed', place, reason: removed, folder };
+  else {
+    const isItself = level.unwanted === undefined && !isInMaildir;
+    const itsUse = isItself ? unwantedFile(name, level.verdict) : undefined;
+    yield {
+      ...{ kind, address, place, below: level.below + name, isInMaildir },
+      folder: itsUse === undefined ? folder : place,
+      unwanted: level.unwanted ?? itsUse,
+    };
+  }
 }
 
-function lookInto(level: Level, name: string, verdict: Verdict): Level | NotMessage | undefined {
-  if (level.isMaildir && name === 'tmp') return undefined;
-  const isPart = level.isMaildir && (name === 'cur' || name === 'new');
-  const unwanted =
-    isPart || isInherited(level.unwanted) ? level.unwanted : unwantedFolder(name, verdict);
+/** What is known of the folder `name` before it is opened. */
+function levelOf(level: Level, name: string, isMaildir: boolean): Level {
+  const { verdict, depth } = level;
+  const isInMaildir = isMaildir && (name === 'cur' || name === 'new');
+  // What lies below an inbox isn't the inbox.
+  const isInherited = level.unwanted !== undefined && level.unwanted !== 'inbox';
   const place = `${level.place}${encodePlace(name)}/`;
-  const below = `${level.below}${name}/`;
-  const folder = isPart || isArchiveDay(name) ? level.folder : place.slice(0, -1);
-  const within = { below, folder, isInMaildir: isPart, unwanted };
-  const entered = enter(addressOf(level.address + name), within, place);
-  if ('kind' in entered || verdict === 'ham' || unwanted !== undefined) return entered;
-  return isInboxOf(entered, name) ? { ...entered, unwanted: 'inbox' } : entered;
-}
-
-/** What lies below an inbox isn't the inbox. */
-function isInherited(use: FolderUse | undefined): boolean {
-  return use !== undefined && use !== 'inbox';
+  return {
+    ...{ verdict, depth: depth + 1, place, below: `${level.below}${name}/`, isInMaildir },
+    folder: isInMaildir || isArchiveDay(name) ? level.folder : place.slice(0, -1),
+    unwanted: isInMaildir || isInherited ? level.unwanted : unwantedFolder(name, verdict),
+  };
 }
 
 /** What servers keep in the uppermost folder of a Maildir, which is the inbox. */
 const OF_INBOX = ['dovecot-uidvalidity', 'subscriptions', 'courierimapsubscribed', 'maildirsize'];
 
-function isInboxOf({ isMaildir, address }: Level, name: string): boolean {
-  if (!isMaildir || isThere(`${address}maildirfolder`)) return false;
-  return name === 'Maildir' || OF_INBOX.some((each) => isThere(address + each));
+/** A Maildir that is an inbox, and no spam, unless it was named itself. */
+function isInbox({ verdict, unwanted, depth, below }: Level, inside: string): boolean {
+  if (verdict === 'ham' || unwanted !== undefined || depth === 1) return false;
+  if (isThere(`${inside}maildirfolder`)) return false;
+  return /(?:^|\/)Maildir\/$/.test(below) || OF_INBOX.some((each) => isThere(inside + each));
 }
-
-const NOT_READ = { symlink: REASON.symlink, other: REASON.notRegular } as const;
 
 // A colon, or what replaces it where file systems don't take one.
 const TRASHED = /[:!;]2,[A-Za-z]*T[A-Za-z]*$/;
@@ -169,59 +178,23 @@ export function isTrashed(rawName: string): boolean {
 type EntryKind = 'file' | 'folder' | 'symlink' | 'other' | 'gone';
 
 function kindOf(entry: Dirent, address: string | Buffer): EntryKind {
-  if (entry.isFile()) return 'file';
-  if (entry.isDirectory()) return 'folder';
-  if (entry.isSymbolicLink()) return 'symlink';
   const isKnown =
     entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice();
   if (isKnown) return 'other';
+  const isTold = entry.isFile() || entry.isDirectory() || entry.isSymbolicLink();
   // Some file systems don't say what an entry is.
-  const stats = lstatSync(address, { throwIfNoEntry: false });
-  if (stats === undefined) return 'gone';
-  if (stats.isFile()) return 'file';
-  if (stats.isDirectory()) return 'folder';
-  return stats.isSymbolicLink() ? 'symlink' : 'other';
-}
-
-/** What a folder's level has by its place in the walk. */
-type Within = Pick<Level, 'below' | 'folder' | 'isInMaildir' | 'unwanted'>;
-
-function enter(
-  address: string | Buffer,
-  within: Within,
-  place: string,
-  open?: number,
-): Level | NotMessage {
-  let fd = open;
-  try {
-    fd ??= openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
-    const inside = `/proc/self/fd/${fd}/`;
-    const directory = opendirSync(`${inside}.`, { encoding: LATIN1, bufferSize: ENTRIES_AT_ONCE });
-    const isMaildir = isFolder(`${inside}cur`) && isFolder(`${inside}new`);
-    return { ...within, fd, directory, address: inside, place, isMaildir };
-  } catch (error) {
-    if (fd !== undefined) closeSync(fd);
-    return entryFault(error, place.slice(0, -1));
-  }
+  const is = isTold ? entry : lstatSync(address, { throwIfNoEntry: false });
+  if (is === undefined) return 'gone';
+  if (is.isFile()) return 'file';
+  if (is.isDirectory()) return 'folder';
+  return is.isSymbolicLink() ? 'symlink' : 'other';
 }
 
 function isThere(address: string): boolean {
   return lstatSync(address, { throwIfNoEntry: false }) !== undefined;
 }
 
+/** True for a folder, and not for a symlink to one. */
 function isFolder(address: string): boolean {
   return lstatSync(address, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function leave({ fd, directory }: Level): void {
-  directory.closeSync();
-  closeSync(fd);
-}
-
-function readEntry({ directory, place }: Level): Dirent | NotMessage | undefined {
-  try {
-    return directory.readSync() ?? undefined;
-  } catch (error) {
-    return entryFault(error, place.slice(0, -1));
-  }
 }

@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { archiveSources } from '../../../src/relearn/sources/archive.ts';
-import { interleave } from '../../../src/relearn/sources/interleave.ts';
+import { alternate } from '../../../src/relearn/sources/alternate.ts';
 import type { Found, Source } from '../../../src/relearn/sources/source.ts';
 import { mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -33,7 +33,7 @@ function sourcesOf(...names: string[]): Source[] {
 
 async function lines(...names: string[]): Promise<string[]> {
   const all: Found[] = [];
-  for await (const { found } of interleave(sourcesOf(...names))) all.push(found);
+  for await (const { found } of alternate(sourcesOf(...names))) all.push(found);
   return told(all, folder).map((line) => line.replace(/ it$/, ''));
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import {
   bodiesOf,
@@ -16,7 +16,7 @@ import {
 
 async function read(content: string, piece = 64 * 1024): Promise<Found[]> {
   const stdin = (): AsyncIterable<Buffer> => inPieces(content, piece);
-  return readAll(pathSource('-', 'spam', readingOptions({ stdin })));
+  return readAll(new PathSource('-', 'spam', readingOptions({ stdin })));
 }
 
 async function bodies(content: string): Promise<string[]> {

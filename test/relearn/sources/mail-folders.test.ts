@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { archiveSources } from '../../../src/relearn/sources/archive.ts';
-import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { mail, mboxOf, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
@@ -27,7 +27,7 @@ function maildir(name: string, messages: number): void {
 }
 
 async function read(verdict: Verdict, path = folder): Promise<Found[]> {
-  return readAll(pathSource(path, verdict, readingOptions()));
+  return readAll(new PathSource(path, verdict, readingOptions()));
 }
 
 /** The number of messages of each folder, and why those that are passed over are. */
@@ -101,7 +101,7 @@ describe('somebody’s Maildir as ham', () => {
   });
 
   test('counts what is taught, and nothing else', async () => {
-    const source = pathSource(`${folder}/M`, 'ham', readingOptions());
+    const source = new PathSource(`${folder}/M`, 'ham', readingOptions());
     await source.count(new AbortController().signal);
     expect(source.expected).toBe(13);
     await readAll(source);
@@ -230,7 +230,7 @@ describe('a source of which nothing is mail', () => {
     put('M/1:2,T');
     expect(await failed()).toEqual([]);
     const options = readingOptions({ isDone: () => true });
-    const found = await readAll(pathSource(`${folder}/M/.Junk`, 'ham', options));
+    const found = await readAll(new PathSource(`${folder}/M/.Junk`, 'ham', options));
     expect(found.map(({ kind }) => kind)).toEqual(['done', 'done']);
   });
 });

@@ -2,7 +2,7 @@ import { linkSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found, Source } from '../../../src/relearn/sources/source.ts';
 import { mail, MAX_BYTES, mboxOf, readingOptions } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -39,7 +39,7 @@ async function readLightly(source: Source): Promise<Reading> {
 }
 
 function stdinOf(content: () => AsyncIterable<Buffer>): Source {
-  return pathSource('-', 'spam', readingOptions({ stdin: content }));
+  return new PathSource('-', 'spam', readingOptions({ stdin: content }));
 }
 
 describe('little memory is enough', () => {
@@ -117,7 +117,7 @@ describe('a folder of 20,000 files', () => {
     const timer = setInterval(() => {
       turns += 1;
     }, 1);
-    const source = pathSource(folder, 'spam', readingOptions());
+    const source = new PathSource(folder, 'spam', readingOptions());
     const counting = source.count(new AbortController().signal);
     const { counts, memory } = await readLightly(source);
     await counting;
@@ -139,7 +139,7 @@ describe('a folder of 20,000 files', () => {
     const before = open();
     for (let most = 1; most < 40; most += 3) {
       let count = 0;
-      for await (const found of pathSource(folder, 'spam', readingOptions()).read()) {
+      for await (const found of new PathSource(folder, 'spam', readingOptions()).read()) {
         expect(found.place).toContain(folder);
         count += 1;
         if (count === most) break;
@@ -161,7 +161,7 @@ describe('a small packed mbox', () => {
       writeFileSync(path, packed.subarray(0, length));
       const bodies: string[] = [];
       let last: Found | undefined;
-      for await (const found of pathSource(path, 'ham', readingOptions()).read()) {
+      for await (const found of new PathSource(path, 'ham', readingOptions()).read()) {
         if (found.kind === 'message') bodies.push(found.body.toString());
         last = found;
       }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import { inPieces, mail, mboxOf, readAll, readingOptions } from '../../support/relearn-sources.ts';
 
@@ -41,7 +41,7 @@ ${original}
 
 async function read(content: string): Promise<Found[]> {
   const stdin = (): AsyncIterable<Buffer> => inPieces(content, 100);
-  return readAll(pathSource('-', 'spam', readingOptions({ stdin })));
+  return readAll(new PathSource('-', 'spam', readingOptions({ stdin })));
 }
 
 async function taught(content: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import { inPieces, mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -70,14 +70,14 @@ const PERHAPS: readonly (readonly [string, Buffer, string])[] = [
 
 async function piped(content: Buffer): Promise<Found[]> {
   const stdin = (): AsyncIterable<Buffer> => inPieces(content, 7);
-  return readAll(pathSource('-', 'ham', readingOptions({ stdin })));
+  return readAll(new PathSource('-', 'ham', readingOptions({ stdin })));
 }
 
 async function beside(content: Buffer): Promise<string[]> {
   const folder = temporaryFolder();
   writeFileSync(`${folder}/a`, content);
   writeFileSync(`${folder}/b`, mail('b'));
-  return told(await readAll(pathSource(folder, 'ham', readingOptions())), folder);
+  return told(await readAll(new PathSource(folder, 'ham', readingOptions())), folder);
 }
 
 describe.each(CONTENTS)('%s', (_name, content, cure) => {

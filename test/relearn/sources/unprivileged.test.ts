@@ -1,13 +1,13 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { pathSource } from '../../../src/relearn/sources/path-source.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import { mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
 /** Sources that an ordinary user may not read. */
 
 async function lines(folder: string, path = folder): Promise<string[]> {
-  return told(await readAll(pathSource(path, 'spam', readingOptions())), folder);
+  return told(await readAll(new PathSource(path, 'spam', readingOptions())), folder);
 }
 
 test('a file that is not readable fails with the plain words', async () => {

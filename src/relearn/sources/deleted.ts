@@ -23,11 +23,6 @@ const MARKED = /^(?:x-mozilla-status2?|x-status|status|x-evolution)[ \t]*:/im;
 /** What UW IMAP, Pine and early Dovecots keep as the first message of an mbox. */
 const PSEUDO_SUBJECT = "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA";
 
-/** Why a message of an mbox is passed over; `undefined` when it is taught. */
-export function whyPassedOver(header: string): string | undefined {
-  return whyNoMessage(header) ?? whyDeleted(header);
-}
-
 /** Why what looks like a message is none. */
 export function whyNoMessage(header: string): string | undefined {
   if (!header.includes(PSEUDO_SUBJECT)) return undefined;
@@ -36,7 +31,8 @@ export function whyNoMessage(header: string): string | undefined {
   return isIts ? 'internal data of the mail folder' : undefined;
 }
 
-function whyDeleted(header: string): string | undefined {
+/** How a message of an mbox says that it was deleted. */
+export function whyDeleted(header: string): string | undefined {
   if (!MARKED.test(header)) return undefined;
   for (const [field, isDeleted] of DELETED) {
     const value = fieldOf(header, field);
