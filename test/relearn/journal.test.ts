@@ -55,7 +55,7 @@ describe('a journal', () => {
 
   test('writes without being closed, within a moment', async () => {
     const journal = await Journal.open(path, SOURCES);
-    journal.add('known', 'ham', '/a');
+    journal.add('duplicate', 'ham', '/a');
     await expect.poll(() => readFileSync(path, 'utf8')).toContain('known ham /a\n');
     journal.add('refused', 'ham', '/b');
     await expect.poll(() => readFileSync(path, 'utf8')).toContain('refused ham /b\n');

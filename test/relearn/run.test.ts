@@ -24,7 +24,7 @@ describe('a run', () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', spam), sourceOf('ham', ham)] });
     bench.start();
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts.learned).toEqual({ spam: 35, ham: 50 });
+    expect(bench.stats.counts.learned).toEqual({ spam: 35, ham: 50 });
     expect(bench.store.size).toBe(0);
     expect(bench.store.bytes).toBe(0);
     for (const name of spam) expect(bench.trainer.memory.get(name)).toBe('spam');
@@ -68,7 +68,7 @@ describe('a run', () => {
     );
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(60);
+    expect(bench.stats.counts.learned.spam).toBe(60);
   });
 
   test('of no message at all is complete', async () => {
@@ -99,7 +99,7 @@ describe('a run', () => {
     });
     bench.start();
     expect(await bench.finish()).toBe('limited');
-    expect(bench.account.total('learned')).toBe(25);
+    expect(bench.stats.total('learned')).toBe(25);
     expect(bench.store.size).toBe(0);
   });
 
@@ -109,9 +109,9 @@ describe('a run', () => {
     bench.trainer.plays(to('h5', TOO_SHORT), to('h7', TOO_LARGE));
     bench.start();
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts).toMatchObject({
+    expect(bench.stats.counts).toMatchObject({
       learned: { ham: 17 },
-      known: { ham: 1 },
+      duplicate: { ham: 1 },
       refused: { ham: 1 },
       failed: { ham: 1 },
     });
@@ -126,7 +126,7 @@ describe('a message that rspamd can’t take', () => {
     bench.trainer.plays(to('s30', NO_ANSWER));
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(59);
+    expect(bench.stats.counts.learned.spam).toBe(59);
     expect(bench.failed.map(({ place }) => place)).toEqual(['s30']);
   });
 
@@ -139,7 +139,7 @@ describe('a message that rspamd can’t take', () => {
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
     expect(bench.clock.monotonic()).toBeLessThan(30_000);
-    expect(bench.account.counts.learned.spam).toBe(58);
+    expect(bench.stats.counts.learned.spam).toBe(58);
     expect(bench.failed.map(({ place }) => place).sort()).toEqual(['s29', 's30']);
   });
 
@@ -148,7 +148,7 @@ describe('a message that rspamd can’t take', () => {
     bench.trainer.plays(to('s59', UNKNOWN_ERROR));
     bench.start();
     expect(await bench.finish(50)).toBe('failing');
-    expect(bench.account.counts.learned.spam).toBe(59);
+    expect(bench.stats.counts.learned.spam).toBe(59);
     expect([...bench.store.places()]).toEqual(['s59']);
   });
 
@@ -172,13 +172,13 @@ describe('messages that a proxy holds back', () => {
     bench.trainer.plays(to(['s0', 's30', 's59'], HELD));
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts).toMatchObject({
+    expect(bench.stats.counts).toMatchObject({
       learned: { spam: 57 },
       failed: { spam: 0 },
-      heldBack: { spam: 3 },
+      deferred: { spam: 3 },
     });
-    expect(bench.account.names.heldBack).toContainEqual({ place: 's30', reason: HELD.reason });
-    expect(bench.account.cure).toBe(HELD.hint);
+    expect(bench.stats.names.deferred).toContainEqual({ place: 's30', reason: HELD.reason });
+    expect(bench.stats.cure).toBe(HELD.hint);
     expect(bench.trainer.of('s30')).toHaveLength(1);
     expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
   });
@@ -198,9 +198,9 @@ describe('a message that rspamd never remembers', () => {
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
     expect(bench.clock.monotonic()).toBeLessThan(30_000);
-    expect(bench.account.counts.learned.spam).toBe(names.length);
+    expect(bench.stats.counts.learned.spam).toBe(names.length);
     expect(bench.trainer.of(`s${index}`).length).toBeLessThan(20);
-    expect(bench.account.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
+    expect(bench.stats.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
   });
 
   test('is learned all the same when rspamd was away before', async () => {
@@ -218,7 +218,7 @@ describe('a message that rspamd never remembers', () => {
     const bench = new RelearnBench({ trainers, sources: [sourceOf('spam', namesOf('s', 50))] });
     bench.start();
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(50);
+    expect(bench.stats.counts.learned.spam).toBe(50);
   });
 
   test('is no reason to believe a controller that remembers nothing', async () => {
@@ -226,7 +226,7 @@ describe('a message that rspamd never remembers', () => {
     bench.trainer.plays(toAll(LEARNED));
     bench.start();
     expect(await bench.finish(20)).toBe('away');
-    expect(bench.account.total('learned')).toBe(0);
+    expect(bench.stats.total('learned')).toBe(0);
   });
 });
 
@@ -234,7 +234,7 @@ describe('an outage', () => {
   test('in the middle is waited for; what was not proven is posted again', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
     bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
     bench.trainer.plays(toAll(NO_REDIS));
     // whatever was not proven is lost there
     for (const name of [...bench.trainer.memory.keys()]) {
@@ -245,7 +245,7 @@ describe('an outage', () => {
     expect(bench.recorder.of('controller.down').length).toBeGreaterThan(0);
     bench.trainer.plays();
     expect(await bench.finish(50)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(100);
+    expect(bench.stats.counts.learned.spam).toBe(100);
     expect(bench.trainer.memory.size).toBe(100);
   });
 
@@ -268,7 +268,7 @@ describe('an outage', () => {
     const bench = new RelearnBench({ trainers, sources: [sourceOf('spam', namesOf('s', 50))] });
     bench.start();
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(50);
+    expect(bench.stats.counts.learned.spam).toBe(50);
     expect(trainers[1]?.memory.size).toBe(50);
   });
 
@@ -280,7 +280,7 @@ describe('an outage', () => {
       waitMs: 60_000,
     });
     bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
     trainers[0]?.plays(toAll(NO_ANSWER));
     // what the frozen one was sent must not go to the other one; it may wake
     expect(await bench.finish(100)).toBe('away');
@@ -292,7 +292,7 @@ describe('an outage', () => {
   test('in which 200 means nothing posts all of it again, and says so', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
     bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
     const lost = new Set<string>();
     bench.trainer.plays((post) => {
       lost.add(post.name);
@@ -301,7 +301,7 @@ describe('an outage', () => {
     await bench.until('it is noticed', () => bench.recorder.of('controller.unproven').length > 0);
     bench.trainer.plays();
     expect(await bench.finish(50)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(100);
+    expect(bench.stats.counts.learned.spam).toBe(100);
     for (const name of lost) expect(bench.trainer.memory.get(name)).toBe('spam');
   });
 });
@@ -319,7 +319,7 @@ describe('a wrong setting', () => {
   test('later is waited for, because somebody may be at work there', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
     bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
     bench.trainer.plays(toAll(WRONG_PASSWORD));
     await bench.clock.flow(30_000, 50);
     expect(bench.ending).toBeUndefined();
@@ -332,18 +332,18 @@ describe('a stop', () => {
   test('posts nothing new, and proves what was acknowledged', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 10_000))] });
     bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
     bench.stop.abort();
     expect(await bench.finish()).toBe('interrupted');
     expect(bench.store.size).toBe(0);
-    expect(bench.account.total('learned')).toBe(bench.trainer.memory.size);
-    expect(bench.account.total('learned')).toBeLessThan(200);
+    expect(bench.stats.total('learned')).toBe(bench.trainer.memory.size);
+    expect(bench.stats.total('learned')).toBeLessThan(200);
   });
 
   test('waits for a hanging post no longer than it may', async () => {
     const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
     bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
     const holder = new Holder();
     bench.trainer.plays(holder.of());
     await bench.until('one hangs', () => holder.names.length > 0);

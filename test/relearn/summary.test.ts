@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Account } from '../../src/relearn/account.ts';
+import { RunStats } from '../../src/relearn/stats.ts';
 import type { Gain } from '../../src/relearn/bayes-gain.ts';
 import { inWords, summarize } from '../../src/relearn/summary.ts';
 import type { Summary, SummaryInput } from '../../src/relearn/summary.ts';
@@ -17,13 +17,13 @@ const GAIN: Gain = {
 const LEFT = [{ place: '/archive/spam/a.eml', reason: 'connection refused' }];
 
 function summaryOf(
-  fill: (account: Account) => void,
+  fill: (stats: RunStats) => void,
   input: Partial<SummaryInput> = {},
 ): { summary: Summary; text: string } {
-  const account = new Account(() => undefined);
-  fill(account);
+  const stats = new RunStats(() => undefined);
+  fill(stats);
   const summary = summarize({
-    account,
+    stats,
     ending: 'complete',
     left: [],
     gain: GAIN,
@@ -35,24 +35,24 @@ function summaryOf(
   return { summary, text: inWords(summary) };
 }
 
-function learn(account: Account, count: number): void {
+function learn(stats: RunStats, count: number): void {
   for (let i = 0; i < count; i += 1)
-    account.finished(`${i}`, 'spam', { kind: 'learned', proven: true });
+    stats.finished(`${i}`, 'spam', { kind: 'learned', proven: true });
 }
 
-function know(account: Account, count: number): void {
-  for (let i = 0; i < count; i += 1) account.finished(`${i}`, 'ham', { kind: 'duplicate' });
+function know(stats: RunStats, count: number): void {
+  for (let i = 0; i < count; i += 1) stats.finished(`${i}`, 'ham', { kind: 'duplicate' });
 }
 
 describe('the exit code', () => {
-  const fail = (account: Account): void => {
-    account.found({ kind: 'failed', place: '/x', reason: 'ENOENT' }, 'spam');
+  const fail = (stats: RunStats): void => {
+    stats.found({ kind: 'failed', place: '/x', reason: 'ENOENT' }, 'spam');
   };
-  test.each<[string, (account: Account) => void, Partial<SummaryInput>, number]>([
+  test.each<[string, (stats: RunStats) => void, Partial<SummaryInput>, number]>([
     [
       'is 0 when all is done',
-      (account) => {
-        learn(account, 5);
+      (stats) => {
+        learn(stats, 5);
       },
       {},
       0,
@@ -60,8 +60,8 @@ describe('the exit code', () => {
     ['is 0 at the limit', () => undefined, { ending: 'limited' }, 0],
     [
       'is 0 for what was not mail',
-      (account) => {
-        account.found({ kind: 'skipped', place: '/x', reason: 'empty' }, 'spam');
+      (stats) => {
+        stats.found({ kind: 'skipped', place: '/x', reason: 'empty' }, 'spam');
       },
       {},
       0,
@@ -70,8 +70,8 @@ describe('the exit code', () => {
     ['is 75 when something is left', () => undefined, { left: LEFT, ending: 'away' }, 75],
     [
       'is 75 when a proxy has held something back',
-      (account) => {
-        account.held('/x', 'spam', HELD);
+      (stats) => {
+        stats.held('/x', 'spam', HELD);
       },
       {},
       75,
@@ -79,58 +79,58 @@ describe('the exit code', () => {
     ['is 75 after a stop', () => undefined, { ending: 'interrupted' }, 75],
     [
       'is 75 when neither a proof nor a count shows that something was stored',
-      (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
+      (stats) => {
+        stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, gained: undefined, after: undefined } },
       75,
     ],
     [
       "is 75 when Bayes' count lacks as many as were not proven, however few",
-      (account) => {
-        learn(account, 500);
-        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
+      (stats) => {
+        learn(stats, 500);
+        stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, lack: 1 } },
       75,
     ],
     [
       "is 75 when a stop ended the wait for Bayes' count of what was not proven",
-      (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
+      (stats) => {
+        stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, confirmed: false } },
       75,
     ],
     [
       'is 0 when the counts can’t be compared',
-      (account) => {
-        learn(account, 500);
+      (stats) => {
+        learn(stats, 500);
       },
       { gain: { ...GAIN, gained: undefined } },
       0,
     ],
     [
       'is 0 when the counts can’t be compared, and others show that rspamd stored what came',
-      (account) => {
-        learn(account, 500);
-        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
+      (stats) => {
+        learn(stats, 500);
+        stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, gained: undefined } },
       0,
     ],
     [
       'is 75 when the counts can’t be compared, and nothing at all is proven',
-      (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
+      (stats) => {
+        stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       { gain: { ...GAIN, gained: undefined } },
       75,
     ],
     [
       "is 0 when Bayes' count holds what was not proven",
-      (account) => {
-        account.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
+      (stats) => {
+        stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
       },
       {},
       0,
@@ -157,12 +157,12 @@ test('the command that goes on is told when something is left, and only then', (
 });
 
 test('reasons are counted, without what differs from message to message', () => {
-  const { summary, text } = summaryOf((account) => {
+  const { summary, text } = summaryOf((stats) => {
     for (const id of ['a', 'b']) {
       const reason = `204 <${id}> contains less tokens than required for bayes classifier: 3 < 11`;
-      account.finished(id, 'spam', { kind: 'refused', reason });
+      stats.finished(id, 'spam', { kind: 'refused', reason });
     }
-    account.finished('c', 'ham', {
+    stats.finished('c', 'ham', {
       kind: 'refused',
       reason: '204 all learn conditions denied learning ham',
     });
@@ -175,9 +175,9 @@ test('reasons are counted, without what differs from message to message', () => 
 });
 
 test('what was learned without proof is counted as learned, and named', () => {
-  const { summary, text } = summaryOf((account) => {
-    learn(account, 2);
-    account.finished('/archive/spam/urls.eml', 'spam', {
+  const { summary, text } = summaryOf((stats) => {
+    learn(stats, 2);
+    stats.finished('/archive/spam/urls.eml', 'spam', {
       kind: 'learned',
       proven: false,
       reason: 'no proof',
@@ -190,9 +190,9 @@ test('what was learned without proof is counted as learned, and named', () => {
 });
 
 test('the first few names are kept, of any number', () => {
-  const { summary, text } = summaryOf((account) => {
+  const { summary, text } = summaryOf((stats) => {
     for (let i = 0; i < 1_000; i += 1) {
-      account.found({ kind: 'failed', place: `/archive/${i}`, reason: `EIO ${i}` }, 'ham');
+      stats.found({ kind: 'failed', place: `/archive/${i}`, reason: `EIO ${i}` }, 'ham');
     }
   });
   expect(summary.names.failed).toHaveLength(10);
@@ -203,8 +203,8 @@ test('the first few names are kept, of any number', () => {
 
 describe('Bayes', () => {
   test('judges with enough of both classes', () => {
-    const { summary, text } = summaryOf((account) => {
-      learn(account, 5);
+    const { summary, text } = summaryOf((stats) => {
+      learn(stats, 5);
     });
     expect(summary.bayes).toMatchObject({ active: true, minLearns: 200 });
     expect(text).toContain('Bayes holds 300 spam and 250 ham, gained +300 and +250.');
@@ -220,8 +220,8 @@ describe('Bayes', () => {
   test('whose counts can’t be compared is said to, with both', () => {
     const before = { spam: 5_000, ham: 4_000 };
     const { summary, text } = summaryOf(
-      (account) => {
-        learn(account, 300);
+      (stats) => {
+        learn(stats, 300);
       },
       { gain: { ...GAIN, before, gained: undefined } },
     );
@@ -247,8 +247,8 @@ describe('Bayes', () => {
 
   test('that lacks what was learned is said to', () => {
     const { text } = summaryOf(
-      (account) => {
-        learn(account, 100);
+      (stats) => {
+        learn(stats, 100);
       },
       { gain: { ...GAIN, missing: 7 } },
     );
@@ -266,9 +266,9 @@ describe('Bayes', () => {
       confirmed: true,
     };
     const { summary, text } = summaryOf(
-      (account) => {
-        know(account, 100);
-        learn(account, 2);
+      (stats) => {
+        know(stats, 100);
+        learn(stats, 2);
       },
       { gain },
     );
@@ -277,8 +277,8 @@ describe('Bayes', () => {
   });
 
   test('that holds what is known has forgotten nothing', () => {
-    const { summary } = summaryOf((account) => {
-      know(account, 500);
+    const { summary } = summaryOf((stats) => {
+      know(stats, 500);
     });
     expect(summary.bayes.forgotten).toBe(false);
   });
