@@ -27,28 +27,26 @@ import { yieldIfDue } from './yield-if-due.ts';
  * hash came twice is looked for in all places. So a collision of hashes costs time and never a message.
  */
 export function archiveSources(dirs: readonly string[], options: ReadingOptions): Source[] {
-  const roots = dirs.flatMap((dir) => VERDICTS.map((verdict) => new Root(dir, verdict)));
+  const roots = dirs.flatMap((dir) =>
+    VERDICTS.map((verdict): Root => {
+      const path = slashed(rawPathOf(dir)) + verdict;
+      return { dir, path, verdict, days: [], estimate: new SizeEstimate() };
+    }),
+  );
   const archive = new Archive(roots);
-  return roots.map((root) => new ArchiveSource(archive, root, options));
+  return roots.map((root) => sourceOf(archive, root, options));
 }
 
 /** The folder of one verdict in a DIR. */
-class Root {
-  readonly name: string;
-  readonly verdict: Verdict;
-  /** Raw paths. */
+interface Root {
+  /** As the operator named it. */
   readonly dir: string;
+  /** Raw path. */
   readonly path: string;
-  /** Its day folders, the survey lists them. */
-  readonly days: string[] = [];
-  readonly estimate = new SizeEstimate();
-
-  constructor(dir: string, verdict: Verdict) {
-    this.name = clean(slashed(dir) + verdict);
-    this.verdict = verdict;
-    this.dir = rawPathOf(dir);
-    this.path = slashed(this.dir) + verdict;
-  }
+  readonly verdict: Verdict;
+  /** Its day folders; the survey lists them. */
+  readonly days: string[];
+  readonly estimate: SizeEstimate;
 }
 
 /** Where a file of the archive lies; no day is that of a file in no day folder. */
@@ -120,56 +118,38 @@ class Archive {
   }
 }
 
-class ArchiveSource implements Source {
-  readonly name: string;
-  readonly verdict: Verdict;
-  readonly #root: Root;
-  readonly #archive: Archive;
-  readonly #reader: ContentReader;
-
-  constructor(archive: Archive, root: Root, options: ReadingOptions) {
-    this.name = root.name;
-    this.verdict = root.verdict;
-    this.#root = root;
-    this.#archive = archive;
-    this.#reader = new ContentReader(options, root.verdict, root.estimate);
-  }
-
-  get expected(): number | undefined {
-    return this.#root.estimate.expected;
-  }
-
-  read(): Reading {
-    const place = encodePlace(this.#root.path);
-    return orNoMail(this.#read(place), place);
-  }
-
-  async *#read(place: string): Reading {
-    const root = this.#root;
-    const { verdict, path, estimate } = root;
+function sourceOf(archive: Archive, root: Root, options: ReadingOptions): Source {
+  const { dir, verdict, path, estimate } = root;
+  const reader = new ContentReader(options, verdict, estimate);
+  const place = encodePlace(path);
+  const isOlder = (file: WalkedFile): boolean => archive.isOlder(root, file);
+  async function* read(): Reading {
     const stats = statsOf(path);
     if (stats?.isDirectory() === true) {
-      await this.#archive.survey();
-      const isOlder = (file: WalkedFile): boolean => this.#archive.isOlder(root, file);
-      yield* readFolder({ path, verdict }, { reader: this.#reader, estimate, isOlder });
+      await archive.survey();
+      yield* readFolder({ path, verdict }, { reader, estimate, isOlder });
     } else if (stats?.isSymbolicLink() === true) {
       yield { kind: 'skipped', place, reason: REASON.symlink };
-    } else if (verdict === VERDICTS[0] && holdsNeither(root.dir)) {
-      yield { kind: 'failed', place: encodePlace(root.dir), reason: NEITHER };
+    } else if (verdict === VERDICTS[0] && holdsNeither(dir)) {
+      const reason = 'holds neither spam/ nor ham/';
+      yield { kind: 'failed', place: encodePlace(rawPathOf(dir)), reason };
     }
     estimate.over();
   }
-
-  count(signal: AbortSignal): Promise<void> {
-    return this.#archive.survey(signal);
-  }
+  return {
+    name: clean(slashed(dir) + verdict),
+    verdict,
+    read: () => orNoMail(read(), place),
+    get expected() {
+      return estimate.expected;
+    },
+    count: (signal) => archive.survey(signal),
+  };
 }
-
-const NEITHER = 'holds neither spam/ nor ham/';
 
 function holdsNeither(dir: string): boolean {
   return VERDICTS.every((verdict) => {
-    const stats = statsOf(slashed(dir) + verdict);
+    const stats = statsOf(slashed(rawPathOf(dir)) + verdict);
     return stats?.isDirectory() !== true && stats?.isSymbolicLink() !== true;
   });
 }

@@ -15,9 +15,7 @@ const UNWANTED: Readonly<Record<Verdict, readonly FolderUse[]>> = {
   spam: ['inbox', 'sent', 'drafts', 'trash'],
 };
 
-/** Of a word that is two things in two languages the last one counts. */
-const USES: readonly FolderUse[] = ['sent', 'inbox', 'drafts', 'trash', 'junk'];
-
+/** As people write a letter where their keyboards have no such letter. */
 const TRANSCRIBED: Readonly<Record<string, string>> = {
   ä: 'ae',
   ö: 'oe',
@@ -26,24 +24,19 @@ const TRANSCRIBED: Readonly<Record<string, string>> = {
   å: 'aa',
 };
 
-const WITHOUT_MARKS: Readonly<Record<string, string>> = {
-  ß: 'ss',
-  æ: 'ae',
-  œ: 'oe',
-  ø: 'o',
-  ł: 'l',
-  đ: 'd',
-  ı: 'i',
-};
+/** Letters that Unicode doesn't take apart into a plain letter and a mark. */
+const PLAIN = new Map(
+  Object.entries({ ß: 'ss', æ: 'ae', œ: 'oe', ø: 'o', ł: 'l', đ: 'd', ı: 'i' }),
+);
 
 const BIG_ENDIAN = new TextDecoder('utf-16be');
 
+/** Of a word that is two things in two languages the last one counts. */
 const USE_OF_NAME: ReadonlyMap<string, FolderUse> = new Map(
-  USES.flatMap((use) =>
-    FOLDER_NAMES[use].flatMap((name) => [
-      [letters(name), use] as const,
-      [letters(transcribed(name)), use] as const,
-    ]),
+  (['sent', 'inbox', 'drafts', 'trash', 'junk'] as const).flatMap((use) =>
+    FOLDER_NAMES[use].flatMap((name) =>
+      [name, transcribed(name)].map((each) => [letters(each), use] as const),
+    ),
   ),
 );
 
@@ -106,7 +99,6 @@ function decoded(raw: string): string {
   });
 }
 
-/** As it is typed where there are no umlauts. */
 function transcribed(name: string): string {
   return name.toLowerCase().replace(/[äöüøå]/g, (letter) => TRANSCRIBED[letter] ?? letter);
 }
@@ -116,6 +108,6 @@ function letters(name: string): string {
   return name
     .normalize('NFKD')
     .toLowerCase()
-    .replace(/[ßæœøłđı]/g, (letter) => WITHOUT_MARKS[letter] ?? letter)
+    .replace(/[ßæœøłđı]/g, (letter) => PLAIN.get(letter) ?? letter)
     .replace(/[^\p{L}]/gu, '');
 }

@@ -14,83 +14,71 @@ export interface Unopened {
   readonly mayBeOther: boolean;
 }
 
-interface Format {
-  readonly what: string;
-  /** Judges the first bytes, as Latin 1; `all`: the first 64 KiB. */
-  readonly is: (head: string, all: Buffer) => boolean;
-  /** Prints its content, for standard input. */
-  readonly pipe?: string;
-  /** Makes files of it. */
-  readonly unpack?: string;
-  readonly mayBeOther?: boolean;
-}
+/** `is` judges the first bytes, as Latin 1; `all` are the first 64 KiB. */
+type Format = readonly [what: string, is: (head: string, all: Buffer) => boolean, command: string];
 
 /** Dovecot reads what it wrote; with `uid` in front what it prints comes apart for sure. */
-const DOVEADM = { pipe: 'doveadm fetch -u USER "uid text" mailbox FOLDER' } as const;
+const DOVEADM = 'doveadm fetch -u USER "uid text" mailbox FOLDER';
 const OLE = '\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1';
 
-const FORMATS: readonly Format[] = [
-  { what: 'compressed by Dovecot (lz4)', is: starts('Dovecot-LZ4'), ...DOVEADM },
-  { what: 'encrypted by Dovecot (mail_crypt)', is: starts('CRYPTED\x03\x07'), ...DOVEADM },
-  { what: "in Dovecot's dbox format", is: matches(/^2 M[0-9a-f]+ C[0-9a-f]+\n/), ...DOVEADM },
-  { what: 'printed by doveadm fetch without text, or by -f', is: isOtherFetch, ...DOVEADM },
-  { what: 'packed twice', is: starts('\x1f\x8b', '\x28\xb5\x2f\xfd'), pipe: 'zcat FILE' },
-  { what: 'bzip2', is: isBzip2, pipe: 'bzcat FILE' },
-  { what: 'xz', is: starts('\xfd7zXZ\0'), pipe: 'xzcat FILE' },
-  { what: 'lzma', is: matches(/^\]\0\0..(?:\xff{8}|.{5}\0{3})/s), pipe: 'xzcat FILE' },
-  { what: 'lzip', is: starts('LZIP\x01'), pipe: 'lzip -dc FILE' },
-  { what: 'lz4', is: starts('\x04"M\x18', '\x02!L\x18'), pipe: 'lz4 -dc FILE' },
-  { what: 'compressed by compress', is: starts('\x1f\x9d'), pipe: 'gzip -dc FILE' },
-  { what: 'zlib', is: isZlib, pipe: 'pigz -dc FILE' },
-  { what: 'an Outlook data file (PST)', is: starts('!BDN'), unpack: 'readpst -e -o DIR FILE' },
-  { what: 'an Outlook message (MSG)', is: isMsg, unpack: 'msgconvert FILE' },
-  {
-    what: 'an Outlook Express mailbox (DBX)',
-    is: starts('\xcf\xad\x12\xfe'),
-    unpack: 'undbx FILE DIR',
-  },
-  { what: 'an mbx mailbox', is: starts('*mbx*\r\n'), unpack: 'mailutil copy FILE DIR/NAME' },
-  {
-    what: 'UTF-16 text',
-    is: starts('\xff\xfe', '\xfe\xff'),
-    pipe: 'iconv -f UTF-16 -t UTF-8 FILE',
-  },
-  {
-    what: 'a zip archive',
-    is: starts('PK\x03\x04'),
-    unpack: 'unzip FILE -d DIR',
-    mayBeOther: true,
-  },
-  { what: 'a tar archive', is: isTar, unpack: 'tar -xf FILE -C DIR', mayBeOther: true },
-  { what: 'a 7z archive', is: starts('7z\xbc\xaf'), unpack: '7z x FILE -oDIR', mayBeOther: true },
-  { what: 'a RAR archive', is: starts('Rar!\x1a'), unpack: 'unrar x FILE DIR/', mayBeOther: true },
-  { what: 'an OLE file', is: starts(OLE), unpack: 'msgconvert FILE', mayBeOther: true },
+/** The command prints what is in it. */
+const PIPED: readonly Format[] = [
+  ['compressed by Dovecot (lz4)', starts('Dovecot-LZ4'), DOVEADM],
+  ['encrypted by Dovecot (mail_crypt)', starts('CRYPTED\x03\x07'), DOVEADM],
+  ["in Dovecot's dbox format", matches(/^2 M[0-9a-f]+ C[0-9a-f]+\n/), DOVEADM],
+  ['printed by doveadm fetch without text, or by -f', isOtherFetch, DOVEADM],
+  ['packed twice', starts('\x1f\x8b', '\x28\xb5\x2f\xfd'), 'zcat FILE'],
+  ['bzip2', isBzip2, 'bzcat FILE'],
+  ['xz', starts('\xfd7zXZ\0'), 'xzcat FILE'],
+  ['lzma', matches(/^\]\0\0..(?:\xff{8}|.{5}\0{3})/s), 'xzcat FILE'],
+  ['lzip', starts('LZIP\x01'), 'lzip -dc FILE'],
+  ['lz4', starts('\x04"M\x18', '\x02!L\x18'), 'lz4 -dc FILE'],
+  ['compressed by compress', starts('\x1f\x9d'), 'gzip -dc FILE'],
+  ['zlib', isZlib, 'pigz -dc FILE'],
+  ['UTF-16 text', starts('\xff\xfe', '\xfe\xff'), 'iconv -f UTF-16 -t UTF-8 FILE'],
 ];
 
-/** Its first bytes have no mark: it is asked for last, where nothing else is left. */
-const DEFLATE = { what: 'compressed by Dovecot (deflate)', ...DOVEADM } as const;
+/** The command makes files of what is in it. */
+const UNPACKED: readonly Format[] = [
+  ['an Outlook data file (PST)', starts('!BDN'), 'readpst -e -o DIR FILE'],
+  ['an Outlook message (MSG)', isMsg, 'msgconvert FILE'],
+  ['an Outlook Express mailbox (DBX)', starts('\xcf\xad\x12\xfe'), 'undbx FILE DIR'],
+  ['an mbx mailbox', starts('*mbx*\r\n'), 'mailutil copy FILE DIR/NAME'],
+];
+
+/** The same of what may well be something else than mail. */
+const PERHAPS: readonly Format[] = [
+  ['a zip archive', starts('PK\x03\x04'), 'unzip FILE -d DIR'],
+  ['a tar archive', isTar, 'tar -xf FILE -C DIR'],
+  ['a 7z archive', starts('7z\xbc\xaf'), '7z x FILE -oDIR'],
+  ['a RAR archive', starts('Rar!\x1a'), 'unrar x FILE DIR/'],
+  ['an OLE file', starts(OLE), 'msgconvert FILE'],
+];
 
 /** What `head` begins, when that is something to be opened first. */
 export function unopened(head: Buffer, verdict: Verdict): Unopened | undefined {
   const text = head.toString('latin1', 0, TASTE_BYTES);
-  const format = FORMATS.find(({ is }) => is(text, head));
-  return format === undefined ? undefined : told(format, verdict);
+  const among = (formats: readonly Format[]): Format | undefined =>
+    formats.find(([, is]) => is(text, head));
+  const piped = among(PIPED);
+  if (piped !== undefined) return told(piped, verdict);
+  const unpacked = among(UNPACKED);
+  const [what, , command] = unpacked ?? among(PERHAPS) ?? [];
+  if (what === undefined) return undefined;
+  const mayBeOther = unpacked === undefined;
+  return { reason: `${what}: unpack it first: ${command ?? ''}`, mayBeOther };
 }
 
-/** The same of what is neither that nor mail. */
+/** The same of what is neither that nor mail: these first bytes have no mark. */
 export function deflated(head: Buffer, verdict: Verdict): Unopened | undefined {
-  return isDeflatedMail(head) ? told(DEFLATE, verdict) : undefined;
+  const content = inflated(head, inflateRawSync);
+  if (content === undefined || messageStart(content) === undefined) return undefined;
+  return told(['compressed by Dovecot (deflate)', () => true, DOVEADM], verdict);
 }
 
-function told(
-  { what, pipe, unpack, mayBeOther = false }: Omit<Format, 'is'>,
-  verdict: Verdict,
-): Unopened {
-  const cure =
-    pipe === undefined
-      ? `unpack it first: ${unpack ?? ''}`
-      : `${pipe} | kopano-learnd relearn --${verdict} -`;
-  return { reason: `${what}: ${cure}`, mayBeOther };
+function told([what, , command]: Format, verdict: Verdict): Unopened {
+  const reason = `${what}: ${command} | kopano-learnd relearn --${verdict} -`;
+  return { reason, mayBeOther: false };
 }
 
 function starts(...magics: readonly string[]): (head: string) => boolean {
@@ -121,11 +109,6 @@ function isTar(head: string): boolean {
 function isZlib(head: string, all: Buffer): boolean {
   const isMarked = head.startsWith('x') && '\x01\x5e\x9c\xda'.includes(head.charAt(1));
   return isMarked && inflated(all, inflateSync) !== undefined;
-}
-
-function isDeflatedMail(head: Buffer): boolean {
-  const content = inflated(head, inflateRawSync);
-  return content !== undefined && messageStart(content) !== undefined;
 }
 
 /** So much of a content shows what is in it. */
