@@ -1,3 +1,5 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Found, ReadingOptions, Source } from '../../src/relearn/sources/source.ts';
 
 /** Mail and mboxes to read, and reading them. */
@@ -29,6 +31,14 @@ export function mboxOf(messages: readonly string[], lineEnd = '\n'): string {
         lineEnd,
     )
     .join('');
+}
+
+/** Writes a file below a folder, text as Latin 1. @returns its path */
+export function putIn(folder: string, name: string, content: string | Buffer): string {
+  const path = `${folder}/${name}`;
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, content, typeof content === 'string' ? 'latin1' : undefined);
+  return path;
 }
 
 export async function readAll(source: Source): Promise<Found[]> {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { FOLDER_NAMES } from '../../../src/relearn/sources/folder-names.ts';
+import type { FolderUse } from '../../../src/relearn/sources/folder-names.ts';
 import { unwantedFile, unwantedFolder } from '../../../src/relearn/sources/folder-use.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 
 const raw = (name: string): string => Buffer.from(name).toString('latin1');
 const utf7 = (name: string): string =>
@@ -9,65 +11,40 @@ const utf7 = (name: string): string =>
     return `&${units.toString('base64').replace(/=+$/, '').replaceAll('/', ',')}-`;
   });
 
-describe('a folder whose messages are no ham', () => {
-  test.each([
-    ['junk', '.Junk'],
-    ['junk', '.INBOX.Spam'],
-    ['junk', '.Junk-E-Mail'],
-    ['junk', 'Junk E-mail'],
-    ['junk', '.INBOX.Junk.2023'],
-    ['junk', 'SPAM'],
-    ['junk', 'Junk.sbd'],
-    ['junk', 'Junk.mbox'],
-    ['junk', '[Gmail].Spam'],
-    ['junk', 'spam_2024'],
-    ['junk', '.Courrier ind&AOk-sirable'],
-    ['junk', '.&j,dg0TDhMPww6w-'],
-    ['trash', '.Trash'],
-    ['trash', '.Deleted Items'],
-    ['trash', '.Deleted Messages'],
-    ['trash', '.Gel&APY-schte Objekte'],
-    ['trash', '.Gel&APY-schte Elemente'],
-    ['trash', 'Gelöschte Objekte'],
-    ['trash', 'Geloeschte_Objekte'],
-    ['trash', 'GELÖSCHTE OBJEKTE'],
-    ['trash', 'Gelo\u0308schte Objekte'],
-    ['trash', 'Silinmiş Öğeler'],
-    ['trash', 'SİLİNMİŞ ÖĞELER'],
-    ['trash', 'Usuniete'],
-    ['drafts', '.Drafts'],
-    ['drafts', 'Entwürfe'],
-    ['drafts', 'Черновики'],
-  ])('is %s: %s', (use, name) => {
-    expect(unwantedFolder(raw(name), 'ham')).toBe(use);
-  });
-
-  test.each(['INBOX', '.Sent', 'Archive', 'cur', 'new', 'Spammer', 'no spam', 'Antispam', 'Ham'])(
-    'is not %s',
-    (name) => {
-      expect(unwantedFolder(raw(name), 'ham')).toBeUndefined();
-    },
-  );
-});
-
-describe('a folder whose messages are no spam', () => {
-  test.each([
-    ['inbox', 'INBOX'],
-    ['inbox', '.INBOX'],
-    ['inbox', 'Posteingang'],
-    ['sent', '.Sent'],
-    ['sent', '.Sent Items'],
-    ['sent', 'Gesendete Objekte'],
-    ['sent', 'Envoyés'],
-    ['drafts', 'Concepten'],
-    ['trash', '.INBOX.Trash'],
-    ['trash', 'Papierkorb'],
-  ])('is %s: %s', (use, name) => {
-    expect(unwantedFolder(raw(name), 'spam')).toBe(use);
-  });
-
-  test.each(['.INBOX.Spam', '.INBOX.Viagra', 'Junk', 'Absent', 'Sentinel'])('is not %s', (name) => {
-    expect(unwantedFolder(raw(name), 'spam')).toBeUndefined();
+describe('a folder whose name says what it is for', () => {
+  test.each<[Verdict, FolderUse | undefined, string[]]>([
+    [
+      'ham',
+      'junk',
+      [
+        ...['.Junk', '.INBOX.Spam', '.Junk-E-Mail', 'Junk E-mail', '.INBOX.Junk.2023', 'SPAM'],
+        ...['Junk.sbd', 'Junk.mbox', '[Gmail].Spam', 'spam_2024', '.Courrier ind&AOk-sirable'],
+        '.&j,dg0TDhMPww6w-',
+      ],
+    ],
+    [
+      'ham',
+      'trash',
+      [
+        ...['.Trash', '.Deleted Items', '.Deleted Messages', '.Gel&APY-schte Objekte'],
+        ...['.Gel&APY-schte Elemente', 'Gelöschte Objekte', 'Geloeschte_Objekte'],
+        ...['GELÖSCHTE OBJEKTE', 'Gelo\u0308schte Objekte', 'Silinmiş Öğeler'],
+        ...['SİLİNMİŞ ÖĞELER', 'Usuniete'],
+      ],
+    ],
+    ['ham', 'drafts', ['.Drafts', 'Entwürfe', 'Черновики']],
+    [
+      'ham',
+      undefined,
+      ['INBOX', '.Sent', 'Archive', 'cur', 'new', 'Spammer', 'no spam', 'Antispam', 'Ham'],
+    ],
+    ['spam', 'inbox', ['INBOX', '.INBOX', 'Posteingang']],
+    ['spam', 'sent', ['.Sent', '.Sent Items', 'Gesendete Objekte', 'Envoyés']],
+    ['spam', 'drafts', ['Concepten']],
+    ['spam', 'trash', ['.INBOX.Trash', 'Papierkorb']],
+    ['spam', undefined, ['.INBOX.Spam', '.INBOX.Viagra', 'Junk', 'Absent', 'Sentinel']],
+  ])('as %s: %s', (verdict, use, names) => {
+    for (const name of names) expect(unwantedFolder(raw(name), verdict), name).toBe(use);
   });
 });
 
@@ -88,18 +65,9 @@ test.each(Object.entries(FOLDER_NAMES))(
   },
 );
 
-describe('a file', () => {
-  test.each(['Junk', 'junk.mbox', 'Trash', 'Trash.gz', 'Drafts.mbx.zst', 'Gelöschte Objekte'])(
-    'that may be an mbox of what is no ham: %s',
-    (name) => {
-      expect(unwantedFile(raw(name), 'ham')).toBeDefined();
-    },
-  );
-
-  test.each(['spam.eml', 'spam1', 'spam.1', 'Inbox', 'Sent', 'junk-mails.tar', 'msg'])(
-    'that is something else: %s',
-    (name) => {
-      expect(unwantedFile(raw(name), 'ham')).toBeUndefined();
-    },
-  );
+test('a file may be an mbox of what is no ham, or something else', () => {
+  const boxes = ['Junk', 'junk.mbox', 'Trash', 'Trash.gz', 'Drafts.mbx.zst', 'Gelöschte Objekte'];
+  for (const name of boxes) expect(unwantedFile(raw(name), 'ham'), name).toBeDefined();
+  const others = ['spam.eml', 'spam1', 'spam.1', 'Inbox', 'Sent', 'junk-mails.tar', 'msg'];
+  for (const name of others) expect(unwantedFile(raw(name), 'ham'), name).toBeUndefined();
 });
