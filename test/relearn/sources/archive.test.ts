@@ -1,15 +1,16 @@
-import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { symlinkSync, utimesSync } from 'node:fs';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { archiveSources } from '../../../src/relearn/sources/archive.ts';
 import { alternate } from '../../../src/relearn/sources/alternate.ts';
+import { archiveSources } from '../../../src/relearn/sources/archive.ts';
 import type { Found, Source } from '../../../src/relearn/sources/source.ts';
-import { mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import { mail, putIn, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { setMtimeNs } from '../../support/test-spool.ts';
 
 /** Noon of 2026-03-05, in seconds. */
 const NOON = Date.UTC(2026, 2, 5, 12) / 1_000;
+const DAY = 86_400;
 
 let folder: string;
 
@@ -18,10 +19,7 @@ beforeEach(() => {
 });
 
 function put(name: string, mtime = NOON): void {
-  const path = `${folder}/${name}`;
-  mkdirSync(path.slice(0, path.lastIndexOf('/')), { recursive: true });
-  writeFileSync(path, mail('it'));
-  utimesSync(path, mtime, mtime);
+  utimesSync(putIn(folder, name, mail('it')), mtime, mtime);
 }
 
 function sourcesOf(...names: string[]): Source[] {
@@ -42,29 +40,27 @@ describe('an archive', () => {
     for (const name of ['spam/a', 'spam/2026-03-01/b', 'spam/x/y/c', 'ham/2026-03-02/d']) {
       put(`A/${name}`);
     }
-    const [spam, ham] = sourcesOf('A');
-    expect([spam?.verdict, ham?.verdict]).toEqual(['spam', 'ham']);
-    expect([spam?.name, ham?.name]).toEqual([`${folder}/A/spam`, `${folder}/A/ham`]);
-    expect(told(spam === undefined ? [] : await readAll(spam), folder)).toEqual([
-      'message A/spam/2026-03-01/b it',
-      'message A/spam/a it',
-      'message A/spam/x/y/c it',
+    const sources = sourcesOf('A');
+    expect(sources.map(({ name, verdict }) => `${verdict} ${name}`)).toEqual([
+      ...[`spam ${folder}/A/spam`, `ham ${folder}/A/ham`],
     ]);
-    expect(told(ham === undefined ? [] : await readAll(ham), folder)).toEqual([
-      'message A/ham/2026-03-02/d it',
+    await Promise.all(sources.map((source) => source.count(new AbortController().signal)));
+    expect(sources.map(({ expected }) => expected)).toEqual([3, 1]);
+    const found = await Promise.all(sources.map(readAll));
+    expect(found.map((each) => told(each, folder))).toEqual([
+      ['message A/spam/2026-03-01/b it', 'message A/spam/a it', 'message A/spam/x/y/c it'],
+      ['message A/ham/2026-03-02/d it'],
     ]);
+    expect(sources.map(({ expected }) => expected)).toEqual([3, 1]);
   });
 
-  test('may hold one verdict only', async () => {
+  test('may hold one verdict only; one that holds neither, or is not there, fails once', async () => {
     put('A/ham/a');
-    expect(await lines('A')).toEqual(['message A/ham/a']);
-  });
-
-  test('that holds neither, or is not there, fails once', async () => {
-    put('A/other/a');
-    expect(await lines('A', 'B')).toEqual([
-      'failed A: holds neither spam/ nor ham/',
+    put('B/other/a');
+    expect(await lines('A', 'B', 'C')).toEqual([
       'failed B: holds neither spam/ nor ham/',
+      'failed C: holds neither spam/ nor ham/',
+      'message A/ham/a',
     ]);
   });
 
@@ -83,71 +79,66 @@ describe('an archive', () => {
 
   test('takes no file behind a symlink for a newer one', async () => {
     put('other/a', NOON + 9);
-    put('A/spam/x/a');
-    put('A/spam/a');
-    put('A/ham/b');
+    for (const name of ['spam/x/a', 'spam/a', 'ham/b', 'spam/2026-03-08/a']) put(`A/${name}`);
     symlinkSync(`${folder}/other`, `${folder}/A/ham/x`);
     symlinkSync(`${folder}/other`, `${folder}/A/ham/2026-03-09`);
     symlinkSync(`${folder}/other/a`, `${folder}/A/ham/a`);
-    expect((await lines('A')).filter((line) => line.startsWith('message'))).toEqual([
-      'message A/ham/b',
-      'message A/spam/a',
-      'message A/spam/x/a',
-    ]);
-  });
-
-  test('without days gives the later file of a name', async () => {
-    put('A/spam/a', NOON + 1);
-    put('A/ham/a', NOON);
-    put('A/spam/b', NOON);
-    put('A/ham/b', NOON + 1);
-    expect(await lines('A')).toEqual([
-      'message A/ham/b',
-      'message A/spam/a',
-      'older A/ham/a',
-      'older A/spam/b',
-    ]);
-  });
-
-  test('gives ham of two files of the same time', async () => {
-    put('A/spam/a');
-    put('A/ham/a');
-    put('A/spam/2026-03-01/b');
-    put('A/ham/2026-03-01/b');
-    expect(await lines('A')).toEqual([
-      'message A/ham/2026-03-01/b',
-      'message A/ham/a',
-      'older A/spam/2026-03-01/b',
+    const read = (await lines('A')).filter((line) => /^(message|older)/.test(line));
+    expect(read).toEqual([
+      ...['message A/ham/b', 'message A/spam/2026-03-08/a', 'message A/spam/x/a'],
       'older A/spam/a',
     ]);
   });
+});
 
-  test('goes by days before it goes by times', async () => {
-    put('A/spam/2026-03-01/a', NOON + 50);
-    put('A/ham/2026-03-02/a', NOON);
-    put('A/ham/2026-03-01/b', NOON);
-    put('A/ham/2026-03-03/b', NOON - 50);
-    put('A/ham/2026-03-02/b', NOON + 50);
-    put('A/spam/2026-03-01/x/c');
-    put('A/ham/2026-03-03/x/c');
-    put('A/ham/2026-03-03/c');
-    expect(await lines('A')).toEqual([
-      'message A/ham/2026-03-02/a',
-      'message A/ham/2026-03-03/b',
-      'message A/ham/2026-03-03/c',
-      'message A/ham/2026-03-03/x/c',
-      'older A/ham/2026-03-01/b',
-      'older A/ham/2026-03-02/b',
-      'older A/spam/2026-03-01/a',
-      'older A/spam/2026-03-01/x/c',
-    ]);
+describe('of several files of a name one counts:', () => {
+  test.each<[string, Record<string, number>, string[]]>([
+    [
+      'the later one, without days',
+      { 'spam/a': NOON + 1, 'ham/a': NOON, 'spam/b': NOON, 'ham/b': NOON + 1 },
+      ['ham/b', 'spam/a'],
+    ],
+    [
+      'ham of the same time',
+      { 'spam/a': NOON, 'ham/a': NOON, 'spam/2026-03-01/b': NOON, 'ham/2026-03-01/b': NOON },
+      ['ham/2026-03-01/b', 'ham/a'],
+    ],
+    [
+      'that of the later day, whatever its time',
+      {
+        ...{ 'spam/2026-03-01/a': NOON + 50, 'ham/2026-03-02/a': NOON },
+        ...{ 'ham/2026-03-01/b': NOON, 'ham/2026-03-03/b': NOON - 50 },
+        ...{ 'ham/2026-03-02/b': NOON + 50, 'spam/2026-03-01/x/c': NOON },
+        ...{ 'ham/2026-03-03/x/c': NOON, 'ham/2026-03-03/c': NOON },
+      },
+      ['ham/2026-03-02/a', 'ham/2026-03-03/b', 'ham/2026-03-03/c', 'ham/2026-03-03/x/c'],
+    ],
+    [
+      'a file without a day has that of its time: later',
+      { 'spam/a': NOON, 'ham/2026-03-04/a': NOON + 10 * DAY },
+      ['spam/a'],
+    ],
+    [
+      'a file without a day has that of its time: earlier',
+      { 'spam/a': NOON - 2 * DAY, 'ham/2026-03-04/a': NOON - 10 * DAY },
+      ['ham/2026-03-04/a'],
+    ],
+  ])('%s', async (_name, files, expected) => {
+    for (const [name, mtime] of Object.entries(files)) put(`A/${name}`, mtime);
+    const others = Object.keys(files).filter((name) => !expected.includes(name));
+    expect(await lines('A')).toEqual(
+      [
+        ...expected.map((name) => `message A/${name}`),
+        ...others.map((name) => `older A/${name}`),
+      ].sort(),
+    );
   });
 
   test.each([
     ['spam', 1n],
     ['ham', 0n],
     ['ham', -1n],
-  ] as const)('takes %s of two of a day where spam is %d ns newer', async (winner, nanoseconds) => {
+  ] as const)('%s of two of a day where spam is %d ns newer', async (winner, nanoseconds) => {
     const time = BigInt(NOON) * 1_000_000_000n + 123_456_789n;
     put('A/spam/2026-03-01/a');
     put('A/ham/2026-03-01/a');
@@ -160,23 +151,7 @@ describe('an archive', () => {
     ]);
   });
 
-  test.each([
-    ['one day', []],
-    ['several days', ['A/ham/2020-01-01/z']],
-  ])('takes the day of the mtime for a file without one: %s', async (_name, others) => {
-    for (const name of others) put(name);
-    put('A/spam/a', NOON);
-    put('A/ham/2026-03-04/a', NOON + 1_000_000);
-    expect(await lines('A')).toEqual(
-      expect.arrayContaining(['message A/spam/a', 'older A/ham/2026-03-04/a']),
-    );
-    put('A/spam/a', NOON - 86_400);
-    expect(await lines('A')).toEqual(
-      expect.arrayContaining(['older A/spam/a', 'message A/ham/2026-03-04/a']),
-    );
-  });
-
-  test('named twice, or with its copy, gives each name once', async () => {
+  test('that of the archive that is named first, or named twice', async () => {
     for (const dir of ['A', 'B']) {
       put(`${dir}/spam/2026-03-01/a`);
       put(`${dir}/ham/b`);
@@ -190,13 +165,13 @@ describe('an archive', () => {
     expect((await lines('A', 'A')).filter((line) => line.startsWith('message'))).toHaveLength(2);
   });
 
-  test('counts exactly one file of every name, wherever its files lie', async () => {
+  test('exactly one, wherever its files lie', async () => {
     const anyFile = fc.record({
       dir: fc.constantFrom('A', 'B'),
       verdict: fc.constantFrom('spam', 'ham'),
       day: fc.constantFrom('', '2026-03-04/', '2026-03-05/', '2026-03-06/'),
       key: fc.constantFrom('a', 'b', 'x/a'),
-      mtime: fc.constantFrom(NOON - 86_400, NOON, NOON + 1),
+      mtime: fc.constantFrom(NOON - DAY, NOON, NOON + 1),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(anyFile, { minLength: 1, maxLength: 12 }), async (files) => {
@@ -204,29 +179,12 @@ describe('an archive', () => {
         for (const { dir, verdict, day, key, mtime } of files) {
           put(`${dir}/${verdict}/${day}${key}`, mtime);
         }
-        const all = await lines('A', 'B');
-        const keys = all
+        const keys = (await lines('A', 'B'))
           .filter((line) => line.startsWith('message'))
           .map((line) => line.replace(/^message .\/\w+\/(\d{4}-\d\d-\d\d\/)?/, ''));
         expect(keys.sort()).toEqual([...new Set(files.map(({ key }) => key))].sort());
       }),
       { numRuns: 40 },
     );
-  });
-
-  test.each([
-    ['of one day', ['2026-03-01']],
-    ['of two days', ['2026-03-01', '2026-03-02']],
-  ])('%s knows how many messages it holds', async (_name, days) => {
-    for (const day of days) {
-      put(`A/spam/${day}/a`);
-      put(`A/spam/${day}/b`);
-      put(`A/ham/${day}/c`);
-    }
-    const sources = sourcesOf('A');
-    await Promise.all(sources.map((source) => source.count(new AbortController().signal)));
-    expect(sources.map(({ expected }) => expected)).toEqual([2 * days.length, days.length]);
-    for (const source of sources) await readAll(source);
-    expect(sources.map(({ expected }) => expected)).toEqual([2, 1]);
   });
 });

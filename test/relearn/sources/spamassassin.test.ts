@@ -1,6 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { PathSource } from '../../../src/relearn/sources/path-source.ts';
-import type { Found } from '../../../src/relearn/sources/source.ts';
 import { inPieces, mail, mboxOf, readAll, readingOptions } from '../../support/relearn-sources.ts';
 
 const BOUNDARY = '----------=_68B5A1C2.3D4E5F60';
@@ -39,56 +38,47 @@ ${original}
 `;
 }
 
-async function read(content: string): Promise<Found[]> {
-  const stdin = (): AsyncIterable<Buffer> => inPieces(content, 100);
-  return readAll(new PathSource('-', 'spam', readingOptions({ stdin })));
-}
-
 async function taught(content: string): Promise<string[]> {
-  return (await read(content)).map((found) =>
+  const stdin = (): AsyncIterable<Buffer> => inPieces(content, 100);
+  const all = await readAll(new PathSource('-', 'spam', readingOptions({ stdin })));
+  return all.map((found) =>
     found.kind === 'message'
       ? `${found.isUnwrapped === true ? 'unwrapped ' : ''}${found.body.toString('latin1')}`
       : found.kind,
   );
 }
 
-describe('a message that SpamAssassin has wrapped', () => {
-  test.each(['message/rfc822', 'text/plain'])('is taught as it was: %s', async (type) => {
-    const original = mail('one', 'Some text.\n\n--\nA signature\n');
-    expect(await taught(wrapped(original, type))).toEqual([`unwrapped ${original}`]);
-    const crlf = wrapped(original, type).replaceAll('\n', '\r\n');
-    expect(await taught(crlf)).toEqual([`unwrapped ${original.replaceAll('\n', '\r\n')}`]);
-  });
+const crlf = (text: string): string => text.replaceAll('\n', '\r\n');
+const original = mail('one', 'Some text.\n\n--\nA signature\n');
+const quoted = mail('one', 'From here on\n');
 
-  test('is taught as it was in an mbox, too', async () => {
-    const original = mail('one', 'From here on\n');
-    expect(await taught(mboxOf([mail('a'), wrapped(original), mail('b')]))).toEqual([
-      mail('a'),
-      `unwrapped ${original}`,
-      mail('b'),
-    ]);
-  });
-
-  test('and that was wrapped before is unwrapped twice', async () => {
-    const original = mail('one');
-    const twice = wrapped(wrapped(original, 'message/rfc822', '----------=_1'));
-    expect(await taught(twice)).toEqual([`unwrapped ${original}`]);
-  });
-
-  test('is taken as it is where the end of what it holds is missing', async () => {
-    const cut = wrapped(mail('one')).replace(`--${BOUNDARY}--`, '');
-    expect(await taught(cut)).toEqual([cut]);
-  });
-});
+test.each<[string, string, string[]]>([
+  ['an attachment', wrapped(original), [`unwrapped ${original}`]],
+  ['a text', wrapped(original, 'text/plain'), [`unwrapped ${original}`]],
+  ['CRLF lines', crlf(wrapped(original)), [`unwrapped ${crlf(original)}`]],
+  [
+    'an mbox',
+    mboxOf([mail('a'), wrapped(quoted), mail('b')]),
+    [mail('a'), `unwrapped ${quoted}`, mail('b')],
+  ],
+  [
+    'one that was wrapped before',
+    wrapped(wrapped(original, 'message/rfc822', '----------=_1')),
+    [`unwrapped ${original}`],
+  ],
+])(
+  'a message that SpamAssassin has wrapped is taught as it was: %s',
+  async (_form, content, all) => {
+    expect(await taught(content)).toEqual(all);
+  },
+);
 
 test.each([
-  [
-    'quotes the wrapper’s words',
-    mail('one', 'Content-Type: message/rfc822; x-spam-type=original\n'),
-  ],
-  ['holds another part', wrapped(mail('one')).replace('; x-spam-type=original', '')],
-  ['has no mail inside', wrapped('no header\n')],
-  ['is of another kind', wrapped(mail('one')).replace('multipart/mixed', 'multipart/digest')],
-])('a message that %s is taught as it is', async (_name, content) => {
+  ['without the end of what it holds', wrapped(original).replace(`--${BOUNDARY}--`, '')],
+  ['that quotes the wrapper’s words', mail('one', 'Content-Type: a/b; x-spam-type=original\n')],
+  ['that holds another part', wrapped(original).replace('; x-spam-type=original', '')],
+  ['without mail inside', wrapped('no header\n')],
+  ['of another kind', wrapped(original).replace('multipart/mixed', 'multipart/digest')],
+])('a message %s is taught as it is', async (_name, content) => {
   expect(await taught(content)).toEqual([content]);
 });

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import { inPieces, mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
@@ -80,43 +80,33 @@ async function beside(content: Buffer): Promise<string[]> {
   return told(await readAll(new PathSource(folder, 'ham', readingOptions())), folder);
 }
 
-describe.each(CONTENTS)('%s', (_name, content, cure) => {
-  test('fails, and is told with what opens it', async () => {
+test.each(CONTENTS)(
+  '%s fails, alone and beside messages, told with what opens it',
+  async (_, content, cure) => {
     const [line, ...others] = told(await piped(content));
     expect(line).toMatch(/^failed -: /);
     expect(line).toContain(cure);
     expect(others).toEqual([]);
-  });
+    expect(await beside(content)).toEqual([expect.stringMatching(/^failed a: /), 'message b b']);
+  },
+);
 
-  test('fails beside messages, too', async () => {
-    const [line, message] = await beside(content);
-    expect(line).toMatch(/^failed a: /);
-    expect(message).toBe('message b b');
-  });
-});
-
-describe.each(PERHAPS)('%s, which need not be mail', (_name, content, cure) => {
-  test('fails when it is the source', async () => {
+test.each(PERHAPS)(
+  '%s need not be mail: it fails alone, and is passed over beside messages',
+  async (_, content, cure) => {
     const [line] = told(await piped(content));
     expect(line).toMatch(/^failed -: /);
     expect(line).toContain(cure);
-  });
-
-  test('is passed over beside messages, and told with what opens it', async () => {
-    const [message, line] = await beside(content);
+    const [message, passed] = await beside(content);
     expect(message).toBe('message b b');
-    expect(line).toMatch(/^skipped a: /);
-    expect(line).toContain(cure);
-  });
-});
+    expect(passed).toMatch(/^skipped a: /);
+    expect(passed).toContain(cure);
+  },
+);
 
-test.each([
-  'x^2 is a square\n',
-  'xylophone\n',
-  'BZh is short\n',
-  'Rare things\n',
-  '2 More\n',
-  'PK\n',
-])('a text is none of these: %j', async (content) => {
-  expect(told(await piped(latin1(content)))).toEqual(['failed -: not a mail message']);
+test('a text is none of these', async () => {
+  const texts = ['x^2 is a square\n', 'xylophone\n', 'BZh is short\n', 'Rare things\n'];
+  for (const text of [...texts, '2 More\n', 'PK\n']) {
+    expect(told(await piped(latin1(text)))).toEqual(['failed -: not a mail message']);
+  }
 });
