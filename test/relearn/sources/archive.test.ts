@@ -79,13 +79,15 @@ describe('an archive', () => {
 
   test('takes no file behind a symlink for a newer one', async () => {
     put('other/a', NOON + 9);
-    for (const name of ['spam/x/a', 'spam/a', 'ham/b', 'spam/2026-03-08/a']) put(`A/${name}`);
+    for (const name of ['spam/x/a', 'spam/2026-03-01/x/a', 'ham/b', 'spam/a']) put(`A/${name}`);
+    put('A/spam/2026-03-08/a');
     symlinkSync(`${folder}/other`, `${folder}/A/ham/x`);
     symlinkSync(`${folder}/other`, `${folder}/A/ham/2026-03-09`);
     symlinkSync(`${folder}/other/a`, `${folder}/A/ham/a`);
     const read = (await lines('A')).filter((line) => /^(message|older)/.test(line));
     expect(read).toEqual([
       ...['message A/ham/b', 'message A/spam/2026-03-08/a', 'message A/spam/x/a'],
+      'older A/spam/2026-03-01/x/a',
       'older A/spam/a',
     ]);
   });

@@ -75,6 +75,15 @@ describe('little memory is enough', () => {
       () => after(gzipSync(mail('zeros', '')), times(8, zeros)),
       { failed: 1 },
     ],
+    [
+      'an mbox with a message of 100 MB, which fails as over-size',
+      () =>
+        after(
+          Buffer.concat([plain, box(mail('two', ''))]),
+          times(1_600, Buffer.alloc(64_000, 'x\n')),
+        ),
+      { message: 1, failed: 1 },
+    ],
     ['a gzip of 512 MB of zeros, which is no mail', () => times(8, nuls), { failed: 1 }],
   ])('for %s', async (_what, content, expected) => {
     const { counts, memory } = await readLightly(stdinOf(content));

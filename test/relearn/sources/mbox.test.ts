@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { HEAD_BYTES } from '../../../src/relearn/sources/mail.ts';
 import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found, ReadingOptions } from '../../../src/relearn/sources/source.ts';
 import { inPieces, mail, mboxOf, readAll, readingOptions } from '../../support/relearn-sources.ts';
@@ -12,8 +13,17 @@ async function split(
   pieces: readonly number[] = [64 * 1024],
   options: Partial<ReadingOptions> = {},
 ): Promise<Found[]> {
-  const stdin = (): AsyncIterable<Buffer> => inPieces(content, ...pieces);
+  const stdin = (): AsyncIterable<Buffer> => behindHead(content, pieces);
   return readAll(new PathSource('-', 'spam', readingOptions({ stdin, ...options })));
+}
+
+/** Blank lines in front: what decides on the form is read at once, and all else comes in pieces. */
+async function* behindHead(
+  content: string,
+  pieces: readonly number[],
+): AsyncGenerator<Buffer, void, undefined> {
+  yield Buffer.alloc(HEAD_BYTES - 120, '\n');
+  yield* inPieces(content, ...pieces);
 }
 
 /** The bodies; of what is no message the kind. */
