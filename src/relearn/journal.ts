@@ -80,11 +80,7 @@ export class Journal {
     }
   }
 
-  /** Messages that it had when it was opened. */
-  get doneBefore(): number {
-    return this.#done.size;
-  }
-
+  /** True for a message that it had when it was opened. */
   has(place: string): boolean {
     return this.#done.has(place);
   }

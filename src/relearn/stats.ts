@@ -10,7 +10,7 @@ import type { Found } from './sources/source.ts';
  * `deferred` when a proxy held it back, `superseded` when a newer file of its name counts instead,
  * `doneBefore` when the journal has it.
  */
-export const RESULTS = [
+const RESULTS = [
   ...(['learned', 'duplicate', 'refused', 'notMail', 'passedOver', 'failed'] as const),
   ...(['deferred', 'superseded', 'doneBefore'] as const),
 ] as const;

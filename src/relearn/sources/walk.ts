@@ -20,10 +20,13 @@ import type { NotMessage } from './source.ts';
  */
 export type Walked = WalkedFile | NotMessage;
 
+/** What Node's calls take for a path. */
+type Address = string | Buffer;
+
 export interface WalkedFile {
   readonly kind: 'file';
-  /** What Node's calls take; good until the walk goes on. */
-  readonly address: string | Buffer;
+  /** Good until the walk goes on. */
+  readonly address: Address;
   readonly place: string;
   /** Its raw path below the folder of the walk. */
   readonly below: string;
@@ -73,7 +76,7 @@ export function walk({ path, verdict, fd }: WalkRoot): Generator<Walked, void, u
 }
 
 function* walkFolder(
-  address: string | Buffer,
+  address: Address,
   level: Level,
   open?: number,
 ): Generator<Walked, void, undefined> {
@@ -92,7 +95,7 @@ function* walkFolder(
       const address = addressOf(inside + name);
       const kind = kindOf(entry, address);
       if (kind !== 'folder') {
-        if (!isMaildir) yield* walkedFile(own, { name, address, kind });
+        if (!isMaildir) yield walkedFile(own, { name, address, kind });
       } else if (!isMaildir || name !== 'tmp') {
         const below = levelOf(own, name, isMaildir);
         if (level.depth < DEEPEST) yield* walkFolder(address, below);
@@ -110,27 +113,26 @@ function* walkFolder(
 const TOO_DEEP = `more than ${DEEPEST} folders deep`;
 
 /** What an entry that is no folder is to the reader. */
-function* walkedFile(
+function walkedFile(
   level: Level,
-  { name, address, kind }: { name: string; address: string | Buffer; kind: EntryKind },
-): Generator<Walked, void, undefined> {
+  entry: { name: string; address: Address; kind: EntryKind },
+): Walked {
+  const { name, address, kind } = entry;
   const { isInMaildir, folder } = level;
   const place = level.place + encodePlace(name);
-  const removed = kind === 'file' ? whyRemoved(name, isInMaildir) : undefined;
-  if (kind === 'gone') yield { kind: 'failed', place, reason: REASON.vanished };
-  else if (kind === 'symlink') yield { kind: 'skipped', place, reason: REASON.symlink };
-  else if (kind !== 'file') yield { kind: 'skipped', place, reason: REASON.notRegular };
-  else if (name.startsWith('.')) yield { kind: 'skipped', place, reason: REASON.hidden };
-  else if (removed !== undefined) yield { kind: 'passed', place, reason: removed, folder };
-  else {
-    const isItself = level.unwanted === undefined && !isInMaildir;
-    const itsUse = isItself ? unwantedFile(name, level.verdict) : undefined;
-    yield {
-      ...{ kind, address, place, below: level.below + name, isInMaildir },
-      folder: itsUse === undefined ? folder : place,
-      unwanted: level.unwanted ?? itsUse,
-    };
-  }
+  if (kind === 'gone') return { kind: 'failed', place, reason: REASON.vanished };
+  if (kind === 'symlink') return { kind: 'skipped', place, reason: REASON.symlink };
+  if (kind !== 'file') return { kind: 'skipped', place, reason: REASON.notRegular };
+  if (name.startsWith('.')) return { kind: 'skipped', place, reason: REASON.hidden };
+  const removed = whyRemoved(name, isInMaildir);
+  if (removed !== undefined) return { kind: 'passed', place, reason: removed, folder };
+  const isItself = level.unwanted === undefined && !isInMaildir;
+  const itsUse = isItself ? unwantedFile(name, level.verdict) : undefined;
+  return {
+    ...{ kind, address, place, below: level.below + name, isInMaildir },
+    folder: itsUse === undefined ? folder : place,
+    unwanted: level.unwanted ?? itsUse,
+  };
 }
 
 /** What is known of the folder `name` before it is opened. */
@@ -177,7 +179,7 @@ export function isTrashed(rawName: string): boolean {
 
 type EntryKind = 'file' | 'folder' | 'symlink' | 'other' | 'gone';
 
-function kindOf(entry: Dirent, address: string | Buffer): EntryKind {
+function kindOf(entry: Dirent, address: Address): EntryKind {
   const isKnown =
     entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice();
   if (isKnown) return 'other';
