@@ -68,11 +68,11 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { flags, config } = options;
   checkSources(flags);
   const paths = [...flags.dirs, ...flags.spam, ...flags.ham].filter((each) => each !== STDIN);
-  const locks = await lockSpools(paths, config.spool);
+  const release = await lockSpools(paths, config.spool);
   try {
     return flags.dryRun ? await readAll(options) : await learnAll(options);
   } finally {
-    locks.release();
+    release();
   }
 }
 

@@ -10,9 +10,7 @@ import { VERDICTS } from '../verdict.ts';
  * The locks of the spools that sources lie in: while a daemon works on a spool, nobody else may read
  * its messages to post them, or an older verdict could overtake a newer one.
  */
-export interface SpoolLocks {
-  release(): void;
-}
+type Release = () => void;
 
 interface Spool {
   readonly libDir: string;
@@ -23,15 +21,13 @@ interface Spool {
  * Locks every spool and state dir that a source lies in, or that lies in a source.
  * @param sources paths as the operator gave them; what doesn't exist is passed over
  * @param configured the spool and state dir of this environment
+ * @returns what releases them
  * @throws {OperatorError} `relearn.owned`, exit 75, when a daemon holds one
  */
-export async function lockSpools(
-  sources: readonly string[],
-  configured: Spool,
-): Promise<SpoolLocks> {
-  const locks: SpoolLocks[] = [];
+export async function lockSpools(sources: readonly string[], configured: Spool): Promise<Release> {
+  const releases: Release[] = [];
   const release = (): void => {
-    for (const lock of locks.splice(0)) lock.release();
+    for (const each of releases.splice(0)) each();
   };
   const reals = sources.flatMap((source) => realPath(source) ?? []);
   const folders = [
@@ -42,13 +38,13 @@ export async function lockSpools(
     try {
       const held = await lock(place);
       if (held === undefined) throw owned(place);
-      locks.push(held);
+      releases.push(held);
     } catch (error) {
       release();
       throw error instanceof OperatorError ? error : unlockable(place, error);
     }
   }
-  return { release };
+  return release;
 }
 
 function stateDirsOf(reals: readonly string[], { libDir, stateDir }: Spool): Set<string> {
@@ -96,17 +92,18 @@ function realPath(place: string): string | undefined {
 }
 
 /** @returns `undefined` while a daemon has it */
-async function lockStateDir(stateDir: string): Promise<SpoolLocks | undefined> {
+async function lockStateDir(stateDir: string): Promise<Release | undefined> {
   const root = Folder.open(stateDir);
   try {
-    return await acquireOwnership(root);
+    const ownership = await acquireOwnership(root);
+    return ownership?.release.bind(ownership);
   } finally {
     root.close();
   }
 }
 
 /** @returns `undefined` while a daemon has it */
-async function lockClassFolder(place: string): Promise<SpoolLocks | undefined> {
+async function lockClassFolder(place: string): Promise<Release | undefined> {
   const folder = Folder.open(place);
   let isHeld = true;
   try {
@@ -114,7 +111,7 @@ async function lockClassFolder(place: string): Promise<SpoolLocks | undefined> {
   } finally {
     if (isHeld) folder.close();
   }
-  return isHeld ? undefined : { release: folder.close.bind(folder) };
+  return isHeld ? undefined : folder.close.bind(folder);
 }
 
 function owned(place: string): OperatorError {

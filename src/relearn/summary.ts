@@ -23,48 +23,6 @@ const KEYS = {
 
 type Key = (typeof KEYS)[RunResult];
 
-/** The closing summary: one object, which `--json` prints as it is and people get as text. */
-export interface Summary extends Readonly<Record<Key, CountByVerdict>> {
-  readonly ending: Ending;
-  /** Read and not learned: the same command goes on with them. */
-  readonly left: number;
-  /** How often which reason was given; of what was learned only where proof is missing. */
-  readonly reasons: Readonly<Record<Key, Readonly<Record<string, number>>>>;
-  /** The first few names. */
-  readonly names: Readonly<Record<Key | 'left', readonly Named[]>>;
-  /** What SpamAssassin had wrapped; the message inside was taught. */
-  readonly unwrapped: CountByVerdict;
-  /** Every mail folder with the number of its messages. */
-  readonly folders: readonly MailFolder[];
-  /** `learning`: from the first post to the last proof; `confirming`: the wait for Bayes' count. */
-  readonly seconds: { readonly learning: number; readonly confirming: number };
-  /** Messages a second that rspamd was asked about. */
-  readonly rate: number;
-  readonly bayes: BayesSummary;
-  /** What lets those through that were held back. */
-  readonly cure: string | null;
-  /** The command that goes on; `null` when nothing is left. */
-  readonly resume: string | null;
-  readonly exitCode: ExitCode;
-}
-
-export interface BayesSummary {
-  /** As rspamd said it; that may have been a minute old. */
-  readonly before: CountByVerdict | null;
-  readonly now: CountByVerdict | null;
-  /** `null` where both can't be compared. */
-  readonly gained: CountByVerdict | null;
-  /** False when its count may be older than what was learned: it was not waited for. */
-  readonly confirmed: boolean;
-  /** Learned messages that Bayes' count lacks for certain; 0 within 2 %. */
-  readonly missing: number;
-  /** Messages of each class that Bayes needs before it judges, unless rspamd is set otherwise. */
-  readonly minLearns: number;
-  readonly active: boolean | null;
-  /** rspamd knew nearly everything, but Bayes holds far less: see the text's cure. */
-  readonly forgotten: boolean;
-}
-
 export interface SummaryInput {
   readonly stats: RunStats;
   readonly ending: Ending;
@@ -77,32 +35,50 @@ export interface SummaryInput {
   readonly resume: string;
 }
 
-export function summarize(input: SummaryInput): Summary {
+/** The closing summary: one object, which `--json` prints as it is and people get as text. */
+export type Summary = ReturnType<typeof summarize>;
+
+export function summarize(input: SummaryInput) {
   const { stats, ending, left, gain, learningMs, confirmingMs } = input;
   const isUnfinished =
     left.length + stats.total('deferred') > 0 || !['complete', 'limited'].includes(ending);
-  const { after } = gain;
+  const { before, after, gained, confirmed, missing } = gain;
   return {
     ending,
     ...byKey((result) => stats.counts[result]),
+    /** Read and not learned: the same command goes on with them. */
     left: left.length,
+    /** How often which reason was given; of what was learned only where proof is missing. */
     reasons: byKey((result) => Object.fromEntries(stats.reasons[result])),
+    /** The first few names. */
     names: { ...byKey((result) => stats.names[result]), left: left.slice(0, NAMES) },
+    /** What SpamAssassin had wrapped; the message inside was taught. */
     unwrapped: stats.unwrapped,
+    /** Every mail folder with the number of its messages. */
     folders: stats.folders,
+    /** `learning`: from the first post to the last proof; `confirming`: the wait for Bayes' count. */
     seconds: { learning: round(learningMs / 1_000), confirming: round(confirmingMs / 1_000) },
+    /** Messages a second that rspamd was asked about. */
     rate: learningMs === 0 ? 0 : round((stats.posted * 1_000) / learningMs),
     bayes: {
-      before: gain.before ?? null,
+      /** As rspamd said it; that may have been a minute old. */
+      before: before ?? null,
       now: after ?? null,
-      gained: gain.gained ?? null,
-      confirmed: gain.confirmed,
-      missing: gain.missing,
+      /** `null` where both can't be compared. */
+      gained: gained ?? null,
+      /** False when the count may be older than what was learned: it was not waited for. */
+      confirmed,
+      /** Learned messages that Bayes' count lacks for certain; 0 within 2 %. */
+      missing,
+      /** Messages of each class that Bayes needs before it judges, unless rspamd is set otherwise. */
       minLearns: MIN_LEARNS,
       active: after === undefined ? null : VERDICTS.every((each) => after[each] >= MIN_LEARNS),
+      /** rspamd knew nearly everything, but Bayes holds far less: see the text's cure. */
       forgotten: hasForgotten(stats, after),
     },
+    /** What lets those through that were held back. */
     cure: stats.cure ?? null,
+    /** The command that goes on; `null` when nothing is left. */
     resume: isUnfinished ? input.resume : null,
     exitCode: exitCodeOf(stats, isUnfinished, gain),
   };
@@ -264,7 +240,7 @@ export function folderLines(folders: readonly MailFolder[]): string[] {
   ];
 }
 
-function bayesLines(bayes: BayesSummary): string[] {
+function bayesLines(bayes: Summary['bayes']): string[] {
   const { before, now, gained, confirmed, missing, minLearns, forgotten } = bayes;
   if (now === null) return ['Bayes: rspamd did not tell what it holds.'];
   const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);
