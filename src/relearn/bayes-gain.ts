@@ -11,9 +11,9 @@ import type { CountByVerdict } from './stats.ts';
  * which answered "learned" to everything can't forge. The controllers share one store, so any of
  * them tells.
  *
- * The count may be a minute old, and Bayes have been emptied in that minute, which is what many a
- * run begins with. So a lack is told only against what is certain: that Bayes held no less than
- * nothing before, and, in a run that lasts, what it held a minute after the beginning.
+ * rspamd's count may be a minute old, and many a run begins right after Bayes was emptied: then the
+ * count of the beginning is too high. So a lack is told only against what is certain: that Bayes held
+ * nothing or more before the run, and, in a run that lasts, what it held a minute after the beginning.
  */
 export interface Gain {
   /** What rspamd said of Bayes before and says now; `undefined` where it didn't tell. */

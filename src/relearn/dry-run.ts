@@ -48,13 +48,17 @@ export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
     if (count !== undefined) count[FOUND_AS[found.kind]] += 1;
   }
   const exitCode = stats.total('failed') > 0 ? EXIT.failure : EXIT.done;
-  out(json ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n` : inWords(counts, stats));
+  out(
+    json
+      ? `${JSON.stringify(dryRunAsJson(counts, stats, exitCode))}\n`
+      : dryRunInWords(counts, stats),
+  );
   return exitCode;
 }
 
-type Counts = ReadonlyMap<Source, Readonly<DryCounts>>;
+type SourceCounts = ReadonlyMap<Source, Readonly<DryCounts>>;
 
-function asJson(counts: Counts, stats: RunStats, exitCode: ExitCode): object {
+function dryRunAsJson(counts: SourceCounts, stats: RunStats, exitCode: ExitCode): object {
   const { notMail, passedOver, failed } = stats.names;
   return {
     dryRun: true,
@@ -66,7 +70,7 @@ function asJson(counts: Counts, stats: RunStats, exitCode: ExitCode): object {
   };
 }
 
-function inWords(counts: Counts, stats: RunStats): string {
+function dryRunInWords(counts: SourceCounts, stats: RunStats): string {
   const lines = ['Nothing was posted. What would be:', ''];
   for (const [{ name, verdict }, { messages, ...others }] of counts) {
     const rest = [

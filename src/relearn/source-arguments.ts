@@ -1,6 +1,7 @@
 import { lstatSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { isFolder } from '../spool/folder.ts';
 import { clean } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
@@ -60,7 +61,7 @@ export function checkSources(named: SourceArguments): void {
  * messages what they are.
  */
 function refuseUnsorted(dir: string): void {
-  const what = kindOf(dir);
+  const what = unsortedKind(dir);
   if (what === undefined) return;
   throw usage({
     code: 'usage.unsorted',
@@ -70,7 +71,7 @@ function refuseUnsorted(dir: string): void {
 }
 
 /** `undefined` for everything else: reading it says what is wrong. */
-function kindOf(dir: string): 'a Maildir' | 'a file' | undefined {
+function unsortedKind(dir: string): 'a Maildir' | 'a file' | undefined {
   try {
     if (statSync(dir, { throwIfNoEntry: false })?.isFile() === true) return 'a file';
     const isSorted = VERDICTS.some(
@@ -127,7 +128,7 @@ function refuseOverlap(named: SourceArguments): void {
   const all: NamedPath[] = VERDICTS.flatMap((verdict) =>
     paths[verdict]
       .filter((place) => place !== STDIN)
-      .map((place) => ({ place, verdict, real: realPath(place) })),
+      .map((place) => ({ place, verdict, real: realPathOrItself(place) })),
   );
   for (const [index, inner] of all.entries()) {
     for (const [other, outer] of all.entries()) {
@@ -151,11 +152,7 @@ function isReadIn(inner: string, { real, verdict }: NamedPath): boolean {
   return !isPassedOver(rawOf(inner.slice(real.length + 1)), isFolder(inner), verdict);
 }
 
-function isFolder(place: string): boolean {
-  return statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
-function realPath(place: string): string {
+function realPathOrItself(place: string): string {
   try {
     return realpathSync(place);
   } catch (error) {

@@ -36,13 +36,13 @@ export interface MailFolder {
 }
 
 /** Names kept of one result. */
-export const NAMES = 10;
+export const NAMES_KEPT = 10;
 /** Folders kept. */
-export const FOLDERS = 1_000;
+export const FOLDERS_KEPT = 1_000;
 /** Different reasons kept of one result; rspamd's texts may hold anything. */
-const REASONS = 50;
+const REASONS_KEPT = 50;
 /** A few messages are not recognised by rspamd when they come again. */
-const UNPROVEN = 'rspamd said "learned" to every post, which is no proof';
+const UNPROVEN_REASON = 'rspamd said "learned" to every post, which is no proof';
 
 /**
  * The statistics of a run, each message counted once. Names are kept for the first few of a result
@@ -103,7 +103,11 @@ export class RunStats {
   finished(place: string, verdict: Verdict, finish: Finish): void {
     switch (finish.kind) {
       case 'learned':
-        this.#add('learned', verdict, finish.proven ? undefined : { place, reason: UNPROVEN });
+        this.#add(
+          'learned',
+          verdict,
+          finish.proven ? undefined : { place, reason: UNPROVEN_REASON },
+        );
         break;
       case 'duplicate':
         this.#add('duplicate', verdict);
@@ -139,7 +143,7 @@ export class RunStats {
     const key = passedOver === null ? folder : `${verdict} ${folder}`;
     const known = this.#folders.get(key);
     if (known !== undefined) known.messages += 1;
-    else if (this.#folders.size < FOLDERS)
+    else if (this.#folders.size < FOLDERS_KEPT)
       this.#folders.set(key, { folder, verdict, messages: 1, passedOver });
   }
 
@@ -149,9 +153,9 @@ export class RunStats {
     const { place, reason } = named;
     const reasons = this.reasons[result];
     const known = reasons.get(reason) ?? 0;
-    if (known > 0 || reasons.size < REASONS) reasons.set(reason, known + 1);
-    if (this.names[result].length < NAMES) this.names[result].push({ place, reason });
-    if (result === 'failed' && known < NAMES) this.#onFailed(named);
+    if (known > 0 || reasons.size < REASONS_KEPT) reasons.set(reason, known + 1);
+    if (this.names[result].length < NAMES_KEPT) this.names[result].push({ place, reason });
+    if (result === 'failed' && known < NAMES_KEPT) this.#onFailed(named);
   }
 }
 

@@ -5,7 +5,7 @@ import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Gain } from './bayes-gain.ts';
 import type { Ending } from './run.ts';
-import { NAMES, sumOf } from './stats.ts';
+import { NAMES_KEPT, sumOf } from './stats.ts';
 import type { CountByVerdict, MailFolder, Named, RunResult, RunStats } from './stats.ts';
 
 /** What the summary calls the results of messages: `--json` is read by scripts. */
@@ -51,7 +51,7 @@ export function summarize(input: SummaryInput) {
     /** How often which reason was given; of what was learned only where proof is missing. */
     reasons: byKey((result) => Object.fromEntries(stats.reasons[result])),
     /** The first few names. */
-    names: { ...byKey((result) => stats.names[result]), left: left.slice(0, NAMES) },
+    names: { ...byKey((result) => stats.names[result]), left: left.slice(0, NAMES_KEPT) },
     /** What SpamAssassin had wrapped; the message inside was taught. */
     unwrapped: stats.unwrapped,
     /** Every mail folder with the number of its messages. */
@@ -122,7 +122,7 @@ export function isNearlyAllKnown(stats: RunStats): boolean {
   return known >= FORGOTTEN_FROM && known >= NEARLY_ALL * (known + stats.total('learned'));
 }
 
-const ROWS: readonly (readonly [Key, string])[] = [
+const SUMMARY_ROWS: readonly (readonly [Key, string])[] = [
   ['learned', 'learned'],
   ['known', 'already known'],
   ['refused', 'refused'],
@@ -135,7 +135,7 @@ const ROWS: readonly (readonly [Key, string])[] = [
 ];
 const ALWAYS_SHOWN: readonly Key[] = ['learned', 'known', 'refused', 'failed'];
 
-const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
+const ENDING_TITLES: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
   limited: 'Stopped at the limit',
   interrupted: 'Interrupted',
   away: 'Given up: rspamd did not learn for too long',
@@ -147,16 +147,16 @@ const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
 export function inWords(summary: Summary): string {
   const { seconds, rate, ending, left, resume } = summary;
   const lines = [
-    `${ending === 'complete' ? howComplete(summary) : ENDINGS[ending]} after ${inSeconds(seconds.learning)}, ${Math.round(rate)} messages a second.`,
+    `${ending === 'complete' ? howComplete(summary) : ENDING_TITLES[ending]} after ${inSeconds(seconds.learning)}, ${Math.round(rate)} messages a second.`,
     '',
     `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
-    ...ROWS.flatMap(([key, title]) => row(summary, key, title)),
+    ...SUMMARY_ROWS.flatMap(([key, title]) => summaryRow(summary, key, title)),
     ...(left === 0 ? [] : [`${'left over'.padEnd(16)}${String(left).padStart(9)}`]),
     ...unwrappedLines(summary.unwrapped),
     ...nameLines(summary),
     ...folderLines(summary.folders),
     '',
-    ...bayesLines(summary.bayes),
+    ...bayesGainLines(summary.bayes),
   ];
   if (resume !== null) lines.push('', 'To go on:', `  ${resume}`);
   else if (summary.exitCode === EXIT.temporary && summary.bayes.missing === 0) {
@@ -172,7 +172,7 @@ function howComplete({ failed, learned, known, refused, doneBefore }: Summary): 
   return isTaken ? 'Ended with failures' : 'Nothing was learned: failed';
 }
 
-function row(summary: Summary, key: Key, title: string): string[] {
+function summaryRow(summary: Summary, key: Key, title: string): string[] {
   const counts = summary[key];
   if (sumOf(counts) === 0 && !ALWAYS_SHOWN.includes(key)) return [];
   const numbers = VERDICTS.map((verdict) => String(counts[verdict]).padStart(9)).join('');
@@ -240,7 +240,7 @@ export function folderLines(folders: readonly MailFolder[]): string[] {
   ];
 }
 
-function bayesLines(bayes: Summary['bayes']): string[] {
+function bayesGainLines(bayes: Summary['bayes']): string[] {
   const { before, now, gained, confirmed, missing, minLearns, forgotten } = bayes;
   if (now === null) return ['Bayes: rspamd did not tell what it holds.'];
   const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);

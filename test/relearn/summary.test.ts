@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Gain } from '../../src/relearn/bayes-gain.ts';
 import type { Found } from '../../src/relearn/sources/source.ts';
-import { FOLDERS, RunStats } from '../../src/relearn/stats.ts';
+import { FOLDERS_KEPT, RunStats } from '../../src/relearn/stats.ts';
 import { folderLines, inWords, summarize } from '../../src/relearn/summary.ts';
 import type { Summary, SummaryInput } from '../../src/relearn/summary.ts';
 import type { Verdict } from '../../src/verdict.ts';
@@ -251,8 +251,8 @@ describe('every folder is listed with the number of its messages', () => {
 
   test('of however many there are', () => {
     const stats = new RunStats(() => undefined);
-    for (let index = 0; index < 2 * FOLDERS; index += 1) lie(`/m/${index}`, 2)(stats);
-    expect(stats.folders).toHaveLength(FOLDERS);
+    for (let index = 0; index < 2 * FOLDERS_KEPT; index += 1) lie(`/m/${index}`, 2)(stats);
+    expect(stats.folders).toHaveLength(FOLDERS_KEPT);
     expect(folderLines(stats.folders).at(-1)).toBe('  and 900 more with 1800 messages');
   });
 

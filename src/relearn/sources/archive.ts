@@ -8,7 +8,7 @@ import type { Verdict } from '../../verdict.ts';
 import { ContentReader } from './content-reader.ts';
 import { forEachFile, orNoMail, readFolder } from './folder.ts';
 import { NameSet } from './name-set.ts';
-import { addressOf, encodePlace, rawPathOf } from './place.ts';
+import { nodePathOf, encodePlace, rawPathOf } from './place.ts';
 import { SizeEstimate } from './size-estimate.ts';
 import { REASON } from './source.ts';
 import type { Reading, ReadingOptions, Source } from './source.ts';
@@ -76,7 +76,7 @@ class Archive {
     const seen = new NameSet();
     for (const { path, verdict, days, estimate } of this.#roots) {
       let files = 0;
-      if (isFolder(path)) {
+      if (isArchiveFolder(path)) {
         await listDays(path, days);
         await forEachFile({ path, verdict }, signal, ({ below }) => {
           files += 1;
@@ -105,7 +105,7 @@ class Archive {
 
   #ageAt({ root, day, key }: ArchivePlace): Age | undefined {
     const folder = day === undefined ? root.path : `${root.path}/${day}`;
-    const stats = statsOf(`${folder}/${key}`);
+    const stats = lstatOf(`${folder}/${key}`);
     if (stats?.isFile() !== true || !liesInFolders(root.path, folder, key)) return undefined;
     const { mtimeNs, mtimeMs } = stats;
     return {
@@ -124,7 +124,7 @@ function sourceOf(archive: Archive, root: Root, options: ReadingOptions): Source
   const place = encodePlace(path);
   const isOlder = (file: WalkedFile): boolean => archive.isOlder(root, file);
   async function* read(): Reading {
-    const stats = statsOf(path);
+    const stats = lstatOf(path);
     if (stats?.isDirectory() === true) {
       await archive.survey();
       yield* readFolder({ path, verdict }, { reader, estimate, isOlder });
@@ -149,7 +149,7 @@ function sourceOf(archive: Archive, root: Root, options: ReadingOptions): Source
 
 function holdsNeither(dir: string): boolean {
   return VERDICTS.every((verdict) => {
-    const stats = statsOf(slashed(rawPathOf(dir)) + verdict);
+    const stats = lstatOf(slashed(rawPathOf(dir)) + verdict);
     return stats?.isDirectory() !== true && stats?.isSymbolicLink() !== true;
   });
 }
@@ -171,10 +171,11 @@ function datedKey(below: string): { readonly day: string | undefined; readonly k
 async function listDays(path: string, days: string[]): Promise<void> {
   try {
     const encoding: BufferEncoding = 'latin1';
-    const directory = opendirSync(addressOf(path), { encoding, bufferSize: 1_024 });
+    const directory = opendirSync(nodePathOf(path), { encoding, bufferSize: 1_024 });
     try {
       for (let entry: Dirent | null; (entry = directory.readSync()) !== null;) {
-        if (isArchiveDay(entry.name) && isFolder(`${path}/${entry.name}`)) days.push(entry.name);
+        if (isArchiveDay(entry.name) && isArchiveFolder(`${path}/${entry.name}`))
+          days.push(entry.name);
         await yieldIfDue();
       }
     } finally {
@@ -209,18 +210,18 @@ function isNewer(a: Age, b: Age): boolean {
 function liesInFolders(root: string, folder: string, key: string): boolean {
   const names = key.split('/').slice(0, -1);
   const folders = names.map((_, index) => [folder, ...names.slice(0, index + 1)].join('/'));
-  return [root, ...folders].every(isFolder);
+  return [root, ...folders].every(isArchiveFolder);
 }
 
 /** True for a folder, and not for a symlink to one. */
-function isFolder(path: string): boolean {
-  return statsOf(path)?.isDirectory() ?? false;
+function isArchiveFolder(path: string): boolean {
+  return lstatOf(path)?.isDirectory() ?? false;
 }
 
 /** `undefined` for what can't be reached: it can't be read either. */
-function statsOf(path: string): BigIntStats | undefined {
+function lstatOf(path: string): BigIntStats | undefined {
   try {
-    return lstatSync(addressOf(path), { bigint: true, throwIfNoEntry: false });
+    return lstatSync(nodePathOf(path), { bigint: true, throwIfNoEntry: false });
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     return undefined;

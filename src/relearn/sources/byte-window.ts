@@ -1,5 +1,5 @@
 import { readSync } from 'node:fs';
-import { BrokenContents, wordsOf } from './source.ts';
+import { BrokenContents, faultWords } from './source.ts';
 import { yieldIfDue } from './yield-if-due.ts';
 
 /** A content in pieces of any size. */
@@ -84,7 +84,7 @@ export class ByteWindow {
       else this.#append(next.value);
     } catch (error) {
       this.#isOver = true;
-      this.#fault = wordsOf(error);
+      this.#fault = faultWords(error);
       if (this.#fault === undefined) throw error;
     }
   }

@@ -1,4 +1,4 @@
-import { beforeField } from './separators.ts';
+import { beforeField, LF } from './separators.ts';
 import type { Dialect, Separator } from './separators.ts';
 
 /**
@@ -14,15 +14,14 @@ import type { Dialect, Separator } from './separators.ts';
  * end, a line of its own for the next `text:` (Dovecot 2.3.19).
  */
 
-const FIELD =
+const FETCHED_FIELD =
   '(?:user|mailbox|mailbox-guid|guid|seq|uid|flags|modseq|storageid|refcount|refcounts|snippet|' +
   '(?:date|size|pop3|imap|hdr|body)\\.[a-z0-9.-]+)';
-const LEAD = new RegExp(`^(?:${FIELD}:[^\\n]*\\n)*text(?:\\.utf8)?:\\r?\\n`);
+const LEAD = new RegExp(`^(?:${FETCHED_FIELD}:[^\\n]*\\n)*text(?:\\.utf8)?:\\r?\\n`);
 const LONGEST_LEAD = 2_048;
-const LF = 10;
 const [SMALL_A, SMALL_Z] = [97, 122];
 /** Fields that stand first in messages; not every word before a colon will do in mid-line. */
-const FIRST_FIELD =
+const FIRST_OF_MESSAGE =
   /^(?:return-path|received|delivered-to|x-original-to|x-[a-z-]+|from|to|message-id|date|subject|mime-version|dkim-signature|authentication-results):/i;
 
 /** The lines before the first message, which begin at `at`; `undefined` when it is something else. */
@@ -56,13 +55,13 @@ function judgeText(content: Buffer, found: number): Separator | undefined {
   const label = /^text(?:\.utf8)?:\r?\n/.exec(head)?.[0];
   if (label === undefined) return undefined;
   const isLine = content[found - 1] === LF;
-  if (!isLine && !FIRST_FIELD.test(head.slice(label.length))) return undefined;
+  if (!isLine && !FIRST_OF_MESSAGE.test(head.slice(label.length))) return undefined;
   return beforeField(content, { start: found, end: found + label.length });
 }
 
 const OTHER_FORMS = [
   // without the message's text
-  new RegExp(`^(?:${FIELD}:[^\\n]*\\n)*(?:hdr|body):\\r?\\n`),
+  new RegExp(`^(?:${FETCHED_FIELD}:[^\\n]*\\n)*(?:hdr|body):\\r?\\n`),
   // -f flow, tab and json
   /^(?:[a-z][a-z0-9.-]*=\S* )*(?:text(?:\.utf8)?|hdr|body)=/,
   /^(?:[a-z][a-z0-9.-]*\t)*(?:text(?:\.utf8)?|hdr|body)(?:\t[a-z0-9.-]+)*\r?\n(?:[^\n]*\t)?[!-9;-~]+:/,

@@ -73,10 +73,10 @@ export function isPassedOver(below: string, isFolder: boolean, verdict: Verdict)
 }
 
 export function passedOverAs(use: FolderUse, verdict: Verdict): string {
-  return `${NAMES[use]}, which holds no ${verdict}`;
+  return `${USE_TITLES[use]}, which holds no ${verdict}`;
 }
 
-const NAMES: Readonly<Record<FolderUse, string>> = {
+const USE_TITLES: Readonly<Record<FolderUse, string>> = {
   junk: 'a junk folder',
   trash: 'a folder of deleted messages',
   drafts: 'a folder of drafts',

@@ -1,5 +1,5 @@
 import { fetchLead } from './doveadm.ts';
-import { endsWithDate, lineEndAt } from './separators.ts';
+import { endsWithDate, LF, lineEndAt } from './separators.ts';
 
 /**
  * Is this a mail message, and where does it begin? Judged by its first 64 KiB and nothing else: the
@@ -22,13 +22,12 @@ export interface MessageStart {
   readonly lead: string;
 }
 
-const LF = 10;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 const FROM_BYTES = Buffer.from('From ');
 const BLANK_LINE = Buffer.from('\n\n');
 const BLANK_LINE_CRLF = Buffer.from('\n\r\n');
-const FIELD = /^[!-9;-~]+[ \t]*:/;
-const FIRST_FIELD = /^(?:>From [^\n]*\n)*[!-9;-~]+[ \t]*:/;
+const HEADER_LINE = /^[!-9;-~]+[ \t]*:/;
+const HEADER_START = /^(?:>From [^\n]*\n)*[!-9;-~]+[ \t]*:/;
 // One of these every message has; no text with a colon in its first line does.
 const KNOWN_FIELD =
   /^(?:from|to|cc|subject|date|received|message-id|return-path|mime-version|content-type|delivered-to|reply-to|sender|x-[!-9;-~]+)[ \t]*:/im;
@@ -72,7 +71,9 @@ function afterBanner(head: Buffer, at: number): MessageStart | undefined {
   const header = headerOf(head, headerAt);
   if (header === undefined) return undefined;
   const usual = new Set(header.match(USUAL_FIELDS)?.map((name) => name.toLowerCase()));
-  const isWhole = header.split('\n').every((line) => FIELD.test(line) || /^[ \t\r]|^$/.test(line));
+  const isWhole = header
+    .split('\n')
+    .every((line) => HEADER_LINE.test(line) || /^[ \t\r]|^$/.test(line));
   if (usual.size < FEWEST_USUAL || !isWhole) return undefined;
   const lead = head.toString('latin1', at, lineEnd).trim();
   // An interpreter's line is a script's; IMAP's answers may be many.
@@ -93,7 +94,7 @@ export function headerOf(content: Buffer, at = 0): string | undefined {
   const end = headerEnd(head);
   const header = head.toString('latin1', 0, end === -1 ? head.length : end);
   const isHeader =
-    FIRST_FIELD.test(header) &&
+    HEADER_START.test(header) &&
     !header.slice(0, NUL_BYTES).includes('\u0000') &&
     KNOWN_FIELD.test(header);
   return isHeader ? header : undefined;

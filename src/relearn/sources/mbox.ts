@@ -1,6 +1,6 @@
 import type { ByteWindow } from './byte-window.ts';
 import { fieldOf, headerEnd, HEAD_BYTES } from './mail.ts';
-import { blankLineBefore, lineEndAt, LOOK_AHEAD } from './separators.ts';
+import { blankLineBefore, LF, lineEndAt, LOOK_AHEAD } from './separators.ts';
 import type { Dialect, Separator } from './separators.ts';
 
 /**
@@ -140,7 +140,6 @@ function claimedLength(content: Buffer): number {
   return /^\d+$/.test(value) ? end + lineEndAt(message, end) + Number(value) : 0;
 }
 
-const LF = 10;
 const QUOTE = 62;
 const QUOTED = Buffer.from('>From ');
 

@@ -4,9 +4,9 @@ import { clean } from '../../text.ts';
 import type { Verdict } from '../../verdict.ts';
 import { ContentReader } from './content-reader.ts';
 import { forEachFile, orNoMail, readFolder } from './folder.ts';
-import { addressOf, encodePlace, rawPathOf, STDIN } from './place.ts';
+import { nodePathOf, encodePlace, rawPathOf, STDIN } from './place.ts';
 import { SizeEstimate } from './size-estimate.ts';
-import { REASON, wordsOf } from './source.ts';
+import { REASON, faultWords } from './source.ts';
 import type { Reading, ReadingOptions, Source } from './source.ts';
 import { isTrashed } from './walk.ts';
 
@@ -51,9 +51,9 @@ export class PathSource implements Source {
     const reader = this.#reader;
     let fd: number;
     try {
-      fd = openSync(addressOf(this.#path), constants.O_RDONLY | constants.O_NONBLOCK);
+      fd = openSync(nodePathOf(this.#path), constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
-      const reason = wordsOf(error);
+      const reason = faultWords(error);
       if (reason === undefined) throw error;
       yield { kind: 'failed', place, reason };
       return;
@@ -78,7 +78,7 @@ export class PathSource implements Source {
     if (this.#path === STDIN) return;
     let fd: number;
     try {
-      fd = openSync(addressOf(this.#path), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+      fd = openSync(nodePathOf(this.#path), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
     } catch {
       // No folder, or none that opens: the reading says it.
       return;

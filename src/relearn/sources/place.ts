@@ -14,7 +14,7 @@ export function rawPathOf(path: string): string {
 }
 
 export function encodePlace(raw: string): string {
-  return UNSAFE.test(raw) ? raw.replace(EVERY_UNSAFE, percent) : raw;
+  return UNSAFE.test(raw) ? raw.replace(EVERY_UNSAFE, percentEncoded) : raw;
 }
 
 /** The place of message `number` (from 1) of the file at `place`. */
@@ -23,7 +23,7 @@ export function nthPlace(place: string, number: number): string {
 }
 
 /** What Node's calls take for a raw path: names that aren't ASCII need their bytes. */
-export function addressOf(raw: string): string | Buffer {
+export function nodePathOf(raw: string): string | Buffer {
   return BEYOND_ASCII.test(raw) ? Buffer.from(raw, 'latin1') : raw;
 }
 
@@ -31,6 +31,6 @@ const UNSAFE = /[^ -~]|[%#]/;
 const EVERY_UNSAFE = /[^ -~]|[%#]/g;
 const BEYOND_ASCII = /[\u0080-\u00ff]/;
 
-function percent(character: string): string {
+function percentEncoded(character: string): string {
   return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
 }

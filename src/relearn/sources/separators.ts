@@ -22,7 +22,7 @@ export interface Separator {
   readonly end: number;
 }
 
-const LF = 10;
+export const LF = 10;
 const CR = 13;
 /** Longer ones nobody writes. */
 const LONGEST_LINE = 1_024;
@@ -31,7 +31,7 @@ const LONGEST_FIELD_NAME = 512;
 /** A separator and the name of the field behind it are not longer. */
 export const LOOK_AHEAD = 4_096;
 
-const FIELD = /^(?:[!-9;-~]+[ \t]*:|>From )/;
+const FIELD_BEGIN = /^(?:[!-9;-~]+[ \t]*:|>From )/;
 const TIME = /\b\d{1,2}:\d\d\b/;
 const YEAR = /\b\d{4}\b/;
 const DATE_AT_END = /\d{1,2}:\d\d(?::\d\d)?\b.*\b\d{4}(?: [+-]\d{4}| [A-Z]{3,5})?[ \t\r]*$/;
@@ -66,7 +66,7 @@ export function mboxDialect(firstLine: string): Dialect {
 /** A separator when a field follows it. */
 export function beforeField(content: Buffer, between: Separator): Separator | undefined {
   const next = content.toString('latin1', between.end, between.end + LONGEST_FIELD_NAME);
-  return FIELD.test(next) ? between : undefined;
+  return FIELD_BEGIN.test(next) ? between : undefined;
 }
 
 function bearsDate(line: string): boolean {

@@ -93,7 +93,7 @@ export class BrokenContents extends Error {
 }
 
 /** `EACCES: permission denied`: the system's words, without the call and the path. */
-export function wordsOf(error: unknown): string | undefined {
+export function faultWords(error: unknown): string | undefined {
   if (error instanceof BrokenContents) return error.message;
   const errno = errnoOf(error);
   if (errno === undefined || !(error instanceof Error)) return undefined;
@@ -105,7 +105,7 @@ export function wordsOf(error: unknown): string | undefined {
  * @throws the error, when neither the system nor the contents are to blame
  */
 export function entryFault(error: unknown, place: string): NotMessage {
-  const reason = wordsOf(error);
+  const reason = faultWords(error);
   if (reason === undefined) throw error;
   switch (errnoOf(error)) {
     case 'ENOENT':

@@ -61,7 +61,7 @@ export function unopened(head: Buffer, verdict: Verdict): Unopened | undefined {
   const among = (formats: readonly Format[]): Format | undefined =>
     formats.find(([, is]) => is(text, head));
   const piped = among(PIPED);
-  if (piped !== undefined) return told(piped, verdict);
+  if (piped !== undefined) return pipedCure(piped, verdict);
   const unpacked = among(UNPACKED);
   const [what, , command] = unpacked ?? among(PERHAPS) ?? [];
   if (what === undefined) return undefined;
@@ -73,10 +73,10 @@ export function unopened(head: Buffer, verdict: Verdict): Unopened | undefined {
 export function deflated(head: Buffer, verdict: Verdict): Unopened | undefined {
   const content = inflated(head, inflateRawSync);
   if (content === undefined || messageStart(content) === undefined) return undefined;
-  return told(['compressed by Dovecot (deflate)', () => true, DOVEADM], verdict);
+  return pipedCure(['compressed by Dovecot (deflate)', () => true, DOVEADM], verdict);
 }
 
-function told([what, , command]: Format, verdict: Verdict): Unopened {
+function pipedCure([what, , command]: Format, verdict: Verdict): Unopened {
   const reason = `${what}: ${command} | kopano-learnd relearn --${verdict} -`;
   return { reason, mayBeOther: false };
 }

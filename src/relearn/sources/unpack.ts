@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { codeOf, errnoOf } from '../../errors.ts';
 import { clean } from '../../text.ts';
-import { BrokenContents, wordsOf } from './source.ts';
+import { BrokenContents, faultWords } from './source.ts';
 
 /**
  * How a content is packed, told by its first bytes (names lie), and its unpacking. What is packed
@@ -65,7 +65,7 @@ export async function* unzstd(
   });
   const fault = new Promise<string | undefined>((resolve) => {
     child.once('error', (error) => {
-      resolve(errnoOf(error) === 'ENOENT' ? NO_PROGRAM : `zstd: ${wordsOf(error) ?? ''}`);
+      resolve(errnoOf(error) === 'ENOENT' ? NO_PROGRAM : `zstd: ${faultWords(error) ?? ''}`);
     });
     child.once('close', (code, signal) => {
       if (code === 0) resolve(undefined);

@@ -4,7 +4,7 @@ import { isArchiveDay } from '../../spool/retention.ts';
 import type { Verdict } from '../../verdict.ts';
 import type { FolderUse } from './folder-names.ts';
 import { unwantedFile, unwantedFolder } from './folder-use.ts';
-import { addressOf, encodePlace } from './place.ts';
+import { nodePathOf, encodePlace } from './place.ts';
 import { entryFault, REASON } from './source.ts';
 import type { NotMessage } from './source.ts';
 
@@ -72,7 +72,7 @@ export function walk({ path, verdict, fd }: WalkRoot): Generator<Walked, void, u
   const folder = encodePlace(path);
   const place = `${folder}/`;
   const root = { depth: 1, below: '', isInMaildir: false, unwanted: undefined };
-  return walkFolder(addressOf(path), { ...root, verdict, folder, place }, fd);
+  return walkFolder(nodePathOf(path), { ...root, verdict, folder, place }, fd);
 }
 
 function* walkFolder(
@@ -87,13 +87,13 @@ function* walkFolder(
     fd ??= openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
     const inside = `/proc/self/fd/${fd}/`;
     directory = opendirSync(`${inside}.`, { encoding: LATIN1, bufferSize: ENTRIES_AT_ONCE });
-    const isMaildir = isFolder(`${inside}cur`) && isFolder(`${inside}new`);
+    const isMaildir = isRealFolder(`${inside}cur`) && isRealFolder(`${inside}new`);
     const own =
       isMaildir && isInbox(level, inside) ? ({ ...level, unwanted: 'inbox' } as const) : level;
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
       const { name } = entry;
-      const address = addressOf(inside + name);
-      const kind = kindOf(entry, address);
+      const address = nodePathOf(inside + name);
+      const kind = entryKindOf(entry, address);
       if (kind !== 'folder') {
         if (!isMaildir) yield walkedFile(own, { name, address, kind });
       } else if (!isMaildir || name !== 'tmp') {
@@ -155,8 +155,8 @@ const OF_INBOX = ['dovecot-uidvalidity', 'subscriptions', 'courierimapsubscribed
 /** A Maildir that is an inbox, and no spam, unless it was named itself. */
 function isInbox({ verdict, unwanted, depth, below }: Level, inside: string): boolean {
   if (verdict === 'ham' || unwanted !== undefined || depth === 1) return false;
-  if (isThere(`${inside}maildirfolder`)) return false;
-  return /(?:^|\/)Maildir\/$/.test(below) || OF_INBOX.some((each) => isThere(inside + each));
+  if (hasEntry(`${inside}maildirfolder`)) return false;
+  return /(?:^|\/)Maildir\/$/.test(below) || OF_INBOX.some((each) => hasEntry(inside + each));
 }
 
 // A colon, or what replaces it where file systems don't take one.
@@ -179,7 +179,7 @@ export function isTrashed(rawName: string): boolean {
 
 type EntryKind = 'file' | 'folder' | 'symlink' | 'other' | 'gone';
 
-function kindOf(entry: Dirent, address: Address): EntryKind {
+function entryKindOf(entry: Dirent, address: Address): EntryKind {
   const isKnown =
     entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice();
   if (isKnown) return 'other';
@@ -192,11 +192,11 @@ function kindOf(entry: Dirent, address: Address): EntryKind {
   return is.isSymbolicLink() ? 'symlink' : 'other';
 }
 
-function isThere(address: string): boolean {
+function hasEntry(address: string): boolean {
   return lstatSync(address, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** True for a folder, and not for a symlink to one. */
-function isFolder(address: string): boolean {
+function isRealFolder(address: string): boolean {
   return lstatSync(address, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 
 /** The longest time that reading may keep timers and sockets from the event loop. */
-const LONGEST_MS = 5;
+const LONGEST_TURN_MS = 5;
 
 let yieldedAt = 0;
 
@@ -10,7 +10,7 @@ let yieldedAt = 0;
  * with synchronous calls between promises that are already resolved would never give them one.
  */
 export async function yieldIfDue(): Promise<void> {
-  if (performance.now() - yieldedAt < LONGEST_MS) return;
+  if (performance.now() - yieldedAt < LONGEST_TURN_MS) return;
   await setImmediate();
   yieldedAt = performance.now();
 }
