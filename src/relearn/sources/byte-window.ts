@@ -7,8 +7,8 @@ export type Chunks = AsyncIterable<Buffer> | Iterable<Buffer>;
 
 /**
  * The unread bytes of a content: as many as were asked for, in one piece, and no more in memory than
- * that and half as much again. A content that breaks off just ends, so that what came before can be
- * used, and `fault` says why.
+ * twice that. A content that breaks off just ends, so that what came before can be used, and `fault`
+ * says why.
  */
 export class ByteWindow {
   readonly #source: AsyncIterator<Buffer> | Iterator<Buffer>;
@@ -99,7 +99,7 @@ export class ByteWindow {
       return;
     }
     if (this.#memory.length - this.#to < piece.length) {
-      const wanted = Math.ceil(length / 2) + length + piece.length;
+      const wanted = 2 * length + piece.length;
       const larger = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, wanted));
       this.#memory.copy(larger, 0, this.#from, this.#to);
       this.#memory = larger;

@@ -170,8 +170,8 @@ export class ContentReader {
       } else if (header === undefined) {
         yield { kind: 'skipped', place, reason: REASON.notMail };
       } else {
-        // A copy: the rest of the window must not stay in memory for it.
-        const own = Buffer.from(body);
+        // A copy, lest the rest of the window stays in memory for it; a large one has hardly a rest.
+        const own = body.length > LARGE_BYTES ? body : Buffer.from(body);
         yield isMbox
           ? this.#judged(unquote(own), header, { place, folder }, whyDeleted(header))
           : this.#judged(own, header, { place, folder });
@@ -193,6 +193,9 @@ export class ContentReader {
     return { kind: 'message', place, folder, body: inner, ...(isUnwrapped && { isUnwrapped }) };
   }
 }
+
+/** Two copies of larger messages would be too much. */
+const LARGE_BYTES = 1024 * 1024;
 
 /** Where a content lies, in which mail folder, and how many bytes it has. */
 interface Where {
