@@ -8,7 +8,7 @@ const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
 const REAL = ['test/real/**/*.test.ts'];
 const TORTURE = ['test/torture/**/*.test.ts'];
 /** They replace a module, or measure the memory of their process. */
-const ALONE = ['test/spool/deaf-doorbell.test.ts', 'test/mailbox/masses.test.ts'];
+const ALONE = ['test/spool/deaf-doorbell.test.ts', 'test/relearn/sources/masses.test.ts'];
 
 /**
  * `npm test` is all but the torture, which tries to break the program and takes its time. `real` needs

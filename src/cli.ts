@@ -185,7 +185,7 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .option('--quiet', 'no progress', false)
     .action(async (dirs: string[], words: RelearnWords) => {
       const config = loadConfig(options.environment);
-      const { relearn } = await import('./commands/relearn.ts');
+      const { relearn } = await import('./relearn/command.ts');
       const { journal, limit = Infinity, wait, ...rest } = words;
       ended(
         await relearn({
@@ -198,7 +198,7 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
 }
 
 const PATH_HELP =
-  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd; - for stdin: these, or what doveadm fetch prints';
+  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch prints';
 
 /** Reads a whole number between two others. */
 function whole(min: number, max: number): (text: string) => number {

@@ -24,7 +24,6 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   got: 'trainers/pages.ts',
   'p-queue': 'delivery/scheduler.ts',
   commander: 'cli.ts',
-  fzstd: 'mailbox/contents.ts',
   'prom-client': 'status/metrics.ts',
 };
 
@@ -75,8 +74,10 @@ function isTypeOnly({ importClause }: ts.ImportDeclaration): boolean {
   return importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword;
 }
 
-/** The room that a file is in. */
+/** The room that a file is in; a room may lie in another one. */
 function roomOf(file: string): string {
+  const inner = ROOMS.find((room) => room.includes('/') && file.startsWith(`${room}/`));
+  if (inner !== undefined) return inner;
   const [first = '', ...inside] = file.split('/');
   const name = inside.length > 0 ? first : first.replace(/\.ts$/, '');
   return inside.length === 0 && BASE.includes(name) ? 'base' : name;

@@ -1,18 +1,19 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { COUNT_AGE_MS } from '../delivery/learn-counts.ts';
-import { VERDICTS } from '../verdict.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
-import type { CountByVerdict } from './account.ts';
+import { VERDICTS } from '../verdict.ts';
+import { sumOf } from './stats.ts';
+import type { CountByVerdict } from './stats.ts';
 
 /**
  * What Bayes gained by a run, by its own count: the last proof, and the only one that an outage
  * which answered "learned" to everything can't forge. The controllers share one store, so any of
  * them tells.
  *
- * The count may be a minute old, and Bayes have been emptied in that minute, which is what many a
- * run begins with. So a lack is told only against what is certain: that Bayes held no less than
- * nothing before, and, in a run that lasts, what it held a minute after the beginning.
+ * rspamd's count may be a minute old, and many a run begins right after Bayes was emptied: then the
+ * count of the beginning is too high. So a lack is told only against what is certain: that Bayes held
+ * nothing or more before the run, and, in a run that lasts, what it held a minute after the beginning.
  */
 export interface Gain {
   /** What rspamd said of Bayes before and says now; `undefined` where it didn't tell. */
@@ -60,7 +61,7 @@ const TOLERANCE = 0.02;
 export class BayesGain {
   readonly #options: BayesGainOptions;
   readonly #closing = new AbortController();
-  #before: CountByVerdict | undefined;
+  #before: Base | undefined;
   #begunAt: number | undefined;
   #fresh: Base | undefined;
 
@@ -68,13 +69,12 @@ export class BayesGain {
     this.#options = options;
   }
 
-  /** Notes what Bayes holds before anything is learned; repeated until rspamd tells. */
+  /** Notes what Bayes holds before anything is learned; where rspamd is away, once it tells. */
   async begin(signal: AbortSignal): Promise<void> {
-    if (this.#begunAt === undefined) {
-      this.#begunAt = this.#options.clock.monotonic();
-      void this.#findFreshBase();
-    }
-    this.#before ??= await this.#ask(signal);
+    this.#begunAt = this.#options.clock.monotonic();
+    const held = await this.#ask(signal);
+    if (held !== undefined) this.#before = from(held);
+    void this.#findBases(this.#begunAt);
   }
 
   /** Waits until Bayes' count shows what was learned, or can't be older than that. */
@@ -88,7 +88,7 @@ export class BayesGain {
       const after = await this.#askShortly();
       const grew =
         this.#before === undefined ||
-        (after !== undefined && lackSince(from(this.#before), after, learned) === 0);
+        (after !== undefined && lackSince(this.#before, after, learned) === 0);
       const isEnough = grew && (!wantsFresh || clock.monotonic() >= isFreshAt);
       const isFinal = clock.monotonic() >= isFinalAt;
       if (isEnough || isFinal || stop.aborted) {
@@ -109,7 +109,7 @@ export class BayesGain {
     isFinal: boolean,
     confirmed: boolean,
   ): Gain {
-    const before = this.#before;
+    const before = this.#before?.held;
     if (after === undefined) {
       return { before, after, gained: undefined, missing: 0, lack: 0, confirmed };
     }
@@ -118,9 +118,9 @@ export class BayesGain {
     const lacks = bases.map((base) => lackSince(base, after, learned));
     const certain = isFinal ? Math.max(...lacks) : 0;
     const missing = certain > few ? certain : 0;
-    if (before !== undefined) {
+    if (before !== undefined && this.#before !== undefined) {
       const gained = { spam: after.spam - before.spam, ham: after.ham - before.ham };
-      const lack = lackSince(from(before), after, learned);
+      const lack = lackSince(this.#before, after, learned);
       // Nothing that is learned makes the sum fall: a turned verdict keeps it.
       if (sumOf(gained) >= -few && (!confirmed || lack <= few)) {
         return { before, after, gained, missing, lack: Math.max(certain, lack), confirmed };
@@ -129,18 +129,22 @@ export class BayesGain {
     return { before, after, gained: undefined, missing, lack: certain, confirmed };
   }
 
-  /** In a run that lasts: what Bayes holds when its count can't be from before the run any more. */
-  async #findFreshBase(): Promise<void> {
+  /** And, in a run that lasts, what Bayes holds when its count can't be from before the run any more. */
+  async #findBases(begunAt: number): Promise<void> {
+    const { clock } = this.#options;
+    this.#before ??= await this.#nextBase();
+    await sleep(clock, begunAt + COUNT_AGE_MS - clock.monotonic(), this.#closing.signal);
+    this.#fresh = await this.#nextBase();
+  }
+
+  /** Asks until rspamd tells; `undefined` when the run is over before. */
+  async #nextBase(): Promise<Base | undefined> {
     const { clock, postedSoFar } = this.#options;
-    const { signal } = this.#closing;
-    await sleep(clock, COUNT_AGE_MS, signal);
-    while (!signal.aborted) {
+    for (;;) {
       const held = await this.#askShortly();
-      if (held !== undefined) {
-        this.#fresh = { held, posted: postedSoFar() };
-        return;
-      }
-      await sleep(clock, POLL_MS, signal);
+      if (this.#closing.signal.aborted) return undefined;
+      if (held !== undefined) return { held, posted: postedSoFar() };
+      await sleep(clock, POLL_MS, this.#closing.signal);
     }
   }
 
@@ -186,8 +190,4 @@ function countsOf(statistics: Statistics | undefined): CountByVerdict | undefine
   const spam = statistics?.learned.spam;
   const ham = statistics?.learned.ham;
   return spam === undefined || ham === undefined ? undefined : { spam, ham };
-}
-
-function sumOf({ spam, ham }: CountByVerdict): number {
-  return spam + ham;
 }

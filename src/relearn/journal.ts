@@ -1,29 +1,28 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
-import { NameSet } from '../mailbox/name-set.ts';
 import { lockDescriptor } from '../spool/owner.ts';
-import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
+import type { Verdict } from '../verdict.ts';
+import { NameSet } from './sources/name-set.ts';
 
 /**
  * The journal of a run: an append-only file with one line for each message that needs no further
  * post, so that the same command goes on where it was. A line is written once its message is proven,
- * known or refused, and synced within a quarter of a second.
+ * a duplicate (`known`) or refused, and synced within a quarter of a second.
  *
  *     kopano-learnd relearn journal 2
  *     {"spam":["/archive/spam"],"ham":["/archive/ham"]}
  *     learned spam /archive/spam/KEY.eml
  *
- * The number counts how messages are named: 1 was before an mbox was split at bare From_ lines.
- *
- * A last line that a crash tore is cut off. One process at a time writes it.
+ * The number counts how messages are named: 1 was before an mbox was split at bare From_ lines. All
+ * of it is ASCII. A last line that a crash tore is cut off. One process at a time writes it.
  */
 export type JournalSources = Readonly<Record<Verdict, readonly string[]>>;
 
-export type JournaledFate = 'learned' | 'known' | 'refused';
+/** What the file calls the results that need no further post. */
+const WORDS = { learned: 'learned', duplicate: 'known', refused: 'refused' } as const;
 
 const TITLE = 'kopano-learnd relearn journal 2';
 const LINE = /^(?:learned|known|refused) (?:spam|ham) (.+)$/;
@@ -31,16 +30,16 @@ const LINE = /^(?:learned|known|refused) (?:spam|ham) (.+)$/;
 const GATHER_MS = 250;
 
 export class Journal {
-  readonly path: string;
+  readonly #path: string;
   readonly #handle: FileHandle;
   readonly #done: NameSet;
-  #waiting: string[] = [];
+  #waiting = '';
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #fault: unknown;
 
   private constructor(path: string, handle: FileHandle, done: NameSet) {
-    this.path = path;
+    this.#path = path;
     this.#handle = handle;
     this.#done = done;
   }
@@ -51,19 +50,19 @@ export class Journal {
    *   other sources or to a run that is going on
    */
   static async open(path: string, sources: JournalSources): Promise<Journal> {
-    let handle: FileHandle;
+    let handle: FileHandle | undefined;
     try {
       handle = await open(path, 'a+', 0o600);
-    } catch (error) {
-      throw unusable(path, error);
-    }
-    try {
-      if (!(await handle.stat()).isFile()) throw notAJournal(path);
+      const stats = await handle.stat();
+      if (!stats.isFile()) throw notAJournal(path);
       if ((await lockDescriptor(handle.fd)) === 'held') throw inUse(path);
-      const done = await Journal.#load(path, handle, sources);
+      const { done, goodBytes } = await readJournal(path, sources);
+      if (goodBytes < stats.size) await handle.truncate(goodBytes);
+      if (goodBytes === 0) await handle.write(`${TITLE}\n${inOneLine(sources)}\n`);
+      await handle.sync();
       return new Journal(path, handle, done);
     } catch (error) {
-      await handle.close();
+      await handle?.close();
       throw error instanceof OperatorError ? error : unusable(path, error);
     }
   }
@@ -74,36 +73,22 @@ export class Journal {
    */
   static async peek(path: string, sources: JournalSources): Promise<NameSet> {
     try {
-      return (await readLines(path, sources)).done;
+      return (await readJournal(path, sources)).done;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return new NameSet();
       throw error instanceof OperatorError ? error : unusable(path, error);
     }
   }
 
-  static async #load(path: string, handle: FileHandle, sources: JournalSources): Promise<NameSet> {
-    const { size } = await handle.stat();
-    const { done, goodBytes } = await readLines(path, sources);
-    if (goodBytes < size) await handle.truncate(goodBytes);
-    if (goodBytes === 0) await handle.write(`${TITLE}\n${inOneLine(sources)}\n`);
-    await handle.sync();
-    return done;
-  }
-
-  /** Messages that it had when it was opened. */
-  get doneBefore(): number {
-    return this.#done.size;
-  }
-
+  /** True for a message that it had when it was opened. */
   has(place: string): boolean {
     return this.#done.has(place);
   }
 
   /** Notes that a message needs no further post. */
-  add(fate: JournaledFate, verdict: Verdict, place: string): void {
-    this.#waiting.push(`${fate} ${verdict} ${place}\n`);
+  add(result: keyof typeof WORDS, verdict: Verdict, place: string): void {
+    this.#waiting += `${WORDS[result]} ${verdict} ${place}\n`;
     this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
       this.#write();
     }, GATHER_MS);
   }
@@ -113,16 +98,17 @@ export class Journal {
    * @throws {OperatorError} `journal.unusable` when something couldn't be written
    */
   async close(): Promise<void> {
-    clearTimeout(this.#timer);
     this.#write();
     await this.#writing;
     await this.#handle.close();
-    if (this.#fault !== undefined) throw unusable(this.path, this.#fault);
+    if (this.#fault !== undefined) throw unusable(this.#path, this.#fault);
   }
 
   #write(): void {
-    const text = this.#waiting.join('');
-    this.#waiting = [];
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const text = this.#waiting;
+    this.#waiting = '';
     this.#writing = this.#writing.then(() => this.#append(text));
   }
 
@@ -138,61 +124,34 @@ export class Journal {
   }
 }
 
-/** What is in a journal, and how much of it is whole. */
-async function readLines(
+/** What is in a journal, and how much of it is whole: a torn heading is begun anew. */
+async function readJournal(
   path: string,
   sources: JournalSources,
 ): Promise<{ readonly done: NameSet; readonly goodBytes: number }> {
-  await checkBeginning(path);
+  const heading = [TITLE, inOneLine(sources)];
   const done = new NameSet();
-  let goodBytes = 0;
-  let pending: string | undefined;
   let count = 0;
-  const take = (line: string): void => {
-    count += 1;
-    if (count === 1) {
-      if (line !== TITLE) throw notAJournal(path);
-    } else if (count === 2) checkSources(path, line, sources);
-    else {
-      const place = LINE.exec(line)?.[1];
-      if (place === undefined) throw notAJournal(path, count);
-      done.add(place);
+  let goodBytes = 0;
+  let rest = '';
+  for await (const chunk of createReadStream(path, 'latin1')) {
+    const lines = (rest + String(chunk)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      if (count < heading.length) {
+        if (line !== heading[count]) throw count === 0 ? notAJournal(path) : foreign(path, line);
+      } else {
+        const place = LINE.exec(line)?.[1];
+        if (place === undefined) throw notAJournal(path, count + 1);
+        done.add(place);
+      }
+      count += 1;
+      goodBytes += line.length + 1;
     }
-    goodBytes += Buffer.byteLength(line) + 1;
-  };
-  const input = createReadStream(path);
-  // One line behind: whether the last one is whole shows only at the end.
-  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
-    if (pending !== undefined) take(pending);
-    pending = line;
+    // Something else may have no lines at all.
+    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length))) throw notAJournal(path);
   }
-  if (pending === undefined) return { done, goodBytes };
-  if (await endsWithNewline(path)) take(pending);
-  // A torn heading is begun anew.
-  return { done, goodBytes: count < 2 ? 0 : goodBytes };
-}
-
-/** Before a line is read: something else may have no lines at all. */
-async function checkBeginning(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(TITLE.length), 0);
-    if (!TITLE.startsWith(buffer.toString('latin1', 0, bytesRead))) throw notAJournal(path);
-  } finally {
-    await handle.close();
-  }
-}
-
-async function endsWithNewline(path: string): Promise<boolean> {
-  const handle = await open(path, 'r');
-  try {
-    const { size } = await handle.stat();
-    const last = Buffer.alloc(1);
-    await handle.read(last, 0, 1, Math.max(0, size - 1));
-    return last.toString('latin1') === '\n';
-  } finally {
-    await handle.close();
-  }
+  return { done, goodBytes: count < heading.length ? 0 : goodBytes };
 }
 
 /** As ASCII: Unicode has line ends of its own. */
@@ -203,9 +162,8 @@ function inOneLine(sources: JournalSources): string {
   );
 }
 
-function checkSources(path: string, line: string, sources: JournalSources): void {
-  if (line === inOneLine(sources)) return;
-  throw new OperatorError({
+function foreign(path: string, line: string): OperatorError {
+  return new OperatorError({
     code: 'journal.foreign',
     message: `the journal ${clean(path)} belongs to other sources: ${clean(line, 1_000)}`,
     hint: 'give the sources that it was begun with, in the same way, or another file to --journal',

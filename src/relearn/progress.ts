@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
-import type { Account } from './account.ts';
+import type { RunStats } from './stats.ts';
 
 /**
  * Shows how far a run is: a bar on a terminal, otherwise a line every ten seconds, always on
@@ -7,7 +7,7 @@ import type { Account } from './account.ts';
  */
 export interface ProgressOptions {
   readonly kind: 'bar' | 'lines' | 'none';
-  readonly account: Account;
+  readonly stats: RunStats;
   /** How many messages there are in all, as far as is known. */
   readonly total: () => number | undefined;
   readonly clock: Clock;
@@ -19,7 +19,8 @@ const LINE_MS = 10_000;
 const BAR_WIDTH = 20;
 /** The rate is that of the last so many seconds. */
 const RATE_SECONDS = 10;
-const MESSAGES = ['learned', 'known', 'refused', 'failed', 'heldBack', 'doneBefore'] as const;
+/** What is no message, or an older copy, isn't expected as one either. */
+const MESSAGES = ['learned', 'duplicate', 'refused', 'failed', 'deferred', 'doneBefore'] as const;
 
 export class Progress {
   readonly #options: ProgressOptions;
@@ -63,9 +64,8 @@ export class Progress {
   }
 
   #describe(): string {
-    const { account, total, kind } = this.#options;
-    // What is no message, or a copy, isn't counted as one of them either.
-    const ended = MESSAGES.reduce((sum, fate) => sum + account.total(fate), 0);
+    const { stats, total, kind } = this.#options;
+    const ended = MESSAGES.reduce((sum, result) => sum + stats.total(result), 0);
     const all = total();
     const rate = this.#rate(ended);
     const known = all === undefined ? '?' : String(Math.max(all, ended));
@@ -75,8 +75,8 @@ export class Progress {
     const percent = share === undefined ? '' : ` ${Math.floor(share * 100)} %`;
     return (
       `${bar}${ended}/${known}${percent}  ${Math.round(rate)}/s  ${left} left  ` +
-      `learned ${account.total('learned')}  known ${account.total('known')}  ` +
-      `refused ${account.total('refused')}  failed ${account.total('failed')}`
+      `learned ${stats.total('learned')}  known ${stats.total('duplicate')}  ` +
+      `refused ${stats.total('refused')}  failed ${stats.total('failed')}`
     );
   }
 

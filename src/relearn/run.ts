@@ -7,11 +7,11 @@ import { MessageEvents } from '../delivery/events.ts';
 import type { Backlog } from '../delivery/backlog.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import type { Log } from '../logger.ts';
-import { interleave } from '../mailbox/interleave.ts';
-import type { Found, Source } from '../mailbox/source.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
 import type { BulkStore } from './bulk-store.ts';
+import { alternate } from './sources/alternate.ts';
+import type { Found, Source } from './sources/source.ts';
 import { Leftovers } from './leftovers.ts';
 import { SparseProofs } from './proof-sampler.ts';
 
@@ -54,6 +54,8 @@ const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
 const LOOK_MS = 250;
+/** Probes of what is down, at least, in the longest wait: a controller's backoff may be as long. */
+const PROBES_IN_WAIT = 10;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
@@ -127,7 +129,7 @@ export class BulkRun {
   async #feed(): Promise<void> {
     const { sources, store, limit, onFound } = this.#options;
     let offered = 0;
-    const things = interleave(sources);
+    const things = alternate(sources);
     for (;;) {
       const next = await this.#unlessStopped(things.next());
       if (next === undefined || next.done === true || this.#isStopped()) break;
@@ -216,19 +218,32 @@ export class BulkRun {
   async #lookOut(): Promise<void> {
     const { clock, waitMs, controllers, store } = this.#options;
     let ended = 0;
+    let probedAt = 0;
     while (!this.#ending.signal.aborted) {
       const now = clock.monotonic();
       const isAway = controllers.every((each) => !each.isOpen);
       const isStuck = isAway || this.#leftovers.isGoingNowhere;
       if (!isStuck || store.ended > ended) this.#stuckSince = undefined;
       if (isStuck) this.#stuckSince ??= now;
+      else probedAt = now;
       ended = store.ended;
       const isRefused = controllers.every((each) => each.state === 'misconfigured');
       if (isRefused && store.ended === 0) this.#end('misconfigured');
       else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs) {
         this.#end(this.#leftovers.isFailing ? 'failing' : 'away');
+      } else if (now - probedAt >= waitMs / PROBES_IN_WAIT) {
+        probedAt = now;
+        this.#probe();
       }
       await sleep(clock, LOOK_MS, this.#ending.signal);
     }
+  }
+
+  /** Probes what is down now. A lack of proof is shown by other messages, not by more posts. */
+  #probe(): void {
+    for (const each of this.#options.controllers) {
+      if (each.state === 'down' && !each.lacksOnlyProof) each.retryNow();
+    }
+    this.#scheduler.wake();
   }
 }

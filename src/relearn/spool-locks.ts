@@ -2,19 +2,17 @@ import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { Folder, isFolder } from '../spool/folder.ts';
-import { VERDICTS } from '../verdict.ts';
 import { LOCK_FILE, acquireOwnership, lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
+import { VERDICTS } from '../verdict.ts';
 
 /**
  * The locks of the spools that sources lie in: while a daemon works on a spool, nobody else may read
  * its messages to post them, or an older verdict could overtake a newer one.
  */
-export interface SpoolLocks {
-  release(): void;
-}
+type Release = () => void;
 
-interface Place {
+interface Spool {
   readonly libDir: string;
   readonly stateDir: string;
 }
@@ -23,43 +21,42 @@ interface Place {
  * Locks every spool and state dir that a source lies in, or that lies in a source.
  * @param sources paths as the operator gave them; what doesn't exist is passed over
  * @param configured the spool and state dir of this environment
+ * @returns what releases them
  * @throws {OperatorError} `relearn.owned`, exit 75, when a daemon holds one
  */
-export async function lockSpools(
-  sources: readonly string[],
-  configured: Place,
-): Promise<SpoolLocks> {
-  const releases: (() => void)[] = [];
+export async function lockSpools(sources: readonly string[], configured: Spool): Promise<Release> {
+  const releases: Release[] = [];
   const release = (): void => {
     for (const each of releases.splice(0)) each();
   };
   const reals = sources.flatMap((source) => realPath(source) ?? []);
-  try {
-    for (const stateDir of stateDirsOf(reals, configured)) {
-      releases.push(await lockStateDir(stateDir));
+  const folders = [
+    ...[...stateDirsOf(reals, configured)].map((place) => [place, lockStateDir] as const),
+    ...classFoldersOf(reals, configured).map((place) => [place, lockClassFolder] as const),
+  ];
+  for (const [place, lock] of folders) {
+    try {
+      const held = await lock(place);
+      if (held === undefined) throw owned(place);
+      releases.push(held);
+    } catch (error) {
+      release();
+      throw error instanceof OperatorError ? error : unlockable(place, error);
     }
-    for (const folder of classFoldersOf(reals, configured)) {
-      releases.push(await lockClassFolder(folder));
-    }
-  } catch (error) {
-    release();
-    throw error;
   }
-  return { release };
+  return release;
 }
 
-function stateDirsOf(reals: readonly string[], { libDir, stateDir }: Place): Set<string> {
+function stateDirsOf(reals: readonly string[], { libDir, stateDir }: Spool): Set<string> {
   const found = new Set<string>();
   const own = realPath(stateDir);
-  const spool = realPath(libDir);
+  if (own !== undefined && touches(reals, own, realPath(libDir))) found.add(own);
+  // A state dir of another environment gives itself away by its lock.
   for (const real of reals) {
-    const touches = (place: string | undefined): boolean =>
-      place !== undefined && (isInside(real, place) || isInside(place, real));
-    if (own !== undefined && (touches(own) || touches(spool))) found.add(own);
-    // A state dir of another environment gives itself away by its lock.
     for (let place = real; ; place = path.dirname(place)) {
       for (const candidate of [place, path.join(place, '.learnd')]) {
-        if (isStateDir(candidate)) found.add(candidate);
+        const isLocked = existsSync(path.join(candidate, LOCK_FILE));
+        if (isLocked && isFolder(path.join(candidate, 'queue'))) found.add(candidate);
       }
       if (place === path.dirname(place)) break;
     }
@@ -68,18 +65,20 @@ function stateDirsOf(reals: readonly string[], { libDir, stateDir }: Place): Set
 }
 
 /** The daemon locks them too, whatever its state dir. */
-function classFoldersOf(reals: readonly string[], { libDir }: Place): string[] {
+function classFoldersOf(reals: readonly string[], { libDir }: Spool): string[] {
   const spool = realPath(libDir);
-  if (spool === undefined) return [];
-  if (!reals.some((real) => isInside(real, spool) || isInside(spool, real))) return [];
+  if (spool === undefined || !touches(reals, spool)) return [];
   return VERDICTS.map((verdict) => path.join(spool, verdict)).filter(isFolder);
 }
 
-function isStateDir(place: string): boolean {
-  return existsSync(path.join(place, LOCK_FILE)) && isFolder(path.join(place, 'queue'));
+/** True when a source lies in one of the places, or one of the places in a source. */
+function touches(sources: readonly string[], ...places: (string | undefined)[]): boolean {
+  return sources.some((source) =>
+    places.some((each) => each !== undefined && (isIn(source, each) || isIn(each, source))),
+  );
 }
 
-function isInside(inner: string, outer: string): boolean {
+function isIn(inner: string, outer: string): boolean {
   return inner === outer || inner.startsWith(outer === '/' ? '/' : `${outer}/`);
 }
 
@@ -92,42 +91,27 @@ function realPath(place: string): string | undefined {
   }
 }
 
-async function lockStateDir(stateDir: string): Promise<() => void> {
-  let root: Folder;
-  try {
-    root = Folder.open(stateDir);
-  } catch (error) {
-    throw unreadable(stateDir, error);
-  }
+/** @returns `undefined` while a daemon has it */
+async function lockStateDir(stateDir: string): Promise<Release | undefined> {
+  const root = Folder.open(stateDir);
   try {
     const ownership = await acquireOwnership(root);
-    if (ownership === undefined) throw owned(stateDir);
-    return () => {
-      ownership.release();
-    };
-  } catch (error) {
-    throw error instanceof OperatorError ? error : unreadable(stateDir, error);
+    return ownership?.release.bind(ownership);
   } finally {
     root.close();
   }
 }
 
-async function lockClassFolder(place: string): Promise<() => void> {
-  let folder: Folder;
+/** @returns `undefined` while a daemon has it */
+async function lockClassFolder(place: string): Promise<Release | undefined> {
+  const folder = Folder.open(place);
+  let isHeld = true;
   try {
-    folder = Folder.open(place);
-  } catch (error) {
-    throw unreadable(place, error);
+    isHeld = (await lockDescriptor(folder.fd)) === 'held';
+  } finally {
+    if (isHeld) folder.close();
   }
-  try {
-    if ((await lockDescriptor(folder.fd)) === 'held') throw owned(place);
-  } catch (error) {
-    folder.close();
-    throw error instanceof OperatorError ? error : unreadable(place, error);
-  }
-  return () => {
-    folder.close();
-  };
+  return isHeld ? undefined : folder.close.bind(folder);
 }
 
 function owned(place: string): OperatorError {
@@ -140,7 +124,7 @@ function owned(place: string): OperatorError {
 }
 
 /** @throws the error, where it is one of this program */
-function unreadable(place: string, error: unknown): OperatorError {
+function unlockable(place: string, error: unknown): OperatorError {
   if (isBug(error)) throw error;
   const why = errnoOf(error) ?? (error instanceof Error ? error.message : '');
   return new OperatorError({

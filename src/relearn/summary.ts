@@ -1,65 +1,30 @@
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
 import { plural } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
-import { NAMES } from './account.ts';
-import type { Account, CountByVerdict, Fate, Folder, Named } from './account.ts';
+import { VERDICTS } from '../verdict.ts';
 import type { Gain } from './bayes-gain.ts';
-import { folderLines } from './folder-lines.ts';
 import type { Ending } from './run.ts';
+import { NAMES_KEPT, sumOf } from './stats.ts';
+import type { CountByVerdict, MailFolder, Named, RunResult, RunStats } from './stats.ts';
 
-/**
- * The closing summary: one object, which `--json` prints as it is and people get as text.
- */
-export interface Summary extends Readonly<Record<Fate, CountByVerdict>> {
-  readonly ending: Ending;
-  /** Read and not learned: the same command goes on with them. */
-  readonly left: number;
-  /** How often which reason was given; of what was learned only where proof is missing. */
-  readonly reasons: Readonly<Record<Explained, Record<string, number>>>;
-  /** The first few names. */
-  readonly names: Readonly<Record<Explained | 'left', readonly Named[]>>;
-  /** What SpamAssassin had wrapped; the message inside was taught. */
-  readonly unwrapped: CountByVerdict;
-  /** Every mail folder with the number of its messages. */
-  readonly folders: readonly Folder[];
-  /** `learning`: from the first post to the last proof; `confirming`: the wait for Bayes' count. */
-  readonly seconds: { readonly learning: number; readonly confirming: number };
-  /** Messages a second that rspamd was asked about. */
-  readonly rate: number;
-  readonly bayes: BayesSummary;
-  /** What lets those through that were held back. */
-  readonly cure: string | null;
-  /** The command that goes on; `null` when nothing is left. */
-  readonly resume: string | null;
-  readonly exitCode: ExitCode;
-}
+/** What the summary calls the results of messages: `--json` is read by scripts. */
+const KEYS = {
+  learned: 'learned',
+  duplicate: 'known',
+  refused: 'refused',
+  notMail: 'notMail',
+  passedOver: 'passedOver',
+  failed: 'failed',
+  deferred: 'heldBack',
+  superseded: 'older',
+  doneBefore: 'doneBefore',
+} as const satisfies Readonly<Record<RunResult, string>>;
 
-/** What comes with reasons and names. */
-const EXPLAINED = ['learned', 'refused', 'notMail', 'passedOver', 'failed', 'heldBack'] as const;
-type Explained = (typeof EXPLAINED)[number];
-
-export interface BayesSummary {
-  /** As rspamd said it; that may have been a minute old. */
-  readonly before: CountByVerdict | null;
-  readonly now: CountByVerdict | null;
-  /** `null` where both can't be compared. */
-  readonly gained: CountByVerdict | null;
-  /** False when its count may be older than what was learned: it was not waited for. */
-  readonly confirmed: boolean;
-  /** Learned messages that Bayes' count lacks for certain; 0 within 2 %. */
-  readonly missing: number;
-  /** Messages of each class that Bayes needs before it judges, unless rspamd is set otherwise. */
-  readonly minLearns: number;
-  readonly active: boolean | null;
-  /** rspamd knew nearly everything, but Bayes holds far less: see the text's cure. */
-  readonly forgotten: boolean;
-}
+type Key = (typeof KEYS)[RunResult];
 
 export interface SummaryInput {
-  readonly account: Account;
+  readonly stats: RunStats;
   readonly ending: Ending;
   /** The places of the messages that are left over, and what keeps them. */
   readonly left: readonly Named[];
@@ -70,60 +35,63 @@ export interface SummaryInput {
   readonly resume: string;
 }
 
-/** Of so many known messages on, and with so few new ones beside them, Bayes is asked why. */
-const NEARLY_ALL = 0.9;
-const FORGOTTEN_FROM = 10;
+/** The closing summary: one object, which `--json` prints as it is and people get as text. */
+export type Summary = ReturnType<typeof summarize>;
 
-export function summarize(input: SummaryInput): Summary {
-  const { account, ending, left, gain, learningMs, confirmingMs } = input;
+export function summarize(input: SummaryInput) {
+  const { stats, ending, left, gain, learningMs, confirmingMs } = input;
   const isUnfinished =
-    left.length + account.total('heldBack') > 0 || !['complete', 'limited'].includes(ending);
-  const seconds = { learning: round(learningMs / 1_000), confirming: round(confirmingMs / 1_000) };
-  const { after } = gain;
+    left.length + stats.total('deferred') > 0 || !['complete', 'limited'].includes(ending);
+  const { before, after, gained, confirmed, missing } = gain;
   return {
     ending,
-    ...account.counts,
+    ...byKey((result) => stats.counts[result]),
+    /** Read and not learned: the same command goes on with them. */
     left: left.length,
-    reasons: {
-      learned: Object.fromEntries(account.reasons.learned),
-      refused: Object.fromEntries(account.reasons.refused),
-      notMail: Object.fromEntries(account.reasons.notMail),
-      passedOver: Object.fromEntries(account.reasons.passedOver),
-      failed: Object.fromEntries(account.reasons.failed),
-      heldBack: Object.fromEntries(account.reasons.heldBack),
-    },
-    names: {
-      learned: account.names.learned,
-      refused: account.names.refused,
-      notMail: account.names.notMail,
-      passedOver: account.names.passedOver,
-      failed: account.names.failed,
-      heldBack: account.names.heldBack,
-      left: left.slice(0, NAMES),
-    },
-    unwrapped: account.unwrapped,
-    folders: account.folders,
-    seconds,
-    rate: learningMs === 0 ? 0 : round((account.posted * 1_000) / learningMs),
+    /** How often which reason was given; of what was learned only where proof is missing. */
+    reasons: byKey((result) => Object.fromEntries(stats.reasons[result])),
+    /** The first few names. */
+    names: { ...byKey((result) => stats.names[result]), left: left.slice(0, NAMES_KEPT) },
+    /** What SpamAssassin had wrapped; the message inside was taught. */
+    unwrapped: stats.unwrapped,
+    /** Every mail folder with the number of its messages. */
+    folders: stats.folders,
+    /** `learning`: from the first post to the last proof; `confirming`: the wait for Bayes' count. */
+    seconds: { learning: round(learningMs / 1_000), confirming: round(confirmingMs / 1_000) },
+    /** Messages a second that rspamd was asked about. */
+    rate: learningMs === 0 ? 0 : round((stats.posted * 1_000) / learningMs),
     bayes: {
-      before: gain.before ?? null,
+      /** As rspamd said it; that may have been a minute old. */
+      before: before ?? null,
       now: after ?? null,
-      gained: gain.gained ?? null,
-      confirmed: gain.confirmed,
-      missing: gain.missing,
+      /** `null` where both can't be compared. */
+      gained: gained ?? null,
+      /** False when the count may be older than what was learned: it was not waited for. */
+      confirmed,
+      /** Learned messages that Bayes' count lacks for certain; 0 within 2 %. */
+      missing,
+      /** Messages of each class that Bayes needs before it judges, unless rspamd is set otherwise. */
       minLearns: MIN_LEARNS,
       active: after === undefined ? null : VERDICTS.every((each) => after[each] >= MIN_LEARNS),
-      forgotten: hasForgotten(account, after),
+      /** rspamd knew nearly everything, but Bayes holds far less: see the text's cure. */
+      forgotten: hasForgotten(stats, after),
     },
-    cure: account.cure ?? null,
+    /** What lets those through that were held back. */
+    cure: stats.cure ?? null,
+    /** The command that goes on; `null` when nothing is left. */
     resume: isUnfinished ? input.resume : null,
-    exitCode: exitCodeOf(account, isUnfinished, gain),
+    exitCode: exitCodeOf(stats, isUnfinished, gain),
   };
 }
 
-function exitCodeOf(account: Account, isUnfinished: boolean, gain: Gain): ExitCode {
-  if (account.total('failed') > 0) return EXIT.failure;
-  const isMissing = gain.missing > 0 || isUnshown(account, gain);
+function byKey<T>(of: (result: RunResult) => T): Record<Key, T> {
+  const results = Object.keys(KEYS) as RunResult[];
+  return Object.fromEntries(results.map((each) => [KEYS[each], of(each)])) as Record<Key, T>;
+}
+
+function exitCodeOf(stats: RunStats, isUnfinished: boolean, gain: Gain): ExitCode {
+  if (stats.total('failed') > 0) return EXIT.failure;
+  const isMissing = gain.missing > 0 || isUnshown(stats, gain);
   return isUnfinished || isMissing ? EXIT.temporary : EXIT.done;
 }
 
@@ -131,26 +99,30 @@ function exitCodeOf(account: Account, isUnfinished: boolean, gain: Gain): ExitCo
  * Some have neither a proof nor a place in Bayes' count: whether rspamd stored them is open. Where
  * the count tells nothing, the others' proofs show that rspamd stored what came.
  */
-function isUnshown(account: Account, { after, gained, confirmed, lack }: Gain): boolean {
-  const unproven = sumOf(account.reasons.learned.values());
+function isUnshown(stats: RunStats, { after, gained, confirmed, lack }: Gain): boolean {
+  const unproven = total(stats.reasons.learned.values());
   if (unproven === 0) return false;
   if (after === undefined || !confirmed || lack >= unproven) return true;
-  return gained === undefined && account.total('learned') === unproven;
+  return gained === undefined && stats.total('learned') === unproven;
 }
 
+/** Of so many duplicates on, and with so few new messages beside them, Bayes is asked why. */
+const NEARLY_ALL = 0.9;
+const FORGOTTEN_FROM = 10;
+
 /** rspamd keeps what it has learned and Bayes' counts apart: one may outlive the other. */
-function hasForgotten(account: Account, after: CountByVerdict | undefined): boolean {
-  if (after === undefined || !isNearlyAllKnown(account)) return false;
-  return after.spam + after.ham < account.total('known') / 2;
+function hasForgotten(stats: RunStats, after: CountByVerdict | undefined): boolean {
+  if (after === undefined || !isNearlyAllKnown(stats)) return false;
+  return sumOf(after) < stats.total('duplicate') / 2;
 }
 
 /** rspamd knew nearly all of it already: is it true? */
-export function isNearlyAllKnown(account: Account): boolean {
-  const known = account.total('known');
-  return known >= FORGOTTEN_FROM && known >= NEARLY_ALL * (known + account.total('learned'));
+export function isNearlyAllKnown(stats: RunStats): boolean {
+  const known = stats.total('duplicate');
+  return known >= FORGOTTEN_FROM && known >= NEARLY_ALL * (known + stats.total('learned'));
 }
 
-const ROWS: readonly (readonly [Fate, string])[] = [
+const SUMMARY_ROWS: readonly (readonly [Key, string])[] = [
   ['learned', 'learned'],
   ['known', 'already known'],
   ['refused', 'refused'],
@@ -161,8 +133,9 @@ const ROWS: readonly (readonly [Fate, string])[] = [
   ['older', 'older copies'],
   ['doneBefore', 'done before'],
 ];
+const ALWAYS_SHOWN: readonly Key[] = ['learned', 'known', 'refused', 'failed'];
 
-const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
+const ENDING_TITLES: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
   limited: 'Stopped at the limit',
   interrupted: 'Interrupted',
   away: 'Given up: rspamd did not learn for too long',
@@ -170,22 +143,20 @@ const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
   misconfigured: 'Given up: rspamd will not learn until a setting is changed',
 };
 
-/** The summary for people, in lines. */
+/** The summary for people. */
 export function inWords(summary: Summary): string {
   const { seconds, rate, ending, left, resume } = summary;
   const lines = [
-    `${ending === 'complete' ? howComplete(summary) : ENDINGS[ending]} after ${inSeconds(seconds.learning)}, ${Math.round(rate)} messages a second.`,
+    `${ending === 'complete' ? howComplete(summary) : ENDING_TITLES[ending]} after ${inSeconds(seconds.learning)}, ${Math.round(rate)} messages a second.`,
     '',
     `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
-    ...ROWS.filter(([fate]) => isShown(fate, summary[fate])).map(([fate, name]) =>
-      row(name, summary[fate], reasonsOf(summary, fate)),
-    ),
+    ...SUMMARY_ROWS.flatMap(([key, title]) => summaryRow(summary, key, title)),
     ...(left === 0 ? [] : [`${'left over'.padEnd(16)}${String(left).padStart(9)}`]),
     ...unwrappedLines(summary.unwrapped),
-    ...namesOf(summary),
+    ...nameLines(summary),
     ...folderLines(summary.folders),
     '',
-    ...bayesLines(summary),
+    ...bayesGainLines(summary.bayes),
   ];
   if (resume !== null) lines.push('', 'To go on:', `  ${resume}`);
   else if (summary.exitCode === EXIT.temporary && summary.bayes.missing === 0) {
@@ -196,53 +167,38 @@ export function inWords(summary: Summary): string {
 
 /** Only what went well is done. */
 function howComplete({ failed, learned, known, refused, doneBefore }: Summary): string {
-  if (failed.spam + failed.ham === 0) return 'Done';
-  const taken = [learned, known, refused, doneBefore].some(({ spam, ham }) => spam + ham > 0);
-  return taken ? 'Ended with failures' : 'Nothing was learned: failed';
+  if (sumOf(failed) === 0) return 'Done';
+  const isTaken = [learned, known, refused, doneBefore].some((counts) => sumOf(counts) > 0);
+  return isTaken ? 'Ended with failures' : 'Nothing was learned: failed';
 }
 
-export function unwrappedLines({ spam, ham }: CountByVerdict): string[] {
-  if (spam + ham === 0) return [];
-  return [
-    '',
-    `${plural(spam + ham, 'message')} had been wrapped by SpamAssassin (report_safe): what is taught is the one inside.`,
-  ];
-}
-
-function isShown(fate: Fate, counts: CountByVerdict): boolean {
-  return ['learned', 'known', 'refused', 'failed'].includes(fate) || counts.spam + counts.ham > 0;
-}
-
-function row(name: string, counts: CountByVerdict, reasons: string): string {
+function summaryRow(summary: Summary, key: Key, title: string): string[] {
+  const counts = summary[key];
+  if (sumOf(counts) === 0 && !ALWAYS_SHOWN.includes(key)) return [];
   const numbers = VERDICTS.map((verdict) => String(counts[verdict]).padStart(9)).join('');
-  return `${name.padEnd(16)}${numbers}${reasons === '' ? '' : `   ${reasons}`}`;
-}
-
-function reasonsOf(summary: Summary, fate: Fate): string {
-  if (!isExplained(fate)) return '';
-  return Object.entries(summary.reasons[fate])
+  const reasons = Object.entries(summary.reasons[key])
     .sort(([, a], [, b]) => b - a)
     .slice(0, 5)
     .map(([reason, count]) => `${count} x ${reason}`)
     .join('; ');
+  return [`${title.padEnd(16)}${numbers}${reasons === '' ? '' : `   ${reasons}`}`];
 }
 
-function isExplained(fate: Fate): fate is Explained {
-  return EXPLAINED.some((each) => each === fate);
+export function unwrappedLines(unwrapped: CountByVerdict): string[] {
+  if (sumOf(unwrapped) === 0) return [];
+  return [
+    '',
+    `${plural(sumOf(unwrapped), 'message')} had been wrapped by SpamAssassin (report_safe): what is taught is the one inside.`,
+  ];
 }
 
-function namesOf({ names, reasons, failed, heldBack, cure, notMail, left }: Summary): string[] {
-  const unproven = sumOf(Object.values(reasons.learned));
+function nameLines({ names, reasons, failed, heldBack, cure, notMail, left }: Summary): string[] {
   const kinds = [
-    ['Learned without proof', names.learned, unproven],
-    ['Not mail', names.notMail, notMail.spam + notMail.ham],
-    ['Passed over', names.passedOver, sumOf(Object.values(reasons.passedOver))],
-    ['Failed', names.failed, failed.spam + failed.ham],
-    [
-      `Held back until this is changed: ${cure ?? ''}`,
-      names.heldBack,
-      heldBack.spam + heldBack.ham,
-    ],
+    ['Learned without proof', names.learned, total(Object.values(reasons.learned))],
+    ['Not mail', names.notMail, sumOf(notMail)],
+    ['Passed over', names.passedOver, total(Object.values(reasons.passedOver))],
+    ['Failed', names.failed, sumOf(failed)],
+    [`Held back until this is changed: ${cure ?? ''}`, names.heldBack, sumOf(heldBack)],
     ['Left over', names.left, left],
   ] as const;
   return kinds.flatMap(([title, named, count]) => {
@@ -257,8 +213,35 @@ function namesOf({ names, reasons, failed, heldBack, cure, notMail, left }: Summ
   });
 }
 
-function bayesLines(summary: Summary): string[] {
-  const { before, now, gained, confirmed, missing, minLearns, forgotten } = summary.bayes;
+/** Folders that are listed, of those that are taught and of those that aren't. */
+const LISTED = 100;
+
+/** Every mail folder with the number of its messages. */
+export function folderLines(folders: readonly MailFolder[]): string[] {
+  const block = (title: string, some: readonly MailFolder[]): string[] => {
+    const lines = some.slice(0, LISTED).map(({ folder, verdict, messages, passedOver }) => {
+      const reason = passedOver === null ? '' : `: ${passedOver}`;
+      return `  ${verdict.padEnd(5)}${String(messages).padStart(9)}  ${folder}${reason}`;
+    });
+    const rest = some.slice(LISTED);
+    const more = total(rest.map(({ messages }) => messages));
+    if (rest.length > 0) lines.push(`  and ${rest.length} more with ${more} messages`);
+    return lines.length === 0 ? [] : ['', title, ...lines];
+  };
+  return [
+    ...block(
+      'Folders:',
+      folders.filter(({ passedOver }) => passedOver === null),
+    ),
+    ...block(
+      'Folders passed over; to teach one after all, name it itself:',
+      folders.filter(({ passedOver }) => passedOver !== null),
+    ),
+  ];
+}
+
+function bayesGainLines(bayes: Summary['bayes']): string[] {
+  const { before, now, gained, confirmed, missing, minLearns, forgotten } = bayes;
   if (now === null) return ['Bayes: rspamd did not tell what it holds.'];
   const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);
   const lines = [
@@ -294,7 +277,7 @@ const FORGOTTEN = [
   "  redis-cli --scan --pattern 'learned_ids*' | xargs -r redis-cli del",
 ];
 
-function sumOf(numbers: Iterable<number>): number {
+function total(numbers: Iterable<number>): number {
   return [...numbers].reduce((sum, number) => sum + number, 0);
 }
 
@@ -308,55 +291,4 @@ function inSeconds(seconds: number): string {
 
 function round(value: number): number {
   return Math.round(value * 100) / 100;
-}
-
-/** What a dry run found in one source. */
-export interface DryCount {
-  readonly source: string;
-  readonly verdict: Verdict;
-  readonly messages: number;
-  readonly notMail: number;
-  readonly passedOver: number;
-  readonly failed: number;
-  readonly older: number;
-  readonly doneBefore: number;
-}
-
-/** A dry run's result for people. */
-export function dryInWords(counts: readonly DryCount[], account: Account): string {
-  const lines = ['Nothing was posted. What would be:', ''];
-  for (const { source, verdict, messages, ...others } of counts) {
-    const rest = [
-      [others.doneBefore, 'done before'],
-      [others.older, 'older copies'],
-      [others.notMail, 'not mail'],
-      [others.passedOver, 'passed over'],
-      [others.failed, 'failed'],
-    ] as const;
-    const extra = rest.filter(([count]) => count > 0).map(([count, what]) => `, ${count} ${what}`);
-    lines.push(`  ${verdict.padEnd(5)}${String(messages).padStart(9)}  ${source}${extra.join('')}`);
-  }
-  for (const fate of ['notMail', 'passedOver', 'failed'] as const) {
-    for (const { place, reason } of account.names[fate]) lines.push(`  ${place}: ${reason}`);
-  }
-  lines.push(...unwrappedLines(account.unwrapped), ...folderLines(account.folders));
-  return `${lines.join('\n')}\n`;
-}
-
-/** The same for `--json`. */
-export function dryAsJson(
-  sources: readonly DryCount[],
-  account: Account,
-  exitCode: ExitCode,
-): object {
-  const { names, unwrapped, folders } = account;
-  const { notMail, passedOver, failed } = names;
-  return {
-    dryRun: true,
-    sources,
-    names: { notMail, passedOver, failed },
-    unwrapped,
-    folders,
-    exitCode,
-  };
 }

@@ -153,6 +153,19 @@ describe('an unknown failure without an answer', () => {
     expect(bench.trainer.of('a')).toHaveLength(1);
   });
 
+  test('that charges a message lets no other one start beside its next try', async () => {
+    const holder = new Holder();
+    const bench = await warmBench(to('a', NO_ANSWER, 1), holder.of('a'));
+    bench.put('a');
+    await bench.flowUntil('it is tried again', () => holder.names.length === 1);
+    bench.put('b');
+    bench.put('c');
+    await bench.flow(10_000);
+    expect(bench.trainer.of('b')).toEqual([]);
+    holder.open();
+    await bench.flowUntil('all are learned', () => bench.events.counts.learned === 4);
+  });
+
   test('that charges a message often enough quarantines it, with the reason', async () => {
     const bench = await warmBench(to('a', NO_ANSWER));
     bench.put('a');

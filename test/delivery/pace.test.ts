@@ -107,7 +107,7 @@ describe('a bulk run', () => {
     trainer.plays(limits(bench.clock, 100));
     bench.start();
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(300);
+    expect(bench.stats.counts.learned.spam).toBe(300);
   });
 
   test('gives up a rate of nothing at all after its wait', async () => {

@@ -152,51 +152,38 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     const spam = messages.filter(({ verdict }) => verdict === 'spam');
     const ham = messages.filter(({ verdict }) => verdict === 'ham');
     const maildir = join(folder, 'Maildir');
-    for (const part of ['cur', 'new', 'tmp']) mkdirSync(join(maildir, part), { recursive: true });
-    ham.forEach(({ raw }, index) => {
-      const place = index % 2 === 0 ? `new/${index}.host` : `cur/${index}.host:2,S`;
-      writeFileSync(join(maildir, place), raw);
-    });
+    const put = (name: string, some: readonly MadeMessage[]): void => {
+      for (const part of ['cur', 'new', 'tmp']) {
+        mkdirSync(join(maildir, name, part), { recursive: true });
+      }
+      some.forEach(({ raw }, index) => {
+        const place = index % 2 === 0 ? `new/${index}.host` : `cur/${index}.host:2,S`;
+        writeFileSync(join(maildir, name, place), raw);
+      });
+    };
+    put('', ham);
+    put('.Junk', spam);
+    put('.Trash', [...makeMessages('spam', 10, 1_000)]);
     const mbox = join(folder, 'spam.mbox');
     writeFileSync(mbox, mboxOf(spam));
     const zipped = join(folder, 'spam.mbox.gz');
     writeFileSync(zipped, gzipSync(mboxOf(spam, '\r\n')));
-    const expected = { learned: { spam: 30, ham: 30 }, failed: { spam: 0, ham: 0 }, exitCode: 0 };
-    expect(await summaryOf([corpusOf(messages)])).toMatchObject(expected);
-    for (const source of [mbox, zipped]) {
+    const sources: readonly (readonly [string[], Buffer?])[] = [
+      [[corpusOf(messages)]],
+      [['--ham', maildir, '--spam', join(maildir, '.Junk')]],
+      [['--ham', maildir, '--spam', mbox]],
+      [['--ham', maildir, '--spam', zipped]],
+      [['--ham', maildir, '--spam', '-'], mboxOf(spam)],
+    ];
+    for (const [args, input] of sources) {
       await servers.redis.command('FLUSHALL');
-      expect(await summaryOf(['--spam', source, '--ham', maildir])).toMatchObject(expected);
+      expect(await summaryOf(args, input)).toMatchObject({
+        learned: { spam: 30, ham: 30 },
+        failed: { spam: 0, ham: 0 },
+        exitCode: 0,
+      });
       expect(await learnedInRedis()).toEqual({ spam: 30, ham: 30 });
     }
-    await servers.redis.command('FLUSHALL');
-    const args = ['--spam', '-', '--ham', maildir];
-    expect(await summaryOf(args, mboxOf(spam))).toMatchObject(expected);
-  });
-
-  test('teaches a Maildir and its junk folder in one command, and nothing that was deleted', async () => {
-    const maildir = join(folder, 'Maildir');
-    const put = (name: string, messages: readonly MadeMessage[]): void => {
-      for (const part of ['cur', 'new', 'tmp']) {
-        mkdirSync(join(maildir, name, part), { recursive: true });
-      }
-      messages.forEach(({ raw }, index) => {
-        writeFileSync(join(maildir, name, 'cur', `${index}.host:2,S`), raw);
-      });
-    };
-    const spam = [...makeMessages('spam', 20)];
-    put('', [...makeMessages('ham', 20)]);
-    put('.Junk', spam.slice(0, 10));
-    put('.Trash', spam.slice(10));
-    const summary = await summaryOf(['--ham', maildir, '--spam', join(maildir, '.Junk')]);
-    expect(summary).toMatchObject({
-      learned: { spam: 10, ham: 20 },
-      passedOver: { spam: 0, ham: 20 },
-      exitCode: 0,
-    });
-    expect(await learnedInRedis()).toEqual({ spam: 10, ham: 20 });
-    const unsorted = await relearn([maildir]);
-    expect(unsorted.code).toBe(64);
-    expect(unsorted.err).toContain(`--spam ${maildir}/.Junk`);
   });
 
   test('teaches what was wrapped, and resumes beside what is passed over', async () => {
@@ -225,8 +212,8 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     expect(await summaryOf(['--spam', plain])).toMatchObject({ known: { spam: 1 } });
   });
 
-  test.each(['', 'no mail\n', 'BZh91AY&SY'])('fails where nothing is mail: %j', async (input) => {
-    const result = await relearn(['--spam', '-'], input);
+  test('fails where nothing is mail', async () => {
+    const result = await relearn(['--spam', '-'], 'no mail\n');
     expect(result.code).toBe(1);
     expect(result.out).toMatch(/^Nothing was learned/);
     expect(result.out).not.toContain('Done');
@@ -235,22 +222,20 @@ describeReal('relearn', { timeout: 120_000 }, () => {
   test('names what it can’t read, learns the rest, and exits 1', async () => {
     const messages = someMessages(20);
     const corpus = corpusOf(messages);
-    const mbox = mboxOf(makeMessages('spam', 5, 1_000));
     const broken = join(folder, 'broken.gz');
+    const mbox = mboxOf([...makeMessages('spam', 5, 1_000)]);
     writeFileSync(broken, gzipSync(mbox).subarray(0, -200));
-    const cut = join(folder, 'cut.mbox');
-    writeFileSync(cut, mbox.subarray(0, mbox.lastIndexOf('From somebody') + 80));
     const missing = join(folder, 'missing');
-    const result = await relearn([corpus, '--spam', missing, '--spam', broken, '--spam', cut]);
+    const result = await relearn([corpus, '--spam', missing, '--spam', broken]);
     expect(result.code).toBe(1);
-    for (const name of [missing, broken, cut]) {
+    for (const name of [missing, broken]) {
       expect(result.out).toContain(name);
       expect(result.err).toContain(name);
     }
     expect(result.out).toMatch(/learned +1[0-9] +10/);
     const { spam, ham } = await learnedInRedis();
     expect(ham).toBe(10);
-    expect(spam).toBeGreaterThanOrEqual(14);
+    expect(spam).toBeGreaterThanOrEqual(10);
   });
 
   test('killed in the middle, goes on where it was', async () => {
@@ -385,19 +370,13 @@ describeReal('relearn', { timeout: 120_000 }, () => {
   });
 
   test('a wrong password ends it at once, with the cure', async () => {
-    await servers[Symbol.asyncDispose]();
-    servers = await startServers({ rspamd: { password: 'right', secureIp: [] } });
-    try {
-      const corpus = corpusOf(someMessages(20));
-      const run = new RelearnProcess([corpus], environment({ RSPAMD_PASSWORD: 'wrong' }));
-      const result = await run.ended;
-      expect(result.code).toBe(75);
-      expect(result.err).toContain('RSPAMD_PASSWORD');
-      expect(result.out).toContain('Given up');
-    } finally {
-      await servers[Symbol.asyncDispose]();
-      servers = await startServers({ redis: { persistence: 'always' } });
-    }
+    await using strict = await startServers({ rspamd: { password: 'right', secureIp: [] } });
+    const settings = { RSPAMD_URL: strict.rspamd.url, RSPAMD_PASSWORD: 'wrong' };
+    const run = new RelearnProcess([corpusOf(someMessages(20))], environment(settings));
+    const result = await run.ended;
+    expect(result.code).toBe(75);
+    expect(result.err).toContain('RSPAMD_PASSWORD');
+    expect(result.out).toContain('Given up');
   });
 });
 

@@ -1,25 +1,25 @@
 import { expect, test } from 'vitest';
-import { Account } from '../../src/relearn/account.ts';
 import { Progress } from '../../src/relearn/progress.ts';
+import { RunStats } from '../../src/relearn/stats.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
   const clock = new ManualClock();
-  const account = new Account(() => undefined);
+  const stats = new RunStats(() => undefined);
   const written: string[] = [];
   const progress = new Progress({
     kind,
-    account,
+    stats,
     total: () => total,
     clock,
     write: (text) => written.push(text),
   });
   const learn = (count: number): void => {
     for (let i = 0; i < count; i += 1)
-      account.finished('m', 'spam', { kind: 'learned', proven: true });
+      stats.finished('m', 'spam', { kind: 'learned', proven: true });
   };
   progress.start();
-  return { clock, account, written, progress, learn };
+  return { clock, stats, written, progress, learn };
 }
 
 test('without a terminal a line is written every ten seconds', () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { sleep } from '../../src/clock.ts';
+import type { Source } from '../../src/relearn/sources/source.ts';
 import { RelearnBench, namesOf, sourceOf } from '../support/relearn-bench.ts';
+import type { RelearnBenchOptions } from '../support/relearn-bench.ts';
 import {
   DUPLICATE,
   HELD,
@@ -16,74 +18,94 @@ import {
   WRONG_PASSWORD,
   to,
   toAll,
+  tooFast,
 } from '../support/scripted-trainer.ts';
+import type { Rule } from '../support/scripted-trainer.ts';
+
+/** A source of spam: `s0` and so on. */
+function spam(count: number): Source[] {
+  return [sourceOf('spam', namesOf('s', count))];
+}
+
+/** A run that has begun, and whose first trainer plays these rules. */
+function begin(
+  sources: readonly Source[],
+  options: Omit<RelearnBenchOptions, 'sources'> = {},
+  ...rules: readonly Rule[]
+): RelearnBench {
+  const bench = new RelearnBench({ ...options, sources });
+  bench.trainer.plays(...rules);
+  bench.start();
+  return bench;
+}
+
+/** The same, when some of its messages are learned. */
+async function underWay(
+  count: number,
+  options: Omit<RelearnBenchOptions, 'sources'> = {},
+): Promise<RelearnBench> {
+  const bench = begin(spam(count), options);
+  await bench.until('some are learned', () => bench.stats.total('learned') >= 20);
+  return bench;
+}
+
+function twoTrainers(...rules: readonly Rule[]): [ScriptedTrainer, ScriptedTrainer] {
+  const trainers: [ScriptedTrainer, ScriptedTrainer] = [
+    new ScriptedTrainer('http://one:1'),
+    new ScriptedTrainer('http://two:2'),
+  ];
+  trainers[1].plays(...rules);
+  return trainers;
+}
 
 describe('a run', () => {
   test('learns all that its sources hold, and is then complete', async () => {
-    const [spam, ham] = [namesOf('s', 35), namesOf('h', 50)];
-    const bench = new RelearnBench({ sources: [sourceOf('spam', spam), sourceOf('ham', ham)] });
-    bench.start();
+    const ham = namesOf('h', 50);
+    const bench = begin([...spam(35), sourceOf('ham', ham)]);
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts.learned).toEqual({ spam: 35, ham: 50 });
-    expect(bench.store.size).toBe(0);
-    expect(bench.store.bytes).toBe(0);
-    for (const name of spam) expect(bench.trainer.memory.get(name)).toBe('spam');
+    expect(bench.stats.counts.learned).toEqual({ spam: 35, ham: 50 });
+    expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
+    for (const name of namesOf('s', 35)) expect(bench.trainer.memory.get(name)).toBe('spam');
     for (const name of ham) expect(bench.trainer.memory.get(name)).toBe('ham');
   });
 
-  test('posts hardly more than once a message', async () => {
-    const bench = new RelearnBench({
-      sources: [sourceOf('spam', namesOf('s', 1_000))],
-      proveEvery: 100,
-    });
-    bench.start();
-    await bench.finish();
-    expect(bench.trainer.posts.length).toBeLessThanOrEqual(1_000 + 13);
-    expect(bench.trainer.posts.length).toBeGreaterThanOrEqual(1_000 + 10);
-  });
-
-  test('posts every message twice when each is to be proven', async () => {
-    const bench = new RelearnBench({
-      sources: [sourceOf('spam', namesOf('s', 50))],
-      proveEvery: 1,
-    });
-    bench.start();
-    await bench.finish();
-    expect(bench.trainer.posts).toHaveLength(100);
+  test.each([
+    ['hardly more than once', 1_000, 100, 1_010, 1_013],
+    ['twice when each is to be proven', 50, 1, 100, 100],
+    ['never when there is none', 0, 100, 0, 0],
+  ])('posts each message %s', async (_often, count, proveEvery, least, most) => {
+    const bench = begin(spam(count), { proveEvery });
+    expect(await bench.finish()).toBe('complete');
+    expect(bench.trainer.posts.length).toBeGreaterThanOrEqual(least);
+    expect(bench.trainer.posts.length).toBeLessThanOrEqual(most);
   });
 
   test('that goes well is never given up, however short the wait is', async () => {
-    const bench = new RelearnBench({
-      sources: [sourceOf('spam', namesOf('s', 60))],
-      proveEvery: 25,
-      waitMs: 0,
-    });
-    // what is posted again at the end takes its time
-    bench.trainer.plays(
+    const bench: RelearnBench = begin(
+      spam(60),
+      { proveEvery: 25, waitMs: 0 },
       to('s59', LEARNED, 1),
+      // what is posted again at the end takes its time
       to('s59', async () => {
         await sleep(bench.clock, 2_000);
         return DUPLICATE;
       }),
     );
-    bench.start();
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(60);
+    expect(bench.stats.counts.learned.spam).toBe(60);
   });
 
-  test('of no message at all is complete', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', [])] });
-    bench.start();
-    expect(await bench.finish()).toBe('complete');
-    expect(bench.trainer.posts).toEqual([]);
+  test('that is stopped while its rate is limited ends in time, and leaves room for others', async () => {
+    const bench = begin(spam(20), {}, toAll(tooFast(60_000)));
+    await bench.clock.flow(1_000);
+    bench.stop.abort();
+    expect(await bench.finish()).toBe('interrupted');
   });
 
   test('reads no further ahead than it posts', async () => {
     const source = sourceOf('spam', namesOf('s', 10_000));
-    const bench = new RelearnBench({ sources: [source] });
     const holder = new Holder();
-    bench.trainer.plays(holder.of());
-    bench.start();
+    const bench = begin([source], {}, holder.of());
     await bench.until('one is posted', () => holder.names.length === 1);
     for (let turn = 0; turn < 100; turn += 1) await bench.clock.flow(5);
     expect(source.taken).toBeLessThan(20);
@@ -93,71 +115,50 @@ describe('a run', () => {
   });
 
   test('stops at its limit, and has everything proven', async () => {
-    const bench = new RelearnBench({
-      sources: [sourceOf('spam', namesOf('s', 100)), sourceOf('ham', namesOf('h', 100))],
-      limit: 25,
-    });
-    bench.start();
+    const bench = begin([...spam(100), sourceOf('ham', namesOf('h', 100))], { limit: 25 });
     expect(await bench.finish()).toBe('limited');
-    expect(bench.account.total('learned')).toBe(25);
+    expect(bench.stats.total('learned')).toBe(25);
     expect(bench.store.size).toBe(0);
   });
 
   test('counts what is known, refused and failed with its reason', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('ham', namesOf('h', 20))] });
-    bench.trainer.memory.set('h3', 'ham');
-    bench.trainer.plays(to('h5', TOO_SHORT), to('h7', TOO_LARGE));
-    bench.start();
+    const bench = begin(spam(20), {}, to('s5', TOO_SHORT), to('s7', TOO_LARGE));
+    bench.trainer.memory.set('s3', 'spam');
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts).toMatchObject({
-      learned: { ham: 17 },
-      known: { ham: 1 },
-      refused: { ham: 1 },
-      failed: { ham: 1 },
+    expect(bench.stats.counts).toMatchObject({
+      learned: { spam: 17 },
+      duplicate: { spam: 1 },
+      refused: { spam: 1 },
+      failed: { spam: 1 },
     });
-    expect(bench.failed).toMatchObject([{ place: 'h7' }]);
+    expect(bench.failed).toMatchObject([{ place: 's7' }]);
     expect(bench.failed[0]?.reason).toContain('413');
   });
 });
 
 describe('a message that rspamd can’t take', () => {
-  test('because rspamd crashes on it fails for good, and all others are learned', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 60))] });
-    bench.trainer.plays(to('s30', NO_ANSWER));
-    bench.start();
-    expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(59);
-    expect(bench.failed.map(({ place }) => place)).toEqual(['s30']);
-  });
-
   test.each([
-    ['that nobody knows', UNKNOWN_ERROR],
-    ['that begins with a word of Redis', NO_REDIS],
-  ])('because of an error %s fails for good, and all others are learned', async (_what, error) => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 60))] });
-    bench.trainer.plays(to(['s29', 's30'], error));
-    bench.start();
+    ['on which rspamd crashes', ['s30'], NO_ANSWER],
+    ['with an error that nobody knows', ['s29', 's30'], UNKNOWN_ERROR],
+    ['with an error that begins with a word of Redis', ['s29', 's30'], NO_REDIS],
+  ])('%s fails for good, and all others are learned', async (_what, names, outcome) => {
+    const bench = begin(spam(60), {}, to(names, outcome));
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.clock.monotonic()).toBeLessThan(30_000);
-    expect(bench.account.counts.learned.spam).toBe(58);
-    expect(bench.failed.map(({ place }) => place).sort()).toEqual(['s29', 's30']);
+    if (outcome !== NO_ANSWER) expect(bench.clock.monotonic()).toBeLessThan(30_000);
+    expect(bench.stats.counts.learned.spam).toBe(60 - names.length);
+    expect(bench.failed.map(({ place }) => place).sort()).toEqual(names);
   });
 
-  test('because of an error is left over when no other comes to compare it with', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 60))] });
-    bench.trainer.plays(to('s59', UNKNOWN_ERROR));
-    bench.start();
+  test('with an error is left over when no other comes to compare it with', async () => {
+    const bench = begin(spam(60), {}, to('s59', UNKNOWN_ERROR));
     expect(await bench.finish(50)).toBe('failing');
-    expect(bench.account.counts.learned.spam).toBe(59);
+    expect(bench.stats.counts.learned.spam).toBe(59);
     expect([...bench.store.places()]).toEqual(['s59']);
   });
 
-  test('because of an error that nobody knows fails for good while others come', async () => {
-    const bench = new RelearnBench({
-      sources: [sourceOf('spam', namesOf('s', 60)), sourceOf('ham', namesOf('h', 30_000))],
-    });
-    bench.trainer.plays(to('s30', UNKNOWN_ERROR));
-    bench.start();
+  test('with an error that nobody knows fails for good while others come', async () => {
+    const sources = [...spam(60), sourceOf('ham', namesOf('h', 30_000))];
+    const bench = begin(sources, {}, to('s30', UNKNOWN_ERROR));
     await bench.until('it has failed', () => bench.failed.length === 1, 20);
     expect(bench.failed.map(({ place }) => place)).toEqual(['s30']);
     bench.stop.abort();
@@ -165,79 +166,62 @@ describe('a message that rspamd can’t take', () => {
   });
 });
 
-describe('messages that a proxy holds back', () => {
-  test('are posted once, named with the cure, and don’t keep the run from its end', async () => {
-    const names = namesOf('s', 60);
-    const bench = new RelearnBench({ sources: [sourceOf('spam', names)], waitMs: 0 });
-    bench.trainer.plays(to(['s0', 's30', 's59'], HELD));
-    bench.start();
-    expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts).toMatchObject({
-      learned: { spam: 57 },
-      failed: { spam: 0 },
-      heldBack: { spam: 3 },
-    });
-    expect(bench.account.names.heldBack).toContainEqual({ place: 's30', reason: HELD.reason });
-    expect(bench.account.cure).toBe(HELD.hint);
-    expect(bench.trainer.of('s30')).toHaveLength(1);
-    expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
+test('messages that a proxy holds back are posted once, and named with the cure', async () => {
+  const bench = begin(spam(60), { waitMs: 0 }, to(['s0', 's30', 's59'], HELD));
+  expect(await bench.finish(20)).toBe('complete');
+  expect(bench.stats.counts).toMatchObject({
+    learned: { spam: 57 },
+    failed: { spam: 0 },
+    deferred: { spam: 3 },
   });
+  expect(bench.stats.names.deferred).toContainEqual({ place: 's30', reason: HELD.reason });
+  expect(bench.stats.cure).toBe(HELD.hint);
+  expect(bench.trainer.of('s30')).toHaveLength(1);
+  expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
 });
 
 describe('a message that rspamd never remembers', () => {
   test.each([
-    ['in the middle', 30, 10],
-    ['in the middle, each being proven', 30, 1],
-    ['at the end', 99, 10],
-    ['at the end, each being proven', 99, 1],
-    ['as the only one', 0, 10],
-  ])('%s is learned all the same, and keeps nobody waiting', async (_, index, proveEvery) => {
-    const names = [...namesOf('s', index === 0 ? 1 : 100)];
-    const sources = [sourceOf('spam', names)];
-    // One by one, so that the last message is acknowledged last.
-    const bench = new RelearnBench({ sources, proveEvery, concurrency: 1 });
-    bench.trainer.plays(to(`s${index}`, LEARNED));
-    bench.start();
-    expect(await bench.finish(20)).toBe('complete');
-    expect(bench.clock.monotonic()).toBeLessThan(30_000);
-    expect(bench.account.counts.learned.spam).toBe(names.length);
-    expect(bench.trainer.of(`s${index}`).length).toBeLessThan(20);
-    expect(bench.account.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
-  });
+    ['in the middle', 100, 30, 10],
+    ['in the middle, each being proven', 100, 30, 1],
+    ['at the end', 100, 99, 10],
+    ['at the end, each being proven', 100, 99, 1],
+    ['as the only one', 1, 0, 10],
+  ])(
+    '%s is learned all the same, and keeps nobody waiting',
+    async (_, count, index, proveEvery) => {
+      // One by one, so that the last message is acknowledged last.
+      const bench = begin(spam(count), { proveEvery, concurrency: 1 }, to(`s${index}`, LEARNED));
+      expect(await bench.finish(20)).toBe('complete');
+      expect(bench.clock.monotonic()).toBeLessThan(30_000);
+      expect(bench.stats.counts.learned.spam).toBe(count);
+      expect(bench.trainer.of(`s${index}`).length).toBeLessThan(20);
+      expect(bench.stats.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
+    },
+  );
 
   test('is learned all the same when rspamd was away before', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', ['s0'])] });
-    bench.trainer.plays(toAll(NO_REDIS, 3), toAll(LEARNED));
-    bench.start();
+    const bench = begin(spam(1), {}, toAll(NO_REDIS, 3), toAll(LEARNED));
     expect(await bench.finish(20)).toBe('complete');
     expect(bench.clock.monotonic()).toBeLessThan(100_000);
   });
 
   test('is learned all the same while another controller is away', async () => {
-    const trainers = [new ScriptedTrainer('http://one:1'), new ScriptedTrainer('http://two:2')];
-    trainers[0]?.plays(toAll(REFUSES));
-    trainers[1]?.plays(to('s49', LEARNED));
-    const bench = new RelearnBench({ trainers, sources: [sourceOf('spam', namesOf('s', 50))] });
-    bench.start();
+    const bench = begin(spam(50), { trainers: twoTrainers(to('s49', LEARNED)) }, toAll(REFUSES));
     expect(await bench.finish(20)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(50);
+    expect(bench.stats.counts.learned.spam).toBe(50);
   });
 
   test('is no reason to believe a controller that remembers nothing', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 8))] });
-    bench.trainer.plays(toAll(LEARNED));
-    bench.start();
+    const bench = begin(spam(8), {}, toAll(LEARNED));
     expect(await bench.finish(20)).toBe('away');
-    expect(bench.account.total('learned')).toBe(0);
+    expect(bench.stats.total('learned')).toBe(0);
   });
 });
 
 describe('an outage', () => {
   test('in the middle is waited for; what was not proven is posted again', async () => {
-    const sources = [sourceOf('spam', namesOf('s', 100))];
-    const bench = new RelearnBench({ sources, waitMs: 600_000 });
-    bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    const bench = await underWay(100);
     bench.trainer.plays(toAll(NO_REDIS));
     // whatever was not proven is lost there
     for (const name of [...bench.trainer.memory.keys()]) {
@@ -248,17 +232,12 @@ describe('an outage', () => {
     expect(bench.recorder.of('controller.down').length).toBeGreaterThan(0);
     bench.trainer.plays();
     expect(await bench.finish(50)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(100);
+    expect(bench.stats.counts.learned.spam).toBe(100);
     expect(bench.trainer.memory.size).toBe(100);
   });
 
   test('that lasts longer than the longest wait ends it', async () => {
-    const bench = new RelearnBench({
-      sources: [sourceOf('spam', namesOf('s', 100))],
-      waitMs: 60_000,
-    });
-    bench.trainer.plays(toAll(REFUSES));
-    bench.start();
+    const bench = begin(spam(100), { waitMs: 60_000 }, toAll(REFUSES));
     expect(await bench.finish(50)).toBe('away');
     expect(bench.clock.monotonic()).toBeGreaterThan(60_000);
     expect(bench.clock.monotonic()).toBeLessThan(90_000);
@@ -266,25 +245,16 @@ describe('an outage', () => {
   });
 
   test('of one of two controllers sends all to the other', async () => {
-    const trainers = [new ScriptedTrainer('http://one:1'), new ScriptedTrainer('http://two:2')];
-    trainers[0]?.plays(toAll(REFUSES));
-    const bench = new RelearnBench({ trainers, sources: [sourceOf('spam', namesOf('s', 50))] });
-    bench.start();
+    const trainers = twoTrainers();
+    const bench = begin(spam(50), { trainers }, toAll(REFUSES));
     expect(await bench.finish()).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(50);
-    expect(trainers[1]?.memory.size).toBe(50);
+    expect(bench.stats.counts.learned.spam).toBe(50);
+    expect(trainers[1].memory.size).toBe(50);
   });
 
   test('of one of two controllers, which freezes, is waited for no longer than may be', async () => {
-    const trainers = [new ScriptedTrainer('http://one:1'), new ScriptedTrainer('http://two:2')];
-    const bench = new RelearnBench({
-      trainers,
-      sources: [sourceOf('spam', namesOf('s', 200))],
-      waitMs: 60_000,
-    });
-    bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
-    trainers[0]?.plays(toAll(NO_ANSWER));
+    const bench = await underWay(200, { trainers: twoTrainers(), waitMs: 60_000 });
+    bench.trainer.plays(toAll(NO_ANSWER));
     // what the frozen one was sent must not go to the other one; it may wake
     expect(await bench.finish(100)).toBe('away');
     expect(bench.clock.monotonic()).toBeLessThan(120_000);
@@ -293,9 +263,7 @@ describe('an outage', () => {
   });
 
   test('in which 200 means nothing posts all of it again, and says so', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
-    bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    const bench = await underWay(100);
     const lost = new Set<string>();
     bench.trainer.plays((post) => {
       lost.add(post.name);
@@ -304,25 +272,21 @@ describe('an outage', () => {
     await bench.until('it is noticed', () => bench.recorder.of('controller.unproven').length > 0);
     bench.trainer.plays();
     expect(await bench.finish(50)).toBe('complete');
-    expect(bench.account.counts.learned.spam).toBe(100);
+    expect(bench.stats.counts.learned.spam).toBe(100);
     for (const name of lost) expect(bench.trainer.memory.get(name)).toBe('spam');
   });
 });
 
 describe('a wrong setting', () => {
   test('from the start ends the run at once', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
-    bench.trainer.plays(toAll(WRONG_PASSWORD));
-    bench.start();
+    const bench = begin(spam(100), {}, toAll(WRONG_PASSWORD));
     expect(await bench.finish()).toBe('misconfigured');
     expect(bench.clock.monotonic()).toBeLessThan(5_000);
     expect(bench.trainer.posts).toHaveLength(1);
   });
 
   test('later is waited for, because somebody may be at work there', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
-    bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    const bench = await underWay(100);
     bench.trainer.plays(toAll(WRONG_PASSWORD));
     await bench.clock.flow(30_000, 50);
     expect(bench.ending).toBeUndefined();
@@ -333,20 +297,16 @@ describe('a wrong setting', () => {
 
 describe('a stop', () => {
   test('posts nothing new, and proves what was acknowledged', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 10_000))] });
-    bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    const bench = await underWay(10_000);
     bench.stop.abort();
     expect(await bench.finish()).toBe('interrupted');
     expect(bench.store.size).toBe(0);
-    expect(bench.account.total('learned')).toBe(bench.trainer.memory.size);
-    expect(bench.account.total('learned')).toBeLessThan(200);
+    expect(bench.stats.total('learned')).toBe(bench.trainer.memory.size);
+    expect(bench.stats.total('learned')).toBeLessThan(200);
   });
 
   test('waits for a hanging post no longer than it may', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
-    bench.start();
-    await bench.until('some are learned', () => bench.account.total('learned') >= 20);
+    const bench = await underWay(100);
     const holder = new Holder();
     bench.trainer.plays(holder.of());
     await bench.until('one hangs', () => holder.names.length > 0);
@@ -363,17 +323,14 @@ describe('a stop', () => {
       await new Promise(() => undefined);
       yield { kind: 'failed', place: 'never', reason: 'never' };
     };
-    const bench = new RelearnBench({ sources: [silent] });
-    bench.start();
+    const bench = begin([silent]);
     await bench.clock.flow(1_000, 100);
     bench.stop.abort();
     expect(await bench.finish()).toBe('interrupted');
   });
 
   test('during an outage is over at once', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
-    bench.trainer.plays(toAll(REFUSES));
-    bench.start();
+    const bench = begin(spam(100), {}, toAll(REFUSES));
     await bench.until('it is noticed', () => bench.recorder.of('controller.down').length > 0);
     const before = bench.clock.monotonic();
     bench.stop.abort();
@@ -382,7 +339,7 @@ describe('a stop', () => {
   });
 
   test('before the start posts nothing', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 100))] });
+    const bench = new RelearnBench({ sources: spam(100) });
     bench.stop.abort();
     bench.start();
     expect(await bench.finish()).toBe('interrupted');

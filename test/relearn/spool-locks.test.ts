@@ -41,7 +41,7 @@ async function lockElsewhere(path: string): Promise<void> {
 
 async function lock(...sources: readonly string[]): Promise<'locked' | OperatorError> {
   try {
-    (await lockSpools(sources, { libDir, stateDir })).release();
+    (await lockSpools(sources, { libDir, stateDir }))();
     return 'locked';
   } catch (error) {
     if (error instanceof OperatorError) return error;
@@ -102,9 +102,9 @@ test('a daemon with another state dir is found by the class folders', async () =
 });
 
 test('the locks are held until they are released', async () => {
-  const locks = await lockSpools([join(stateDir, 'archive')], { libDir, stateDir });
+  const release = await lockSpools([join(stateDir, 'archive')], { libDir, stateDir });
   expect(await lock(join(stateDir, 'archive'))).toMatchObject({ code: 'relearn.owned' });
-  locks.release();
+  release();
   expect(await lock(join(stateDir, 'archive'))).toBe('locked');
 });
 

@@ -1,11 +1,11 @@
 import { onTestFinished } from 'vitest';
 import { Controller } from '../../src/delivery/controller.ts';
-import type { Found, Source } from '../../src/mailbox/source.ts';
-import { Account } from '../../src/relearn/account.ts';
-import type { Named } from '../../src/relearn/account.ts';
+import type { Found, Source } from '../../src/relearn/sources/source.ts';
 import { BulkStore } from '../../src/relearn/bulk-store.ts';
 import { BulkRun } from '../../src/relearn/run.ts';
 import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
+import { RunStats } from '../../src/relearn/stats.ts';
+import type { Named } from '../../src/relearn/stats.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -23,7 +23,7 @@ export class RelearnBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();
   readonly failed: Named[] = [];
-  readonly account = new Account((named) => this.failed.push(named));
+  readonly stats = new RunStats((named) => this.failed.push(named));
   readonly trainers: readonly ScriptedTrainer[];
   readonly store: BulkStore;
   readonly stop = new AbortController();
@@ -39,8 +39,8 @@ export class RelearnBench {
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
     this.store = new BulkStore((place, verdict, finish) => {
       this.ended.push(place);
-      this.account.finished(place, verdict, finish);
-    }, this.account.held.bind(this.account));
+      this.stats.finished(place, verdict, finish);
+    }, this.stats.held.bind(this.stats));
     this.#run = new BulkRun({
       store: this.store,
       controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
@@ -54,7 +54,7 @@ export class RelearnBench {
       waitMs: 300_000,
       shutdownMs: 5_000,
       onFound: (found, { verdict }) => {
-        this.account.found(found, verdict);
+        this.stats.found(found, verdict);
       },
       ...options,
     });

@@ -1,0 +1,114 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { OperatorError } from '../../src/errors.ts';
+import { checkSources } from '../../src/relearn/source-arguments.ts';
+import type { SourceArguments } from '../../src/relearn/source-arguments.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+let folder: string;
+let box: string;
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  box = `${folder}/Maildir`;
+  folders('Maildir/cur', 'Maildir/new', 'Maildir/.Junk', 'Maildir/.Lists', 'Maildir/Inbox/new');
+  writeFileSync(`${box}/cur/a`, '');
+});
+
+function folders(...names: readonly string[]): void {
+  for (const name of names) mkdirSync(`${folder}/${name}`, { recursive: true });
+}
+
+function refusal(named: Partial<SourceArguments>): OperatorError | undefined {
+  try {
+    checkSources({ dirs: [], spam: [], ham: [], ...named });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    expect(error.exitCode).toBe(64);
+    return error;
+  }
+}
+
+test.each([
+  ['no-source', {}],
+  ['stdin-class', { dirs: ['-'] }],
+  ['stdin-twice', { spam: ['-'], ham: ['-'] }],
+])('a usage error: %s', (code, named) => {
+  expect(refusal(named)?.code).toBe(`usage.${code}`);
+});
+
+describe('sources that overlap are refused:', () => {
+  const complaintOf = (spam: readonly string[], ham: readonly string[]): string => {
+    const error = refusal({ spam, ham });
+    if (error !== undefined) expect(error.code).toBe('usage.overlap');
+    return error?.message ?? '';
+  };
+
+  test('a folder in another one, whatever their verdicts', () => {
+    const [junk, lists] = [`${box}/.Junk`, `${box}/.Lists`];
+    expect(complaintOf([lists], [box])).toBe(`${lists} (spam) lies in ${box} (ham)`);
+    expect(complaintOf([junk, box], [])).toBe(`${junk} (spam) lies in ${box} (spam)`);
+    folders('A/spam/x');
+    expect(refusal({ dirs: [`${folder}/A`], ham: [`${folder}/A/spam/x`] })?.message).toBe(
+      `${folder}/A/spam/x (ham) lies in ${folder}/A/spam (spam)`,
+    );
+  });
+
+  test('a file of a folder that is named, too', () => {
+    expect(complaintOf([`${box}/cur/a`], [`${box}/cur`])).toContain('lies in');
+    writeFileSync(`${box}/spam.eml`, '');
+    expect(complaintOf([`${box}/spam.eml`], [box])).toContain('lies in');
+  });
+
+  test('one path twice, also by a symlink', () => {
+    expect(complaintOf([box], [box])).toBe(`${box} is named as spam and as ham`);
+    expect(complaintOf([box, `${box}/`], [])).toBe(`${box} is named as spam and as spam`);
+    symlinkSync(box, `${box}.link`);
+    expect(complaintOf([`${box}.link`], [box])).toContain('is named as');
+  });
+
+  test('but not a folder that the other one passes over: a Maildir and its junk folder', () => {
+    writeFileSync(`${box}/Trash.mbox`, '');
+    expect(complaintOf([`${box}/.Junk`], [box])).toBe('');
+    expect(complaintOf([], [box, `${box}/.Junk`, `${box}/Trash.mbox`])).toBe('');
+    // Folders below an inbox are read.
+    expect(complaintOf([box], [`${box}/Inbox`])).toContain('lies in');
+  });
+
+  test('nor folders beside each other, what is missing, and standard input', () => {
+    const [one, two] = [`${box}/cur`, `${box}/new`];
+    expect(complaintOf([`${box}/.Junk`, '-'], [one, two, `${box}/cur2`])).toBe('');
+  });
+});
+
+describe('without a flag is refused, with what to type,', () => {
+  test('a Maildir', () => {
+    folders('M/cur', 'M/new', 'M/.Archive');
+    const error = refusal({ dirs: [`${folder}/M`] });
+    expect(error).toMatchObject({ code: 'usage.unsorted' });
+    expect(error?.message).toContain(`${folder}/M is a Maildir`);
+    expect(error?.hint).toContain(`--ham ${folder}/M `);
+    expect(error?.hint).toContain(`--spam ${folder}/M/.Junk`);
+  });
+
+  test('a Maildir, whose junk folders are named as they are called', () => {
+    folders('M/cur', 'M/new', 'M/.INBOX.Spam', 'M/.Junk E-Mail', 'M/.Trash');
+    const { hint } = refusal({ dirs: [`${folder}/M/`] }) ?? {};
+    expect(hint).toContain(`--spam ${folder}/M/.INBOX.Spam;`);
+    expect(hint).toContain(`Its junk folders: ${folder}/M/.INBOX.Spam '${folder}/M/.Junk E-Mail'`);
+  });
+
+  test('a file', () => {
+    const file = `${folder}/junk.mbox`;
+    writeFileSync(file, '');
+    expect(refusal({ dirs: [file] })?.hint).toContain(`--spam ${file} or as --ham`);
+  });
+
+  test('nothing else: reading it says what is wrong', () => {
+    folders('A/spam', 'B/ham', 'B/cur', 'B/new', 'C/cur', 'D');
+    for (const name of ['A', 'B', 'C', 'D', 'E']) {
+      expect(refusal({ dirs: [`${folder}/${name}`] })).toBeUndefined();
+    }
+  });
+});

@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import { alternate } from '../../../src/relearn/sources/alternate.ts';
+import type { Found, Source } from '../../../src/relearn/sources/source.ts';
+import type { Verdict } from '../../../src/verdict.ts';
+
+interface Scripted extends Source {
+  isEnded: boolean;
+  reads: number;
+}
+
+const KINDS = { m: 'message', s: 'skipped', f: 'failed', d: 'done', o: 'older' } as const;
+
+/** A source of what these letters stand for. */
+function scripted(verdict: Verdict, kinds: string): Scripted {
+  return {
+    ...{ name: verdict, verdict, expected: undefined, isEnded: false, reads: 0 },
+    count: () => Promise.resolve(),
+    async *read() {
+      try {
+        for (const letter of kinds) {
+          this.reads += 1;
+          const kind = KINDS[letter as keyof typeof KINDS];
+          yield await Promise.resolve<Found>({
+            kind,
+            place: '',
+            reason: '',
+            body: Buffer.alloc(0),
+          });
+        }
+      } finally {
+        this.isEnded = true;
+      }
+    },
+  };
+}
+
+async function order(...sources: readonly Source[]): Promise<string> {
+  let letters = '';
+  for await (const { source } of alternate(sources)) letters += source.verdict.charAt(0);
+  return letters;
+}
+
+test.each([
+  ['a message of each class by turns, until one class ends', 'mmmmmm', 'mmm', 'shshshhhh'],
+  ['what is no message beside one', 'mmm', 'sosmfd', 'sssshshsh'],
+  ['one class alone', 'mm', '', 'hh'],
+  ['nothing', '', '', ''],
+])('sources are read by turns: %s', async (_what, ham, spam, expected) => {
+  expect(await order(scripted('ham', ham), scripted('spam', spam))).toBe(expected);
+});
+
+test('the sources of a class are read one after the other', async () => {
+  const sources = ['mm', 'mm'].map((kinds) => scripted('spam', kinds));
+  const seen: number[] = [];
+  for await (const { source } of alternate(sources)) seen.push(sources.indexOf(source as Scripted));
+  expect(seen).toEqual([0, 0, 1, 1]);
+  expect(await order()).toBe('');
+});
+
+test('sources are not read ahead, and are ended when the reader leaves', async () => {
+  const sources = [scripted('spam', 'mmmmmmmmm'), scripted('ham', 'mmmmmmmmm')];
+  let count = 0;
+  for await (const { source } of alternate(sources)) {
+    expect(source.verdict).toBeDefined();
+    count += 1;
+    expect(sources.reduce((sum, { reads }) => sum + reads, 0)).toBe(count);
+    if (count === 5) break;
+  }
+  expect(sources.map(({ isEnded }) => isEnded)).toEqual([true, true]);
+});
