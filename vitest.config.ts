@@ -5,10 +5,10 @@ import { startRun } from './test/support/run.ts';
 startRun();
 
 const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
-const REAL = ['test/real/**/*.test.ts'];
+const REAL = ['test/real/**/*.test.ts', 'test/demo/**/*.test.ts'];
 const TORTURE = ['test/torture/**/*.test.ts'];
 /** They replace a module, or measure the memory of their process. */
-const ALONE = ['test/spool/deaf-doorbell.test.ts', 'test/relearn/sources/masses.test.ts'];
+const ALONE = ['test/spool/deaf-watcher.test.ts', 'test/relearn/sources/masses.test.ts'];
 
 /**
  * `npm test` is all but the torture, which tries to break the program and takes its time. `real` needs
@@ -17,7 +17,7 @@ const ALONE = ['test/spool/deaf-doorbell.test.ts', 'test/relearn/sources/masses.
 export default defineConfig({
   test: {
     // Most tests wait for a child process or a server most of the time.
-    maxWorkers: 4,
+    maxWorkers: 6,
     // No verdict by the clock, on a busy machine either: this is for what hangs.
     testTimeout: 300_000,
     hookTimeout: 300_000,

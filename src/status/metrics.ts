@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { errnoOf } from '../errors.ts';
-import { FINAL_RESULTS } from "../delivery/result.ts";
+import { FINAL_RESULTS } from '../delivery/result.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { bayesOf } from './reports.ts';
@@ -86,7 +86,10 @@ function takeReport(scrape: Scrape, report: DaemonReport): void {
     'kopano_learnd_messages_total',
     'Messages by how they ended, each counted once.',
     ...VERDICTS.flatMap((verdict) =>
-      FINAL_RESULTS.map((outcome): Sample => [{ verdict, outcome }, report.messages[verdict][outcome]]),
+      FINAL_RESULTS.map((outcome): Sample => [
+        { verdict, outcome },
+        report.messages[verdict][outcome],
+      ]),
     ),
   );
   scrape.gauge(

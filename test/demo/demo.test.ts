@@ -8,7 +8,7 @@ import { demo } from '../../demo/demo.ts';
 import { findProgram } from '../../src/servers/programs.ts';
 import { describeReal } from '../real/harness.ts';
 import { makeDemo, program } from '../support/run.ts';
-import { needs } from '../support/needs.ts';
+import { TIME, needs } from '../support/needs.ts';
 
 const searchPath = process.env['PATH'] ?? '';
 const watch: [string, ...string[]] = [process.execPath, program(), 'watch'];
@@ -58,7 +58,7 @@ test(
   },
 );
 
-describeReal('with the servers', () => {
+describeReal('with the servers', TIME, () => {
   test('it ends with 0, spam and ham told apart, and nothing left', async () => {
     const env = { PATH: searchPath, TMPDIR: folder };
     const { stdout } = await promisify(execFile)(process.execPath, [makeDemo()], {

@@ -1,3 +1,4 @@
+import { TIME } from '../support/needs.ts';
 import { symlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -153,7 +154,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   // One test, because both take rspamd's time: what /stat says is up to a minute old.
   it(
     'finds controllers that do not share one Redis, and a memory for each recipient',
-    { timeout: 120_000 },
+    { timeout: 120_000, ...TIME },
     async () => {
       await using redis = await startRedis();
       await using other = await startRedis();

@@ -14,6 +14,7 @@ import { temporaryFolder } from '../support/temporary.ts';
 import { describeReal, startServers } from './harness.ts';
 import type { RealServers } from './harness.ts';
 import { byLength } from '../support/length.ts';
+import { TIME } from '../support/needs.ts';
 import { World, until } from './world.ts';
 
 /** Made messages have no URLs: rspamd recognises each of them, so that counts are exact. */
@@ -113,7 +114,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     await servers.redis.command('FLUSHALL');
   });
 
-  test('teaches a folder of both classes, and tells what Bayes gained', async () => {
+  test('teaches a folder of both classes, and tells what Bayes gained', TIME, async () => {
     const messages = [...someMessages(440), tooShortMessage('spam')];
     const corpus = corpusOf(messages);
     writeFileSync(join(corpus, 'spam', 'empty.eml'), '');
@@ -339,7 +340,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     },
   );
 
-  test('tells a cure when the list of learned messages outlived the statistics', async () => {
+  test('tells a cure when the list of learned messages outlived the statistics', TIME, async () => {
     const corpus = corpusOf(someMessages(60));
     await relearn([corpus]);
     const keys = await servers.redis.command('KEYS', 'RS*');

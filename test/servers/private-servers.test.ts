@@ -160,8 +160,9 @@ describeReal('a private rspamd with options of its own', () => {
   test('stops although it is frozen, with all its workers, and leaves no folder', async () => {
     const servers = await startServers({ rspamd: { controllerWorkers: 2, unixSocket: true } });
     await access(servers.rspamd.socketPath);
-    const workers = await servers.rspamd.workers();
-    expect(workers.filter(({ kind }) => kind === 'controller')).toHaveLength(2);
+    const controllers = async (): Promise<number> =>
+      (await servers.rspamd.workers()).filter(({ kind }) => kind === 'controller').length;
+    await expect.poll(controllers, { timeout: 60_000 }).toBe(2);
     const group = servers.rspamd.pid;
     expect(await groupIsAlive(group ?? 0)).toBe(true);
     servers.rspamd.freeze();

@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestOptions } from 'vitest';
 import { findProgram } from '../../src/servers/programs.ts';
+import { LENGTH } from './length.ts';
 import { NOBODY, canMount, hasOtherFileSystem, isRoot } from './temporary.ts';
 
 /**
@@ -36,6 +37,8 @@ export const FUSE = needs(
   'root that may mount, and /dev/fuse',
   canMount && existsSync('/dev/fuse'),
 );
+/** Waits for what rspamd refreshes once a minute, tells a whole story, or reads gigabytes. */
+export const TIME = needs('time: TEST_LENGTH=middle', LENGTH !== 'short');
 export const SECOND_FILE_SYSTEM = needs('another file system at /dev/shm', hasOtherFileSystem);
 
 export function needs(what: string, isThere: boolean): TestOptions {

@@ -1,3 +1,4 @@
+import { TIME } from '../../support/needs.ts';
 import { linkSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
@@ -85,13 +86,13 @@ describe('little memory is enough', () => {
       { message: 1, failed: 1 },
     ],
     ['a gzip of 512 MB of zeros, which is no mail', () => times(8, nuls), { failed: 1 }],
-  ])('for %s', async (_what, content, expected) => {
+  ])('for %s', TIME, async (_what, content, expected) => {
     const { counts, memory } = await readLightly(stdinOf(content));
     expect(counts).toEqual(expected);
     expect(memory).toBeLessThan(60 * MIB);
   });
 
-  test('for a gzip whose reader rests: nothing is unpacked ahead', async () => {
+  test('for a gzip whose reader rests: nothing is unpacked ahead', TIME, async () => {
     const one = mail('one', 'x'.repeat(1_000));
     const packed = gzipSync(mboxOf(Array.from({ length: 60_000 }, () => one)));
     const reading = stdinOf(() => times(1, packed)).read();

@@ -245,7 +245,9 @@ export class Stage implements AsyncDisposable {
   /** How its messages ended, as the log says. */
   endsOf(fleet: Fleet): Line[] {
     const names = new Set(namesOf(fleet));
-    return this.linesOf(fleet).filter(({ event, file }) => FINAL_RESULTS.has(event) && names.has(file));
+    return this.linesOf(fleet).filter(
+      ({ event, file }) => FINAL_RESULTS.has(event) && names.has(file),
+    );
   }
 
   #now(): Pick<Fleet, 'from' | 'contacts'> {
