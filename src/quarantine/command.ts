@@ -1,10 +1,10 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { QuarantinedMessages } from '../spool/quarantined.ts';
 import type { Moved, Quarantined } from '../spool/quarantined.ts';
 import { clean, plural } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
 
 /**
  * `kopano-learnd quarantine`: the messages that rspamd can't take, each with its reason. It works
@@ -28,8 +28,6 @@ export interface QuarantineOptions {
 /** Which messages are meant: names as the user gave them. */
 export type Selection = 'all' | readonly string[];
 
-/** Signals get a chance after so many milliseconds of synchronous calls. */
-const STRETCH_MS = 10;
 /** Output is handed over in pieces of about so many characters. */
 const PIECE = 16_384;
 const LONGEST_REASON = 400;
@@ -248,11 +246,8 @@ function openQuarantine({ stateDir, err }: QuarantineOptions): Disposable & {
 
 /** The same, with a chance for signals in between. */
 async function* patiently<T>(values: Iterable<T>): AsyncGenerator<T, void, undefined> {
-  let stretch = performance.now();
   for (const value of values) {
     yield value;
-    if (performance.now() - stretch < STRETCH_MS) continue;
-    await nextTurn();
-    stretch = performance.now();
+    await yieldIfDue();
   }
 }

@@ -25,7 +25,7 @@ import type { Summary } from './summary.ts';
 
 /**
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
- * delivered by the daemon's own learning room.
+ * delivered as the daemon's are.
  */
 export interface RelearnOptions {
   readonly config: Config;
@@ -237,7 +237,7 @@ function expectedOf(sources: readonly Source[], limit: number): number | undefin
   return Math.min(Math.round(sum), limit);
 }
 
-/** The learning room's log, for people: what becomes of single messages is in the summary. */
+/** The log of the delivery, for people: what becomes of single messages is in the summary. */
 function proseLog(progress: Progress): Log {
   const failed = new Set<unknown>();
   return (_severity, event, message, fields) => {

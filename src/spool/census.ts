@@ -1,5 +1,5 @@
 import { errnoOf } from '../errors.ts';
-import { Stretch } from '../stretch.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
 import { Folder } from './folder.ts';
 import type { FolderEntry } from './folder.ts';
 import { isKey } from './message.ts';
@@ -57,11 +57,10 @@ const IS_MESSAGE: Readonly<Record<Place, (entry: FolderEntry) => boolean>> = {
 };
 
 async function countNames(folder: Folder, place: Place): Promise<number> {
-  const stretch = new Stretch();
   let messages = 0;
   for (const entry of folder.list()) {
     if (IS_MESSAGE[place](entry)) messages += 1;
-    await stretch.yieldIfDue();
+    await yieldIfDue();
   }
   return messages;
 }

@@ -2,9 +2,9 @@ import type { Bugs } from '../bugs.ts';
 import { sleep } from '../clock.ts';
 import type { Clock, Timer } from '../clock.ts';
 import type { Log, LogThrottle } from '../logger.ts';
-import { Stretch } from '../stretch.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
 import { CrossDeviceMoves } from './cross-device-move.ts';
 import { DiskFaults } from './disk-faults.ts';
 import type { ClassFolder, DropDirectory } from './drop-directory.ts';
@@ -85,7 +85,6 @@ export class Pickup {
   #turn: Promise<void> | undefined;
   /** When a turn that is under way last came a step further. */
   #movedAt = 0;
-  #stretch = new Stretch();
 
   constructor(options: PickupOptions) {
     const { clock, settleMs, locks } = options;
@@ -211,7 +210,6 @@ export class Pickup {
 
   async #work(): Promise<void> {
     const { clock, faults } = this.#options;
-    this.#stretch = new Stretch();
     const isCheck = this.#checkDue <= clock.monotonic();
     if (isCheck) await this.openFolders();
     this.#moves.step();
@@ -224,9 +222,9 @@ export class Pickup {
     if (isCheck) faults.clear(DROP_DIRECTORY);
   }
 
-  /** Gives the event loop to others when this turn has had it for a while; true when it did. */
+  /** Notes that the turn came a step further where it gave the event loop to others. */
   async #yieldIfDue(): Promise<boolean> {
-    const hasYielded = await this.#stretch.yieldIfDue();
+    const hasYielded = await yieldIfDue();
     if (hasYielded) this.#movedAt = this.#options.clock.monotonic();
     return hasYielded;
   }

@@ -60,7 +60,7 @@ export class Queue {
 
   /** Removes whatever the queue holds of `key`; says which verdicts that were. */
   removeKey(key: string): Verdict[] {
-    // A folder that a swap brought in stays until the learner quarantines it.
+    // A folder that a swap brought in stays until an attempt quarantines it.
     return VERDICTS.filter((verdict) => this.#folders[verdict].removeFile(key));
   }
 

@@ -1,4 +1,4 @@
-import { Stretch } from '../stretch.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
 import type { DiskFaults } from './disk-faults.ts';
 import type { DropDirectory } from './drop-directory.ts';
 import type { SpoolEvents } from './events.ts';
@@ -45,7 +45,6 @@ export class Requeue {
    */
   async take(progress: () => void = () => undefined): Promise<number> {
     const { folders, faults, events } = this.#options;
-    const stretch = new Stretch();
     let stay = 0;
     for (const verdict of VERDICTS) {
       const folder = folders[verdict];
@@ -54,7 +53,7 @@ export class Requeue {
         for (const { rawName } of folder.list()) {
           if (this.#isStopped) return stay;
           if (isKey(rawName) && !this.#takeOne(verdict, rawName)) stay += 1;
-          if (await stretch.yieldIfDue()) progress();
+          if (await yieldIfDue()) progress();
         }
         faults.clear(folder.path);
       } catch (error) {

@@ -1,3 +1,5 @@
+import { connectionFault } from './connection-faults.ts';
+import type { ControllerPlace } from './connection-faults.ts';
 import type { Answer, Fault } from './connection.ts';
 import { proxyAnswer } from './proxies.ts';
 import type { ProxyAnswer } from './proxies.ts';
@@ -5,9 +7,10 @@ import type { Outcome } from './trainer.ts';
 
 /**
  * The table of answers: what rspamd's controller says, and what it means. Observed on rspamd 3.4,
- * 3.12.1 and 4.1; what a proxy says by itself is told apart first (`proxies.ts`). Judged by the status and the fixed words of the reason, never by the rest of the
- * text, which repeats the sender's Message-ID unescaped. Reasons are passed on as they came; the
- * trainer makes them fit for a log.
+ * 3.12.1 and 4.1; what a proxy says by itself is told apart first (`proxies.ts`). An answer is judged
+ * by its status and the fixed words of its reason, never by the rest of the text, which repeats the
+ * sender's Message-ID unescaped. Reasons are passed on as they came; the trainer makes them fit for a
+ * log.
  */
 
 export type Classified =
@@ -140,7 +143,8 @@ const UNREACHABLE = new Set([
 ]);
 const LOCAL = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
-export function classifyFault(fault: Fault): Classified {
+/** @param at the controller that was asked */
+export function classifyFault(fault: Fault, at: ControllerPlace): Classified {
   const { code } = fault;
   if (REFUSED.has(code)) {
     return { kind: 'unavailable', reason: `connection refused (${code})`, contact: 'refused' };
@@ -151,17 +155,12 @@ export function classifyFault(fault: Fault): Classified {
   if (LOCAL.has(code)) {
     return { kind: 'unavailable', reason: `no connection can be made (${code})`, contact: 'none' };
   }
-  if (code === 'EACCES' || code === 'EPERM') {
-    return misconfigured(
-      `the controller's socket can't be opened (${code})`,
-      "give the daemon's user write permission on rspamd's controller socket",
-    );
-  }
-  if (isTlsCode(code)) {
-    return misconfigured(
-      `TLS fails (${code})`,
-      "check RSPAMD_CA_FILE, the certificate's name and dates, and whether the port speaks TLS at all",
-    );
+  if (code === 'EACCES' || code === 'EPERM' || isTlsCode(code)) {
+    const { says, cure } = connectionFault(code, at) ?? {
+      says: `TLS fails (${code})`,
+      cure: "check RSPAMD_CA_FILE, the certificate's name and dates, and whether the port speaks TLS at all",
+    };
+    return misconfigured(says, cure);
   }
   // A status that is none, or a Message-ID that breaks the status line: an answer all the same.
   const broken = /^HTTP\/\d\.\d (\d{1,3}) ([^\r\n]*)/.exec(fault.text);

@@ -96,10 +96,17 @@ const ROWS: readonly Row[] = [
   { codes: /^(EPROTO$|ERR_SSL_)/, says: 'does not speak TLS as expected', cure: NO_TLS },
 ];
 
-/** What a code means at a controller with this URL; `undefined` where nothing is known of it. */
+/** Where a controller is. */
+export interface ControllerPlace {
+  /** Its address without secrets. */
+  readonly name: string;
+  readonly host: string;
+}
+
+/** What a code means at a controller; `undefined` where nothing is known of it. */
 export function connectionFault(
   code: string,
-  { name, host }: { readonly name: string; readonly host: string },
+  { name, host }: ControllerPlace,
 ): ConnectionFault | undefined {
   const isSocket = name.startsWith('unix:');
   const row = ROWS.find(({ codes, socket = isSocket }) => codes.test(code) && socket === isSocket);

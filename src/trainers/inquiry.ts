@@ -81,7 +81,7 @@ export class Inquiry {
 
   #replyOf(result: Answer | Fault): Reply {
     const isFault = 'code' in result;
-    const meaning = isFault ? classifyFault(result) : classifyAnswer(result);
+    const meaning = isFault ? classifyFault(result, this) : classifyAnswer(result);
     const reason = isFault ? result.code : `${result.status} ${result.reason}`.trim();
     const proxy = isFault ? undefined : proxyAnswer(result);
     return {

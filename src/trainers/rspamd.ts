@@ -26,6 +26,7 @@ export function isStarting({ hasBackend, uptimeSeconds = Infinity }: Statistics)
 
 export class RspamdTrainer implements Trainer {
   readonly name: string;
+  readonly host: string;
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
   readonly #pages: ControllerPages;
@@ -35,6 +36,7 @@ export class RspamdTrainer implements Trainer {
 
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
+    this.host = new URL(options.controller.url).hostname;
     this.#options = options;
     this.#post = new LearningPost(options);
     this.#pages = new ControllerPages(options);
@@ -56,7 +58,7 @@ export class RspamdTrainer implements Trainer {
     if (signal.aborted && 'code' in result) return { kind: 'aborted' };
     this.#answeredAt = 'status' in result ? this.#now : -Infinity;
     if ('status' in result) this.#noteVersion(/^rspamd\/(\S+)/.exec(result.server ?? '')?.[1]);
-    const outcome = 'code' in result ? classifyFault(result) : classifyAnswer(result);
+    const outcome = 'code' in result ? classifyFault(result, this) : classifyAnswer(result);
     switch (outcome.kind) {
       case 'check-backend':
         return this.#refusedUnlessNoBackend(outcome.reason, body, signal);
@@ -102,7 +104,7 @@ export class RspamdTrainer implements Trainer {
     if (signal.aborted) return { kind: 'aborted' };
     // Whatever it answers, and a proxy may answer for it: the post tells what that means.
     if ('status' in result || result.text !== '') return undefined;
-    const outcome = classifyFault(result);
+    const outcome = classifyFault(result, this);
     // The message had no part in it.
     return outcome.kind === 'unavailable' || outcome.kind === 'misconfigured'
       ? outcome

@@ -2,7 +2,7 @@ import type { Verdict } from '../verdict.ts';
 
 /**
  * A trainer teaches one message to one controller of a spam filter and says what came of it. It
- * doesn't retry, wait or remember; that is the learning room's.
+ * doesn't retry, wait or remember; that is the delivery's.
  */
 export interface Trainer {
   /** The controller's address without secrets; names it in logs. */

@@ -53,7 +53,7 @@ export const SETTLE_MS = 2_000;
 export const RESCAN_MS = 30_000;
 
 /**
- * The learning side on a real queue, with scripted trainers and a clock of the test's. Messages are
+ * The delivery on a real queue, with scripted trainers and a clock of the test's. Messages are
  * named by their keys.
  */
 export class DeliveryBench {

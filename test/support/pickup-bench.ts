@@ -26,7 +26,7 @@ export interface PickupBenchOptions {
   readonly lock?: (folder: Folder) => Promise<LockResult>;
 }
 
-/** What pickup told the learning side. */
+/** What pickup told the delivery. */
 export interface Queued {
   /** `VERDICT/KEY` */
   readonly place: string;
@@ -48,7 +48,7 @@ class ListedLocks extends MessageLocks {
   }
 }
 
-/** Pickup on a real spool, with a clock of the test's and a learning side that only takes notes. */
+/** Pickup on a real spool, with a clock of the test's and a delivery that only takes notes. */
 export class PickupBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();

@@ -13,7 +13,7 @@ import { SizeEstimate } from './size-estimate.ts';
 import { REASON } from './source.ts';
 import type { Reading, ReadingOptions, Source } from './source.ts';
 import type { WalkedFile } from './walk.ts';
-import { yieldIfDue } from './yield-if-due.ts';
+import { yieldIfDue } from '../../yield-if-due.ts';
 
 /**
  * The DIR arguments: folders that hold `spam/` and `ham/`, such as the daemon's archive with

@@ -1,6 +1,6 @@
 import { readSync } from 'node:fs';
 import { BrokenContents, faultWords } from './source.ts';
-import { yieldIfDue } from './yield-if-due.ts';
+import { yieldIfDue } from '../../yield-if-due.ts';
 
 /** A content in pieces of any size. */
 export type Chunks = AsyncIterable<Buffer> | Iterable<Buffer>;

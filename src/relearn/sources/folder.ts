@@ -5,7 +5,7 @@ import { REASON } from './source.ts';
 import type { Found, NotMessage, Reading } from './source.ts';
 import { walk } from './walk.ts';
 import type { WalkedFile, WalkRoot } from './walk.ts';
-import { yieldIfDue } from './yield-if-due.ts';
+import { yieldIfDue } from '../../yield-if-due.ts';
 
 /** Reading and counting all that a folder holds. */
 export interface FolderReadingOptions {
