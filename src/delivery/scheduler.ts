@@ -171,15 +171,20 @@ export class Scheduler {
 
   // --- turns
 
+  /** Looks again in so many milliseconds, unless that is planned for sooner. */
   #plan(ms: number): void {
-    if (!this.#isRunning) return;
+    const { clock, bugs } = this.#options;
+    const at = clock.monotonic() + ms;
+    // A timer that every wake puts off would never go off.
+    if (!this.#isRunning || at >= this.#plannedFor) return;
     this.#timer?.cancel();
-    this.#plannedFor = this.#options.clock.monotonic() + ms;
-    this.#timer = this.#options.clock.after(ms, () => {
+    this.#plannedFor = at;
+    this.#timer = clock.after(ms, () => {
+      this.#plannedFor = Infinity;
       try {
         this.#pump();
       } catch (error) {
-        this.#options.bugs.report(error, 'the scheduler');
+        bugs.report(error, 'the scheduler');
         this.#plan(DiskFaults.retryMs);
       }
     });
@@ -251,12 +256,14 @@ export class Scheduler {
 
   /** The message that goes to an open controller next. */
   #choose(controller: Controller, now: number): PendingMessage | undefined {
-    for (const message of this.#options.backlog.pending.values()) {
+    const { pending } = this.#options.backlog;
+    const othersWait = (): boolean => [...pending.values()].some((each) => !isGuilty(each));
+    for (const message of pending.values()) {
       if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
-      if (!this.#bodyFits(message)) return undefined;
+      const bytes = this.#bodiesBytes + Number(message.entry.stamp.size);
+      if (this.#bodiesBytes > 0 && bytes > BODIES_BYTES) return undefined;
       if (!message.failures.alone) return message;
-      const waits = isGuilty(message) && controller.guiltyNotBefore > now && this.#othersWait();
-      if (waits) continue;
+      if (isGuilty(message) && controller.guiltyNotBefore > now && othersWait()) continue;
       // What has to be alone waits until the controller has run empty, and nothing overtakes it.
       return this.#flightsOn(controller).length === 0 ? message : undefined;
     }
@@ -315,15 +322,6 @@ export class Scheduler {
     const name = this.#options.affinity.controllerOf(locksOf(message));
     if (name === undefined) return undefined;
     return this.#options.controllers.find((each) => each.name === name);
-  }
-
-  #bodyFits({ entry }: PendingMessage): boolean {
-    return this.#bodiesBytes === 0 || this.#bodiesBytes + Number(entry.stamp.size) <= BODIES_BYTES;
-  }
-
-  #othersWait(): boolean {
-    for (const each of this.#options.backlog.pending.values()) if (!isGuilty(each)) return true;
-    return false;
   }
 
   // --- in flight

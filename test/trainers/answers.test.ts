@@ -32,7 +32,7 @@ const ID = 'a0db80451c07d9e8545e3732@mail.example';
 type Misconfigured = readonly [name: string, act: Act, password: boolean, hint: RegExp];
 
 /** For the acts that end by the request's timeout only. */
-const SHORT = { timeoutMs: 150 };
+const SHORT = { timeoutMs: 1_000 };
 
 describe('learned or known', () => {
   test('200 is learned', async () => {
