@@ -1,7 +1,7 @@
+import { loadConfig } from '../../../src/config.ts';
 import type { Config } from '../../../src/config.ts';
 import { QuarantinedMessages } from '../../../src/spool/quarantined.ts';
 import type { Verdict } from '../../../src/verdict.ts';
-import { Secret } from '../../../src/secret.ts';
 import { secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
@@ -230,28 +230,19 @@ export class World {
 
   #config(): Config {
     const { after, backlog, concurrency, ears } = this.setup;
-    return {
-      spool: {
-        libDir: `${this.root}/lib`,
-        stateDir: `${this.root}/state`,
-        after,
-        archiveDays: ARCHIVE_DAYS,
-        maxBytes: 1_048_576,
-        settleMs: SETTLE_MS,
-        sweepMs: 30_000,
-        polling: ears === 'none',
-      },
-      rspamd: {
-        controllers: [],
-        password: Secret.none,
-        timeoutMs: 30_000,
-        ca: undefined,
-      },
-      learning: { concurrency, backlog, maxAttempts: MAX_ATTEMPTS },
-      statusListen: undefined,
-      log: { level: 7, format: 'json' },
-      shutdownMs: 5_000,
-    };
+    const config = loadConfig({
+      KOPANO_SPAMD_LIB: `${this.root}/lib`,
+      LEARN_STATE_DIR: `${this.root}/state`,
+      LEARN_AFTER: after,
+      LEARN_ARCHIVE_DAYS: String(ARCHIVE_DAYS),
+      LEARN_MAX_BYTES: '1048576',
+      LEARN_SETTLE_MS: String(SETTLE_MS),
+      LEARN_POLLING: ears === 'none' ? 'yes' : 'no',
+      LEARN_CONCURRENCY: String(concurrency),
+      LEARN_BACKLOG: String(backlog),
+      LEARN_MAX_ATTEMPTS: String(MAX_ATTEMPTS),
+    });
+    return { ...config, rspamd: { ...config.rspamd, controllers: [] } };
   }
 }
 
