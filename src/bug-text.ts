@@ -4,7 +4,7 @@ import { clean } from './text.ts';
 /**
  * What may be told of an error of this program. An error's own words may repeat whatever was at hand,
  * a mail or a password too (`JSON.parse` quotes its text): only its kind, those of V8's sentences that
- * hold nothing but names of the program, and the places in the sources are told.
+ * hold nothing but names of the program, and the places in the sources are shown.
  */
 export interface BugText {
   /** `TypeError: x is not a function` */

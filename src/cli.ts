@@ -40,7 +40,7 @@ export interface CliOptions {
 /** One touches no file, the other says what is missing in its own way. */
 const NEED_NO_PROC = new Set(['health', 'doctor']);
 
-/** Runs one command. Never rejects for what an operator can mend; those faults are told on `err`. */
+/** Runs one command. Never rejects for what an operator can mend; those faults are printed on `err`. */
 export async function runCli(options: CliOptions): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
   let isDaemon = false as boolean;

@@ -79,6 +79,8 @@ export function disposalOf({ entry }: PendingMessage): string {
 
 export class Attempts {
   readonly #options: AttemptsOptions;
+  /** Counts the 200s of all controllers. */
+  #sequence = 0;
 
   constructor(options: AttemptsOptions) {
     this.#options = options;
@@ -257,8 +259,6 @@ export class Attempts {
       store.recordPosts(entry, posts);
     });
   }
-
-  #sequence = 0;
 
   #nextSequence(): number {
     this.#sequence += 1;

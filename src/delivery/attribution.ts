@@ -172,7 +172,7 @@ export class Attribution {
     this.#options.backlog.putLast(message);
   }
 
-  /** What holds a message back before the controller tells nothing of either, and is no attempt. */
+  /** Something before the controller holds the message back: neither of them failed. */
   #hold({ message, controller }: Flight, outcome: Held, tookMs: number): void {
     const { store, backlog, events, random } = this.#options;
     if (store.leave(message.entry, outcome)) {

@@ -165,7 +165,7 @@ export class Backlog {
     if (kind === 'pending' || kind === 'deferred') this.#place(message, { kind, dueAt: 0 });
   }
 
-  /** The folders may hold what nobody was told of. */
+  /** The folders may hold messages that no event named. */
   rescan(): void {
     this.#scanWanted = true;
   }

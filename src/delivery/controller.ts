@@ -202,8 +202,7 @@ export class Controller {
 
   /**
    * A message got an error for an answer.
-   * @returns true when the error is the message's own, and tells nothing of the controller: it got one
-   *   before, and others were proven since
+   * @returns true when the error is the message's own: it got one before, and others were proven since
    */
   repeats(message: PendingMessage, wasAlone: boolean): boolean {
     return this.#suspects.repeats(message, wasAlone, this.isOpen);

@@ -85,7 +85,7 @@ export class Scheduler {
     this.wake();
   }
 
-  /** The queue may hold more than was told. */
+  /** The queue may hold messages that no event named. */
   rescan(): void {
     this.#options.backlog.rescan();
     this.wake();

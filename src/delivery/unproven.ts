@@ -60,7 +60,7 @@ export class UnprovenMessages {
     return counted;
   }
 
-  /** The controller remembers nothing: that tells nothing of a message. */
+  /** The controller remembers nothing, so that its messages can't be held against them. */
   excuseAll(): void {
     this.#sinceProof.clear();
   }

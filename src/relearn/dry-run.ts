@@ -23,7 +23,7 @@ const NONE: Readonly<DryCounts> = {
   ...{ failed: 0, older: 0, doneBefore: 0 },
 };
 
-/** Whose names are told. */
+/** The results whose names are shown. */
 const NAMED = ['notMail', 'passedOver', 'failed'] as const;
 
 export interface DryRunOptions {

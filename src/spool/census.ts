@@ -16,7 +16,7 @@ export type Count =
 
 /** Where messages lie, as far as counting goes. */
 export type Place =
-  /** A class folder: dotted names are no messages, but what is half-way into the queue. */
+  /** A class folder: of dotted names only staged files, which are half-way into the queue, count. */
   | 'drop'
   | 'queue'
   /** Out of the quarantine, until the owner takes them. */

@@ -16,8 +16,8 @@ import type { Queue } from './queue.ts';
 /**
  * The move into a queue on another file system. The file is first renamed inside its class folder to
  * `.learnd-KEY`, which takes it from the writer in one step, then copied, fsynced, renamed into the
- * queue and unlinked. A `.learnd-KEY` counts as a queue file; sweeps find by its name what a crash left
- * half-way, and it is moved again.
+ * queue and unlinked. A `.learnd-KEY` counts as a queue file; sweeps find by its name a file that a
+ * crash left half-way, and it is moved again.
  *
  * The key of a staged file is locked from the moment the file is staged or found until it lies in the
  * queue: nothing of that key is posted meanwhile, and while it is being copied nothing is enqueued.
@@ -135,7 +135,7 @@ export class CrossDeviceMoves {
     this.#hadNoRoom = false;
   }
 
-  /** A folder was opened: what lay unfit in the one before tells nothing. */
+  /** A folder was opened: the unfit files of the one before are forgotten. */
   opened({ verdict }: ClassFolder): void {
     this.#isIncomplete = true;
     for (const id of this.#unfit) if (id.startsWith(`${verdict}/`)) this.#unfit.delete(id);

@@ -9,6 +9,6 @@ export interface SpoolEvents {
   superseded(verdict: Verdict, key: string): void;
   /** A released message is gone: what waits of its key is newer, and stays. */
   outdated(verdict: Verdict, key: string): void;
-  /** The queue may hold more than was told, or something else. */
+  /** The queue may hold messages that no event named, or others than were named. */
   rescan(): void;
 }

@@ -16,8 +16,8 @@ import { PREFIX } from './cross-device-move.ts';
  * `quarantine release` moves a message to `release/VERDICT/KEY`, and the owner takes it from there:
  * at its start before anything is enqueued or posted, then every few seconds.
  *
- * A released verdict is older than any other of its key. Where the queue holds one, or half-way to
- * it, the released one is removed. A file in the drop directory holds it back, and removes it when
+ * A released verdict is older than any other of its key. Where another one lies in the queue, or is
+ * staged for it, the released one is removed. A file in the drop directory holds it back, and removes it when
  * that file is enqueued.
  */
 export interface RequeueOptions {

@@ -257,7 +257,7 @@ function refusal(
 
 const LAYOUT = new Set(['queue', 'archive', 'quarantine', 'release', 'posts', 'tmp', 'owner.lock']);
 
-/** Whether nothing but a daemon's own is in it: nobody is told to give away what is somebody else's. */
+/** Whether it holds nothing but a daemon's own: no cure gives away somebody else's files. */
 function mayBeAStateDir(place: string, isOwn: boolean): boolean {
   try {
     return readdirSync(place).every((name) => LAYOUT.has(name));

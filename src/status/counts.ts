@@ -67,7 +67,7 @@ export async function countPlace(
       continue;
     }
     const code = found.kind === 'missing' ? 'ENOENT' : found.code;
-    // Where the base has the same fault it is told once, for the base.
+    // A fault that the base has, too, is reported once, for the base.
     const told = codeOfAccess(base) === code ? base : path;
     uncounted.set(told, { path: told, code });
   }

@@ -99,7 +99,7 @@ const RSPAMDS = /^(Too many authentication failures|Undefined Error)$/;
 /**
  * Whether rspamd itself gave an answer. Its `Server` header says so in all of them (3.4, 3.12.1,
  * 4.1.5), but nginx puts its own in that place. Then the form tells: rspamd's errors are JSON, a
- * proxy's are pages or nothing. 401 and `Unauthorized` are said by both.
+ * proxy's are pages or nothing. Both say 401 and `Unauthorized`.
  */
 export function isRspamds({ server = '', reason, text }: Answer): boolean {
   return server.startsWith('rspamd/') || text.startsWith('{"error":"') || RSPAMDS.test(reason);
