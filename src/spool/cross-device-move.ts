@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
 import { copyMessage, syncFolder } from './copy.ts';
 import { DiskFaults } from './disk-faults.ts';
 import type { ClassFolder, DropDirectory } from './drop-directory.ts';
@@ -68,8 +69,8 @@ export class CrossDeviceMoves {
   /** Staged files that can't be moved and stay where they are. */
   readonly #unfit = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
-  /** Sweeps may not have found all that lies staged. */
-  #isIncomplete = true;
+  /** Sweeps have not found yet all that lies staged. */
+  #isIncomplete = false;
   #hadNoRoom = false;
   #isStopping = false;
   /** The last try met a disk fault: several copies at a time would take each other's last space. */
@@ -131,14 +132,20 @@ export class CrossDeviceMoves {
 
   /** @param whole whether the sweep came upon every name */
   endSweep(whole: boolean): void {
-    this.#isIncomplete = !whole || this.#hadNoRoom;
+    if (whole) this.#isIncomplete = this.#hadNoRoom;
     this.#hadNoRoom = false;
   }
 
   /** A folder was opened: the unfit files of the one before are forgotten. */
-  opened({ verdict }: ClassFolder): void {
-    this.#isIncomplete = true;
+  async opened({ verdict, folder }: ClassFolder): Promise<void> {
     for (const id of this.#unfit) if (id.startsWith(`${verdict}/`)) this.#unfit.delete(id);
+    for (const { rawName } of folder.list()) {
+      if (STAGED.test(rawName)) {
+        this.#isIncomplete = true;
+        return;
+      }
+      await yieldIfDue();
+    }
   }
 
   /** True when a file of this key is staged and nothing is being done with it. */

@@ -389,7 +389,7 @@ export class Pickup {
       return false;
     }
     this.#sweepDue = 0;
-    this.#moves.opened(opened);
+    await this.#moves.opened(opened);
     return true;
   }
 }

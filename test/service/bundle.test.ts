@@ -34,7 +34,7 @@ test.each([
     await writeFile(node, `#!/bin/sh\nprintf '%s\\n' "$@"\n`, { mode: 0o755 });
     const program = bundle.path('bin/kopano-learnd');
     const { stdout } = await run(program, args, { env: { PATH: folder } });
-    const flags = isSmall ? ['--max-semi-space-size=2', '--heap-growing-percent=20'] : [];
+    const flags = isSmall ? ['--max-semi-space-size=4', '--heap-growing-percent=40'] : [];
     expect(stdout).toBe([...flags, program, ...args, ''].join('\n'));
   },
 );

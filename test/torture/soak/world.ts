@@ -198,7 +198,7 @@ export class SoakWorld {
 }
 
 /** As the first lines of the bundle have them. */
-const SMALL_HEAP = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
+const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 
 async function startDaemon(
   world: World,
