@@ -12,6 +12,6 @@ test('a controller behind a Unix socket that may not be opened is misconfigured'
   expect(await learn(trainerAt(server.url))).toMatchObject({
     kind: 'misconfigured',
     password: false,
-    hint: expect.stringContaining('controller socket') as string,
+    hint: expect.stringContaining('write permission') as string,
   });
 });
