@@ -224,6 +224,8 @@ export class Scheduler {
   #takeTurns(controller: Controller): void {
     const queue = this.#permit(controller);
     if (queue?.size !== 0) return;
+    // One at a time: the next one starts when the connection of the last one is closed, too.
+    if (queue.concurrency === 1 && this.#flightsOn(controller).length > 0) return;
     queue
       .add(() => this.#turn(controller))
       .catch((error: unknown) => {
