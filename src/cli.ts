@@ -83,6 +83,12 @@ function checkOutput(fault: string | undefined): void {
   });
 }
 
+/** The commands and flags, for the man page and the shells' completions; they are not to be run. */
+export function describeCommands(): Command {
+  const nothing = (): void => undefined;
+  return buildProgram({ out: nothing, err: nothing } as unknown as CliOptions, nothing);
+}
+
 function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Command {
   const program = new Command('kopano-learnd')
     .description('Teaches rspamd what Kopano users drag into Junk and back.')
