@@ -10,6 +10,10 @@
 #                                       body of the answer are in the files reason and body
 #   message NUMBER                      a letter of natural words, a different one for each number
 #   learned CLASS                       how many messages of spam or ham rspamd has counted, by Redis
+#   start_spamd USER [ARGUMENT...]      SpamAssassin's spamd on 127.0.0.1:1783, without network tests, run
+#                                       as USER; `--allow-tell` is given
+#   tell FILE HEADER...                 teaches spamd a message; prints its answer on one line
+#   bayes USER COUNT                    a count of USER's Bayes: nspam, nham, ntokens
 #   seen WHAT VALUE WANTED              one result, which must be as it was when it was found
 #   finish                              says whether all were; the exit status is 1 if one was not
 #
@@ -112,6 +116,37 @@ launch_rspamd() {
   setsid rspamd --no-fork --user=_rspamd --group=_rspamd >rspamd.log 2>&1 </dev/null &
   # shellcheck disable=SC2034
   rspamd=$!
+}
+
+start_spamd() {
+  local user=$1
+  shift
+  setsid setpriv --reuid "$user" --regid "$user" --init-groups env HOME="$(home_of "$user")" \
+    spamd --local --allow-tell --max-children 1 --nouser-config --listen 127.0.0.1:1783 "$@" \
+    >spamd.log 2>&1 </dev/null &
+  # shellcheck disable=SC2034
+  spamd=$!
+  until_true perl -MIO::Socket::INET -e 'IO::Socket::INET->new("127.0.0.1:1783") or exit 1'
+}
+
+home_of() {
+  getent passwd "$1" | cut -d: -f6
+}
+
+tell() {
+  perl -MIO::Socket::INET -e '
+    my ($file, @headers) = @ARGV;
+    open(my $message, "<", $file) or die; local $/; my $body = <$message>;
+    my $spamd = IO::Socket::INET->new("127.0.0.1:1783") or die;
+    print $spamd join("\r\n", "TELL SPAMC/1.5", @headers, "Content-length: " . length $body, "", $body);
+    $spamd->shutdown(1);
+    my $answer = <$spamd>; $answer =~ s/\s+/ /g; $answer =~ s/ $//; print $answer;
+  ' "$@"
+}
+
+bayes() {
+  setpriv --reuid "$1" --regid "$1" --init-groups env HOME="$(home_of "$1")" sa-learn --dump magic |
+    awk -v count="$2" '$NF == count { print $3 }'
 }
 
 until_true() {
