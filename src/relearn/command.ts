@@ -15,7 +15,7 @@ import { checkSources, inShell, pathsByVerdict } from './source-arguments.ts';
 import type { SourceArguments } from './source-arguments.ts';
 import { archiveSources } from './sources/archive.ts';
 import { PathSource } from './sources/path-source.ts';
-import { STDIN } from './sources/place.ts';
+import { STDIN } from './sources/source.ts';
 import type { ReadingOptions, Source } from './sources/source.ts';
 import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';

@@ -5,7 +5,6 @@ import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
 import type { Verdict } from '../verdict.ts';
-import { NameSet } from './sources/name-set.ts';
 
 /**
  * The journal of a run: an append-only file with one line for each message that needs no further
@@ -32,13 +31,13 @@ const GATHER_MS = 250;
 export class Journal {
   readonly #path: string;
   readonly #handle: FileHandle;
-  readonly #done: NameSet;
+  readonly #done: ReadonlySet<string>;
   #waiting = '';
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #fault: unknown;
 
-  private constructor(path: string, handle: FileHandle, done: NameSet) {
+  private constructor(path: string, handle: FileHandle, done: ReadonlySet<string>) {
     this.#path = path;
     this.#handle = handle;
     this.#done = done;
@@ -71,11 +70,11 @@ export class Journal {
    * Which messages a journal has, for a run that writes nothing.
    * @throws {OperatorError} as {@link open}; a missing file has nothing
    */
-  static async peek(path: string, sources: JournalSources): Promise<NameSet> {
+  static async peek(path: string, sources: JournalSources): Promise<ReadonlySet<string>> {
     try {
       return (await readJournal(path, sources)).done;
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return new NameSet();
+      if (errnoOf(error) === 'ENOENT') return new Set<string>();
       throw error instanceof OperatorError ? error : unusable(path, error);
     }
   }
@@ -128,9 +127,9 @@ export class Journal {
 async function readJournal(
   path: string,
   sources: JournalSources,
-): Promise<{ readonly done: NameSet; readonly goodBytes: number }> {
+): Promise<{ readonly done: ReadonlySet<string>; readonly goodBytes: number }> {
   const heading = [TITLE, inOneLine(sources)];
-  const done = new NameSet();
+  const done = new Set<string>();
   let count = 0;
   let goodBytes = 0;
   let rest = '';

@@ -1,9 +1,4 @@
-import { readSync } from 'node:fs';
 import { BrokenContents, faultWords } from './source.ts';
-import { yieldIfDue } from '../../yield-if-due.ts';
-
-/** A content in pieces of any size. */
-export type Chunks = AsyncIterable<Buffer> | Iterable<Buffer>;
 
 /**
  * The unread bytes of a content: as many as were asked for, in one piece, and no more in memory than
@@ -11,7 +6,7 @@ export type Chunks = AsyncIterable<Buffer> | Iterable<Buffer>;
  * says why.
  */
 export class ByteWindow {
-  readonly #source: AsyncIterator<Buffer> | Iterator<Buffer>;
+  readonly #chunks: AsyncIterator<Buffer>;
   #memory: Buffer = Buffer.alloc(0);
   #from = 0;
   #to = 0;
@@ -19,9 +14,8 @@ export class ByteWindow {
   #isOver = false;
   #fault: string | undefined;
 
-  constructor(source: Chunks) {
-    this.#source =
-      Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  constructor(chunks: AsyncIterable<Buffer>) {
+    this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
   /** The unread bytes; their memory is not written to again. */
@@ -29,14 +23,14 @@ export class ByteWindow {
     return this.#memory.subarray(this.#from, this.#to);
   }
 
+  /** How many bytes came from the content, and went through the window. */
+  get passed(): number {
+    return this.#pulled - (this.#to - this.#from);
+  }
+
   /** How many bytes came from the content. */
   get pulled(): number {
     return this.#pulled;
-  }
-
-  /** How many of these are no longer in the window. */
-  get dropped(): number {
-    return this.#pulled - (this.#to - this.#from);
   }
 
   /** Why the content broke off; `undefined` while it didn't. */
@@ -56,10 +50,10 @@ export class ByteWindow {
   }
 
   /**
-   * The unread bytes and all that follow, for what unpacks them.
+   * The unread bytes and all that follow.
    * @throws {BrokenContents} where the content breaks off: its end must not pass for a whole one's
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, undefined> {
+  async *rest(): AsyncGenerator<Buffer, void, undefined> {
     for (let bytes = await this.fill(1); bytes.length > 0; bytes = await this.fill(1)) {
       this.drop(bytes.length);
       yield bytes;
@@ -71,15 +65,12 @@ export class ByteWindow {
   async close(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
-    await this.#source.return?.();
+    await this.#chunks.return?.();
   }
 
   async #pull(): Promise<void> {
-    await yieldIfDue();
-    // Closed meanwhile: the descriptor below it may belong to another file by now.
-    if (this.#isOver) return;
     try {
-      const next = await this.#source.next();
+      const next = await this.#chunks.next();
       if (next.done === true) this.#isOver = true;
       else this.#append(next.value);
     } catch (error) {
@@ -99,8 +90,7 @@ export class ByteWindow {
       return;
     }
     if (this.#memory.length - this.#to < piece.length) {
-      const wanted = 2 * length + piece.length;
-      const larger = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, wanted));
+      const larger = Buffer.allocUnsafeSlow(2 * length + piece.length);
       this.#memory.copy(larger, 0, this.#from, this.#to);
       this.#memory = larger;
       this.#from = 0;
@@ -108,20 +98,5 @@ export class ByteWindow {
     }
     piece.copy(this.#memory, this.#to);
     this.#to += piece.length;
-  }
-}
-
-const CHUNK_BYTES = 64 * 1024;
-
-/** The bytes of an open file of `size` bytes, from its beginning; whoever opened it closes it. */
-export function* chunksOfFile(fd: number, size: number): Generator<Buffer, void, undefined> {
-  // One byte more shows whether a small file grew.
-  const bytes = Math.min(CHUNK_BYTES, size + 1);
-  for (let position = 0; ;) {
-    const chunk = Buffer.allocUnsafeSlow(bytes);
-    const length = readSync(fd, chunk, 0, bytes, position);
-    if (length === 0) return;
-    position += length;
-    yield chunk.subarray(0, length);
   }
 }

@@ -1,100 +1,66 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import type { Verdict } from '../../verdict.ts';
-import { ByteWindow, chunksOfFile } from './byte-window.ts';
-import type { Chunks } from './byte-window.ts';
-import { whyDeleted, whyNoMessage } from './deleted.ts';
-import { fetchDialect } from './doveadm.ts';
-import { HEAD_BYTES, headerOf, messageStart, withoutTrailer } from './mail.ts';
-import type { MessageStart } from './mail.ts';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { yieldIfDue } from '../../yield-if-due.ts';
+import { ByteWindow } from './byte-window.ts';
+import { contentStart, HEAD_BYTES, headerOf, unwrapped, whyDeleted } from './mail.ts';
+import type { MailStart } from './mail.ts';
 import { splitMessages, unquote } from './mbox.ts';
-import { nthPlace } from './place.ts';
-import { mboxDialect } from './separators.ts';
-import { SizeEstimate } from './size-estimate.ts';
-import { entryFault, overSize, REASON } from './source.ts';
+import type { SizeEstimate } from './size-estimate.ts';
+import { entryFault } from './source.ts';
 import type { Found, Reading, ReadingOptions } from './source.ts';
-import { unwrapped } from './spamassassin.ts';
-import { deflated, unopened } from './unopened.ts';
 import { gunzip, MAGIC_BYTES, packingOf, unzstd } from './unpack.ts';
 
 /**
- * Reads the messages of one content after the other: a file, or standard input. Takes no more memory
- * than twice the largest message, however much a content holds and however tightly it is packed.
+ * Reads the messages of one content after the other: a file, or standard input. The memory that it
+ * takes is bounded by the largest message, however much a content holds and however tightly it is
+ * packed; nothing that a file may turn out to be blocks.
  */
 export class ContentReader {
   readonly #options: ReadingOptions;
-  readonly #verdict: Verdict;
   readonly #estimate: SizeEstimate;
+  /** Bytes read of the current file. */
+  #bytesRead = 0;
 
-  constructor(options: ReadingOptions, verdict: Verdict, estimate: SizeEstimate) {
+  constructor(options: ReadingOptions, estimate: SizeEstimate) {
     this.#options = options;
-    this.#verdict = verdict;
     this.#estimate = estimate;
   }
 
-  /** The places of the messages of an entry; nothing of them is kept, and they don't count. */
-  async *placesIn(address: string | Buffer, place: string): AsyncGenerator<string> {
-    const options = { ...this.#options, isDone: () => true };
-    const reader = new ContentReader(options, this.#verdict, new SizeEstimate());
-    for await (const found of reader.readEntry(address, place)) {
-      if (found.kind === 'done') yield found.place;
-    }
-  }
-
-  /** Reads an entry of a folder. Nothing it may turn out to be blocks. */
-  async *readEntry(address: string | Buffer, place: string, folder = place): Reading {
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    let fd: number | undefined;
+  /** Reads a file, unless a symlink stands there. @param folder the place of its mail folder */
+  async *readFile(address: string | Buffer, place: string, folder: string): Reading {
+    let fd: number;
     try {
-      fd = openSync(address, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      fd = openSync(address, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     } catch (error) {
-      const fault = entryFault(error, place);
-      this.#estimate.add(fault);
-      yield fault;
+      yield entryFault(error, place);
+      return;
     }
-    if (fd !== undefined) yield* this.readOpen(fd, place, folder);
-  }
-
-  /** Reads an open file, and closes it. */
-  async *readOpen(fd: number, place: string, folder = place): Reading {
-    try {
-      const stats = fstatSync(fd);
+    const stats = fstatSync(fd);
+    if (stats.isFile()) {
       const { size } = stats;
-      if (!stats.isFile()) yield { kind: 'skipped', place, reason: REASON.notRegular };
-      else yield* this.#read(chunksOfFile(fd, size), { place, folder, size });
-    } finally {
+      yield* this.read(this.#chunksOf(fd, size), { place, folder, size });
+    } else {
       closeSync(fd);
+      yield { kind: 'skipped', place, reason: 'not a regular file' };
     }
   }
 
-  /** Reads a content that has no file, to its end. */
-  readStream(chunks: AsyncIterable<Buffer>, place: string): Reading {
-    return this.#read(chunks, { place, folder: place, size: undefined });
-  }
-
-  async *#read(chunks: Chunks, where: Where): Reading {
-    for await (const found of this.#messagesOf(chunks, where)) {
-      this.#estimate.add(found);
-      yield found;
-    }
-  }
-
-  async *#messagesOf(chunks: Chunks, where: Where): Reading {
+  /** Reads a content to its end. */
+  async *read(chunks: AsyncIterable<Buffer>, where: ContentPlace): Reading {
     const { place } = where;
     const outside = new ByteWindow(chunks);
     let content = outside;
     try {
       const packing = packingOf(await outside.fill(MAGIC_BYTES));
-      if (packing !== 'none') {
-        content = new ByteWindow(packing === 'gzip' ? gunzip(outside) : unzstd(outside));
+      if (packing !== undefined) {
+        const unpack = packing === 'gzip' ? gunzip : unzstd;
+        content = new ByteWindow(unpack(outside.rest()));
       }
-      const start = this.#startOf(await content.fill(HEAD_BYTES), place);
-      if ('kind' in start) {
-        if (content.fault === undefined) yield start;
-      } else if (start.form === 'message') {
-        const size = packing === 'none' ? where.size : undefined;
-        yield* this.#single(content, start, { ...where, size });
-      } else {
-        yield* this.#several(content, start, where, outside);
+      const start = contentStart(await content.fill(HEAD_BYTES));
+      if (start.form === 'message') yield* this.#single(content, start, where);
+      else if (start.form !== 'other') yield* this.#several(content, start, where);
+      else if (content.fault === undefined) {
+        const { isUnreadable, reason } = start;
+        yield { kind: isUnreadable ? 'failed' : 'skipped', place, reason };
       }
       const { fault } = content;
       if (fault !== undefined) yield { kind: 'failed', place, reason: fault };
@@ -104,102 +70,79 @@ export class ContentReader {
     }
   }
 
-  /** Where mail begins in a content; or what it is instead. */
-  #startOf(head: Buffer, place: string): MessageStart | Found {
-    if (head.length === 0) return { kind: 'skipped', place, reason: REASON.empty };
-    const other = unopened(head, this.#verdict);
-    const start = other === undefined ? messageStart(head) : undefined;
-    if (start !== undefined) return start;
-    const packed = other ?? deflated(head, this.#verdict);
-    if (packed === undefined) return { kind: 'skipped', place, reason: REASON.notMail };
-    return { kind: packed.mayBeOther ? 'skipped' : 'failed', place, reason: packed.reason };
-  }
-
-  /** A message that is a content of its own; its size is known or `undefined`. */
-  async *#single(content: ByteWindow, start: MessageStart, where: Where): Reading {
+  /** A message that is a content of its own. */
+  async *#single(content: ByteWindow, start: MailStart, { place, folder }: ContentPlace): Reading {
     const { maxBytes, isDone } = this.#options;
-    const { place, folder, size } = where;
     if (isDone(place)) {
       yield { kind: 'done', place, folder };
       return;
     }
     content.drop(start.at);
-    let length = (size ?? 0) - start.at;
-    if (length <= maxBytes) length = (await content.fill(maxBytes + 1)).length;
-    if (length <= maxBytes) {
-      if (content.fault !== undefined) return;
-      const body = withoutTrailer(content.bytes, start.lead);
-      yield this.#judged(body, headerOf(body) ?? '', where);
-      return;
-    }
-    if (size === undefined) {
-      // Its length shows at the end alone.
-      while ((await content.fill(1)).length > 0) content.drop(content.bytes.length);
-      length = content.dropped - start.at;
-    }
-    if (content.fault === undefined) {
-      yield { kind: 'failed', place, reason: overSize(length, maxBytes) };
-    }
+    const body = await content.fill(maxBytes + 1);
+    if (body.length > maxBytes) yield overSize(place, maxBytes);
+    else if (content.fault === undefined) yield messageOf(body, place, folder);
   }
 
   /** An mbox, or what doveadm printed. */
-  async *#several(
-    content: ByteWindow,
-    start: MessageStart,
-    where: Where,
-    outside: ByteWindow,
-  ): Reading {
+  async *#several(content: ByteWindow, start: MailStart, where: ContentPlace): Reading {
     const { maxBytes, isDone } = this.#options;
     const isMbox = start.form === 'mbox';
-    const dialect = isMbox ? mboxDialect(start.lead) : fetchDialect(start.lead);
-    content.drop(start.headerAt - 1);
-    for await (const part of splitMessages(content, dialect, maxBytes)) {
-      const { number, bytes, body } = part;
-      const place = nthPlace(where.place, number);
-      // A message in the form of an mbox lies in a folder as any other.
-      const folder = part.isLast && number === 1 ? where.folder : where.place;
-      const { size } = where;
-      if (size !== undefined) {
-        const read = (content.dropped + bytes) / content.pulled;
-        this.#estimate.inside(number, (outside.pulled / size) * read);
+    content.drop(start.at);
+    for await (const { number, isLast, body } of splitMessages(content, start.lead, maxBytes)) {
+      // The place of the first message must not depend on whether another one follows.
+      const place = number === 1 ? where.place : `${where.place}#${number}`;
+      const folder = isLast && number === 1 ? where.folder : where.place;
+      if (where.size !== undefined) {
+        const share = (content.passed + (body?.length ?? 0)) / content.pulled;
+        this.#estimate.inside(number, share * (this.#bytesRead / where.size));
       }
       const header = body === undefined ? undefined : headerOf(body);
+      const deleted = isMbox && header !== undefined ? whyDeleted(header) : undefined;
       if (isDone(place)) yield { kind: 'done', place, folder };
-      else if (body === undefined) {
-        yield { kind: 'failed', place, reason: overSize(bytes, maxBytes) };
-      } else if (header === undefined) {
-        yield { kind: 'skipped', place, reason: REASON.notMail };
-      } else {
-        // A copy, lest the rest of the window stays in memory for it; a large one has hardly a rest.
-        const own = body.length > LARGE_BYTES ? body : Buffer.from(body);
-        yield isMbox
-          ? this.#judged(unquote(own), header, { place, folder }, whyDeleted(header))
-          : this.#judged(own, header, { place, folder });
-      }
+      else if (body === undefined) yield overSize(place, maxBytes);
+      else if (header === undefined) yield { kind: 'skipped', place, reason: 'not a mail message' };
+      else if (deleted !== undefined) yield { kind: 'passed', place, folder, reason: deleted };
+      // A copy, lest the rest of the window stays in memory for it.
+      else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), place, folder);
     }
   }
 
-  /** @param passed why it is not taught, where something says so */
-  #judged(
-    body: Buffer,
-    header: string,
-    { place, folder }: Omit<Where, 'size'>,
-    passed?: string,
-  ): Found {
-    const reason = whyNoMessage(header) ?? passed;
-    if (reason !== undefined) return { kind: 'passed', place, folder, reason };
-    const inner = unwrapped(body);
-    const isUnwrapped = inner !== body;
-    return { kind: 'message', place, folder, body: inner, ...(isUnwrapped && { isUnwrapped }) };
+  /** The bytes of an open file, which is closed in the end. */
+  async *#chunksOf(fd: number, size: number): AsyncGenerator<Buffer, void, undefined> {
+    this.#bytesRead = 0;
+    // One byte more shows whether a small file grew.
+    const length = Math.min(CHUNK_BYTES, size + 1);
+    try {
+      for (;;) {
+        await yieldIfDue();
+        const chunk = Buffer.allocUnsafeSlow(length);
+        const bytes = readSync(fd, chunk, 0, length, null);
+        if (bytes === 0) return;
+        this.#bytesRead += bytes;
+        yield chunk.subarray(0, bytes);
+      }
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 
-/** Two copies of larger messages would be too much. */
-const LARGE_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 
-/** Where a content lies, in which mail folder, and how many bytes it has. */
-interface Where {
+/** Where a content lies, in which mail folder, and how many bytes it has, where that is known. */
+export interface ContentPlace {
   readonly place: string;
   readonly folder: string;
-  readonly size: number | undefined;
+  readonly size?: number;
+}
+
+function messageOf(wrapped: Buffer, place: string, folder: string): Found {
+  const body = unwrapped(wrapped);
+  const isUnwrapped = body !== wrapped;
+  return { kind: 'message', place, folder, body, ...(isUnwrapped && { isUnwrapped }) };
+}
+
+function overSize(place: string, maxBytes: number): Found {
+  const reason = `over-size: larger than ${maxBytes} bytes (LEARN_MAX_BYTES)`;
+  return { kind: 'failed', place, reason };
 }

@@ -1,42 +1,62 @@
 import type { Verdict } from '../../verdict.ts';
-import { FOLDER_NAMES } from './folder-names.ts';
-import type { FolderUse } from './folder-names.ts';
 
 /**
  * What a mail folder is for, told by its name, and whether what lies in it may be taught: the Junk
  * folder in somebody's Maildir is no ham, and their Inbox is no spam. Only what lies below a named
  * path is judged; who names a folder wants it.
  *
- * Names are all there is: no mail store keeps the special uses of RFC 6154 in a file (Dovecot 2.3
- * has them in its settings alone, and refuses to set `/private/specialuse`).
+ * Names are all there is: no mail store keeps the special uses of RFC 6154 in a file. These are what
+ * Outlook, Kopano, Thunderbird, Apple Mail and Gmail call them in English, German, Dutch, French,
+ * Italian, Spanish, Portuguese, Danish, Swedish, Norwegian, Polish and Czech. Case, accents, blanks
+ * and punctuation don't matter: `Junk E-mail` is there for `.Junk-E-Mail` as well.
  */
-const UNWANTED: Readonly<Record<Verdict, readonly FolderUse[]>> = {
-  ham: ['junk', 'trash', 'drafts'],
-  spam: ['inbox', 'sent', 'drafts', 'trash'],
-};
+const USES = {
+  junk: {
+    title: 'a junk folder',
+    unwantedAs: ['ham'],
+    names: `junk, junk email, junk mail, junk items, spam, spam mail, spambox, bulk mail, quarantine,
+      Junk-E-Mail-Ordner, Unerwünscht, Unerwünschte E-Mails, Spamverdacht, Quarantäne,
+      Ongewenst, Ongewenste e-mail, Courrier indésirable, Indésirables, Pourriel,
+      Posta indesiderata, Correo no deseado, Lixo eletrônico, Lixo electrónico, Uønsket mail,
+      Uønsket e-mail, Skräppost, Søppelpost, Wiadomości-śmieci, Niechciane, Nevyžádaná pošta`,
+  },
+  trash: {
+    title: 'a folder of deleted messages',
+    unwantedAs: ['ham', 'spam'],
+    names: `trash, deleted, deleted items, deleted messages, wastebasket, recycle bin, Gelöscht,
+      Gelöschte Elemente, Gelöschte Objekte, Papierkorb, Verwijderde items, Prullenbak, Corbeille,
+      Éléments supprimés, Posta eliminata, Cestino, Elementos eliminados, Papelera, Lixeira,
+      Itens excluídos, Itens eliminados, Slettet post, Papirkurv, Borttaget, Papperskorgen,
+      Slettede elementer, Elementy usunięte, Kosz, Odstraněná pošta, Koš`,
+  },
+  drafts: {
+    title: 'a folder of drafts',
+    unwantedAs: ['ham', 'spam'],
+    names: `drafts, draft, Entwürfe, Concepten, Brouillons, Bozze, Borradores, Rascunhos, Kladder,
+      Utkast, Wersje robocze, Szkice, Koncepty`,
+  },
+  sent: {
+    title: 'a folder of sent messages',
+    unwantedAs: ['spam'],
+    names: `sent, sent items, sent mail, sent messages, outbox, Gesendet, Gesendete Elemente,
+      Gesendete Objekte, Postausgang, Verzonden items, Verzonden, Éléments envoyés, Envoyés,
+      Posta inviata, Elementos enviados, Enviados, Itens enviados, Sendt post, Sendt, Skickat,
+      Sendte elementer, Elementy wysłane, Odeslaná pošta`,
+  },
+  inbox: {
+    title: 'an inbox',
+    unwantedAs: ['spam'],
+    names: `inbox, Maildir, Posteingang, Postvak IN, Boîte de réception, Posta in arrivo,
+      Bandeja de entrada, Caixa de entrada, Indbakke, Inkorgen, Innboks, Skrzynka odbiorcza,
+      Doručená pošta`,
+  },
+} as const;
 
-/** As people write a letter where their keyboards have no such letter. */
-const TRANSCRIBED: Readonly<Record<string, string>> = {
-  ä: 'ae',
-  ö: 'oe',
-  ü: 'ue',
-  ø: 'oe',
-  å: 'aa',
-};
+export type FolderUse = keyof typeof USES;
 
-/** Letters that Unicode doesn't take apart into a plain letter and a mark. */
-const PLAIN = new Map(
-  Object.entries({ ß: 'ss', æ: 'ae', œ: 'oe', ø: 'o', ł: 'l', đ: 'd', ı: 'i' }),
-);
-
-const BIG_ENDIAN = new TextDecoder('utf-16be');
-
-/** Of a word that is two things in two languages the last one counts. */
 const USE_OF_NAME: ReadonlyMap<string, FolderUse> = new Map(
-  (['sent', 'inbox', 'drafts', 'trash', 'junk'] as const).flatMap((use) =>
-    FOLDER_NAMES[use].flatMap((name) =>
-      [name, transcribed(name)].map((each) => [letters(each), use] as const),
-    ),
+  (Object.keys(USES) as FolderUse[]).flatMap((use) =>
+    USES[use].names.split(',').map((name) => [letters(name), use] as const),
   ),
 );
 
@@ -53,41 +73,28 @@ export function unwantedFolder(name: string, verdict: Verdict): FolderUse | unde
 
 /** The same of a file, which may be an mbox: `Junk`, `Trash.mbox`, `Inbox.gz`. */
 export function unwantedFile(name: string, verdict: Verdict): FolderUse | undefined {
-  const folder = decoded(name.replace(MBOX_ENDING, ''));
+  const folder = decoded(name.replace(/(?:\.mbox)?(?:\.(?:gz|zst))?$/i, ''));
   // `spam1` and `spam.eml` are names that people give to messages.
-  if (/[\d.]/.test(folder)) return undefined;
-  const use = USE_OF_NAME.get(letters(folder));
+  const use = /[\d.]/.test(folder) ? undefined : USE_OF_NAME.get(letters(folder));
   return isUnwanted(use, verdict) ? use : undefined;
 }
 
-/**
- * True when reading a named folder as `verdict` passes over all of `below`, a raw path in it. An inbox
- * isn't: what lies in folders below it is read.
- */
+/** True when reading a named folder as `verdict` passes over all of `below`, a raw path in it. */
 export function isPassedOver(below: string, isFolder: boolean, verdict: Verdict): boolean {
   const names = below.split('/');
   const file = isFolder ? undefined : names.pop();
-  const uses = names.map((name) => unwantedFolder(name, verdict));
   if (file !== undefined && unwantedFile(file, verdict) !== undefined) return true;
+  // What lies in folders below an inbox is read.
+  const uses = names.map((name) => unwantedFolder(name, verdict));
   return uses.some((use) => use !== undefined && use !== 'inbox');
 }
 
 export function passedOverAs(use: FolderUse, verdict: Verdict): string {
-  return `${USE_TITLES[use]}, which holds no ${verdict}`;
+  return `${USES[use].title}, which holds no ${verdict}`;
 }
 
-const USE_TITLES: Readonly<Record<FolderUse, string>> = {
-  junk: 'a junk folder',
-  trash: 'a folder of deleted messages',
-  drafts: 'a folder of drafts',
-  sent: 'a folder of sent messages',
-  inbox: 'an inbox',
-};
-
-const MBOX_ENDING = /(?:\.(?:mbox|mbx))?(?:\.(?:gz|zst))?$/i;
-
 function isUnwanted(use: FolderUse | undefined, verdict: Verdict): use is FolderUse {
-  return use !== undefined && UNWANTED[verdict].includes(use);
+  return use !== undefined && USES[use].unwantedAs.some((each) => each === verdict);
 }
 
 /** A raw name as people see it: UTF-8, and the modified UTF-7 of IMAP (RFC 3501, 5.1.3) in it. */
@@ -95,19 +102,14 @@ function decoded(raw: string): string {
   const text = Buffer.from(raw, 'latin1').toString('utf8');
   return text.replace(/&([A-Za-z0-9+,]*)-/g, (_, base64: string) => {
     const units = Buffer.from(base64.replaceAll(',', '/'), 'base64');
-    return base64 === '' ? '&' : BIG_ENDIAN.decode(units);
+    return base64 === '' ? '&' : new TextDecoder('utf-16be').decode(units);
   });
 }
 
-function transcribed(name: string): string {
-  return name.toLowerCase().replace(/[äöüøå]/g, (letter) => TRANSCRIBED[letter] ?? letter);
-}
-
-/** Its letters alone, in lower case and without marks. */
+/** Its letters alone, in lower case and without accents. */
 function letters(name: string): string {
   return name
     .normalize('NFKD')
     .toLowerCase()
-    .replace(/[ßæœøłđı]/g, (letter) => PLAIN.get(letter) ?? letter)
     .replace(/[^\p{L}]/gu, '');
 }

@@ -1,5 +1,5 @@
-import { fetchLead } from './doveadm.ts';
-import { endsWithDate, LF, lineEndAt } from './separators.ts';
+import { beginsDated } from './mbox.ts';
+import { packingOf } from './unpack.ts';
 
 /**
  * Is this a mail message, and where does it begin? Judged by its first 64 KiB and nothing else: the
@@ -9,90 +9,75 @@ import { endsWithDate, LF, lineEndAt } from './separators.ts';
 /** So much of a content decides. */
 export const HEAD_BYTES = 64 * 1024;
 
-/** One message, an mbox of one or several, or what `doveadm fetch` printed of one or several. */
-export type Form = 'message' | 'mbox' | 'fetch';
-
-export interface MessageStart {
-  readonly form: Form;
-  /** Where the form begins: after a byte order mark, leading blank lines and a line before a message. */
+export interface MailStart {
+  /** One message, an mbox of one or several, or what `doveadm fetch "uid text"` printed of them. */
+  readonly form: 'message' | 'mbox' | 'fetch';
+  /** Where the first header begins. */
   readonly at: number;
-  /** Where the header block begins: after the From_ line, or what `doveadm` prints before a message. */
-  readonly headerAt: number;
-  /** What stands before the header: the From_ line, doveadm's fields, a line that is no field. */
+  /** The lines before it: the From_ line, or doveadm's. */
   readonly lead: string;
 }
 
-const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
-const FROM_BYTES = Buffer.from('From ');
-const BLANK_LINE = Buffer.from('\n\n');
-const BLANK_LINE_CRLF = Buffer.from('\n\r\n');
-const HEADER_LINE = /^[!-9;-~]+[ \t]*:/;
+/** No mail, or unreadable: mail for certain that something else has to open first. */
+export interface OtherStart {
+  readonly form: 'other';
+  readonly isUnreadable: boolean;
+  readonly reason: string;
+}
+
+const DOVEADM =
+  'pipe in what doveadm fetch -u USER "uid text" mailbox FOLDER prints, as --spam - or --ham -';
+
+/** Mail that is not read here, by its first bytes: what it is, and what opens it. */
+const UNREADABLE: readonly (readonly [RegExp, string])[] = [
+  [/^BZh[1-9](?:1AY&SY|.rE8P)/s, 'compressed with bzip2: unpack it first (bunzip2)'],
+  [/^\xfd7zXZ/, 'compressed with xz: unpack it first (unxz)'],
+  [/^(?:[^ -~]"M|[^ -~]!L)[^ -~]/, 'compressed with lz4: unpack it first (unlz4)'],
+  [/^Dovecot-LZ4/, `compressed by Dovecot (lz4): ${DOVEADM}`],
+  [/^CRYPTED[^ -~]/, `encrypted by Dovecot (mail_crypt): ${DOVEADM}`],
+  [/^2 M[0-9a-f]+ C[0-9a-f]+\n/, `in Dovecot's dbox format: ${DOVEADM}`],
+  [/^(?:[a-z][a-z0-9.-]*: .*\n)*(?:text(?:\.utf8)?|hdr|body):\r?\n/, `of doveadm: ${DOVEADM}`],
+  [/^!BDN/, 'an Outlook data file (PST): convert it first (readpst -e -o DIR FILE)'],
+  [
+    /^\xd0\xcf[^ -~]\xe0\xa1\xb1[^ -~]\xe1.*s[^ -~]u[^ -~]b[^ -~]s[^ -~]t[^ -~]g[^ -~]1/s,
+    'an Outlook message (MSG): convert it first (msgconvert FILE)',
+  ],
+];
+
+/** @param head the content from its beginning; `HEAD_BYTES` are enough */
+export function contentStart(head: Buffer): MailStart | OtherStart {
+  if (head.length === 0) return { form: 'other', isUnreadable: false, reason: 'empty' };
+  const text = head.toString('latin1', 0, HEAD_BYTES);
+  const blank = /^(?:\r?\n)*/.exec(text)?.[0] ?? '';
+  const lead = /^(?:From [^\n]*\n|uid: \d+\ntext:\r?\n)/.exec(text.slice(blank.length))?.[0] ?? '';
+  const at = blank.length + lead.length;
+  const unreadable = lead === '' ? whyUnreadable(head, text) : undefined;
+  if (unreadable !== undefined) return { form: 'other', isUnreadable: true, reason: unreadable };
+  // Each message of an mbox is judged by itself, and the first one may be broken.
+  if (headerOf(head, at) === undefined && !beginsDated(lead)) {
+    return { form: 'other', isUnreadable: false, reason: 'not a mail message' };
+  }
+  return { form: lead === '' ? 'message' : lead.startsWith('From ') ? 'mbox' : 'fetch', at, lead };
+}
+
+function whyUnreadable(head: Buffer, text: string): string | undefined {
+  if (packingOf(head) !== undefined) return 'packed twice: unpack it first (zcat)';
+  return UNREADABLE.find(([magic]) => magic.test(text))?.[1];
+}
+
 const HEADER_START = /^(?:>From [^\n]*\n)*[!-9;-~]+[ \t]*:/;
 // One of these every message has; no text with a colon in its first line does.
 const KNOWN_FIELD =
   /^(?:from|to|cc|subject|date|received|message-id|return-path|mime-version|content-type|delivered-to|reply-to|sender|x-[!-9;-~]+)[ \t]*:/im;
-/** Fields of which a header after a foreign line has several. */
-const USUAL_FIELDS = /^(?:from|to|subject|date|received|message-id|return-path)(?=[ \t]*:)/gim;
-const FEWEST_USUAL = 2;
 const NUL_BYTES = 512;
-const LONGEST_BANNER = 200;
-
-/**
- * `undefined` for what isn't mail. `head`: the content from its beginning, 64 KiB are enough. A dated
- * From_ line begins an mbox whatever follows it: each of its messages is judged by itself, and the
- * first one may be broken.
- */
-export function messageStart(head: Buffer): MessageStart | undefined {
-  const at = afterBlankLines(head);
-  if (head.subarray(at, at + FROM_BYTES.length).equals(FROM_BYTES)) return mboxStart(head, at);
-  const lead = fetchLead(head, at);
-  if (lead !== undefined) return { form: 'fetch', at, headerAt: at + lead.length, lead };
-  if (hasHeader(head, at)) return { form: 'message', at, headerAt: at, lead: '' };
-  return afterBanner(head, at);
-}
-
-function mboxStart(head: Buffer, at: number): MessageStart | undefined {
-  const lineEnd = head.indexOf(LF, at);
-  if (lineEnd === -1) return undefined;
-  const headerAt = lineEnd + 1;
-  const lead = head.toString('latin1', at, lineEnd);
-  const isMbox = endsWithDate(lead) || hasHeader(head, headerAt);
-  return isMbox ? { form: 'mbox', at, headerAt, lead } : undefined;
-}
-
-/**
- * A message after one line that is none of a header: what a POP3 server answered, the length in an
- * `.emlx`, what MailStore ("Microsoft Mail Internet Headers Version 2.0") and others write there.
- */
-function afterBanner(head: Buffer, at: number): MessageStart | undefined {
-  const lineEnd = head.subarray(at, at + LONGEST_BANNER).indexOf(LF) + at;
-  if (lineEnd < at) return undefined;
-  const headerAt = lineEnd + 1;
-  const header = headerOf(head, headerAt);
-  if (header === undefined) return undefined;
-  const usual = new Set(header.match(USUAL_FIELDS)?.map((name) => name.toLowerCase()));
-  const isWhole = header
-    .split('\n')
-    .every((line) => HEADER_LINE.test(line) || /^[ \t\r]|^$/.test(line));
-  if (usual.size < FEWEST_USUAL || !isWhole) return undefined;
-  const lead = head.toString('latin1', at, lineEnd).trim();
-  // An interpreter's line is a script's; IMAP's answers may be many.
-  return /^(?:#!|\* )/.test(lead) ? undefined : { form: 'message', at: headerAt, headerAt, lead };
-}
-
-/** True when a header block of a mail message begins at `at`. */
-export function hasHeader(content: Buffer, at = 0): boolean {
-  return headerOf(content, at) !== undefined;
-}
 
 /**
  * The header block of a mail message that begins at `at`, as far as the first 64 KiB hold it, without
  * the blank line; `undefined` where none begins.
  */
 export function headerOf(content: Buffer, at = 0): string | undefined {
-  const head = content.subarray(at, at + HEAD_BYTES);
-  const end = headerEnd(head);
-  const header = head.toString('latin1', 0, end === -1 ? head.length : end);
+  const head = content.toString('latin1', at, at + HEAD_BYTES);
+  const header = /^[^]*?\n(?=\r?\n)/.exec(head)?.[0] ?? head;
   const isHeader =
     HEADER_START.test(header) &&
     !header.slice(0, NUL_BYTES).includes('\u0000') &&
@@ -100,45 +85,55 @@ export function headerOf(content: Buffer, at = 0): string | undefined {
   return isHeader ? header : undefined;
 }
 
-/** Where the blank line after the header begins; -1 when there is none. */
-export function headerEnd(text: Buffer): number {
-  const unix = text.indexOf(BLANK_LINE);
-  // Rarely in the same header; where it is, it may come first.
-  const dos = (unix === -1 ? text : text.subarray(0, unix)).indexOf(BLANK_LINE_CRLF);
-  const found = dos === -1 ? unix : dos;
-  return found === -1 ? -1 : found + 1;
-}
-
 /** The value of a field of a header block, unfolded; of several the first. */
-export function fieldOf(header: string, name: string): string | undefined {
+function fieldOf(header: string, name: string): string | undefined {
   const field = new RegExp(`^${name}[ \\t]*:((?:[^\\n]|\\n[ \\t])*)`, 'im').exec(header)?.[1];
   return field?.replace(/\r?\n/g, '').trim();
 }
 
-function afterBlankLines(head: Buffer): number {
-  const hasMark = head.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK);
-  let at = hasMark ? BYTE_ORDER_MARK.length : 0;
-  for (let length = 1; length > 0; at += length) length = lineEndAt(head, at);
-  return at;
-}
+/** What UW IMAP, Pine and early Dovecots keep as the first message of an mbox. */
+const INTERNAL_DATA = "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA";
 
 /**
- * A message without what came along with the line that stood before it.
- * @param lead that line, which is no part of `body`; empty where there was none
+ * Why a message of an mbox is not in its mail folder: programs mark a message that was deleted, or
+ * moved to Junk, and its bytes stay until they tidy up.
  */
-export function withoutTrailer(body: Buffer, lead: string): Buffer {
-  if (/^\d+$/.test(lead)) return ofAppleMail(body, Number(lead));
-  return lead.startsWith('+OK') ? ofPop3(body) : body;
+export function whyDeleted(header: string): string | undefined {
+  if (fieldOf(header, 'Subject') === INTERNAL_DATA && /^x-imap(?:base)?:/im.test(header)) {
+    return 'internal data of the mail folder';
+  }
+  // Thunderbird's flags: nsMsgMessageFlags Expunged, and IMAPDeleted.
+  const [flags, more] = ['X-Mozilla-Status', 'X-Mozilla-Status2'].map((name) =>
+    Number.parseInt(fieldOf(header, name) ?? '0', 16),
+  );
+  const isExpunged = ((flags ?? 0) & 0x8) !== 0 || ((more ?? 0) & 0x20_0000) !== 0;
+  if (isExpunged) return 'deleted (X-Mozilla-Status)';
+  // UW IMAP, Alpine, Dovecot and mutt.
+  const field = ['X-Status', 'Status'].find((name) => fieldOf(header, name)?.includes('D'));
+  return field === undefined ? undefined : `deleted (${field})`;
 }
 
-/** `.emlx`: so many bytes of message, and then a property list of Apple Mail's. */
-function ofAppleMail(body: Buffer, bytes: number): Buffer {
-  const trailer = body.toString('latin1', bytes, bytes + 100).trim();
-  return /^(?:<\?xml|<!DOCTYPE plist|<plist|$)/.test(trailer) ? body.subarray(0, bytes) : body;
+const WRAPPED_TYPE = /^multipart\/mixed;.*?boundary="?([^";\s]+)/i;
+
+/**
+ * The message that SpamAssassin has wrapped into a report of its own (`report_safe`), as it came: what
+ * the wrapper says is not the sender's. Any other message as it is.
+ */
+export function unwrapped(body: Buffer): Buffer {
+  const mark = body.subarray(0, HEAD_BYTES).indexOf('x-spam-type=original');
+  if (mark === -1) return body;
+  const boundary = WRAPPED_TYPE.exec(fieldOf(headerOf(body) ?? '', 'Content-Type') ?? '')?.[1];
+  if (boundary === undefined) return body;
+  // The mark stands in the header of the part that begins at the last boundary before it.
+  const partAt = body.lastIndexOf(`\n--${boundary}`, mark);
+  const part = body.toString('latin1', partAt, partAt + HEAD_BYTES);
+  const headerLength = /^[^]*?\n\r?\n/.exec(part)?.[0].length ?? 0;
+  const original = partAt + headerLength;
+  const end = body.indexOf(`\n--${boundary}--`, original);
+  if (partAt === -1 || original < mark || end === -1) return body;
+  // The line end before a boundary is the boundary's (RFC 2046).
+  const message = body.subarray(original, body[end - 1] === CR ? end - 1 : end);
+  return headerOf(message) === undefined ? body : message;
 }
 
-/** As RFC 1939 sends it: a dot ends it, and lines that begin with one have another before it. */
-function ofPop3(body: Buffer): Buffer {
-  const text = body.toString('latin1').replace(/(?<=\n)\.(?:\r?\n)?$/, '');
-  return Buffer.from(text.replace(/^\.\./gm, '.'), 'latin1');
-}
+const CR = 13;

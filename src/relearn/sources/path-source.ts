@@ -1,92 +1,111 @@
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { basename } from 'node:path/posix';
+import { realpathSync } from 'node:fs';
+import { isFolder } from '../../spool/folder.ts';
 import { clean } from '../../text.ts';
 import type { Verdict } from '../../verdict.ts';
+import { yieldIfDue } from '../../yield-if-due.ts';
 import { ContentReader } from './content-reader.ts';
-import { forEachFile, orNoMail, readFolder } from './folder.ts';
-import { nodePathOf, encodePlace, rawPathOf, STDIN } from './place.ts';
 import { SizeEstimate } from './size-estimate.ts';
-import { REASON, faultWords } from './source.ts';
-import type { Reading, ReadingOptions, Source } from './source.ts';
-import { isTrashed } from './walk.ts';
+import { entryFault, placeOf, STDIN } from './source.ts';
+import type { Found, Reading, ReadingOptions, Source } from './source.ts';
+import { walk } from './walk.ts';
+import type { Walked } from './walk.ts';
+
+/** Asked for every file of a folder by its place: whether a newer one counts instead. */
+export type IsOlder = (place: string) => Promise<boolean>;
 
 /**
  * One PATH of the command line: a message file, an mbox, a folder of them or a Maildir, any of the
  * files packed; or `-`. What it is shows when it is read. The path itself may be a symlink; those
- * inside a folder are not followed.
+ * inside a folder are not followed. A source of which nothing is mail fails; an empty folder doesn't.
  */
 export class PathSource implements Source {
   readonly name: string;
   readonly verdict: Verdict;
   readonly #path: string;
+  readonly #place: string;
   readonly #options: ReadingOptions;
+  readonly #isOlder: IsOlder | undefined;
   readonly #estimate = new SizeEstimate();
-  readonly #reader: ContentReader;
 
-  constructor(path: string, verdict: Verdict, options: ReadingOptions) {
+  constructor(path: string, verdict: Verdict, options: ReadingOptions, isOlder?: IsOlder) {
     this.name = path === STDIN ? 'standard input' : clean(path);
     this.verdict = verdict;
-    this.#path = path === STDIN ? STDIN : rawPathOf(path);
+    this.#path = path;
+    this.#place = placeOf(path);
     this.#options = options;
-    this.#reader = new ContentReader(options, verdict, this.#estimate);
+    this.#isOlder = isOlder;
   }
 
   get expected(): number | undefined {
     return this.#estimate.expected;
   }
 
-  read(): Reading {
-    const place = encodePlace(this.#path);
-    return orNoMail(this.#read(place), place);
-  }
-
-  async *#read(place: string): Reading {
-    if (place !== STDIN) yield* this.#readPath(place);
-    else yield* this.#reader.readStream(this.#options.stdin(), STDIN);
+  async *read(): Reading {
+    let isMail = false;
+    let skipped = 0;
+    let itself: Found | undefined;
+    for await (const found of this.#read()) {
+      this.#estimate.add(found);
+      if (found.kind !== 'skipped') isMail = true;
+      else skipped += 1;
+      if (found.kind === 'skipped' && found.place === this.#place) itself = found;
+      else yield found;
+    }
     this.#estimate.over();
-  }
-
-  async *#readPath(place: string): Reading {
-    const estimate = this.#estimate;
-    const reader = this.#reader;
-    let fd: number;
-    try {
-      fd = openSync(nodePathOf(this.#path), constants.O_RDONLY | constants.O_NONBLOCK);
-    } catch (error) {
-      const reason = faultWords(error);
-      if (reason === undefined) throw error;
-      yield { kind: 'failed', place, reason };
+    if (isMail || skipped === 0) {
+      // The first message of an mbox is at the place of the mbox.
+      if (itself !== undefined) yield itself;
       return;
     }
-    const stats = fstatSync(fd);
-    if (stats.isDirectory()) {
-      yield* readFolder({ path: this.#path, verdict: this.verdict, fd }, { reader, estimate });
-    } else if (stats.isFile() && !isTrashed(basename(this.#path))) {
-      estimate.counted(1);
-      estimate.fileBegins();
-      yield* reader.readOpen(fd, place);
+    const failed = { kind: 'failed', place: this.#place, reason: 'nothing of it is mail' } as const;
+    yield { ...failed, ...itself, kind: 'failed' };
+  }
+
+  async *#read(): Reading {
+    const place = this.#place;
+    const reader = new ContentReader(this.#options, this.#estimate);
+    if (place === STDIN) {
+      yield* reader.read(this.#options.stdin(), { place, folder: place });
+    } else if (isFolder(this.#path)) {
+      yield* this.#readFolder(reader);
     } else {
-      closeSync(fd);
-      yield stats.isFile()
-        ? { kind: 'passed', place, reason: REASON.trashed }
-        : { kind: 'failed', place, reason: REASON.notRegular };
+      this.#estimate.files = 1;
+      this.#estimate.fileBegins();
+      try {
+        const address = realpathSync(this.#path, 'buffer');
+        yield* reader.readFile(address, place, place);
+      } catch (error) {
+        yield entryFault(error, place);
+      }
+    }
+  }
+
+  async *#readFolder(reader: ContentReader): Reading {
+    for (const walked of this.#walk()) {
+      await yieldIfDue();
+      if (walked.kind !== 'file') {
+        yield walked;
+        continue;
+      }
+      this.#estimate.fileBegins();
+      const { address, place, folder } = walked;
+      if ((await this.#isOlder?.(place)) === true) yield { kind: 'older', place };
+      else yield* reader.readFile(address, place, folder);
     }
   }
 
   async count(signal: AbortSignal): Promise<void> {
-    const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants;
-    if (this.#path === STDIN) return;
-    let fd: number;
-    try {
-      fd = openSync(nodePathOf(this.#path), O_RDONLY | O_DIRECTORY | O_NONBLOCK);
-    } catch {
-      // No folder, or none that opens: the reading says it.
-      return;
-    }
+    if (this.#place === STDIN || !isFolder(this.#path)) return;
     let files = 0;
-    await forEachFile({ path: this.#path, verdict: this.verdict, fd }, signal, () => {
-      files += 1;
-    });
-    if (!signal.aborted) this.#estimate.counted(files);
+    for (const { kind } of this.#walk()) {
+      await yieldIfDue();
+      if (signal.aborted) return;
+      if (kind === 'file') files += 1;
+    }
+    this.#estimate.files = files;
+  }
+
+  #walk(): Iterable<Walked> {
+    return walk(this.#path, this.#place, this.verdict);
   }
 }

@@ -2,26 +2,21 @@ import type { Found } from './source.ts';
 
 /**
  * How many messages a source holds: those found in the files that were read, and one for each file
- * still to be read. Of a file that holds several, the part that was read tells about the rest.
+ * still to be read. Of an mbox, the part that was read tells about the rest.
  */
 export class SizeEstimate {
-  #files: number | undefined;
+  /** Files that the source holds, as far as their names tell; `undefined` until they are counted. */
+  files: number | undefined;
   #filesBegun = 0;
   #found = 0;
   /** Messages that the current file still holds. */
   #rest = 0;
 
   get expected(): number | undefined {
-    if (this.#files === undefined) return undefined;
-    return this.#found + this.#rest + Math.max(0, this.#files - this.#filesBegun);
+    if (this.files === undefined) return undefined;
+    return this.#found + this.#rest + Math.max(0, this.files - this.#filesBegun);
   }
 
-  /** So many files there are, as far as their names tell. */
-  counted(files: number): void {
-    this.#files = files;
-  }
-
-  /** One of the counted files is about to be read, or is not wanted. */
   fileBegins(): void {
     this.#filesBegun += 1;
     this.#rest = 0;
@@ -38,7 +33,7 @@ export class SizeEstimate {
 
   /** All is read. */
   over(): void {
-    this.#files = this.#filesBegun;
+    this.files = this.#filesBegun;
     this.#rest = 0;
   }
 }

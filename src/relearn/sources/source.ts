@@ -1,16 +1,15 @@
+import { resolve } from 'node:path';
 import { errnoOf } from '../../errors.ts';
 import type { Verdict } from '../../verdict.ts';
 
 /**
- * What a source of `relearn` is, what reading a source finds, and the words for what goes wrong.
- * Sources are never changed.
+ * What a source of `relearn` is, what reading it finds, and how what goes wrong is called. Sources are
+ * never changed.
  *
- * A `place` says where something was found: the absolute path, percent-encoded as in `place.ts`, and
- * `#N` for the second and every further message of an mbox (the place of the first message must not
- * depend on whether another one follows). A place is unique within a run as long as no two sources
- * overlap, and the same in the next run. The place of standard input is `-`. A `folder` is the place
- * of the mail folder that a message lies in: a Maildir, any other folder of files, or an mbox of
- * several messages.
+ * A `place` says where something was found: the absolute path, harmless as of {@link encodePlace}, and
+ * `#N` for the second and every further message of an mbox. A place is unique in a run and the same in
+ * the next one. A `folder` is the place of the mail folder that a message lies in: a Maildir, any other
+ * folder of files, or an mbox of several messages.
  */
 export type Found =
   | {
@@ -23,7 +22,7 @@ export type Found =
     }
   /** Not mail; `reason` in plain words. */
   | { readonly kind: 'skipped'; readonly place: string; readonly reason: string }
-  /** A message that is not taught: deleted, or in a folder such as Junk under ham. */
+  /** Mail that is not taught: deleted, or in a folder such as Junk under ham. */
   | {
       readonly kind: 'passed';
       readonly place: string;
@@ -39,25 +38,20 @@ export type Found =
   /** `isDone` said so; the body was not kept. */
   | { readonly kind: 'done'; readonly place: string; readonly folder?: string };
 
-export type NotMessage = Exclude<Found, { readonly kind: 'message' }>;
-
 export type Reading = AsyncGenerator<Found, void, undefined>;
 
 export interface Source {
   /** As the operator named it, cleaned for people. */
   readonly name: string;
   readonly verdict: Verdict;
-  /** Reads the source once, from the beginning, lazily: nothing is read ahead of the consumer. */
+  /** Reads the source once, from the beginning; nothing is read ahead of the consumer. */
   read(): Reading;
   /**
    * How many messages the source holds, as well as can be told; `undefined` while nothing can be told.
    * Messages, those done before and those that failed count; exact once all is read.
    */
   readonly expected: number | undefined;
-  /**
-   * Counts what can be counted without reading contents (the entries of folders). Never throws; what
-   * can't be listed is left to the reading.
-   */
+  /** Counts the files, without opening them. Never throws: the reading tells what can't be listed. */
   count(signal: AbortSignal): Promise<void>;
 }
 
@@ -70,21 +64,23 @@ export interface ReadingOptions {
   readonly stdin: () => AsyncIterable<Buffer>;
 }
 
-export const REASON = {
-  empty: 'empty',
-  notMail: 'not a mail message',
-  symlink: 'a symbolic link, which is not followed',
-  notRegular: 'not a regular file',
-  hidden: 'its name begins with a dot',
-  trashed: 'in the trash (Maildir flag T)',
-  removed: 'deleted (as MH renames it)',
-  backup: 'a backup copy',
-  vanished: 'vanished',
-  noMail: 'nothing of it is mail',
-} as const;
+/** The path, and the place, of standard input. */
+export const STDIN = '-';
 
-export function overSize(bytes: number, maxBytes: number): string {
-  return `over-size: ${bytes} bytes, LEARN_MAX_BYTES is ${maxBytes}`;
+/** The place of a path of the command line; symlinks in it stay as they are. */
+export function placeOf(path: string): string {
+  return path === STDIN ? STDIN : encodePlace(Buffer.from(resolve(path)).toString('latin1'));
+}
+
+/**
+ * A raw name or path (one character a byte) in one harmless line: bytes that aren't printable ASCII,
+ * `%` and `#` become `%XX`.
+ */
+export function encodePlace(raw: string): string {
+  return raw.replace(
+    /[^ -~]|[%#]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  );
 }
 
 /** Contents that can't be read on: `message` says why, in the words of a `failed`. */
@@ -101,21 +97,11 @@ export function faultWords(error: unknown): string | undefined {
 }
 
 /**
- * What became of an entry that could not be opened or read.
- * @throws the error, when neither the system nor the contents are to blame
+ * What became of an entry that could not be opened.
+ * @throws the error, when the system is not to blame
  */
-export function entryFault(error: unknown, place: string): NotMessage {
+export function entryFault(error: unknown, place: string): Found {
   const reason = faultWords(error);
   if (reason === undefined) throw error;
-  switch (errnoOf(error)) {
-    case 'ENOENT':
-      return { kind: 'failed', place, reason: REASON.vanished };
-    case 'ELOOP':
-      return { kind: 'skipped', place, reason: REASON.symlink };
-    // a socket
-    case 'ENXIO':
-      return { kind: 'skipped', place, reason: REASON.notRegular };
-    default:
-      return { kind: 'failed', place, reason };
-  }
+  return { kind: 'failed', place, reason };
 }

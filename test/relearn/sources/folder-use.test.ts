@@ -1,73 +1,141 @@
-import { describe, expect, test } from 'vitest';
-import { FOLDER_NAMES } from '../../../src/relearn/sources/folder-names.ts';
-import type { FolderUse } from '../../../src/relearn/sources/folder-names.ts';
+import { mkdirSync } from 'node:fs';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { unwantedFile, unwantedFolder } from '../../../src/relearn/sources/folder-use.ts';
+import type { FolderUse } from '../../../src/relearn/sources/folder-use.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Verdict } from '../../../src/verdict.ts';
+import { mail, mboxOf, putIn, readAll, readingOptions } from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 const raw = (name: string): string => Buffer.from(name).toString('latin1');
-const utf7 = (name: string): string =>
-  name.replace(/[^ -~]+/g, (text) => {
-    const units = Buffer.from(text, 'utf16le').swap16();
-    return `&${units.toString('base64').replace(/=+$/, '').replaceAll('/', ',')}-`;
-  });
 
-describe('a folder whose name says what it is for', () => {
-  test.each<[Verdict, FolderUse | undefined, string[]]>([
+test.each<[Verdict, FolderUse | undefined, string[]]>([
+  [
+    'ham',
+    'junk',
     [
-      'ham',
-      'junk',
-      [
-        ...['.Junk', '.INBOX.Spam', '.Junk-E-Mail', 'Junk E-mail', '.INBOX.Junk.2023', 'SPAM'],
-        ...['Junk.sbd', 'Junk.mbox', '[Gmail].Spam', 'spam_2024', '.Courrier ind&AOk-sirable'],
-        '.&j,dg0TDhMPww6w-',
-      ],
+      ...['.Junk', '.INBOX.Spam', '.Junk-E-Mail', 'Junk E-mail', '.INBOX.Junk.2023', 'SPAM'],
+      ...['Junk.sbd', '[Gmail].Spam', 'spam_2024', '.Courrier ind&AOk-sirable'],
     ],
+  ],
+  [
+    'ham',
+    'trash',
     [
-      'ham',
-      'trash',
-      [
-        ...['.Trash', '.Deleted Items', '.Deleted Messages', '.Gel&APY-schte Objekte'],
-        ...['.Gel&APY-schte Elemente', 'Gelöschte Objekte', 'Geloeschte_Objekte'],
-        ...['GELÖSCHTE OBJEKTE', 'Gelo\u0308schte Objekte', 'Silinmiş Öğeler'],
-        ...['SİLİNMİŞ ÖĞELER', 'Usuniete'],
-      ],
+      ...['.Trash', '.Deleted Items', '.Gel&APY-schte Elemente', 'GELÖSCHTE OBJEKTE'],
+      'Gelo\u0308schte Objekte',
     ],
-    ['ham', 'drafts', ['.Drafts', 'Entwürfe', 'Черновики']],
-    [
-      'ham',
-      undefined,
-      ['INBOX', '.Sent', 'Archive', 'cur', 'new', 'Spammer', 'no spam', 'Antispam', 'Ham'],
-    ],
-    ['spam', 'inbox', ['INBOX', '.INBOX', 'Posteingang']],
-    ['spam', 'sent', ['.Sent', '.Sent Items', 'Gesendete Objekte', 'Envoyés']],
-    ['spam', 'drafts', ['Concepten']],
-    ['spam', 'trash', ['.INBOX.Trash', 'Papierkorb']],
-    ['spam', undefined, ['.INBOX.Spam', '.INBOX.Viagra', 'Junk', 'Absent', 'Sentinel']],
-  ])('as %s: %s', (verdict, use, names) => {
-    for (const name of names) expect(unwantedFolder(raw(name), verdict), name).toBe(use);
-  });
+  ],
+  ['ham', 'drafts', ['.Drafts', 'Entwürfe']],
+  ['ham', undefined, ['INBOX', '.Sent', 'Archive', 'cur', 'Spammer', 'no spam', 'Ham', 'Maildir']],
+  ['spam', 'inbox', ['INBOX', '.INBOX', 'Posteingang', 'Maildir']],
+  ['spam', 'sent', ['.Sent', '.Sent Items', 'Gesendete Objekte', 'Envoyés']],
+  ['spam', 'drafts', ['Concepten']],
+  ['spam', 'trash', ['.INBOX.Trash', 'Papierkorb']],
+  ['spam', undefined, ['.INBOX.Spam', '.INBOX.Viagra', 'Junk', 'Absent', 'Sentinel']],
+])('read as %s, a folder is known by its name: %s', (verdict, use, names) => {
+  for (const name of names) expect(unwantedFolder(raw(name), verdict), name).toBe(use);
 });
 
-test.each(Object.entries(FOLDER_NAMES))(
-  'every name of %s is known as it is, and as IMAP writes it',
-  (use, names) => {
-    const verdict = use === 'junk' ? 'ham' : 'spam';
-    const isKnown = (name: string): boolean => {
-      const found = unwantedFolder(name, verdict);
-      // Some words are two things in two languages.
-      return found === use || (found !== undefined && use !== 'junk');
-    };
-    const unknown = names.filter(
-      (name) => ![raw(name), utf7(name), raw(name.toUpperCase())].every(isKnown),
-    );
-    // What is junk in one language is taught as spam, whatever else it is in another one.
-    expect(unknown.filter((name) => unwantedFolder(raw(name), 'ham') !== 'junk')).toEqual([]);
-  },
-);
-
 test('a file may be an mbox of what is no ham, or something else', () => {
-  const boxes = ['Junk', 'junk.mbox', 'Trash', 'Trash.gz', 'Drafts.mbx.zst', 'Gelöschte Objekte'];
+  const boxes = ['Junk', 'junk.mbox', 'Trash', 'Trash.gz', 'Drafts.mbox.zst', 'Gelöschte Objekte'];
   for (const name of boxes) expect(unwantedFile(raw(name), 'ham'), name).toBeDefined();
   const others = ['spam.eml', 'spam1', 'spam.1', 'Inbox', 'Sent', 'junk-mails.tar', 'msg'];
   for (const name of others) expect(unwantedFile(raw(name), 'ham'), name).toBeUndefined();
+});
+
+const JUNK = 'a junk folder, which holds no ham';
+const TRASH = 'a folder of deleted messages, which holds no ham';
+const INBOX = 'an inbox, which holds no spam';
+
+describe('trees of folders:', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+
+  /** Makes Maildirs with so many messages each. */
+  function maildirs(messages: Readonly<Record<string, number>>): void {
+    for (const [name, count] of Object.entries(messages)) {
+      for (const part of ['cur', 'new', 'tmp']) {
+        mkdirSync(`${folder}/${name}/${part}`, { recursive: true });
+      }
+      for (let index = 0; index < count; index += 1) {
+        putIn(folder, `${name}/cur/${index}.host:2,S`, mail(name));
+      }
+    }
+  }
+
+  /** The number of messages of each folder, and why those that are passed over are. */
+  async function folders(verdict: Verdict, path = ''): Promise<Record<string, string>> {
+    const counts: Record<string, number> = {};
+    const reasons: Record<string, string> = {};
+    const source = new PathSource(folder + path, verdict, readingOptions());
+    for (const found of await readAll(source)) {
+      if (found.kind !== 'message' && found.kind !== 'passed') continue;
+      const name = (found.folder ?? found.place).slice(folder.length);
+      counts[name] = (counts[name] ?? 0) + 1;
+      if (found.kind === 'passed') reasons[name] = `: ${found.reason}`;
+    }
+    return Object.fromEntries(
+      Object.entries(counts).map(([name, count]) => [name, `${count}${reasons[name] ?? ''}`]),
+    );
+  }
+
+  test('a Maildir', async () => {
+    maildirs({ M: 5, 'M/.Junk': 4, 'M/.INBOX.Spam': 2, 'M/.Trash': 3, 'M/.Drafts': 1 });
+    maildirs({ 'M/.Sent': 2, 'M/.Archive.2023': 6, 'M/.Trash.Old projects': 2 });
+    expect(await folders('ham', '/M')).toEqual({
+      '/M': '5',
+      '/M/.Archive.2023': '6',
+      '/M/.Sent': '2',
+      '/M/.Junk': `4: ${JUNK}`,
+      '/M/.INBOX.Spam': `2: ${JUNK}`,
+      '/M/.Trash': `3: ${TRASH}`,
+      '/M/.Trash.Old projects': `2: ${TRASH}`,
+      '/M/.Drafts': '1: a folder of drafts, which holds no ham',
+    });
+    const spam = Object.entries(await folders('spam', '/M'));
+    expect(Object.fromEntries(spam.filter(([, text]) => !text.includes(':')))).toEqual({
+      ...{ '/M': '5', '/M/.Archive.2023': '6', '/M/.Junk': '4', '/M/.INBOX.Spam': '2' },
+    });
+    expect(await folders('ham', '/M/.Junk')).toEqual({ '/M/.Junk': '4' });
+    const source = new PathSource(`${folder}/M`, 'ham', readingOptions());
+    await source.count(new AbortController().signal);
+    expect(source.expected).toBe(13);
+    await readAll(source);
+    expect(source.expected).toBe(13);
+  });
+
+  test("Dovecot's with LAYOUT=fs", async () => {
+    maildirs({ Maildir: 1, 'Maildir/INBOX/Projects': 2, 'Maildir/Archive/Junk': 3 });
+    maildirs({ 'Maildir/Trash/Projects/Old': 4 });
+    expect(await folders('ham')).toEqual({
+      '/Maildir': '1',
+      '/Maildir/INBOX/Projects': '2',
+      '/Maildir/Archive/Junk': `3: ${JUNK}`,
+      '/Maildir/Trash/Projects/Old': `4: ${TRASH}`,
+    });
+    expect(await folders('spam')).toMatchObject({
+      '/Maildir': `1: ${INBOX}`,
+      '/Maildir/INBOX/Projects': '2',
+      '/Maildir/Archive/Junk': '3',
+    });
+  });
+
+  test("Thunderbird's, of mboxes", async () => {
+    const box = mboxOf([mail('a'), mail('b')]);
+    for (const name of ['Inbox', 'Junk', 'Trash.sbd/Old', 'Inbox.sbd/Projects']) {
+      putIn(folder, name, box);
+    }
+    putIn(folder, 'Inbox.msf', '// <!-- <mdb:mork:z v="1.4"/> -->\n');
+    expect(await folders('ham')).toEqual({
+      '/Inbox': '2',
+      '/Inbox.sbd/Projects': '2',
+      '/Junk': `1: ${JUNK}`,
+      '/Trash.sbd': `1: ${TRASH}`,
+    });
+    expect(await folders('spam')).toMatchObject({ '/Inbox': `1: ${INBOX}`, '/Junk': '2' });
+  });
 });

@@ -1,11 +1,4 @@
-import {
-  appendFileSync,
-  linkSync,
-  mkdirSync,
-  symlinkSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { appendFileSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -47,12 +40,8 @@ async function lines(path = folder, changes: Partial<ReadingOptions> = {}): Prom
   return told(await readAll(sourceAt(path, changes)), folder);
 }
 
-function overSize(content: string): string {
-  return `over-size: ${content.length} bytes, LEARN_MAX_BYTES is ${MAX_BYTES}`;
-}
-
+const overSize = `over-size: larger than ${MAX_BYTES} bytes (LEARN_MAX_BYTES)`;
 const tooLarge = mail('one', 'x'.repeat(MAX_BYTES));
-const farTooLarge = mail('one', 'x'.repeat(3 * MAX_BYTES));
 const [one, two, three] = [mail('one'), mail('two', '>From x\nFrom y\n'), mail('three')];
 
 describe('a path that names a file', () => {
@@ -72,29 +61,23 @@ describe('a path that names a file', () => {
     ],
     ['an mbox of which nothing is mail', `${FROM}no header\n`, ['failed a: not a mail message']],
     ['nothing', '', ['failed a: empty']],
-    ['a single byte', 'x', ['failed a: not a mail message']],
-    ['a picture', '\u0089PNG\r\n\u001a\n', ['failed a: not a mail message']],
-    [
-      'a database',
-      `${'\0'.repeat(4)}b1\u0005${'\0'.repeat(5_000)}`,
-      ['failed a: not a mail message'],
-    ],
     ['a large text', 'Some text.\n'.repeat(200_000), ['failed a: not a mail message']],
-    ['a message that is over-size', tooLarge, [`failed a: ${overSize(tooLarge)}`]],
-    ['one that is far over-size', farTooLarge, [`failed a: ${overSize(farTooLarge)}`]],
+    ['a message that is over-size', tooLarge, [`failed a: ${overSize}`]],
+    ['a packed message that is over-size', gzipSync(tooLarge), [`failed a: ${overSize}`]],
     [
       'an mbox with one that is over-size',
-      mboxOf([one, `${farTooLarge}\n`, three]),
-      [`failed a#2: ${overSize(`${farTooLarge}\n`)}`, 'message a one', 'message a#3 three'],
+      mboxOf([one, tooLarge, three]),
+      [`failed a#2: ${overSize}`, 'message a one', 'message a#3 three'],
     ],
   ])('may be %s', async (_name, content, expected) => {
     expect(await lines(put('a', content))).toEqual(expected);
   });
 
   test('gives a message as it is, without its From_ line and quotes', async () => {
-    const found = await readAll(sourceAt(put('a.eml', one)));
-    const place = `${folder}/a.eml`;
-    expect(found).toEqual([{ kind: 'message', place, folder: place, body: Buffer.from(one) }]);
+    const place = put('a.eml', one);
+    expect(await readAll(sourceAt(place))).toEqual([
+      { kind: 'message', place, folder: place, body: Buffer.from(one) },
+    ]);
     const body = mail('one', 'From here\n>From there\n\n');
     put('in/a', mboxOf([body]));
     const quoted = await readAll(sourceAt(`${folder}/in`));
@@ -119,7 +102,7 @@ describe('a path that names a file', () => {
     }
   });
 
-  test('fails in plain words when it is not there, and at once when it is a FIFO', async () => {
+  test('fails when it is not there, and at once when it is a FIFO', async () => {
     await Fifo.make(`${folder}/fifo`);
     expect(await lines(`${folder}/gone`)).toEqual([
       'failed gone: ENOENT: no such file or directory',
@@ -151,6 +134,7 @@ describe('a folder', () => {
       'message x/box#2 three',
       'message x/y/b two',
     ]);
+    expect(source.expected).toBe(5);
   });
 
   test('is read past everything that is no message', async () => {
@@ -165,7 +149,6 @@ describe('a folder', () => {
     onTestFinished(() => void server.close());
     expect(await lines()).toEqual([
       'message z one',
-      'skipped .hidden: its name begins with a dot',
       'skipped empty: empty',
       'skipped fifo: not a regular file',
       'skipped link: a symbolic link, which is not followed',
@@ -194,30 +177,26 @@ describe('a folder', () => {
   });
 
   test('tells what vanished after it was listed', async () => {
-    put('a', one);
-    put('b', two);
+    for (const name of ['a', 'b']) put(name, one);
     const found: Found[] = [];
     for await (const each of sourceAt().read()) {
-      found.push(each);
-      if (found.length === 1) unlinkSync(each.place.endsWith('a') ? `${folder}/b` : `${folder}/a`);
+      if (found.push(each) > 1) break;
+      unlinkSync(each.place.endsWith('a') ? `${folder}/b` : `${folder}/a`);
     }
-    expect(found[1]).toMatchObject({ kind: 'failed', reason: 'vanished' });
+    expect(found[1]).toMatchObject({ kind: 'failed', reason: 'ENOENT: no such file or directory' });
   });
 
-  test('that is deeper than sane is told, and the rest is read', async () => {
+  test('is read as far as it is asked for, to a sane depth', async () => {
     put(`${'d/'.repeat(150)}a`, mail('deep'));
     put('z', one);
     expect(await lines()).toEqual([
       expect.stringMatching(/^failed (d\/)+d: more than 100 folders deep$/),
       'message z one',
     ]);
-  });
-
-  test('is read as far as it is asked for, and left alone then', async () => {
-    for (let index = 0; index < 100; index += 1) put(`${index}`, one);
+    for (let index = 0; index < 100; index += 1) put(`in/${index}`, one);
     const asked: string[] = [];
     const isDone = (place: string): boolean => asked.push(place) === 0;
-    const reading = sourceAt(folder, { isDone }).read();
+    const reading = sourceAt(`${folder}/in`, { isDone }).read();
     await reading.next();
     await reading.next();
     expect(asked).toHaveLength(2);
@@ -227,25 +206,43 @@ describe('a folder', () => {
 
 test('a Maildir is read without its tmp, its own files and what is trashed', async () => {
   for (const name of ['cur/2:2,ST', 'cur/3!2,T', 'cur/4;2,FTa']) put(name, mail('trashed'));
-  for (const name of ['tmp/6', '.Junk/tmp/9', 'subscriptions']) put(name, mail('no message'));
-  put('cur/1:2,S', mail('seen'));
-  put('new/5', mail('new'));
-  put('dovecot-uidlist', '3 V1 N2 G3\n');
-  put('.Junk/cur/7:2,', mail('junk'));
-  put('.Junk/new/8:2,t', mail('keyword'));
-  put('.Junk/maildirfolder', '');
-  put('ordinary/tmp/10', mail('in a folder of its own'));
+  for (const name of ['tmp/6', '.Lists/tmp/9', 'subscriptions']) put(name, mail('no message'));
+  for (const name of ['cur/1:2,S', 'new/5', '.Lists/cur/7:2,t', '.Lists/new/9', 'own/tmp/8']) put(name, one);
   expect(await lines()).toEqual([
-    'message .Junk/cur/7:2, junk',
-    'message .Junk/new/8:2,t keyword',
-    'message cur/1:2,S seen',
-    'message new/5 new',
-    'message ordinary/tmp/10 in a folder of its own',
+    ...['message .Lists/cur/7:2,t one', 'message .Lists/new/9 one'],
+    'message cur/1:2,S one',
+    'message new/5 one',
+    'message own/tmp/8 one',
     'passed cur/2:2,ST: in the trash (Maildir flag T)',
     'passed cur/3!2,T: in the trash (Maildir flag T)',
     'passed cur/4;2,FTa: in the trash (Maildir flag T)',
   ]);
-  expect(await lines(`${folder}/cur/2:2,ST`)).toHaveLength(1);
+});
+
+describe('a source of which nothing is mail', () => {
+  test('fails', async () => {
+    for (const [name, content] of [
+      ['empty', ''],
+      ['text', 'Text.\n'],
+    ] as const) {
+      put(`${name}/in/a`, content);
+      expect(await lines(`${folder}/${name}`)).toContain(`failed ${name}: nothing of it is mail`);
+    }
+    mkdirSync(`${folder}/link`);
+    symlinkSync('/etc/hostname', `${folder}/link/a`);
+    expect(await lines(`${folder}/link`)).toContain('failed link: nothing of it is mail');
+  });
+
+  test('is none that is empty, or whose messages are passed over or done before', async () => {
+    put('.gitkeep', '');
+    for (const part of ['cur', 'new']) mkdirSync(`${folder}/M/${part}`, { recursive: true });
+    put('M/dovecot-uidlist', '3 V1 N1\n');
+    expect(await lines()).toEqual([]);
+    put('M/cur/1:2,T', one);
+    expect(await lines()).toHaveLength(1);
+    put('N/2', one);
+    expect(await lines(`${folder}/N`, { isDone: () => true })).toEqual(['done N/2']);
+  });
 });
 
 test('what was done before is told and not read again, message by message', async () => {
@@ -255,7 +252,7 @@ test('what was done before is told and not read again, message by message', asyn
   put('box', mboxOf([one, two, three]));
   put('gz', gzipSync(mboxOf([one, two])));
   put('single', mboxOf([one]));
-  put('large', farTooLarge);
+  put('large', tooLarge);
   const isDone = (place: string): boolean => before.has(place.slice(folder.length));
   expect(await lines(folder, { isDone })).toEqual([
     ...['done a', 'done box', 'done box#3', 'done gz', 'done large', 'done single'],
@@ -264,13 +261,14 @@ test('what was done before is told and not read again, message by message', asyn
 });
 
 describe('standard input', () => {
-  test.each([
-    [one, ['message - one']],
-    [mboxOf([one, two]), ['message - one', 'message -#2 two']],
-    ['', ['failed -: empty']],
-    ['text', ['failed -: not a mail message']],
-  ])('is a message, an mbox, empty, or no mail: %#', async (content, expected) => {
-    expect(await lines('-', { stdin: () => inPieces(content, 3) })).toEqual(expected);
+  test('is a message, an mbox, or empty', async () => {
+    for (const [content, expected] of [
+      [one, ['message - one']],
+      [mboxOf([one, two]), ['message - one', 'message -#2 two']],
+      ['', ['failed -: empty']],
+    ] as const) {
+      expect(await lines('-', { stdin: () => inPieces(content, 3) })).toEqual(expected);
+    }
   });
 
   test('that breaks off gives the whole messages before, and fails', async () => {
@@ -289,17 +287,19 @@ describe('standard input', () => {
 });
 
 describe('the expected number of messages', () => {
-  test('of a folder is that of its files, and grows exact', async () => {
+  test('of a folder is that of its files, unless the counting is ended', async () => {
     put('a', one);
     put('b', 'no mail');
     put('c/box', mboxOf([one, two, three]));
     put('.hidden', one);
     const source = sourceAt();
+    await source.count(AbortSignal.abort());
     expect(source.expected).toBeUndefined();
     await source.count(never);
     expect(source.expected).toBe(3);
     await readAll(source);
     expect(source.expected).toBe(4);
+    await sourceAt(`${folder}/gone`).count(never);
   });
 
   test('of an mbox is told by the part that was read', async () => {
@@ -307,8 +307,6 @@ describe('the expected number of messages', () => {
       mail(`number ${index}`, 'Some text.\n'.repeat(100)),
     );
     const source = sourceAt(put('box', mboxOf(messages)));
-    await source.count(never);
-    expect(source.expected).toBeUndefined();
     const estimates: number[] = [];
     for await (const found of source.read()) {
       expect(found.kind).toBe('message');
@@ -317,15 +315,6 @@ describe('the expected number of messages', () => {
     expect(Math.min(...estimates)).toBeGreaterThan(900);
     expect(Math.max(...estimates)).toBeLessThan(1_100);
     expect(source.expected).toBe(1_000);
-  });
-
-  test('is not counted on after an abort, and counting never throws', async () => {
-    const first = put('one', '');
-    for (let index = 0; index < 2_500; index += 1) linkSync(first, `${folder}/${index}`);
-    const source = sourceAt();
-    await source.count(AbortSignal.abort());
-    expect(source.expected).toBeUndefined();
-    await sourceAt(`${folder}/gone`).count(never);
   });
 
   test('of a file that grew while it was read is still right', async () => {

@@ -1,32 +1,20 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { PathSource } from '../../../src/relearn/sources/path-source.ts';
-import { mail, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import { mail, putIn, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
-/** Sources that an ordinary user may not read. */
-
-async function lines(folder: string, path = folder): Promise<string[]> {
-  return told(await readAll(new PathSource(path, 'spam', readingOptions())), folder);
-}
-
-test('a file that is not readable fails with the plain words', async () => {
+test('what an ordinary user may not read fails in plain words, and the rest is read', async () => {
   const folder = temporaryFolder();
-  writeFileSync(`${folder}/a`, mail('one'), { mode: 0 });
-  expect(await lines(folder, `${folder}/a`)).toEqual(['failed a: EACCES: permission denied']);
-});
-
-test('a folder is read on after what is not readable', async () => {
-  const folder = temporaryFolder();
-  mkdirSync(`${folder}/closed`);
-  writeFileSync(`${folder}/a`, mail('one'), { mode: 0 });
-  writeFileSync(`${folder}/b`, mail('two'));
-  writeFileSync(`${folder}/closed/c`, mail('three'));
-  chmodSync(`${folder}/closed`, 0);
-  expect(await lines(folder)).toEqual([
+  for (const name of ['a', 'b', 'closed/c']) putIn(folder, name, mail('it'));
+  for (const name of ['a', 'closed']) chmodSync(`${folder}/${name}`, 0);
+  const read = async (path: string): Promise<string[]> =>
+    told(await readAll(new PathSource(path, 'spam', readingOptions())), folder);
+  expect(await read(`${folder}/a`)).toEqual(['failed a: EACCES: permission denied']);
+  expect(await read(folder)).toEqual([
     'failed a: EACCES: permission denied',
     'failed closed: EACCES: permission denied',
-    'message b two',
+    'message b it',
   ]);
   chmodSync(`${folder}/closed`, 0o755);
 });
