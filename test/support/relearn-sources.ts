@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { PathSource } from '../../src/relearn/sources/path-source.ts';
 import type { Found, ReadingOptions, Source } from '../../src/relearn/sources/source.ts';
 
 /** Mail and mboxes to read, and reading them. */
@@ -22,15 +23,9 @@ export function mail(subject: string, text = 'Some text.\n'): string {
 }
 
 /** As mboxrd, with dated From_ lines. */
-export function mboxOf(messages: readonly string[], lineEnd = '\n'): string {
-  return messages
-    .map(
-      (message) =>
-        `From a@example.org Thu Jan  1 00:00:00 2026${lineEnd}` +
-        message.replace(/^(?=>*From )/gm, '>') +
-        lineEnd,
-    )
-    .join('');
+export function mboxOf(messages: readonly string[]): string {
+  const from = 'From a@example.org Thu Jan  1 00:00:00 2026\n';
+  return messages.map((message) => `${from}${message.replace(/^(?=>*From )/gm, '>')}\n`).join('');
 }
 
 /** Writes a file below a folder, text as Latin 1. @returns its path */
@@ -47,6 +42,14 @@ export async function readAll(source: Source): Promise<Found[]> {
   return all;
 }
 
+/** Reads standard input as spam. */
+export function readStdin(
+  content: AsyncIterable<Buffer>,
+  changes: Partial<ReadingOptions> = {},
+): Promise<Found[]> {
+  return readAll(new PathSource('-', 'spam', readingOptions({ stdin: () => content, ...changes })));
+}
+
 /** In one line each, sorted, the folder left out of the places: `message a.eml Subject`. */
 export function told(found: readonly Found[], folder = ''): string[] {
   return found
@@ -58,7 +61,7 @@ export function told(found: readonly Found[], folder = ''): string[] {
     .sort();
 }
 
-export function subjectOf(body: Buffer): string {
+function subjectOf(body: Buffer): string {
   return /^Subject: ([^\r\n]*)/m.exec(body.toString('latin1'))?.[1] ?? '';
 }
 
@@ -77,4 +80,12 @@ export async function* inPieces(
     yield await Promise.resolve(bytes.subarray(at, at + size));
     at += size;
   }
+}
+
+/** A content that breaks off after a beginning. */
+export async function* breakingOff(
+  beginning: string | Buffer,
+): AsyncGenerator<Buffer, void, undefined> {
+  yield* inPieces(beginning, 10);
+  throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' });
 }

@@ -9,32 +9,26 @@ import { temporaryFolder } from '../../support/temporary.ts';
 
 const raw = (name: string): string => Buffer.from(name).toString('latin1');
 
-test.each<[Verdict, FolderUse | undefined, string[]]>([
+test.each<[Verdict, FolderUse | undefined, string]>([
   [
     'ham',
     'junk',
-    [
-      ...['.Junk', '.INBOX.Spam', '.Junk-E-Mail', 'Junk E-mail', '.INBOX.Junk.2023', 'SPAM'],
-      ...['Junk.sbd', '[Gmail].Spam', 'spam_2024', '.Courrier ind&AOk-sirable'],
-    ],
+    '.Junk, .INBOX.Spam, .Junk-E-Mail, Junk E-mail, .INBOX.Junk.2023, SPAM, Junk.sbd',
   ],
-  [
-    'ham',
-    'trash',
-    [
-      ...['.Trash', '.Deleted Items', '.Gel&APY-schte Elemente', 'GELÖSCHTE OBJEKTE'],
-      'Gelo\u0308schte Objekte',
-    ],
-  ],
-  ['ham', 'drafts', ['.Drafts', 'Entwürfe']],
-  ['ham', undefined, ['INBOX', '.Sent', 'Archive', 'cur', 'Spammer', 'no spam', 'Ham', 'Maildir']],
-  ['spam', 'inbox', ['INBOX', '.INBOX', 'Posteingang', 'Maildir']],
-  ['spam', 'sent', ['.Sent', '.Sent Items', 'Gesendete Objekte', 'Envoyés']],
-  ['spam', 'drafts', ['Concepten']],
-  ['spam', 'trash', ['.INBOX.Trash', 'Papierkorb']],
-  ['spam', undefined, ['.INBOX.Spam', '.INBOX.Viagra', 'Junk', 'Absent', 'Sentinel']],
+  ['ham', 'junk', '[Gmail].Spam, spam_2024, .Courrier ind&AOk-sirable'],
+  ['ham', 'trash', '.Trash, .Deleted Items, .Gel&APY-schte Elemente, GELÖSCHTE OBJEKTE'],
+  ['ham', 'trash', 'Gelo\u0308schte Objekte'],
+  ['ham', 'drafts', '.Drafts, Entwürfe'],
+  ['ham', undefined, 'INBOX, .Sent, Archive, cur, Spammer, no spam, Ham, Maildir'],
+  ['spam', 'inbox', 'INBOX, .INBOX, Posteingang, Maildir'],
+  ['spam', 'sent', '.Sent, .Sent Items, Gesendete Objekte, Envoyés'],
+  ['spam', 'drafts', 'Concepten'],
+  ['spam', 'trash', '.INBOX.Trash, Papierkorb'],
+  ['spam', undefined, '.INBOX.Spam, .INBOX.Viagra, Junk, Absent, Sentinel'],
 ])('read as %s, a folder is known by its name: %s', (verdict, use, names) => {
-  for (const name of names) expect(unwantedFolder(raw(name), verdict), name).toBe(use);
+  for (const name of names.split(', ')) {
+    expect(unwantedFolder(raw(name), verdict), name).toBe(use);
+  }
 });
 
 test('a file may be an mbox of what is no ham, or something else', () => {
@@ -97,9 +91,12 @@ describe('trees of folders:', () => {
       '/M/.Drafts': '1: a folder of drafts, which holds no ham',
     });
     const spam = Object.entries(await folders('spam', '/M'));
-    expect(Object.fromEntries(spam.filter(([, text]) => !text.includes(':')))).toEqual({
-      ...{ '/M': '5', '/M/.Archive.2023': '6', '/M/.Junk': '4', '/M/.INBOX.Spam': '2' },
-    });
+    expect(
+      spam
+        .filter(([, text]) => !text.includes(':'))
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual(['/M', '/M/.Archive.2023', '/M/.INBOX.Spam', '/M/.Junk']);
     expect(await folders('ham', '/M/.Junk')).toEqual({ '/M/.Junk': '4' });
     const source = new PathSource(`${folder}/M`, 'ham', readingOptions());
     await source.count(new AbortController().signal);
@@ -109,18 +106,13 @@ describe('trees of folders:', () => {
   });
 
   test("Dovecot's with LAYOUT=fs", async () => {
-    maildirs({ Maildir: 1, 'Maildir/INBOX/Projects': 2, 'Maildir/Archive/Junk': 3 });
-    maildirs({ 'Maildir/Trash/Projects/Old': 4 });
+    maildirs({ Maildir: 1, 'Maildir/INBOX/Lists': 2, 'Maildir/A/Junk': 3, 'Maildir/Trash/B/C': 4 });
     expect(await folders('ham')).toEqual({
-      '/Maildir': '1',
-      '/Maildir/INBOX/Projects': '2',
-      '/Maildir/Archive/Junk': `3: ${JUNK}`,
-      '/Maildir/Trash/Projects/Old': `4: ${TRASH}`,
+      ...{ '/Maildir': '1', '/Maildir/INBOX/Lists': '2' },
+      ...{ '/Maildir/A/Junk': `3: ${JUNK}`, '/Maildir/Trash/B/C': `4: ${TRASH}` },
     });
     expect(await folders('spam')).toMatchObject({
-      '/Maildir': `1: ${INBOX}`,
-      '/Maildir/INBOX/Projects': '2',
-      '/Maildir/Archive/Junk': '3',
+      ...{ '/Maildir': `1: ${INBOX}`, '/Maildir/INBOX/Lists': '2', '/Maildir/A/Junk': '3' },
     });
   });
 

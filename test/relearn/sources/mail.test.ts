@@ -10,22 +10,19 @@ import {
   putIn,
   readAll,
   readingOptions,
+  readStdin,
   told,
 } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
 /** What is mail, and in which forms. */
 
-async function read(content: string | Buffer): Promise<Found[]> {
-  const stdin = (): AsyncIterable<Buffer> => inPieces(content, 100);
-  return readAll(new PathSource('-', 'spam', readingOptions({ stdin })));
-}
+const read = (content: string | Buffer): Promise<Found[]> => readStdin(inPieces(content, 100));
 
 const crlf = (text: string): string => text.replaceAll('\n', '\r\n');
 
 test.each([
   ['a message', mail('one')],
-  ['a message of CRLF lines', crlf(mail('one'))],
   ['a header that never ends', 'Subject: one\n'],
   ['a known field among unknown ones', 'Foo: 1\nBar: 2\n folded\nX-Spam: yes\n\n'],
   ['field names in any case', 'RECEIVED : by x\n\n'],
@@ -47,8 +44,7 @@ test.each([
   ['blank lines', '\n\n\n'],
   ['text', 'Dear reader,\n\nSubject: to change\n'],
   ['text that begins like an mbox', 'From the beginning\nthere was text.\n'],
-  ['fields that no message has', 'Name: x\nVersion: 1\n\nSubject: below\n'],
-  ['JSON', '{"Subject": "x"}\n'],
+  ['fields of no message', 'Name: x\nVersion: 1\n\nSubject: below\n'],
   ['a PNG', '\u0089PNG\r\n\u001a\n'],
   ['binary with a colon', 'X-a:\u0000\nSubject: x\n\n'],
   ['a shell script', '#!/bin/sh\nSubject: x\n'],
@@ -81,7 +77,6 @@ test.each<[string, string | Buffer, string]>([
     'msgconvert FILE',
   ],
   ['packed twice', gzipSync(gzipSync(mail('one'))), 'zcat'],
-  ['lz4 of Dovecot in gzip', gzipSync('Dovecot-LZ4\r*'), DOVEADM],
 ])('%s fails, alone and beside messages, told with what opens it', async (_, content, cure) => {
   const failed = expect.stringMatching(new RegExp(`^failed .: .*${cure}`)) as string;
   expect(told(await read(content))).toEqual([failed]);
@@ -132,15 +127,14 @@ ${original}
 describe('a message that SpamAssassin has wrapped', () => {
   const original = mail('one', 'Some text.\n\n--\nA signature\n');
 
-  test.each<[string, string, string[]]>([
-    ['an attachment', wrapped(original), [original]],
-    ['a text', wrapped(original, 'text/plain'), [original]],
-    ['CRLF lines', crlf(wrapped(original)), [crlf(original)]],
-    ['an mbox', mboxOf([mail('a'), wrapped(original)]), [mail('a'), original]],
-  ])('is taught as it was: %s', async (_form, content, all) => {
-    const found = await read(content);
-    expect(bodiesOf(found)).toEqual(all);
-    expect(found.at(-1)).toMatchObject({ isUnwrapped: true });
+  test('is taught as it was', async () => {
+    for (const content of [wrapped(original), wrapped(original, 'text/plain')]) {
+      expect(bodiesOf(await read(content))).toEqual([original]);
+      expect(bodiesOf(await read(crlf(content)))).toEqual([crlf(original)]);
+    }
+    const found = await read(mboxOf([mail('a'), wrapped(original)]));
+    expect(bodiesOf(found)).toEqual([mail('a'), original]);
+    expect(found[1]).toMatchObject({ isUnwrapped: true });
   });
 
   test.each([
