@@ -204,7 +204,7 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
 }
 
 const PATH_HELP =
-  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch prints';
+  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
 
 /** Reads a whole number between two others. */
 function whole(min: number, max: number): (text: string) => number {
