@@ -130,7 +130,7 @@ export class ContentReader {
 const CHUNK_BYTES = 64 * 1024;
 
 /** Where a content lies, in which mail folder, and how many bytes it has, where that is known. */
-export interface ContentPlace {
+interface ContentPlace {
   readonly place: string;
   readonly folder: string;
   readonly size?: number;

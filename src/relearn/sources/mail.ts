@@ -19,7 +19,7 @@ export interface MailStart {
 }
 
 /** No mail, or unreadable: mail for certain that something else has to open first. */
-export interface OtherStart {
+interface OtherStart {
   readonly form: 'other';
   readonly isUnreadable: boolean;
   readonly reason: string;

@@ -8,7 +8,7 @@ import type { ByteWindow } from './byte-window.ts';
  * field of a header must follow it, and it bears a date where the file's first one does; Thunderbird
  * writes it bare since version 115. The line is no part of a message, nor is the blank line before it.
  */
-export interface Part {
+interface Part {
   /** From 1; a message that is not wanted has a number as well. */
   readonly number: number;
   readonly isLast: boolean;

@@ -11,7 +11,7 @@ import { walk } from './walk.ts';
 import type { Walked } from './walk.ts';
 
 /** Asked for every file of a folder by its place: whether a newer one counts instead. */
-export type IsOlder = (place: string) => Promise<boolean>;
+type IsOlder = (place: string) => Promise<boolean>;
 
 /**
  * One PATH of the command line: a message file, an mbox, a folder of them or a Maildir, any of the

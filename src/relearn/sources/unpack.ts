@@ -9,7 +9,7 @@ import { BrokenContents, faultWords } from './source.ts';
  * How a content is packed, told by its first bytes (names lie), and its unpacking. Nothing is unpacked
  * ahead of the consumer, but for some chunks.
  */
-export type Packing = 'gzip' | 'zstd';
+type Packing = 'gzip' | 'zstd';
 
 export const MAGIC_BYTES = 4;
 
