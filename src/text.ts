@@ -19,3 +19,15 @@ export function clean(text: string, limit = 200): string {
 export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/**
+ * One line of a table.
+ * @param widths of the columns, in characters; a negative one aligns to the right, a missing one fits
+ */
+export function tableRow(cells: readonly string[], widths: readonly number[]): string {
+  const padded = cells.map((cell, column) => {
+    const width = widths[column] ?? 0;
+    return width < 0 ? cell.padStart(-width) : cell.padEnd(width);
+  });
+  return padded.join('  ').trimEnd();
+}

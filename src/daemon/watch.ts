@@ -14,7 +14,7 @@ import { acquireOwnership } from '../spool/owner.ts';
 import type { Ownership } from '../spool/owner.ts';
 import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
-import type { DaemonStatus } from '../status/daemon-status.ts';
+import type { StatusServer } from '../status/server.ts';
 import type { Stall } from '../status/reports.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { VERSION } from '../version.ts';
@@ -82,7 +82,7 @@ class Daemon {
   readonly #controllers: readonly Controller[];
   #session: SpoolSession | undefined;
   #standsBy = false;
-  #status: DaemonStatus | undefined;
+  #status: StatusServer | undefined;
   /** What it does outside of a session, and since when. */
   #step = { what: 'the start', since: systemClock.monotonic() };
 
@@ -110,7 +110,7 @@ class Daemon {
     const { config, log } = this.#options;
     const { statusListen: listen } = config;
     if (listen === undefined) return;
-    const { DaemonStatus } = await import('../status/daemon-status.ts');
+    const { StatusServer } = await import('../status/server.ts');
     const view = {
       spool: config.spool,
       controllers: this.#controllers,
@@ -119,7 +119,7 @@ class Daemon {
       counts: () => this.#session?.counts,
       stalls: () => this.#stalls(),
     };
-    this.#status = new DaemonStatus({ view, listen, clock: systemClock, log });
+    this.#status = new StatusServer({ view, listen, clock: systemClock, log });
     this.#status.start();
   }
 

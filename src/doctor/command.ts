@@ -1,11 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import type { Stats } from 'node:fs';
-import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { procFault } from '../spool/folder.ts';
+import type { Folder } from '../spool/folder.ts';
 import { isUnmapped } from '../spool/user-namespace.ts';
 import { askStatus } from '../status/client.ts';
 import { plural } from '../text.ts';
@@ -15,7 +14,7 @@ import { failed, lineOf, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
-import { plainName, userName } from './machine.ts';
+import { named, plainName } from './machine.ts';
 import type { Account } from './machine.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
@@ -58,7 +57,6 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 
 async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenerator<Finding> {
   const { libDir, stateDir, polling, maxBytes } = config.spool;
-  const wall = (): number => systemClock.wall();
   const noProc = procFault();
   if (noProc !== undefined) {
     yield failed('/proc', noProc.message, noProc.hint);
@@ -67,56 +65,50 @@ async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenera
   }
   const [who, account] = daemonUser(identity, stateDir);
   yield who;
-  const spool = checkSpool({ libDir, account, wall });
-  yield* spool.findings;
   const daemon = await askStatus(config.statusListen, stop);
-  if (spool.isReachable || !stateDir.startsWith(`${libDir}/`)) {
-    const probeName = `kopano-learnd-doctor-${randomBytes(6).toString('hex')}`;
-    yield* await checkState({ stateDir, libDir, account, probeName, daemon });
-  } else {
-    yield notTried('state dir', `${stateDir}: mend the spool first`);
+  const folders: Folder[] = [];
+  try {
+    const isReachable = yield* checkSpool(libDir, account, folders);
+    if (isReachable || !stateDir.startsWith(`${libDir}/`)) {
+      yield* await checkState({ stateDir, libDir, folders, account, daemon });
+    } else {
+      yield notTried('state dir', `${stateDir}: mend the spool first`);
+    }
+  } finally {
+    for (const folder of folders) folder.close();
   }
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
-  yield* checkWatching({ libDir, polling, uid: account.uid, mounts });
+  yield* checkWatching(libDir, polling);
   const known: Known[] = [];
   for (const controller of config.rspamd.controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    const { findings, statistics } = await checkController({ inquiry, wall, maxBytes });
+    const { findings, statistics } = await checkController(inquiry, maxBytes);
     yield* findings;
     known.push({ controller, statistics });
   }
   yield* checkLearning(known, daemon);
 }
 
-/** Root may do everything, and so sees no fault of permissions. */
+/** Whom the daemon runs as. Root may do everything, and so sees no fault of permissions. */
 function daemonUser(identity: Account, stateDir: string): [Finding, Account] {
-  const stats = identity.uid === 0 ? tryStat(stateDir) : undefined;
-  if (identity.uid !== 0 || (stats !== undefined && isUnmapped('uid', stats.uid))) {
-    return [ok('user', `runs as ${userName(identity.uid)}`), identity];
+  const check = 'user';
+  const { uid = 0, gid = 0 } = (identity.uid === 0 ? tryStat(stateDir) : undefined) ?? {};
+  if (identity.uid !== 0 || isUnmapped('uid', uid)) {
+    return [ok(check, `runs as ${named('uid', identity.uid)}`), identity];
   }
-  const [uid, gid] = [stats?.uid ?? 0, stats?.gid ?? 0];
-  return [uid === 0 ? asRoot() : asRootFor(uid, gid), { uid, gid, groups: [gid] }];
-}
-
-function asRoot(): Finding {
-  return warning(
-    'user',
-    'runs as root, which may do everything: permissions are not really tried',
-    "run the daemon, and this, as a user of its own or as kopano-spamd's: runuser -u kopano -- kopano-learnd doctor",
-  );
-}
-
-function asRootFor(uid: number, gid: number): Finding {
   const name = plainName('uid', uid);
   const how =
     name === String(uid)
       ? `setpriv --reuid=${uid} --regid=${gid} --groups=GID,... --`
       : `runuser -u ${name} --`;
-  return warning(
-    'user',
-    `runs as root, but the state dir belongs to ${userName(uid)}: permissions are not really tried`,
-    `run it as the daemon's user, with its groups and environment: ${how} kopano-learnd doctor`,
+  const owner = uid === 0 ? '' : `, but the state dir belongs to ${named('uid', uid)}`;
+  const finding = warning(
+    check,
+    `runs as root${owner}: root may do everything, so that permissions are not really tried`,
+    uid === 0
+      ? "run the daemon, and this, as a user of its own or as kopano-spamd's: runuser -u kopano -- kopano-learnd doctor"
+      : `run it as the daemon's user, with its groups and environment: ${how} kopano-learnd doctor`,
   );
+  return [finding, { uid, gid, groups: [gid] }];
 }
 
 /** Not even root sees everything: a FUSE or NFS mount, a loop of links. */

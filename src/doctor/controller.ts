@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connectionFault } from '../trainers/connection-faults.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
@@ -18,33 +17,24 @@ export interface ControllerFindings {
   readonly statistics?: Statistics;
 }
 
-export interface ControllerCheckOptions {
-  readonly inquiry: Inquiry;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
-  /** LEARN_MAX_BYTES. */
-  readonly maxBytes: number;
-}
-
 const CLOCK_NEAR_MS = 60_000;
-const DAY_MS = 86_400_000;
-/** By then a controller that has just started shows its backend. */
-const STARTED_MS = 4_000;
+const HOUR_MS = 3_600_000;
 
 const WRONG_PLACE =
   "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
 
+/** @param maxBytes LEARN_MAX_BYTES */
 export async function checkController(
-  options: ControllerCheckOptions,
+  inquiry: Inquiry,
+  maxBytes: number,
 ): Promise<ControllerFindings> {
-  const { inquiry, wall, maxBytes } = options;
   const { name } = inquiry;
   const nothingMore = notTried(name, 'right to learn and Bayes: mend the above first');
   const ping = await inquiry.ping();
   const noPing = noAnswerOf(inquiry, ping) ?? checkPing(name, ping);
   if (noPing !== undefined) return { findings: [noPing, nothingMore] };
-  const clock = checkClock(name, ping, wall);
-  const stat = await askStatistics(inquiry);
+  const clock = checkClock(name, ping);
+  const stat = await inquiry.statistics();
   const { statistics } = stat;
   if (statistics === undefined) {
     const noStat = noAnswerOf(inquiry, stat) ?? noStatistics(inquiry, stat);
@@ -61,7 +51,6 @@ export async function checkController(
       ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
       checkBayes(name, statistics, history),
       ...checkUsers(name, statistics),
-      ...checkRedis(name, history),
       clock,
     ],
     statistics,
@@ -99,13 +88,6 @@ function checkPing(name: string, ping: Reply): Finding | undefined {
   if (ping.status === 200 && ping.text.startsWith('pong')) return undefined;
   const says = `what answers there is not rspamd's controller (${ping.reason})`;
   return failed(name, says, cureIn(ping, WRONG_PLACE));
-}
-
-async function askStatistics(inquiry: Inquiry): ReturnType<Inquiry['statistics']> {
-  const first = await inquiry.statistics();
-  if (first.statistics === undefined || !isStarting(first.statistics)) return first;
-  await sleep(STARTED_MS);
-  return inquiry.statistics();
 }
 
 function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
@@ -152,17 +134,21 @@ function checkRight({ name, hasPassword }: Inquiry, reply: Reply): Finding {
   );
 }
 
-function checkBayes(name: string, { hasBackend, learned }: Statistics, history: Reply): Finding {
+function checkBayes(name: string, statistics: Statistics, history: Reply): Finding {
+  const { hasBackend, learned } = statistics;
   const { spam, ham } = learned;
-  const redisError = redisErrorIn(history);
-  // rspamd 3.12 shows none where its Redis was down when it started.
+  if (isStarting(statistics)) return notTried(name, 'Bayes: rspamd has just started, ask again');
+  // /stat shows its last figures for as long as Redis is away; the history can't.
+  const redisError = /^504 \{"error": "(.*)"\}$/.exec(history.reason)?.[1];
+  // rspamd 3.12 shows no backend where its Redis was down when it started.
   if (!hasBackend && redisError === undefined) {
     return failed(name, NO_BACKEND.reason, NO_BACKEND.hint);
   }
-  const isUnknown = spam === undefined || ham === undefined;
-  if (isUnknown || redisError !== undefined) {
-    const wasSeen = hasBackend && isUnknown;
-    const what = wasSeen ? 'is down or was within the last minute' : (redisError ?? '');
+  if (spam === undefined || ham === undefined || redisError !== undefined) {
+    const what =
+      redisError === undefined
+        ? 'is down or was within the last minute'
+        : `does not answer as it should (${redisError})`;
     return failed(
       name,
       `can't read what Bayes knows: its Redis ${what}`,
@@ -170,11 +156,10 @@ function checkBayes(name: string, { hasBackend, learned }: Statistics, history: 
     );
   }
   const known = `Bayes knows ${spam} spam and ${ham} ham`;
-  const short = [...(spam < MIN_LEARNS ? ['spam'] : []), ...(ham < MIN_LEARNS ? ['ham'] : [])];
-  if (short.length === 0) return ok(name, known);
+  if (Math.min(spam, ham) >= MIN_LEARNS) return ok(name, known);
   return warning(
     name,
-    `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns); ${short.join(' and ')} ${short.length === 1 ? 'is' : 'are'} short`,
+    `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns)`,
     "let users judge more mail, teach it older mail with kopano-learnd relearn, or lower min_learns in rspamd's local.d/classifier-bayes.conf",
   );
 }
@@ -195,35 +180,18 @@ function checkUsers(name: string, { users = 0 }: Statistics): Finding[] {
   ];
 }
 
-/** Where the history lies in memory it comes as an array, and tells nothing of Redis (tried on 3.4). */
-function checkRedis(name: string, { status, text }: Reply): Finding[] {
-  if (status === 504 || (status === 200 && text.startsWith('{'))) return [];
-  const says = "Redis: whether it answers can't be seen, as rspamd's history doesn't lie there";
-  return [notTried(name, says)];
-}
-
-/** `/stat` shows its last figures for as long as Redis is away; the history can't. */
-function redisErrorIn({ reason }: Reply): string | undefined {
-  const error = /^504 \{"error": "(.*)"\}$/.exec(reason)?.[1];
-  return error === undefined ? undefined : `does not answer as it should (${error})`;
-}
-
-function checkClock(name: string, ping: Reply, wall: () => number): Finding {
-  const time = Date.parse(ping.date ?? '');
-  if (Number.isNaN(time)) return notTried(name, 'clock: it does not say what time it is');
-  const skewMs = Math.abs(wall() - time);
+function checkClock(name: string, ping: Reply): Finding {
+  const skewMs = Math.abs(Date.now() - Date.parse(ping.date ?? ''));
+  if (Number.isNaN(skewMs)) return notTried(name, 'clock: it does not say what time it is');
   if (skewMs < CLOCK_NEAR_MS) return ok(name, 'clock agrees with this one');
-  const says = `clock and this one are ${spanOf(skewMs)} apart`;
+  const span =
+    skewMs < 2 * HOUR_MS
+      ? `${Math.round(skewMs / 60_000)} minutes`
+      : `${Math.round(skewMs / HOUR_MS)} hours`;
+  const effect = skewMs > 24 * HOUR_MS ? ': nothing is removed from the archive meanwhile' : '';
   return warning(
     name,
-    skewMs > DAY_MS ? `${says}: nothing is removed from the archive meanwhile` : says,
+    `clock and this one are ${span} apart${effect}`,
     'set both by NTP (timedatectl set-ntp true, or chrony)',
   );
-}
-
-function spanOf(ms: number): string {
-  if (ms >= 2 * DAY_MS) return `${Math.round(ms / DAY_MS)} days`;
-  return ms >= 7_200_000
-    ? `${Math.round(ms / 3_600_000)} hours`
-    : `${Math.round(ms / 60_000)} minutes`;
 }

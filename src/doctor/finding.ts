@@ -1,4 +1,4 @@
-import { clean } from '../text.ts';
+import { clean, tableRow } from '../text.ts';
 
 /** What one check came to: one line of `kopano-learnd doctor`. */
 export interface Finding {
@@ -33,5 +33,5 @@ export function notTried(check: string, says: string): Finding {
 
 export function lineOf({ state, check, says, cure }: Finding): string {
   const text = cure === undefined ? says : `${says}. Cure: ${cure}`;
-  return `${clean(`${state.padEnd(9)}  ${check.padEnd(11)}  ${text}`, 2_000)}\n`;
+  return `${clean(tableRow([state, check, text], [9, 11]), 2_000)}\n`;
 }

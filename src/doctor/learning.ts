@@ -1,4 +1,5 @@
-import { hostname, networkInterfaces } from 'node:os';
+import { readdirSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
 import type { DaemonAnswer } from '../status/client.ts';
 import type { ControllerReport } from '../status/reports.ts';
@@ -6,7 +7,7 @@ import { clean, plural } from '../text.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { processIds, readText } from './machine.ts';
+import { readText } from './machine.ts';
 
 /**
  * What only learning shows: whether a controller remembers, whether all of them have one memory, and
@@ -29,18 +30,18 @@ export function checkLearning(known: readonly Known[], daemon: DaemonAnswer): Fi
 }
 
 function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding {
-  const check = 'proof';
   if (daemon.kind !== 'running') {
-    const says = `whether ${name} remembers what it learns shows a running daemon; ${daemon.reason}`;
-    return notTried(check, says);
+    const says = `whether ${name} remembers what it learns shows a running daemon`;
+    return notTried('proof', `${says}; ${daemon.reason}`);
   }
   const reported = daemon.report.controllers.find((each) => each.name === name);
   return reported === undefined
-    ? notTried(check, `the running daemon doesn't know ${name}: it has another RSPAMD_URL`)
-    : judgeProof(check, reported);
+    ? notTried('proof', `the running daemon doesn't know ${name}: it has another RSPAMD_URL`)
+    : judgeProof(reported);
 }
 
-function judgeProof(check: string, { name, state, reason, forgot, proven }: ControllerReport) {
+function judgeProof({ name, state, reason, forgot, proven }: ControllerReport): Finding {
+  const check = 'proof';
   if (state === 'unproven') {
     return failed(
       check,
@@ -76,7 +77,9 @@ function checkSharing(known: readonly Known[]): Finding {
     return spam === undefined || ham === undefined ? [] : [{ name, spam, ham }];
   });
   const [first] = counts;
-  if (first === undefined) return notTried(check, 'no controller says what it has learned');
+  if (first === undefined || counts.length < known.length) {
+    return notTried(check, 'not every controller says what it has learned');
+  }
   const other = counts.find(({ spam, ham }) => differ(spam, first.spam) || differ(ham, first.ham));
   if (other !== undefined) {
     return failed(
@@ -85,19 +88,14 @@ function checkSharing(known: readonly Known[]): Finding {
       "give all of them the same servers (and db, and prefix) in rspamd's local.d/redis.conf, or name only one in RSPAMD_URL; these figures are up to a minute old, so ask again when much is just being learned",
     );
   }
-  if (counts.length < known.length) {
-    return notTried(check, 'not every controller says what it has learned');
-  }
-  if (first.spam + first.ham === 0) {
-    return notTried(check, 'no controller has learned anything yet');
-  }
   // The daemon gives each its share: two memories of their own grow alike, but not to the same figures.
-  return counts.every(({ spam, ham }) => spam === first.spam && ham === first.ham)
-    ? ok(check, 'all controllers have learned the same')
-    : notTried(
-        check,
-        'the controllers have learned almost the same; their figures are up to a minute old, so ask again when nothing has been learned for a minute',
-      );
+  const isSame = counts.every(({ spam, ham }) => spam === first.spam && ham === first.ham);
+  if (isSame && first.spam + first.ham > 0)
+    return ok(check, 'all controllers have learned the same');
+  return notTried(
+    check,
+    'the controllers have learned almost the same, or nothing; ask again when nothing has been learned for a minute',
+  );
 }
 
 function differ(a: number, b: number): boolean {
@@ -128,20 +126,19 @@ function checkCount(controller: ControllerAddress): Finding {
 
 /** Whether the URL leads to this machine, as far as that is plain. */
 function isHere({ url, socketPath }: ControllerAddress): boolean {
-  if (socketPath !== undefined) return true;
   const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
   const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
   return (
-    ['localhost', hostname()].includes(host) ||
+    socketPath !== undefined ||
+    host === 'localhost' ||
     host.startsWith('127.') ||
     addresses.some(({ address }) => address === host)
   );
 }
 
 function bindOf({ url, socketPath }: ControllerAddress): string {
-  if (socketPath !== undefined) return socketPath;
   const { port, protocol } = new URL(url);
-  return `:${port === '' ? (protocol === 'https:' ? '443' : '80') : port}`;
+  return socketPath ?? `:${port || (protocol === 'https:' ? '443' : '80')}`;
 }
 
 /**
@@ -150,7 +147,7 @@ function bindOf({ url, socketPath }: ControllerAddress): string {
  */
 function controllerProcesses(bind: string): number {
   const ofParent = new Map<string, number>();
-  for (const pid of processIds()) {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const title = readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
     const binds = /^rspamd: controller process \(([^)]*)\)/.exec(title)?.[1]?.split(/[,;\s]+/);
     if (binds?.some((each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)))) {
@@ -165,8 +162,8 @@ function controllerProcesses(bind: string): number {
 function checkBugs(daemon: DaemonAnswer): Finding {
   const check = 'bugs';
   if (daemon.kind !== 'running') {
-    const says = `whether it met errors of its own shows a running daemon; ${daemon.reason}`;
-    return notTried(check, says);
+    const says = 'whether it met errors of its own shows a running daemon';
+    return notTried(check, `${says}; ${daemon.reason}`);
   }
   const { count, last } = daemon.report.bugs;
   if (last === null) return ok(check, 'the daemon has met no error of its own since its start');

@@ -1,7 +1,8 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { accessSync, readFileSync } from 'node:fs';
+import { errnoOf } from '../errors.ts';
 import { isUnmapped } from '../spool/user-namespace.ts';
 
-/** What this machine says of its users and processes. What can't be read is empty, and no error. */
+/** What this machine says of its users and files. */
 
 /** Whom a process runs as. */
 export interface Account {
@@ -11,16 +12,8 @@ export interface Account {
   readonly groups: readonly number[];
 }
 
-/** A user for people: the number with its name. */
-export function userName(uid: number | bigint): string {
-  return named('uid', uid);
-}
-
-export function groupName(gid: number | bigint): string {
-  return named('gid', gid);
-}
-
-function named(kind: 'uid' | 'gid', id: number | bigint): string {
+/** A user or a group for people: the number with its name. */
+export function named(kind: 'uid' | 'gid', id: number | bigint): string {
   if (isUnmapped(kind, id)) return `${kind} ${id} (not mapped into this container)`;
   const name = plainName(kind, id);
   return name === String(id) ? `${kind} ${id}` : `${kind} ${id} (${name})`;
@@ -33,24 +26,21 @@ export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
   return name === '' ? String(id) : name;
 }
 
-/** The ids of all processes. */
-export function processIds(): readonly string[] {
-  return entriesOf('/proc').filter((name) => /^\d+$/.test(name));
-}
-
-export function entriesOf(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
-/** A file's bytes, one character each. */
+/** A file's bytes, one character each; empty where it can't be read. */
 export function readText(file: string): string {
   try {
     return readFileSync(file, 'latin1');
   } catch {
     return '';
+  }
+}
+
+/** The code of why access is refused to this process; `undefined` when it isn't. */
+export function accessFault(place: string | Buffer, mode: number): string | undefined {
+  try {
+    accessSync(place, mode);
+    return undefined;
+  } catch (error) {
+    return errnoOf(error) ?? 'unknown';
   }
 }

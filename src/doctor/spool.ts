@@ -1,6 +1,5 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { constants, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import path from 'node:path';
 import { errnoOf } from '../errors.ts';
 import { complainOf } from '../spool/complaint.ts';
 import { Folder } from '../spool/folder.ts';
@@ -12,20 +11,13 @@ import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { groupName, plainName, userName } from './machine.ts';
+import { accessFault, named, plainName } from './machine.ts';
 import type { Account } from './machine.ts';
 
 /**
- * The drop directory: kopano-spamd's folders and the files in them. Nothing is ever made, renamed or
- * removed there.
+ * The drop directory: kopano-spamd's folders and the files in them, as the daemon's user (`account`)
+ * finds them. Nothing is ever made, renamed or removed there.
  */
-export interface SpoolCheckOptions {
-  readonly libDir: string;
-  /** Whom the daemon runs as. */
-  readonly account: Account;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
-}
 
 /** Files of each folder that are looked at. */
 const SAMPLE = 200;
@@ -33,105 +25,82 @@ const SAMPLE = 200;
 const UNFINISHED_MS = 10_000;
 const { R_OK, W_OK, X_OK } = constants;
 
-export interface SpoolFindings {
-  readonly findings: readonly Finding[];
-  /** False where nothing in it can be looked at. */
-  readonly isReachable: boolean;
+/**
+ * @param opened takes the class folders that can be opened; the caller closes them
+ * @returns false where nothing in it can be looked at
+ */
+export function* checkSpool(
+  libDir: string,
+  account: Account,
+  opened: Folder[],
+): Generator<Finding, boolean> {
+  const root = checkRoot(libDir, account);
+  yield root;
+  if (root.state !== 'ok') return false;
+  for (const verdict of VERDICTS) yield checkClass(libDir, verdict, account, opened);
+  yield checkWriteAccess([{ path: libDir, stats: statSync(libDir, { bigint: true }) }, ...opened]);
+  yield checkFiles(opened, account);
+  return true;
 }
 
-export function checkSpool(options: SpoolCheckOptions): SpoolFindings {
-  const { libDir, account } = options;
-  const stats = statsOrFinding(libDir, account);
-  if ('check' in stats) return { findings: [stats], isReachable: false };
-  const opened = VERDICTS.map((verdict) => openClass(options, verdict));
-  const folders = opened.flatMap(({ folder }) => folder ?? []);
-  try {
-    return {
-      findings: [
-        ok('spool', `${libDir} is there (${ownershipOf(stats)})`),
-        ...opened.map(({ finding }) => finding),
-        checkWriteAccess([{ path: libDir, stats }, ...folders]),
-        checkFiles(options, folders),
-      ],
-      isReachable: true,
-    };
-  } finally {
-    for (const folder of folders) folder.close();
-  }
-}
-
-/** The spool's stats, or what keeps the daemon from it. */
-function statsOrFinding(libDir: string, account: Account): BigIntStats | Finding {
+function checkRoot(libDir: string, account: Account): Finding {
+  const check = 'spool';
+  const shut = shutFolder(libDir);
   try {
     const stats = statSync(libDir, { bigint: true });
-    if (!mayEnter(libDir) && stats.isDirectory()) return closed(libDir, stats, account);
-    return stats.isDirectory()
-      ? stats
-      : failed(
-          'spool',
-          `${libDir} is not a folder`,
-          "set KOPANO_SPAMD_LIB to kopano-spamd's folder",
-        );
+    if (!stats.isDirectory()) {
+      const cure = "set KOPANO_SPAMD_LIB to kopano-spamd's folder";
+      return failed(check, `${libDir} is not a folder`, cure);
+    }
+    if (shut === undefined) return ok(check, `${libDir} is there (${ownershipOf(stats)})`);
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       return failed(
-        'spool',
+        check,
         `${libDir} is missing`,
         `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder; else, with kopano-spamd's user and group: install -d -o USER -g GROUP -m 0755 ${libDir}`,
       );
     }
-    for (let above = '/'; code === 'EACCES' && above !== libDir; above = below(above, libDir)) {
-      const stats = statSync(above, { bigint: true, throwIfNoEntry: false });
-      if (stats !== undefined && !mayEnter(above)) return closed(above, stats, account);
+    if (shut === undefined) {
+      return failed(check, `${libDir} cannot be reached (${code})`, 'look at the file system');
     }
-    return failed('spool', `${libDir} cannot be reached (${code})`, 'look at the file system');
   }
-}
-
-/** A folder on the way to the spool, or the spool itself. */
-function closed(folder: string, stats: BigIntStats, account: Account): Finding {
+  const stats = statSync(shut, { bigint: true });
   const cure = account.groups.includes(Number(stats.gid))
-    ? `chmod g+x ${folder}`
-    : `give the daemon's user that group and the folder g+x, or: chmod o+x ${folder}`;
+    ? `chmod g+x ${shut}`
+    : `give the daemon's user that group and the folder g+x, or: chmod o+x ${shut}`;
   return failed(
-    'spool',
-    `${folder} may not be entered by ${userName(account.uid)} (${ownershipOf(stats)})`,
-    isOutsiders(stats) ? outsidersCure(folder) : cure,
+    check,
+    `${shut} may not be entered by ${named('uid', account.uid)} (${ownershipOf(stats)})`,
+    isOutsiders(stats) ? outsidersCure(shut) : cure,
   );
 }
 
-/** The folder after `above` on the way down. */
-function below(above: string, place: string): string {
-  const [next = ''] = place.slice(above.length).replace(/^\//, '').split('/');
-  return path.join(above, next);
+/** The outermost folder on the way to the spool, itself included, that may not be entered. */
+function shutFolder(libDir: string): string | undefined {
+  const names = libDir.split('/');
+  const folders = names.map((_, depth) => names.slice(0, depth + 1).join('/'));
+  return folders.slice(1).find((folder) => accessFault(folder, X_OK) === 'EACCES');
 }
 
-function mayEnter(folder: string): boolean {
-  return accessFault(folder, X_OK) === undefined;
-}
-
-interface OpenedClass {
-  readonly finding: Finding;
-  readonly folder?: Folder;
-}
-
-function openClass({ libDir, account }: SpoolCheckOptions, verdict: Verdict): OpenedClass {
+function checkClass(libDir: string, verdict: Verdict, account: Account, opened: Folder[]): Finding {
   try {
     const folder = Folder.open(`${libDir}/${verdict}`);
-    return { finding: checkClass(folder, `${verdict}/`, account), folder };
+    opened.push(folder);
+    return judgeClass(folder, `${verdict}/`, account);
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     const { message, cure } = complainOf(libDir, verdict, code);
-    return { finding: failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), cure) };
+    return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), cure);
   }
 }
 
-function checkClass(folder: Folder, check: string, account: Account): Finding {
+function judgeClass(folder: Folder, check: string, account: Account): Finding {
   const { path: place, stats } = folder;
-  const me = userName(account.uid);
+  const me = named('uid', account.uid);
   if (isBlind(account)) {
     return notTried(
       check,
@@ -164,9 +133,9 @@ function checkClass(folder: Folder, check: string, account: Account): Finding {
 
 function folderCure(place: string, stats: BigIntStats, { uid }: Account): string {
   const hasUser = stats.uid !== 0n && !isUnmapped('uid', stats.uid);
-  const asOwner = `run the daemon as ${userName(stats.uid)}`;
+  const asOwner = `run the daemon as ${named('uid', stats.uid)}`;
   if (isUnmapped('gid', stats.gid)) return hasUser ? asOwner : outsidersCure(place);
-  const group = `give ${userName(uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${place})`;
+  const group = `give ${named('uid', uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${place})`;
   return hasUser ? `${group}, or ${asOwner}` : group;
 }
 
@@ -184,15 +153,15 @@ function checkWriteAccess(
 }
 
 /** kopano-spamd gives its files to a group: a daemon without that reads none of them. */
-function checkFiles({ account, wall }: SpoolCheckOptions, folders: readonly Folder[]): Finding {
+function checkFiles(folders: readonly Folder[], account: Account): Finding {
   const check = 'group';
-  const me = userName(account.uid);
+  const me = named('uid', account.uid);
   if (isBlind(account)) {
     return notTried(check, `whether ${me} may read the messages is not tried as root`);
   }
   let seen = 0;
   for (const { folder, rawName, stats } of sample(folders)) {
-    const ageMs = wall() - Number(stats.mtimeMs);
+    const ageMs = Date.now() - Number(stats.mtimeMs);
     if (!bearsFinishingMark(stats.mode) && ageMs <= UNFINISHED_MS) continue;
     seen += 1;
     if (accessFault(folder.at(rawName), R_OK) === 'EACCES') {
@@ -201,10 +170,9 @@ function checkFiles({ account, wall }: SpoolCheckOptions, folders: readonly Fold
     }
   }
   if (seen > 0) return ok(check, 'the messages that wait can be read');
-  return notTried(
-    check,
-    `no message waits; kopano-spamd gives each to its sa_group (amavis unless set), and ${me} has ${account.groups.map(groupName).join(', ')}`,
-  );
+  const groups = account.groups.map((gid) => named('gid', gid)).join(', ');
+  const says = `no message waits; kopano-spamd gives each to its sa_group (amavis unless set), and ${me} has ${groups}`;
+  return notTried(check, says);
 }
 
 function* sample(folders: readonly Folder[]) {
@@ -226,7 +194,7 @@ function groupCure(place: string, stats: BigIntStats, account: Account): string 
     return "it has no read permission for its group: look at sa_group in kopano-spamd's configuration, and whether that group exists";
   }
   if (account.groups.includes(Number(stats.gid)) || isUnmapped('gid', stats.gid)) {
-    return `run the daemon as ${userName(stats.uid)}`;
+    return `run the daemon as ${named('uid', stats.uid)}`;
   }
   const [user, group] = [plainName('uid', account.uid), plainName('gid', stats.gid)];
   return `give the daemon's user that group (usermod -aG ${group} ${user}, SupplementaryGroups=${group} for systemd, chpst -u ${user}:${group} for runit, group_add: ["${stats.gid}"] for a container), or set sa_group in kopano-spamd's configuration to a group that it has`;
@@ -238,15 +206,5 @@ function isBlind({ uid }: Account): boolean {
 }
 
 function ownershipOf({ uid, gid, mode }: BigIntStats): string {
-  return `${userName(uid)}, ${groupName(gid)}, mode ${octal(mode)}`;
-}
-
-/** Why access is refused; `undefined` when it isn't. */
-function accessFault(place: string | Buffer, mode: number): string | undefined {
-  try {
-    accessSync(place, mode);
-    return undefined;
-  } catch (error) {
-    return errnoOf(error) ?? 'unknown';
-  }
+  return `${named('uid', uid)}, ${named('gid', gid)}, mode ${octal(mode)}`;
 }

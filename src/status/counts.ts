@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs';
+import type { SpoolConfig } from '../config.ts';
 import { errnoOf } from '../errors.ts';
 import { countMessages } from '../spool/census.ts';
 import type { Place } from '../spool/census.ts';
@@ -7,11 +8,7 @@ import type { Verdict } from '../verdict.ts';
 
 /** How many messages lie in which folder of the spool, and which folders can't be counted. */
 
-export interface SpoolPaths {
-  /** KOPANO_SPAMD_LIB. */
-  readonly libDir: string;
-  readonly stateDir: string;
-}
+type SpoolPaths = Pick<SpoolConfig, 'libDir' | 'stateDir'>;
 
 /** Messages of each class; `null` where they can't be counted. */
 export type Numbers = Readonly<Record<Verdict, number | null>>;
@@ -27,27 +24,19 @@ export interface SpoolCounts {
   readonly released: Numbers;
 }
 
-/** A folder that can't be counted. */
-export interface UncountedFolder {
-  readonly path: string;
-  /** `ENOENT`: it is missing. */
-  readonly code: string;
-}
+/** Folders that can't be counted, each with the system's code; `ENOENT`: it is missing. */
+export type CountFaults = Map<string, string>;
 
-/**
- * Counts all folders but the archive, one after the other: each holds the event loop for some
- * milliseconds at a time. Makes nothing; rejects only by an error of this program.
- * @param uncounted takes the folders that can't be counted
- */
+/** Counts all folders but the archive, one after the other. Makes nothing. */
 export async function countSpool(
   paths: SpoolPaths,
-  uncounted = new Map<string, UncountedFolder>(),
+  faults: CountFaults = new Map(),
 ): Promise<SpoolCounts> {
   return {
-    dropped: await countPlace(paths, 'drop', uncounted),
-    queued: await countPlace(paths, 'queue', uncounted),
-    quarantined: await countPlace(paths, 'quarantine', uncounted),
-    released: await countPlace(paths, 'release', uncounted),
+    dropped: await countPlace(paths, 'drop', faults),
+    queued: await countPlace(paths, 'queue', faults),
+    quarantined: await countPlace(paths, 'quarantine', faults),
+    released: await countPlace(paths, 'release', faults),
   };
 }
 
@@ -55,36 +44,26 @@ export async function countSpool(
 export async function countPlace(
   { libDir, stateDir }: SpoolPaths,
   place: Place,
-  uncounted: Map<string, UncountedFolder>,
+  faults: CountFaults,
 ): Promise<Numbers> {
   const numbers: Record<Verdict, number | null> = { spam: null, ham: null };
   const base = place === 'drop' ? libDir : stateDir;
   for (const verdict of VERDICTS) {
-    const path = place === 'drop' ? `${libDir}/${verdict}` : `${stateDir}/${place}/${verdict}`;
+    const path = place === 'drop' ? `${base}/${verdict}` : `${base}/${place}/${verdict}`;
     const found = await countMessages(path, place);
-    if (found.kind === 'counted') {
-      numbers[verdict] = found.messages;
-      continue;
-    }
-    const code = found.kind === 'missing' ? 'ENOENT' : found.code;
-    // A fault that the base has, too, is reported once, for the base.
-    const told = codeOfAccess(base) === code ? base : path;
-    uncounted.set(told, { path: told, code });
+    if (found.kind === 'counted') numbers[verdict] = found.messages;
+    // A fault that the base has, too, is told once, for the base.
+    else faults.set(isOpen(base) ? path : base, found.kind === 'missing' ? 'ENOENT' : found.code);
   }
   return numbers;
 }
 
-function codeOfAccess(folder: string): string | undefined {
+function isOpen(folder: string): boolean {
   try {
     accessSync(folder, constants.R_OK | constants.X_OK);
-    return undefined;
+    return true;
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return errnoOf(error);
+    return false;
   }
-}
-
-/** A count is good for a second, and for twenty times as long as it took. */
-export function countFreshMs(_: SpoolCounts, tookMs: number): number {
-  return Math.max(1_000, tookMs * 20);
 }

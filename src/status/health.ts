@@ -1,7 +1,7 @@
 import type { Environment } from '../config.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { addressText, statusListen } from '../listen-address.ts';
+import { statusListen } from '../listen-address.ts';
 import { clean } from '../text.ts';
 import { askDaemon } from './client.ts';
 import type { HealthReport } from './reports.ts';
@@ -17,7 +17,7 @@ export interface HealthOptions {
 }
 
 /** Docker, Kubernetes and runit have limits of their own, and then tell nothing of the reason. */
-const HEALTH_TIMEOUT_MS = 4_000;
+const TIMEOUT_MS = 4_000;
 
 /**
  * @returns 0 when it is healthy, else 1
@@ -33,27 +33,12 @@ export async function health({ environment, out }: HealthOptions): Promise<ExitC
       exitCode: EXIT.configuration,
     });
   }
-  const reply = await askDaemon(listen, '/healthz', HEALTH_TIMEOUT_MS);
-  const place = addressText(listen);
-  const report = reply.kind === 'answered' ? healthOf(reply.content) : undefined;
-  if (report?.healthy === true) {
-    out(`healthy: ${report.role === 'owner' ? 'owns its spool' : 'stands by'}\n`);
+  const reply = await askDaemon<HealthReport>(listen, '/healthz', TIMEOUT_MS);
+  if (reply.kind === 'running' && reply.report.healthy) {
+    out(`healthy: ${reply.report.role === 'owner' ? 'owns its spool' : 'stands by'}\n`);
     return EXIT.done;
   }
-  const fault =
-    reply.kind === 'silent'
-      ? `${place}: ${reply.reason}`
-      : (report?.reasons.join('; ') ?? `what answers at ${place} is not kopano-learnd`);
+  const fault = reply.kind === 'running' ? reply.report.reasons.join('; ') : reply.reason;
   out(`${clean(`not healthy: ${fault}`, 500)}\n`);
   return EXIT.failure;
-}
-
-/** What the daemon says, if it is the daemon. */
-function healthOf(content: unknown): HealthReport | undefined {
-  const { healthy, role, reasons } = (content ?? {}) as Partial<
-    Record<keyof HealthReport, unknown>
-  >;
-  if (typeof healthy !== 'boolean' || !Array.isArray(reasons)) return undefined;
-  if (role !== 'owner' && role !== 'standby') return undefined;
-  return { healthy, role, reasons: reasons.map(String) };
 }

@@ -2,13 +2,12 @@ import { readdirSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { errnoOf } from '../errors.ts';
 import { FINAL_RESULTS } from '../delivery/result.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { bayesOf } from './reports.ts';
+import type { SpoolCounts } from './counts.ts';
 import type { DaemonReport } from './reports.ts';
-import type { Page } from './server.ts';
+import { learnedOf } from './probe.ts';
 
 /**
  * The metrics: a report of the daemon in Prometheus' words, with the durations that only this file
@@ -46,12 +45,11 @@ export class Metrics {
   }
 
   /** Everything in Prometheus' text format. */
-  async page(report: DaemonReport): Promise<Page> {
-    const scrape = new Scrape();
-    takeReport(scrape, report);
-    this.#takeProcess(scrape);
-    const texts = [await this.#kept.metrics(), await scrape.registry.metrics()];
-    return { status: 200, type: scrape.registry.contentType, body: texts.join('\n') };
+  async text(report: DaemonReport): Promise<{ readonly type: string; readonly body: string }> {
+    const scrape = new Registry();
+    for (const row of [...reportRows(report), ...this.#processRows()]) register(scrape, row);
+    const texts = [await this.#kept.metrics(), await scrape.metrics()];
+    return { type: scrape.contentType, body: texts.join('\n') };
   }
 
   /** Ends the measuring. */
@@ -59,111 +57,81 @@ export class Metrics {
     this.#lag.disable();
   }
 
-  #takeProcess(scrape: Scrape): void {
+  #processRows(): Row[] {
     const { user, system } = cpuUsage();
-    const cpu = (user + system) / 1e6;
     const start = Date.now() / 1000 - uptime();
-    const [mean, max] =
-      this.#lag.count === 0 ? [0, 0] : [lagSeconds(this.#lag.mean), lagSeconds(this.#lag.max)];
+    const isSeen = this.#lag.count > 0;
+    const [mean, max] = isSeen ? [this.#lag.mean, this.#lag.max].map(lagSeconds) : [0, 0];
     this.#lag.reset();
-    scrape.counter('process_cpu_seconds_total', 'User and system CPU time in seconds.', [{}, cpu]);
-    scrape.gauge('process_resident_memory_bytes', 'Resident memory in bytes.', [
-      {},
-      memoryUsage.rss(),
-    ]);
-    scrape.gauge('process_open_fds', 'Number of open file descriptors.', [{}, openDescriptors()]);
-    scrape.gauge('process_start_time_seconds', 'Start, in seconds since the epoch.', [{}, start]);
-    const lag = 'lag of the event loop since the last scrape.';
-    scrape.gauge('nodejs_eventloop_lag_mean_seconds', `Mean ${lag}`, [{}, mean]);
-    scrape.gauge('nodejs_eventloop_lag_max_seconds', `Longest ${lag}`, [{}, max]);
+    return [
+      ['process_cpu_seconds_total', 'User and system CPU time.', one((user + system) / 1e6)],
+      ['process_resident_memory_bytes', 'Resident memory.', one(memoryUsage.rss())],
+      ['process_open_fds', 'Open file descriptors.', one(openDescriptors())],
+      ['process_start_time_seconds', 'Start, in seconds since the epoch.', one(start)],
+      ['nodejs_eventloop_lag_mean_seconds', 'Mean lag since the last scrape.', one(mean)],
+      ['nodejs_eventloop_lag_max_seconds', 'Longest lag since the last scrape.', one(max)],
+    ];
   }
 }
 
-function takeReport(scrape: Scrape, report: DaemonReport): void {
-  const { waiting, controllers } = report;
-  const bayes = bayesOf(controllers);
-  scrape.counter(
-    'kopano_learnd_messages_total',
-    'Messages by how they ended, each counted once.',
-    ...VERDICTS.flatMap((verdict) =>
-      FINAL_RESULTS.map((outcome): Sample => [
-        { verdict, outcome },
-        report.messages[verdict][outcome],
-      ]),
-    ),
-  );
-  scrape.gauge(
-    'kopano_learnd_pending',
-    'Messages in the drop directory and the queue, deferred and released ones included.',
-    ...VERDICTS.map((verdict): Sample => [
-      { verdict },
-      sum(waiting?.dropped[verdict], waiting?.queued[verdict], waiting?.released[verdict]),
-    ]),
-  );
-  scrape.gauge(
-    'kopano_learnd_deferred',
-    'Messages of the queue that wait after a failure or for a proof; at most LEARN_BACKLOG.',
-    [{}, report.deferred],
-  );
-  const quarantined = sum(waiting?.quarantined.spam, waiting?.quarantined.ham);
-  scrape.gauge('kopano_learnd_quarantined', 'Messages that lie in the quarantine.', [
-    {},
-    quarantined,
-  ]);
-  scrape.gauge(
-    'kopano_learnd_controller_up',
-    '1 when messages can be learned at this controller, as far as can be told.',
-    ...controllers.map(({ name, ready }): Sample => [{ controller: name }, Number(ready)]),
-  );
-  scrape.gauge(
-    'kopano_learnd_controller_unproven',
-    '1 while this controller says that it learns, and does not remember it.',
-    ...controllers.map(({ name, state }): Sample => [
-      { controller: name },
-      Number(state === 'unproven'),
-    ]),
-  );
-  scrape.gauge(
-    'kopano_learnd_bayes_learned',
-    'Messages that Bayes has learned, as rspamd says; up to a minute old.',
-    ...VERDICTS.map((verdict): Sample => [{ class: verdict }, bayes[verdict]]),
-  );
-  scrape.counter(
-    'kopano_learnd_bugs_total',
-    'Errors of kopano-learnd itself; each is in its log as daemon.bug.',
-    [{}, report.bugs.count],
-  );
-}
+/** A metric; its name ends in `_total` where it is a counter. */
+type Row = readonly [name: string, help: string, samples: readonly Sample[]];
 
 /** A figure with its labels; `null` where it isn't known. */
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | null];
 
-/** The metrics of one scrape. */
-class Scrape {
-  readonly registry = new Registry();
+function one(value: number | null | undefined): readonly Sample[] {
+  return [[{}, value ?? null]];
+}
 
-  gauge(name: string, help: string, ...samples: readonly Sample[]): void {
-    const known = samples.filter(([, value]) => value !== null);
-    const labelNames = Object.keys(samples[0]?.[0] ?? {});
-    // prom-client gives a gauge without labels a zero of its own.
-    if (known.length === 0 && labelNames.length === 0) return;
-    const metric = new Gauge({ name, help, labelNames, registers: [this.registry] });
-    for (const [labels, value] of known) metric.set(labels, value ?? 0);
-  }
+function reportRows(report: DaemonReport): Row[] {
+  const { waiting, controllers, messages, deferred, bugs } = report;
+  const bayes = learnedOf(controllers);
+  const ended = VERDICTS.flatMap((verdict) =>
+    FINAL_RESULTS.map((outcome): Sample => [{ verdict, outcome }, messages[verdict][outcome]]),
+  );
+  const lying = (verdict: Verdict, ...places: readonly (keyof SpoolCounts)[]): number | null =>
+    waiting && places.reduce((total, place) => total + (waiting[place][verdict] ?? 0), 0);
+  const each = (value: (controller: DaemonReport['controllers'][number]) => boolean): Sample[] =>
+    controllers.map((controller) => [{ controller: controller.name }, Number(value(controller))]);
+  const waits = VERDICTS.map((verdict): Sample => [
+    { verdict },
+    lying(verdict, 'dropped', 'queued', 'released'),
+  ]);
+  const quarantined = waiting && (waiting.quarantined.spam ?? 0) + (waiting.quarantined.ham ?? 0);
+  const known = VERDICTS.map((verdict): Sample => [{ class: verdict }, bayes[verdict]]);
+  const unproven = each(({ state }) => state === 'unproven');
+  return [
+    ['kopano_learnd_messages_total', 'Messages by how they ended, each counted once.', ended],
+    ['kopano_learnd_pending', 'Messages in the drop directory and the queue, and released.', waits],
+    ['kopano_learnd_deferred', 'Those that wait after a failure or for a proof.', one(deferred)],
+    ['kopano_learnd_quarantined', 'Messages that lie in the quarantine.', one(quarantined)],
+    [
+      'kopano_learnd_controller_up',
+      '1: messages can be learned there.',
+      each(({ ready }) => ready),
+    ],
+    ['kopano_learnd_controller_unproven', '1: it learns, and does not remember.', unproven],
+    ['kopano_learnd_bayes_learned', 'Messages that Bayes has learned, as rspamd says.', known],
+    ['kopano_learnd_bugs_total', 'Errors of the program itself (daemon.bug).', one(bugs.count)],
+  ];
+}
 
-  counter(name: string, help: string, ...samples: readonly Sample[]): void {
-    const labelNames = Object.keys(samples[0]?.[0] ?? {});
-    const metric = new Counter({ name, help, labelNames, registers: [this.registry] });
-    for (const [labels, value] of samples) metric.inc(labels, value ?? 0);
-  }
+function register(registry: Registry, [name, help, samples]: Row): void {
+  const known = samples.flatMap(([labels, value]) => (value === null ? [] : [{ labels, value }]));
+  if (known.length === 0) return;
+  const options = { name, help, labelNames: Object.keys(known[0]?.labels ?? {}) };
+  const metric = name.endsWith('_total')
+    ? new Counter({ ...options, registers: [registry] })
+    : new Gauge({ ...options, registers: [registry] });
+  for (const { labels, value } of known) metric.inc(labels, value);
 }
 
 /** `null` where it can't be told: there is no /proc, or no descriptor is left to read it. */
 function openDescriptors(): number | null {
   try {
     return readdirSync('/proc/self/fd').length - 1; // without the one for the listing
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
+  } catch {
     return null;
   }
 }
@@ -171,10 +139,4 @@ function openDescriptors(): number | null {
 /** Node measures from one look to the next: the time in between is no lag. */
 function lagSeconds(nanoseconds: number): number {
   return Math.max(0, nanoseconds / 1e9 - LAG_RESOLUTION_MS / 1000);
-}
-
-/** What is known of them together; `null` when nothing is. */
-function sum(...numbers: readonly (number | null | undefined)[]): number | null {
-  const known = numbers.filter((each) => typeof each === 'number');
-  return known.length === 0 ? null : known.reduce((total, each) => total + each, 0);
 }

@@ -1,20 +1,17 @@
 import type { Clock } from '../clock.ts';
-import type { Controller, ControllerState } from '../delivery/controller.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import type { Statistics, Trainer } from '../trainers/trainer.ts';
-import { Cached } from './cached.ts';
+import type { Numbers } from './counts.ts';
 
 /**
- * Probes of a controller: `/stat`, asked when somebody wants to know, and what its answer means for
- * a message that came now. Never a learning post.
+ * A probe of a controller: `/stat`, and what its answer means for a message that came now. Never a
+ * learning post.
  */
 export type Probe =
   | { readonly kind: 'answers'; readonly statistics: Statistics }
   /** It is there, but doesn't show its statistics: the password, or another port. */
   | { readonly kind: 'closed' }
-  | { readonly kind: 'silent' }
-  /** It wasn't asked: a password that it has refused must not be repeated. */
-  | { readonly kind: 'spared' };
+  | { readonly kind: 'silent' };
 
 const PROBE_TIMEOUT_MS = 2_000;
 
@@ -41,80 +38,28 @@ export async function probe(trainer: Trainer, clock: Clock, stop: AbortSignal): 
   }
 }
 
-/** How long a probe is good for. */
-const FRESH_MS: Readonly<Record<Probe['kind'], number>> = {
-  answers: 2_000,
-  silent: 2_000,
-  spared: 0,
-  // About ten wrong passwords lock an address out for a minute (rspamd 4.1).
-  closed: 75_000,
-};
-
-/** The last probe of a controller: one serves all who ask within two seconds. */
-export class CachedProbe {
-  readonly #controller: Controller;
-  readonly #cached: Cached<Probe>;
-  /** Milliseconds since the epoch. */
-  #startedAt = 0;
-
-  /** @param stop ends the probe that is under way */
-  constructor(controller: Controller, clock: Clock, stop: AbortSignal) {
-    this.#controller = controller;
-    this.#cached = new Cached(clock, () => {
-      this.#startedAt = clock.wall();
-      return probe(controller.trainer, clock, stop);
-    });
+/** Why a message that came now would not be learned, by what the controller says of itself. */
+export function obstacleIn(seen: Probe): string | null {
+  if (seen.kind === 'silent') return 'it does not answer';
+  if (seen.kind === 'closed') {
+    return 'it answers, but does not show its statistics (/stat): a wrong password, or not the port of the controller';
   }
-
-  get(): Promise<Probe> {
-    const { awaitsPassword, lastProofAt = -Infinity } = this.#controller;
-    if (awaitsPassword) return Promise.resolve({ kind: 'spared' });
-    // A message that was proven since shows that the password is right.
-    const isKnownRight = lastProofAt >= this.#startedAt;
-    return this.#cached.get(({ kind }) => FRESH_MS[isKnownRight ? 'answers' : kind]);
-  }
-}
-
-/** What is known of a controller when somebody asks whether it would learn. */
-export interface Readiness {
-  readonly state: ControllerState;
-  /** Why it isn't up, as messages have shown. */
-  readonly reason: string | undefined;
-  readonly probe: Probe;
-  /** Messages wait for it. */
-  readonly isWanted: boolean;
-}
-
-/**
- * Why a message that came now would not be learned soon at a controller; `undefined` when it would.
- *
- * While messages wait, what they have shown decides: `down`, `misconfigured` and `unproven` stay so
- * until a message is tried again. With nothing waiting nothing would ever show that a controller is
- * well again, so then its probe decides, as for `starting` and `up`. `unproven` is the exception:
- * what such a controller says of itself is not believed.
- */
-export function obstacleOf({ state, reason, probe, isWanted }: Readiness): string | undefined {
-  const isShown = state === 'down' || state === 'misconfigured';
-  if (state === 'unproven' || (isShown && (isWanted || probe.kind === 'spared'))) {
-    return `${state}: ${reason ?? 'no reason is known'}`;
-  }
-  switch (probe.kind) {
-    case 'silent':
-      return 'it does not answer';
-    case 'closed':
-      return 'it answers, but does not show its statistics (/stat): a wrong password, or not the port of the controller';
-    case 'spared':
-      return 'it refuses the password';
-    case 'answers':
-      return obstacleIn(probe.statistics);
-  }
-}
-
-function obstacleIn(statistics: Statistics): string | undefined {
-  const { hasBackend, learned } = statistics;
-  if (isStarting(statistics)) return 'rspamd is still starting';
+  const { hasBackend, learned } = seen.statistics;
+  if (isStarting(seen.statistics)) return 'rspamd is still starting';
   if (!hasBackend) return NO_BACKEND.reason;
   // rspamd 3.4 while Redis is away.
   const isUnknown = learned.spam === undefined && learned.ham === undefined;
-  return isUnknown ? 'its Bayes backend does not answer' : undefined;
+  return isUnknown ? 'its Bayes backend does not answer' : null;
+}
+
+/** What Bayes has learned, as a controller says. */
+export function learnedIn(seen: Probe | undefined): Numbers {
+  const learned = seen?.kind === 'answers' ? seen.statistics.learned : undefined;
+  return { spam: learned?.spam ?? null, ham: learned?.ham ?? null };
+}
+
+/** The same, whichever controller says so first: they share one store. */
+export function learnedOf(controllers: readonly { readonly bayes: Numbers }[]): Numbers {
+  const first = controllers.find(({ bayes }) => bayes.spam !== null || bayes.ham !== null);
+  return first?.bayes ?? { spam: null, ham: null };
 }

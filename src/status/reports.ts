@@ -1,100 +1,29 @@
-import type { BugCount, Bugs } from '../bugs.ts';
+import type { Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
-import type { Controller, ControllerState } from '../delivery/controller.ts';
-import type { MessageEvents, ResultCounts } from '../delivery/events.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import type { SpoolConfig } from '../config.ts';
+import type { Controller } from '../delivery/controller.ts';
+import type { MessageEvents } from '../delivery/events.ts';
 import { VERSION } from '../version.ts';
-import { Cached } from './cached.ts';
-import { countFreshMs, countSpool } from './counts.ts';
-import type { Numbers, SpoolCounts, SpoolPaths } from './counts.ts';
-import { CachedProbe, obstacleOf } from './probe.ts';
+import { countSpool } from './counts.ts';
+import type { SpoolCounts } from './counts.ts';
+import { learnedIn, obstacleIn, probe } from './probe.ts';
 import type { Probe } from './probe.ts';
 
 /**
- * What the running daemon says of itself: the answers of `/healthz`, `/readyz` and `/status` as
- * types, and how they come about. Never a password, and nothing of a message but how many there are.
+ * What the running daemon says of itself, put together when somebody asks. Never a password, and
+ * nothing of a message but how many there are. Times are ISO 8601, and `null` stands for what isn't
+ * known. What rspamd answers, and what lies in the folders, is kept for a moment.
  */
-
-/** `GET /healthz`: 200 when `healthy`, else 503. */
-export interface HealthReport {
-  readonly healthy: boolean;
-  readonly role: Role;
-  /** What stands still; empty when healthy. */
-  readonly reasons: readonly string[];
-}
-
-/** `GET /readyz`: 200 when `ready`, else 503. */
-export interface ReadyReport {
-  readonly ready: boolean;
-  /** All that stands in the way; empty when ready. */
-  readonly reasons: readonly string[];
-}
-
-/** `GET /status`, and `daemon` in `kopano-learnd status --json`. Times are ISO 8601. */
-export interface DaemonReport {
-  readonly version: string;
-  readonly startedAt: string;
-  readonly spool: string;
-  readonly stateDir: string;
-  readonly role: Role;
-  readonly health: HealthReport;
-  readonly readiness: ReadyReport;
-  /** How messages ended since the start, each counted once. */
-  readonly messages: Readonly<Record<Verdict, Readonly<ResultCounts>>>;
-  /** What lies in the folders. `null` while it stands by: they are the owner's to count. */
-  readonly waiting: SpoolCounts | null;
-  /** Of what waits in the queue: after a failure or without proof, until a time of its own. */
-  readonly deferred: number | null;
-  readonly inFlight: number | null;
-  readonly controllers: readonly ControllerReport[];
-  /** Errors of the program itself (`daemon.bug`). */
-  readonly bugs: BugCount;
-}
-
-/** `owner`: the spool is this daemon's. `standby`: it waits for it, or for the spool to appear. */
-export type Role = 'owner' | 'standby';
-
-export interface ControllerReport {
-  /** As in RSPAMD_URL. */
-  readonly name: string;
-  /** What messages have shown of it; `starting` until the first one. */
-  readonly state: ControllerState;
-  /** Why it isn't up, as messages have shown. */
-  readonly reason: string | null;
-  /** Messages can be learned there now, as far as can be told. */
-  readonly ready: boolean;
-  /** Why not. */
-  readonly obstacle: string | null;
-  /** A message was posted there, and posted again, and rspamd remembered it: since the start. */
-  readonly proven: boolean;
-  readonly lastProofAt: string | null;
-  /** The last time that learned messages were found missing (`controller.forgot`). */
-  readonly forgot: { readonly missing: number; readonly at: string } | null;
-  /** What Bayes has learned; `null` where it doesn't say. */
-  readonly bayes: Numbers;
-}
-
-/** A part of the daemon that should come forward by itself. */
-export interface Stall {
-  /** What stands still, in words. */
-  readonly what: string;
-  /** Milliseconds since it should have come forward; 0 while it does. */
-  readonly ms: number;
-}
 
 /** What the status room has to know of the daemon. */
 export interface DaemonView {
-  readonly spool: SpoolPaths;
+  readonly spool: Pick<SpoolConfig, 'libDir' | 'stateDir'>;
   readonly controllers: readonly Controller[];
   readonly messages: MessageEvents;
   readonly bugs: Bugs;
   /** What is in memory; `undefined` while it isn't the owner. */
   counts(): Counts | undefined;
-  /**
-   * What doesn't come forward. Waiting for what is outside (rspamd, a spool that is missing or
-   * another's) is no stall.
-   */
+  /** Its parts; to wait for what is outside (rspamd, a missing spool, its owner) is no stall. */
   stalls(): readonly Stall[];
 }
 
@@ -104,32 +33,52 @@ export interface Counts {
   readonly inFlight: number;
 }
 
+/** A part of the daemon that should come forward by itself. */
+export interface Stall {
+  readonly what: string;
+  /** Milliseconds since it should have come forward; 0 while it does. */
+  readonly ms: number;
+}
+
+/** The answer of `/healthz`: 200 when `healthy`, else 503. */
+export type HealthReport = ReturnType<Reporter['health']>;
+/** The answer of `/status`, and `daemon` in `kopano-learnd status --json`. */
+export type DaemonReport = Awaited<ReturnType<Reporter['status']>>;
+export type ControllerReport = ReturnType<typeof controllerReport>;
+
 /** A busy machine and a slow disk may hold something up for this long. */
 const STALLED_MS = 30_000;
+const PROBE_FRESH_MS = 2_000;
+/** About ten wrong passwords lock an address out for a minute (rspamd 4.1). */
+const CLOSED_FRESH_MS = 75_000;
 
-/** Puts the reports together when they are asked for. */
 export class Reporter {
   readonly #view: DaemonView;
-  readonly #controllers: readonly {
-    readonly controller: Controller;
-    readonly probe: CachedProbe;
-  }[];
-  readonly #counts: Cached<SpoolCounts>;
+  readonly #probed: readonly { readonly of: Controller; readonly probe: () => Promise<Probe> }[];
+  readonly #waiting: () => Promise<SpoolCounts>;
   readonly #startedAt: string;
 
   /** @param stop ends what is being asked of rspamd */
   constructor(view: DaemonView, clock: Clock, stop: AbortSignal) {
     this.#view = view;
-    this.#controllers = view.controllers.map((controller) => ({
-      controller,
-      probe: new CachedProbe(controller, clock, stop),
+    this.#probed = view.controllers.map((controller) => ({
+      of: controller,
+      probe: cached(
+        clock,
+        () => probe(controller.trainer, clock, stop),
+        ({ kind }) => (kind === 'closed' ? CLOSED_FRESH_MS : PROBE_FRESH_MS),
+      ),
     }));
-    this.#counts = new Cached(clock, () => countSpool(view.spool));
+    this.#waiting = cached(
+      clock,
+      () => countSpool(view.spool),
+      (_, tookMs) => Math.max(1_000, tookMs * 20),
+    );
     this.#startedAt = iso(clock.wall());
   }
 
-  /** Asks nobody but this process. */
-  health(): HealthReport {
+  /** Whether its own parts come forward; asks nobody but this process. */
+  health() {
     const reasons = this.#view
       .stalls()
       .filter(({ ms }) => ms > STALLED_MS)
@@ -137,15 +86,17 @@ export class Reporter {
     return { healthy: reasons.length === 0, role: this.#role, reasons };
   }
 
-  async readiness(): Promise<ReadyReport> {
+  /** Whether messages would be learned now: it owns the spool, and one controller is ready. */
+  async readiness() {
     return this.#readinessOf(await this.#controllerReports());
   }
 
-  async status(): Promise<DaemonReport> {
+  async status() {
     const { spool, messages, bugs } = this.#view;
     const [controllers, waiting] = await Promise.all([
       this.#controllerReports(),
-      this.#role === 'owner' ? this.#counts.get(countFreshMs) : null,
+      // The folders are the owner's to count.
+      this.#role === 'owner' ? this.#waiting() : null,
     ]);
     const counts = this.#view.counts();
     return {
@@ -156,8 +107,11 @@ export class Reporter {
       role: this.#role,
       health: this.health(),
       readiness: this.#readinessOf(controllers),
+      /** How messages ended since the start, each counted once. */
       messages: messages.countsOf,
+      /** What lies in the folders. */
       waiting,
+      /** Of what waits in the queue: after a failure or without proof, until a time of its own. */
       deferred: counts?.deferred ?? null,
       inFlight: counts?.inFlight ?? null,
       controllers,
@@ -165,23 +119,24 @@ export class Reporter {
     };
   }
 
+  /** `standby`: it waits for the spool, or for it to appear. */
+  get #role(): 'owner' | 'standby' {
+    return this.#view.counts() === undefined ? 'standby' : 'owner';
+  }
+
   #controllerReports(): Promise<ControllerReport[]> {
-    const { pending, deferred, inFlight } = this.#view.counts() ?? NO_COUNTS;
+    const { pending = 0, deferred = 0, inFlight = 0 } = this.#view.counts() ?? {};
     const isWanted = pending + deferred + inFlight > 0;
     return Promise.all(
-      this.#controllers.map(async ({ controller, probe }) =>
-        controllerReport(controller, await probe.get(), isWanted),
+      this.#probed.map(async ({ of, probe }) =>
+        // A password that it has refused must not be repeated.
+        controllerReport(of, of.awaitsPassword ? undefined : await probe(), isWanted),
       ),
     );
   }
 
-  get #role(): Role {
-    return this.#view.counts() === undefined ? 'standby' : 'owner';
-  }
-
-  #readinessOf(controllers: readonly ControllerReport[]): ReadyReport {
-    const reasons: string[] = [];
-    if (this.#role === 'standby') reasons.push('it does not own the spool');
+  #readinessOf(controllers: readonly ControllerReport[]) {
+    const reasons = this.#role === 'standby' ? ['it does not own the spool'] : [];
     if (!controllers.some(({ ready }) => ready)) {
       reasons.push(...controllers.map(({ name, obstacle }) => `${name}: ${obstacle ?? ''}`));
     }
@@ -189,40 +144,70 @@ export class Reporter {
   }
 }
 
-const NO_COUNTS: Counts = { pending: 0, deferred: 0, inFlight: 0 };
-
-function controllerReport(
-  controller: Controller,
-  probe: Probe,
-  isWanted: boolean,
-): ControllerReport {
+/** @param isWanted messages wait for it */
+function controllerReport(controller: Controller, seen: Probe | undefined, isWanted: boolean) {
   const { name, state, reason, lastProofAt, forgot } = controller;
-  const obstacle = obstacleOf({ state, reason, probe, isWanted });
+  const obstacle = obstacleOf(controller, seen, isWanted);
   return {
     name,
+    /** What messages have shown of it, and why it isn't up. */
     state,
     reason: reason ?? null,
-    ready: obstacle === undefined,
-    obstacle: obstacle ?? null,
+    /** Messages can be learned there now, as far as can be told, and why not. */
+    ready: obstacle === null,
+    obstacle,
+    /** A message was posted there, and posted again, and rspamd remembered it: since the start. */
     proven: lastProofAt !== undefined,
     lastProofAt: lastProofAt === undefined ? null : iso(lastProofAt),
+    /** The last time that learned messages were found missing (`controller.forgot`). */
     forgot: forgot === undefined ? null : { missing: forgot.missing, at: iso(forgot.at) },
-    bayes: bayesIn(probe),
+    bayes: learnedIn(seen),
   };
 }
 
-/** What Bayes has learned, as a controller says. */
-export function bayesIn(probe: Probe): Numbers {
-  const learned = probe.kind === 'answers' ? probe.statistics.learned : undefined;
-  return { spam: learned?.spam ?? null, ham: learned?.ham ?? null };
+/**
+ * Why a message that came now would not be learned soon at a controller.
+ *
+ * While messages wait, what they have shown decides: `down` and `misconfigured` stay so until a message
+ * is tried again. With nothing waiting nothing would ever show that it is well again, so then its probe
+ * decides, as for `starting` and `up`. What an `unproven` one says of itself is not believed.
+ */
+function obstacleOf(
+  { state, reason, isOpen }: Controller,
+  seen: Probe | undefined,
+  isWanted: boolean,
+): string | null {
+  if (seen === undefined || state === 'unproven' || (isWanted && !isOpen)) {
+    return `${state}: ${reason ?? 'no reason is known'}`;
+  }
+  return obstacleIn(seen);
 }
 
-/** The same, whichever controller says so first: they share one store. */
-export function bayesOf(controllers: readonly Pick<ControllerReport, 'bayes'>[]): Numbers {
-  const first = controllers.find(({ bayes }) =>
-    VERDICTS.some((verdict) => bayes[verdict] !== null),
-  );
-  return first?.bayes ?? { spam: null, ham: null };
+/**
+ * Asks anew when the last answer has had its time, by `freshMs` of it and of how long it took. One that
+ * is under way serves all who ask; an error serves those who asked, and nobody after them.
+ */
+function cached<T>(
+  clock: Clock,
+  ask: () => Promise<T>,
+  freshMs: (value: T, tookMs: number) => number,
+): () => Promise<T> {
+  let answer: Promise<T> | undefined;
+  let freshUntil = Infinity;
+  return () => {
+    const startedAt = clock.monotonic();
+    if (answer !== undefined && startedAt < freshUntil) return answer;
+    freshUntil = Infinity;
+    answer = ask();
+    answer.then(
+      (value) => {
+        const endedAt = clock.monotonic();
+        freshUntil = endedAt + freshMs(value, endedAt - startedAt);
+      },
+      () => (answer = undefined),
+    );
+    return answer;
+  };
 }
 
 function iso(epochMs: number): string {

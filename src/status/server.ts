@@ -1,182 +1,173 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Bugs } from '../bugs.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { addressText } from '../listen-address.ts';
 import type { ListenAddress } from '../listen-address.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
+import type { Verdict } from '../verdict.ts';
+import { Metrics } from './metrics.ts';
+import { Reporter } from './reports.ts';
+import type { DaemonView } from './reports.ts';
 
 /**
- * The status server: four pages for GET and HEAD, one answer a connection. Nobody is trusted to be
- * quick or brief, and a port that is taken costs the pages and nothing else: it is asked for again.
- *
- * It listens from `start` to `stop`; in between it may be waiting for its port.
+ * The status server: the daemon's pages for GET and HEAD, one answer a connection. Nobody is trusted to
+ * be quick or brief, and a port that is taken costs the pages and nothing else: it is asked for again.
  */
-
-/** A page: what to answer with. */
-export interface Page {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
-}
-
 export interface StatusServerOptions {
+  readonly view: DaemonView;
   readonly listen: ListenAddress;
   readonly clock: Clock;
   readonly log: Log;
-  readonly bugs: Bugs;
-  /** What lies at which path, such as `/healthz`. Rejects only by a fault of this program. */
-  readonly pages: Readonly<Record<string, () => Promise<Page>>>;
 }
 
 /** How often a port that is taken is asked for. */
-export const PORT_RETRY_MS = 5_000;
-/** A request has to be here by then, its headers included. */
-const REQUEST_MS = 5_000;
+const PORT_RETRY_MS = 5_000;
 /** From the first byte to the last of ours. */
 const CONNECTION_MS = 15_000;
 const MAX_CONNECTIONS = 64;
-const MAX_REQUEST_HEAD_BYTES = 8_192;
+const LIMITS = {
+  maxHeaderSize: 8_192,
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+};
 
 export class StatusServer {
   readonly #options: StatusServerOptions;
   readonly #throttle: LogThrottle;
+  readonly #metrics = new Metrics();
+  readonly #reporter: Reporter;
+  /** Ends what is being asked of rspamd. */
+  readonly #stop = new AbortController();
   #server: Server | undefined;
   #retry: Timer | undefined;
-  #isStopped = false;
 
   constructor(options: StatusServerOptions) {
     this.#options = options;
     this.#throttle = new LogThrottle(options.clock);
+    this.#reporter = new Reporter(options.view, options.clock, this.#stop.signal);
   }
 
   /** Listens, now or as soon as it may. */
   start(): void {
-    if (this.#isStopped) return;
-    const options = this.#options;
-    const { host, port } = options.listen;
-    const server = createServer(
-      {
-        maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
-        headersTimeout: REQUEST_MS,
-        requestTimeout: REQUEST_MS,
-        connectionsCheckingInterval: 1_000,
-      },
-      (request, response) => {
-        this.#answer(request, response).catch((error: unknown) => {
-          options.bugs.report(error, 'an answer of the status server');
-          response.destroy();
-        });
-      },
-    );
+    const server = createServer(LIMITS, (request, response) => {
+      void this.#answer(request, response);
+    });
     server.maxConnections = MAX_CONNECTIONS;
     // Node.js reads and parses what is sent after the first request all the same: it gets no page.
     server.maxRequestsPerSocket = 1;
     server.setTimeout(CONNECTION_MS);
     server.on('error', (error) => {
-      this.#failed(error);
+      // A connection that can't be accepted (EMFILE) leaves it listening.
+      if (!server.listening && this.#server === server) this.#failed(error);
     });
     server.once('listening', () => {
-      this.#listens(server);
+      if (this.#server !== server) {
+        server.close(); // it was stopped meanwhile
+        return;
+      }
+      this.#throttle.forget('listen');
+      const says = `the status is shown at ${this.#place}`;
+      this.#options.log('info', 'status.listening', says, { port: this.port });
     });
-    this.#server = server;
-    server.listen({ host, port });
+    this.#server = server.listen(this.#options.listen);
   }
 
   /** The port that it listens on; `undefined` while it doesn't. */
   get port(): number | undefined {
-    return boundAddress(this.#server)?.port;
+    const address = this.#server?.address();
+    return typeof address === 'object' ? address?.port : undefined;
+  }
+
+  /** A message was learned and proven. */
+  learned(verdict: Verdict, durationMs: number): void {
+    this.#metrics.learned(verdict, durationMs);
   }
 
   /** Closes the port and every connection. Idempotent. */
-  stop(): Promise<void> {
-    this.#isStopped = true;
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#metrics.close();
     this.#retry?.cancel();
     const server = this.#server;
-    if (server?.listening !== true) return Promise.resolve();
-    return new Promise((resolve) => {
-      server.close(() => {
-        resolve();
-      });
+    this.#server = undefined;
+    if (server?.listening !== true) return;
+    await new Promise((resolve) => {
+      server.close(resolve);
       server.closeAllConnections();
     });
   }
 
-  #listens(server: Server): void {
-    const { log } = this.#options;
-    if (this.#isStopped) {
-      server.close();
-      return;
-    }
-    const port = boundAddress(server)?.port ?? 0;
-    this.#throttle.forget('listen');
-    log('info', 'status.listening', `the status is shown at ${this.#place(port)}`, { port });
-  }
-
   #failed(error: Error): void {
-    const { clock, log, listen } = this.#options;
-    const server = this.#server;
-    // A connection that can't be accepted (EMFILE) leaves it listening.
-    if (server?.listening === true || this.#isStopped) return;
-    this.#retry?.cancel();
+    const { clock, log, listen, view } = this.#options;
     this.#retry = clock.after(PORT_RETRY_MS, () => {
       this.start();
     });
     const code = errnoOf(error);
-    if (code === undefined) {
-      this.#options.bugs.report(error, 'the status server');
-      return;
+    if (code === undefined) view.bugs.report(error, 'the status server');
+    else if (this.#throttle.allows('listen', code)) {
+      const cure = PORT_CURES[code] ?? 'set STATUS_LISTEN to an address of this machine, or to off';
+      const says = `the status can't be shown at ${this.#place} (${code}); learning goes on; ${cure}`;
+      const fields = { ...listen, code, cure, retrySeconds: PORT_RETRY_MS / 1000 };
+      log('warning', 'status.unavailable', says, fields);
     }
-    if (!this.#throttle.allows('listen', code)) return;
-    const cure = PORT_CURES[code] ?? 'set STATUS_LISTEN to an address of this machine, or to off';
-    log(
-      'warning',
-      'status.unavailable',
-      `the status can't be shown at ${this.#place(listen.port)} (${code}); learning goes on; ${cure}`,
-      { host: listen.host, port: listen.port, code, cure, retrySeconds: PORT_RETRY_MS / 1000 },
-    );
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    // One answer a connection: nobody keeps one for later.
-    response.setHeader('connection', 'close');
-    response.setHeader('cache-control', 'no-store');
-    response.setHeader('x-content-type-options', 'nosniff');
-    const page = await this.#page(request, response);
-    if (response.destroyed) return;
-    response.writeHead(page.status, {
-      'content-type': page.type,
-      'content-length': Buffer.byteLength(page.body),
-    });
-    response.end(request.method === 'HEAD' ? '' : page.body);
-  }
-
-  async #page(request: IncomingMessage, response: ServerResponse): Promise<Page> {
-    const [path = ''] = (request.url ?? '').split('?', 1);
-    const page = this.#options.pages[path];
-    if (page === undefined) return plain(404, 'not found');
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.setHeader('allow', 'GET, HEAD');
-      return plain(405, 'only GET and HEAD');
-    }
+  async #answer(
+    { url = '', method = '' }: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const [path = ''] = url.split('?', 1);
     try {
-      return await page();
+      const isAllowed = method === 'GET' || method === 'HEAD';
+      const { status, type, body } = isAllowed ? await this.#page(path) : NOT_ALLOWED;
+      response.writeHead(status, {
+        'content-type': type,
+        'content-length': Buffer.byteLength(body),
+        connection: 'close',
+      });
+      response.end(body);
     } catch (error) {
       // Whoever asks can do nothing about it.
-      this.#options.bugs.report(error, `the page ${path}`);
-      return plain(500, 'internal error');
+      this.#options.view.bugs.report(error, `the page ${path}`);
+      response.writeHead(500).end('internal error\n');
     }
   }
 
-  #place(port: number): string {
-    return `http://${addressText({ host: this.#options.listen.host, port })}`;
+  async #page(path: string): Promise<Page> {
+    switch (path) {
+      case '/healthz': {
+        const health = this.#reporter.health();
+        return json(health.healthy ? 200 : 503, health);
+      }
+      case '/readyz': {
+        const readiness = await this.#reporter.readiness();
+        return json(readiness.ready ? 200 : 503, readiness);
+      }
+      case '/status':
+        return json(200, await this.#reporter.status());
+      case '/metrics':
+        return { status: 200, ...(await this.#metrics.text(await this.#reporter.status())) };
+      default:
+        return plain(404, 'not found');
+    }
+  }
+
+  get #place(): string {
+    const { host, port } = this.#options.listen;
+    return `http://${addressText({ host, port: this.port ?? port })}`;
   }
 }
 
-export function json(status: number, content: unknown): Page {
+interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+function json(status: number, content: unknown): Page {
   return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(content)}\n` };
 }
 
@@ -184,10 +175,7 @@ function plain(status: number, text: string): Page {
   return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
 }
 
-function boundAddress(server: Server | undefined): AddressInfo | undefined {
-  const address = server?.address();
-  return typeof address === 'object' && address !== null ? address : undefined;
-}
+const NOT_ALLOWED = plain(405, 'only GET and HEAD');
 
 const PORT_CURES: Readonly<Record<string, string>> = {
   EADDRINUSE:

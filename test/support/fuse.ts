@@ -15,6 +15,7 @@ const OP = {
   lookup: 1,
   forget: 2,
   getattr: 3,
+  statfs: 17,
   init: 26,
   opendir: 27,
   readdir: 28,
@@ -75,6 +76,8 @@ function answerTo(request: Buffer): Buffer | undefined {
       const found = FOLDERS[request.toString('latin1', IN_HEADER_BYTES, request.length - 1)];
       return found === undefined ? refusal(unique, ENOENT) : reply(unique, entryOf(found));
     }
+    case OP.statfs:
+      return reply(unique, Buffer.alloc(80));
     case OP.opendir:
       return reply(unique, Buffer.alloc(16));
     case OP.readdir:

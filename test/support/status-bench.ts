@@ -5,9 +5,8 @@ import { newPendingMessage } from '../../src/delivery/message.ts';
 import type { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import { DaemonStatus } from '../../src/status/daemon-status.ts';
-import type { Stall } from '../../src/status/reports.ts';
-import type { Counts } from '../../src/status/reports.ts';
+import { StatusServer } from '../../src/status/server.ts';
+import type { Counts, Stall } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -46,7 +45,7 @@ export class StatusBench {
   readonly controllers: readonly Controller[];
   readonly messages: MessageEvents;
   readonly bugs: Bugs;
-  readonly status: DaemonStatus;
+  readonly status: StatusServer;
   /** `undefined`: it stands by. */
   counts: Counts | undefined = IDLE;
   stalls: readonly Stall[] = [];
@@ -62,7 +61,7 @@ export class StatusBench {
     this.messages = new MessageEvents(log, clock, (verdict, ms) => {
       this.status.learned(verdict, ms);
     });
-    this.status = new DaemonStatus({
+    this.status = new StatusServer({
       view: {
         spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
         controllers: this.controllers,
