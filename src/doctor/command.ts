@@ -81,9 +81,7 @@ async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenera
   const known: Known[] = [];
   for (const controller of config.rspamd.controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    const { findings, statistics } = await checkController(inquiry, maxBytes);
-    yield* findings;
-    known.push({ controller, statistics });
+    known.push({ controller, statistics: yield* checkController(inquiry, maxBytes) });
   }
   yield* checkLearning(known, daemon);
 }

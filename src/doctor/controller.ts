@@ -11,50 +11,44 @@ import type { Finding } from './finding.ts';
  * One controller, asked what doesn't teach it anything: whether it is one, whether the password is
  * right for learning, whether Bayes has a backend that answers, and what time it is there.
  */
-export interface ControllerFindings {
-  readonly findings: readonly Finding[];
-  /** What it said of Bayes. */
-  readonly statistics?: Statistics;
-}
-
 const CLOCK_NEAR_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 const WRONG_PLACE =
   "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
 
-/** @param maxBytes LEARN_MAX_BYTES */
-export async function checkController(
+/**
+ * @param maxBytes LEARN_MAX_BYTES
+ * @returns what it said of Bayes
+ */
+export async function* checkController(
   inquiry: Inquiry,
   maxBytes: number,
-): Promise<ControllerFindings> {
+): AsyncGenerator<Finding, Statistics | undefined> {
   const { name } = inquiry;
-  const nothingMore = notTried(name, 'right to learn and Bayes: mend the above first');
   const ping = await inquiry.ping();
-  const noPing = noAnswerOf(inquiry, ping) ?? checkPing(name, ping);
-  if (noPing !== undefined) return { findings: [noPing, nothingMore] };
-  const clock = checkClock(name, ping);
-  const stat = await inquiry.statistics();
-  const { statistics } = stat;
-  if (statistics === undefined) {
-    const noStat = noAnswerOf(inquiry, stat) ?? noStatistics(inquiry, stat);
-    return { findings: [noStat, clock, nothingMore] };
+  const stat = isPong(ping) ? await inquiry.statistics() : undefined;
+  if (stat?.statistics === undefined) {
+    yield (
+      noAnswerOf(inquiry, stat ?? ping) ??
+      (stat === undefined ? noController(name, ping) : noStatistics(inquiry, stat))
+    );
+    yield notTried(name, 'right to learn and Bayes: mend the above first');
+    return undefined;
   }
+  const { statistics } = stat;
+  yield ok(name, 'answers');
+  const fault = faultOfVersion(statistics.version);
+  if (fault !== undefined) yield warning(name, fault.does, fault.cure);
   const learning = await inquiry.learnNothing();
-  const history = await inquiry.history();
-  return {
-    findings: [
-      ok(name, 'answers'),
-      ...checkVersion(name, statistics),
-      noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning),
-      // Where rspamd's own name comes through nothing is in front of it.
-      ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
-      checkBayes(name, statistics, history),
-      ...checkUsers(name, statistics),
-      clock,
-    ],
-    statistics,
-  };
+  yield noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning);
+  // Where rspamd's own name comes through nothing is in front of it.
+  if (!ping.isRspamds) yield* checkSize(inquiry, maxBytes);
+  yield checkBayes(name, statistics, await inquiry.history());
+  const { users = 0 } = statistics;
+  if (users > 1) yield manyMemories(name, users);
+  yield checkClock(name, ping);
+  return statistics;
 }
 
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
@@ -84,8 +78,11 @@ function cureIn({ meaning }: Reply, otherwise: string): string {
   return meaning.kind === 'misconfigured' ? meaning.hint : otherwise;
 }
 
-function checkPing(name: string, ping: Reply): Finding | undefined {
-  if (ping.status === 200 && ping.text.startsWith('pong')) return undefined;
+function isPong({ status, text }: Reply): boolean {
+  return status === 200 && text.startsWith('pong');
+}
+
+function noController(name: string, ping: Reply): Finding {
   const says = `what answers there is not rspamd's controller (${ping.reason})`;
   return failed(name, says, cureIn(ping, WRONG_PLACE));
 }
@@ -103,16 +100,11 @@ function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
   return failed(name, `${what} (${reason})`, cureIn(reply, WRONG_PLACE));
 }
 
-function checkVersion(name: string, { version }: Statistics): Finding[] {
-  const fault = faultOfVersion(version);
-  return fault === undefined ? [] : [warning(name, fault.does, fault.cure)];
-}
-
 /** Messages over a proxy's limit would be held back. */
-async function checkSize(inquiry: Inquiry, maxBytes: number): Promise<Finding[]> {
+async function* checkSize(inquiry: Inquiry, maxBytes: number): AsyncGenerator<Finding> {
   const { proxy } = await inquiry.announce(maxBytes);
-  if (proxy?.kind !== 'held') return [];
-  return [warning(inquiry.name, `${proxy.reason}: as LEARN_MAX_BYTES allows`, proxy.hint)];
+  if (proxy?.kind !== 'held') return;
+  yield warning(inquiry.name, `${proxy.reason}: as LEARN_MAX_BYTES allows`, proxy.hint);
 }
 
 /** An empty learning post: refused for want of a body by who would have been let in. */
@@ -169,15 +161,12 @@ function checkBayes(name: string, statistics: Statistics, history: Reply): Findi
  * that, for kopano-spamd doesn't, and rspamd takes the first one in the To: header then (tried on 3.4
  * and 3.12.1).
  */
-function checkUsers(name: string, { users = 0 }: Statistics): Finding[] {
-  if (users < 2) return [];
-  return [
-    warning(
-      name,
-      `Bayes keeps a memory for each recipient (per_user), ${users} so far: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
-      "set per_user = false in rspamd's override.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
-    ),
-  ];
+function manyMemories(name: string, users: number): Finding {
+  return warning(
+    name,
+    `Bayes keeps a memory for each recipient (per_user), ${users} so far: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
+    "set per_user = false in rspamd's override.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
+  );
 }
 
 function checkClock(name: string, ping: Reply): Finding {

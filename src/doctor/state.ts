@@ -120,18 +120,18 @@ function removeQuietly(place: string | Buffer): void {
 function checkDevice(root: Folder, { libDir, folders }: StateCheckOptions): Finding {
   const check = 'file system';
   if (folders.length === 0) return notTried(check, 'neither spam/ nor ham/ can be opened');
-  const elsewhere = folders.flatMap((folder) => {
-    try {
-      return crossesDevices(folder, root) ? [folder.path] : [];
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-      return []; // the spool's own checks tell
+  try {
+    if (!folders.some((folder) => crossesDevices(folder, root))) {
+      return ok(check, 'a message moves into the state dir by one rename');
     }
-  });
-  if (elsewhere.length === 0) return ok(check, 'a message moves into the state dir by one rename');
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === undefined) throw error;
+    return notTried(check, `mend the above first (${code})`);
+  }
   return warning(
     check,
-    `${root.path} is on another file system or mount than ${elsewhere.join(' and ')}: each message is copied, which is slower and needs room for two`,
+    `${root.path} is on another file system or mount than spam/ and ham/: each message is copied, which is slower and needs room for two`,
     `set LEARN_STATE_DIR to a folder on the same mount, such as ${libDir}/.learnd (its default); in a container mount their common parent as one volume`,
   );
 }

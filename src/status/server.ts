@@ -22,6 +22,8 @@ export interface StatusServerOptions {
   readonly log: Log;
 }
 
+const CURE =
+  'end the program that has the port, or set STATUS_LISTEN to a free port above 1023 on an address of this machine, or to off';
 /** How often a port that is taken is asked for. */
 const PORT_RETRY_MS = 5_000;
 /** From the first byte to the last of ours. */
@@ -108,9 +110,8 @@ export class StatusServer {
     const code = errnoOf(error);
     if (code === undefined) view.bugs.report(error, 'the status server');
     else if (this.#throttle.allows('listen', code)) {
-      const cure = PORT_CURES[code] ?? 'set STATUS_LISTEN to an address of this machine, or to off';
-      const says = `the status can't be shown at ${this.#place} (${code}); learning goes on; ${cure}`;
-      const fields = { ...listen, code, cure, retrySeconds: PORT_RETRY_MS / 1000 };
+      const says = `the status can't be shown at ${this.#place} (${code}); learning goes on; ${CURE}`;
+      const fields = { ...listen, code, cure: CURE, retrySeconds: PORT_RETRY_MS / 1000 };
       log('warning', 'status.unavailable', says, fields);
     }
   }
@@ -176,9 +177,3 @@ function plain(status: number, text: string): Page {
 }
 
 const NOT_ALLOWED = plain(405, 'only GET and HEAD');
-
-const PORT_CURES: Readonly<Record<string, string>> = {
-  EADDRINUSE:
-    'another program has the port: end it, or set STATUS_LISTEN to another port or to off',
-  EACCES: "the daemon's user may not listen there: set STATUS_LISTEN to a port above 1023",
-};
