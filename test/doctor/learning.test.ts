@@ -4,6 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/servers/ports.ts';
 import type { ControllerReport, DaemonReport } from '../../src/status/reports.ts';
 import { FaultServer } from '../faults/fault-server.ts';
+import { always, answer } from '../faults/plays.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
 
@@ -11,15 +12,8 @@ import type { Examination } from '../support/examine.ts';
 
 const URL = 'http://127.0.0.1:9';
 
-async function seeWith(body: string, status = '200 OK'): Promise<Examination> {
-  await using server = await FaultServer.start({
-    play: () => ({
-      pieces: [
-        `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
-      ],
-      then: 'end',
-    }),
-  });
+async function seeWith(body: string): Promise<Examination> {
+  await using server = await FaultServer.start({ play: always(answer('200 OK', body)) });
   const STATUS_LISTEN = server.url.replace('http://', '');
   const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL, STATUS_LISTEN });
   expect(server.requests.map(({ path }) => path)).toEqual(['/status']);
@@ -76,53 +70,39 @@ async function proof(seen: Promise<Examination>): Promise<string> {
 }
 
 describe('of the proof the doctor says', () => {
-  test('a 200 that does not prove', async () => {
-    const said = await proof(daemonSays({ state: 'unproven', reason: 'x', proven: true }));
-    expect(said).toMatch(/^failed: .*answers 200.*remembers nothing.*Cure: .*Redis.*count = 1/);
+  test.each<[string, Partial<ControllerReport>, RegExp]>([
+    [
+      'a 200 that does not prove',
+      { state: 'unproven', reason: 'x', proven: true },
+      /^failed: .*answers 200.*remembers nothing.*Cure: .*Redis.*count = 1/,
+    ],
+    [
+      'a controller that is down',
+      { state: 'down', reason: '500 OOM\u001b', proven: true },
+      /^failed: .*says the running daemon: 500 OOM\?\. Cure: /,
+    ],
+    [
+      'a memory that was lost',
+      { state: 'up', proven: true, forgot: { missing: 300, at: 'T' } },
+      /^warning: .*forgotten 300 learned messages.*Cure: .*persistence/,
+    ],
+    ['that all is well', { state: 'up', proven: true }, /^ok: /],
+    ['nothing when nothing was learned yet', { proven: false }, /^not tried: nothing was learned/],
+    [
+      'nothing when the daemon has another controller',
+      { name: 'http://other', proven: true },
+      /^not tried: .*another RSPAMD_URL/,
+    ],
+  ])('%s', async (_, controller, says) => {
+    expect(await proof(daemonSays(controller))).toMatch(says);
   });
 
-  test.each(['down', 'misconfigured'] as const)('a controller that is %s', async (state) => {
-    const said = await proof(daemonSays({ state, reason: '500 OOM\u001b', proven: true }));
-    expect(said).toMatch(/^failed: .*says the running daemon: 500 OOM\?\. Cure: /);
-  });
-
-  test('a memory that was lost', async () => {
-    const said = await proof(
-      daemonSays({ state: 'up', proven: true, forgot: { missing: 300, at: 'T' } }),
-    );
-    expect(said).toMatch(/^warning: .*forgotten 300 learned messages.*Cure: .*persistence/);
-  });
-
-  test('that all is well', async () => {
-    expect(await proof(daemonSays({ state: 'up', proven: true }))).toMatch(/^ok: /);
-  });
-
-  test('nothing when nothing was learned yet', async () => {
-    const said = await proof(daemonSays({ state: 'starting', proven: false }));
-    expect(said).toMatch(/^not tried: nothing was learned/);
-  });
-
-  test('nothing when the daemon has another controller', async () => {
-    const other = daemonSays({ name: 'http://other', proven: true });
-    expect(await proof(other)).toMatch(/^not tried: .*another RSPAMD_URL/);
-  });
-
-  test.each(['<html>', '{}', '[]', 'null', '{"controllers":7}'])(
-    'nothing when something else answers: %s',
-    async (body) => {
+  test('nothing when something else answers, nobody does, or none is to be asked', async () => {
+    for (const body of ['<html>', '[]', 'null']) {
       expect(await proof(seeWith(body))).toMatch(/^not tried: .*is not kopano-learnd/);
-    },
-  );
-
-  test('nothing when no daemon runs, or none is to be asked', async () => {
-    const server = await FaultServer.start({
-      play: () => ({ pieces: [], then: 'end' }),
-      playsPing: true,
-    });
-    onTestFinished(() => server[Symbol.asyncDispose]());
+    }
     const settings = { KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: URL };
-    const STATUS_LISTEN = server.url.replace('http://', '');
-    expect(await proof(examine({ ...settings, STATUS_LISTEN }))).toMatch(
+    expect(await proof(examine({ ...settings, STATUS_LISTEN: '127.0.0.1:9' }))).toMatch(
       /^not tried: .*none answers/,
     );
     expect(await proof(examine(settings))).toMatch(/^not tried: .*STATUS_LISTEN is off/);
@@ -153,26 +133,16 @@ test('the processes of a controller are counted where it runs on this machine, a
   ]);
 });
 
-describe('errors of the program itself', () => {
-  test('that the running daemon has met are a warning that says what to do', async () => {
-    const last = {
-      where: 'the dispatcher\u001b[31m',
-      error: 'TypeError: x is not a function',
-      at: '2026-11-25T10:00:00.000Z',
-    };
-    const seen = await daemonSays({}, { count: 3, last });
-    expect(seen.of('bugs')).toMatchObject([
-      {
-        state: 'warning',
-        text: expect.stringMatching(
-          /3 errors of its own.*10:00:00.*\(the dispatcher\?\[31m\): TypeError: x is not a function\. Cure: report it/,
-        ) as string,
-      },
-    ]);
-  });
-
-  test('that it has not met are fine, and unknown without a daemon', async () => {
-    expect((await daemonSays({})).of('bugs')).toMatchObject([{ state: 'ok' }]);
-    expect((await seeWith('no JSON')).of('bugs')).toMatchObject([{ state: 'not tried' }]);
-  });
+test('errors of the program that the running daemon has met are told with what to do', async () => {
+  const last = {
+    where: 'the dispatcher\u001b[31m',
+    error: 'TypeError: x is not a function',
+    at: '2026-11-25T10:00:00.000Z',
+  };
+  const [line] = (await daemonSays({}, { count: 3, last })).of('bugs');
+  expect(line?.state).toBe('warning');
+  expect(line?.text).toMatch(
+    /3 errors of its own.*10:00:00.*\(the dispatcher\?\[31m\): TypeError: x is not a function\. Cure: report it/,
+  );
+  expect((await daemonSays({})).of('bugs')).toMatchObject([{ state: 'ok' }]);
 });

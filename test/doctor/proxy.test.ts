@@ -48,14 +48,6 @@ test.each(['/ping', '/stat', '/learnspam'])(
   },
 );
 
-test('a password that rspamd refuses is rspamd’s affair, whoever passes that on', async () => {
-  const act = passedOn(failure(401, 'Unauthorized'));
-  const lines = await seen({ says: ({ path }) => (path === '/ping' ? undefined : act) });
-  expect(lines.find(({ state }) => state === 'failed')?.text).toMatch(
-    /refuses the password.*Cure: set RSPAMD_PASSWORD/,
-  );
-});
-
 test('a limited rate is no fault, but worth to be raised', async () => {
   const lines = await seen({ says: () => nginxPage('429 Too Many Requests') });
   expect(lines.filter(({ state }) => state === 'failed')).toEqual([]);
@@ -65,7 +57,8 @@ test('a limited rate is no fault, but worth to be raised', async () => {
   });
 });
 
-test('a limit on sizes is found by announcing a message, of which nothing is sent', async () => {
+test('a limit on sizes, if there is one, is found by announcing a message, of which nothing is sent', async () => {
+  expect((await seen({})).filter(({ state }) => state === 'failed')).toEqual([]);
   const announced: string[] = [];
   const lines = await seen({
     early: ({ path, headers }) => {
@@ -80,10 +73,4 @@ test('a limit on sizes is found by announcing a message, of which nothing is sen
     state: 'warning',
     text: expect.stringMatching(/LEARN_MAX_BYTES.*Cure: .*client_max_body_size/) as string,
   });
-});
-
-test('a proxy without such a limit is content', async () => {
-  const lines = await seen({});
-  expect(lines.map(({ text }) => text).join('\n')).not.toMatch(/413|proxy/);
-  expect(lines.filter(({ state }) => state === 'failed')).toEqual([]);
 });

@@ -223,23 +223,3 @@ describe('the running daemon', () => {
     expect(daemon).toEqual({ kind: 'unknown', reason });
   });
 });
-
-describe('rspamd', () => {
-  test('that is not there, shows nothing or has no backend is said, exit 0 all the same', async () => {
-    const urls = [
-      await nobody(),
-      await rspamd({}, 401),
-      await rspamd({ ...FIGURES, statfiles: [] }),
-    ];
-    const found = await overview({ KOPANO_SPAMD_LIB: spool(), RSPAMD_URL: urls.join(',') });
-    expect(found.rspamd.map(({ reachable }) => reachable)).toEqual([false, false, false]);
-    const [away, closed, bare] = found.rspamd.map(({ obstacle }) => obstacle);
-    expect(away).toMatch(/does not answer/);
-    expect(closed).toMatch(/wrong password/);
-    expect(bare).toMatch(/no Bayes backend/);
-    expect(found.bayes).toMatchObject({
-      learned: { spam: null, ham: null },
-      missing: { spam: null, ham: null },
-    });
-  });
-});
