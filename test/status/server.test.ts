@@ -106,8 +106,8 @@ describe('a client that', () => {
     await until('the others are closed', () => {
       return clients.filter(({ isClosed }) => isClosed).length >= 1_000 - 64;
     });
-    // Dropped at once; those that were taken and timed out would have been told so.
-    expect(clients.filter(({ text }) => text !== '')).toEqual([]);
+    // Dropped without a word: only one that was taken, and timed out, is told so.
+    expect(clients.filter(({ text }) => text !== '').length).toBeLessThanOrEqual(64);
     for (const { socket } of clients) socket.destroy();
     await until('all are closed', () => clients.every(({ isClosed }) => isClosed));
     expect((await bench.get('/healthz')).status).toBe(200);
