@@ -64,7 +64,7 @@ describe('a run', () => {
     const bench = begin([...spam(35), sourceOf('ham', ham)]);
     expect(await bench.finish()).toBe('complete');
     expect(bench.stats.counts.learned).toEqual({ spam: 35, ham: 50 });
-    expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
+    expect(bench.left).toEqual([]);
     for (const name of namesOf('s', 35)) expect(bench.trainer.memory.get(name)).toBe('spam');
     for (const name of ham) expect(bench.trainer.memory.get(name)).toBe('ham');
   });
@@ -118,7 +118,7 @@ describe('a run', () => {
     const bench = begin([...spam(100), sourceOf('ham', namesOf('h', 100))], { limit: 25 });
     expect(await bench.finish()).toBe('limited');
     expect(bench.stats.total('learned')).toBe(25);
-    expect(bench.store.size).toBe(0);
+    expect(bench.left.length).toBe(0);
   });
 
   test('counts what is known, refused and failed with its reason', async () => {
@@ -127,7 +127,7 @@ describe('a run', () => {
     expect(await bench.finish()).toBe('complete');
     expect(bench.stats.counts).toMatchObject({
       learned: { spam: 17 },
-      duplicate: { spam: 1 },
+      known: { spam: 1 },
       refused: { spam: 1 },
       failed: { spam: 1 },
     });
@@ -151,9 +151,9 @@ describe('a message that rspamd can’t take', () => {
 
   test('with an error is left over when no other comes to compare it with', async () => {
     const bench = begin(spam(60), {}, to('s59', UNKNOWN_ERROR));
-    expect(await bench.finish(50)).toBe('failing');
+    expect(await bench.finish(50)).toBe('away');
     expect(bench.stats.counts.learned.spam).toBe(59);
-    expect([...bench.store.places()]).toEqual(['s59']);
+    expect(bench.left).toEqual(['s59']);
   });
 
   test('with an error that nobody knows fails for good while others come', async () => {
@@ -172,12 +172,12 @@ test('messages that a proxy holds back are posted once, and named with the cure'
   expect(bench.stats.counts).toMatchObject({
     learned: { spam: 57 },
     failed: { spam: 0 },
-    deferred: { spam: 3 },
+    heldBack: { spam: 3 },
   });
-  expect(bench.stats.names.deferred).toContainEqual({ place: 's30', reason: HELD.reason });
+  expect(bench.stats.names.heldBack).toContainEqual({ place: 's30', reason: HELD.reason });
   expect(bench.stats.cure).toBe(HELD.hint);
   expect(bench.trainer.of('s30')).toHaveLength(1);
-  expect([bench.store.size, bench.store.bytes]).toEqual([0, 0]);
+  expect(bench.left).toEqual([]);
 });
 
 describe('a message that rspamd never remembers', () => {
@@ -225,7 +225,7 @@ describe('an outage', () => {
     bench.trainer.plays(toAll(NO_REDIS));
     // whatever was not proven is lost there
     for (const name of [...bench.trainer.memory.keys()]) {
-      if (!bench.ended.includes(name)) bench.trainer.memory.delete(name);
+      if (bench.left.includes(name)) bench.trainer.memory.delete(name);
     }
     await bench.clock.flow(100_000, 100);
     expect(bench.ending).toBeUndefined();
@@ -239,9 +239,9 @@ describe('an outage', () => {
   test('that lasts longer than the longest wait ends it', async () => {
     const bench = begin(spam(100), { waitMs: 60_000 }, toAll(REFUSES));
     expect(await bench.finish(50)).toBe('away');
-    expect(bench.clock.monotonic()).toBeGreaterThan(60_000);
+    expect(bench.clock.monotonic()).toBeGreaterThanOrEqual(60_000);
     expect(bench.clock.monotonic()).toBeLessThan(90_000);
-    expect(bench.store.size).toBeGreaterThan(0);
+    expect(bench.left.length).toBeGreaterThan(0);
   });
 
   test('of one of two controllers sends all to the other', async () => {
@@ -258,8 +258,8 @@ describe('an outage', () => {
     // what the frozen one was sent must not go to the other one; it may wake
     expect(await bench.finish(100)).toBe('away');
     expect(bench.clock.monotonic()).toBeLessThan(120_000);
-    expect(bench.store.size).toBeGreaterThan(0);
-    expect(bench.store.size).toBeLessThan(10);
+    expect(bench.left.length).toBeGreaterThan(0);
+    expect(bench.left.length).toBeLessThan(10);
   });
 
   test('in which 200 means nothing posts all of it again, and says so', async () => {
@@ -300,7 +300,7 @@ describe('a stop', () => {
     const bench = await underWay(10_000);
     bench.stop.abort();
     expect(await bench.finish()).toBe('interrupted');
-    expect(bench.store.size).toBe(0);
+    expect(bench.left.length).toBe(0);
     expect(bench.stats.total('learned')).toBe(bench.trainer.memory.size);
     expect(bench.stats.total('learned')).toBeLessThan(200);
   });
@@ -314,7 +314,7 @@ describe('a stop', () => {
     bench.stop.abort();
     expect(await bench.finish(20)).toBe('interrupted');
     expect(bench.clock.monotonic() - before).toBeLessThan(6_000);
-    expect(bench.store.size).toBeGreaterThan(0);
+    expect(bench.left.length).toBeGreaterThan(0);
   });
 
   test('does not wait for a source that says nothing', async () => {

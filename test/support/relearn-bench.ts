@@ -1,7 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { Controller } from '../../src/delivery/controller.ts';
 import type { Found, Source } from '../../src/relearn/sources/source.ts';
-import { BulkStore } from '../../src/relearn/bulk-store.ts';
 import { BulkRun } from '../../src/relearn/run.ts';
 import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
@@ -25,10 +24,7 @@ export class RelearnBench {
   readonly failed: Named[] = [];
   readonly stats = new RunStats((named) => this.failed.push(named));
   readonly trainers: readonly ScriptedTrainer[];
-  readonly store: BulkStore;
   readonly stop = new AbortController();
-  /** Keys in the order in which they ended. */
-  readonly ended: string[] = [];
   ending: Ending | undefined;
   readonly #run: BulkRun;
 
@@ -37,12 +33,9 @@ export class RelearnBench {
     const { log } = this.recorder;
     const random = (): number => 0.5;
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
-    this.store = new BulkStore((place, verdict, finish) => {
-      this.ended.push(place);
-      this.stats.finished(place, verdict, finish);
-    }, this.stats.held.bind(this.stats));
     this.#run = new BulkRun({
-      store: this.store,
+      stats: this.stats,
+      journal: undefined,
       controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
       clock,
       random,
@@ -53,9 +46,6 @@ export class RelearnBench {
       limit: Infinity,
       waitMs: 300_000,
       shutdownMs: 5_000,
-      onFound: (found, { verdict }) => {
-        this.stats.found(found, verdict);
-      },
       ...options,
     });
     onTestFinished(() => {
@@ -67,6 +57,11 @@ export class RelearnBench {
     const [first] = this.trainers;
     if (first === undefined) throw new Error('there is no trainer');
     return first;
+  }
+
+  /** The messages that were read and have not ended. */
+  get left(): readonly string[] {
+    return this.#run.left.map(({ place }) => place);
   }
 
   /** Begins; `ending` tells how it ended. */
