@@ -18,7 +18,6 @@ export class BulkStore implements MessageStore {
   readonly #stats: RunStats;
   readonly #journal: Journal | undefined;
   #bytes = 0;
-  #ended = 0;
 
   constructor(stats: RunStats, journal?: Journal) {
     this.#stats = stats;
@@ -28,11 +27,6 @@ export class BulkStore implements MessageStore {
   /** Bytes that the bodies take. */
   get bytes(): number {
     return this.#bytes;
-  }
-
-  /** How many messages have ended. */
-  get ended(): number {
-    return this.#ended;
   }
 
   /** The places of the messages that have not ended. */
@@ -95,7 +89,6 @@ export class BulkStore implements MessageStore {
     if (body === undefined) return false;
     this.#bodies.delete(key);
     this.#bytes -= body.length;
-    this.#ended += 1;
     return true;
   }
 }

@@ -18,8 +18,6 @@ const BAR_MS = 200;
 const LINE_MS = 10_000;
 const BAR_WIDTH = 20;
 const WIPE = '\r\u001b[K';
-/** The kinds that a source counts among its expected messages, beside those of the journal. */
-const POSTED = ['learned', 'known', 'refused', 'failed', 'heldBack'] as const;
 
 export class Progress {
   readonly #options: ProgressOptions;
@@ -64,10 +62,9 @@ export class Progress {
 
   #describe(): string {
     const { stats, total, kind, clock } = this.#options;
-    const posted = stats.total(...POSTED);
-    const ended = posted + stats.total('doneBefore');
+    const ended = stats.ended + stats.total('doneBefore');
     const all = total();
-    const rate = (posted * 1_000) / (clock.monotonic() - this.#startedAt);
+    const rate = (stats.ended * 1_000) / (clock.monotonic() - this.#startedAt);
     const known = all === undefined ? '?' : String(Math.max(all, ended));
     const share = all === undefined || all === 0 ? undefined : Math.min(1, ended / all);
     const left = all === undefined || rate === 0 ? '?' : inClockTime((all - ended) / rate);

@@ -251,15 +251,14 @@ export class BulkRun {
 
   /** Ends a run that gets nowhere; until then what is down is probed. */
   #lookOut(): void {
-    const { clock, waitMs, controllers } = this.#options;
+    const { clock, waitMs, controllers, stats } = this.#options;
     const now = clock.monotonic();
     const isStuck = this.#isStuck;
-    const { ended } = this.#store;
-    if (!isStuck || ended > this.#ended) this.#stuckSince = now;
+    if (!isStuck || stats.ended > this.#ended) this.#stuckSince = now;
     if (!isStuck) this.#probedAt = now;
-    this.#ended = ended;
+    this.#ended = stats.ended;
     const isRefused = controllers.every((each) => each.state === 'misconfigured');
-    if (isRefused && ended === 0) this.#end('misconfigured');
+    if (isRefused && stats.posted === 0) this.#end('misconfigured');
     else if (isStuck && now - this.#stuckSince >= waitMs) this.#end('away');
     else if (now - this.#probedAt >= waitMs / PROBES_IN_WAIT) this.#probe(now);
     this.#timer = clock.after(LOOK_MS, () => {

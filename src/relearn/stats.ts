@@ -124,6 +124,11 @@ export class RunStats {
     return this.total('learned', 'known', 'refused');
   }
 
+  /** All of which something came, beside what is not taught and what the journal has. */
+  get ended(): number {
+    return this.posted + this.total('failed', 'heldBack');
+  }
+
   /** rspamd knew nearly all of it already: is it true? */
   get isNearlyAllKnown(): boolean {
     const known = this.total('known');

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { sleep } from '../../src/clock.ts';
 import type { Source } from '../../src/relearn/sources/source.ts';
-import { RelearnBench, namesOf, sourceOf } from '../support/relearn-bench.ts';
+import { RelearnBench, begin, namesOf, sourceOf } from '../support/relearn-bench.ts';
 import type { RelearnBenchOptions } from '../support/relearn-bench.ts';
 import {
   DUPLICATE,
@@ -27,19 +27,7 @@ function spam(count: number): Source[] {
   return [sourceOf('spam', namesOf('s', count))];
 }
 
-/** A run that has begun, and whose first trainer plays these rules. */
-function begin(
-  sources: readonly Source[],
-  options: Omit<RelearnBenchOptions, 'sources'> = {},
-  ...rules: readonly Rule[]
-): RelearnBench {
-  const bench = new RelearnBench({ ...options, sources });
-  bench.trainer.plays(...rules);
-  bench.start();
-  return bench;
-}
-
-/** The same, when some of its messages are learned. */
+/** A run that has begun, when some of its messages are learned. */
 async function underWay(
   count: number,
   options: Omit<RelearnBenchOptions, 'sources'> = {},
@@ -155,15 +143,6 @@ describe('a message that rspamd can’t take', () => {
     expect(bench.stats.counts.learned.spam).toBe(59);
     expect(bench.left).toEqual(['s59']);
   });
-
-  test('with an error that nobody knows fails for good while others come', async () => {
-    const sources = [...spam(60), sourceOf('ham', namesOf('h', 30_000))];
-    const bench = begin(sources, {}, to('s30', UNKNOWN_ERROR));
-    await bench.until('it has failed', () => bench.failed.length === 1, 20);
-    expect(bench.failed.map(({ place }) => place)).toEqual(['s30']);
-    bench.stop.abort();
-    await bench.finish();
-  });
 });
 
 test('messages that a proxy holds back are posted once, and named with the cure', async () => {
@@ -199,12 +178,6 @@ describe('a message that rspamd never remembers', () => {
       expect(bench.stats.names.learned.map(({ place }) => place)).toEqual([`s${index}`]);
     },
   );
-
-  test('is learned all the same when rspamd was away before', async () => {
-    const bench = begin(spam(1), {}, toAll(NO_REDIS, 3), toAll(LEARNED));
-    expect(await bench.finish(20)).toBe('complete');
-    expect(bench.clock.monotonic()).toBeLessThan(100_000);
-  });
 
   test('is learned all the same while another controller is away', async () => {
     const bench = begin(spam(50), { trainers: twoTrainers(to('s49', LEARNED)) }, toAll(REFUSES));

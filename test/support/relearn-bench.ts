@@ -9,6 +9,7 @@ import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
+import type { Rule } from './scripted-trainer.ts';
 
 export type RelearnBenchOptions = Partial<
   Pick<BulkRunOptions, 'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs'>
@@ -85,10 +86,6 @@ export class RelearnBench {
 }
 
 /** A source that holds made-up messages of these names; the trainer sees the names. */
-export function sourceOf(verdict: Verdict, names: Iterable<string>): TestSource {
-  return new TestSource(verdict, names);
-}
-
 export class TestSource implements Source {
   readonly name = 'made up';
   readonly verdict: Verdict;
@@ -106,10 +103,9 @@ export class TestSource implements Source {
     for (const name of this.#names) {
       await Promise.resolve();
       this.taken += 1;
-      const body = Buffer.from(
-        `X-Test: ${name}\r\nMessage-ID: <${name}@x>\r\n\r\nBody ${name}\r\n`,
-      );
-      yield { kind: 'message', place: name, body };
+      const text = `X-Test: ${name}\r\nMessage-ID: <${name}@x>\r\n\r\nBody ${name}\r\n`;
+      const rest = name.startsWith('large') ? 17_000_000 : 0;
+      yield { kind: 'message', place: name, body: Buffer.from(text.padEnd(rest)) };
     }
   }
 
@@ -118,6 +114,22 @@ export class TestSource implements Source {
   }
 }
 
+export function sourceOf(verdict: Verdict, names: Iterable<string>): TestSource {
+  return new TestSource(verdict, names);
+}
+
 export function namesOf(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
+
+/** A run that has begun, and whose first trainer plays these rules. */
+export function begin(
+  sources: readonly Source[],
+  options: Omit<RelearnBenchOptions, 'sources'> = {},
+  ...rules: readonly Rule[]
+): RelearnBench {
+  const bench = new RelearnBench({ ...options, sources });
+  bench.trainer.plays(...rules);
+  bench.start();
+  return bench;
 }
