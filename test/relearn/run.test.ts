@@ -18,7 +18,6 @@ import {
   WRONG_PASSWORD,
   to,
   toAll,
-  tooFast,
 } from '../support/scripted-trainer.ts';
 import type { Rule } from '../support/scripted-trainer.ts';
 
@@ -81,13 +80,6 @@ describe('a run', () => {
     );
     expect(await bench.finish(20)).toBe('complete');
     expect(bench.stats.counts.learned.spam).toBe(60);
-  });
-
-  test('that is stopped while its rate is limited ends in time, and leaves room for others', async () => {
-    const bench = begin(spam(20), {}, toAll(tooFast(60_000)));
-    await bench.clock.flow(1_000);
-    bench.stop.abort();
-    expect(await bench.finish()).toBe('interrupted');
   });
 
   test('reads no further ahead than it posts', async () => {
@@ -183,6 +175,8 @@ describe('a message that rspamd never remembers', () => {
     const bench = begin(spam(50), { trainers: twoTrainers(to('s49', LEARNED)) }, toAll(REFUSES));
     expect(await bench.finish(20)).toBe('complete');
     expect(bench.stats.counts.learned.spam).toBe(50);
+    // All of it went to the other one.
+    expect(bench.trainer.memory.size).toBe(0);
   });
 
   test('is no reason to believe a controller that remembers nothing', async () => {
@@ -215,14 +209,6 @@ describe('an outage', () => {
     expect(bench.clock.monotonic()).toBeGreaterThanOrEqual(60_000);
     expect(bench.clock.monotonic()).toBeLessThan(90_000);
     expect(bench.left.length).toBeGreaterThan(0);
-  });
-
-  test('of one of two controllers sends all to the other', async () => {
-    const trainers = twoTrainers();
-    const bench = begin(spam(50), { trainers }, toAll(REFUSES));
-    expect(await bench.finish()).toBe('complete');
-    expect(bench.stats.counts.learned.spam).toBe(50);
-    expect(trainers[1].memory.size).toBe(50);
   });
 
   test('of one of two controllers, which freezes, is waited for no longer than may be', async () => {
@@ -293,8 +279,7 @@ describe('a stop', () => {
   test('does not wait for a source that says nothing', async () => {
     const silent = sourceOf('spam', []);
     silent.read = async function* () {
-      await new Promise(() => undefined);
-      yield { kind: 'failed', place: 'never', reason: 'never' };
+      yield await new Promise<never>(() => undefined);
     };
     const bench = begin([silent]);
     await bench.clock.flow(1_000, 100);
