@@ -39,6 +39,33 @@ test('one in so many is posted again, and the last: what came before is done wit
   expect(bench.trainer.names).toEqual(expected);
 });
 
+test('what was acknowledged after a message is not done with its proof', async () => {
+  const [first, second, beside, last] = [new Holder(), new Holder(), new Holder(), new Holder()];
+  let posts = 0;
+  const bench = begin(
+    [sourceOf('spam', namesOf('s', 9))],
+    { proveEvery: 1_000, concurrency: 2 },
+    (post) => {
+      if (post.name !== 's3') return undefined;
+      posts += 1;
+      return (posts === 1 ? first : second).of()(post);
+    },
+    beside.of('s4'),
+    last.of('s7'),
+  );
+  await bench.until('both are posted', () => first.names.length + beside.names.length === 2, 1);
+  await bench.clock.flow(1_100);
+  first.open(LEARNED);
+  await bench.until('the slow one is being proven', () => second.names.length === 1, 1);
+  beside.open(TOO_SHORT);
+  await bench.until('others are acknowledged', () => last.names.length === 1, 1);
+  second.open(DUPLICATE);
+  await bench.until('the slow one is done', () => bench.stats.total('learned') >= 4, 1);
+  expect(bench.left).toEqual(expect.arrayContaining(['s5', 's6']));
+  last.open(LEARNED);
+  expect(await bench.finish()).toBe('complete');
+});
+
 test.each([
   ['never proves', Infinity],
   ['proves late', 2],

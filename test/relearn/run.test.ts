@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sleep } from '../../src/clock.ts';
+import { Journal } from '../../src/relearn/journal.ts';
 import type { Source } from '../../src/relearn/sources/source.ts';
 import { RelearnBench, begin, namesOf, sourceOf } from '../support/relearn-bench.ts';
 import type { RelearnBenchOptions } from '../support/relearn-bench.ts';
@@ -20,6 +22,7 @@ import {
   toAll,
 } from '../support/scripted-trainer.ts';
 import type { Rule } from '../support/scripted-trainer.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 /** A source of spam: `s0` and so on. */
 function spam(count: number): Source[] {
@@ -92,6 +95,29 @@ describe('a run', () => {
     holder.open();
     bench.stop.abort();
     await bench.finish();
+  });
+
+  test('holds no more than so many bytes of messages', async () => {
+    const source = sourceOf('spam', namesOf('large', 10));
+    const holder = new Holder();
+    const bench = begin([source], {}, holder.of());
+    await bench.until('one is posted', () => holder.names.length === 1);
+    await bench.clock.flow(1_000, 50);
+    expect(source.taken).toBeLessThan(7);
+    bench.stop.abort();
+    await bench.finish(50);
+  });
+
+  test('notes what needs no further post, and nothing else', async () => {
+    const path = join(temporaryFolder(), 'journal');
+    const sources = { spam: ['/s'], ham: [] };
+    const journal = await Journal.open(path, sources);
+    const rules = [to('s1', LEARNED), to('s2', TOO_SHORT), to('s3', TOO_LARGE)];
+    const bench = begin(spam(9), { journal, proveEvery: 1 }, ...rules);
+    expect(await bench.finish(20)).toBe('complete');
+    await journal.close();
+    const done = await Journal.peek(path, sources);
+    expect(namesOf('s', 5).filter((name) => done.has(name))).toEqual(['s0', 's2', 's4']);
   });
 
   test('stops at its limit, and has everything proven', async () => {
@@ -179,9 +205,12 @@ describe('a message that rspamd never remembers', () => {
     expect(bench.trainer.memory.size).toBe(0);
   });
 
-  test('is no reason to believe a controller that remembers nothing', async () => {
-    const bench = begin(spam(8), {}, toAll(LEARNED));
-    expect(await bench.finish(20)).toBe('away');
+  test.each([
+    [8, 300_000],
+    [12, 40_000_000],
+  ])('is no reason to believe a controller that remembers none of %i', async (count, waitMs) => {
+    const bench = begin(spam(count), { waitMs }, toAll(LEARNED));
+    expect(await bench.finish(waitMs / 10_000)).toBe('away');
     expect(bench.stats.total('learned')).toBe(0);
   });
 });

@@ -12,7 +12,10 @@ import { ScriptedTrainer } from './scripted-trainer.ts';
 import type { Rule } from './scripted-trainer.ts';
 
 export type RelearnBenchOptions = Partial<
-  Pick<BulkRunOptions, 'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs'>
+  Pick<
+    BulkRunOptions,
+    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'journal'
+  >
 > & {
   readonly trainers?: readonly ScriptedTrainer[];
   readonly sources: readonly Source[];
