@@ -28,31 +28,27 @@ export interface QuarantineOptions {
 /** Which messages are meant: names as the user gave them. */
 export type Selection = 'all' | readonly string[];
 
-/** Output is handed over in pieces of about so many characters. */
-const PIECE = 16_384;
 const LONGEST_REASON = 400;
 const UNREADABLE = 'the reason is not readable';
 
 /** Prints a line for each message, or a JSON array. */
 export async function listQuarantine(options: QuarantineOptions, json: boolean): Promise<ExitCode> {
+  const { stop, out, err } = options;
   using opened = openQuarantine(options);
   const { messages } = opened;
   let count = 0;
-  let text = json ? '[' : '';
-  for await (const message of patiently(messages?.list() ?? [])) {
-    if (options.stop.aborted || messages === undefined) return EXIT.failure;
-    if (json) text += `${count === 0 ? '' : ','}\n${asJson(messages, message)}`;
-    else text += asLine(messages, message);
+  for (const message of messages?.list() ?? []) {
+    await yieldIfDue();
+    if (stop.aborted || messages === undefined) return EXIT.failure;
+    out(
+      json
+        ? `${count === 0 ? '[\n' : ',\n'}${asJson(messages, message)}`
+        : asLine(messages, message),
+    );
     count += 1;
-    if (text.length > PIECE) {
-      options.out(text);
-      text = '';
-    }
   }
-  options.out(json ? `${text}${count === 0 ? '' : '\n'}]\n` : text);
-  if (!json && messages !== undefined) {
-    options.err(`${plural(count, 'message')} in quarantine\n`);
-  }
+  if (json) out(count === 0 ? '[]\n' : '\n]\n');
+  else if (messages !== undefined) err(`${plural(count, 'message')} in quarantine\n`);
   return EXIT.done;
 }
 
@@ -62,9 +58,10 @@ export async function showQuarantined(options: QuarantineOptions, name: string):
   const { messages } = opened;
   const message = meant(messages, name);
   if (messages === undefined || message === undefined) throw unknown([name], messages);
+  const { verdict, key } = message;
   const { reason = UNREADABLE, attempts, messageId, quarantinedAt } = messages.reason(message);
   const lines = [
-    `${displayName(message)}: ${clean(reason, LONGEST_REASON)}`,
+    `${verdict}/${key}: ${clean(reason, LONGEST_REASON)}`,
     ...(quarantinedAt === undefined ? [] : [`quarantined at ${clean(quarantinedAt)}`]),
     ...(attempts === undefined ? [] : [`failures charged to it: ${attempts}`]),
     ...(messageId === undefined ? [] : [`Message-ID: ${clean(messageId)}`]),
@@ -83,10 +80,8 @@ export async function releaseQuarantined(
   options: QuarantineOptions,
   selection: Selection,
 ): Promise<ExitCode> {
-  const released = await each(options, selection, 'released', (messages, message) =>
-    messages.release(message),
-  );
-  if (released > 0) {
+  const done = await each(options, selection, 'released', (messages, one) => messages.release(one));
+  if (done > 0) {
     options.err('The daemon tries them again within a few seconds, or at its next start.\n');
   }
   return options.stop.aborted ? EXIT.failure : EXIT.done;
@@ -97,7 +92,7 @@ export async function dropQuarantined(
   options: QuarantineOptions,
   selection: Selection,
 ): Promise<ExitCode> {
-  await each(options, selection, 'dropped', (messages, message) => messages.drop(message));
+  await each(options, selection, 'dropped', (messages, one) => messages.drop(one));
   return options.stop.aborted ? EXIT.failure : EXIT.done;
 }
 
@@ -113,55 +108,25 @@ async function each(
 ): Promise<number> {
   using opened = openQuarantine(options);
   const { messages } = opened;
+  const names = selection === 'all' ? [] : [...new Set(selection)];
+  // Before anything is done: what was meant has to be clear first.
+  const chosen = names.flatMap((name) => meant(messages, name) ?? []);
+  const missing = names.filter((name) => meant(messages, name) === undefined);
   const counts = { done: 0, gone: 0 };
-  const unknownNames: string[] = [];
-  const now = options.wall();
-  if (messages !== undefined && selection === 'all') {
-    for await (const message of patiently(messages.list())) {
-      if (options.stop.aborted) break;
-      counts[act(messages, message)] += 1;
-    }
-    messages.removeOrphans(now);
-  } else if (selection !== 'all') {
-    // Before anything is done: what was meant has to be said first.
-    const chosen = [...new Set(selection)].map((name) => ({
-      name,
-      message: meant(messages, name),
-    }));
-    for await (const { name, message } of patiently(chosen)) {
-      if (messages !== undefined && message !== undefined) counts[act(messages, message)] += 1;
-      else if (messages !== undefined && isOver(messages, name, verb, now)) counts.gone += 1;
-      else unknownNames.push(name);
-    }
+  for (const one of selection === 'all' ? (messages?.list() ?? []) : chosen) {
+    await yieldIfDue();
+    if (options.stop.aborted || messages === undefined) break;
+    counts[act(messages, one)] += 1;
   }
+  if (selection === 'all') messages?.removeOrphans(options.wall());
   const { done, gone } = counts;
-  const note = gone === 0 ? '' : `, ${gone} gone already (taken back, superseded or done before)`;
-  if (unknownNames.length > 0) {
-    if (done + gone > 0) options.err(`${done} done${note}\n`);
-    throw unknown(unknownNames, messages);
-  }
+  const note = gone === 0 ? '' : `, ${gone} gone already (taken back or superseded)`;
   options.err(`${plural(done, 'message')} ${verb}${note}\n`);
+  if (missing.length > 0) throw unknown(missing, messages);
   return done;
 }
 
-/** Whether an earlier call has done it to a message that isn't in quarantine any more. */
-function isOver(
-  messages: QuarantinedMessages,
-  name: string,
-  verb: 'released' | 'dropped',
-  now: number,
-): boolean {
-  return candidatesOf(name).some(
-    (each) =>
-      messages.removeOrphan(each, now) || (verb === 'released' && messages.isReleased(each)),
-  );
-}
-
 // --- names
-
-function displayName({ verdict, key }: Quarantined): string {
-  return `${verdict}/${key}`;
-}
 
 /** What a name may mean: `spam/NAME`, or NAME of either verdict. */
 function candidatesOf(name: string): Quarantined[] {
@@ -182,17 +147,12 @@ function meant(messages: QuarantinedMessages | undefined, name: string): Quarant
   });
 }
 
-function unknown(
-  names: readonly string[],
-  messages: QuarantinedMessages | undefined,
-): OperatorError {
-  const shown = names.slice(0, 3).map((name) => `'${clean(name)}'`);
-  const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
-  const wasReleased = candidatesOf(names[0] ?? '').some((each) => messages?.isReleased(each));
+function unknown(names: readonly string[], messages?: QuarantinedMessages): OperatorError {
+  const isReleased = candidatesOf(names[0] ?? '').some((one) => messages?.isReleased(one));
   return new OperatorError({
     code: 'quarantine.unknown',
-    message: `${shown.join(', ')}${more} ${names.length === 1 ? 'is' : 'are'} not in quarantine`,
-    hint: wasReleased
+    message: `not in quarantine: ${clean(names.join(', '))}`,
+    hint: isReleased
       ? 'it was released, and waits for the daemon to take it'
       : 'kopano-learnd quarantine list shows what is there',
     exitCode: EXIT.failure,
@@ -203,7 +163,7 @@ function unknown(
 
 function asLine(messages: QuarantinedMessages, message: Quarantined): string {
   const { reason = UNREADABLE, quarantinedAt = '-' } = messages.reason(message);
-  const fields = [displayName(message), quarantinedAt, reason];
+  const fields = [`${message.verdict}/${message.key}`, quarantinedAt, reason];
   return `${fields.map((field) => clean(field, LONGEST_REASON)).join('\t')}\n`;
 }
 
@@ -222,10 +182,7 @@ function terminalText(): (piece: Buffer) => Uint8Array {
   const decoder = new TextDecoder();
   return (piece) => {
     const text = decoder.decode(piece, { stream: true }).replaceAll('\r\n', '\n');
-    const parts = text.split(/([\n\t])/);
-    return Buffer.from(
-      parts.map((part, index) => (index % 2 === 1 ? part : clean(part, Infinity))).join(''),
-    );
+    return Buffer.from(text.replace(/[^\n\t]+/g, (part) => clean(part, Infinity)));
   };
 }
 
@@ -242,12 +199,4 @@ function openQuarantine({ stateDir, err }: QuarantineOptions): Disposable & {
       messages?.close();
     },
   };
-}
-
-/** The same, with a chance for signals in between. */
-async function* patiently<T>(values: Iterable<T>): AsyncGenerator<T, void, undefined> {
-  for (const value of values) {
-    yield value;
-    await yieldIfDue();
-  }
 }

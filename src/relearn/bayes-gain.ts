@@ -1,19 +1,17 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { COUNT_AGE_MS } from '../delivery/learn-counts.ts';
-import type { Statistics, Trainer } from '../trainers/trainer.ts';
+import type { Trainer } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import { sumOf } from './stats.ts';
-import type { CountByVerdict } from './stats.ts';
+import type { CountByVerdict, RunStats } from './stats.ts';
 
 /**
- * What Bayes gained by a run, by its own count: the last proof, and the only one that an outage
- * which answered "learned" to everything can't forge. The controllers share one store, so any of
- * them tells.
+ * What Bayes gained by a run, by its own count: the last proof, and the only one that an outage which
+ * answered "learned" to everything can't forge. The controllers share one store, so any of them tells.
  *
- * rspamd's count may be a minute old, and many a run begins right after Bayes was emptied: then the
- * count of the beginning is too high. So a lack is told only against what is certain: that Bayes held
- * nothing or more before the run, and, in a run that lasts, what it held a minute after the beginning.
+ * rspamd's count may be a minute old, and many a run begins right after Bayes was emptied: the count
+ * of the beginning is then too high, and what was learned is held against an empty store instead.
  */
 export interface Gain {
   /** What rspamd said of Bayes before and says now; `undefined` where it didn't tell. */
@@ -21,173 +19,97 @@ export interface Gain {
   readonly after: CountByVerdict | undefined;
   /** `undefined` where the two can't be compared. */
   readonly gained: CountByVerdict | undefined;
-  /** How many of the learned messages Bayes' count lacks for certain, when they are more than a few. */
+  /** How many of the learned messages Bayes' count lacks, when they are more than a few. */
   readonly missing: number;
-  /** How many it lacks, few or not, as far as that can be told. */
-  readonly lack: number;
   /** False when the count may be older than what was learned: the wait for it was cut short. */
   readonly confirmed: boolean;
 }
 
-/** What a run came to, and how patient its end is. */
 export interface GainQuestion {
-  readonly learned: CountByVerdict;
-  /** The count decides more than whether anything is missing: it must not be from before the run. */
-  readonly wantsFresh: boolean;
+  readonly trainers: readonly Trainer[];
+  readonly clock: Clock;
+  readonly before: CountByVerdict | undefined;
+  /** When the run began: monotonic. */
+  readonly startedAt: number;
+  /** What the run came to. */
+  readonly stats: RunStats;
   /** Ends the wait; aborted already, what rspamd says at once counts. */
   readonly stop: AbortSignal;
 }
 
-export interface BayesGainOptions {
-  readonly trainers: readonly Trainer[];
-  readonly clock: Clock;
-  /** How many of the messages that are learned at the end may have been posted by now, at most. */
-  readonly postedSoFar: () => CountByVerdict;
-}
-
-/** What Bayes held when at most so many of the learned messages had been posted. */
-interface Base {
-  readonly held: CountByVerdict;
-  readonly posted: CountByVerdict;
-}
-
-/** It can't have held less. */
-const EMPTY: Base = from({ spam: 0, ham: 0 });
 const POLL_MS = 500;
-const ANSWER_MS = 2_000;
-/** Up to this part of the learned messages may be missing: a flip, a token hash that another has. */
+const ANSWER_MS = 5_000;
+/** Up to this part of the learned messages may be missing: a token hash that another one has. */
 const TOLERANCE = 0.02;
+/** Bayes counts real mail up to 5 % higher than it was learned: a store with more held some before. */
+const LARGEST_COUNT = 1.1;
+const EMPTY: CountByVerdict = { spam: 0, ham: 0 };
 
-export class BayesGain {
-  readonly #options: BayesGainOptions;
-  readonly #closing = new AbortController();
-  #before: Base | undefined;
-  #begunAt: number | undefined;
-  #fresh: Base | undefined;
-
-  constructor(options: BayesGainOptions) {
-    this.#options = options;
+/** How much Bayes holds; `undefined` where rspamd doesn't tell within five seconds. */
+export async function bayesCounts(
+  trainers: readonly Trainer[],
+): Promise<CountByVerdict | undefined> {
+  for (const trainer of trainers) {
+    const statistics = await trainer.statistics(AbortSignal.timeout(ANSWER_MS));
+    const { spam, ham } = statistics?.learned ?? {};
+    if (spam !== undefined && ham !== undefined) return { spam, ham };
   }
+  return undefined;
+}
 
-  /** Notes what Bayes holds before anything is learned; where rspamd is away, once it tells. */
-  async begin(signal: AbortSignal): Promise<void> {
-    this.#begunAt = this.#options.clock.monotonic();
-    const held = await this.#ask(signal);
-    if (held !== undefined) this.#before = from(held);
-    void this.#findBases(this.#begunAt);
-  }
-
-  /** Waits until Bayes' count shows what was learned, or can't be older than that. */
-  async end({ learned, wantsFresh, stop }: GainQuestion): Promise<Gain> {
-    this.close();
-    const { clock } = this.#options;
+/** Waits until Bayes' count shows what was learned, or can't be older than that. */
+export async function bayesGain(question: GainQuestion): Promise<Gain> {
+  const { trainers, clock, before, startedAt, stats, stop } = question;
+  const { learned } = stats.counts;
+  const finalAt = clock.monotonic() + COUNT_AGE_MS;
+  for (;;) {
+    const after = await bayesCounts(trainers);
     const now = clock.monotonic();
-    const isFreshAt = (this.#begunAt ?? now) + COUNT_AGE_MS;
-    const isFinalAt = now + COUNT_AGE_MS;
-    for (;;) {
-      const after = await this.#askShortly();
-      const grew =
-        this.#before === undefined ||
-        (after !== undefined && lackSince(this.#before, after, learned) === 0);
-      const isEnough = grew && (!wantsFresh || clock.monotonic() >= isFreshAt);
-      const isFinal = clock.monotonic() >= isFinalAt;
-      if (isEnough || isFinal || stop.aborted) {
-        return this.#gain(after, learned, isFinal, isEnough || isFinal);
-      }
-      await sleep(clock, POLL_MS, stop);
+    // Where all is known, the count tells whether that is true: it must not be from before the run.
+    const isFresh = !stats.isNearlyAllKnown || now >= startedAt + COUNT_AGE_MS;
+    const isShown =
+      after === undefined ? before === undefined : lackOf(learned, before ?? EMPTY, after) === 0;
+    const isFinal = now >= finalAt;
+    if (isFinal || (isShown && isFresh) || stop.aborted) {
+      const confirmed = isFinal || (isShown && isFresh);
+      return { before, after, ...compare(question, after, isFinal), confirmed };
     }
-  }
-
-  /** The run is over. Idempotent. */
-  close(): void {
-    this.#closing.abort();
-  }
-
-  #gain(
-    after: CountByVerdict | undefined,
-    learned: CountByVerdict,
-    isFinal: boolean,
-    confirmed: boolean,
-  ): Gain {
-    const before = this.#before?.held;
-    if (after === undefined) {
-      return { before, after, gained: undefined, missing: 0, lack: 0, confirmed };
-    }
-    const few = sumOf(learned) * TOLERANCE;
-    const bases = this.#fresh === undefined ? [EMPTY] : [EMPTY, this.#fresh];
-    const lacks = bases.map((base) => lackSince(base, after, learned));
-    const certain = isFinal ? Math.max(...lacks) : 0;
-    const missing = certain > few ? certain : 0;
-    if (before !== undefined && this.#before !== undefined) {
-      const gained = { spam: after.spam - before.spam, ham: after.ham - before.ham };
-      const lack = lackSince(this.#before, after, learned);
-      // Nothing that is learned makes the sum fall: a turned verdict keeps it.
-      if (sumOf(gained) >= -few && (!confirmed || lack <= few)) {
-        return { before, after, gained, missing, lack: Math.max(certain, lack), confirmed };
-      }
-    }
-    return { before, after, gained: undefined, missing, lack: certain, confirmed };
-  }
-
-  /** And, in a run that lasts, what Bayes holds when its count can't be from before the run any more. */
-  async #findBases(begunAt: number): Promise<void> {
-    const { clock } = this.#options;
-    this.#before ??= await this.#nextBase();
-    await sleep(clock, begunAt + COUNT_AGE_MS - clock.monotonic(), this.#closing.signal);
-    this.#fresh = await this.#nextBase();
-  }
-
-  /** Asks until rspamd tells; `undefined` when the run is over before. */
-  async #nextBase(): Promise<Base | undefined> {
-    const { clock, postedSoFar } = this.#options;
-    for (;;) {
-      const held = await this.#askShortly();
-      if (this.#closing.signal.aborted) return undefined;
-      if (held !== undefined) return { held, posted: postedSoFar() };
-      await sleep(clock, POLL_MS, this.#closing.signal);
-    }
-  }
-
-  /** Asks a controller that may hang. */
-  async #askShortly(): Promise<CountByVerdict | undefined> {
-    const abort = new AbortController();
-    const timer = this.#options.clock.after(ANSWER_MS, () => {
-      abort.abort();
-    });
-    try {
-      return await this.#ask(abort.signal);
-    } finally {
-      timer.cancel();
-    }
-  }
-
-  async #ask(signal: AbortSignal): Promise<CountByVerdict | undefined> {
-    for (const trainer of this.#options.trainers) {
-      const counts = countsOf(await trainer.statistics(signal));
-      if (counts !== undefined) return counts;
-    }
-    return undefined;
+    await sleep(clock, POLL_MS, stop);
   }
 }
 
-/** What Bayes held before anything was posted. */
-function from(held: CountByVerdict): Base {
-  return { held, posted: { spam: 0, ham: 0 } };
+function compare(
+  { before, stats }: GainQuestion,
+  after: CountByVerdict | undefined,
+  isFinal: boolean,
+): Pick<Gain, 'gained' | 'missing'> {
+  if (after === undefined) return { gained: undefined, missing: 0 };
+  const { learned } = stats.counts;
+  // Fewer than those that have no proof.
+  const { unproven } = stats;
+  const few = unproven > 0 ? unproven - 1 : sumOf(learned) * TOLERANCE;
+  const missingSince = (base: CountByVerdict): number => {
+    const lack = isFinal ? lackOf(learned, base, after) : 0;
+    return lack > few ? lack : 0;
+  };
+  const mayHaveBeenEmpty = sumOf(after) <= sumOf(learned) * LARGEST_COUNT;
+  const isComparable =
+    before !== undefined &&
+    // Nothing that is learned makes the sum fall: a turned verdict keeps it.
+    sumOf(after) >= sumOf(before) - few &&
+    !(mayHaveBeenEmpty && missingSince(before) > 0);
+  if (!isComparable) return { gained: undefined, missing: missingSince(EMPTY) };
+  const gained = { spam: after.spam - before.spam, ham: after.ham - before.ham };
+  return { gained, missing: missingSince(before) };
 }
 
 /**
- * How many of the messages that were posted after the base the count lacks. A turned verdict takes
- * from the other class what it gives to its own, so each class may shrink.
+ * How many of the learned messages the count lacks. A turned verdict takes from the other class what
+ * it gives to its own, so each class may shrink.
  */
-function lackSince(base: Base, after: CountByVerdict, learned: CountByVerdict): number {
+function lackOf(learned: CountByVerdict, before: CountByVerdict, after: CountByVerdict): number {
   return VERDICTS.reduce((sum, verdict) => {
-    const gained = Math.max(0, after[verdict] - base.held[verdict]);
-    return sum + Math.max(0, learned[verdict] - base.posted[verdict] - gained);
+    const gained = Math.max(0, after[verdict] - before[verdict]);
+    return sum + Math.max(0, learned[verdict] - gained);
   }, 0);
-}
-
-function countsOf(statistics: Statistics | undefined): CountByVerdict | undefined {
-  const spam = statistics?.learned.spam;
-  const ham = statistics?.learned.ham;
-  return spam === undefined || ham === undefined ? undefined : { spam, ham };
 }

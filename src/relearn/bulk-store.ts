@@ -2,29 +2,26 @@ import type { PendingMessage } from '../delivery/message.ts';
 import type { Disposition } from '../delivery/result.ts';
 import type { MessageStore } from '../delivery/store.ts';
 import type { QueueEntry } from '../spool/message.ts';
-import type { Verdict } from '../verdict.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Journal } from './journal.ts';
+import type { RunStats } from './stats.ts';
 
 /**
- * The messages of a run that were read and have not ended: with their bodies in memory, because an
- * mbox, a compressed file and standard input can't be read again. Whoever puts messages in looks at
- * `bytes` first.
+ * The messages of a run that were read and have not ended, with their bodies in memory, because an
+ * mbox, a compressed file and standard input can't be read again. What ends is counted and goes into
+ * the journal. Whoever puts messages in looks at `bytes` first.
  */
 export class BulkStore implements MessageStore {
   readonly #bodies = new Map<string, Buffer>();
-  readonly #onDisposed: DispositionListener;
-  readonly #onHeld: HeldListener;
+  readonly #stats: RunStats;
+  readonly #journal: Journal | undefined;
   #bytes = 0;
-  #ended = 0;
 
-  /**
-   * @param onDisposed hears of each message that has ended
-   * @param onHeld hears of each one that is held back, which ends it, too, for this run
-   */
-  constructor(onDisposed: DispositionListener, onHeld: HeldListener) {
-    this.#onDisposed = onDisposed;
-    this.#onHeld = onHeld;
+  constructor(stats: RunStats, journal?: Journal) {
+    this.#stats = stats;
+    this.#journal = journal;
   }
 
   /** Bytes that the bodies take. */
@@ -32,30 +29,18 @@ export class BulkStore implements MessageStore {
     return this.#bytes;
   }
 
-  /** Messages that have ended. */
-  get ended(): number {
-    return this.#ended;
-  }
-
-  /** Messages that have not ended. */
-  get size(): number {
-    return this.#bodies.size;
-  }
-
   /** The places of the messages that have not ended. */
-  places(): Iterable<string> {
-    return this.#bodies.keys();
+  get places(): readonly string[] {
+    return [...this.#bodies.keys()];
   }
 
   /** Takes a message in; its place is its key. */
   put(place: string, verdict: Verdict, body: Buffer): QueueEntry {
     this.#bodies.set(place, body);
     this.#bytes += body.length;
-    return {
-      verdict,
-      key: place,
-      stamp: { dev: 0n, ino: 0n, size: BigInt(body.length), mtimeNs: 0n },
-    };
+    // No file: its size is all that the delivery asks for.
+    const stamp = { dev: 0n, ino: 0n, size: BigInt(body.length), mtimeNs: 0n };
+    return { verdict, key: place, stamp };
   }
 
   placeOf(verdict?: Verdict): string {
@@ -81,14 +66,20 @@ export class BulkStore implements MessageStore {
     // nothing is kept
   }
 
+  /** For this run a message that is held back has ended. */
   leave({ key, verdict }: QueueEntry, why: Held): boolean {
-    if (this.#end(key)) this.#onHeld(key, verdict, why);
+    if (this.#end(key)) this.#stats.held(key, verdict, why);
     return true;
   }
 
   dispose({ entry }: PendingMessage, disposition: Disposition): CheckResult {
     const { key, verdict } = entry;
-    if (this.#end(key)) this.#onDisposed(key, verdict, disposition);
+    if (!this.#end(key)) return undefined;
+    this.#stats.finished(key, verdict, disposition);
+    const { kind } = disposition;
+    // What lacks its proof is not done for good: the same command posts it once more.
+    const isUnproven = kind === 'learned' && !disposition.proven;
+    if (kind !== 'quarantined' && !isUnproven) this.#journal?.add(kind, verdict, key);
     return undefined;
   }
 
@@ -98,10 +89,6 @@ export class BulkStore implements MessageStore {
     if (body === undefined) return false;
     this.#bodies.delete(key);
     this.#bytes -= body.length;
-    this.#ended += 1;
     return true;
   }
 }
-
-type DispositionListener = (place: string, verdict: Verdict, disposition: Disposition) => void;
-type HeldListener = (place: string, verdict: Verdict, why: Held) => void;

@@ -1,16 +1,14 @@
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { ExitCode } from '../errors.ts';
 import { Controller } from '../delivery/controller.ts';
-import type { Log } from '../logger.ts';
+import type { ExitCode } from '../errors.ts';
+import type { Log, LogEvent } from '../logger.ts';
 import { createTrainers } from '../trainers/create.ts';
-import { BayesGain } from './bayes-gain.ts';
-import { BulkStore } from './bulk-store.ts';
+import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import type { Ending } from './run.ts';
 import { checkSources, inShell, pathsByVerdict } from './source-arguments.ts';
 import type { SourceArguments } from './source-arguments.ts';
 import { archiveSources } from './sources/archive.ts';
@@ -20,8 +18,8 @@ import type { ReadingOptions, Source } from './sources/source.ts';
 import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';
 import type { Named } from './stats.ts';
-import { inWords, isNearlyAllKnown, summarize } from './summary.ts';
-import type { Summary } from './summary.ts';
+import { inWords, summarize } from './summary.ts';
+import type { SummaryInput } from './summary.ts';
 
 /**
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
@@ -38,7 +36,6 @@ export interface RelearnOptions {
   readonly out: (text: string) => void;
   /** Standard error: everything else. */
   readonly err: (text: string) => void;
-  /** Standard error is a terminal. */
   readonly errIsTerminal: boolean;
 }
 
@@ -58,6 +55,10 @@ export interface RelearnFlags extends SourceArguments {
 
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
+const WAITING =
+  "kopano-learnd: waiting for rspamd's own count, which it refreshes every 30 to 60 s\n";
+const WITHOUT_JOURNAL =
+  'kopano-learnd: without --journal FILE the same command posts everything once more\n';
 
 /**
  * @returns the exit code: 0, 1 when something failed for good, 75 when something is left
@@ -79,10 +80,9 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
 /** Reads everything, and posts nothing. */
 async function readAll(options: RelearnOptions): Promise<ExitCode> {
   const { flags, err } = options;
-  const done =
-    flags.journal === undefined
-      ? undefined
-      : await Journal.peek(flags.journal, pathsByVerdict(flags));
+  const { journal } = flags;
+  const paths = pathsByVerdict(flags);
+  const done = journal === undefined ? undefined : await Journal.peek(journal, paths);
   const sources = sourcesOf(options, (place) => done?.has(place) ?? false);
   const stats = new RunStats((named) => {
     err(`${failureLine(named)}\n`);
@@ -91,127 +91,63 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
 }
 
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { flags, stop } = options;
+  const { config, flags, stop, err } = options;
+  const paths = pathsByVerdict(flags);
   const journal =
-    flags.journal === undefined
-      ? undefined
-      : await Journal.open(flags.journal, pathsByVerdict(flags));
-  const parts = assemble(options, journal);
-  const { sources, progress, run, gain } = parts;
+    flags.journal === undefined ? undefined : await Journal.open(flags.journal, paths);
+  const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
+  const stats = new RunStats((named) => {
+    progress.say(failureLine(named));
+  });
+  const progress = new Progress({
+    kind: flags.quiet ? 'none' : options.errIsTerminal ? 'bar' : 'lines',
+    ...{ stats, clock: systemClock, write: err },
+    total: () => expectedOf(sources, flags.limit),
+  });
+  const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
+  const trainers = createTrainers(config, { bulk: flags.bulk });
+  const run = new BulkRun({
+    ...{ ...flags, ...common, sources, stats, journal },
+    controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
+    maxAttempts: config.learning.maxAttempts,
+    proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
+    shutdownMs: config.shutdownMs,
+  });
   const counting = new AbortController();
   progress.start();
   try {
-    await gain.begin(stop);
+    const before = await bayesCounts(trainers);
     for (const source of sources) void source.count(counting.signal);
     const startedAt = systemClock.monotonic();
     const ending = await run.run(stop);
     const learnedAt = systemClock.monotonic();
     progress.stop();
     await journal?.close();
-    const summary = await summaryOf(options, parts, { ending, startedAt, learnedAt });
-    report(options, summary);
-    return summary.exitCode;
+    const isOver = ending === 'complete' || ending === 'limited';
+    if (isOver && stats.posted > 0 && !flags.quiet) err(WAITING);
+    const gain = await bayesGain({
+      ...{ trainers, clock: systemClock, before, startedAt, stats },
+      stop: isOver ? stop : AbortSignal.abort(),
+    });
+    const confirmingMs = systemClock.monotonic() - learnedAt;
+    const times = { learningMs: learnedAt - startedAt, confirmingMs };
+    return conclude(options, { stats, ending, left: run.left, gain, ...times });
   } finally {
     counting.abort();
-    gain.close();
     progress.stop();
   }
 }
 
-interface Parts {
-  readonly sources: readonly Source[];
-  readonly stats: RunStats;
-  readonly progress: Progress;
-  readonly store: BulkStore;
-  readonly controllers: readonly Controller[];
-  readonly run: BulkRun;
-  readonly gain: BayesGain;
-}
-
-function assemble(options: RelearnOptions, journal: Journal | undefined): Parts {
-  const { config, flags, err, errIsTerminal } = options;
-  const clock = systemClock;
-  const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
-  const stats = new RunStats((named) => {
-    progress.say(failureLine(named));
-  });
-  const progress = new Progress({
-    kind: flags.quiet ? 'none' : errIsTerminal ? 'bar' : 'lines',
-    stats,
-    total: () => expectedOf(sources, flags.limit),
-    clock,
-    write: err,
-  });
-  const store = new BulkStore((place, verdict, finish) => {
-    stats.finished(place, verdict, finish);
-    const { kind } = finish;
-    // What lacks its proof is not done for good: the same command posts it once more.
-    if (kind === 'learned' && !finish.proven) return;
-    if (kind !== 'quarantined') journal?.add(kind, verdict, place);
-  }, stats.held.bind(stats));
-  const trainers = createTrainers(config, { bulk: flags.bulk });
-  const log = proseLog(progress);
-  const controllers = trainers.map(
-    (trainer) => new Controller({ trainer, clock, random: Math.random, log }),
-  );
-  const run = new BulkRun({
-    ...{ sources, store, controllers, clock, random: Math.random, log },
-    concurrency: flags.concurrency,
-    maxAttempts: config.learning.maxAttempts,
-    proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
-    limit: flags.limit,
-    waitMs: flags.waitMs,
-    shutdownMs: config.shutdownMs,
-    onFound: (found, { verdict }) => {
-      stats.found(found, verdict);
-    },
-  });
-  const { learned } = stats.counts;
-  const gain = new BayesGain({
-    ...{ trainers, clock },
-    postedSoFar: () => ({ spam: learned.spam + store.size, ham: learned.ham + store.size }),
-  });
-  return { sources, stats, progress, store, controllers, run, gain };
-}
-
-interface RunTimes {
-  readonly ending: Ending;
-  readonly startedAt: number;
-  readonly learnedAt: number;
-}
-
-/** Waits for Bayes' own count, unless the run was given up. */
-async function summaryOf(
-  { args, flags, stop, err }: RelearnOptions,
-  { stats, store, controllers, run, gain }: Parts,
-  { ending, startedAt, learnedAt }: RunTimes,
-): Promise<Summary> {
-  const isOver = ending === 'complete' || ending === 'limited';
-  if (isOver && stats.posted > 0 && !flags.quiet) {
-    err("kopano-learnd: waiting for rspamd's own count, which it refreshes every 30 to 60 s\n");
-  }
-  const confirmed = await gain.end({
-    learned: stats.counts.learned,
-    wantsFresh: isNearlyAllKnown(stats),
-    stop: isOver ? stop : AbortSignal.abort(),
-  });
-  const [general = 'its turn did not come'] = controllers.flatMap((each) => each.reason ?? []);
-  return summarize({
-    stats,
-    ending,
-    left: [...store.places()].map((place) => ({ place, reason: run.errorOf(place) ?? general })),
-    gain: confirmed,
-    learningMs: learnedAt - startedAt,
-    confirmingMs: systemClock.monotonic() - learnedAt,
-    resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
-  });
-}
-
-function report({ flags, out, err }: RelearnOptions, summary: Summary): void {
+/** Prints the summary. */
+function conclude(
+  { args, flags, out, err }: RelearnOptions,
+  came: Omit<SummaryInput, 'resume'>,
+): ExitCode {
+  const resume = ['kopano-learnd', ...args.map(inShell)].join(' ');
+  const summary = summarize({ ...came, resume });
   out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
-  if (summary.resume !== null && flags.journal === undefined) {
-    err('kopano-learnd: without --journal FILE the same command posts everything once more\n');
-  }
+  if (summary.resume !== null && flags.journal === undefined) err(WITHOUT_JOURNAL);
+  return summary.exitCode;
 }
 
 function failureLine({ place, reason }: Named): string {
@@ -237,29 +173,26 @@ function expectedOf(sources: readonly Source[], limit: number): number | undefin
   return Math.min(Math.round(sum), limit);
 }
 
+const PREFIXES: Partial<Record<LogEvent, string>> = {
+  'controller.up': '',
+  'controller.limited': '',
+  'controller.outdated': '',
+  'controller.down': 'waiting: ',
+  'controller.misconfigured': 'waiting: ',
+  'controller.unproven': 'waiting: ',
+  'daemon.bug': '',
+};
+
 /** The log of the delivery, for people: what becomes of single messages is in the summary. */
 function proseLog(progress: Progress): Log {
-  const failed = new Set<unknown>();
+  let hasWaited = false;
   return (_severity, event, message, fields) => {
-    const controller = fields?.['controller'];
-    switch (event) {
-      case 'controller.up':
-        if (failed.delete(controller)) progress.say(`kopano-learnd: ${message}`);
-        break;
-      case 'controller.limited':
-        progress.say(`kopano-learnd: ${message}`);
-        break;
-      case 'controller.down':
-      case 'controller.misconfigured':
-      case 'controller.unproven':
-        failed.add(controller);
-        progress.say(`kopano-learnd: waiting: ${message}`);
-        break;
-      case 'daemon.bug':
-        progress.say(`kopano-learnd: ${message} ${String(fields?.['stack'])}`);
-        break;
-      default:
-        break;
-    }
+    const prefix = PREFIXES[event];
+    if (prefix === undefined || (event === 'controller.up' && !hasWaited)) return;
+    hasWaited ||= prefix !== '';
+    const stack = fields?.['stack'];
+    progress.say(
+      `kopano-learnd: ${prefix}${message}${stack === undefined ? '' : ` ${String(stack)}`}`,
+    );
   };
 }

@@ -1,6 +1,8 @@
 import { createReadStream } from 'node:fs';
+import type { WriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { finished } from 'node:stream/promises';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
@@ -8,8 +10,7 @@ import type { Verdict } from '../verdict.ts';
 
 /**
  * The journal of a run: an append-only file with one line for each message that needs no further
- * post, so that the same command goes on where it was. A line is written once its message is proven,
- * a duplicate (`known`) or refused, and synced within a quarter of a second.
+ * post, so that the same command goes on where it was.
  *
  *     kopano-learnd relearn journal 2
  *     {"spam":["/archive/spam"],"ham":["/archive/ham"]}
@@ -25,22 +26,18 @@ const WORDS = { learned: 'learned', duplicate: 'known', refused: 'refused' } as 
 
 const TITLE = 'kopano-learnd relearn journal 2';
 const LINE = /^(?:learned|known|refused) (?:spam|ham) (.+)$/;
-/** Lines are gathered for this long before they are synced together. */
-const GATHER_MS = 250;
 
 export class Journal {
   readonly #path: string;
-  readonly #handle: FileHandle;
   readonly #done: ReadonlySet<string>;
-  #waiting = '';
-  #timer: NodeJS.Timeout | undefined;
-  #writing: Promise<void> = Promise.resolve();
-  #fault: unknown;
+  readonly #stream: WriteStream;
 
   private constructor(path: string, handle: FileHandle, done: ReadonlySet<string>) {
     this.#path = path;
-    this.#handle = handle;
     this.#done = done;
+    this.#stream = handle.createWriteStream({ flush: true });
+    // A journal that can't be written only makes a later run post more again: `close` says it.
+    this.#stream.on('error', () => undefined);
   }
 
   /**
@@ -53,7 +50,7 @@ export class Journal {
     try {
       handle = await open(path, 'a+', 0o600);
       const stats = await handle.stat();
-      if (!stats.isFile()) throw notAJournal(path);
+      if (!stats.isFile()) throw broken(path, 1);
       if ((await lockDescriptor(handle.fd)) === 'held') throw inUse(path);
       const { done, goodBytes } = await readJournal(path, sources);
       if (goodBytes < stats.size) await handle.truncate(goodBytes);
@@ -62,20 +59,20 @@ export class Journal {
       return new Journal(path, handle, done);
     } catch (error) {
       await handle?.close();
-      throw error instanceof OperatorError ? error : unusable(path, error);
+      throw unusable(path, error);
     }
   }
 
   /**
-   * Which messages a journal has, for a run that writes nothing.
-   * @throws {OperatorError} as {@link open}; a missing file has nothing
+   * Which messages a journal has, for a run that writes nothing; a missing file has none.
+   * @throws {OperatorError} as {@link open}
    */
   static async peek(path: string, sources: JournalSources): Promise<ReadonlySet<string>> {
     try {
       return (await readJournal(path, sources)).done;
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return new Set<string>();
-      throw error instanceof OperatorError ? error : unusable(path, error);
+      throw unusable(path, error);
     }
   }
 
@@ -86,10 +83,7 @@ export class Journal {
 
   /** Notes that a message needs no further post. */
   add(result: keyof typeof WORDS, verdict: Verdict, place: string): void {
-    this.#waiting += `${WORDS[result]} ${verdict} ${place}\n`;
-    this.#timer ??= setTimeout(() => {
-      this.#write();
-    }, GATHER_MS);
+    this.#stream.write(`${WORDS[result]} ${verdict} ${place}\n`);
   }
 
   /**
@@ -97,38 +91,21 @@ export class Journal {
    * @throws {OperatorError} `journal.unusable` when something couldn't be written
    */
   async close(): Promise<void> {
-    this.#write();
-    await this.#writing;
-    await this.#handle.close();
-    if (this.#fault !== undefined) throw unusable(this.#path, this.#fault);
-  }
-
-  #write(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const text = this.#waiting;
-    this.#waiting = '';
-    this.#writing = this.#writing.then(() => this.#append(text));
-  }
-
-  /** A journal that can't be written only makes a later run post more again. */
-  async #append(text: string): Promise<void> {
-    if (text === '' || this.#fault !== undefined) return;
     try {
-      await this.#handle.appendFile(text);
-      await this.#handle.datasync();
+      await finished(this.#stream.end());
     } catch (error) {
-      this.#fault = error;
+      throw unusable(this.#path, error);
     }
   }
 }
 
-/** What is in a journal, and how much of it is whole: a torn heading is begun anew. */
-async function readJournal(
-  path: string,
-  sources: JournalSources,
-): Promise<{ readonly done: ReadonlySet<string>; readonly goodBytes: number }> {
-  const heading = [TITLE, inOneLine(sources)];
+interface Contents {
+  readonly done: ReadonlySet<string>;
+  /** How much of it is whole: a torn heading is begun anew. */
+  readonly goodBytes: number;
+}
+
+async function readJournal(path: string, sources: JournalSources): Promise<Contents> {
   const done = new Set<string>();
   let count = 0;
   let goodBytes = 0;
@@ -137,20 +114,17 @@ async function readJournal(
     const lines = (rest + String(chunk)).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) {
-      if (count < heading.length) {
-        if (line !== heading[count]) throw count === 0 ? notAJournal(path) : foreign(path, line);
-      } else {
-        const place = LINE.exec(line)?.[1];
-        if (place === undefined) throw notAJournal(path, count + 1);
-        done.add(place);
-      }
       count += 1;
       goodBytes += line.length + 1;
+      if (count === 2 && line !== inOneLine(sources)) throw foreign(path, line);
+      const place = count > 2 ? LINE.exec(line)?.[1] : undefined;
+      if (place !== undefined) done.add(place);
+      else if (count > 2 || (count === 1 && line !== TITLE)) throw broken(path, count);
     }
     // Something else may have no lines at all.
-    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length))) throw notAJournal(path);
+    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length))) throw broken(path, 1);
   }
-  return { done, goodBytes: count < heading.length ? 0 : goodBytes };
+  return { done, goodBytes: count < 2 ? 0 : goodBytes };
 }
 
 /** As ASCII: Unicode has line ends of its own. */
@@ -170,7 +144,7 @@ function foreign(path: string, line: string): OperatorError {
   });
 }
 
-function notAJournal(path: string, line = 1): OperatorError {
+function broken(path: string, line: number): OperatorError {
   return new OperatorError({
     code: 'journal.broken',
     message: `${clean(path)} is not a journal of this kopano-learnd's relearn: line ${line} is something else`,
@@ -188,13 +162,12 @@ function inUse(path: string): OperatorError {
   });
 }
 
-/** @throws the error, where it is one of this program */
-function unusable(path: string, error: unknown): OperatorError {
-  if (isBug(error)) throw error;
-  const why = errnoOf(error) ?? (error instanceof Error ? clean(error.message) : 'unknown error');
+/** What to throw for an error: one that has its cure, or that is this program's, stays as it is. */
+function unusable(path: string, error: unknown): unknown {
+  if (error instanceof OperatorError || isBug(error)) return error;
   return new OperatorError({
     code: 'journal.unusable',
-    message: `the journal ${clean(path)} cannot be read or written (${why})`,
+    message: `the journal ${clean(path)} cannot be read or written (${errnoOf(error) ?? 'flock failed'})`,
     hint: 'give --journal a file in a folder that you may write to, on a disk with room',
     exitCode: EXIT.failure,
   });

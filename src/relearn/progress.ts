@@ -2,8 +2,8 @@ import type { Clock, Timer } from '../clock.ts';
 import type { RunStats } from './stats.ts';
 
 /**
- * Shows how far a run is: a bar on a terminal, otherwise a line every ten seconds, always on
- * standard error. Other lines go through `say`, so that the bar doesn't get into them.
+ * Shows on standard error how far a run is: a bar on a terminal, otherwise a line every ten seconds.
+ * Other lines go through `say`, so that the bar doesn't get into them.
  */
 export interface ProgressOptions {
   readonly kind: 'bar' | 'lines' | 'none';
@@ -17,14 +17,11 @@ export interface ProgressOptions {
 const BAR_MS = 200;
 const LINE_MS = 10_000;
 const BAR_WIDTH = 20;
-/** The rate is that of the last so many seconds. */
-const RATE_SECONDS = 10;
-/** What is no message, or an older copy, isn't expected as one either. */
-const MESSAGES = ['learned', 'duplicate', 'refused', 'failed', 'deferred', 'doneBefore'] as const;
+const WIPE = '\r\u001b[K';
 
 export class Progress {
   readonly #options: ProgressOptions;
-  readonly #samples: { readonly at: number; readonly ended: number }[] = [];
+  #startedAt = 0;
   #timer: Timer | undefined;
   #isBarShown = false;
 
@@ -33,6 +30,7 @@ export class Progress {
   }
 
   start(): void {
+    this.#startedAt = this.#options.clock.monotonic();
     if (this.#options.kind !== 'none') this.#plan();
   }
 
@@ -48,26 +46,25 @@ export class Progress {
   }
 
   #plan(): void {
-    const { kind, clock, write } = this.#options;
-    this.#timer = clock.after(kind === 'bar' ? BAR_MS : LINE_MS, () => {
+    const isBar = this.#options.kind === 'bar';
+    this.#timer = this.#options.clock.after(isBar ? BAR_MS : LINE_MS, () => {
       const text = this.#describe();
-      if (kind === 'bar') write(`\r\u001b[K${text}`);
-      else write(`${text}\n`);
-      this.#isBarShown = kind === 'bar';
+      this.#options.write(isBar ? `${WIPE}${text}` : `${text}\n`);
+      this.#isBarShown = isBar;
       this.#plan();
     });
   }
 
   #wipe(): void {
-    if (this.#isBarShown) this.#options.write('\r\u001b[K');
+    if (this.#isBarShown) this.#options.write(WIPE);
     this.#isBarShown = false;
   }
 
   #describe(): string {
-    const { stats, total, kind } = this.#options;
-    const ended = MESSAGES.reduce((sum, result) => sum + stats.total(result), 0);
+    const { stats, total, kind, clock } = this.#options;
+    const ended = stats.ended + stats.total('doneBefore');
     const all = total();
-    const rate = this.#rate(ended);
+    const rate = (stats.ended * 1_000) / (clock.monotonic() - this.#startedAt);
     const known = all === undefined ? '?' : String(Math.max(all, ended));
     const share = all === undefined || all === 0 ? undefined : Math.min(1, ended / all);
     const left = all === undefined || rate === 0 ? '?' : inClockTime((all - ended) / rate);
@@ -75,20 +72,9 @@ export class Progress {
     const percent = share === undefined ? '' : ` ${Math.floor(share * 100)} %`;
     return (
       `${bar}${ended}/${known}${percent}  ${Math.round(rate)}/s  ${left} left  ` +
-      `learned ${stats.total('learned')}  known ${stats.total('duplicate')}  ` +
+      `learned ${stats.total('learned')}  known ${stats.total('known')}  ` +
       `refused ${stats.total('refused')}  failed ${stats.total('failed')}`
     );
-  }
-
-  /** Messages a second. */
-  #rate(ended: number): number {
-    const now = this.#options.clock.monotonic();
-    this.#samples.push({ at: now, ended });
-    const oldest = (): number => this.#samples[0]?.at ?? now;
-    while (this.#samples.length > 2 && now - oldest() > RATE_SECONDS * 1_000) this.#samples.shift();
-    const [first] = this.#samples;
-    if (first === undefined || now === first.at) return 0;
-    return ((ended - first.ended) * 1_000) / (now - first.at);
   }
 }
 
@@ -97,11 +83,9 @@ function barOf(share: number): string {
   return `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
 }
 
-/** Seconds as `m:ss` or `h:mm:ss`. */
+/** Seconds as `h:mm:ss`. */
 function inClockTime(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const minutes = Math.floor(whole / 60);
-  if (minutes < 60) return `${minutes}:${two(whole % 60)}`;
-  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(whole % 60)}`;
+  const two = (value: number): string => String(Math.floor(value)).padStart(2, '0');
+  return `${Math.floor(whole / 3_600)}:${two((whole % 3_600) / 60)}:${two(whole % 60)}`;
 }

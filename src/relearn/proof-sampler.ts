@@ -35,9 +35,7 @@ export class SparseProofs implements ProofSampler {
 
   /** Messages that are acknowledged and not proven. */
   get size(): number {
-    let size = 0;
-    for (const { messages } of this.#unproven.values()) size += messages.size;
-    return size;
+    return [...this.#unproven.values()].reduce((sum, { messages }) => sum + messages.size, 0);
   }
 
   wantsProof(controller: Controller, bytes: number, tookMs: number): boolean {
@@ -56,15 +54,15 @@ export class SparseProofs implements ProofSampler {
   add(message: PendingMessage, controller: string): void {
     const unproven = this.#of(controller);
     unproven.messages.add(message);
-    unproven.bytes += Number(message.entry.stamp.size);
+    unproven.bytes += bytesOf(message);
   }
 
-  commit({ proof }: PendingMessage): PendingMessage[] {
-    const { acknowledged } = proof;
+  commit({ proof: { acknowledged } }: PendingMessage): PendingMessage[] {
     if (acknowledged === undefined) return [];
+    const { controller, sequence } = acknowledged;
     return this.#take(
-      acknowledged.controller,
-      (each) => (each.proof.acknowledged?.sequence ?? Infinity) < acknowledged.sequence,
+      controller,
+      ({ proof }) => (proof.acknowledged?.sequence ?? Infinity) < sequence,
     );
   }
 
@@ -76,7 +74,7 @@ export class SparseProofs implements ProofSampler {
   takeLast(): PendingMessage[] {
     return [...this.#unproven].flatMap(([controller, { messages }]) => {
       const last = [...messages].at(-1);
-      return last === undefined ? [] : this.#take(controller, (each) => each === last);
+      return this.#take(controller, (each) => each === last);
     });
   }
 
@@ -85,18 +83,20 @@ export class SparseProofs implements ProofSampler {
     const taken = [...unproven.messages].filter(isMeant);
     for (const message of taken) {
       unproven.messages.delete(message);
-      unproven.bytes -= Number(message.entry.stamp.size);
+      unproven.bytes -= bytesOf(message);
     }
     return taken;
   }
 
   #of(controller: string): Unproven {
-    const unproven = this.#unproven.get(controller) ?? {
-      messages: new Set(),
-      bytes: 0,
-      sinceAsked: 0,
-    };
+    const known = this.#unproven.get(controller);
+    if (known !== undefined) return known;
+    const unproven = { messages: new Set<PendingMessage>(), bytes: 0, sinceAsked: 0 };
     this.#unproven.set(controller, unproven);
     return unproven;
   }
+}
+
+function bytesOf({ entry }: PendingMessage): number {
+  return Number(entry.stamp.size);
 }

@@ -1,27 +1,34 @@
-import { sleep } from '../clock.ts';
-import type { Clock } from '../clock.ts';
 import { Bugs } from '../bugs.ts';
+import type { Clock, Timer } from '../clock.ts';
+import type { Backlog } from '../delivery/backlog.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { createDelivery } from '../delivery/create.ts';
 import { MessageEvents } from '../delivery/events.ts';
-import type { Backlog } from '../delivery/backlog.ts';
+import type { PendingMessage } from '../delivery/message.ts';
+import { MOST_POSTS, NOTHING_LEFT } from '../delivery/proof.ts';
+import { quarantined } from '../delivery/result.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import type { Log } from '../logger.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
-import type { BulkStore } from './bulk-store.ts';
-import { alternate } from './sources/alternate.ts';
-import type { Found, Source } from './sources/source.ts';
-import { Leftovers } from './leftovers.ts';
+import { BulkStore } from './bulk-store.ts';
+import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
+import { alternate } from './sources/alternate.ts';
+import type { Source } from './sources/source.ts';
+import type { Named, RunStats } from './stats.ts';
 
 /**
  * One bulk run: reads the sources no faster than the controllers learn, and has every message
- * delivered by the same scheduler, attribution and proof as the daemon's.
+ * delivered by the same scheduler, attribution and proof as the daemon's. Unlike the daemon, a run has
+ * a last message, and an end: what only a message that never comes could decide is decided here.
  */
 export interface BulkRunOptions {
   readonly sources: readonly Source[];
-  readonly store: BulkStore;
+  /** Hears of everything in the sources, and of what came of it. */
+  readonly stats: RunStats;
+  /** @defaultValue none */
+  readonly journal: Journal | undefined;
   readonly controllers: readonly Controller[];
   readonly clock: Clock;
   readonly random: () => number;
@@ -33,20 +40,18 @@ export interface BulkRunOptions {
   readonly proveEvery: number;
   /** At most so many messages are posted. */
   readonly limit: number;
-  /** How long no controller may learn, or nothing but failed messages be left. */
+  /** How long no controller may learn, or nothing but failed messages be left, in milliseconds. */
   readonly waitMs: number;
-  /** How long a stop waits for what is in flight. */
+  /** How long a stop waits for what is in flight, in milliseconds. */
   readonly shutdownMs: number;
-  /** Hears of everything in the sources. */
-  readonly onFound: (found: Found, source: Source) => void;
 }
 
 /**
  * How a run ended: `complete` when the sources are read to their end, `limited` at the limit,
- * `interrupted` by a stop, `away` after the longest wait, `failing` where by then nothing but errors
- * came for what is left, `misconfigured` when no controller takes our posts from the start.
+ * `interrupted` by a stop, `away` after the longest wait, `misconfigured` when no controller takes our
+ * posts from the start.
  */
-export type Ending = 'complete' | 'limited' | 'interrupted' | 'away' | 'failing' | 'misconfigured';
+export type Ending = 'complete' | 'limited' | 'interrupted' | 'away' | 'misconfigured';
 
 /** Messages that are read ahead, as a multiple of those in flight. */
 const AHEAD = 2;
@@ -54,28 +59,40 @@ const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
 const LOOK_MS = 250;
-/** Probes of what is down, at least, in the longest wait: a controller's backoff may be as long. */
+/** What is down is probed so often in the longest wait: a controller's backoff may be as long. */
 const PROBES_IN_WAIT = 10;
+/** Many unproven messages at the end are an outage; so many at most are let go. */
+const LAST_MESSAGES = 10;
+/** Rounds of posts without proof after which the last messages are let go. */
+const LAST_ROUNDS = 2;
+/** Errors that the last messages get, with others proven in between, before they count as failed. */
+const LAST_ERRORS = 3;
 
 export class BulkRun {
   readonly #options: BulkRunOptions;
+  readonly #store: BulkStore;
   readonly #scheduler: Scheduler;
-  readonly #ending = new AbortController();
   readonly #backlog: Backlog;
   readonly #sampler: SparseProofs;
-  readonly #leftovers: Leftovers;
-  #wake: (() => void) | undefined;
-  #stuckSince: number | undefined;
-  #ended: Ending | undefined;
+  #timer: Timer | undefined;
+  #wake: () => void = () => undefined;
+  /** How it was ended before its time. */
+  #given: Ending | undefined;
+  /** What the last look saw, and since when the run gets nowhere. */
+  #ended = 0;
+  #stuckSince = 0;
+  #probedAt = 0;
 
   constructor(options: BulkRunOptions) {
     const { clock, log } = options;
     this.#options = options;
+    this.#store = new BulkStore(options.stats, options.journal);
     const bugs = new Bugs({ clock, log });
     const locks = new MessageLocks();
     this.#sampler = new SparseProofs(options.proveEvery);
     const { scheduler, backlog } = createDelivery({
       ...options,
+      store: this.#store,
       locks,
       sampler: this.#sampler,
       events: new MessageEvents(log, clock),
@@ -88,13 +105,14 @@ export class BulkRun {
     });
     this.#scheduler = scheduler;
     this.#backlog = backlog;
-    this.#leftovers = new Leftovers({ ...options, scheduler, backlog });
-    locks.onKeyReleased(() => this.#wake?.());
+    locks.onKeyReleased(() => {
+      this.#wake();
+    });
   }
 
   /**
    * Works until all is done, or until `stop` is aborted.
-   * @returns how it ended; messages that are still in the store are left over
+   * @returns how it ended
    */
   async run(stop: AbortSignal): Promise<Ending> {
     const onStop = (): void => {
@@ -102,148 +120,173 @@ export class BulkRun {
     };
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
-    const lookout = this.#lookOut();
     this.#scheduler.start();
+    this.#lookOut();
     try {
-      await this.#feed();
+      const ending = await this.#feed();
       await this.#drain();
+      return this.#given ?? ending;
     } finally {
       stop.removeEventListener('abort', onStop);
-      this.#ending.abort();
+      this.#timer?.cancel();
       await this.#scheduler.stop();
-      await lookout;
     }
-    return this.#ended ?? 'complete';
   }
 
-  /** The last error that rspamd answered to a message that is left over. */
-  errorOf(place: string): string | undefined {
-    return this.#leftovers.errorOf(place);
-  }
-
-  #isStopped(): boolean {
-    return this.#ended !== undefined && this.#ended !== 'limited';
+  /** The messages that were read and have not ended, and what keeps them. */
+  get left(): readonly Named[] {
+    const [general = 'its turn did not come'] = this.#options.controllers.flatMap(
+      (each) => each.reason ?? [],
+    );
+    return this.#store.places.map((place) => ({
+      place,
+      reason: this.#backlog.find(place)?.failures.error ?? general,
+    }));
   }
 
   /** Reads the sources, and offers what they hold while there is room. */
-  async #feed(): Promise<void> {
-    const { sources, store, limit, onFound } = this.#options;
+  async #feed(): Promise<Ending> {
+    const { sources, stats, limit } = this.#options;
     let offered = 0;
     const things = alternate(sources);
-    for (;;) {
-      const next = await this.#unlessStopped(things.next());
-      if (next === undefined || next.done === true || this.#isStopped()) break;
-      const { source, found } = next.value;
-      if (found.kind === 'message' && offered === limit) {
-        this.#ended ??= 'limited';
-        break;
+    try {
+      for (;;) {
+        const next = await this.#unlessEnded(things.next());
+        if (next === undefined || next.done === true) return 'complete';
+        const { source, found } = next.value;
+        if (found.kind === 'message' && offered === limit) return 'limited';
+        stats.found(found, source.verdict);
+        if (found.kind === 'message') {
+          offered += 1;
+          const entry = this.#store.put(found.place, source.verdict, found.body);
+          this.#scheduler.enqueued(entry, true);
+        }
+        while (!this.#hasRoom && this.#given === undefined) await this.#untilSomethingEnds();
       }
-      onFound(found, source);
-      if (found.kind === 'message') {
-        offered += 1;
-        this.#scheduler.enqueued(store.put(found.place, source.verdict, found.body), true);
-      }
-      while (!this.#hasRoom && !this.#isStopped()) await this.#untilSomethingEnds();
+    } finally {
+      void things.return();
     }
-    void things.return();
-  }
-
-  /** Standard input may say nothing for ever: a stop doesn't wait for it. */
-  #unlessStopped<T>(promise: Promise<T>): Promise<T | undefined> {
-    return new Promise((resolve, reject) => {
-      this.#wake = () => {
-        if (this.#isStopped()) resolve(undefined);
-      };
-      if (this.#isStopped()) resolve(undefined);
-      promise.then(resolve, reject);
-    });
   }
 
   get #hasRoom(): boolean {
-    const { store, concurrency, controllers } = this.#options;
+    const { concurrency, controllers } = this.#options;
     const { pending, inFlight, deferred } = this.#scheduler.counts;
     return (
       pending + inFlight < (1 + AHEAD) * concurrency * controllers.length &&
       deferred < MOST_DEFERRED &&
-      (store.bytes < AHEAD_BYTES || pending + inFlight === 0)
+      (this.#store.bytes < AHEAD_BYTES || pending + inFlight === 0)
     );
   }
 
-  /** Waits until everything has ended, and proves what is only acknowledged. */
+  /** Waits until everything has ended; what is acknowledged is proven by the last message. */
   async #drain(): Promise<void> {
-    for (;;) {
+    while (!this.#scheduler.isAborted) {
       const { pending, inFlight, deferred } = this.#scheduler.counts;
-      if (this.#scheduler.isAborted) return;
+      const isIdle = pending + inFlight === 0;
       if (this.#sampler.size > 0) {
-        if (pending + inFlight === 0) this.#proveRest();
-      } else if (pending + inFlight + (this.#isStopped() ? 0 : deferred) === 0) {
+        if (isIdle) this.#proveRest();
+      } else if (isIdle && (deferred === 0 || this.#given !== undefined)) {
         return;
-      } else {
-        this.#leftovers.settle();
+      } else if (inFlight === 0) {
+        this.#decideLast();
       }
       await this.#untilSomethingEnds();
     }
   }
 
-  /** Proves what is only acknowledged so far: the last message of each controller goes again. */
+  // --- the last messages
+
+  /** The last message of each controller goes again: its proof is that of the others. */
   #proveRest(): void {
     for (const each of this.#sampler.takeLast()) this.#backlog.queueUp(each);
     this.#scheduler.wake();
   }
 
+  /** Ends the last messages where no other comes any more that could show what their failures mean. */
+  #decideLast(): void {
+    const { waiting } = this.#backlog;
+    const answering = this.#options.controllers.filter((each) => each.lacksOnlyProof);
+    if (waiting.every(({ failures }) => failures.repeats >= LAST_ERRORS)) {
+      for (const each of waiting) {
+        const error = each.failures.error ?? 'an unknown error';
+        each.disposition = quarantined(`${error}, each time, while others were learned`);
+        this.#backlog.hurry(each);
+      }
+    } else if (waiting.length <= LAST_MESSAGES && waiting.every(isSpent) && answering.length > 0) {
+      for (const { proof } of waiting) proof.letGo = NOTHING_LEFT;
+      for (const each of answering) each.retryNow();
+    } else {
+      return;
+    }
+    this.#scheduler.wake();
+  }
+
+  // --- waiting, and giving up
+
+  /** Standard input may say nothing for ever: an end doesn't wait for it. */
+  #unlessEnded<T>(promise: Promise<T>): Promise<T | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#wake = () => {
+        if (this.#given !== undefined) resolve(undefined);
+      };
+      this.#wake();
+      promise.then(resolve, reject);
+    });
+  }
+
   #untilSomethingEnds(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#options.clock.after(LOOK_MS, () => {
-        this.#wake?.();
-      });
-      this.#wake = () => {
-        timer.cancel();
-        this.#wake = undefined;
-        resolve();
-      };
+      this.#wake = resolve;
     });
   }
 
   #end(ending: Ending): void {
     const { shutdownMs, controllers } = this.#options;
-    if (this.#isStopped()) return;
-    this.#ended = ending;
-    this.#ending.abort();
+    if (this.#given !== undefined) return;
+    this.#given = ending;
     // Where no controller is open, none will answer.
     this.#scheduler.hurryUp(controllers.some((each) => each.isOpen) ? shutdownMs : 0);
-    this.#wake?.();
+    this.#wake();
   }
 
-  /** Notices when the run gets nowhere. */
-  async #lookOut(): Promise<void> {
-    const { clock, waitMs, controllers, store } = this.#options;
-    let ended = 0;
-    let probedAt = 0;
-    while (!this.#ending.signal.aborted) {
-      const now = clock.monotonic();
-      const isAway = controllers.every((each) => !each.isOpen);
-      const isStuck = isAway || this.#leftovers.isGoingNowhere;
-      if (!isStuck || store.ended > ended) this.#stuckSince = undefined;
-      if (isStuck) this.#stuckSince ??= now;
-      else probedAt = now;
-      ended = store.ended;
-      const isRefused = controllers.every((each) => each.state === 'misconfigured');
-      if (isRefused && store.ended === 0) this.#end('misconfigured');
-      else if (this.#stuckSince !== undefined && now - this.#stuckSince >= waitMs) {
-        this.#end(this.#leftovers.isFailing ? 'failing' : 'away');
-      } else if (now - probedAt >= waitMs / PROBES_IN_WAIT) {
-        probedAt = now;
-        this.#probe();
-      }
-      await sleep(clock, LOOK_MS, this.#ending.signal);
-    }
+  /** Ends a run that gets nowhere; until then what is down is probed. */
+  #lookOut(): void {
+    const { clock, waitMs, controllers, stats } = this.#options;
+    const now = clock.monotonic();
+    const isStuck = this.#isStuck;
+    if (!isStuck || stats.ended > this.#ended) this.#stuckSince = now;
+    if (!isStuck) this.#probedAt = now;
+    this.#ended = stats.ended;
+    const isRefused = controllers.every((each) => each.state === 'misconfigured');
+    if (isRefused && stats.posted === 0) this.#end('misconfigured');
+    else if (isStuck && now - this.#stuckSince >= waitMs) this.#end('away');
+    else if (now - this.#probedAt >= waitMs / PROBES_IN_WAIT) this.#probe(now);
+    this.#timer = clock.after(LOOK_MS, () => {
+      this.#lookOut();
+    });
+    this.#wake();
   }
 
   /** Probes what is down now. A lack of proof is shown by other messages, not by more posts. */
-  #probe(): void {
+  #probe(now: number): void {
+    this.#probedAt = now;
     for (const each of this.#options.controllers) {
       if (each.state === 'down' && !each.lacksOnlyProof) each.retryNow();
     }
     this.#scheduler.wake();
   }
+
+  /** True when every message that is left has failed, or no controller is open to it. */
+  get #isStuck(): boolean {
+    if (this.#options.controllers.every((each) => !each.isOpen)) return true;
+    const left = [...this.#backlog.waiting, ...this.#backlog.inFlight.values()];
+    const isStuck = (each: PendingMessage): boolean =>
+      each.failures.any || this.#scheduler.boundTo(each)?.isOpen === false;
+    return left.length > 0 && left.every(isStuck);
+  }
+}
+
+/** Posted without proof as often as the last messages are. */
+function isSpent({ proof: { unprovenTries, posts = 0 } }: PendingMessage): boolean {
+  return unprovenTries >= LAST_ROUNDS || posts >= MOST_POSTS;
 }

@@ -1,14 +1,15 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { closeSync, constants, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
-import { Folder, isFolder } from '../spool/folder.ts';
-import { LOCK_FILE, acquireOwnership, lockDescriptor } from '../spool/owner.ts';
+import { isFolder } from '../spool/folder.ts';
+import { LOCK_FILE, lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
 
 /**
  * The locks of the spools that sources lie in: while a daemon works on a spool, nobody else may read
- * its messages to post them, or an older verdict could overtake a newer one.
+ * its messages to post them, or an older verdict could overtake a newer one. Makes no lock file: one
+ * of root's would keep the daemon out.
  */
 type Release = () => void;
 
@@ -29,89 +30,72 @@ export async function lockSpools(sources: readonly string[], configured: Spool):
   const release = (): void => {
     for (const each of releases.splice(0)) each();
   };
-  const reals = sources.flatMap((source) => realPath(source) ?? []);
-  const folders = [
-    ...[...stateDirsOf(reals, configured)].map((place) => [place, lockStateDir] as const),
-    ...classFoldersOf(reals, configured).map((place) => [place, lockClassFolder] as const),
-  ];
-  for (const [place, lock] of folders) {
-    try {
-      const held = await lock(place);
-      if (held === undefined) throw owned(place);
-      releases.push(held);
-    } catch (error) {
-      release();
-      throw error instanceof OperatorError ? error : unlockable(place, error);
+  try {
+    for (const place of placesToLock(sources.flatMap(realPath), configured)) {
+      releases.push(await lock(place));
     }
+  } catch (error) {
+    release();
+    throw error;
   }
   return release;
 }
 
-function stateDirsOf(reals: readonly string[], { libDir, stateDir }: Spool): Set<string> {
-  const found = new Set<string>();
-  const own = realPath(stateDir);
-  if (own !== undefined && touches(reals, own, realPath(libDir))) found.add(own);
-  // A state dir of another environment gives itself away by its lock.
-  for (const real of reals) {
-    for (let place = real; ; place = path.dirname(place)) {
-      for (const candidate of [place, path.join(place, '.learnd')]) {
-        const isLocked = existsSync(path.join(candidate, LOCK_FILE));
-        if (isLocked && isFolder(path.join(candidate, 'queue'))) found.add(candidate);
-      }
+/** What a daemon locks: the file in its state dir, and the class folders, whatever its state dir. */
+function placesToLock(sources: readonly string[], { libDir, stateDir }: Spool): Set<string> {
+  const stateDirs = touches(sources, [libDir, stateDir]) ? realPath(stateDir) : [];
+  // The state dir of another environment gives itself away by its queue and its lock.
+  for (const source of sources) {
+    for (let place = source; ; place = path.dirname(place)) {
+      const candidates = [place, path.join(place, '.learnd')];
+      stateDirs.push(...candidates.filter((each) => isFolder(path.join(each, 'queue'))));
       if (place === path.dirname(place)) break;
     }
   }
-  return found;
-}
-
-/** The daemon locks them too, whatever its state dir. */
-function classFoldersOf(reals: readonly string[], { libDir }: Spool): string[] {
-  const spool = realPath(libDir);
-  if (spool === undefined || !touches(reals, spool)) return [];
-  return VERDICTS.map((verdict) => path.join(spool, verdict)).filter(isFolder);
+  const classFolders = VERDICTS.flatMap((verdict) => realPath(path.join(libDir, verdict)));
+  return new Set([
+    ...stateDirs.map((each) => path.join(each, LOCK_FILE)),
+    ...(touches(sources, [libDir]) ? classFolders : []),
+  ]);
 }
 
 /** True when a source lies in one of the places, or one of the places in a source. */
-function touches(sources: readonly string[], ...places: (string | undefined)[]): boolean {
-  return sources.some((source) =>
-    places.some((each) => each !== undefined && (isIn(source, each) || isIn(each, source))),
-  );
+function touches(sources: readonly string[], places: readonly string[]): boolean {
+  const reals = places.flatMap(realPath);
+  return sources.some((source) => reals.some((each) => isIn(source, each) || isIn(each, source)));
 }
 
 function isIn(inner: string, outer: string): boolean {
   return inner === outer || inner.startsWith(outer === '/' ? '/' : `${outer}/`);
 }
 
-function realPath(place: string): string | undefined {
+/** @returns none when there is no such thing */
+function realPath(place: string): string[] {
   try {
-    return realpathSync(place);
+    return [realpathSync(place)];
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return undefined;
+    return [];
   }
 }
 
-/** @returns `undefined` while a daemon has it */
-async function lockStateDir(stateDir: string): Promise<Release | undefined> {
-  const root = Folder.open(stateDir);
+/**
+ * Locks what is there.
+ * @throws {OperatorError} `relearn.owned` while a daemon has it, `relearn.unlockable`
+ */
+async function lock(place: string): Promise<Release> {
+  const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
+  let fd: number | undefined;
   try {
-    const ownership = await acquireOwnership(root);
-    return ownership?.release.bind(ownership);
-  } finally {
-    root.close();
+    // For writing, where it is a file: NFS grants exclusive locks on nothing else.
+    fd = openSync(place, O_NOFOLLOW | (isFolder(place) ? O_RDONLY : O_RDWR));
+    if ((await lockDescriptor(fd)) === 'held') throw owned(place);
+    return closeSync.bind(undefined, fd);
+  } catch (error) {
+    if (fd !== undefined) closeSync(fd);
+    if (fd === undefined && errnoOf(error) === 'ENOENT') return () => undefined;
+    throw error instanceof OperatorError || isBug(error) ? error : unlockable(place, error);
   }
-}
-
-/** @returns `undefined` while a daemon has it */
-async function lockClassFolder(place: string): Promise<Release | undefined> {
-  const folder = Folder.open(place);
-  let isHeld = true;
-  try {
-    isHeld = (await lockDescriptor(folder.fd)) === 'held';
-  } finally {
-    if (isHeld) folder.close();
-  }
-  return isHeld ? undefined : folder.close.bind(folder);
 }
 
 function owned(place: string): OperatorError {
@@ -123,13 +107,10 @@ function owned(place: string): OperatorError {
   });
 }
 
-/** @throws the error, where it is one of this program */
 function unlockable(place: string, error: unknown): OperatorError {
-  if (isBug(error)) throw error;
-  const why = errnoOf(error) ?? (error instanceof Error ? error.message : '');
   return new OperatorError({
     code: 'relearn.unlockable',
-    message: `${clean(place, 1_000)}, where a source lies, cannot be locked (${why})`,
+    message: `${clean(place, 1_000)}, where a source lies, cannot be locked (${errnoOf(error) ?? 'flock failed'})`,
     hint: "run relearn as the daemon's user",
     exitCode: EXIT.failure,
   });

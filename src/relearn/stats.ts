@@ -5,17 +5,37 @@ import type { Verdict } from '../verdict.ts';
 import type { Found } from './sources/source.ts';
 
 /**
- * What came of a message or of another thing in the sources: `failed` when it could not be read or
- * rspamd can't take it, `passedOver` when it was deleted or lies in a folder such as Junk under ham,
- * `deferred` when a proxy held it back, `superseded` when a newer file of its name counts instead,
- * `doneBefore` when the journal has it.
+ * The statistics of a run: each message, and each other thing in the sources, counts once. Names,
+ * reasons and folders are kept up to a limit, so that a million of them take no more memory than ten.
  */
-const RESULTS = [
-  ...(['learned', 'duplicate', 'refused', 'notMail', 'passedOver', 'failed'] as const),
-  ...(['deferred', 'superseded', 'doneBefore'] as const),
+export const KINDS = [
+  'learned',
+  'known',
+  'refused',
+  'notMail',
+  /** Deleted, or in a folder such as Junk under ham. */
+  'passedOver',
+  /** It could not be read, or rspamd can't take it. */
+  'failed',
+  /** A proxy held it back. */
+  'heldBack',
+  /** A newer file of its name counts instead. */
+  'older',
+  /** The journal has it. */
+  'doneBefore',
 ] as const;
 
-export type RunResult = (typeof RESULTS)[number];
+/** What came of a message or another thing in the sources, in the words of the summary. */
+export type Kind = (typeof KINDS)[number];
+
+/** What reading found, in the same words; messages count when they end. */
+export const KIND_OF = {
+  skipped: 'notMail',
+  passed: 'passedOver',
+  failed: 'failed',
+  older: 'older',
+  done: 'doneBefore',
+} as const satisfies Readonly<Record<Exclude<Found['kind'], 'message'>, Kind>>;
 
 export type CountByVerdict = Record<Verdict, number>;
 
@@ -29,108 +49,98 @@ export interface MailFolder {
   /** Its place. */
   readonly folder: string;
   readonly verdict: Verdict;
-  /** Messages in it, those that were deleted left out. */
+  /** Messages in it, without those that were deleted. */
   readonly messages: number;
   /** Why they are not taught; `null` when they are. */
   readonly passedOver: string | null;
 }
 
-/** Names kept of one result. */
+/** Names kept of one kind. */
 export const NAMES_KEPT = 10;
-/** Folders kept. */
-export const FOLDERS_KEPT = 1_000;
-/** Different reasons kept of one result; rspamd's texts may hold anything. */
+const FOLDERS_KEPT = 1_000;
+/** Different reasons kept of one kind; rspamd's texts may hold anything. */
 const REASONS_KEPT = 50;
-/** A few messages are not recognised by rspamd when they come again. */
+const NEARLY_ALL = 0.9;
+const KNOWN_FROM = 10;
 const UNPROVEN_REASON = 'rspamd said "learned" to every post, which is no proof';
 
-/**
- * The statistics of a run, each message counted once. Names are kept for the first few of a result
- * only, so that a million of them take no more memory than ten.
- */
 export class RunStats {
-  readonly counts = byResult<CountByVerdict>(() => ({ spam: 0, ham: 0 }));
-  /** How often which reason was given. */
-  readonly reasons = byResult(() => new Map<string, number>());
+  readonly counts = byKind<CountByVerdict>(() => ({ spam: 0, ham: 0 }));
+  /** How often which reason was given; of what was learned only where proof is missing. */
+  readonly reasons = byKind(() => new Map<string, number>());
   /** The first few that have a reason. */
-  readonly names = byResult<Named[]>(() => []);
-  /** What lets the deferred ones through. */
+  readonly names = byKind<Named[]>(() => []);
+  /** What lets those through that were held back. */
   cure: string | undefined;
-  /** Messages that were taken out of SpamAssassin's wrapper. */
-  readonly unwrapped: CountByVerdict = { spam: 0, ham: 0 };
   readonly #folders = new Map<string, { -readonly [key in keyof MailFolder]: MailFolder[key] }>();
   readonly #onFailed: (named: Named) => void;
 
-  /** @param onFailed hears of what failed: messages, files, folders; the first few for each reason */
+  /** @param onFailed hears of what failed: the first few for each reason */
   constructor(onFailed: (named: Named) => void) {
     this.#onFailed = onFailed;
   }
 
-  /** What reading the sources found; messages count when they end. */
+  /** What reading the sources found. */
   found(found: Found, verdict: Verdict): void {
-    switch (found.kind) {
-      case 'message':
-        if (found.isUnwrapped === true) this.unwrapped[verdict] += 1;
-        this.#liesIn(found.folder, verdict);
-        break;
-      case 'passed':
-        if (found.isByFolder === true) this.#liesIn(found.folder, verdict, found.reason);
-        this.#add('passedOver', verdict, found.isByFolder === true ? undefined : found);
-        break;
-      case 'skipped':
-        this.#add('notMail', verdict, found);
-        break;
-      case 'failed':
-        this.#add('failed', verdict, found);
-        break;
-      case 'older':
-        this.#add('superseded', verdict);
-        break;
-      case 'done':
-        this.#liesIn(found.folder, verdict);
-        this.#add('doneBefore', verdict);
-        break;
-    }
+    const isByFolder = found.kind === 'passed' && found.isByFolder === true;
+    if (isByFolder) this.#liesIn(found.folder, verdict, found.reason);
+    if (found.kind === 'message' || found.kind === 'done') this.#liesIn(found.folder, verdict);
+    if (found.kind === 'message') return;
+    this.#add(KIND_OF[found.kind], verdict, 'reason' in found && !isByFolder ? found : undefined);
   }
 
   /** A message was held back. */
   held(place: string, verdict: Verdict, { reason, hint }: Held): void {
     this.cure ??= hint;
-    this.#add('deferred', verdict, { place, reason });
+    this.#add('heldBack', verdict, { place, reason });
   }
 
   /** A message has ended. */
-  finished(place: string, verdict: Verdict, finish: Disposition): void {
-    switch (finish.kind) {
-      case 'learned':
-        this.#add(
-          'learned',
-          verdict,
-          finish.proven ? undefined : { place, reason: UNPROVEN_REASON },
-        );
+  finished(place: string, verdict: Verdict, disposition: Disposition): void {
+    switch (disposition.kind) {
+      case 'learned': {
+        const named = disposition.proven ? undefined : { place, reason: UNPROVEN_REASON };
+        this.#add('learned', verdict, named);
         break;
+      }
       case 'duplicate':
-        this.#add('duplicate', verdict);
+        this.#add('known', verdict);
         break;
       case 'refused':
-        this.#add('refused', verdict, { place, reason: inShort(finish.reason) });
+        this.#add('refused', verdict, { place, reason: inShort(disposition.reason) });
         break;
       case 'quarantined':
-        this.#add('failed', verdict, { place, reason: finish.reason });
+        this.#add('failed', verdict, { place, reason: disposition.reason });
         break;
     }
   }
 
-  total(result: RunResult): number {
-    return this.counts[result].spam + this.counts[result].ham;
+  total(...kinds: readonly Kind[]): number {
+    return kinds.reduce((sum, kind) => sum + sumOf(this.counts[kind]), 0);
   }
 
   /** Messages that rspamd was asked about and that have ended. */
   get posted(): number {
-    return this.total('learned') + this.total('duplicate') + this.total('refused');
+    return this.total('learned', 'known', 'refused');
   }
 
-  /** The folders in which messages were found, by name; without those that are taught after all. */
+  /** All of which something came, beside what is not taught and what the journal has. */
+  get ended(): number {
+    return this.posted + this.total('failed', 'heldBack');
+  }
+
+  /** rspamd knew nearly all of it already: is it true? */
+  get isNearlyAllKnown(): boolean {
+    const known = this.total('known');
+    return known >= KNOWN_FROM && known >= NEARLY_ALL * this.total('known', 'learned');
+  }
+
+  /** Messages that were learned without a proof. */
+  get unproven(): number {
+    return [...this.reasons.learned.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The folders in which messages were found, by name; one that is taught after all appears once. */
   get folders(): readonly MailFolder[] {
     return [...this.#folders.values()]
       .filter(({ folder, passedOver }) => passedOver === null || !this.#folders.has(folder))
@@ -147,15 +157,15 @@ export class RunStats {
       this.#folders.set(key, { folder, verdict, messages: 1, passedOver });
   }
 
-  #add(result: RunResult, verdict: Verdict, named?: Named): void {
-    this.counts[result][verdict] += 1;
+  #add(kind: Kind, verdict: Verdict, named?: Named): void {
+    this.counts[kind][verdict] += 1;
     if (named === undefined) return;
     const { place, reason } = named;
-    const reasons = this.reasons[result];
+    const reasons = this.reasons[kind];
     const known = reasons.get(reason) ?? 0;
     if (known > 0 || reasons.size < REASONS_KEPT) reasons.set(reason, known + 1);
-    if (this.names[result].length < NAMES_KEPT) this.names[result].push({ place, reason });
-    if (result === 'failed' && known < NAMES_KEPT) this.#onFailed(named);
+    if (this.names[kind].length < NAMES_KEPT) this.names[kind].push({ place, reason });
+    if (kind === 'failed' && known < NAMES_KEPT) this.#onFailed(named);
   }
 }
 
@@ -163,8 +173,8 @@ export function sumOf(counts: CountByVerdict): number {
   return VERDICTS.reduce((sum, verdict) => sum + counts[verdict], 0);
 }
 
-function byResult<T>(make: () => T): Readonly<Record<RunResult, T>> {
-  return Object.fromEntries(RESULTS.map((result) => [result, make()])) as Record<RunResult, T>;
+export function byKind<T>(of: (kind: Kind) => T): Readonly<Record<Kind, T>> {
+  return Object.fromEntries(KINDS.map((kind) => [kind, of(kind)])) as Record<Kind, T>;
 }
 
 /** rspamd's reason without what differs from message to message. */

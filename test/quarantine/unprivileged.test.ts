@@ -5,11 +5,11 @@ import {
   releaseQuarantined,
   showQuarantined,
 } from '../../src/quarantine/command.ts';
-import type { QuarantineOptions } from '../../src/quarantine/command.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
-function optionsFor(spool: TestSpool): QuarantineOptions {
-  return {
+test('what may not be read or looked into is said so, whatever the command', async () => {
+  const spool = new TestSpool();
+  const options = {
     stateDir: spool.stateDir.root.path,
     stop: new AbortController().signal,
     out: () => undefined,
@@ -18,27 +18,15 @@ function optionsFor(spool: TestSpool): QuarantineOptions {
     err: () => undefined,
     wall: () => Date.now(),
   };
-}
-
-test('what lies in quarantine and may not be read is refused', async () => {
-  const spool = new TestSpool();
+  const refused = { code: 'quarantine.forbidden', exitCode: 1 };
   put(spool.statePath('quarantine/spam/a.eml'), 'secret', 0);
-  const shown = showQuarantined(optionsFor(spool), 'a.eml');
-  await expect(shown).rejects.toMatchObject({ code: 'quarantine.forbidden', exitCode: 1 });
-});
-
-test('a folder that can be listed, and not looked into, is said with who may, whatever the command', async () => {
-  const spool = new TestSpool();
-  put(spool.statePath('quarantine/spam/a.eml'), 'secret');
+  await expect(showQuarantined(options, 'a.eml')).rejects.toMatchObject(refused);
   chmodSync(spool.statePath('quarantine/spam'), 0o600);
-  const options = optionsFor(spool);
-  const named = ['a.eml'];
   for (const command of [
     () => showQuarantined(options, 'a.eml'),
-    () => releaseQuarantined(options, named),
-    () => dropQuarantined(options, named),
+    () => releaseQuarantined(options, ['a.eml']),
+    () => dropQuarantined(options, ['a.eml']),
   ]) {
-    const refused = { code: 'quarantine.forbidden', exitCode: 1 };
     await expect(command()).rejects.toMatchObject(refused);
   }
   chmodSync(spool.statePath('quarantine/spam'), 0o700);

@@ -1,228 +1,141 @@
-import { describe, expect, test } from 'vitest';
-import { DeliveryBench } from '../support/delivery-bench.ts';
+import { expect, test } from 'vitest';
+import { RelearnBench, begin, namesOf, sourceOf } from '../support/relearn-bench.ts';
 import {
   DUPLICATE,
   Holder,
   LEARNED,
   NO_REDIS,
-  ScriptedTrainer,
   TOO_SHORT,
   to,
-  toAll,
 } from '../support/scripted-trainer.ts';
+import type { Rule } from '../support/scripted-trainer.ts';
 
-/** A bench that proves every tenth message, with a controller that is up. */
-async function upBench(trainer = new ScriptedTrainer()): Promise<DeliveryBench> {
-  const bench = new DeliveryBench({ trainers: [trainer], proveEvery: 10, concurrency: 1 });
-  await bench.warmUp();
-  return bench;
+/** A run that posts these messages one by one and proves every tenth; the first one always. */
+function beginOf(names: readonly string[], ...rules: readonly Rule[]): RelearnBench {
+  return begin([sourceOf('spam', names)], { proveEvery: 10, concurrency: 1 }, ...rules);
 }
 
-function putMany(bench: DeliveryBench, count: number, from = 0): string[] {
-  const keys = Array.from({ length: count }, (_, index) => `m${from + index}`);
-  for (const key of keys) bench.put(key);
-  return keys;
+/** Lets time flow until this message is posted and held. */
+async function untilHeld(bench: RelearnBench, holder: Holder): Promise<void> {
+  await bench.until('it is posted', () => holder.names.length === 1, 1);
 }
 
-describe('of messages that are answered 200', () => {
-  test('one in so many is posted again, and all are done with its proof', async () => {
-    const bench = await upBench();
-    const keys = putMany(bench, 9);
-    await bench.flowUntil('nine are acknowledged', () => bench.sampler?.size === 9);
-    expect(bench.trainer.names).toEqual(keys);
-    expect(bench.spool.queued).toHaveLength(9);
-    expect(bench.events.counts.learned).toBe(1);
-    bench.put('m9');
-    await bench.finish();
-    expect(bench.trainer.names).toEqual([...keys, 'm9', 'm9']);
-    expect(bench.events.counts.learned).toBe(11);
-    expect(bench.sampler?.size).toBe(0);
-  });
+test('one in so many is posted again, and the last: what came before is done with its proof', async () => {
+  const holder = new Holder();
+  const names = namesOf('s', 15);
+  const bench = beginOf(names, holder.of('s11'));
+  await untilHeld(bench, holder);
+  expect(bench.stats.total('learned')).toBe(11);
+  bench.trainer.plays(holder.of('s12'));
+  holder.answer('s11', LEARNED);
+  await untilHeld(bench, holder);
+  // What was acknowledged after the proven one waits for the next proof.
+  expect(bench.stats.total('learned')).toBe(11);
+  holder.open(LEARNED);
+  expect(await bench.finish()).toBe('complete');
+  expect(bench.stats.total('learned')).toBe(15);
+  const twice = new Set(['s0', 's10', 's14']);
+  const expected = names.flatMap((name) => (twice.has(name) ? [name, name] : [name]));
+  expect(bench.trainer.names).toEqual(expected);
+});
 
-  test.each([
-    ['never proves', 4],
-    ['proves late', 2],
-  ])(
-    'those before one that %s are posted again: they may not be stored either',
-    async (_, times) => {
-      const bench = await upBench();
-      const keys = putMany(bench, 9);
-      bench.trainer.plays(to(keys, LEARNED), to('m9', LEARNED, times));
-      await bench.flowUntil('nine are acknowledged', () => bench.sampler?.size === 9);
-      bench.put('m9');
-      await bench.flowUntil('it was posted so often', () => bench.trainer.of('m9').length >= times);
-      bench.trainer.plays(to('m9', LEARNED, times - bench.trainer.of('m9').length));
-      await bench.flow(60_000);
-      bench.proveRest();
-      bench.put('other');
-      await bench.flow(60_000);
-      bench.proveRest();
-      await bench.finish();
-      expect([...bench.trainer.memory.keys()]).toEqual(expect.arrayContaining([...keys, 'm9']));
-    },
-  );
-
-  test('the last one is posted again at the end', async () => {
-    const bench = await upBench();
-    const keys = putMany(bench, 5);
-    await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 5);
-    bench.proveRest();
-    await bench.finish();
-    expect(bench.trainer.names).toEqual([...keys, 'm4']);
-    expect(bench.events.counts.learned).toBe(6);
-  });
-
-  test('the first one after a recovery is proven', async () => {
-    const bench = await upBench();
-    bench.trainer.plays(toAll(NO_REDIS));
-    bench.put('m0');
-    await bench.flowUntil('it is down', () => !bench.controller.isOpen);
-    bench.trainer.plays();
-    await bench.finish();
-    expect(bench.trainer.names.slice(-2)).toEqual(['m0', 'm0']);
-    expect(bench.events.counts.learned).toBe(2);
-  });
-
-  test('one whose answer took more than a second is proven', async () => {
-    const bench = await upBench();
-    const holder = new Holder();
-    bench.trainer.plays(holder.of('m0'));
-    bench.put('m0');
-    await bench.flowUntil('it is posted', () => holder.names.length === 1);
-    await bench.flow(1_100);
-    bench.trainer.plays();
-    holder.open(LEARNED);
-    await bench.finish();
-    expect(bench.events.counts.learned).toBe(2);
-  });
-
-  test('a large one is proven at once, and those before it with it', async () => {
-    const trainer = new ScriptedTrainer();
-    const bench = new DeliveryBench({
-      trainers: [trainer],
-      proveEvery: 1_000,
-      maxBytes: 20_000_000,
-    });
-    await bench.warmUp();
-    bench.put('m0');
-    await bench.flowUntil('it is acknowledged', () => bench.sampler?.size === 1);
-    bench.put('large', { bytes: 17_000_000 });
-    await bench.finish();
-    expect(bench.events.counts.learned).toBe(3);
-  });
-
-  test('none is disposed of before the proof of a later one', async () => {
-    const bench = await upBench();
-    putMany(bench, 9);
-    await bench.flowUntil('nine are acknowledged', () => bench.sampler?.size === 9);
-    // less than until the next scan, which is the daemon's
-    await bench.flow(20_000);
-    expect(bench.spool.queued).toHaveLength(9);
-  });
-
-  test('what came after the proven one waits for the next proof', async () => {
-    const bench = await upBench();
-    const holder = new Holder();
-    putMany(bench, 9);
-    await bench.flowUntil('nine are acknowledged', () => bench.sampler?.size === 9);
-    // the second post of the tenth is held while others are answered
-    let posts = 0;
-    bench.trainer.plays((post) => {
-      if (post.name !== 'm9') return undefined;
+test('what was acknowledged after a message is not done with its proof', async () => {
+  const [first, second, beside, last] = [new Holder(), new Holder(), new Holder(), new Holder()];
+  let posts = 0;
+  const bench = begin(
+    [sourceOf('spam', namesOf('s', 9))],
+    { proveEvery: 1_000, concurrency: 2 },
+    (post) => {
+      if (post.name !== 's3') return undefined;
       posts += 1;
-      return posts === 1 ? LEARNED : holder.of('m9')(post);
-    });
-    bench.put('m9');
-    await bench.flowUntil('it is being proven', () => holder.names.length === 1);
-    holder.open(DUPLICATE);
-    await bench.flowUntil('ten are done', () => bench.events.counts.learned === 11);
-    putMany(bench, 3, 20);
-    await bench.flowUntil('three are acknowledged', () => bench.sampler?.size === 3);
-    expect(bench.events.counts.learned).toBe(11);
-  });
+      return (posts === 1 ? first : second).of()(post);
+    },
+    beside.of('s4'),
+    last.of('s7'),
+  );
+  await bench.until('both are posted', () => first.names.length + beside.names.length === 2, 1);
+  await bench.clock.flow(1_100);
+  first.open(LEARNED);
+  await bench.until('the slow one is being proven', () => second.names.length === 1, 1);
+  beside.open(TOO_SHORT);
+  await bench.until('others are acknowledged', () => last.names.length === 1, 1);
+  second.open(DUPLICATE);
+  await bench.until('the slow one is done', () => bench.stats.total('learned') >= 4, 1);
+  expect(bench.left).toEqual(expect.arrayContaining(['s5', 's6']));
+  last.open(LEARNED);
+  expect(await bench.finish()).toBe('complete');
 });
 
-describe('what was acknowledged since the last proof', () => {
-  test('is posted again when the controller fails', async () => {
-    const bench = await upBench();
-    const keys = putMany(bench, 5);
-    await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 5);
-    bench.trainer.memory.clear();
-    bench.trainer.plays(to('m5', NO_REDIS));
-    bench.put('m5');
-    await bench.flowUntil('it is down', () => !bench.controller.isOpen);
-    expect(bench.sampler?.size).toBe(0);
-    bench.trainer.posts.length = 0;
-    bench.trainer.plays();
-    await bench.flowUntil('all were posted', () => new Set(bench.trainer.names).size === 6);
-    bench.proveRest();
-    await bench.finish();
-    for (const key of keys) expect(bench.trainer.memory.get(key)).toBe('spam');
-    expect(bench.events.counts.learned).toBe(7);
-  });
-
-  test('is posted again when two messages got no proof', async () => {
-    const bench = await upBench();
-    const keys = putMany(bench, 8);
-    await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 8);
-    bench.trainer.memory.clear();
-    bench.trainer.plays(toAll(LEARNED));
-    putMany(bench, 2, 8);
-    await bench.flowUntil('one is suspicious', () => bench.controller.isSuspected);
-    bench.put('m10');
-    await bench.flowUntil('it is unproven', () => bench.controller.state === 'unproven');
-    bench.trainer.plays();
-    await bench.flow(60_000);
-    bench.proveRest();
-    await bench.finish();
-    for (const key of keys) expect(bench.trainer.memory.get(key)).toBe('spam');
-    expect(bench.events.counts.learned).toBe(12);
-  });
-
-  test('is done with the next proof when one message alone never gets any', async () => {
-    const bench = await upBench();
-    putMany(bench, 9);
-    await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 9);
-    bench.trainer.plays(to('odd', LEARNED));
-    bench.put('odd');
-    bench.put('next');
-    await bench.flowUntil('the others are done', () => bench.events.counts.learned === 11);
-    expect(bench.controller.state).toBe('up');
-    await bench.flow(600_000);
-    for (let round = 0; round < 3; round += 1) {
-      bench.put(`again-${round}`);
-      await bench.flow(600_000);
-      bench.proveRest();
-    }
-    await bench.finish();
-    expect(bench.spool.queued).toEqual([]);
-  });
-
-  test('counts as learned when a later post says that it is known', async () => {
-    const bench = await upBench();
-    putMany(bench, 3);
-    await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 3);
-    bench.trainer.plays(to('m3', NO_REDIS));
-    bench.put('m3');
-    await bench.flowUntil('it is down', () => !bench.controller.isOpen);
-    bench.trainer.plays();
-    await bench.flowUntil('all were posted', () => bench.trainer.names.length >= 8);
-    bench.proveRest();
-    await bench.finish();
-    expect(bench.events.counts).toMatchObject({ learned: 5, duplicate: 0 });
-  });
+test.each([
+  ['never proves', Infinity],
+  ['proves late', 2],
+])('those before one that %s are posted again: they may not be stored either', async (_, often) => {
+  const names = namesOf('s', 10);
+  const lost = names.slice(1);
+  const bench = beginOf(
+    [...names, 'odd', 'next'],
+    ...lost.map((each) => to(each, LEARNED, 1)),
+    to('odd', LEARNED, often),
+  );
+  expect(await bench.finish(20)).toBe('complete');
+  expect([...bench.trainer.memory.keys()]).toEqual(expect.arrayContaining([...names, 'next']));
+  expect(bench.stats.counts).toMatchObject({ learned: { spam: 12 }, known: { spam: 0 } });
 });
 
-describe('a message that is known or refused', () => {
-  test('is done at once, and proves nothing', async () => {
-    const bench = await upBench();
-    bench.trainer.plays(to('short', TOO_SHORT), to('known', DUPLICATE));
-    putMany(bench, 3);
-    await bench.flowUntil('they are acknowledged', () => bench.sampler?.size === 3);
-    bench.put('short');
-    bench.put('known');
-    await bench.flowUntil('they are done', () => bench.events.counts.duplicate === 1);
-    expect(bench.events.counts).toMatchObject({ learned: 1, refused: 1, duplicate: 1 });
-    expect(bench.sampler?.size).toBe(3);
+test.each([
+  ['lost', true],
+  ['kept', false],
+])(
+  'what was acknowledged, and is %s when the controller fails, is posted again',
+  async (_, isLost) => {
+    const names = namesOf('s', 6);
+    const bench = beginOf(names);
+    bench.trainer.plays(
+      to(
+        's5',
+        () => {
+          if (isLost) bench.trainer.memory.clear();
+          return NO_REDIS;
+        },
+        1,
+      ),
+    );
+    expect(await bench.finish(20)).toBe('complete');
+    for (const name of names.slice(1)) expect(bench.trainer.memory.get(name)).toBe('spam');
+    // The first one after a recovery is proven; what was stored before counts as learned.
+    if (isLost) expect(bench.trainer.names[7]).toBe(bench.trainer.names[8]);
+    expect(bench.stats.counts).toMatchObject({ learned: { spam: 6 }, known: { spam: 0 } });
+  },
+);
+
+test('one whose answer took more than a second is proven', async () => {
+  const holder = new Holder();
+  const bench = beginOf(namesOf('s', 4), holder.of('s1'));
+  await untilHeld(bench, holder);
+  await bench.clock.flow(1_100);
+  holder.open(LEARNED);
+  expect(await bench.finish()).toBe('complete');
+  expect(bench.trainer.names.join(' ')).toContain('s1 s1 s1');
+});
+
+test('a large one is proven at once, and those before it with it', async () => {
+  const holder = new Holder();
+  const bench = beginOf(['s0', 's1', 'large', 's2'], holder.of('s2'));
+  await untilHeld(bench, holder);
+  expect(bench.stats.total('learned')).toBe(3);
+  holder.open(LEARNED);
+  await bench.finish();
+});
+
+test('one that is known or refused is done at once, and proves nothing', async () => {
+  const holder = new Holder();
+  const rules = [to('known', DUPLICATE), to('short', TOO_SHORT), holder.of('s3')];
+  const bench = beginOf(['s0', 's1', 's2', 'known', 'short', 's3'], ...rules);
+  await untilHeld(bench, holder);
+  expect(bench.stats.counts).toMatchObject({
+    ...{ learned: { spam: 1 }, known: { spam: 1 }, refused: { spam: 1 } },
   });
+  holder.open(LEARNED);
+  expect(await bench.finish()).toBe('complete');
+  expect(bench.stats.total('learned')).toBe(4);
 });

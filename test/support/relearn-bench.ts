@@ -1,7 +1,6 @@
 import { onTestFinished } from 'vitest';
 import { Controller } from '../../src/delivery/controller.ts';
 import type { Found, Source } from '../../src/relearn/sources/source.ts';
-import { BulkStore } from '../../src/relearn/bulk-store.ts';
 import { BulkRun } from '../../src/relearn/run.ts';
 import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
@@ -10,9 +9,13 @@ import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
+import type { Rule } from './scripted-trainer.ts';
 
 export type RelearnBenchOptions = Partial<
-  Pick<BulkRunOptions, 'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs'>
+  Pick<
+    BulkRunOptions,
+    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'journal'
+  >
 > & {
   readonly trainers?: readonly ScriptedTrainer[];
   readonly sources: readonly Source[];
@@ -25,10 +28,7 @@ export class RelearnBench {
   readonly failed: Named[] = [];
   readonly stats = new RunStats((named) => this.failed.push(named));
   readonly trainers: readonly ScriptedTrainer[];
-  readonly store: BulkStore;
   readonly stop = new AbortController();
-  /** Keys in the order in which they ended. */
-  readonly ended: string[] = [];
   ending: Ending | undefined;
   readonly #run: BulkRun;
 
@@ -37,12 +37,9 @@ export class RelearnBench {
     const { log } = this.recorder;
     const random = (): number => 0.5;
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
-    this.store = new BulkStore((place, verdict, finish) => {
-      this.ended.push(place);
-      this.stats.finished(place, verdict, finish);
-    }, this.stats.held.bind(this.stats));
     this.#run = new BulkRun({
-      store: this.store,
+      stats: this.stats,
+      journal: undefined,
       controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
       clock,
       random,
@@ -53,9 +50,6 @@ export class RelearnBench {
       limit: Infinity,
       waitMs: 300_000,
       shutdownMs: 5_000,
-      onFound: (found, { verdict }) => {
-        this.stats.found(found, verdict);
-      },
       ...options,
     });
     onTestFinished(() => {
@@ -67,6 +61,11 @@ export class RelearnBench {
     const [first] = this.trainers;
     if (first === undefined) throw new Error('there is no trainer');
     return first;
+  }
+
+  /** The messages that were read and have not ended. */
+  get left(): readonly string[] {
+    return this.#run.left.map(({ place }) => place);
   }
 
   /** Begins; `ending` tells how it ended. */
@@ -90,10 +89,6 @@ export class RelearnBench {
 }
 
 /** A source that holds made-up messages of these names; the trainer sees the names. */
-export function sourceOf(verdict: Verdict, names: Iterable<string>): TestSource {
-  return new TestSource(verdict, names);
-}
-
 export class TestSource implements Source {
   readonly name = 'made up';
   readonly verdict: Verdict;
@@ -111,10 +106,9 @@ export class TestSource implements Source {
     for (const name of this.#names) {
       await Promise.resolve();
       this.taken += 1;
-      const body = Buffer.from(
-        `X-Test: ${name}\r\nMessage-ID: <${name}@x>\r\n\r\nBody ${name}\r\n`,
-      );
-      yield { kind: 'message', place: name, body };
+      const text = `X-Test: ${name}\r\nMessage-ID: <${name}@x>\r\n\r\nBody ${name}\r\n`;
+      const rest = name.startsWith('large') ? 17_000_000 : 0;
+      yield { kind: 'message', place: name, body: Buffer.from(text.padEnd(rest)) };
     }
   }
 
@@ -123,6 +117,22 @@ export class TestSource implements Source {
   }
 }
 
+export function sourceOf(verdict: Verdict, names: Iterable<string>): TestSource {
+  return new TestSource(verdict, names);
+}
+
 export function namesOf(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
+
+/** A run that has begun, and whose first trainer plays these rules. */
+export function begin(
+  sources: readonly Source[],
+  options: Omit<RelearnBenchOptions, 'sources'> = {},
+  ...rules: readonly Rule[]
+): RelearnBench {
+  const bench = new RelearnBench({ ...options, sources });
+  bench.trainer.plays(...rules);
+  bench.start();
+  return bench;
 }
