@@ -37,6 +37,8 @@ export class KopanoWriterProcess {
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
     });
+    // nobody waits for it at the end of a test file: with its input it ends by itself
+    this.#child.unref();
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       this.#waiting.shift()?.(parseOutcome(line));
     });

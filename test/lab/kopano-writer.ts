@@ -20,6 +20,8 @@ export interface WriteOrder {
   /** The file's name: the message's search key and `.eml`. */
   readonly name: string;
   readonly body: Buffer;
+  /** The folder that holds `spam` and `ham`. @defaultValue the writer's */
+  readonly lib?: string;
   /** The body is written in this many pieces. @defaultValue 1 */
   readonly chunks?: number;
   /** Wait after each piece but the last, in milliseconds. @defaultValue 0 */
@@ -88,9 +90,10 @@ export class KopanoWriter {
   }
 
   async #attempt(order: WriteOrder): Promise<WriteOutcome> {
-    const path = join(this.#lib, order.verdict, order.name);
+    const { lib = this.#lib } = order;
+    const path = join(lib, order.verdict, order.name);
     try {
-      await unlinkIfThere(join(this.#lib, other(order.verdict), order.name));
+      await unlinkIfThere(join(lib, other(order.verdict), order.name));
       await writeInPlace(path, order);
       await sleep(order.pauseBeforeMarkMs ?? 0);
     } catch (error) {

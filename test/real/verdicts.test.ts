@@ -176,7 +176,7 @@ describeReal('single messages', () => {
       await world.startDaemon();
       for (let seed = 0; seed < 5; seed += 1) {
         const message = makeMessage('ham', seed);
-        const outcome = await world.writer.write({
+        const outcome = await world.write({
           verdict: 'ham',
           name: message.name,
           body: message.raw,
