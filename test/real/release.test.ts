@@ -1,22 +1,16 @@
-import { execFile } from 'node:child_process';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { describeReal } from './harness.ts';
-import { program } from '../support/run.ts';
+import { runCli } from '../support/run-cli.ts';
 import { World } from './world.ts';
 
-const run = promisify(execFile);
-
-async function quarantine(world: World, ...args: string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, [program(), 'quarantine', ...args], {
-    env: { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir },
-  });
-  return stdout;
+async function release(world: World, what: string): Promise<void> {
+  const settings = { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir };
+  expect(await runCli(['quarantine', 'release', what], settings)).toMatchObject({ code: 0 });
 }
 
 /** Puts a message into quarantine, as an earlier daemon did. */
@@ -40,7 +34,7 @@ describeReal('a released message', () => {
     });
     await setAside(world, message, 'spam');
     world.sent.set(message.name, { message, verdict: 'spam' });
-    await quarantine(world, 'release', message.name);
+    await release(world, message.name);
     await daemon.until('learn it', () => daemon.linesOf('message.learned').length > 0, {
       timeoutMs: 15_000,
     });
@@ -64,7 +58,7 @@ describeReal('a released message', () => {
       )
         .until('end', () => false, { timeoutMs: 20_000 })
         .catch(() => undefined);
-      await quarantine(world, 'release', '--all');
+      await release(world, '--all');
       await world.judge(turned, 'ham');
       world.sent.set(released.name, { message: released, verdict: 'spam' });
       const daemon = await world.startDaemon({}, ['--once']);
