@@ -25,7 +25,7 @@ async function setAside(world: World, message: MadeMessage, verdict: Verdict): P
 }
 
 describeReal('a released message', () => {
-  it('is learned by the running daemon, and has a fresh start', { timeout: 60_000 }, async () => {
+  it('is learned by the running daemon, and has a fresh start', async () => {
     await using world = await World.make();
     const message = makeMessage('spam', 1);
     const daemon = await world.startDaemon();
@@ -44,31 +44,27 @@ describeReal('a released message', () => {
     expect(await world.forgotten()).toEqual([]);
   });
 
-  it(
-    'is learned by the next one pass, the newer verdict wins there',
-    { timeout: 60_000 },
-    async () => {
-      await using world = await World.make();
-      const [turned, released] = [makeMessage('spam', 1), makeMessage('spam', 2)];
-      await setAside(world, turned, 'spam');
-      await setAside(world, released, 'spam');
-      // Made by the daemon of this version.
-      await (
-        await world.startDaemon({}, ['--once'])
-      )
-        .until('end', () => false, { timeoutMs: 20_000 })
-        .catch(() => undefined);
-      await release(world, '--all');
-      await world.judge(turned, 'ham');
-      world.sent.set(released.name, { message: released, verdict: 'spam' });
-      const daemon = await world.startDaemon({}, ['--once']);
-      await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
-        timeoutMs: 20_000,
-      });
-      const learned = daemon.linesOf('message.learned').map(({ fields }) => fields['verdict']);
-      expect(learned.sort()).toEqual(['ham', 'spam']);
-      expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
-      expect(await world.forgotten()).toEqual([]);
-    },
-  );
+  it('is learned by the next one pass, the newer verdict wins there', async () => {
+    await using world = await World.make();
+    const [turned, released] = [makeMessage('spam', 1), makeMessage('spam', 2)];
+    await setAside(world, turned, 'spam');
+    await setAside(world, released, 'spam');
+    // Made by the daemon of this version.
+    await (
+      await world.startDaemon({}, ['--once'])
+    )
+      .until('end', () => false, { timeoutMs: 20_000 })
+      .catch(() => undefined);
+    await release(world, '--all');
+    await world.judge(turned, 'ham');
+    world.sent.set(released.name, { message: released, verdict: 'spam' });
+    const daemon = await world.startDaemon({}, ['--once']);
+    await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
+      timeoutMs: 20_000,
+    });
+    const learned = daemon.linesOf('message.learned').map(({ fields }) => fields['verdict']);
+    expect(learned.sort()).toEqual(['ham', 'spam']);
+    expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
+    expect(await world.forgotten()).toEqual([]);
+  });
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,10 +44,15 @@ function metricsIn(text: string): readonly string[] {
   return [...new Set(text.match(/\bkopano_learnd_[a-z_0-9]+\b/g))].sort();
 }
 
-/** What the daemon really shows at /metrics, besides what every process does. */
-async function metricsShown(): Promise<readonly string[]> {
+/** What the daemon really shows at /metrics. */
+async function metrics(): Promise<string> {
   const bench = await StatusBench.start();
-  const { text } = await bench.get('/metrics');
+  return (await bench.get('/metrics')).text;
+}
+
+/** The names, but for those that every process has. */
+async function metricsShown(): Promise<readonly string[]> {
+  const text = await metrics();
   // of a histogram a dashboard uses the buckets
   return metricsIn(text).filter((name) => !/_seconds(_count|_sum)?$/.test(name));
 }
@@ -67,6 +73,13 @@ test('the panels of the dashboard have their own places and numbers', async () =
 });
 
 describe('promtool', needsPrograms('promtool'), () => {
+  test('finds nothing to say about the metrics', async () => {
+    const input = await metrics();
+    const options = { input, encoding: 'utf8' } as const;
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], options);
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
+  });
+
   test('understands the alert rules', async () => {
     expect(await promtool('check', 'rules', 'kopano-learnd.rules.yaml')).toContain('SUCCESS');
   });
