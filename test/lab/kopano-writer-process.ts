@@ -23,7 +23,11 @@ export interface KopanoWriterProcessOptions {
   readonly chown?: { readonly uid: number; readonly gid: number };
 }
 
-const ENDED: WriteOutcome = { kind: 'failed', code: 'EXIT', message: 'the writer has ended' };
+const ENDED: WriteOutcome = {
+  kind: 'failed',
+  code: 'EXIT',
+  message: 'the writer has ended',
+};
 
 export class KopanoWriterProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;

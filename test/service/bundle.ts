@@ -23,7 +23,10 @@ export class Bundle implements AsyncDisposable {
 
   static async make(): Promise<Bundle> {
     const folder = await mkdtemp(join(tmpdir(), 'learnd-bundle-'));
-    await cp(packageFolder(), folder, { recursive: true, verbatimSymlinks: true });
+    await cp(packageFolder(), folder, {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
     await chmod(folder, 0o755);
     return new Bundle(folder);
   }

@@ -11,7 +11,10 @@ let delivered: string;
 /** The file as compose understands it; it takes a second. */
 async function configOf(
   text: string,
-  env: Readonly<Record<string, string>> = { KOPANO_UID: '101', KOPANO_GID: '102' },
+  env: Readonly<Record<string, string>> = {
+    KOPANO_UID: '101',
+    KOPANO_GID: '102',
+  },
 ): Promise<string> {
   const file = join(folder, 'service/compose.yaml');
   await writeFile(file, text);

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { StatusBench } from '../support/status-bench.ts';
 import { projectFile, run } from './bundle.ts';
 import { needsPrograms } from '../support/needs.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 const RULES = projectFile('service/prometheus/kopano-learnd.rules.yaml');
 
@@ -21,12 +21,8 @@ interface Dashboard {
 let folder: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'learnd-monitoring-'));
+  folder = temporaryFolder();
   await cp(RULES, join(folder, 'kopano-learnd.rules.yaml'));
-});
-
-afterEach(async () => {
-  await rm(folder, { recursive: true });
 });
 
 async function promtool(...words: readonly string[]): Promise<string> {
@@ -77,7 +73,11 @@ describe('promtool', needsPrograms('promtool'), () => {
     const input = await metrics();
     const options = { input, encoding: 'utf8' } as const;
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], options);
-    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect({ status, stdout, stderr }).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
   });
 
   test('understands the alert rules', async () => {
