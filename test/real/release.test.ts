@@ -1,22 +1,16 @@
-import { execFile } from 'node:child_process';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { describeReal } from './harness.ts';
-import { program } from '../support/run.ts';
+import { runCli } from '../support/run-cli.ts';
 import { World } from './world.ts';
 
-const run = promisify(execFile);
-
-async function quarantine(world: World, ...args: string[]): Promise<string> {
-  const { stdout } = await run(process.execPath, [program(), 'quarantine', ...args], {
-    env: { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir },
-  });
-  return stdout;
+async function release(world: World, what: string): Promise<void> {
+  const settings = { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir };
+  expect(await runCli(['quarantine', 'release', what], settings)).toMatchObject({ code: 0 });
 }
 
 /** Puts a message into quarantine, as an earlier daemon did. */
@@ -31,7 +25,7 @@ async function setAside(world: World, message: MadeMessage, verdict: Verdict): P
 }
 
 describeReal('a released message', () => {
-  it('is learned by the running daemon, and has a fresh start', { timeout: 60_000 }, async () => {
+  it('is learned by the running daemon, and has a fresh start', async () => {
     await using world = await World.make();
     const message = makeMessage('spam', 1);
     const daemon = await world.startDaemon();
@@ -40,7 +34,7 @@ describeReal('a released message', () => {
     });
     await setAside(world, message, 'spam');
     world.sent.set(message.name, { message, verdict: 'spam' });
-    await quarantine(world, 'release', message.name);
+    await release(world, message.name);
     await daemon.until('learn it', () => daemon.linesOf('message.learned').length > 0, {
       timeoutMs: 15_000,
     });
@@ -50,31 +44,27 @@ describeReal('a released message', () => {
     expect(await world.forgotten()).toEqual([]);
   });
 
-  it(
-    'is learned by the next one pass, the newer verdict wins there',
-    { timeout: 60_000 },
-    async () => {
-      await using world = await World.make();
-      const [turned, released] = [makeMessage('spam', 1), makeMessage('spam', 2)];
-      await setAside(world, turned, 'spam');
-      await setAside(world, released, 'spam');
-      // Made by the daemon of this version.
-      await (
-        await world.startDaemon({}, ['--once'])
-      )
-        .until('end', () => false, { timeoutMs: 20_000 })
-        .catch(() => undefined);
-      await quarantine(world, 'release', '--all');
-      await world.judge(turned, 'ham');
-      world.sent.set(released.name, { message: released, verdict: 'spam' });
-      const daemon = await world.startDaemon({}, ['--once']);
-      await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
-        timeoutMs: 20_000,
-      });
-      const learned = daemon.linesOf('message.learned').map(({ fields }) => fields['verdict']);
-      expect(learned.sort()).toEqual(['ham', 'spam']);
-      expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
-      expect(await world.forgotten()).toEqual([]);
-    },
-  );
+  it('is learned by the next one pass, the newer verdict wins there', async () => {
+    await using world = await World.make();
+    const [turned, released] = [makeMessage('spam', 1), makeMessage('spam', 2)];
+    await setAside(world, turned, 'spam');
+    await setAside(world, released, 'spam');
+    // Made by the daemon of this version.
+    await (
+      await world.startDaemon({}, ['--once'])
+    )
+      .until('end', () => false, { timeoutMs: 20_000 })
+      .catch(() => undefined);
+    await release(world, '--all');
+    await world.judge(turned, 'ham');
+    world.sent.set(released.name, { message: released, verdict: 'spam' });
+    const daemon = await world.startDaemon({}, ['--once']);
+    await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
+      timeoutMs: 20_000,
+    });
+    const learned = daemon.linesOf('message.learned').map(({ fields }) => fields['verdict']);
+    expect(learned.sort()).toEqual(['ham', 'spam']);
+    expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
+    expect(await world.forgotten()).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,9 +8,10 @@ import { KopanoWriterProcess } from '../lab/kopano-writer-process.ts';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Verdict } from '../../src/verdict.ts';
+import type { WriteOrder, WriteOutcome } from '../lab/kopano-writer.ts';
 import type { PrivateRedis } from '../../src/servers/private-redis.ts';
 import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
-import { startRedis, startRspamd } from './harness.ts';
+import { borrowServers, end, returnServers, startRedis, startRspamd } from './harness.ts';
 import { program, writerProgram, secondFolder } from '../support/run.ts';
 
 /**
@@ -20,15 +21,16 @@ import { program, writerProgram, secondFolder } from '../support/run.ts';
 /** kopano-spamd's user and its `sa_group`, as numbers that no real user has. */
 export const KOPANO = { uid: 23_451, gid: 23_452 };
 
+/** With neither of the first four the servers are borrowed ones. */
 export interface WorldOptions {
   readonly persistence?: 'none' | 'always';
   readonly rspamd?: Partial<PrivateRspamdOptions>;
-  /** The state dir lies on another file system than the spool. */
-  readonly elsewhere?: boolean;
   /** The server that Bayes learns into. @defaultValue the installed Redis */
   readonly store?: string;
   /** Controllers that share the Redis. */
   readonly controllers?: number;
+  /** The state dir lies on another file system than the spool. */
+  readonly elsewhere?: boolean;
 }
 
 export interface Sent {
@@ -36,49 +38,43 @@ export interface Sent {
   verdict: Verdict;
 }
 
+interface Servers {
+  readonly redis: PrivateRedis;
+  readonly rspamds: readonly PrivateRspamd[];
+  readonly dispose: () => Promise<void>;
+}
+
+/** One for all worlds of this worker. */
+let writer: KopanoWriterProcess | undefined;
+
 export class World {
   readonly folder: string;
   readonly lib: string;
   readonly stateDir: string;
   readonly redis: PrivateRedis;
   readonly rspamds: readonly PrivateRspamd[];
-  readonly writer: KopanoWriterProcess;
   readonly daemons: DaemonProcess[] = [];
   /** The last verdict of every name that was written. */
   readonly sent = new Map<string, Sent>();
   writerErrors = 0;
+  readonly #servers: Servers;
 
-  private constructor(
-    folder: string,
-    redis: PrivateRedis,
-    rspamds: readonly PrivateRspamd[],
-    elsewhere: string | undefined,
-  ) {
+  private constructor(folder: string, servers: Servers, elsewhere: string | undefined) {
     this.folder = folder;
     this.lib = join(folder, 'spamd');
     this.stateDir = elsewhere ?? join(this.lib, '.learnd');
-    this.redis = redis;
-    this.rspamds = rspamds;
-    this.writer = new KopanoWriterProcess({
-      script: writerProgram(),
-      lib: this.lib,
-      uid: KOPANO.uid,
-      gid: KOPANO.gid,
-    });
+    this.redis = servers.redis;
+    this.rspamds = servers.rspamds;
+    this.#servers = servers;
   }
 
   static async make(options: WorldOptions = {}): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'learnd-world-'));
     await chmod(folder, 0o755);
-    const { persistence = 'none', store } = options;
-    const redis = await startRedis({ persistence, ...(store && { program: store }) });
-    const rspamds: PrivateRspamd[] = [];
-    for (let i = 0; i < (options.controllers ?? 1); i += 1) {
-      rspamds.push(await startRspamd({ redisPort: redis.port, ...options.rspamd }));
-    }
+    const servers = await serversFor(options);
     const elsewhere =
       options.elsewhere === true ? await mkdtemp(join(secondFolder(), 'learnd-state-')) : undefined;
-    const world = new World(folder, redis, rspamds, elsewhere);
+    const world = new World(folder, servers, elsewhere);
     await world.makeSpool();
     return world;
   }
@@ -124,10 +120,21 @@ export class World {
     return daemon;
   }
 
+  /** Writes as kopano-spamd does. */
+  write(order: WriteOrder): Promise<WriteOutcome> {
+    writer ??= new KopanoWriterProcess({
+      script: writerProgram(),
+      lib: tmpdir(),
+      uid: KOPANO.uid,
+      gid: KOPANO.gid,
+    });
+    return writer.write({ ...order, lib: this.lib });
+  }
+
   /** Writes a verdict as kopano-spamd does, and remembers it as the latest. */
   async judge(message: MadeMessage, verdict: Verdict = message.verdict): Promise<void> {
     this.sent.set(message.name, { message, verdict });
-    const outcome = await this.writer.write({ verdict, name: message.name, body: message.raw });
+    const outcome = await this.write({ verdict, name: message.name, body: message.raw });
     if (outcome.kind !== 'written') this.writerErrors += 1;
   }
 
@@ -186,12 +193,29 @@ export class World {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const daemon of this.daemons) await daemon.kill();
-    await this.writer[Symbol.asyncDispose]();
-    for (const rspamd of this.rspamds) await rspamd[Symbol.asyncDispose]();
-    await this.redis[Symbol.asyncDispose]();
+    await this.#servers.dispose();
     await rm(this.folder, { recursive: true, force: true });
     await rm(this.stateDir, { recursive: true, force: true });
   }
+}
+
+async function serversFor(options: WorldOptions): Promise<Servers> {
+  const { persistence, store, controllers = 1 } = options;
+  const isPlain = [persistence, store, options.rspamd].every((each) => each === undefined);
+  if (isPlain && controllers === 1) {
+    const borrowed = await borrowServers();
+    const { redis, rspamd } = borrowed;
+    return { redis, rspamds: [rspamd], dispose: () => returnServers(borrowed) };
+  }
+  const redis = await startRedis({
+    ...(persistence && { persistence }),
+    ...(store && { program: store }),
+  });
+  const rspamds: PrivateRspamd[] = [];
+  for (let i = 0; i < controllers; i += 1) {
+    rspamds.push(await startRspamd({ redisPort: redis.port, ...options.rspamd }));
+  }
+  return { redis, rspamds, dispose: () => end(...rspamds, redis) };
 }
 
 /** Waits for a condition that no event tells. */
@@ -205,10 +229,4 @@ export async function until(
     if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);
     await sleep(25);
   }
-}
-
-/** Peak resident memory of a process, in MB. */
-export async function residentMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
 }

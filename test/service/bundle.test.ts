@@ -71,8 +71,8 @@ test('it loads no more of Node.js at its start than health, which is run every f
 });
 
 test('what is beside it is for images only: no log service', async () => {
-  const contents = ['bin', 'entry.d', 'exit.d', 'install', 'sv'];
-  expect((await readdir(bundle.folder)).sort()).toEqual(contents);
+  const contents = (await readdir(bundle.folder)).filter((name) => !name.endsWith('.mjs'));
+  expect(contents.sort()).toEqual(['bin', 'entry.d', 'exit.d', 'install', 'sv']);
   const service = join(bundle.folder, 'sv/kopano-learnd');
   expect((await readdir(service)).sort()).toEqual(['check', 'finish', 'run']);
 });

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { packageFolder } from '../support/run.ts';
 
 export const run = promisify(execFile);
 
@@ -12,8 +13,8 @@ export function projectFile(path: string): string {
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
-/** What goes into an image, in a folder of its own that every user may read. */
-export class Bundle {
+/** What goes into an image, in a folder of its own that every user may read and execute from. */
+export class Bundle implements AsyncDisposable {
   readonly folder: string;
 
   private constructor(folder: string) {
@@ -22,10 +23,12 @@ export class Bundle {
 
   static async make(): Promise<Bundle> {
     const folder = await mkdtemp(join(tmpdir(), 'learnd-bundle-'));
-    const target = join(folder, 'bundle');
-    await run(process.execPath, [projectFile('scripts/bundle.mjs'), target]);
+    await cp(packageFolder(), folder, {
+      recursive: true,
+      verbatimSymlinks: true,
+    });
     await chmod(folder, 0o755);
-    return new Bundle(target);
+    return new Bundle(folder);
   }
 
   path(name: string): string {
@@ -33,6 +36,6 @@ export class Bundle {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(join(this.folder, '..'), { recursive: true });
+    await rm(this.folder, { recursive: true });
   }
 }

@@ -1,29 +1,20 @@
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { projectFile, run } from './bundle.ts';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { needsPrograms } from '../support/needs.ts';
+import { projectFile, run } from './bundle.ts';
 
 let folder: string;
+let delivered: string;
 
-/** A folder with what `service/compose.yaml` refers to. */
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'learnd-compose-'));
-  for (const name of ['service/secrets', 'service/rspamd', 'dist/bundle']) {
-    await mkdir(join(folder, name), { recursive: true });
-  }
-  await cp(projectFile('service/Dockerfile'), join(folder, 'service/Dockerfile'));
-});
-
-afterEach(async () => {
-  await rm(folder, { recursive: true });
-});
-
-/** The file as compose understands it. */
+/** The file as compose understands it; it takes a second. */
 async function configOf(
   text: string,
-  env: Readonly<Record<string, string>> = { KOPANO_UID: '101', KOPANO_GID: '102' },
+  env: Readonly<Record<string, string>> = {
+    KOPANO_UID: '101',
+    KOPANO_GID: '102',
+  },
 ): Promise<string> {
   const file = join(folder, 'service/compose.yaml');
   await writeFile(file, text);
@@ -31,10 +22,6 @@ async function configOf(
     env: { PATH: process.env['PATH'], HOME: folder, ...env },
   });
   return stdout;
-}
-
-async function delivered(): Promise<string> {
-  return readFile(projectFile('service/compose.yaml'), 'utf8');
 }
 
 /** The services of a configuration, each with its lines. */
@@ -47,14 +34,28 @@ function servicesOf(config: string): Record<string, string> {
 }
 
 describe('compose.yaml', needsPrograms('docker-compose'), () => {
+  /** A folder with what it refers to. */
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'learnd-compose-'));
+    for (const name of ['service/secrets', 'service/rspamd', 'dist/bundle']) {
+      await mkdir(join(folder, name), { recursive: true });
+    }
+    await cp(projectFile('service/Dockerfile'), join(folder, 'service/Dockerfile'));
+    delivered = await readFile(projectFile('service/compose.yaml'), 'utf8');
+  });
+
+  afterAll(async () => {
+    await rm(folder, { recursive: true });
+  });
+
   test('asks for kopano’s uid, with words', async () => {
-    await expect(configOf(await delivered(), {})).rejects.toMatchObject({
+    await expect(configOf(delivered, {})).rejects.toMatchObject({
       stderr: expect.stringContaining('the uid of the user kopano') as string,
     });
   });
 
-  test('has Kopano, rspamd and the sidecar, and the volume where it belongs', async () => {
-    const services = servicesOf(await configOf(await delivered()));
+  test('has Kopano, rspamd and the sidecar as kopano, read-only, with its password from a secret', async () => {
+    const services = servicesOf(await configOf(delivered));
     expect(Object.keys(services).sort()).toEqual([
       ...['kopano', 'learnd', 'redis', 'rspamd', 'spamd-folders'],
     ]);
@@ -65,33 +66,28 @@ describe('compose.yaml', needsPrograms('docker-compose'), () => {
     for (const name of ['learnd', 'redis', 'rspamd']) {
       expect(services[name]).toContain('healthcheck:');
     }
-  });
-
-  test('the sidecar runs as kopano, read-only, with its password from a secret', async () => {
-    const { learnd } = servicesOf(await configOf(await delivered()));
+    const { learnd, rspamd } = services;
     expect(learnd).toMatch(/user: '?"?101:102/);
     expect(learnd).toContain('read_only: true');
     expect(learnd).toContain('RSPAMD_PASSWORD_FILE: /run/secrets/rspamd-password');
     expect(learnd).toMatch(/source: rspamd-password/);
-  });
-
-  test('every file of service/secrets is made by a command of the header, and Bayes has its Redis', async () => {
-    const text = await delivered();
-    const files = [...text.matchAll(/file: \.\/secrets\/(.+)/g)].map(([, name]) => name);
-    const made = [...text.matchAll(/^#.* >service\/secrets\/(\S+)/gm)].map(([, name]) => name);
-    expect(files.sort()).toEqual(made.sort());
-    const { rspamd } = servicesOf(await configOf(text));
+    // Bayes has its Redis
     expect(rspamd).toMatch(/source: redis-conf\n\s+target: \/etc\/rspamd\/local\.d\/redis\.conf/);
   });
 
+  test('every file of service/secrets is made by a command of the header', () => {
+    const files = [...delivered.matchAll(/file: \.\/secrets\/(.+)/g)].map(([, name]) => name);
+    const made = [...delivered.matchAll(/^#.* >service\/secrets\/(\S+)/gm)].map(([, name]) => name);
+    expect(files.sort()).toEqual(made.sort());
+  });
+
   test('the variant without a sidecar, which is a comment, is whole', async () => {
-    const text = await delivered();
-    const comment = text.slice(text.indexOf('# Without a sidecar'));
+    const comment = delivered.slice(delivered.indexOf('# Without a sidecar'));
     const instead = comment.match(/^# {2}.*\n/gm)?.map((line) => line.slice(1)) ?? [];
-    const from = text.indexOf('  redis:\n');
-    const to = text.indexOf('\nvolumes:\n');
+    const from = delivered.indexOf('  redis:\n');
+    const to = delivered.indexOf('\nvolumes:\n');
     const services = servicesOf(
-      await configOf(text.slice(0, from) + instead.join('') + text.slice(to)),
+      await configOf(delivered.slice(0, from) + instead.join('') + delivered.slice(to)),
     );
     expect(Object.keys(services).sort()).toEqual(['kopano', 'rspamd', 'spamd-folders']);
     expect(services['rspamd']).toMatch(/spamd:\/var\/lib\/kopano\/spamd|source: spamd\n/);

@@ -1,21 +1,10 @@
-import {
-  chmod,
-  chown,
-  mkdir,
-  mkdtemp,
-  readFile,
-  readdir,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, chown, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { findProgram } from '../../src/servers/programs.ts';
 import { projectFile, run } from './bundle.ts';
 import { ROOT, needsPrograms } from '../support/needs.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 /**
  * The shell parts that go into images, under Alpine's shell and under Debian's. Folders are a
@@ -30,12 +19,8 @@ const OWNER = 5_001;
 let folder: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'learnd-entry-'));
+  folder = temporaryFolder();
   for (const name of ['bin', 'service']) await mkdir(join(folder, name));
-});
-
-afterEach(async () => {
-  await rm(folder, { recursive: true });
 });
 
 async function program(name: string, script: string): Promise<void> {
@@ -67,7 +52,9 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
   async function sh(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const path = [join(folder, 'bin'), process.env['PATH']].join(':');
     const [first, ...rest] = shell;
-    const { stdout } = await run(first, [...rest, '-euc', script], { env: { ...env, PATH: path } });
+    const { stdout } = await run(first, [...rest, '-euc', script], {
+      env: { ...env, PATH: path },
+    });
     return stdout;
   }
 
@@ -153,7 +140,10 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       expect((await start()).split('\n').at(-2)).toBe(
         `chpst -u :${OWNER}:${OWNER} -e ./env kopano-learnd watch`,
       );
-      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({ uid: OWNER, mode: 0o40755 });
+      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({
+        uid: OWNER,
+        mode: 0o40755,
+      });
       expect(await stat(join(folder, 'spamd/.learnd'))).toMatchObject({
         uid: OWNER,
         mode: 0o40700,
@@ -165,8 +155,14 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       await makeSpool();
       await writeFile(join(folder, 'service/user'), ':7001:7002:7003\n');
       expect(await start()).toContain('chpst -u :7001:7002:7003 ');
-      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({ uid: OWNER, gid: OWNER });
-      expect(await stat(join(folder, 'spamd/.learnd'))).toMatchObject({ uid: 7_001, gid: 7_002 });
+      expect(await stat(join(folder, 'spamd/spam'))).toMatchObject({
+        uid: OWNER,
+        gid: OWNER,
+      });
+      expect(await stat(join(folder, 'spamd/.learnd'))).toMatchObject({
+        uid: 7_001,
+        gid: 7_002,
+      });
     });
 
     test.each(['environment', 'env'])('no state dir where another is set, by %s', async (where) => {

@@ -1,10 +1,11 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { StatusBench } from '../support/status-bench.ts';
 import { projectFile, run } from './bundle.ts';
 import { needsPrograms } from '../support/needs.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 const RULES = projectFile('service/prometheus/kopano-learnd.rules.yaml');
 
@@ -20,12 +21,8 @@ interface Dashboard {
 let folder: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'learnd-monitoring-'));
+  folder = temporaryFolder();
   await cp(RULES, join(folder, 'kopano-learnd.rules.yaml'));
-});
-
-afterEach(async () => {
-  await rm(folder, { recursive: true });
 });
 
 async function promtool(...words: readonly string[]): Promise<string> {
@@ -43,10 +40,15 @@ function metricsIn(text: string): readonly string[] {
   return [...new Set(text.match(/\bkopano_learnd_[a-z_0-9]+\b/g))].sort();
 }
 
-/** What the daemon really shows at /metrics, besides what every process does. */
-async function metricsShown(): Promise<readonly string[]> {
+/** What the daemon really shows at /metrics. */
+async function metrics(): Promise<string> {
   const bench = await StatusBench.start();
-  const { text } = await bench.get('/metrics');
+  return (await bench.get('/metrics')).text;
+}
+
+/** The names, but for those that every process has. */
+async function metricsShown(): Promise<readonly string[]> {
+  const text = await metrics();
   // of a histogram a dashboard uses the buckets
   return metricsIn(text).filter((name) => !/_seconds(_count|_sum)?$/.test(name));
 }
@@ -67,6 +69,17 @@ test('the panels of the dashboard have their own places and numbers', async () =
 });
 
 describe('promtool', needsPrograms('promtool'), () => {
+  test('finds nothing to say about the metrics', async () => {
+    const input = await metrics();
+    const options = { input, encoding: 'utf8' } as const;
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], options);
+    expect({ status, stdout, stderr }).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
+  });
+
   test('understands the alert rules', async () => {
     expect(await promtool('check', 'rules', 'kopano-learnd.rules.yaml')).toContain('SUCCESS');
   });

@@ -40,7 +40,9 @@ class Supervisor {
   ): Promise<Supervisor> {
     const supervisor = new Supervisor(folder, await Bundle.make());
     const { service } = supervisor;
-    await cp(projectFile('service/runit/kopano-learnd'), service, { recursive: true });
+    await cp(projectFile('service/runit/kopano-learnd'), service, {
+      recursive: true,
+    });
     const logRun = await readFile(join(service, 'log/run'), 'utf8');
     await writeFile(
       join(service, 'log/run'),
@@ -52,7 +54,7 @@ class Supervisor {
       stdio: 'ignore',
       env: supervisor.#environment,
     });
-    await until('runsv is there', 10_000, async () => (await supervisor.state()) !== '');
+    await until('runsv is there', 30_000, async () => (await supervisor.state()) !== '');
     return supervisor;
   }
 
@@ -62,7 +64,9 @@ class Supervisor {
 
   /** Runs `sv`; rejects when it fails. */
   async sv(...words: readonly string[]): Promise<string> {
-    const { stdout } = await run('sv', [...words, this.service], { env: this.#environment });
+    const { stdout } = await run('sv', [...words, this.service], {
+      env: this.#environment,
+    });
     return stdout;
   }
 
@@ -81,7 +85,7 @@ class Supervisor {
   }
 
   async untilLogged(text: string): Promise<void> {
-    await until(`the log says ${text}`, 15_000, async () => (await this.log()).includes(text));
+    await until(`the log says ${text}`, 30_000, async () => (await this.log()).includes(text));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -94,7 +98,7 @@ class Supervisor {
       runsvdir.kill('SIGTERM'); // leaves its runsv processes alone
       await ended;
       for (const pid of supervisors) process.kill(pid, 'SIGTERM');
-      await until('runsv and its services are gone', 15_000, () => {
+      await until('runsv and its services are gone', 30_000, () => {
         return supervisors.every((pid) => !existsSync(`/proc/${pid}`));
       });
     }
@@ -113,8 +117,8 @@ const needed = { ...ROOT, ...needsPrograms('runsvdir', 'sv') };
 
 describeReal('the runit service', () => {
   test(
-    'runs as the folders’ owner, and starts, stops, restarts and comes back after a crash',
-    { timeout: 120_000, ...needed },
+    'runs as the folders’ owner, is not well while it hangs, and starts, stops, restarts and comes back',
+    needed,
     async () => {
       await using world = await World.make();
       await using supervisor = await Supervisor.start(world.folder, {
@@ -126,62 +130,46 @@ describeReal('the runit service', () => {
       const pid = (await supervisor.pid()) ?? 0;
       expect([await idOf(pid, 'Uid'), await idOf(pid, 'Gid')]).toEqual([KOPANO.uid, KOPANO.gid]);
       await world.judge(makeMessage('spam', 1));
-      await world.untilDone(15_000);
+      await world.untilDone(30_000);
       expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
 
-      const before = performance.now();
+      process.kill(pid, 'SIGSTOP');
+      try {
+        await expect(supervisor.sv('-w', '3', 'check')).rejects.toMatchObject({
+          stdout: expect.stringMatching(/^timeout: /) as string,
+        });
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+      expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
+
       expect(await supervisor.sv('stop')).toMatch(/^ok: down/);
-      expect(performance.now() - before).toBeLessThan(7_000);
       await supervisor.untilLogged('"event":"daemon.stopped"');
 
       await world.judge(makeMessage('spam', 2));
       expect(await world.waiting()).toHaveLength(1);
       expect(await supervisor.sv('up')).toBe('');
-      await world.untilDone(15_000);
+      await world.untilDone(30_000);
       expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
 
       for (const command of ['restart', 'kill']) {
         const old = await supervisor.pid();
         await supervisor.sv(command);
-        await until(`another process runs after ${command}`, 10_000, async () => {
+        await until(`another process runs after ${command}`, 30_000, async () => {
           const now = await supervisor.pid();
           return now !== undefined && now !== old;
         });
       }
       await world.judge(makeMessage('spam', 3));
-      await world.untilDone(15_000);
+      await world.untilDone(30_000);
       expect((await world.redis.bayesCounts()).spam).toBe(3);
       expect(await world.forgotten()).toEqual([]);
     },
   );
 
-  test('is not well while the daemon hangs', { timeout: 60_000, ...needed }, async () => {
-    await using world = await World.make();
-    await using supervisor = await Supervisor.start(world.folder, {
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      STATUS_LISTEN: `127.0.0.1:${await freePort()}`,
-    });
-    await supervisor.untilLogged('"event":"daemon.owner"');
-    expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
-    const pid = await supervisor.pid();
-    if (pid === undefined) throw new Error('the daemon does not run');
-    process.kill(pid, 'SIGSTOP');
-    try {
-      await expect(supervisor.sv('-w', '3', 'check')).rejects.toMatchObject({
-        stdout: expect.stringMatching(/^timeout: /) as string,
-      });
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
-    expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
-  });
-
   test(
-    'does not start again and again with a wrong setting, and stops at once',
-    {
-      timeout: 60_000,
-    },
+    'does not start again and again with a wrong setting or as an unknown user',
+    needed,
     async () => {
       await using world = await World.make();
       await using supervisor = await Supervisor.start(world.folder, {
@@ -189,42 +177,28 @@ describeReal('the runit service', () => {
         LEARN_AFTER: 'burn',
         STATUS_LISTEN: 'off',
       });
-      await until('it has rested for four seconds', 20_000, async () =>
-        /^finish: .*\) [4-9]s/.test(await supervisor.state()),
-      );
+      const untilRested = (): Promise<void> =>
+        until('it has rested for four seconds', 30_000, async () =>
+          /^finish: .*\) ([4-9]|\d{2,})s/.test(await supervisor.state()),
+        );
+      await untilRested();
       expect((await supervisor.log()).split('a setting is wrong')).toHaveLength(2);
 
       expect(await supervisor.sv('stop')).toMatch(/^ok: down/);
       await supervisor.set('LEARN_AFTER', 'archive');
       expect(await supervisor.sv('start')).toMatch(/^ok: run: /);
       await supervisor.untilLogged('"event":"daemon.owner"');
-    },
-  );
 
-  test(
-    'does not start again and again as an unknown user',
-    { timeout: 60_000, ...needed },
-    async () => {
-      await using world = await World.make();
-      await using supervisor = await Supervisor.start(world.folder, {
-        KOPANO_SPAMD_LIB: world.lib,
-        STATUS_LISTEN: 'off',
-      });
-      await supervisor.untilLogged('"event":"daemon.owner"');
       await writeFile(join(supervisor.service, 'user'), 'nobody-of-that-name\n');
       await supervisor.sv('term');
-      await until('it has rested for four seconds', 20_000, async () =>
-        /^finish: .*\) [4-9]s/.test(await supervisor.state()),
-      );
+      await untilRested();
       expect((await supervisor.log()).split('unknown user')).toHaveLength(2);
     },
   );
 
   test(
     'asks for a user where root owns the folders, and runs as the one in ./user',
-    {
-      timeout: 60_000,
-    },
+    needed,
     async () => {
       await using world = await World.make();
       for (const folder of ['', 'spam', 'ham']) await chown(join(world.lib, folder), 0, 0);

@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { projectFile, run } from './bundle.ts';
 import { needsPrograms } from '../support/needs.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 const UNIT = projectFile('service/systemd/kopano-learnd.service');
 /** In tenths; 10.0 is a service without any protection. */
@@ -11,12 +11,8 @@ const EXPOSURE_LIMIT = 20;
 
 let folder: string;
 
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'learnd-systemd-'));
-});
-
-afterEach(async () => {
-  await rm(folder, { recursive: true });
+beforeEach(() => {
+  folder = temporaryFolder();
 });
 
 describe('the systemd unit', needsPrograms('systemd-analyze'), () => {
@@ -28,7 +24,10 @@ describe('the systemd unit', needsPrograms('systemd-analyze'), () => {
     const path = join(folder, 'kopano-learnd.service');
     await writeFile(path, whole.replace('/usr/local/bin/kopano-learnd', process.execPath));
     // what it doesn't understand it tells, and succeeds
-    expect(await run('systemd-analyze', ['verify', path])).toEqual({ stdout: '', stderr: '' });
+    expect(await run('systemd-analyze', ['verify', path])).toEqual({
+      stdout: '',
+      stderr: '',
+    });
   });
 
   test('is exposed little', async () => {

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../src/clock.ts';
-import { until } from './until.ts';
+import { Pace } from './until.ts';
 
 /** Any moment will do; what it names are archive days. */
 export const START = Date.UTC(2026, 2, 14, 12, 0, 0);
@@ -65,15 +65,18 @@ export class ManualClock implements Clock {
    * Lets time flow, `stepMs` with each turn of the event loop, until `isSo`. It stands still while
    * the disk is at work, which takes no time in this world: however slow the machine is, a test sees
    * the same.
-   * @throws when that takes more than ten seconds of real time
+   * @throws when that takes two minutes of real time
    */
   async flowUntil(what: string, isSo: () => boolean, stepMs = 10): Promise<void> {
-    await until(what, () => {
-      if (isSo()) return true;
-      if (isDiskAtWork()) return false;
+    const pace = new Pace(what);
+    while (!isSo()) {
+      if (isDiskAtWork()) {
+        await pace.wait();
+        continue;
+      }
       this.advance(stepMs);
-      return isSo();
-    });
+      if (!isSo()) await pace.turn();
+    }
   }
 
   /** Lets `ms` milliseconds flow, and gives what they set off the event loop in between. */

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { Readable } from 'node:stream';
 import { runCli as runInProcess } from '../../src/cli.ts';
 import { program } from './run.ts';
 
@@ -13,6 +14,15 @@ export interface RunOptions {
   readonly gid?: number;
   /** A descriptor. @defaultValue what comes out is in the result */
   readonly stdout?: number;
+}
+
+/** A command that runs in this process, while it runs. */
+export interface Watching {
+  /** As a SIGINT. */
+  readonly stop?: AbortSignal;
+  /** What it says on standard error. */
+  readonly onErr?: (text: string) => void;
+  readonly input?: string | Buffer;
 }
 
 /**
@@ -30,16 +40,18 @@ export function runCli(
     : start(args, settings, options);
 }
 
-async function call(
+/** Runs a command in this process. */
+export async function call(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
+  { stop = new AbortController().signal, onErr, input = '' }: Watching = {},
 ): Promise<Result> {
   const out: Buffer[] = [];
   let err = '';
   const code = await runInProcess({
     args,
     environment,
-    stop: new AbortController().signal,
+    stop,
     onHangup: () => undefined,
     onCrash: () => undefined,
     identity: {
@@ -54,9 +66,12 @@ async function call(
     },
     outputFault: () => undefined,
     isTerminal: false,
-    err: (text) => (err += text),
+    err: (text) => {
+      err += text;
+      onErr?.(text);
+    },
     errIsTerminal: false,
-    stdin: () => process.stdin,
+    stdin: () => Readable.from([Buffer.from(input)]),
   });
   return { code, out: Buffer.concat(out).toString(), err };
 }

@@ -32,7 +32,7 @@ export function startRun(): void {
     mkdirSync(each, { recursive: true });
     chmodSync(each, 0o1777);
   }
-  buildPrograms(join(secondFolder(), 'package'));
+  buildPrograms(packageFolder());
   process.on('exit', () => {
     guardian.stdin?.write('\n');
     for (let turn = 0; turn < TURNS && existsSync(folder); turn += 1) pause(TURN_MS);
@@ -44,26 +44,30 @@ export function secondFolder(): string {
   return join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), process.env[RUN] ?? '');
 }
 
+/** What goes into images, and beside it the programs of the tests. */
+export function packageFolder(): string {
+  return join(secondFolder(), 'package');
+}
+
 /** The program, as images and services run it: one file. */
 export function program(): string {
-  return join(secondFolder(), 'package/bin/kopano-learnd.mjs');
+  return join(packageFolder(), 'bin/kopano-learnd.mjs');
 }
 
 /** The demo, as a program; it is made by the one test that runs it. */
 export function makeDemo(): string {
-  const folder = join(secondFolder(), 'package');
-  runScript('demo.mjs', folder);
-  return join(folder, 'demo.mjs');
+  runScript('demo.mjs', packageFolder());
+  return join(packageFolder(), 'demo.mjs');
 }
 
 /** kopano-spamd's stand-in, as a program. */
 export function writerProgram(): string {
-  return join(secondFolder(), 'package/kopano-writer.mjs');
+  return join(packageFolder(), 'kopano-writer.mjs');
 }
 
 /** The doctor, as a program that other users may run. */
 export function examinerProgram(): string {
-  return join(secondFolder(), 'package/examiner.mjs');
+  return join(packageFolder(), 'examiner.mjs');
 }
 
 /** Others may get there. */

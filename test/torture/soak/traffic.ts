@@ -14,7 +14,7 @@ import type { Chance } from '../../support/seed.ts';
  */
 export interface TrafficOptions {
   readonly lib: string;
-  readonly writer: KopanoWriterProcess;
+  readonly writer: Pick<KopanoWriterProcess, 'write'>;
   readonly chance: Chance;
   readonly perSecond: number;
   /** Whether the machine can't keep up, and more would only pile up; asked twice a second. */

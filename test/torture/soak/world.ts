@@ -112,9 +112,9 @@ export class SoakWorld {
     this.pulse = parts.pulse;
     this.pid = daemon.pid ?? 0;
     this.gauge = new Gauge(this.pid, join(world.folder, 'probe'));
-    const { lib, writer } = world;
+    const { lib } = world;
     const isBehind = (): boolean => this.waiting().length > MOST_WAITING;
-    this.traffic = new Traffic({ lib, writer, chance, perSecond: PER_SECOND, isBehind });
+    this.traffic = new Traffic({ lib, writer: world, chance, perSecond: PER_SECOND, isBehind });
   }
 
   static async make(place: Place, chance: Chance): Promise<SoakWorld> {
