@@ -8,13 +8,10 @@ import {
   symlinkSync,
   truncateSync,
   unlinkSync,
-  writeFileSync,
 } from 'node:fs';
-import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { QueueEntry } from '../../src/spool/message.ts';
 import type { ReadResult } from '../../src/spool/queue.ts';
-import { ROOT } from '../support/needs.ts';
 import { Fifo } from '../support/fifo.ts';
 import { TestSpool, put, replace, setMtime, setMtimeNs } from '../support/test-spool.ts';
 
@@ -58,14 +55,6 @@ describe('reading an entry', () => {
     expect(await fifo.wasOpened()).toBe(false);
   });
 
-  test('that is a device is refused (needs root)', ROOT, async () => {
-    const spool = new TestSpool();
-    execFileSync('mknod', [spool.statePath('queue/spam/a.eml'), 'c', '1', '5']); // /dev/zero
-    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
-      kind: 'unfit',
-    });
-  });
-
   test('that has several links is refused: somebody may write on into it', async () => {
     const spool = new TestSpool();
     linkSync(put(`${spool.lib}/outside`, 'secret'), spool.statePath('queue/spam/a.eml'));
@@ -81,14 +70,6 @@ describe('reading an entry', () => {
     expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
       kind: 'unfit',
       reason: expect.stringContaining('LEARN_MAX_BYTES is 1000') as string,
-    });
-  });
-
-  test('of exactly LEARN_MAX_BYTES is read', async () => {
-    const spool = new TestSpool({ maxBytes: 1_000 });
-    spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
-    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
-      kind: 'body',
     });
   });
 
@@ -116,14 +97,6 @@ describe('reading an entry', () => {
     const { stamp } = entryOf(spool, 'spam', 'a.eml');
     expect(await spool.queue.read(entry)).toEqual({ kind: 'changed', stamp });
     expect(spool.queue.check(entry)).toEqual({ kind: 'changed', stamp });
-  });
-
-  test('gives the very bytes', async () => {
-    const spool = new TestSpool();
-    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 256));
-    spool.enqueue('ham', 'a.eml', bytes);
-    const result = await spool.queue.read(entryOf(spool, 'ham', 'a.eml'));
-    expect(result.kind === 'body' && result.body.equals(bytes)).toBe(true);
   });
 
   test('leaves no descriptor open, whatever comes of it', async () => {
@@ -169,77 +142,15 @@ describe('a file that changes while it is read', () => {
       if (result.kind === 'body') expect(result.body.indexOf('yx')).toBe(-1);
     }
   });
-
-  test('is never given half when it was truncated', async () => {
-    const results = await race((path) => {
-      writeFileSync(path, 'z'.repeat(4_000_000));
-    });
-    for (const result of results) {
-      if (result.kind !== 'body') continue;
-      expect(/^(x{8000000}|z{4000000})$/.test(result.body.toString('latin1'))).toBe(true);
-    }
-  });
-});
-
-describe('a check', () => {
-  test('finds nothing different about what lies there as it was', () => {
-    const spool = new TestSpool();
-    spool.enqueue('spam', 'a.eml');
-    expect(spool.queue.check(entryOf(spool, 'spam', 'a.eml'))).toBeUndefined();
-  });
-
-  test('finds it gone', () => {
-    const spool = new TestSpool();
-    const path = spool.enqueue('spam', 'a.eml');
-    const entry = entryOf(spool, 'spam', 'a.eml');
-    rmSync(path);
-    expect(spool.queue.check(entry)).toEqual({ kind: 'gone' });
-  });
 });
 
 describe('taking in', () => {
-  test('what is gone is nothing', () => {
-    const spool = new TestSpool();
-    expect(spool.queue.adopt(spool.stateDir.temporary, 'a', 'spam', 'a')).toBeUndefined();
-  });
-
   test('into a queue that is gone is a fault: the file stays where it was', () => {
     const spool = new TestSpool();
     put(spool.statePath('tmp/a'), 'body');
     rmSync(spool.statePath('queue/spam'), { recursive: true });
     expect(() => spool.queue.adopt(spool.stateDir.temporary, 'a', 'spam', 'a')).toThrow(/ENOENT/);
     expect(spool.names('tmp')).toEqual(['a']);
-  });
-
-  test('gives the entry as it lies there now', () => {
-    const spool = new TestSpool();
-    put(spool.statePath('tmp/a'), 'body');
-    const entry = spool.queue.adopt(spool.stateDir.temporary, 'a', 'ham', 'b');
-    expect(entry).toEqual(entryOf(spool, 'ham', 'b'));
-    expect(entry?.stamp.size).toBe(4n);
-  });
-});
-
-describe('removing a key', () => {
-  test('says which verdicts it had', () => {
-    const spool = new TestSpool();
-    spool.enqueue('ham', 'a');
-    spool.enqueue('spam', 'b');
-    spool.enqueue('ham', 'b');
-    expect(spool.queue.removeKey('nothing')).toEqual([]);
-    expect(spool.queue.removeKey('a')).toEqual(['ham']);
-    expect(spool.queue.removeKey('b')).toEqual(['spam', 'ham']);
-    expect(spool.queued).toEqual([]);
-  });
-
-  test('removes a symlink, not what it leads to', () => {
-    const spool = new TestSpool();
-    const outside = put(`${spool.lib}/outside`, 'body');
-    symlinkSync(outside, spool.statePath('queue/spam/a'));
-    expect(spool.queue.removeKey('a')).toEqual(['spam']);
-    expect(() => {
-      rmSync(outside);
-    }).not.toThrow();
   });
 });
 
@@ -274,24 +185,5 @@ describe('a scan', () => {
     const found = [...spool.queue.scan()];
     expect(found.map(({ entry }) => entry.verdict)).toEqual([winner]);
     expect(spool.queued).toEqual([`${winner}/a`]);
-  });
-
-  test('goes on while entries vanish', () => {
-    const spool = new TestSpool();
-    for (let i = 0; i < 100; i += 1) spool.enqueue('spam', `${i}`);
-    const scan = spool.queue.scan();
-    scan.next();
-    for (let i = 0; i < 100; i += 1) spool.queue.removeKey(`${i}`);
-    expect([...scan]).toEqual([]);
-  });
-
-  test('can be given up', () => {
-    const spool = new TestSpool();
-    for (let i = 0; i < 10; i += 1) spool.enqueue('spam', `${i}`);
-    const before = openSync('/dev/null', 'r');
-    const scan = spool.queue.scan();
-    scan.next();
-    scan.return();
-    expect(openSync('/dev/null', 'r')).toBe(before + 1);
   });
 });
