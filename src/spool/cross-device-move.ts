@@ -1,22 +1,19 @@
 import { renameSync } from 'node:fs';
-import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import type { SpoolContext } from './context.ts';
 import { copyMessage, syncFolder } from './copy.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
-import type { ClassFolder, DropDirectory } from './drop-directory.ts';
-import type { Folder } from './folder.ts';
-import type { MessageLocks } from './message-locks.ts';
+import type { ClassFolder } from './drop-directory.ts';
 import { bearsFinishingMark, idOf, sameStamp, settleTime, stampOf } from './message.ts';
-import type { QueueEntry, SpoolEvents, Stamp } from './message.ts';
-import type { Queue } from './queue.ts';
+import type { QueueEntry, Stamp } from './message.ts';
 import type { StuckFiles } from './stuck-files.ts';
 
 /**
  * The move into a queue on another file system. The file is first renamed inside its class folder to
  * `.learnd-KEY`, which takes it from the writer in one step, then copied, fsynced, renamed into the
- * queue and unlinked, one file after the other. A `.learnd-KEY` counts as a queue file; sweeps find by
+ * queue and unlinked. A `.learnd-KEY` counts as a queue file; sweeps find by
  * its name a file that a crash left half-way, and it is moved again.
  *
  * The key of a staged file is locked from the moment the file is staged or found until it lies in the
@@ -25,24 +22,14 @@ import type { StuckFiles } from './stuck-files.ts';
 export const PREFIX = '.learnd-';
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
-/** Files that are staged before the first of them is moved. */
-const AHEAD_AT_MOST = 8;
+const MOVED_AT_A_TIME = 8;
 /** Files that fail one after the other must not fill the memory. */
 const KNOWN_AT_MOST = 2_000;
 /** What is found leaves room for what comes; the rest is found by a later sweep. */
 const FOUND_AT_MOST = 1_000;
 
-export interface CrossDeviceMovesOptions {
-  readonly drop: DropDirectory;
-  readonly queue: Queue;
-  readonly temporary: Folder;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
-  readonly faults: DiskFaults;
-  readonly clock: Clock;
+export interface CrossDeviceMovesOptions extends SpoolContext {
   readonly stuck: StuckFiles;
-  readonly settleMs: number;
-  readonly maxBytes: number;
   /** There is room for another one. */
   readonly onRoom: () => void;
 }
@@ -56,14 +43,14 @@ interface Staged {
   /** Not before this monotonic time. */
   dueAt: number;
   holdsLock: boolean;
-  wasTried: boolean;
 }
 
 export class CrossDeviceMoves {
   readonly #options: CrossDeviceMovesOptions;
   readonly #staged = new Map<string, Staged>();
-  #moving: Staged | undefined;
-  #work: Promise<void> | undefined;
+  /** Those that were staged by this process, and not tried yet or being moved. */
+  readonly #ahead = new Set<Staged>();
+  readonly #moving = new Map<Staged, Promise<void>>();
   #isStopping = false;
 
   constructor(options: CrossDeviceMovesOptions) {
@@ -72,16 +59,16 @@ export class CrossDeviceMoves {
 
   /** Whether one more file may be staged now. */
   get hasRoom(): boolean {
-    if (this.#pause() > 0 || this.#staged.size >= KNOWN_AT_MOST) return false;
-    // What is empty, or fails, may never come to be moved.
-    const ahead = [...this.#staged.values()].filter(({ wasTried }) => !wasTried);
-    return ahead.length < AHEAD_AT_MOST;
+    const isFull = this.#ahead.size >= MOVED_AT_A_TIME || this.#staged.size >= KNOWN_AT_MOST;
+    return !isFull && this.#pause() === 0;
   }
 
   /** Milliseconds until a staged file can be worked on; Infinity when there is none. */
   get untilDue(): number {
-    if (this.#work !== undefined) return Infinity;
-    const due = Math.min(...[...this.#staged.values()].map(({ dueAt }) => dueAt));
+    let due = Infinity;
+    for (const staged of this.#staged.values()) {
+      if (!this.#moving.has(staged)) due = Math.min(due, staged.dueAt);
+    }
     return Math.max(due - this.#options.clock.monotonic(), this.#pause());
   }
 
@@ -112,12 +99,12 @@ export class CrossDeviceMoves {
     const { stuck } = this.#options;
     const isUnfit = !regular || stuck.isKnown(from.verdict, rawName, 'unfit');
     if (isUnfit) stuck.note(from.verdict, rawName, 'unfit');
-    if (regular && this.#staged.size < FOUND_AT_MOST) this.#add(from, key, undefined);
+    else if (this.#staged.size < FOUND_AT_MOST) this.#add(from, key, undefined);
   }
 
   /** True when a file of this key is staged and nothing is being done with it. */
   isWaiting(key: string): boolean {
-    if (this.#moving?.key === key) return false;
+    if ([...this.#moving.keys()].some((staged) => staged.key === key)) return false;
     return VERDICTS.some((verdict) => this.#staged.get(idOf(verdict, key))?.holdsLock === true);
   }
 
@@ -130,13 +117,21 @@ export class CrossDeviceMoves {
     return wasThere;
   }
 
-  /** Starts moving what is due, unless that is under way. */
+  /** Starts moving what is due. */
   step(): void {
-    if (this.#work !== undefined || this.#nextDue() === undefined) return;
-    this.#work = this.#moveDue().finally(() => {
-      this.#work = undefined;
-      this.#options.onRoom();
-    });
+    const { faults, temporary, onRoom } = this.#options;
+    // On a disk that was full several copies would take each other's last space.
+    const limit = faults.retryAt(temporary.path) > 0 ? 1 : MOVED_AT_A_TIME;
+    while (this.#moving.size < limit) {
+      const staged = this.#nextDue();
+      if (staged === undefined) return;
+      const work = this.#try(staged).finally(() => {
+        this.#moving.delete(staged);
+        this.#ahead.delete(staged);
+        onRoom();
+      });
+      this.#moving.set(staged, work);
+    }
   }
 
   /**
@@ -145,7 +140,7 @@ export class CrossDeviceMoves {
    */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    await this.#work;
+    await Promise.all(this.#moving.values());
     for (const staged of this.#staged.values()) this.#forget(staged);
   }
 
@@ -154,11 +149,9 @@ export class CrossDeviceMoves {
   }
 
   #add(from: ClassFolder, key: string, stamp: Stamp | undefined): void {
-    this.#staged.set(idOf(from.verdict, key), {
-      ...{ from, key, stamp, dueAt: 0 },
-      holdsLock: this.#lock(key),
-      wasTried: stamp === undefined,
-    });
+    const staged = { from, key, stamp, dueAt: 0, holdsLock: this.#lock(key) };
+    this.#staged.set(idOf(from.verdict, key), staged);
+    if (stamp !== undefined) this.#ahead.add(staged);
   }
 
   /** Locks a key, unless it is in flight: then false. */
@@ -170,13 +163,13 @@ export class CrossDeviceMoves {
   }
 
   #forget(staged: Staged): void {
-    const { locks, faults, temporary, onRoom } = this.#options;
+    const { locks, faults, temporary } = this.#options;
     this.#staged.delete(idOf(staged.from.verdict, staged.key));
+    this.#ahead.delete(staged);
     if (staged.holdsLock) locks.releaseKey(staged.key);
     staged.holdsLock = false;
     // Nothing is left that could still fail, unless it is left to the next owner.
     if (this.isEmpty && !this.#isStopping) faults.clear(temporary.path);
-    onRoom();
   }
 
   /** Lets a staged file wait, behind all others. */
@@ -191,24 +184,20 @@ export class CrossDeviceMoves {
   #nextDue(): Staged | undefined {
     if (this.#isStopping || this.#pause() > 0) return undefined;
     const now = this.#options.clock.monotonic();
-    for (const staged of this.#staged.values()) if (staged.dueAt <= now) return staged;
+    for (const staged of this.#staged.values()) {
+      if (staged.dueAt <= now && !this.#moving.has(staged)) return staged;
+    }
     return undefined;
   }
 
-  async #moveDue(): Promise<void> {
+  async #try(staged: Staged): Promise<void> {
     const { faults, temporary, events } = this.#options;
-    for (let staged = this.#nextDue(); staged !== undefined; staged = this.#nextDue()) {
-      const each = staged;
-      this.#moving = each;
-      each.wasTried = true;
-      const move = (): Promise<boolean> => this.#moveUnlessClosed(each);
-      const isMoved = await faults.guard(temporary.path, move, { proves: (moved) => moved });
-      this.#moving = undefined;
-      if (isMoved !== FAULTED) continue;
-      events.rescan(); // the file may have come into the queue all the same
-      // When the pause is over others go first: one that fits, or a newer verdict of this one.
-      this.#defer(each, 1.5 * DiskFaults.retryMs);
-    }
+    const move = (): Promise<boolean> => this.#moveUnlessClosed(staged);
+    const isMoved = await faults.guard(temporary.path, move, { proves: (moved) => moved });
+    if (isMoved !== FAULTED) return;
+    events.rescan(); // the file may have come into the queue all the same
+    // When the pause is over others go first: one that fits, or a newer verdict of this one.
+    this.#defer(staged, 1.5 * DiskFaults.retryMs);
   }
 
   async #moveUnlessClosed(staged: Staged): Promise<boolean> {

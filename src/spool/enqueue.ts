@@ -3,16 +3,13 @@ import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import type { SpoolContext } from './context.ts';
 import type { CrossDeviceMoves } from './cross-device-move.ts';
 import { DiskFaults } from './disk-faults.ts';
-import type { ClassFolder, DropDirectory } from './drop-directory.ts';
+import type { ClassFolder } from './drop-directory.ts';
 import type { Folder } from './folder.ts';
 import type { Gate } from './gate.ts';
-import type { MessageLocks } from './message-locks.ts';
 import { encodeName, idOf, sameStamp, stampOf } from './message.ts';
-import type { SpoolEvents } from './message.ts';
-import type { Quarantine } from './quarantine.ts';
-import type { Queue } from './queue.ts';
 import type { Requeue } from './requeue.ts';
 import { crossesDevices } from './state-dir.ts';
 import type { StuckFiles, StuckReason } from './stuck-files.ts';
@@ -22,18 +19,11 @@ import type { StuckFiles, StuckReason } from './stuck-files.ts';
  * the gate lets it pass takes it into the queue as the only verdict of its key. The calls between the
  * last look and the rename are synchronous, so that nothing of ours comes in between.
  */
-export interface EnqueuerOptions {
-  readonly drop: DropDirectory;
-  readonly queue: Queue;
-  readonly quarantine: Quarantine;
-  readonly requeue: Pick<Requeue, 'has' | 'removeKey'>;
+export interface EnqueuerOptions extends SpoolContext {
+  readonly requeue: Requeue;
   readonly moves: CrossDeviceMoves;
   readonly gate: Gate;
   readonly stuck: StuckFiles;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
-  readonly settleMs: number;
-  readonly maxBytes: number;
 }
 
 /** What a look at a file came to. */

@@ -1,6 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import { bearsFinishingMark, settleTime, stampOf } from './message.ts';
-import type { Stamp } from './message.ts';
+import { bearsFinishingMark, settleTime } from './message.ts';
 
 /**
  * The gate: decides when a file in the drop directory is complete. It looks at stats only and
@@ -19,7 +18,7 @@ export const STUCK_AFTER_MS = 600_000;
 
 /** What the gate says of a file that it was shown. */
 export type GateAnswer =
-  | { readonly kind: 'passed'; readonly stamp: Stamp }
+  | { readonly kind: 'passed' }
   /** Look again in `ms` milliseconds. */
   | { readonly kind: 'settling'; readonly ms: number }
   | { readonly kind: 'stalled'; readonly reason: 'empty' | 'unreadable'; readonly stuck: boolean }
@@ -82,7 +81,7 @@ export class Gate {
     const left = settling.since + this.#time(settling) - this.#options.now();
     if (left > 0) return { kind: 'settling', ms: left };
     if (!readable()) return this.#stall(id, seen, 'unreadable', beyondRoom);
-    return { kind: 'passed', stamp: stampOf(stats) };
+    return { kind: 'passed' };
   }
 
   /** Forgets a file that is gone or taken. */

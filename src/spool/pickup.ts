@@ -1,18 +1,13 @@
-import type { Bugs } from '../bugs.ts';
 import { sleep } from '../clock.ts';
-import type { Clock, Timer } from '../clock.ts';
-import type { Log, LogThrottle } from '../logger.ts';
+import type { Timer } from '../clock.ts';
+import type { SpoolContext } from './context.ts';
 import { CrossDeviceMoves } from './cross-device-move.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
-import type { ClassFolder, DropDirectory } from './drop-directory.ts';
+import type { ClassFolder } from './drop-directory.ts';
 import { Enqueuer } from './enqueue.ts';
 import type { Folder } from './folder.ts';
 import { Gate } from './gate.ts';
-import type { MessageLocks } from './message-locks.ts';
-import type { SpoolEvents } from './message.ts';
 import type { LockResult } from './owner.ts';
-import type { Quarantine } from './quarantine.ts';
-import type { Queue } from './queue.ts';
 import type { Requeue } from './requeue.ts';
 import { CHECK_MS, Scanner } from './scanner.ts';
 import { StuckFiles } from './stuck-files.ts';
@@ -22,27 +17,11 @@ import { StuckFiles } from './stuck-files.ts';
  * compares the folders with their paths, moves what is half-way between two file systems, and lets the
  * scanner look at what is due. Nothing here waits for rspamd.
  */
-export interface PickupOptions {
-  readonly drop: DropDirectory;
-  readonly queue: Queue;
-  readonly quarantine: Quarantine;
-  readonly requeue: Pick<Requeue, 'has' | 'removeKey'>;
-  /** Where copies from another file system are made. */
-  readonly temporary: Folder;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
+export interface PickupOptions extends SpoolContext {
+  readonly requeue: Requeue;
   /** The drop directory belongs to another daemon. */
   readonly onLost: (reason: string) => void;
-  readonly faults: DiskFaults;
-  readonly bugs: Bugs;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly throttle: LogThrottle;
   readonly lock: (folder: Folder) => Promise<LockResult>;
-  readonly settleMs: number;
-  readonly sweepMs: number;
-  readonly polling: boolean;
-  readonly maxBytes: number;
 }
 
 /**

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { Folder } from './folder.ts';
@@ -131,7 +132,13 @@ export class QuarantinedMessages {
    */
   release(message: Quarantined): Moved {
     const to = this.#release[message.verdict];
-    if (to === undefined) throw noReleaseFolder(this.#root.path);
+    if (to === undefined) {
+      throw fault(
+        'no-release',
+        `${this.#root.path}/release is missing, where the daemon looks for released messages`,
+        'start kopano-learnd (watch) of this version once: it makes the folder',
+      );
+    }
     return this.#leave(message, (folder) => {
       renameSync(folder.at(message.key), to.at(message.key));
     });
@@ -197,12 +204,13 @@ function openFolder(place: string, act: () => Folder): Folder | undefined {
     if (code === 'ENOENT') return undefined;
     if (code === 'EACCES' || code === 'EPERM') throw forbidden(place);
     if (code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
-    throw new OperatorError({
-      code: 'quarantine.not-a-folder',
-      message: `${place} is not a folder (a symlink is not followed)`,
-      hint: 'set LEARN_STATE_DIR as the daemon has it',
-      exitCode: EXIT.configuration,
-    });
+    const message = `${place} is not a folder (a symlink is not followed)`;
+    throw fault(
+      'not-a-folder',
+      message,
+      'set LEARN_STATE_DIR as the daemon has it',
+      EXIT.configuration,
+    );
   }
 }
 
@@ -232,42 +240,39 @@ function forOperator(folder: Folder, error: unknown): unknown {
   const code = errnoOf(error);
   if (code === undefined) return error;
   if (code === 'EACCES' || code === 'EPERM') return forbidden(folder.path, folder.stats.uid);
-  return new OperatorError({
-    code: 'quarantine.disk',
-    message: `${folder.path}: the file system answers ${code}`,
-    hint: 'mend that, and say it again: what is done already stays done',
-    exitCode: EXIT.failure,
-  });
+  return fault(
+    'disk',
+    `${folder.path}: the file system answers ${code}`,
+    'mend that, and say it again: what is done already stays done',
+  );
 }
 
 function forbidden(place: string, uid?: bigint): OperatorError {
   const owner = uid === undefined ? "the daemon's user" : `uid ${uid}`;
-  return new OperatorError({
-    code: 'quarantine.forbidden',
-    message: `${place} may not be used by this user (permission denied)`,
-    hint: `run the command as ${owner}, or as root`,
-    exitCode: EXIT.failure,
-  });
+  return fault(
+    'forbidden',
+    `${place} may not be used by this user (permission denied)`,
+    `run the command as ${owner}, or as root`,
+  );
 }
 
-function noReleaseFolder(stateDir: string): OperatorError {
-  return new OperatorError({
-    code: 'quarantine.no-release',
-    message: `${stateDir}/release is missing, where the daemon looks for released messages`,
-    hint: 'start kopano-learnd (watch) of this version once: it makes the folder',
-    exitCode: EXIT.failure,
-  });
+function fault(
+  code: string,
+  message: string,
+  hint: string,
+  exitCode: ExitCode = EXIT.failure,
+): OperatorError {
+  return new OperatorError({ code: `quarantine.${code}`, message, hint, exitCode });
 }
 
 function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
   if (stats.isFile() && stats.nlink === 1n) return;
   const what = stats.isFile() ? 'has several hard links' : 'is not a regular file';
-  throw new OperatorError({
-    code: 'quarantine.unfit',
-    message: `${verdict}/${key} ${what}, so it is not read`,
-    hint: `look at it by hand, or remove it: kopano-learnd quarantine drop ${verdict}/${key}`,
-    exitCode: EXIT.failure,
-  });
+  throw fault(
+    'unfit',
+    `${verdict}/${key} ${what}, so it is not read`,
+    `look at it by hand, or remove it: kopano-learnd quarantine drop ${verdict}/${key}`,
+  );
 }
 
 function readSmallFile(folder: Folder, name: string): string {

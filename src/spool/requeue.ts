@@ -1,16 +1,11 @@
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
+import type { SpoolContext } from './context.ts';
 import { PREFIX } from './cross-device-move.ts';
 import { FAULTED } from './disk-faults.ts';
-import type { DiskFaults } from './disk-faults.ts';
-import type { DropDirectory } from './drop-directory.ts';
 import type { Folder } from './folder.ts';
-import type { MessageLocks } from './message-locks.ts';
 import { decodeKey, isKey } from './message.ts';
-import type { SpoolEvents } from './message.ts';
-import type { Quarantine } from './quarantine.ts';
-import type { Queue } from './queue.ts';
 
 /**
  * Requeueing: what an operator wants taken back into the queue. Only the owner writes the queue, so
@@ -21,14 +16,11 @@ import type { Queue } from './queue.ts';
  * staged for it, the released one is removed. A file in the drop directory holds it back, and removes
  * it when that file is enqueued.
  */
-export interface RequeueOptions {
+export interface RequeueOptions extends Pick<
+  SpoolContext,
+  'queue' | 'quarantine' | 'drop' | 'locks' | 'events' | 'faults'
+> {
   readonly folders: Readonly<Record<Verdict, Folder>>;
-  readonly queue: Queue;
-  readonly quarantine: Pick<Quarantine, 'forgetReason'>;
-  readonly drop: DropDirectory;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
-  readonly faults: DiskFaults;
 }
 
 export class Requeue {

@@ -1,19 +1,14 @@
-import type { Bugs } from '../bugs.ts';
-import type { Clock } from '../clock.ts';
-import type { Log, LogThrottle } from '../logger.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
+import type { SpoolContext } from './context.ts';
 import type { CrossDeviceMoves } from './cross-device-move.ts';
 import { FAULTED } from './disk-faults.ts';
-import type { DiskFaults } from './disk-faults.ts';
-import type { DropDirectory } from './drop-directory.ts';
 import type { Enqueuer, Look } from './enqueue.ts';
 import { listByTurns } from './folder.ts';
 import type { ListedEntry } from './folder.ts';
 import type { Gate } from './gate.ts';
 import { idOf } from './message.ts';
-import type { SpoolEvents } from './message.ts';
 import type { StuckFiles } from './stuck-files.ts';
 import { FolderWatcher } from './watcher.ts';
 
@@ -24,21 +19,11 @@ import { FolderWatcher } from './watcher.ts';
  * A sweep goes no further while the gate is full, and goes on where it was once there is room. A file
  * that met a disk fault is left alone until a sweep has looked at all others.
  */
-export interface ScannerOptions {
-  readonly drop: DropDirectory;
+export interface ScannerOptions extends SpoolContext {
   readonly gate: Gate;
   readonly enqueuer: Enqueuer;
   readonly moves: CrossDeviceMoves;
   readonly stuck: StuckFiles;
-  readonly events: SpoolEvents;
-  readonly faults: DiskFaults;
-  readonly bugs: Bugs;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly throttle: LogThrottle;
-  readonly settleMs: number;
-  readonly sweepMs: number;
-  readonly polling: boolean;
   /** Something is due that was not. */
   readonly onDue: () => void;
   /** The scanner gave the event loop to others. */
@@ -174,6 +159,7 @@ export class Scanner {
     this.#sweep = {
       names: listByTurns(folders, (verdict, error) => {
         faults.raise(drop.path(verdict), error);
+        this.#passOver();
       }),
       takenBefore: this.#taken,
       ...{ entries: 0, idle: 0, costMs: 0 },

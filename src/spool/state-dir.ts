@@ -132,11 +132,18 @@ export function openStateRoot(options: StateDirOptions): Folder {
     root = Folder.open(place);
   } catch (error) {
     const code = errnoOf(error);
-    if (code === 'ELOOP' || code === 'ENOTDIR') throw notAFolder(place);
+    if (code === 'ELOOP' || code === 'ENOTDIR') {
+      const says = `the state dir ${place} is not a folder (a symlink is not followed)`;
+      throw fault(
+        'not-a-folder',
+        says,
+        `set LEARN_STATE_DIR to a folder itself: ${targetOf(place)}`,
+      );
+    }
     if (code !== 'EACCES') throw error;
     const stats = visibleStats(place);
-    const says = stats && foreignness(stats, uid);
-    throw refusal(options, says ?? 'cannot be opened (EACCES)', stats?.uid);
+    const whose = stats && foreignness(stats, uid);
+    throw refusal(options, whose ?? 'cannot be opened (EACCES)', stats?.uid);
   }
   const says = foreignness(root.stats, uid);
   if (says === undefined || isLoose(root.stats, options)) return root;
@@ -206,19 +213,14 @@ function refusal(
   return fault('foreign', `the state dir ${place} ${says}`, hint);
 }
 
-function notAFolder(place: string): OperatorError {
-  let target = `where ${place} leads there is none`;
+function targetOf(place: string): string {
   try {
-    const real = realpathSync(place);
-    target = real === place ? `not to ${place}` : `LEARN_STATE_DIR=${real}`;
+    const target = realpathSync(place);
+    return target === place ? `not to ${place}` : `LEARN_STATE_DIR=${target}`;
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
+    return `where ${place} leads there is none`;
   }
-  return fault(
-    'not-a-folder',
-    `the state dir ${place} is not a folder (a symlink is not followed)`,
-    `set LEARN_STATE_DIR to a folder itself: ${target}`,
-  );
 }
 
 function fault(code: string, message: string, hint: string): OperatorError {

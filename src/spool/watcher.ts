@@ -1,11 +1,9 @@
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
-import type { Bugs } from '../bugs.ts';
 import { errnoOf } from '../errors.ts';
-import type { Log, LogThrottle } from '../logger.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import type { DropDirectory } from './drop-directory.ts';
+import type { SpoolContext } from './context.ts';
 
 /**
  * The watcher: chokidar, told to watch the class folders and none of the files in them. An event is a
@@ -15,16 +13,11 @@ import type { DropDirectory } from './drop-directory.ts';
  * Only `raw` events are used: chokidar's own bookkeeping of a flat folder of 100,000 files takes
  * 433 MB and 100,001 watches, and loses most of what is added meanwhile (chokidar 5, observed).
  */
-export interface WatcherOptions {
-  readonly drop: DropDirectory;
-  readonly polling: boolean;
+export interface WatcherOptions extends SpoolContext {
   /** `rawName` is undefined when the whole folder wants a look. */
   readonly onChange: (verdict: Verdict, rawName: string | undefined) => void;
   /** A folder can't be watched; sweeps have to do. */
   readonly onFailure: () => void;
-  readonly bugs: Bugs;
-  readonly log: Log;
-  readonly throttle: LogThrottle;
 }
 
 /** With more files than this in a folder, chokidar's own listing eats the CPU. */

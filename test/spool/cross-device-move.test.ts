@@ -118,24 +118,6 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     expect(bench.held.size).toBe(0);
   });
 
-  test('100 files, some of megabytes, are each carried over once', async () => {
-    const spool = splitSpool(10_000_000);
-    const bodyOf = (i: number): string => `${i}.`.repeat(i % 20 === 0 ? 500_000 : i + 1);
-    for (let i = 0; i < 100; i += 1) {
-      spool.drop(i % 2 === 0 ? 'spam' : 'ham', `${i}.eml`, bodyOf(i));
-    }
-    const bench = await PickupBench.start({ spool });
-    await bench.flowUntil('all are taken', () => bench.queued.length >= 100);
-    await bench.pass(5_000);
-    expect(new Set(bench.places).size).toBe(100);
-    expect(bench.queued).toHaveLength(100);
-    for (let i = 0; i < 100; i += 1) {
-      const place = `queue/${i % 2 === 0 ? 'spam' : 'ham'}/${i}.eml`;
-      expect(spool.read(place) === bodyOf(i)).toBe(true);
-    }
-    nothingIsLeft(spool);
-  });
-
   test('one pass is over when all that it took lies in the queue', async () => {
     const spool = splitSpool(10_000_000);
     for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`, 'x'.repeat(1_000_000));
@@ -508,25 +490,6 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     const bench = await PickupBench.start({ spool });
     await bench.pass(20_000);
     expect(await fifo.wasOpened()).toBe(false);
-  });
-
-  test('as a folder keeps no other from being taken', async () => {
-    const spool = splitSpool();
-    mkdirSync(spool.dropPath('spam', '.learnd-a.eml'));
-    const bench = await PickupBench.start({ spool });
-    spool.drop('spam', 'a.eml');
-    for (let i = 0; i < 3; i += 1) {
-      spool.drop('spam', `${i}.eml`);
-      await bench.flowUntilQueued(`spam/${i}.eml`);
-    }
-  });
-
-  test('empty does not keep its key from a newer verdict', async () => {
-    const spool = splitSpool();
-    truncateSync(leaveStaged(spool, 'spam', 'a.eml', 'body'));
-    const bench = await PickupBench.start({ spool });
-    spool.drop('ham', 'a.eml', 'newer');
-    await bench.flowUntilQueued('ham/a.eml');
   });
 
   test('in thousands, which no crash leaves, keeps no message from being taken', async () => {

@@ -63,12 +63,6 @@ describe('a watcher without events', () => {
     await bench.flowUntil('all are taken', () => bench.queued.length === 20);
     expect(await timeToTake(bench, 'last.eml')).toBeLessThan(SWEEP_MS + MARKED_MS + 100);
   });
-
-  test('hangs at the class folders alone, one watch each', async () => {
-    const bench = await watchingBench();
-    await bench.clock.flow(100_000, 100);
-    expect(chokidar.paths.sort()).toEqual([`${bench.spool.lib}/ham`, `${bench.spool.lib}/spam`]);
-  });
 });
 
 describe('a watcher that fails', () => {
@@ -134,18 +128,6 @@ describe('an event', () => {
     await bench.clock.flow(1_000);
     expect(await timeToTake(bench, 'a.eml')).toBeLessThan(SWEEP_MS + MARKED_MS + 100);
     expect(bench.recorder.lines).toEqual([]);
-  });
-
-  test('for each of 3,000 names at once is heeded, and each file taken once', async () => {
-    const bench = await watchingBench();
-    for (let i = 0; i < 3_000; i += 1) {
-      bench.spool.drop('ham', `${i}.eml`);
-      for (const watcher of chokidar.watchers) watcher.emit('raw', 'rename', `${i}.eml`);
-    }
-    await bench.flowUntil('all are taken', () => bench.queued.length >= 3_000);
-    await bench.clock.flow(5_000, 100);
-    expect(new Set(bench.places).size).toBe(3_000);
-    expect(bench.queued).toHaveLength(3_000);
   });
 });
 

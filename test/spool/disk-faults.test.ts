@@ -33,20 +33,6 @@ test('a fault pauses its place for five seconds, and no other', () => {
   expect(faults.pause(PLACE)).toBe(0);
 });
 
-test('a fault that goes on is said once a minute', () => {
-  for (let seconds = 0; seconds < 120; seconds += 5) {
-    faults.raise(PLACE, fault('EIO'));
-    clock.advance(5_000);
-  }
-  expect(recorder.of('disk.fault')).toHaveLength(2);
-});
-
-test('another fault at the same place is said at once', () => {
-  faults.raise(PLACE, fault('ENOSPC'));
-  faults.raise(PLACE, fault('EROFS'));
-  expect(recorder.fieldOf('disk.fault', 'code')).toEqual(['ENOSPC', 'EROFS']);
-});
-
 test.each(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'ELOOP'])(
   '%s names the place and says what to do, never the file',
   (code) => {

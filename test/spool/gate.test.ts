@@ -69,8 +69,7 @@ describe('a file', () => {
     clock.advance(SETTLE_MS - 1);
     expect(look()).toEqual({ kind: 'settling', ms: 1 });
     clock.advance(1);
-    const { dev, ino, size, mtimeNs } = lstatSync(path, { bigint: true });
-    expect(look()).toEqual({ kind: 'passed', stamp: { dev, ino, size, mtimeNs } });
+    expect(look()).toEqual({ kind: 'passed' });
   });
 
   test('settles for a tenth of the time with the mark', () => {
@@ -84,37 +83,13 @@ describe('a file', () => {
 });
 
 describe('what counts as a change', () => {
+  // prettier-ignore
   const changes: [what: string, change: () => void][] = [
-    [
-      'its size',
-      () => {
-        appendFileSync(path, 'more');
-      },
-    ],
-    [
-      'its mtime',
-      () => {
-        setMtime(path, 1_700_000_000);
-      },
-    ],
-    [
-      'its ctime alone',
-      () => {
-        touchCtime(path);
-      },
-    ],
-    [
-      'its mode',
-      () => {
-        chmodSync(path, 0o640);
-      },
-    ],
-    [
-      'its inode, of a file just like it',
-      () => {
-        setMtime(replace(path, 'body', UNMARKED), MTIME);
-      },
-    ],
+    ['its size', () => { appendFileSync(path, 'more'); }],
+    ['its mtime', () => { setMtime(path, 1_700_000_000); }],
+    ['its ctime alone', () => { touchCtime(path); }],
+    ['its mode', () => { chmodSync(path, 0o640); }],
+    ['its inode, of a file just like it', () => { setMtime(replace(path, 'body', UNMARKED), MTIME); }],
   ];
 
   test.each(changes)('%s: the file settles anew', (_what, change) => {

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
-import { acquireOwnership, lockDescriptor } from '../../src/spool/owner.ts';
+import { acquireOwnership } from '../../src/spool/owner.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { put } from '../support/test-spool.ts';
 import { until } from '../support/until.ts';
@@ -115,14 +115,5 @@ describe('the program flock', () => {
     const ownership = await acquireOwnership(folder);
     expect(ownership).toBeDefined();
     ownership?.release();
-  });
-});
-
-describe('the lock of a class folder', () => {
-  test('is held against another process’s, and seen by it', async () => {
-    expect(await lockDescriptor(folder.fd)).toBe('locked');
-    const again = Folder.open(path);
-    expect(await lockDescriptor(again.fd)).toBe('held');
-    again.close();
   });
 });

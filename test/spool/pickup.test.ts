@@ -138,17 +138,6 @@ describe('what lies there at the start', () => {
 });
 
 describe('the doorbell', () => {
-  test('finds what arrives without a sweep', async () => {
-    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
-    bench.spool.drop('spam', 'before.eml');
-    await bench.flowUntilQueued('spam/before.eml');
-    for (const name of ['a.eml', 'b.eml', 'c.eml']) {
-      bench.spool.drop('ham', name);
-      await bench.flowUntilQueued(`ham/${name}`);
-    }
-    expect(bench.clock.monotonic()).toBeLessThan(FOR_EVER_MS);
-  });
-
   test('rings for what is renamed in, and for the mark', async () => {
     const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
     bench.spool.drop('spam', 'before.eml');
@@ -242,15 +231,6 @@ describe('a class folder', () => {
 });
 
 describe('one pass', () => {
-  test('takes what is complete and says that nothing stays', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', 'a.eml');
-    bench.spool.drop('ham', 'b.eml', 'body', UNMARKED);
-    await bench.pickup.openFolders();
-    expect(await passOf(bench)).toBe(0);
-    expect(bench.places).toEqual(['ham/b.eml', 'spam/a.eml']);
-  });
-
   test('says that files stay: empty ones, and those that are still being written', async () => {
     const bench = new PickupBench();
     bench.spool.drop('spam', 'empty.eml', '');

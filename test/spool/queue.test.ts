@@ -7,7 +7,6 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
-  unlinkSync,
 } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { QueueEntry } from '../../src/spool/message.ts';
@@ -71,14 +70,6 @@ describe('reading an entry', () => {
       kind: 'unfit',
       reason: expect.stringContaining('LEARN_MAX_BYTES is 1000') as string,
     });
-  });
-
-  test('that is gone is a withdrawn verdict', async () => {
-    const spool = new TestSpool();
-    const path = spool.enqueue('spam', 'a.eml');
-    const entry = entryOf(spool, 'spam', 'a.eml');
-    unlinkSync(path);
-    expect(await spool.queue.read(entry)).toEqual({ kind: 'gone' });
   });
 
   const changes: [what: string, change: (path: string) => void][] = [

@@ -181,15 +181,6 @@ describe('a state dir of our own that others can write to', () => {
     expect(modeOf(`${base}/elsewhere`)).toBe(0o2775);
     expect(modeOf(`${path}/moved`)).toBe(0o700);
   });
-
-  test('is left as it is where a folder in it is somebody else’s', ROOT, () => {
-    const stateDir = open({ onTightened });
-    chownSync(`${path}/queue/ham`, 1, 1);
-    chmodSync(`${path}/queue/ham`, 0o2770);
-    expect(stateDir.isOurs()).toBe(true);
-    expect(modeOf(`${path}/queue/ham`)).toBe(0o2770);
-    expect(heard).toEqual([]);
-  });
 });
 
 describe('a state dir', () => {

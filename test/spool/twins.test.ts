@@ -127,14 +127,6 @@ describe('of twins', () => {
     expect(bench.spool.dropped('ham')).toEqual(['a.eml']);
   });
 
-  test('what is no regular file is no twin', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', 'a.eml');
-    mkdirSync(bench.spool.dropPath('ham', 'a.eml'));
-    await bench.start();
-    await bench.flowUntilQueued('spam/a.eml');
-  });
-
   test('two links of one file are one message: ham, by the tie', async () => {
     const bench = new PickupBench();
     linkSync(bench.spool.drop('spam', 'a.eml'), bench.spool.dropPath('ham', 'a.eml'));
@@ -214,20 +206,6 @@ describe('while a key is in flight', () => {
     await bench.flowUntilQueued('ham/a.eml');
     expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS);
     expect(bench.spool.queued).toEqual(['ham/a.eml']);
-  });
-
-  test('both twins wait, and the newer wins', async () => {
-    const bench = new PickupBench();
-    bench.locks.holdKey('a.eml');
-    dropAt(bench.spool, 'spam', LATER);
-    dropAt(bench.spool, 'ham', EARLIER);
-    await bench.start();
-    await bench.pass(20_000);
-    expect(bench.places).toEqual([]);
-    bench.locks.releaseKey('a.eml');
-    await bench.flowUntilQueued('spam/a.eml');
-    await bench.pass(10_000);
-    expect(bench.spool.queued).toEqual(['spam/a.eml']);
   });
 });
 
