@@ -186,7 +186,7 @@ export class SpoolSession {
     const { pending, deferred, inFlight } = this.#scheduler.counts;
     // Behind what can't be read there may be more.
     const unseen = this.#faults.isAny ? 1 : 0;
-    await this.#tryChore(ARCHIVE, () => this.#retain());
+    await this.#faults.guard(ARCHIVE, () => this.#retain());
     const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
     await this.stop();
     return stays + unreleased + pending + deferred + inFlight + missing + unseen;
@@ -242,19 +242,11 @@ export class SpoolSession {
   #every(ms: number, what: string, chore: () => void | Promise<void>): void {
     const loop = async (): Promise<void> => {
       while (!this.#ending.signal.aborted) {
-        await this.#tryChore(what, chore);
+        await this.#faults.guard(what, chore);
         await sleep(this.#options.clock, this.#faults.pause(what) || ms, this.#ending.signal);
       }
     };
     this.#chores.push(loop());
-  }
-
-  async #tryChore(what: string, chore: () => void | Promise<void>): Promise<void> {
-    try {
-      await this.#faults.guard(what, chore);
-    } catch (error) {
-      this.#faults.raise(what, error);
-    }
   }
 
   #watchStateDir(): void {

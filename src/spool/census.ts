@@ -1,9 +1,8 @@
 import { errnoOf } from '../errors.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
-import { PREFIX } from './cross-device-move.ts';
 import { Folder } from './folder.ts';
 import type { FolderEntry } from './folder.ts';
-import { isKey } from './message.ts';
+import { STAGED_PREFIX, isKey } from './message.ts';
 
 /**
  * The census: how many messages lie in a folder. It reads names, never a file, makes nothing, and
@@ -52,7 +51,7 @@ async function countNames(folder: Folder, place: Place): Promise<number> {
 function isMessage({ rawName, regular }: FolderEntry, place: Place): boolean {
   if (place !== 'drop') return isKey(rawName);
   // Of dotted names only those of files that are half-way into the queue.
-  return regular && (!rawName.startsWith('.') || rawName.startsWith(PREFIX));
+  return regular && (!rawName.startsWith('.') || rawName.startsWith(STAGED_PREFIX));
 }
 
 async function countDays(archive: Folder): Promise<number> {

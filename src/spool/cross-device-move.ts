@@ -6,20 +6,27 @@ import type { SpoolContext } from './context.ts';
 import { copyMessage, syncFolder } from './copy.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
 import type { ClassFolder } from './drop-directory.ts';
-import { bearsFinishingMark, idOf, sameStamp, settleTime, stampOf } from './message.ts';
+import {
+  STAGED_PREFIX,
+  bearsFinishingMark,
+  idOf,
+  sameStamp,
+  settleTime,
+  stampOf,
+} from './message.ts';
 import type { QueueEntry, Stamp } from './message.ts';
 import type { StuckFiles } from './stuck-files.ts';
 
 /**
  * The move into a queue on another file system. The file is first renamed inside its class folder to
  * `.learnd-KEY`, which takes it from the writer in one step, then copied, fsynced, renamed into the
- * queue and unlinked. A `.learnd-KEY` counts as a queue file; sweeps find by
- * its name a file that a crash left half-way, and it is moved again.
+ * queue and unlinked. A `.learnd-KEY` counts as a queue file; sweeps find by its name a file that a
+ * crash left half-way, and it is moved again.
  *
  * The key of a staged file is locked from the moment the file is staged or found until it lies in the
  * queue: nothing of that key is posted meanwhile, and while it is being copied nothing is enqueued.
  */
-export const PREFIX = '.learnd-';
+
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const MOVED_AT_A_TIME = 8;
@@ -83,7 +90,7 @@ export class CrossDeviceMoves {
    */
   stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): void {
     try {
-      renameSync(from.folder.at(rawName), from.folder.at(PREFIX + key));
+      renameSync(from.folder.at(rawName), from.folder.at(STAGED_PREFIX + key));
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT' || from.folder.lstat(rawName) !== undefined) throw error;
     } finally {
@@ -111,7 +118,7 @@ export class CrossDeviceMoves {
   /** Removes what is staged of a key in a folder; true when there was something. */
   removeKey({ verdict, folder }: ClassFolder, key: string): boolean {
     // First of all: where that fails it must not be forgotten.
-    const wasThere = folder.removeFile(PREFIX + key);
+    const wasThere = folder.removeFile(STAGED_PREFIX + key);
     const staged = this.#staged.get(idOf(verdict, key));
     if (staged !== undefined) this.#forget(staged);
     return wasThere;
@@ -221,14 +228,14 @@ export class CrossDeviceMoves {
       this.#defer(staged, settleMs);
       return false;
     }
-    const found = from.folder.lstat(PREFIX + key);
+    const found = from.folder.lstat(STAGED_PREFIX + key);
     if (found === undefined || this.#isOutdated(from, key, found.mtimeNs)) {
       this.#forget(staged);
       return false;
     }
     if (!found.isFile() || found.nlink > 1n || found.size > BigInt(maxBytes)) {
       this.#forget(staged);
-      stuck.note(from.verdict, PREFIX + key, 'unfit');
+      stuck.note(from.verdict, STAGED_PREFIX + key, 'unfit');
       return false;
     }
     const stamp = stampOf(found);
@@ -257,13 +264,13 @@ export class CrossDeviceMoves {
     const other = otherVerdict(from.verdict);
     const others = [
       queue.find(other, key)?.stamp.mtimeNs,
-      drop.get(other)?.folder.lstat(PREFIX + key)?.mtimeNs,
+      drop.get(other)?.folder.lstat(STAGED_PREFIX + key)?.mtimeNs,
     ];
     const isOutdated = others.some(
       (its) => its !== undefined && takesPrecedence(other, its, mtimeNs),
     );
     if (!isOutdated) return false;
-    from.folder.removeFile(PREFIX + key);
+    from.folder.removeFile(STAGED_PREFIX + key);
     events.superseded(from.verdict, key);
     events.rescan(); // what was forgotten by that may be the newer one
     return true;
@@ -273,7 +280,7 @@ export class CrossDeviceMoves {
   async #copy(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
     const { verdict, folder } = from;
-    const name = PREFIX + key;
+    const name = STAGED_PREFIX + key;
     try {
       const isWhole = await copyMessage({ from: folder, name, to: temporary, key, stamp, verdict });
       const now = folder.lstat(name);

@@ -33,6 +33,9 @@ export interface QueueEntry {
   readonly stamp: Stamp;
 }
 
+/** How a file is named in its class folder that is half-way to another file system. */
+export const STAGED_PREFIX = '.learnd-';
+
 /** Names a file, or a message, among those of both verdicts. */
 export function idOf(verdict: Verdict, name: string): string {
   return `${verdict}/${name}`;

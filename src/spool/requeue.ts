@@ -2,10 +2,9 @@ import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
-import { PREFIX } from './cross-device-move.ts';
 import { FAULTED } from './disk-faults.ts';
 import type { Folder } from './folder.ts';
-import { decodeKey, isKey } from './message.ts';
+import { STAGED_PREFIX, decodeKey, isKey } from './message.ts';
 
 /**
  * Requeueing: what an operator wants taken back into the queue. Only the owner writes the queue, so
@@ -96,7 +95,7 @@ export class Requeue {
   #isOutdated(verdict: Verdict, key: string): boolean {
     const { folders, queue, drop } = this.#options;
     if (queue.newest(key) !== undefined) return true;
-    if (VERDICTS.some((each) => drop.get(each)?.folder.lstat(PREFIX + key) !== undefined)) {
+    if (VERDICTS.some((each) => drop.get(each)?.folder.lstat(STAGED_PREFIX + key) !== undefined)) {
       return true;
     }
     const mine = folders[verdict].lstat(key);
