@@ -11,8 +11,8 @@ import { PATIENCE_MS } from '../delivery/posts.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
+import { Disposal, removeOldDays } from '../spool/archive.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
-import { Disposal } from '../spool/disposal.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
 import { lockDescriptor } from '../spool/owner.ts';
@@ -21,7 +21,6 @@ import { PostCounts } from '../spool/post-counts.ts';
 import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { Requeue } from '../spool/requeue.ts';
-import { removeOldDays } from '../spool/retention.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Counts, Stall } from '../status/reports.ts';
 import { LearnCountChore } from './learn-count-chore.ts';
@@ -187,7 +186,7 @@ export class SpoolSession {
     const { pending, deferred, inFlight } = this.#scheduler.counts;
     // Behind what can't be read there may be more.
     const unseen = this.#faults.isAny ? 1 : 0;
-    await this.#tryChore(ARCHIVE, () => this.#retain());
+    await this.#faults.guard(ARCHIVE, () => this.#retain());
     const missing = this.#drop.isComplete && this.#lostReason === undefined ? 0 : 1;
     await this.stop();
     return stays + unreleased + pending + deferred + inFlight + missing + unseen;
@@ -243,19 +242,11 @@ export class SpoolSession {
   #every(ms: number, what: string, chore: () => void | Promise<void>): void {
     const loop = async (): Promise<void> => {
       while (!this.#ending.signal.aborted) {
-        await this.#tryChore(what, chore);
+        await this.#faults.guard(what, chore);
         await sleep(this.#options.clock, this.#faults.pause(what) || ms, this.#ending.signal);
       }
     };
     this.#chores.push(loop());
-  }
-
-  async #tryChore(what: string, chore: () => void | Promise<void>): Promise<void> {
-    try {
-      await this.#faults.guard(what, chore);
-    } catch (error) {
-      this.#faults.raise(what, error);
-    }
   }
 
   #watchStateDir(): void {

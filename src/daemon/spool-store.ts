@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { PendingMessage } from '../delivery/message.ts';
 import type { Disposition } from '../delivery/result.ts';
 import type { MessageStore } from '../delivery/store.ts';
-import type { Disposal } from '../spool/disposal.ts';
+import type { Disposal } from '../spool/archive.ts';
 import type { QueueEntry } from '../spool/message.ts';
 import type { PostCounts } from '../spool/post-counts.ts';
 import type { Quarantine } from '../spool/quarantine.ts';

@@ -97,7 +97,9 @@ export class Attempts {
     }
     const { store, faults, locks, affinity } = this.#options;
     const { entry } = message;
-    const read = await faults.guard(store.placeOf(entry.verdict), () => store.read(entry));
+    const read = await faults.guard(store.placeOf(entry.verdict), () => store.read(entry), {
+      throwsBugs: true,
+    });
     if (read === FAULTED) return { kind: 'fault' };
     if (read.kind === 'gone') return { kind: 'withdrawn' };
     if (read.kind === 'changed') return read;
@@ -122,12 +124,11 @@ export class Attempts {
     const isRepeated = message.disposition !== undefined;
     const own = disposalOf(message);
     message.disposition = disposition;
-    const different = await faults.guard(
-      DISPOSAL,
-      () => store.dispose(message, disposition),
+    const different = await faults.guard(DISPOSAL, () => store.dispose(message, disposition), {
       // One file that can't be moved doesn't stop the others.
-      (error) => (FILE_ERRORS.has(errnoOf(error) ?? '') ? own : undefined),
-    );
+      narrow: (error) => (FILE_ERRORS.has(errnoOf(error) ?? '') ? own : undefined),
+      throwsBugs: true,
+    });
     if (different === FAULTED) return { kind: 'fault' };
     faults.clear(own);
     // Gone after a try that failed: it had taken effect (NFS, where the answer got lost).
@@ -255,9 +256,10 @@ export class Attempts {
 
   async #record({ entry }: PendingMessage, posts: number): Promise<void> {
     const { store, faults } = this.#options;
-    await faults.guard(POSTS, () => {
+    const record = (): void => {
       store.recordPosts(entry, posts);
-    });
+    };
+    await faults.guard(POSTS, record, { throwsBugs: true });
   }
 
   #nextSequence(): number {

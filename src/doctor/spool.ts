@@ -1,7 +1,7 @@
 import { constants, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { complainOf } from '../spool/complaint.ts';
+import { openErrorHint } from '../spool/drop-directory.ts';
 import { Folder } from '../spool/folder.ts';
 import { bearsFinishingMark } from '../spool/message.ts';
 import { octal } from '../spool/state-dir.ts';
@@ -93,7 +93,7 @@ function checkClass(libDir: string, verdict: Verdict, account: Account, opened: 
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
-    const { message, cure } = complainOf(libDir, verdict, code);
+    const { message, cure } = openErrorHint(libDir, verdict, code);
     return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), cure);
   }
 }

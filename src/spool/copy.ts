@@ -2,10 +2,10 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 import { sameStamp, stampOf } from './message.ts';
 import type { Stamp } from './message.ts';
-import type { Verdict } from '../verdict.ts';
 
 /** Copies one message between file systems, and makes that durable. It removes nothing. */
 export interface Copying {
@@ -19,14 +19,22 @@ export interface Copying {
 }
 
 const CHUNK_BYTES = 1 << 20;
+/** Removed, or no regular file any more, since the look at it: another look says which. */
+const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
 
 /**
  * @returns false when the file is another one, or changed meanwhile; what was copied then stays
- * @throws the system's error for a local fault
+ * @throws the system's error for a disk fault
  */
 export async function copyMessage(copying: Copying): Promise<boolean> {
-  const source = await openRegular(copying.from, copying.name);
-  if (source === undefined) return false;
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let source: FileHandle;
+  try {
+    source = await open(copying.from.at(copying.name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch (error) {
+    if (SWAPPED.has(errnoOf(error) ?? '')) return false;
+    throw error;
+  }
   try {
     return await copyFrom(source, copying);
   } finally {
@@ -34,31 +42,6 @@ export async function copyMessage(copying: Copying): Promise<boolean> {
   }
 }
 
-/** Makes renames in a folder durable. */
-export async function syncFolder(folder: Folder): Promise<void> {
-  const handle = await open(folder.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Removed, or no regular file any more, since the look at it: another look says which. */
-const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
-
-/** Opens a regular file; `undefined` when something else lies there by now. */
-async function openRegular(folder: Folder, name: string): Promise<FileHandle | undefined> {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  try {
-    return await open(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    if (SWAPPED.has(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  }
-}
-
-/** Copies what the stamp says and makes it durable; false when the file isn't that any more. */
 async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> {
   const { to, key, stamp, verdict } = copying;
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
@@ -79,10 +62,8 @@ async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> 
     // The archive shows when it was judged.
     await copy.utimes(stats.atime, mtimeOfCopy(stamp.mtimeNs, verdict));
     await copy.sync();
-    const [copied, after] = [
-      await copy.stat({ bigint: true }),
-      await source.stat({ bigint: true }),
-    ];
+    const copied = await copy.stat({ bigint: true });
+    const after = await source.stat({ bigint: true });
     return copied.size === stamp.size && sameStamp(stampOf(after), stamp);
   } finally {
     await copy.close();
@@ -97,4 +78,14 @@ async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> 
 function mtimeOfCopy(mtimeNs: bigint, verdict: Verdict): number {
   const microseconds = mtimeNs / 1_000n + (verdict === 'ham' ? 1n : -1n);
   return (Number(microseconds) + 0.5) / 1e6;
+}
+
+/** Makes renames in a folder durable. */
+export async function syncFolder(folder: Folder): Promise<void> {
+  const handle = await open(folder.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }

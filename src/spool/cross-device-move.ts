@@ -1,18 +1,21 @@
 import { renameSync } from 'node:fs';
-import type { Clock } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { yieldIfDue } from '../yield-if-due.ts';
+import type { SpoolContext } from './context.ts';
 import { copyMessage, syncFolder } from './copy.ts';
-import { DiskFaults } from './disk-faults.ts';
-import type { ClassFolder, DropDirectory } from './drop-directory.ts';
-import type { SpoolEvents } from './events.ts';
-import type { Folder } from './folder.ts';
-import type { MessageLocks } from './message-locks.ts';
-import { bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
+import { DiskFaults, FAULTED } from './disk-faults.ts';
+import type { ClassFolder } from './drop-directory.ts';
+import {
+  STAGED_PREFIX,
+  bearsFinishingMark,
+  idOf,
+  sameStamp,
+  settleTime,
+  stampOf,
+} from './message.ts';
 import type { QueueEntry, Stamp } from './message.ts';
-import type { Queue } from './queue.ts';
+import type { StuckFiles } from './stuck-files.ts';
 
 /**
  * The move into a queue on another file system. The file is first renamed inside its class folder to
@@ -22,29 +25,18 @@ import type { Queue } from './queue.ts';
  *
  * The key of a staged file is locked from the moment the file is staged or found until it lies in the
  * queue: nothing of that key is posted meanwhile, and while it is being copied nothing is enqueued.
- * Each try is bounded; a failure is retried.
  */
-export const PREFIX = '.learnd-';
+
 // What encodeName makes, so that nothing else in the class folder is taken for a staged file.
 const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const MOVED_AT_A_TIME = 8;
 /** Files that fail one after the other must not fill the memory. */
 const KNOWN_AT_MOST = 2_000;
-/** What is found leaves room for what comes: a crash leaves a handful, a long outage a thousand. */
+/** What is found leaves room for what comes; the rest is found by a later sweep. */
 const FOUND_AT_MOST = 1_000;
 
-export interface CrossDeviceMovesOptions {
-  readonly drop: DropDirectory;
-  readonly queue: Queue;
-  readonly temporary: Folder;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
-  readonly faults: DiskFaults;
-  readonly clock: Clock;
-  readonly settleMs: number;
-  readonly maxBytes: number;
-  /** What lies there can't be moved: no regular file of allowed size. */
-  readonly onUnfit: (from: ClassFolder, name: string) => void;
+export interface CrossDeviceMovesOptions extends SpoolContext {
+  readonly stuck: StuckFiles;
   /** There is room for another one. */
   readonly onRoom: () => void;
 }
@@ -58,23 +50,15 @@ interface Staged {
   /** Not before this monotonic time. */
   dueAt: number;
   holdsLock: boolean;
-  isUnderWay: boolean;
-  /** A try met a disk fault, which may be of this file alone. */
-  hasFailed: boolean;
 }
 
 export class CrossDeviceMoves {
   readonly #options: CrossDeviceMovesOptions;
   readonly #staged = new Map<string, Staged>();
-  /** Staged files that can't be moved and stay where they are. */
-  readonly #unfit = new Set<string>();
-  readonly #underWay = new Set<Promise<void>>();
-  /** Sweeps have not found yet all that lies staged. */
-  #isIncomplete = false;
-  #hadNoRoom = false;
+  /** Those that were staged by this process, and not tried yet or being moved. */
+  readonly #ahead = new Set<Staged>();
+  readonly #moving = new Map<Staged, Promise<void>>();
   #isStopping = false;
-  /** The last try met a disk fault: several copies at a time would take each other's last space. */
-  #isCautious = false;
 
   constructor(options: CrossDeviceMovesOptions) {
     this.#options = options;
@@ -82,20 +66,15 @@ export class CrossDeviceMoves {
 
   /** Whether one more file may be staged now. */
   get hasRoom(): boolean {
-    const now = this.#options.clock.monotonic();
-    let busy = 0;
-    for (const { dueAt, stamp, hasFailed } of this.#staged.values()) {
-      // What is empty, only found so far, or fails may never come to be moved.
-      if (dueAt <= now && stamp !== undefined && stamp.size > 0n && !hasFailed) busy += 1;
-    }
-    return busy < this.#limit && this.#pause() === 0 && this.#staged.size < KNOWN_AT_MOST;
+    const isFull = this.#ahead.size >= MOVED_AT_A_TIME || this.#staged.size >= KNOWN_AT_MOST;
+    return !isFull && this.#pause() === 0;
   }
 
   /** Milliseconds until a staged file can be worked on; Infinity when there is none. */
   get untilDue(): number {
     let due = Infinity;
     for (const staged of this.#staged.values()) {
-      if (!staged.isUnderWay) due = Math.min(due, staged.dueAt);
+      if (!this.#moving.has(staged)) due = Math.min(due, staged.dueAt);
     }
     return Math.max(due - this.#options.clock.monotonic(), this.#pause());
   }
@@ -111,73 +90,54 @@ export class CrossDeviceMoves {
    */
   stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): void {
     try {
-      renameSync(from.folder.at(rawName), from.folder.at(PREFIX + key));
+      renameSync(from.folder.at(rawName), from.folder.at(STAGED_PREFIX + key));
     } catch (error) {
-      // It may be staged all the same (NFS, where the answer got lost): the first try will see.
+      if (errnoOf(error) !== 'ENOENT' || from.folder.lstat(rawName) !== undefined) throw error;
+    } finally {
+      // Also after an error, which may be a lie (NFS, where the answer got lost): the try will see.
       this.#add(from, key, stamp);
-      if (errnoOf(error) === 'ENOENT' && from.folder.lstat(rawName) === undefined) return;
-      throw error;
     }
-    this.#add(from, key, stamp);
   }
 
   /** A sweep came upon a dotted name, which may be a file that lies staged. */
   found(from: ClassFolder, rawName: string, regular: boolean): void {
     const key = STAGED.exec(rawName)?.[1];
-    if (key === undefined || this.#knows(idOf(from.verdict, key))) return;
-    if (!regular) this.#options.onUnfit(from, rawName);
+    if (key === undefined || this.#staged.has(idOf(from.verdict, key))) return;
+    const { stuck } = this.#options;
+    const isUnfit = !regular || stuck.isKnown(from.verdict, rawName, 'unfit');
+    if (isUnfit) stuck.note(from.verdict, rawName, 'unfit');
     else if (this.#staged.size < FOUND_AT_MOST) this.#add(from, key, undefined);
-    else this.#hadNoRoom = true;
-  }
-
-  /** @param whole whether the sweep came upon every name */
-  endSweep(whole: boolean): void {
-    if (whole) this.#isIncomplete = this.#hadNoRoom;
-    this.#hadNoRoom = false;
-  }
-
-  /** A folder was opened: the unfit files of the one before are forgotten. */
-  async opened({ verdict, folder }: ClassFolder): Promise<void> {
-    for (const id of this.#unfit) if (id.startsWith(`${verdict}/`)) this.#unfit.delete(id);
-    for (const { rawName } of folder.list()) {
-      if (STAGED.test(rawName)) {
-        this.#isIncomplete = true;
-        return;
-      }
-      await yieldIfDue();
-    }
   }
 
   /** True when a file of this key is staged and nothing is being done with it. */
   isWaiting(key: string): boolean {
-    const all = VERDICTS.flatMap((verdict) => this.#staged.get(idOf(verdict, key)) ?? []);
-    return all.some((staged) => staged.holdsLock) && all.every((staged) => !staged.isUnderWay);
+    if ([...this.#moving.keys()].some((staged) => staged.key === key)) return false;
+    return VERDICTS.some((verdict) => this.#staged.get(idOf(verdict, key))?.holdsLock === true);
   }
 
   /** Removes what is staged of a key in a folder; true when there was something. */
-  removeKey(from: ClassFolder, key: string): boolean {
-    const id = idOf(from.verdict, key);
-    if (!this.#knows(id) && !this.#isIncomplete) return false;
+  removeKey({ verdict, folder }: ClassFolder, key: string): boolean {
     // First of all: where that fails it must not be forgotten.
-    const wasThere = from.folder.removeFile(PREFIX + key);
-    this.#unfit.delete(id);
-    const staged = this.#staged.get(id);
-    if (staged !== undefined) this.#drop(staged);
+    const wasThere = folder.removeFile(STAGED_PREFIX + key);
+    const staged = this.#staged.get(idOf(verdict, key));
+    if (staged !== undefined) this.#forget(staged);
     return wasThere;
   }
 
   /** Starts moving what is due. */
   step(): void {
-    const now = this.#options.clock.monotonic();
-    for (const staged of this.#staged.values()) {
-      if (this.#isStopping || this.#underWay.size >= this.#limit || this.#pause() > 0) return;
-      if (staged.isUnderWay || staged.dueAt > now) continue;
-      staged.isUnderWay = true;
+    const { faults, temporary, onRoom } = this.#options;
+    // On a disk that was full several copies would take each other's last space.
+    const limit = faults.retryAt(temporary.path) > 0 ? 1 : MOVED_AT_A_TIME;
+    while (this.#moving.size < limit) {
+      const staged = this.#nextDue();
+      if (staged === undefined) return;
       const work = this.#try(staged).finally(() => {
-        staged.isUnderWay = false;
-        this.#underWay.delete(work);
+        this.#moving.delete(staged);
+        this.#ahead.delete(staged);
+        onRoom();
       });
-      this.#underWay.add(work);
+      this.#moving.set(staged, work);
     }
   }
 
@@ -187,16 +147,8 @@ export class CrossDeviceMoves {
    */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    await Promise.all(this.#underWay);
-    for (const staged of this.#staged.values()) this.#drop(staged);
-  }
-
-  #knows(id: string): boolean {
-    return this.#staged.has(id) || this.#unfit.has(id);
-  }
-
-  get #limit(): number {
-    return this.#isCautious ? 1 : MOVED_AT_A_TIME;
+    await Promise.all(this.#moving.values());
+    for (const staged of this.#staged.values()) this.#forget(staged);
   }
 
   #pause(): number {
@@ -204,16 +156,9 @@ export class CrossDeviceMoves {
   }
 
   #add(from: ClassFolder, key: string, stamp: Stamp | undefined): void {
-    const staged: Staged = {
-      from,
-      key,
-      stamp,
-      dueAt: 0,
-      holdsLock: this.#lock(key),
-      isUnderWay: false,
-      hasFailed: false,
-    };
+    const staged = { from, key, stamp, dueAt: 0, holdsLock: this.#lock(key) };
     this.#staged.set(idOf(from.verdict, key), staged);
+    if (stamp !== undefined) this.#ahead.add(staged);
   }
 
   /** Locks a key, unless it is in flight: then false. */
@@ -224,14 +169,14 @@ export class CrossDeviceMoves {
     return true;
   }
 
-  #drop(staged: Staged): void {
-    const { locks, faults, temporary, onRoom } = this.#options;
+  #forget(staged: Staged): void {
+    const { locks, faults, temporary } = this.#options;
     this.#staged.delete(idOf(staged.from.verdict, staged.key));
+    this.#ahead.delete(staged);
     if (staged.holdsLock) locks.releaseKey(staged.key);
     staged.holdsLock = false;
     // Nothing is left that could still fail, unless it is left to the next owner.
     if (this.isEmpty && !this.#isStopping) faults.clear(temporary.path);
-    onRoom();
   }
 
   /** Lets a staged file wait, behind all others. */
@@ -243,44 +188,55 @@ export class CrossDeviceMoves {
     this.#staged.set(id, staged);
   }
 
+  #nextDue(): Staged | undefined {
+    if (this.#isStopping || this.#pause() > 0) return undefined;
+    const now = this.#options.clock.monotonic();
+    for (const staged of this.#staged.values()) {
+      if (staged.dueAt <= now && !this.#moving.has(staged)) return staged;
+    }
+    return undefined;
+  }
+
   async #try(staged: Staged): Promise<void> {
     const { faults, temporary, events } = this.#options;
+    const move = (): Promise<boolean> => this.#moveUnlessClosed(staged);
+    const isMoved = await faults.guard(temporary.path, move, { proves: (moved) => moved });
+    if (isMoved !== FAULTED) return;
+    events.rescan(); // the file may have come into the queue all the same
+    // When the pause is over others go first: one that fits, or a newer verdict of this one.
+    this.#defer(staged, 1.5 * DiskFaults.retryMs);
+  }
+
+  async #moveUnlessClosed(staged: Staged): Promise<boolean> {
     try {
-      await this.#moveOnce(staged);
+      return await this.#move(staged);
     } catch (error) {
+      if (!staged.from.folder.isClosed) throw error;
       // The folder was replaced: what was staged there is found again when it comes back.
-      if (staged.from.folder.isClosed) {
-        this.#drop(staged);
-        return;
-      }
-      faults.raise(temporary.path, error);
-      events.rescan(); // the file may have come into the queue all the same
-      this.#isCautious = true;
-      staged.hasFailed = true;
-      // When the pause is over others go first: one that fits, or a newer verdict of this one.
-      this.#defer(staged, 1.5 * DiskFaults.retryMs);
+      this.#forget(staged);
+      return false;
     }
   }
 
-  async #moveOnce(staged: Staged): Promise<void> {
-    const { faults, settleMs, temporary, maxBytes, onUnfit, events } = this.#options;
+  /** Tries to move a file. Resolves to whether that has shown that the disk works. */
+  async #move(staged: Staged): Promise<boolean> {
+    const { settleMs, maxBytes, stuck, events } = this.#options;
     const { from, key } = staged;
     // The key was in flight when this was found.
     staged.holdsLock ||= this.#lock(key);
     if (!staged.holdsLock) {
       this.#defer(staged, settleMs);
-      return;
+      return false;
     }
-    const found = from.folder.lstat(PREFIX + key);
+    const found = from.folder.lstat(STAGED_PREFIX + key);
     if (found === undefined || this.#isOutdated(from, key, found.mtimeNs)) {
-      this.#drop(staged);
-      return;
+      this.#forget(staged);
+      return false;
     }
     if (!found.isFile() || found.nlink > 1n || found.size > BigInt(maxBytes)) {
-      this.#drop(staged);
-      this.#unfit.add(idOf(from.verdict, key));
-      onUnfit(from, PREFIX + key);
-      return;
+      this.#forget(staged);
+      stuck.note(from.verdict, STAGED_PREFIX + key, 'unfit');
+      return false;
     }
     const stamp = stampOf(found);
     const isSettled = staged.stamp !== undefined && sameStamp(staged.stamp, stamp);
@@ -288,16 +244,15 @@ export class CrossDeviceMoves {
       const isMarked = staged.stamp === undefined && bearsFinishingMark(found.mode);
       staged.stamp = stamp;
       this.#defer(staged, settleTime(isMarked, settleMs));
-      return;
+      return false;
     }
     const entry = await this.#copy(from, key, stamp);
-    faults.clear(temporary.path);
-    this.#isCautious = false;
     if (entry === undefined) this.#defer(staged, settleMs);
     else {
-      this.#drop(staged);
+      this.#forget(staged);
       events.enqueued(entry, true);
     }
+    return true;
   }
 
   /**
@@ -309,40 +264,25 @@ export class CrossDeviceMoves {
     const other = otherVerdict(from.verdict);
     const others = [
       queue.find(other, key)?.stamp.mtimeNs,
-      drop.get(other)?.folder.lstat(PREFIX + key)?.mtimeNs,
+      drop.get(other)?.folder.lstat(STAGED_PREFIX + key)?.mtimeNs,
     ];
     const isOutdated = others.some(
       (its) => its !== undefined && takesPrecedence(other, its, mtimeNs),
     );
     if (!isOutdated) return false;
-    from.folder.removeFile(PREFIX + key);
+    from.folder.removeFile(STAGED_PREFIX + key);
     events.superseded(from.verdict, key);
     events.rescan(); // what was forgotten by that may be the newer one
     return true;
-  }
-
-  /** Its staged twin is older, and must go while that still shows: a copy's mtime is nearly right. */
-  #supersedeTwin(from: ClassFolder, key: string): void {
-    const { drop, events } = this.#options;
-    const other = otherVerdict(from.verdict);
-    const twin = drop.get(other);
-    if (twin !== undefined && this.removeKey(twin, key)) events.superseded(other, key);
   }
 
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #copy(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
     const { queue, temporary } = this.#options;
     const { verdict, folder } = from;
-    const name = PREFIX + key;
+    const name = STAGED_PREFIX + key;
     try {
-      const isWhole = await copyMessage({
-        from: folder,
-        name,
-        to: temporary,
-        key,
-        stamp,
-        verdict,
-      });
+      const isWhole = await copyMessage({ from: folder, name, to: temporary, key, stamp, verdict });
       const now = folder.lstat(name);
       if (!isWhole || now === undefined || !sameStamp(stampOf(now), stamp)) {
         temporary.removeFile(key);
@@ -352,7 +292,7 @@ export class CrossDeviceMoves {
       temporary.removeFile(key); // half a copy would go on filling a full disk
       throw error;
     }
-    this.#supersedeTwin(from, key);
+    this.#supersedeTwin(verdict, key);
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, verdict, key);
     if (entry === undefined) return undefined; // somebody removed the copy
@@ -365,8 +305,12 @@ export class CrossDeviceMoves {
     folder.removeFile(name);
     return entry;
   }
-}
 
-function idOf(verdict: Verdict, key: string): string {
-  return `${verdict}/${key}`;
+  /** Its staged twin is older, and must go while that still shows: a copy's mtime is nearly right. */
+  #supersedeTwin(verdict: Verdict, key: string): void {
+    const { drop, events } = this.#options;
+    const other = otherVerdict(verdict);
+    const twin = drop.get(other);
+    if (twin !== undefined && this.removeKey(twin, key)) events.superseded(other, key);
+  }
 }

@@ -7,6 +7,18 @@ import type { Log } from '../logger.ts';
 /** What `DiskFaults.guard` returns instead of a value. */
 export const FAULTED = Symbol('a disk fault');
 
+export interface GuardOptions<T> {
+  /** A place of its own for an error that doesn't concern the rest of `place`. */
+  readonly narrow?: (error: unknown) => string | undefined;
+  /** Whether this result shows that the place works. @defaultValue any does */
+  readonly proves?: (value: T) => boolean;
+  /** An error of this program is the caller's matter. @defaultValue false */
+  readonly throwsBugs?: boolean;
+}
+
+/** Faults of the disk or the process, not of the one file or folder that met them. */
+const WIDE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM']);
+
 /**
  * Disk faults: a full disk, an I/O error, too many open files. A fault pauses the place that it
  * touches, is logged once, is retried every five seconds, and is charged to no message. An error of
@@ -14,16 +26,6 @@ export const FAULTED = Symbol('a disk fault');
  */
 export class DiskFaults {
   static readonly retryMs = 5_000;
-  /** Faults of the disk or the process, not of the one file or folder that met them. */
-  static readonly #wide = new Set([
-    'ENOSPC',
-    'EDQUOT',
-    'EROFS',
-    'EIO',
-    'EMFILE',
-    'ENFILE',
-    'ENOMEM',
-  ]);
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #bugs: Bugs;
@@ -40,28 +42,27 @@ export class DiskFaults {
   }
 
   /**
-   * Does what needs the disk: an error of the system pauses `place`, success ends the pause.
-   * @param narrow a place of its own for an error that doesn't concern the rest of `place`
+   * Does what needs the disk: an error pauses `place`, success ends the pause.
    * @returns `FAULTED` when it failed
-   * @throws an error of this program
    */
   async guard<T>(
     place: string,
     action: () => T | Promise<T>,
-    narrow: (error: unknown) => string | undefined = () => undefined,
+    options: GuardOptions<T> = {},
   ): Promise<T | typeof FAULTED> {
+    const { narrow, proves, throwsBugs = false } = options;
     try {
       const value = await action();
-      this.clear(place);
+      if (proves?.(value) ?? true) this.clear(place);
       return value;
     } catch (error) {
-      if (isBug(error)) throw error;
-      this.raise(narrow(error) ?? place, error);
+      if (throwsBugs && isBug(error)) throw error;
+      this.raise(narrow?.(error) ?? place, error);
       return FAULTED;
     }
   }
 
-  /** Notes that work on `place` failed, and pauses it. */
+  /** Pauses a place. To be called where no action is at hand for `guard`. */
   raise(place: string, error: unknown): void {
     this.#until.set(place, this.#clock.monotonic() + DiskFaults.retryMs);
     if (isBug(error)) {
@@ -80,7 +81,7 @@ export class DiskFaults {
 
   /** True when the fault isn't that of a single file or folder. */
   static isWide(error: unknown): boolean {
-    return DiskFaults.#wide.has(errnoOf(error) ?? '');
+    return WIDE.has(errnoOf(error) ?? '');
   }
 
   /** True while some place does not work. */
@@ -99,8 +100,8 @@ export class DiskFaults {
   }
 
   /**
-   * Notes that work on `place` succeeded. A fault that comes and goes, as on a disk that is almost
-   * full, is logged once a minute all the same.
+   * Ends the pause of a place that works, or where nothing is left that could fail. A fault that comes
+   * and goes, as on a disk that is almost full, is logged once a minute all the same.
    */
   clear(place: string): void {
     if (!this.#until.delete(place) || !this.#said.delete(place)) return;

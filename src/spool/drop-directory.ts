@@ -1,11 +1,13 @@
+import { statSync } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
-import { complainOf } from './complaint.ts';
+import { VERDICTS, otherVerdict } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
 import { Folder, isFolder } from './folder.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
 import { crossesDevices } from './state-dir.ts';
+import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /**
  * The drop directory: kopano-spamd's folders `spam/` and `ham/`. They are never made here. A folder
@@ -26,15 +28,26 @@ export interface DropDirectoryOptions {
   readonly throttle: LogThrottle;
 }
 
-/** What anything else means (a dead FUSE mount, a stale one of NFS) may pass by itself. */
-const BARRED = new Set(['EACCES', 'EPERM', 'ELOOP', 'ENOTDIR']);
+/** Why a folder isn't open. */
+type Closed =
+  | 'missing'
+  /** The daemon has no permission for it, or it is no folder. */
+  | 'barred'
+  /** What may pass by itself: a failing disk, a dead FUSE mount, a stale one of NFS. */
+  | 'failing';
+
+const CLOSED: Readonly<Record<string, Closed>> = {
+  ENOENT: 'missing',
+  EACCES: 'barred',
+  EPERM: 'barred',
+  ELOOP: 'barred',
+  ENOTDIR: 'barred',
+};
 
 export class DropDirectory {
   readonly #options: DropDirectoryOptions;
   readonly #open = new Map<Verdict, ClassFolder>();
-  readonly #missing = new Set<Verdict>();
-  /** Folders that the daemon has no permission for, or that are no folders. */
-  readonly #barred = new Set<Verdict>();
+  readonly #closed = new Map<Verdict, Closed>();
 
   constructor(options: DropDirectoryOptions) {
     this.#options = options;
@@ -60,23 +73,22 @@ export class DropDirectory {
   isUncertain(verdict: Verdict): boolean {
     const open = this.#open.get(verdict);
     if (open !== undefined) return !open.folder.isCurrent();
-    if (this.#missing.has(verdict)) return isFolder(this.path(verdict));
-    return !this.#barred.has(verdict);
+    const closed = this.#closed.get(verdict);
+    return closed === 'missing' ? isFolder(this.path(verdict)) : closed !== 'barred';
   }
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
   refresh(): ClassFolder[] {
-    const opened: ClassFolder[] = [];
-    for (const verdict of VERDICTS) {
-      const now = this.#open.get(verdict);
-      if (now?.folder.isCurrent() === true) continue;
+    const stale = VERDICTS.filter(
+      (verdict) => this.#open.get(verdict)?.folder.isCurrent() !== true,
+    );
+    return stale.flatMap((verdict) => {
       this.drop(verdict);
-      const next = this.#openFolder(verdict);
-      if (next === undefined) continue;
-      this.#open.set(verdict, next);
-      opened.push(next);
-    }
-    return opened;
+      const opened = this.#openFolder(verdict);
+      if (opened === undefined) return [];
+      this.#open.set(verdict, opened);
+      return [opened];
+    });
   }
 
   /** Lets go of a folder; the next refresh opens it again. */
@@ -90,34 +102,85 @@ export class DropDirectory {
   }
 
   #openFolder(verdict: Verdict): ClassFolder | undefined {
-    const { faults, log, throttle, queue } = this.#options;
-    const place = this.path(verdict);
+    const { faults, log, throttle, queue, libDir } = this.#options;
+    const path = this.path(verdict);
+    this.#closed.delete(verdict);
     let folder: Folder | undefined;
     try {
-      folder = Folder.open(place);
+      folder = Folder.open(path);
       const elsewhere = crossesDevices(folder, queue[verdict]);
-      this.#missing.delete(verdict);
-      this.#barred.delete(verdict);
       throttle.forget(`missing ${verdict}`);
-      faults.clear(place);
+      faults.clear(path);
       return { verdict, folder, elsewhere };
     } catch (error) {
       folder?.close();
       const code = errnoOf(error);
       if (code === undefined) throw error;
-      this.#missing.delete(verdict);
-      this.#barred.delete(verdict);
-      if (DiskFaults.isWide(error)) {
-        faults.raise(place, error);
-        return undefined;
-      }
-      if (code === 'ENOENT') this.#missing.add(verdict);
-      if (BARRED.has(code)) this.#barred.add(verdict);
-      if (throttle.allows(`missing ${verdict}`, code)) {
-        const { message, cure } = complainOf(this.#options.libDir, verdict, code);
-        log('warning', 'spool.missing', message, { path: place, code, cure });
+      this.#closed.set(verdict, CLOSED[code] ?? 'failing');
+      if (DiskFaults.isWide(error)) faults.raise(path, error);
+      else if (throttle.allows(`missing ${verdict}`, code)) {
+        const { message, cure } = openErrorHint(libDir, verdict, code);
+        log('warning', 'spool.missing', message, { path, code, cure });
       }
       return undefined;
     }
+  }
+}
+
+/**
+ * What is wrong with a class folder that can't be opened, and the line that makes it right.
+ * @param code why it couldn't be opened
+ */
+export function openErrorHint(
+  libDir: string,
+  verdict: Verdict,
+  code: string,
+): { readonly message: string; readonly cure: string } {
+  const place = `${libDir}/${verdict}`;
+  if (code === 'ENOENT') {
+    const cure = installLine(libDir, verdict);
+    return { message: `${place} is missing; it is waited for. Make it: ${cure}`, cure };
+  }
+  if (code === 'EACCES') {
+    const cure = accessCure(libDir, place);
+    return { message: `${place} cannot be opened (permission denied); ${cure}`, cure };
+  }
+  if (code === 'ELOOP' || code === 'ENOTDIR') {
+    const cure = `replace it by a folder: rm ${place} && ${installLine(libDir, verdict)}`;
+    return { message: `${place} is not a folder (a symlink is not followed); ${cure}`, cure };
+  }
+  const cure = 'look at the file system; it is tried again';
+  return { message: `${place} cannot be opened (${code}); ${cure}`, cure };
+}
+
+/** The line that makes a missing folder right: like its sibling, else like the spool. */
+function installLine(libDir: string, verdict: Verdict): string {
+  const model = tryStat(`${libDir}/${otherVerdict(verdict)}`) ?? tryStat(libDir);
+  if (model !== undefined && isOutsiders(model)) {
+    return `install -d -o OWNER -g GROUP -m MODE ${libDir}/${verdict}, on the host and with those of ${libDir}`;
+  }
+  const { uid = 'kopano', gid = 'kopano', mode = 0o775 } = model ?? {};
+  const octal = (mode & 0o7777).toString(8).padStart(4, '0');
+  return `install -d -o ${uid} -g ${gid} -m ${octal} ${libDir}/${verdict}`;
+}
+
+function accessCure(libDir: string, place: string): string {
+  const stats = tryStat(place);
+  // It can't even be seen where its parent may not be entered.
+  const [closed, owner] = stats === undefined ? [libDir, tryStat(libDir)] : [place, stats];
+  if (owner === undefined) return `let the daemon's user enter ${libDir}`;
+  if (isOutsiders(owner)) return outsidersCure(closed);
+  const is = `uid ${owner.uid}, gid ${owner.gid}, mode ${(owner.mode & 0o7777).toString(8)}:`;
+  return stats === undefined
+    ? `${is} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
+    : `${is} give the daemon's user that group, or: chmod g+rwx ${place}`;
+}
+
+function tryStat(place: string): Stats | undefined {
+  try {
+    return statSync(place);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
   }
 }

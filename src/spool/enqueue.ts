@@ -1,42 +1,29 @@
 import { accessSync, constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import type { Log } from '../logger.ts';
-import { clean } from '../text.ts';
-import type { ClassFolder, DropDirectory } from './drop-directory.ts';
-import type { CrossDeviceMoves } from './cross-device-move.ts';
-import { DiskFaults } from './disk-faults.ts';
-import type { SpoolEvents } from './events.ts';
-import type { Folder } from './folder.ts';
-import type { Gate } from './gate.ts';
-import { encodeName, sameStamp, stampOf } from './message.ts';
-import type { MessageLocks } from './message-locks.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Quarantine } from './quarantine.ts';
-import type { Queue } from './queue.ts';
-import { isOutsiders, outsidersCure } from './user-namespace.ts';
+import type { SpoolContext } from './context.ts';
+import type { CrossDeviceMoves } from './cross-device-move.ts';
+import { DiskFaults } from './disk-faults.ts';
+import type { ClassFolder } from './drop-directory.ts';
+import type { Folder } from './folder.ts';
+import type { Gate } from './gate.ts';
+import { encodeName, idOf, sameStamp, stampOf } from './message.ts';
 import type { Requeue } from './requeue.ts';
-import { crossesDevices, octal } from './state-dir.ts';
-import { SweepMap } from './sweep-map.ts';
+import { crossesDevices } from './state-dir.ts';
+import type { StuckFiles, StuckReason } from './stuck-files.ts';
 
 /**
  * Enqueueing: what happens to one file of the drop directory. The enqueuer looks at the file, and once
  * the gate lets it pass takes it into the queue as the only verdict of its key. The calls between the
  * last look and the rename are synchronous, so that nothing of ours comes in between.
  */
-export interface EnqueuerOptions {
-  readonly drop: DropDirectory;
-  readonly queue: Queue;
-  readonly quarantine: Quarantine;
-  readonly requeue: Pick<Requeue, 'has' | 'removeKey'>;
+export interface EnqueuerOptions extends SpoolContext {
+  readonly requeue: Requeue;
   readonly moves: CrossDeviceMoves;
   readonly gate: Gate;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
-  readonly log: Log;
-  readonly settleMs: number;
-  readonly maxBytes: number;
+  readonly stuck: StuckFiles;
 }
 
 /** What a look at a file came to. */
@@ -45,14 +32,13 @@ export type Look =
   | { readonly kind: 'taken' }
   /** It is worth another look in `ms` milliseconds. */
   | { readonly kind: 'wait'; readonly ms: number }
-  /** It waits until this key is no longer held. */
-  | { readonly kind: 'blocked'; readonly key: string }
   /** It stays where it is until something about it changes: a matter for sweeps. */
   | { readonly kind: 'stays' }
   | { readonly kind: 'gone' }
   | { readonly kind: 'full' };
 
-const REPORTED_NAMES = 1_000;
+/** How often a file is looked at whose key is in flight. */
+const BLOCKED_MS = 100;
 /** Errors of a rename that may be this one file's: immutable, a mount point, another's in a sticky folder. */
 const FILE_ERRORS = new Set(['EPERM', 'EACCES', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);
 
@@ -64,7 +50,6 @@ interface Candidate {
 
 export class Enqueuer {
   readonly #options: EnqueuerOptions;
-  readonly #reported = new SweepMap<true>(REPORTED_NAMES);
 
   constructor(options: EnqueuerOptions) {
     this.#options = options;
@@ -80,7 +65,7 @@ export class Enqueuer {
    * @throws the system's error for a fault that isn't this file's alone
    */
   look(verdict: Verdict, rawName: string): Look {
-    const { drop, gate } = this.#options;
+    const { drop, gate, stuck } = this.#options;
     const id = idOf(verdict, rawName);
     const from = drop.get(verdict);
     const stats = from?.folder.lstat(rawName);
@@ -88,10 +73,7 @@ export class Enqueuer {
       gate.forget(id);
       return { kind: 'gone' };
     }
-    if (!stats.isFile()) {
-      gate.forget(id);
-      return this.ignore(verdict, rawName);
-    }
+    if (!stats.isFile()) return this.#leave({ from, rawName, stats }, 'irregular');
     const answer = gate.look(id, stats, () => isReadable(from.folder, rawName));
     switch (answer.kind) {
       case 'settling':
@@ -99,41 +81,19 @@ export class Enqueuer {
       case 'full':
         return { kind: 'full' };
       case 'stalled':
-        if (answer.stuck) this.#stuck(from, rawName, stats, answer.reason);
+        if (answer.stuck) stuck.note(verdict, rawName, answer.reason, stats);
         return { kind: 'stays' };
       case 'passed':
         return this.#take({ from, rawName, stats });
     }
   }
 
-  /** Notes an entry that is no regular file. */
-  ignore(verdict: Verdict, rawName: string): Look {
-    if (this.#isNew(idOf(verdict, rawName))) {
-      this.#options.log('warning', 'spool.ignored', 'not a regular file; it is left alone', {
-        verdict,
-        file: clean(rawName),
-      });
-    }
-    return { kind: 'stays' };
-  }
-
-  /** Notes a staged file that can't be moved to the queue's file system. */
-  unfit(from: ClassFolder, name: string): void {
-    this.#stuck(from, name, undefined, 'unfit');
-  }
-
-  /** A sweep has shown every file: what it didn't show is forgotten. */
-  endSweep(): void {
-    this.#options.gate.endSweep();
-    this.#reported.endSweep();
-  }
-
   #take(candidate: Candidate): Look {
     const { from, rawName, stats } = candidate;
     const key = encodeName(rawName);
+    const { locks, moves, queue, settleMs } = this.#options;
     // A file on its way between file systems is older, and gives way unless it is just being copied.
-    const { locks, moves, queue } = this.#options;
-    if (locks.isKeyHeld(key) && !moves.isWaiting(key)) return { kind: 'blocked', key };
+    if (locks.isKeyHeld(key) && !moves.isWaiting(key)) return { kind: 'wait', ms: BLOCKED_MS };
     if (this.#isTooLarge(from, stats)) {
       // One false answer of the file system must not keep the file from the quarantine for ever.
       from.elsewhere = crossesDevices(from.folder, queue.folder(from.verdict));
@@ -149,9 +109,7 @@ export class Enqueuer {
     const first = this.#move(older, key);
     if (first.kind === 'wait') return first;
     // That may have been a moment's trouble, after which it would be taken for the newer one.
-    if (first.kind === 'stays' && !wasImmovable) {
-      return { kind: 'wait', ms: this.#options.settleMs };
-    }
+    if (first.kind === 'stays' && !wasImmovable) return { kind: 'wait', ms: settleMs };
     const second = this.#move(newer, key);
     return newer === candidate ? second : { kind: 'gone' };
   }
@@ -162,22 +120,14 @@ export class Enqueuer {
     const verdict = otherVerdict(from.verdict);
     const id = idOf(verdict, rawName);
     if (drop.isUncertain(verdict)) return { kind: 'wait', ms: settleMs };
-    const twinFolder = drop.get(verdict);
-    const stats = twinFolder?.folder.lstat(rawName);
+    const twin = drop.get(verdict);
+    const stats = twin?.folder.lstat(rawName);
     // One that is stuck no longer counts.
-    if (twinFolder === undefined || stats?.isFile() !== true || gate.isStuck(id)) return undefined;
-    const answer = gate.look(id, stats, () => isReadable(twinFolder.folder, rawName), true);
-    switch (answer.kind) {
-      case 'passed':
-        return this.#isTooLarge(twinFolder, stats)
-          ? undefined
-          : { from: twinFolder, rawName, stats };
-      case 'settling':
-        return { kind: 'wait', ms: answer.ms };
-      case 'stalled':
-      case 'full':
-        return { kind: 'wait', ms: settleMs };
-    }
+    if (twin === undefined || stats?.isFile() !== true || gate.isStuck(id)) return undefined;
+    const answer = gate.look(id, stats, () => isReadable(twin.folder, rawName), true);
+    if (answer.kind === 'settling') return { kind: 'wait', ms: answer.ms };
+    if (answer.kind !== 'passed') return { kind: 'wait', ms: settleMs };
+    return this.#isTooLarge(twin, stats) ? undefined : { from: twin, rawName, stats };
   }
 
   #isTooLarge(from: ClassFolder, stats: BigIntStats): boolean {
@@ -188,8 +138,10 @@ export class Enqueuer {
     const { gate, queue, moves, events } = this.#options;
     const { from, rawName, stats } = candidate;
     if (!this.hasRoom(from.verdict)) return { kind: 'wait', ms: 0 };
-    if (this.#wasImmovable(candidate) && this.#holds(key))
+    // It must not remove what came after it, again and again.
+    if (this.#wasImmovable(candidate) && this.#isTaken(key)) {
       return this.#leave(candidate, 'immovable');
+    }
     this.#supersede(key);
     const stamp = stampOf(stats);
     try {
@@ -218,12 +170,12 @@ export class Enqueuer {
     return { kind: 'taken' };
   }
 
-  /** A file that couldn't be moved must not remove what came after it, again and again. */
   #wasImmovable({ from, rawName }: Candidate): boolean {
-    return this.#reported.peek(reportOf(idOf(from.verdict, rawName), 'immovable')) !== undefined;
+    return this.#options.stuck.isKnown(from.verdict, rawName, 'immovable');
   }
 
-  #holds(key: string): boolean {
+  /** Whether another file of this key waits somewhere. */
+  #isTaken(key: string): boolean {
     const { queue, quarantine, requeue, moves } = this.#options;
     return (
       queue.newest(key) !== undefined ||
@@ -247,62 +199,11 @@ export class Enqueuer {
     }
   }
 
-  // --- telling
-
   #leave({ from, rawName, stats }: Candidate, reason: StuckReason): Look {
     this.#options.gate.forget(idOf(from.verdict, rawName));
-    this.#stuck(from, rawName, stats, reason);
+    this.#options.stuck.note(from.verdict, rawName, reason, stats);
     return { kind: 'stays' };
   }
-
-  #stuck(
-    from: ClassFolder,
-    rawName: string,
-    stats: BigIntStats | undefined,
-    reason: StuckReason,
-  ): void {
-    if (!this.#isNew(reportOf(idOf(from.verdict, rawName), reason))) return;
-    const owner =
-      stats === undefined
-        ? {}
-        : { uid: Number(stats.uid), gid: Number(stats.gid), mode: octal(stats.mode) };
-    const isOut = reason === 'unreadable' && stats !== undefined && isOutsiders(stats);
-    const says = isOut ? `can't be read for ten minutes; ${outsidersCure('it')}` : STUCK[reason];
-    this.#options.log('warning', 'spool.stuck', says, {
-      verdict: from.verdict,
-      file: clean(rawName),
-      reason,
-      ...owner,
-    });
-  }
-
-  #isNew(name: string): boolean {
-    const known = this.#reported.peek(name) !== undefined;
-    const remembered = this.#reported.set(name, true);
-    return !known && remembered;
-  }
-}
-
-const STUCK = {
-  empty: 'empty for ten minutes; it stays until its writer writes or removes it',
-  unreadable:
-    "can't be read for ten minutes; give the daemon's user the file's group, or set sa_group in kopano-spamd's configuration to a group that it has",
-  'over-size':
-    'larger than LEARN_MAX_BYTES and on another file system than the state dir; raise LEARN_MAX_BYTES or remove it',
-  immovable:
-    "can't be moved out of its folder: immutable, a mount point, or another user's in a folder with the sticky bit",
-  unfit:
-    'half-way between two file systems, but no regular file of allowed size; remove it by hand',
-} as const;
-
-type StuckReason = keyof typeof STUCK;
-
-function reportOf(id: string, reason: StuckReason): string {
-  return `${id} ${reason}`;
-}
-
-export function idOf(verdict: Verdict, rawName: string): string {
-  return `${verdict}/${rawName}`;
 }
 
 function isReadable(folder: Folder, rawName: string): boolean {

@@ -9,8 +9,9 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import type { BigIntStats } from 'node:fs';
+import type { BigIntStats, Dirent } from 'node:fs';
 import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
+import type { Verdict } from '../verdict.ts';
 
 /**
  * A folder held open. Everything in it is reached through its descriptor (`/proc/self/fd`), so that
@@ -42,7 +43,7 @@ export class Folder {
     return Folder.#openAt(path, path);
   }
 
-  /** Opens the folder `name` inside this one, under the same rules. */
+  /** Opens a folder inside this one, under the same rules. */
   openFolder(name: string): Folder {
     return Folder.#openAt(this.at(name), `${this.path}/${name}`);
   }
@@ -77,18 +78,7 @@ export class Folder {
     const directory = opendirSync(this.at('.'), { encoding: LATIN1, bufferSize: 1024 });
     try {
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-        const regular =
-          entry.isFile() ||
-          // some file systems don't say what an entry is
-          !(
-            entry.isDirectory() ||
-            entry.isSymbolicLink() ||
-            entry.isFIFO() ||
-            entry.isSocket() ||
-            entry.isCharacterDevice() ||
-            entry.isBlockDevice()
-          );
-        yield { rawName: entry.name, regular };
+        yield { rawName: entry.name, regular: entry.isFile() || isOfUnknownType(entry) };
       }
     } finally {
       directory.closeSync();
@@ -160,6 +150,52 @@ export interface FolderEntry {
 
 // Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
 const LATIN1: BufferEncoding = 'latin1';
+
+/** Some file systems don't say what an entry is. */
+function isOfUnknownType(entry: Dirent): boolean {
+  return !(
+    entry.isDirectory() ||
+    entry.isSymbolicLink() ||
+    entry.isFIFO() ||
+    entry.isSocket() ||
+    entry.isCharacterDevice() ||
+    entry.isBlockDevice()
+  );
+}
+
+export interface ListedEntry {
+  readonly verdict: Verdict;
+  readonly entry: FolderEntry;
+}
+
+/**
+ * Lists folders by turns, an entry of each, so that neither class waits for the other. Keeps them open
+ * until it is finished or returned.
+ * @param onFault hears of an error, which ends the list of its folder. @defaultValue throws it
+ */
+export function* listByTurns(
+  folders: readonly { readonly verdict: Verdict; readonly folder: Folder }[],
+  onFault?: (verdict: Verdict, error: unknown) => void,
+): Generator<ListedEntry, void, undefined> {
+  const lists = new Map(folders.map(({ verdict, folder }) => [verdict, folder.list()]));
+  try {
+    while (lists.size > 0) {
+      for (const [verdict, list] of lists) {
+        let next: IteratorResult<FolderEntry, void> = { done: true, value: undefined };
+        try {
+          next = list.next();
+        } catch (error) {
+          if (onFault === undefined) throw error;
+          onFault(verdict, error);
+        }
+        if (next.done === true) lists.delete(verdict);
+        else yield { verdict, entry: next.value };
+      }
+    }
+  } finally {
+    for (const list of lists.values()) list.return();
+  }
+}
 
 /**
  * Closes a descriptor through which nothing was written, so that an error has nothing to tell: on

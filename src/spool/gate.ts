@@ -1,7 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import { bearsFinishingMark, settleTime, stampOf } from './message.ts';
-import type { Stamp } from './message.ts';
-import { SweepMap } from './sweep-map.ts';
+import { bearsFinishingMark, settleTime } from './message.ts';
 
 /**
  * The gate: decides when a file in the drop directory is complete. It looks at stats only and
@@ -20,14 +18,12 @@ export const STUCK_AFTER_MS = 600_000;
 
 /** What the gate says of a file that it was shown. */
 export type GateAnswer =
-  | { readonly kind: 'passed'; readonly stamp: Stamp }
+  | { readonly kind: 'passed' }
   /** Look again in `ms` milliseconds. */
   | { readonly kind: 'settling'; readonly ms: number }
-  | { readonly kind: 'stalled'; readonly reason: StallReason; readonly stuck: boolean }
+  | { readonly kind: 'stalled'; readonly reason: 'empty' | 'unreadable'; readonly stuck: boolean }
   /** There is no room to remember it: show it again later. */
   | { readonly kind: 'full' };
-
-export type StallReason = 'empty' | 'unreadable';
 
 export interface GateOptions {
   readonly settleMs: number;
@@ -38,7 +34,7 @@ export interface GateOptions {
 }
 
 /** What the gate remembers of a file. */
-interface Record {
+interface Seen {
   readonly dev: bigint;
   readonly ino: bigint;
   /** All that decides whether the file has changed. */
@@ -51,16 +47,12 @@ interface Record {
 }
 
 export class Gate {
-  readonly #settleMs: number;
-  readonly #room: number;
-  readonly #now: () => number;
-  readonly #settling = new Map<string, Record>();
-  readonly #stalled: SweepMap<Record>;
+  readonly #options: GateOptions;
+  readonly #settling = new Map<string, Seen>();
+  readonly #stalled: SweepMap<Seen>;
 
   constructor(options: GateOptions) {
-    this.#settleMs = options.settleMs;
-    this.#room = options.room;
-    this.#now = options.now;
+    this.#options = options;
     this.#stalled = new SweepMap(options.room);
   }
 
@@ -73,23 +65,23 @@ export class Gate {
    *   for it
    */
   look(id: string, stats: BigIntStats, readable: () => boolean, beyondRoom = false): GateAnswer {
-    const before = this.#settling.get(id) ?? this.#stalled.peek(id);
-    const record = this.#record(stats, before);
-    if (stats.size === 0n) return this.#stall(id, record, 'empty', beyondRoom);
-    if (this.#stalled.peek(id) !== undefined) {
-      if (!readable()) return this.#stall(id, record, 'unreadable', beyondRoom);
+    const settling = this.#settling.get(id);
+    const stalled = this.#stalled.get(id);
+    const seen = this.#seen(stats, settling ?? stalled);
+    if (stats.size === 0n) return this.#stall(id, seen, 'empty', beyondRoom);
+    if (stalled !== undefined) {
+      if (!readable()) return this.#stall(id, seen, 'unreadable', beyondRoom);
       this.#stalled.delete(id);
     }
-    const settling = this.#settling.get(id);
-    if (settling?.change !== record.change) {
+    if (settling?.change !== seen.change) {
       if (settling === undefined && this.isFull && !beyondRoom) return { kind: 'full' };
-      this.#settling.set(id, record);
-      return { kind: 'settling', ms: this.#time(record) };
+      this.#settling.set(id, seen);
+      return { kind: 'settling', ms: this.#time(seen) };
     }
-    const left = settling.since + this.#time(settling) - this.#now();
+    const left = settling.since + this.#time(settling) - this.#options.now();
     if (left > 0) return { kind: 'settling', ms: left };
-    if (!readable()) return this.#stall(id, record, 'unreadable', beyondRoom);
-    return { kind: 'passed', stamp: stampOf(stats) };
+    if (!readable()) return this.#stall(id, seen, 'unreadable', beyondRoom);
+    return { kind: 'passed' };
   }
 
   /** Forgets a file that is gone or taken. */
@@ -100,12 +92,12 @@ export class Gate {
 
   /** True when the file has been empty or unreadable for ten minutes. */
   isStuck(id: string): boolean {
-    const since = this.#stalled.peek(id)?.since;
-    return since !== undefined && this.#now() - since >= STUCK_AFTER_MS;
+    const since = this.#stalled.get(id)?.since ?? Infinity;
+    return this.#options.now() - since >= STUCK_AFTER_MS;
   }
 
   get isFull(): boolean {
-    return this.#settling.size >= this.#room;
+    return this.#settling.size >= this.#options.room;
   }
 
   /** Makes room by forgetting the half that has been settling the longest: it may come again. */
@@ -122,11 +114,11 @@ export class Gate {
     this.#stalled.endSweep();
   }
 
-  #time(record: Record): number {
-    return settleTime(record.marked && record.trusted, this.#settleMs);
+  #time(seen: Seen): number {
+    return settleTime(seen.marked && seen.trusted, this.#options.settleMs);
   }
 
-  #record(stats: BigIntStats, before: Record | undefined): Record {
+  #seen(stats: BigIntStats, before: Seen | undefined): Seen {
     const { dev, ino, size, mtimeNs, ctimeNs, mode } = stats;
     const change = `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}:${mode}`;
     const same = before?.dev === dev && before.ino === ino ? before : undefined;
@@ -134,16 +126,53 @@ export class Gate {
       dev,
       ino,
       change,
-      since: this.#now(),
+      since: this.#options.now(),
       marked: bearsFinishingMark(mode),
       trusted: same === undefined || (same.trusted && (same.change === change || !same.marked)),
     };
   }
 
-  #stall(id: string, record: Record, reason: StallReason, beyondRoom: boolean): GateAnswer {
+  #stall(id: string, seen: Seen, reason: 'empty' | 'unreadable', beyondRoom: boolean): GateAnswer {
     this.#settling.delete(id);
-    const since = this.#stalled.peek(id)?.since ?? record.since;
-    this.#stalled.set(id, { ...record, since }, beyondRoom);
+    const since = this.#stalled.get(id)?.since ?? seen.since;
+    this.#stalled.set(id, { ...seen, since }, beyondRoom);
     return { kind: 'stalled', reason, stuck: this.isStuck(id) };
+  }
+}
+
+/**
+ * A map of what sweeps find: what a whole sweep didn't set again is gone from the folder, and is
+ * forgotten. It holds a limited number of entries; what has no room isn't remembered.
+ */
+export class SweepMap<V> {
+  readonly #limit: number;
+  readonly #entries = new Map<string, { value: V; found: boolean }>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get(id: string): V | undefined {
+    return this.#entries.get(id)?.value;
+  }
+
+  /** Remembers `value`; false when there is no room and `beyondLimit` isn't set. */
+  set(id: string, value: V, beyondLimit = false): boolean {
+    const isFull = !this.#entries.has(id) && this.#entries.size >= this.#limit;
+    if (isFull && !beyondLimit) return false;
+    this.#entries.set(id, { value, found: true });
+    return true;
+  }
+
+  delete(id: string): void {
+    this.#entries.delete(id);
+  }
+
+  /** To be called after a sweep that saw every file. */
+  endSweep(): void {
+    for (const [id, entry] of this.#entries) {
+      if (entry.found) entry.found = false;
+      else this.#entries.delete(id);
+    }
   }
 }

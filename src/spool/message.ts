@@ -33,6 +33,26 @@ export interface QueueEntry {
   readonly stamp: Stamp;
 }
 
+/** How a file is named in its class folder that is half-way to another file system. */
+export const STAGED_PREFIX = '.learnd-';
+
+/** Names a file, or a message, among those of both verdicts. */
+export function idOf(verdict: Verdict, name: string): string {
+  return `${verdict}/${name}`;
+}
+
+/** What the spool tells whoever delivers its messages. */
+export interface SpoolEvents {
+  /** A message came into the queue; `settled` when it is known to be complete. */
+  enqueued(entry: QueueEntry, settled: boolean): void;
+  /** What waited of this key is gone: a newer verdict takes its place. */
+  superseded(verdict: Verdict, key: string): void;
+  /** A released message is gone: what waits of its key is newer, and stays. */
+  outdated(verdict: Verdict, key: string): void;
+  /** The queue may hold messages that no event named, or others than were named. */
+  rescan(): void;
+}
+
 /** Mode 0660: kopano-spamd's last step, the sign that the message is complete. */
 export function bearsFinishingMark(mode: bigint): boolean {
   return (mode & 0o7777n) === 0o660n;

@@ -31,19 +31,7 @@ export function lockDescriptor(fd: number): Promise<LockResult> {
       complaint += chunk.toString('latin1');
     });
     child.once('error', (error) => {
-      if (errnoOf(error) !== 'ENOENT') {
-        reject(error);
-        return;
-      }
-      reject(
-        new OperatorError({
-          code: 'owner.no-flock',
-          message:
-            'the program flock, which makes this daemon the only owner of its spool, is missing',
-          hint: 'install it: apt-get install util-linux, apk add flock, or dnf install util-linux-core',
-          exitCode: EXIT.configuration,
-        }),
-      );
+      reject(errnoOf(error) === 'ENOENT' ? noFlock() : error);
     });
     child.once('close', (code, signal) => {
       if (code === 0) resolve('locked');
@@ -54,6 +42,15 @@ export function lockDescriptor(fd: number): Promise<LockResult> {
       // flock says nothing when somebody else has the lock; its other failures have a message.
       else resolve(code === 1 && complaint === '' ? 'held' : 'unsupported');
     });
+  });
+}
+
+function noFlock(): OperatorError {
+  return new OperatorError({
+    code: 'owner.no-flock',
+    message: 'the program flock, which makes this daemon the only owner of its spool, is missing',
+    hint: 'install it: apt-get install util-linux, apk add flock, or dnf install util-linux-core',
+    exitCode: EXIT.configuration,
   });
 }
 

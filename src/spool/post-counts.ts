@@ -1,9 +1,9 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import type { Folder } from './folder.ts';
-import { isKey } from './message.ts';
 import { VERDICTS } from '../verdict.ts';
-import type { QueueEntry, Stamp } from './message.ts';
 import type { Verdict } from '../verdict.ts';
+import type { Folder } from './folder.ts';
+import { idOf, isKey } from './message.ts';
+import type { QueueEntry, Stamp } from './message.ts';
 import type { Queue } from './queue.ts';
 
 /**
@@ -15,77 +15,58 @@ import type { Queue } from './queue.ts';
 export class PostCounts {
   readonly #folders: Readonly<Record<Verdict, Folder>>;
   readonly #temporary: Folder;
-  readonly #counts = new Map<string, PostCount>();
+  readonly #counts = new Map<string, { readonly posts: number; readonly file: string }>();
 
   /**
    * Reads what an earlier process left, and removes what is of no use any more.
-   * @throws the system's error for a local fault
+   * @throws the system's error for a disk fault
    */
   constructor(folders: Readonly<Record<Verdict, Folder>>, temporary: Folder, queue: Queue) {
     this.#folders = folders;
     this.#temporary = temporary;
     for (const verdict of VERDICTS) {
-      for (const { rawName } of [...folders[verdict].list()])
+      for (const { rawName } of [...folders[verdict].list()]) {
         this.#restore(verdict, rawName, queue);
+      }
     }
   }
 
   /** How often the entry was posted without a proof, as far as was recorded. */
   of({ verdict, key, stamp }: QueueEntry): number {
-    const count = this.#counts.get(nameOf(verdict, key));
-    return count !== undefined && isOf(count, stamp) ? count.posts : 0;
+    const count = this.#counts.get(idOf(verdict, key));
+    return count?.file === fileOf(stamp) ? count.posts : 0;
   }
 
-  /** @throws the system's error for a local fault */
+  /** @throws the system's error for a disk fault */
   record({ verdict, key, stamp }: QueueEntry, posts: number): void {
-    const count = { posts, ino: stamp.ino, size: stamp.size, mtimeNs: stamp.mtimeNs };
-    this.#counts.set(nameOf(verdict, key), count);
+    const file = fileOf(stamp);
+    this.#counts.set(idOf(verdict, key), { posts, file });
     const temporary = this.#temporary.at(`${key}.json`);
-    writeFileSync(temporary, serialize(count), { mode: 0o600 });
+    writeFileSync(temporary, `${posts} ${file}\n`, { mode: 0o600 });
     renameSync(temporary, this.#folders[verdict].at(key));
   }
 
   /** The entry has left the queue. */
   forget({ verdict, key }: QueueEntry): void {
-    if (this.#counts.delete(nameOf(verdict, key))) this.#folders[verdict].removeFile(key);
+    if (this.#counts.delete(idOf(verdict, key))) this.#folders[verdict].removeFile(key);
   }
 
   #restore(verdict: Verdict, name: string, queue: Queue): void {
     const folder = this.#folders[verdict];
     if (!isKey(name) || folder.lstat(name)?.isFile() !== true) return;
-    const count = parse(readFileSync(folder.at(name), 'utf8'));
+    // Nothing of what a power failure cut off fits.
+    const text = readFileSync(folder.at(name), 'utf8');
+    const [, posts, file] = /^(\d+) (\d+ \d+ -?\d+)\n$/.exec(text) ?? [];
     const entry = queue.find(verdict, name);
-    if (count !== undefined && entry !== undefined && isOf(count, entry.stamp)) {
-      this.#counts.set(nameOf(verdict, name), count);
+    if (file !== undefined && entry !== undefined && file === fileOf(entry.stamp)) {
+      this.#counts.set(idOf(verdict, name), { posts: Number(posts), file });
     } else {
       folder.removeFile(name);
     }
   }
 }
 
-/** The count of one file; the number of its device may be another one after the next boot. */
-interface PostCount extends Omit<Stamp, 'dev'> {
-  readonly posts: number;
-}
-
-function isOf(count: PostCount, stamp: Stamp): boolean {
-  return count.ino === stamp.ino && count.size === stamp.size && count.mtimeNs === stamp.mtimeNs;
-}
-
-function nameOf(verdict: Verdict, key: string): string {
-  return `${verdict}/${key}`;
-}
-
-function serialize({ posts, ino, size, mtimeNs }: PostCount): string {
-  return `${[posts, ino, size, mtimeNs].join(' ')}\n`;
-}
-
-/** `undefined` for what a power failure cut off. */
-function parse(text: string): PostCount | undefined {
-  const [posts, ino, size, mtimeNs] =
-    /^(\d+) (\d+) (\d+) (-?\d+)\n$/.exec(text)?.slice(1).map(BigInt) ?? [];
-  if (posts === undefined || ino === undefined || size === undefined || mtimeNs === undefined) {
-    return undefined;
-  }
-  return { posts: Number(posts), ino, size, mtimeNs };
+/** The file that is counted; the number of its device may be another one after the next boot. */
+function fileOf({ ino, size, mtimeNs }: Stamp): string {
+  return `${ino} ${size} ${mtimeNs}`;
 }

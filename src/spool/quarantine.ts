@@ -1,9 +1,9 @@
 import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import type { Folder } from './folder.ts';
 import { VERDICTS } from '../verdict.ts';
-import type { QueueEntry } from './message.ts';
 import type { Verdict } from '../verdict.ts';
+import type { Folder } from './folder.ts';
+import type { QueueEntry } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
 
 /**
@@ -33,25 +33,27 @@ export class Quarantine {
 
   constructor(folders: Readonly<Record<Verdict, Folder>>, temporary: Folder) {
     this.#folders = folders;
-    this.#isEmpty = VERDICTS.every((verdict) => isEmptyFolder(folders[verdict]));
     this.#temporary = temporary;
+    this.#isEmpty = VERDICTS.every((verdict) => {
+      const list = folders[verdict].list();
+      const isEmpty = list.next().done === true;
+      list.return();
+      return isEmpty;
+    });
   }
 
   /**
    * Moves an entry here. The reason is written first: no message lies here without one.
    * @returns what is different about the file, which then stays; `undefined` when it is done
-   * @throws the system's error for a local fault; the entry is then still in the queue
+   * @throws the system's error for a disk fault; the entry is then still in the queue
    */
   async put(entry: QueueEntry, queue: Queue, reason: QuarantineReason): Promise<CheckResult> {
     this.#isEmpty = false;
     const folder = this.#folders[entry.verdict];
     const reasonName = `${entry.key}.json`;
+    const written = this.#temporary.at(reasonName);
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-    const file = await open(
-      this.#temporary.at(reasonName),
-      O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
-      0o600,
-    );
+    const file = await open(written, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     try {
       await file.writeFile(`${JSON.stringify(reason, undefined, 2)}\n`);
       await file.sync();
@@ -63,7 +65,7 @@ export class Quarantine {
       this.#temporary.removeFile(reasonName);
       return different;
     }
-    renameSync(this.#temporary.at(reasonName), folder.at(reasonName));
+    renameSync(written, folder.at(reasonName));
     // A rename onto another link of the same file does nothing.
     folder.removeFile(entry.key);
     renameSync(queue.folder(entry.verdict).at(entry.key), folder.at(entry.key));
@@ -81,20 +83,12 @@ export class Quarantine {
     return !this.#isEmpty && VERDICTS.some((each) => this.#folders[each].lstat(key) !== undefined);
   }
 
-  /** Removes what is here of a key; says which verdicts that were. */
-  removeKey(key: string): Verdict[] {
-    if (this.#isEmpty) return [];
-    return VERDICTS.filter((verdict) => {
-      const wasThere = this.#folders[verdict].removeFile(key);
+  /** Removes what is here of a key. */
+  removeKey(key: string): void {
+    if (this.#isEmpty) return;
+    for (const verdict of VERDICTS) {
+      this.#folders[verdict].removeFile(key);
       this.forgetReason(verdict, key); // also where a kill left nothing else
-      return wasThere;
-    });
+    }
   }
-}
-
-function isEmptyFolder(folder: Folder): boolean {
-  const list = folder.list();
-  const isEmpty = list.next().done === true;
-  list.return();
-  return isEmpty;
 }

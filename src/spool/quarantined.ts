@@ -2,10 +2,11 @@ import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { Folder } from './folder.ts';
-import { isKey } from './message.ts';
+import type { ExitCode } from '../errors.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import { Folder } from './folder.ts';
+import { isKey } from './message.ts';
 import type { QuarantineReason } from './quarantine.ts';
 
 /**
@@ -27,20 +28,26 @@ export type Moved = 'done' | 'gone';
 /** A reason as it was found; a field that can't be read is missing. */
 export type FoundReason = Partial<QuarantineReason>;
 
-const MAX_REASON_BYTES = 65_536;
 const CHUNK_BYTES = 65_536;
 /** A reason is written before its message comes; after this time that isn't what it waits for. */
 const ORPHAN_AFTER_MS = 60_000;
 
+type Folders = Readonly<Record<Verdict, Folder | undefined>>;
+
 export class QuarantinedMessages {
-  readonly #quarantine: Partial<Record<Verdict, Folder>>;
-  readonly #release: Partial<Record<Verdict, Folder>>;
   readonly #root: Folder;
+  readonly #quarantine: Folders;
+  readonly #release: Folders;
 
   private constructor(root: Folder) {
     this.#root = root;
-    this.#quarantine = openBoth(root, 'quarantine');
-    this.#release = openBoth(root, 'release');
+    const openBoth = (name: string): Folders => {
+      const inner = (verdict: Verdict): Folder | undefined =>
+        openFolder(`${root.path}/${name}`, () => root.openFolder(`${name}/${verdict}`));
+      return { spam: inner('spam'), ham: inner('ham') };
+    };
+    this.#quarantine = openBoth('quarantine');
+    this.#release = openBoth('release');
   }
 
   /**
@@ -54,15 +61,18 @@ export class QuarantinedMessages {
   }
 
   close(): void {
-    const folders = [...Object.values(this.#quarantine), ...Object.values(this.#release)];
-    for (const folder of [this.#root, ...folders]) folder.close();
+    this.#root.close();
+    for (const verdict of VERDICTS) {
+      this.#quarantine[verdict]?.close();
+      this.#release[verdict]?.close();
+    }
   }
 
   /** Lists what is there, as it comes. What comes and goes meanwhile may be in it. */
   *list(): Generator<Quarantined, void, undefined> {
     for (const verdict of VERDICTS) {
-      for (const rawName of namesIn(this.#quarantine[verdict])) {
-        if (isKey(rawName)) yield { verdict, key: rawName };
+      for (const key of namesIn(this.#quarantine[verdict])) {
+        if (isKey(key)) yield { verdict, key };
       }
     }
   }
@@ -99,15 +109,15 @@ export class QuarantinedMessages {
     if (folder === undefined || stats === undefined) return;
     checkFit(message, stats);
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    const file = await told(folder, () =>
-      open(folder.at(message.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
-    );
+    const told = (error: unknown): never => {
+      throw forOperator(folder, error);
+    };
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+    const file = await open(folder.at(message.key), flags).catch(told);
     try {
-      checkFit(message, await file.stat({ bigint: true }));
+      checkFit(message, await file.stat({ bigint: true }).catch(told));
       for (;;) {
-        const { bytesRead, buffer } = await told(folder, () =>
-          file.read(Buffer.alloc(CHUNK_BYTES)),
-        );
+        const { bytesRead, buffer } = await file.read(Buffer.alloc(CHUNK_BYTES)).catch(told);
         if (bytesRead === 0) return;
         yield buffer.subarray(0, bytesRead);
       }
@@ -121,20 +131,24 @@ export class QuarantinedMessages {
    * @throws {OperatorError} when the daemon hasn't made the folder for that, or it is forbidden
    */
   release(message: Quarantined): Moved {
-    const { verdict, key } = message;
-    const [from, to] = [this.#quarantine[verdict], this.#release[verdict]];
-    if (to === undefined) throw noReleaseFolder(this.#root.path);
-    return this.#leave(message, () => {
-      if (from !== undefined) renameSync(from.at(key), to.at(key));
+    const to = this.#release[message.verdict];
+    if (to === undefined) {
+      throw fault(
+        'no-release',
+        `${this.#root.path}/release is missing, where the daemon looks for released messages`,
+        'start kopano-learnd (watch) of this version once: it makes the folder',
+      );
+    }
+    return this.#leave(message, (folder) => {
+      renameSync(folder.at(message.key), to.at(message.key));
     });
   }
 
   /** Removes a message for good. */
   drop(message: Quarantined): Moved {
-    const folder = this.#quarantine[message.verdict];
     // What lies here unread may be a folder, and its writer may still be at work in it.
-    return this.#leave(message, () => {
-      folder?.removeTree(message.key);
+    return this.#leave(message, (folder) => {
+      folder.removeTree(message.key);
     });
   }
 
@@ -154,43 +168,32 @@ export class QuarantinedMessages {
   /** Removes all reasons without a message. */
   removeOrphans(now: number): void {
     for (const verdict of VERDICTS) {
-      for (const rawName of namesIn(this.#quarantine[verdict])) {
-        if (!rawName.endsWith('.json')) continue;
-        this.removeOrphan({ verdict, key: rawName.slice(0, -'.json'.length) }, now);
+      for (const name of namesIn(this.#quarantine[verdict])) {
+        const [, key] = /^(.*)\.json$/.exec(name) ?? [];
+        if (key !== undefined) this.removeOrphan({ verdict, key }, now);
       }
     }
   }
 
   /** Takes the message away, then its reason, unless that is another one by now. */
-  #leave({ verdict, key }: Quarantined, take: () => void): Moved {
+  #leave({ verdict, key }: Quarantined, take: (folder: Folder) => void): Moved {
     const folder = this.#quarantine[verdict];
     if (folder === undefined) return 'gone';
     return guard(folder, () => {
       const reason = `${key}.json`;
       const before = folder.lstat(reason);
       const isThere = folder.lstat(key) !== undefined;
-      if (isThere) {
-        try {
-          take();
-        } catch (error) {
-          if (errnoOf(error) !== 'ENOENT' || folder.lstat(key) !== undefined) throw error;
-          return 'gone';
-        }
+      try {
+        if (isThere) take(folder);
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT' || folder.lstat(key) !== undefined) throw error;
+        return 'gone';
       }
       const isMine = folder.lstat(key) === undefined && folder.lstat(reason)?.ino === before?.ino;
       if (isMine) folder.removeFile(reason);
       return isThere ? 'done' : 'gone';
     });
   }
-}
-
-function openBoth(root: Folder, name: string): Partial<Record<Verdict, Folder>> {
-  const opened: Partial<Record<Verdict, Folder>> = {};
-  for (const verdict of VERDICTS) {
-    const folder = openFolder(`${root.path}/${name}`, () => root.openFolder(`${name}/${verdict}`));
-    if (folder !== undefined) opened[verdict] = folder;
-  }
-  return opened;
 }
 
 function openFolder(place: string, act: () => Folder): Folder | undefined {
@@ -201,12 +204,13 @@ function openFolder(place: string, act: () => Folder): Folder | undefined {
     if (code === 'ENOENT') return undefined;
     if (code === 'EACCES' || code === 'EPERM') throw forbidden(place);
     if (code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
-    throw new OperatorError({
-      code: 'quarantine.not-a-folder',
-      message: `${place} is not a folder (a symlink is not followed)`,
-      hint: 'set LEARN_STATE_DIR as the daemon has it',
-      exitCode: EXIT.configuration,
-    });
+    const message = `${place} is not a folder (a symlink is not followed)`;
+    throw fault(
+      'not-a-folder',
+      message,
+      'set LEARN_STATE_DIR as the daemon has it',
+      EXIT.configuration,
+    );
   }
 }
 
@@ -232,55 +236,43 @@ function guard<T>(folder: Folder, act: () => T): T {
   }
 }
 
-/** {@link guard} for what takes its time. */
-async function told<T>(folder: Folder, act: () => Promise<T>): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    throw forOperator(folder, error);
-  }
-}
-
 function forOperator(folder: Folder, error: unknown): unknown {
   const code = errnoOf(error);
   if (code === undefined) return error;
   if (code === 'EACCES' || code === 'EPERM') return forbidden(folder.path, folder.stats.uid);
-  return new OperatorError({
-    code: 'quarantine.disk',
-    message: `${folder.path}: the file system answers ${code}`,
-    hint: 'mend that, and say it again: what is done already stays done',
-    exitCode: EXIT.failure,
-  });
+  return fault(
+    'disk',
+    `${folder.path}: the file system answers ${code}`,
+    'mend that, and say it again: what is done already stays done',
+  );
 }
 
 function forbidden(place: string, uid?: bigint): OperatorError {
   const owner = uid === undefined ? "the daemon's user" : `uid ${uid}`;
-  return new OperatorError({
-    code: 'quarantine.forbidden',
-    message: `${place} may not be used by this user (permission denied)`,
-    hint: `run the command as ${owner}, or as root`,
-    exitCode: EXIT.failure,
-  });
+  return fault(
+    'forbidden',
+    `${place} may not be used by this user (permission denied)`,
+    `run the command as ${owner}, or as root`,
+  );
 }
 
-function noReleaseFolder(stateDir: string): OperatorError {
-  return new OperatorError({
-    code: 'quarantine.no-release',
-    message: `${stateDir}/release is missing, where the daemon looks for released messages`,
-    hint: 'start kopano-learnd (watch) of this version once: it makes the folder',
-    exitCode: EXIT.failure,
-  });
+function fault(
+  code: string,
+  message: string,
+  hint: string,
+  exitCode: ExitCode = EXIT.failure,
+): OperatorError {
+  return new OperatorError({ code: `quarantine.${code}`, message, hint, exitCode });
 }
 
 function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
   if (stats.isFile() && stats.nlink === 1n) return;
   const what = stats.isFile() ? 'has several hard links' : 'is not a regular file';
-  throw new OperatorError({
-    code: 'quarantine.unfit',
-    message: `${verdict}/${key} ${what}, so it is not read`,
-    hint: `look at it by hand, or remove it: kopano-learnd quarantine drop ${verdict}/${key}`,
-    exitCode: EXIT.failure,
-  });
+  throw fault(
+    'unfit',
+    `${verdict}/${key} ${what}, so it is not read`,
+    `look at it by hand, or remove it: kopano-learnd quarantine drop ${verdict}/${key}`,
+  );
 }
 
 function readSmallFile(folder: Folder, name: string): string {
@@ -290,7 +282,7 @@ function readSmallFile(folder: Folder, name: string): string {
     const stats = fstatSync(fd);
     if (!stats.isFile()) return '{}';
     // Of its own size: 100,000 large buffers outrun the garbage collector.
-    const buffer = Buffer.allocUnsafe(Math.min(stats.size, MAX_REASON_BYTES));
+    const buffer = Buffer.allocUnsafe(Math.min(stats.size, CHUNK_BYTES));
     return buffer.toString('utf8', 0, readSync(fd, buffer, 0, buffer.length, 0));
   } finally {
     closeSync(fd);

@@ -2,12 +2,12 @@ import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
-import { bearsFinishingMark, sameStamp, stampOf } from './message.ts';
 import { VERDICTS, takesPrecedence } from '../verdict.ts';
-import type { QueueEntry, Stamp } from './message.ts';
 import type { Verdict } from '../verdict.ts';
+import { listByTurns } from './folder.ts';
 import type { Folder } from './folder.ts';
-import { listByTurns } from './turns.ts';
+import { bearsFinishingMark, sameStamp, stampOf } from './message.ts';
+import type { QueueEntry, Stamp } from './message.ts';
 
 /**
  * The queue: `queue/VERDICT/KEY` of the state dir. It belongs to the daemon alone; only the owner
@@ -34,16 +34,11 @@ export interface FoundEntry {
 /** What is different about an entry's file; `undefined` when nothing is. */
 export type CheckResult = Exclude<ReadResult, { readonly kind: 'body' | 'unfit' }> | undefined;
 
-export interface QueueFolders {
-  readonly spam: Folder;
-  readonly ham: Folder;
-}
-
 export class Queue {
-  readonly #folders: QueueFolders;
+  readonly #folders: Readonly<Record<Verdict, Folder>>;
   readonly #maxBytes: number;
 
-  constructor(folders: QueueFolders, options: { readonly maxBytes: number }) {
+  constructor(folders: Readonly<Record<Verdict, Folder>>, options: { readonly maxBytes: number }) {
     this.#folders = folders;
     this.#maxBytes = options.maxBytes;
   }
@@ -90,30 +85,28 @@ export class Queue {
   /**
    * Reads an entry, trusting nothing: it must be a regular file with one link and of allowed size,
    * and bear the entry's stamp before and after.
-   * @throws the system's error for a local fault
+   * @throws the system's error for a disk fault
    */
   async read(entry: QueueEntry): Promise<ReadResult> {
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     const folder = this.#folders[entry.verdict];
     const found = folder.lstat(entry.key);
     if (found === undefined) return { kind: 'gone' };
     // A device could act on being opened: what is no regular file isn't even opened.
-    if (!found.isFile()) return { kind: 'unfit', reason: 'not a regular file' };
+    if (!found.isFile()) return NO_FILE;
     if (found.nlink > 1n) return { kind: 'unfit', reason: 'the file has several hard links' };
     const stamp = stampOf(found);
     if (!sameStamp(stamp, entry.stamp)) return { kind: 'changed', stamp };
     if (found.size > BigInt(this.#maxBytes)) {
-      return {
-        kind: 'unfit',
-        reason: `over-size: ${found.size} bytes, LEARN_MAX_BYTES is ${this.#maxBytes}`,
-      };
+      const reason = `over-size: ${found.size} bytes, LEARN_MAX_BYTES is ${this.#maxBytes}`;
+      return { kind: 'unfit', reason };
     }
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     let handle: FileHandle;
     try {
       handle = await open(folder.at(entry.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return { kind: 'gone' };
-      if (errnoOf(error) === 'ELOOP') return { kind: 'unfit', reason: 'not a regular file' };
+      if (errnoOf(error) === 'ELOOP') return NO_FILE;
       throw error;
     }
     try {
@@ -121,10 +114,8 @@ export class Queue {
       if (!sameStamp(before, entry.stamp)) return { kind: 'changed', stamp: before };
       const body = await readWhole(handle, Number(entry.stamp.size));
       const after = stampOf(await handle.stat({ bigint: true }));
-      if (body === undefined || !sameStamp(after, entry.stamp)) {
-        return { kind: 'changed', stamp: after };
-      }
-      return { kind: 'body', body };
+      const isWhole = body !== undefined && sameStamp(after, entry.stamp);
+      return isWhole ? { kind: 'body', body } : { kind: 'changed', stamp: after };
     } finally {
       await handle.close();
     }
@@ -166,6 +157,8 @@ export class Queue {
     this.#folders[older].removeFile(key);
   }
 }
+
+const NO_FILE: ReadResult = { kind: 'unfit', reason: 'not a regular file' };
 
 async function readWhole(handle: FileHandle, size: number): Promise<Buffer | undefined> {
   // Not from Node's shared pool: a body may live as long as a proof takes.

@@ -1,15 +1,10 @@
-import { yieldIfDue } from '../yield-if-due.ts';
-import type { DiskFaults } from './disk-faults.ts';
-import type { DropDirectory } from './drop-directory.ts';
-import type { SpoolEvents } from './events.ts';
-import type { Folder } from './folder.ts';
-import type { MessageLocks } from './message-locks.ts';
-import { decodeKey, isKey } from './message.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Quarantine } from './quarantine.ts';
-import type { Queue } from './queue.ts';
-import { PREFIX } from './cross-device-move.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
+import type { SpoolContext } from './context.ts';
+import { FAULTED } from './disk-faults.ts';
+import type { Folder } from './folder.ts';
+import { STAGED_PREFIX, decodeKey, isKey } from './message.ts';
 
 /**
  * Requeueing: what an operator wants taken back into the queue. Only the owner writes the queue, so
@@ -17,17 +12,14 @@ import { PREFIX } from './cross-device-move.ts';
  * at its start before anything is enqueued or posted, then every few seconds.
  *
  * A released verdict is older than any other of its key. Where another one lies in the queue, or is
- * staged for it, the released one is removed. A file in the drop directory holds it back, and removes it when
- * that file is enqueued.
+ * staged for it, the released one is removed. A file in the drop directory holds it back, and removes
+ * it when that file is enqueued.
  */
-export interface RequeueOptions {
+export interface RequeueOptions extends Pick<
+  SpoolContext,
+  'queue' | 'quarantine' | 'drop' | 'locks' | 'events' | 'faults'
+> {
   readonly folders: Readonly<Record<Verdict, Folder>>;
-  readonly queue: Queue;
-  readonly quarantine: Pick<Quarantine, 'forgetReason'>;
-  readonly drop: DropDirectory;
-  readonly locks: MessageLocks;
-  readonly events: SpoolEvents;
-  readonly faults: DiskFaults;
 }
 
 export class Requeue {
@@ -47,21 +39,11 @@ export class Requeue {
     const { folders, faults, events } = this.#options;
     let stay = 0;
     for (const verdict of VERDICTS) {
-      const folder = folders[verdict];
-      if (faults.pause(folder.path) > 0) continue;
-      try {
-        for (const { rawName } of folder.list()) {
-          if (this.#isStopped) return stay;
-          if (isKey(rawName) && !this.#takeOne(verdict, rawName)) stay += 1;
-          if (await yieldIfDue()) progress();
-        }
-        faults.clear(folder.path);
-      } catch (error) {
-        if (this.#isStopped) return stay;
-        stay += 1;
-        faults.raise(folder.path, error);
-        events.rescan(); // one may have come into the queue all the same
-      }
+      const { path } = folders[verdict];
+      if (this.#isStopped || faults.pause(path) > 0) continue;
+      const stayed = await faults.guard(path, () => this.#takeAll(verdict, progress));
+      stay += stayed === FAULTED ? 1 : stayed;
+      if (stayed === FAULTED) events.rescan(); // one may have come into the queue all the same
     }
     return stay;
   }
@@ -81,6 +63,16 @@ export class Requeue {
   /** Takes nothing more; a call that is under way ends at its next message. */
   stop(): void {
     this.#isStopped = true;
+  }
+
+  async #takeAll(verdict: Verdict, progress: () => void): Promise<number> {
+    let stay = 0;
+    for (const { rawName } of this.#options.folders[verdict].list()) {
+      if (isKey(rawName) && !this.#takeOne(verdict, rawName)) stay += 1;
+      if (await yieldIfDue()) progress();
+      if (this.#isStopped) break; // its folder may be closed by now
+    }
+    return stay;
   }
 
   /** Takes one, or removes it; false when it stays for later. No call of ours comes in between. */
@@ -103,7 +95,7 @@ export class Requeue {
   #isOutdated(verdict: Verdict, key: string): boolean {
     const { folders, queue, drop } = this.#options;
     if (queue.newest(key) !== undefined) return true;
-    if (VERDICTS.some((each) => drop.get(each)?.folder.lstat(PREFIX + key) !== undefined)) {
+    if (VERDICTS.some((each) => drop.get(each)?.folder.lstat(STAGED_PREFIX + key) !== undefined)) {
       return true;
     }
     const mine = folders[verdict].lstat(key);

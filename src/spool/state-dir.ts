@@ -12,9 +12,8 @@ import {
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { Folder } from './folder.ts';
-import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import { Folder } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
 /**
@@ -23,15 +22,17 @@ import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
  * to one of our own, as Kubernetes makes every volume with an `fsGroup` at each start of a pod, that
  * right is taken away.
  */
+type Both = Readonly<Record<Verdict, Folder>>;
+
 export interface StateDir {
   readonly root: Folder;
-  readonly queue: Readonly<Record<Verdict, Folder>>;
-  readonly archive: Readonly<Record<Verdict, Folder>>;
-  readonly quarantine: Readonly<Record<Verdict, Folder>>;
+  readonly queue: Both;
+  readonly archive: Both;
+  readonly quarantine: Both;
   /** What other commands ask the owner to take back into the queue. */
-  readonly release: Readonly<Record<Verdict, Folder>>;
+  readonly release: Both;
   /** How often messages of the queue were posted without a proof. */
-  readonly posts: Readonly<Record<Verdict, Folder>>;
+  readonly posts: Both;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
   /**
@@ -58,38 +59,40 @@ export class SpoolMissingError extends Error {
   override readonly name = 'SpoolMissingError';
 }
 
+const NAMES = ['queue', 'archive', 'quarantine', 'release', 'posts'] as const;
+/** All that a state dir holds. */
+const LAYOUT: ReadonlySet<string> = new Set([...NAMES, 'tmp', 'owner.lock']);
+
 /**
  * Opens the state dir, making what is missing.
  * @throws {SpoolMissingError} when the state dir belongs into a spool that is missing
  * @throws {OperatorError} `state-dir.*`, exit 78, when it can't be made or isn't the daemon's own
- * @throws the system's error for a local fault such as ENOSPC
+ * @throws the system's error for a disk fault such as ENOSPC
  */
 export function openStateDir(options: StateDirOptions): StateDir {
-  const inside = options.path.startsWith(`${options.libDir}/`);
-  if (inside && !isThere(options.libDir)) throw new SpoolMissingError(options.libDir);
-  makeFolder(options.path, options);
-  const opened: Folder[] = [];
-  const keep = (folder: Folder): Folder => {
+  const { path: place, libDir } = options;
+  if (place.startsWith(`${libDir}/`) && !isThere(libDir)) throw new SpoolMissingError(libDir);
+  makeFolder(place, options);
+  const root = openStateRoot(options);
+  const opened = [root];
+  const tighten = (): void => {
+    const [loose] = opened.flatMap((folder) => takeRights(folder, options) ?? []);
+    if (loose !== undefined) options.onTightened?.(octal(loose));
+  };
+  const inner = (parent: Folder, name: string): Folder => {
+    makeFolder(`${parent.path}/${name}`, options, String(parent.at(name)));
+    const folder = parent.openFolder(name);
     opened.push(folder);
     return folder;
   };
+  const close = (): void => {
+    for (const folder of opened.splice(0)) folder.close();
+  };
   try {
-    const root = keep(openStateRoot(options));
-    const tighten = (): void => {
-      const [loose] = opened.flatMap((folder) => takeRights(folder, options) ?? []);
-      if (loose !== undefined) options.onTightened?.(octal(loose));
-    };
     tighten(); // before anything is made in it
-    const inner = (name: string): Folder => {
-      makeFolder(`${options.path}/${name}`, options, String(root.at(name)));
-      return keep(root.openFolder(name));
-    };
-    const both = (name: string): Record<Verdict, Folder> => {
-      const parent = inner(name);
-      for (const verdict of VERDICTS) {
-        makeFolder(`${options.path}/${name}/${verdict}`, options, String(parent.at(verdict)));
-      }
-      return { spam: keep(parent.openFolder('spam')), ham: keep(parent.openFolder('ham')) };
+    const both = (name: (typeof NAMES)[number]): Both => {
+      const parent = inner(root, name);
+      return { spam: inner(parent, 'spam'), ham: inner(parent, 'ham') };
     };
     const stateDir = {
       root,
@@ -98,7 +101,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       quarantine: both('quarantine'),
       release: both('release'),
       posts: both('posts'),
-      temporary: inner('tmp'),
+      temporary: inner(root, 'tmp'),
       isOurs: () => {
         try {
           tighten();
@@ -108,14 +111,12 @@ export function openStateDir(options: StateDirOptions): StateDir {
         }
         return opened.every((folder) => folder.isCurrent());
       },
-      close() {
-        for (const folder of opened.splice(0)) folder.close();
-      },
+      close,
     };
     tighten();
     return stateDir;
   } catch (error) {
-    for (const folder of opened) folder.close();
+    close();
     throw error;
   }
 }
@@ -125,25 +126,29 @@ export function openStateDir(options: StateDirOptions): StateDir {
  * @throws {OperatorError} `state-dir.*` when it isn't the daemon's own; the system's error otherwise
  */
 export function openStateRoot(options: StateDirOptions): Folder {
+  const { path: place, uid } = options;
   let root: Folder;
   try {
-    root = Folder.open(options.path);
+    root = Folder.open(place);
   } catch (error) {
     const code = errnoOf(error);
     if (code === 'ELOOP' || code === 'ENOTDIR') {
-      throw notAFolder(options.path);
+      const says = `the state dir ${place} is not a folder (a symlink is not followed)`;
+      throw fault(
+        'not-a-folder',
+        says,
+        `set LEARN_STATE_DIR to a folder itself: ${targetOf(place)}`,
+      );
     }
-    if (code === 'EACCES') {
-      const stats = visibleStats(options.path);
-      const fault = stats && foreignness(stats, options.uid);
-      throw refusal(options, 'foreign', fault ?? 'cannot be opened (EACCES)', stats?.uid);
-    }
-    throw error;
+    if (code !== 'EACCES') throw error;
+    const stats = visibleStats(place);
+    const whose = stats && foreignness(stats, uid);
+    throw refusal(options, whose ?? 'cannot be opened (EACCES)', stats?.uid);
   }
-  const fault = foreignness(root.stats, options.uid);
-  if (fault === undefined || isLoose(root.stats, options)) return root;
+  const says = foreignness(root.stats, uid);
+  if (says === undefined || isLoose(root.stats, options)) return root;
   root.close();
-  throw refusal(options, 'foreign', fault, root.stats.uid);
+  throw refusal(options, says, root.stats.uid);
 }
 
 /** Whether it is the daemon's own although others may write to it, so that it can change that. */
@@ -164,31 +169,48 @@ function takeRights({ fd, path: place }: Folder, options: StateDirOptions): bigi
   try {
     fchmodSync(fd, 0o700);
   } catch (error) {
-    const code = errnoOf(error);
-    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'ENOTSUP') throw error;
+    if (!['EPERM', 'EACCES', 'ENOTSUP'].includes(errnoOf(error) ?? '')) throw error;
   }
   // A file system may accept it and do nothing.
   if (!mayBeWrittenByOthers(fstatSync(fd, { bigint: true }))) return stats.mode;
-  const fault = `can be written by others than its owner (mode ${octal(stats.mode)}), which its file system keeps so`;
-  throw new OperatorError({
-    code: 'state-dir.foreign',
-    message: `the state dir's folder ${place} ${fault}`,
-    hint: 'mount it so that modes can be changed, or set LEARN_STATE_DIR to a folder on another file system',
-    exitCode: EXIT.configuration,
-  });
+  throw fault(
+    'foreign',
+    `the state dir's folder ${place} can be written by others than its owner (mode ${octal(stats.mode)}), which its file system keeps so`,
+    'mount it so that modes can be changed, or set LEARN_STATE_DIR to a folder on another file system',
+  );
 }
 
 function mayBeWrittenByOthers({ mode }: BigIntStats): boolean {
   return (mode & 0o022n) !== 0n;
 }
 
-function notAFolder(place: string): OperatorError {
-  return new OperatorError({
-    code: 'state-dir.not-a-folder',
-    message: `the state dir ${place} is not a folder (a symlink is not followed)`,
-    hint: `set LEARN_STATE_DIR to a folder itself: ${targetOf(place)}`,
-    exitCode: EXIT.configuration,
-  });
+/** What is foreign about it; `undefined` for the daemon's own. */
+function foreignness(stats: BigIntStats, uid: number): string | undefined {
+  if (stats.uid !== BigInt(uid)) {
+    return isUnmapped('uid', stats.uid)
+      ? `belongs to somebody who is not mapped into this container (shown as uid ${stats.uid})`
+      : `belongs to uid ${stats.uid}, but kopano-learnd runs as uid ${uid}`;
+  }
+  return mayBeWrittenByOthers(stats)
+    ? `can be written by others than its owner (mode ${octal(stats.mode)})`
+    : undefined;
+}
+
+/** @param owner whose it is: as often as the folder it is the user that is wrong, except for root */
+function refusal(
+  { path: place, uid, gid }: StateDirOptions,
+  says: string,
+  owner = BigInt(uid),
+): OperatorError {
+  const isAnothers = owner !== BigInt(uid) && owner !== 0n;
+  const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
+  let hint = `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`;
+  if (isUnmapped('uid', owner)) {
+    hint = `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`;
+  } else if (!mayBeAStateDir(place, owner === BigInt(uid))) {
+    hint = `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`;
+  }
+  return fault('foreign', `the state dir ${place} ${says}`, hint);
 }
 
 function targetOf(place: string): string {
@@ -201,61 +223,14 @@ function targetOf(place: string): string {
   }
 }
 
-function visibleStats(place: string): BigIntStats | undefined {
-  try {
-    return lstatSync(place, { bigint: true });
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined; // a folder above it may not be entered either
-  }
-}
-
-/** @throws the system's error where that can't be told */
-function isThere(libDir: string): boolean {
-  try {
-    return statSync(libDir, { throwIfNoEntry: false })?.isDirectory() === true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOTDIR') return false;
-    throw error;
-  }
-}
-
-function foreignness(stats: BigIntStats, uid: number): string | undefined {
-  if (stats.uid !== BigInt(uid)) {
-    if (isUnmapped('uid', stats.uid)) {
-      return `belongs to somebody who is not mapped into this container (shown as uid ${stats.uid})`;
-    }
-    return `belongs to uid ${stats.uid}, but kopano-learnd runs as uid ${uid}`;
-  }
-  if (mayBeWrittenByOthers(stats)) {
-    return `can be written by others than its owner (mode ${octal(stats.mode)})`;
-  }
-  return undefined;
-}
-
-/** @param owner whose it is: as often as the folder it is the user that is wrong, except for root */
-function refusal(
-  options: StateDirOptions,
-  code: string,
-  fault: string,
-  owner = BigInt(options.uid),
-): OperatorError {
-  const { path: place, uid, gid } = options;
-  const isAnothers = owner !== BigInt(uid) && owner !== 0n;
-  const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
+function fault(code: string, message: string, hint: string): OperatorError {
   return new OperatorError({
     code: `state-dir.${code}`,
-    message: `the state dir ${place} ${fault}`,
-    hint: isUnmapped('uid', owner)
-      ? `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`
-      : mayBeAStateDir(place, owner === BigInt(uid))
-        ? `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`
-        : `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`,
+    message,
+    hint,
     exitCode: EXIT.configuration,
   });
 }
-
-const LAYOUT = new Set(['queue', 'archive', 'quarantine', 'release', 'posts', 'tmp', 'owner.lock']);
 
 /** Whether it holds nothing but a daemon's own: no cure gives away somebody else's files. */
 function mayBeAStateDir(place: string, isOwn: boolean): boolean {
@@ -269,25 +244,22 @@ function mayBeAStateDir(place: string, isOwn: boolean): boolean {
 
 /** Makes one folder of the state dir with mode 0700, where it is missing. */
 function makeFolder(place: string, options: StateDirOptions, address = place): void {
+  const { uid, gid, libDir } = options;
   try {
     if (lstatSync(address, { throwIfNoEntry: false }) !== undefined) return;
     // A spool that vanishes at this moment must not be made: its folders are kopano-spamd's.
-    const recursive = address === place && path.dirname(place) !== options.libDir;
+    const recursive = address === place && path.dirname(place) !== libDir;
     mkdirSync(address, { mode: 0o700, recursive });
     chmodSync(address, 0o700); // whatever the umask
   } catch (error) {
-    const code = errnoOf(error);
+    const code = errnoOf(error) ?? '';
     if (code === 'EEXIST') return;
-    if (code === 'EACCES' || code === 'EPERM' || code === 'ENOTDIR') {
-      const { uid, gid } = options;
-      throw new OperatorError({
-        code: 'state-dir.unwritable',
-        message: `the state dir's folder ${place} cannot be made (${code}) by uid ${uid}`,
-        hint: `${howToMake(options.path, uid, gid)}; or set LEARN_STATE_DIR to a folder that it may write`,
-        exitCode: EXIT.configuration,
-      });
-    }
-    throw error;
+    if (!['EACCES', 'EPERM', 'ENOTDIR'].includes(code)) throw error;
+    throw fault(
+      'unwritable',
+      `the state dir's folder ${place} cannot be made (${code}) by uid ${uid}`,
+      `${howToMake(options.path, uid, gid)}; or set LEARN_STATE_DIR to a folder that it may write`,
+    );
   }
 }
 
@@ -297,6 +269,26 @@ export function howToMake(place: string, uid: number, gid: number): string {
   return above !== undefined && isOutsiders(above)
     ? outsidersCure(path.dirname(place))
     : `install -d -o ${uid} -g ${gid} -m 0700 ${place}`;
+}
+
+/** `undefined` also where a folder above it may not be entered. */
+function visibleStats(place: string): BigIntStats | undefined {
+  try {
+    return lstatSync(place, { bigint: true });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** @throws the system's error where that can't be told */
+function isThere(libDir: string): boolean {
+  try {
+    return statSync(libDir, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 /**

@@ -1,11 +1,9 @@
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
-import type { Bugs } from '../bugs.ts';
 import { errnoOf } from '../errors.ts';
-import type { Log, LogThrottle } from '../logger.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import type { DropDirectory } from './drop-directory.ts';
+import type { SpoolContext } from './context.ts';
 
 /**
  * The watcher: chokidar, told to watch the class folders and none of the files in them. An event is a
@@ -15,29 +13,22 @@ import type { DropDirectory } from './drop-directory.ts';
  * Only `raw` events are used: chokidar's own bookkeeping of a flat folder of 100,000 files takes
  * 433 MB and 100,001 watches, and loses most of what is added meanwhile (chokidar 5, observed).
  */
-/** With more files than this in a folder, chokidar's own listing eats the CPU. */
-const WATCHED_AT_MOST = 5_000;
-
-export interface WatcherOptions {
-  readonly drop: DropDirectory;
-  readonly polling: boolean;
+export interface WatcherOptions extends SpoolContext {
   /** `rawName` is undefined when the whole folder wants a look. */
   readonly onChange: (verdict: Verdict, rawName: string | undefined) => void;
   /** A folder can't be watched; sweeps have to do. */
   readonly onFailure: () => void;
-  readonly bugs: Bugs;
-  readonly log: Log;
-  readonly throttle: LogThrottle;
 }
 
-interface Watched {
-  readonly path: string;
-  readonly watcher: FSWatcher;
-}
+/** With more files than this in a folder, chokidar's own listing eats the CPU. */
+const WATCHED_AT_MOST = 5_000;
+
+/** What is being done, where it is a bug. */
+const WATCH = 'the watch on a class folder';
 
 export class FolderWatcher {
   readonly #options: WatcherOptions;
-  readonly #watched = new Map<Verdict, Watched>();
+  readonly #watchers = new Map<Verdict, FSWatcher>();
   /** Folders whose watch failed, as logged. */
   readonly #failed = new Set<Verdict>();
 
@@ -48,7 +39,7 @@ export class FolderWatcher {
   /** True when every class folder that is there is watched. */
   get isWatchingAll(): boolean {
     const { drop } = this.#options;
-    return VERDICTS.every((each) => drop.get(each) === undefined || this.#watched.has(each));
+    return VERDICTS.every((each) => drop.get(each) === undefined || this.#watchers.has(each));
   }
 
   /**
@@ -60,13 +51,25 @@ export class FolderWatcher {
     if (polling) return;
     for (const verdict of VERDICTS) {
       if (left > WATCHED_AT_MOST || drop.get(verdict) === undefined) this.unwatch(verdict);
-      else if (!this.#watched.has(verdict)) this.watch(verdict, drop.path(verdict));
+      else if (!this.#watchers.has(verdict)) this.#watch(verdict);
     }
   }
 
-  /** Watches the folder at `path`, instead of the one watched before. */
-  watch(verdict: Verdict, path: string): void {
-    this.unwatch(verdict);
+  unwatch(verdict: Verdict): void {
+    const watcher = this.#watchers.get(verdict);
+    this.#watchers.delete(verdict);
+    watcher?.close().catch((error: unknown) => {
+      this.#options.bugs.report(error, WATCH);
+    });
+  }
+
+  close(): void {
+    for (const verdict of VERDICTS) this.unwatch(verdict);
+  }
+
+  #watch(verdict: Verdict): void {
+    const { drop, onChange, bugs } = this.#options;
+    const path = drop.path(verdict);
     const watcher = watch(path, {
       ignored: (candidate) => candidate !== path,
       ignoreInitial: true,
@@ -74,8 +77,8 @@ export class FolderWatcher {
       depth: 0,
       atomic: false,
     });
-    this.#watched.set(verdict, { path, watcher });
-    const { onChange, bugs } = this.#options;
+    this.#watchers.set(verdict, watcher);
+    const isInUse = (): boolean => this.#watchers.get(verdict) === watcher;
     watcher.on('raw', (_event, name) => {
       bugs.guard(WATCH, () => {
         onChange(verdict, rawNameOf(name));
@@ -83,38 +86,27 @@ export class FolderWatcher {
     });
     watcher.on('ready', () => {
       bugs.guard(WATCH, () => {
-        // It comes after an error, too.
-        if (this.#watched.get(verdict)?.watcher === watcher) this.#works(verdict, path);
+        if (isInUse()) this.#works(verdict); // it comes after an error, too
         // No event came for what was added while chokidar was starting.
         onChange(verdict, undefined);
       });
     });
     watcher.on('error', (error) => {
       bugs.guard(WATCH, () => {
-        if (this.#watched.get(verdict)?.watcher === watcher) this.#fails(verdict, path, error);
+        if (isInUse()) this.#fails(verdict, error);
       });
     });
   }
 
-  unwatch(verdict: Verdict): void {
-    const watched = this.#watched.get(verdict);
-    this.#watched.delete(verdict);
-    watched?.watcher.close().catch((error: unknown) => {
-      this.#options.bugs.report(error, WATCH);
-    });
-  }
-
-  close(): void {
-    for (const verdict of this.#watched.keys()) this.unwatch(verdict);
-  }
-
-  #works(verdict: Verdict, path: string): void {
+  #works(verdict: Verdict): void {
     if (!this.#failed.delete(verdict)) return;
+    const path = this.#options.drop.path(verdict);
     this.#options.log('notice', 'disk.ok', `${path} is watched again`, { place: placeOf(path) });
   }
 
-  #fails(verdict: Verdict, path: string, error: unknown): void {
-    const { onFailure, log, throttle } = this.#options;
+  #fails(verdict: Verdict, error: unknown): void {
+    const { drop, onFailure, log, throttle } = this.#options;
+    const path = drop.path(verdict);
     const code = errnoOf(error);
     this.unwatch(verdict);
     onFailure();
@@ -129,9 +121,6 @@ export class FolderWatcher {
     log('warning', 'disk.fault', says, { place: placeOf(path), code });
   }
 }
-
-/** What is being done, where it is a bug. */
-const WATCH = 'the watch on a class folder';
 
 /** Names the watch on a folder, which fails and works apart from the folder itself. */
 function placeOf(path: string): string {

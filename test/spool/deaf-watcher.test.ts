@@ -1,11 +1,6 @@
 import { EventEmitter } from 'node:events';
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
-import { Bugs } from '../../src/bugs.ts';
-import { FolderWatcher } from '../../src/spool/watcher.ts';
-import { LogThrottle } from '../../src/logger.ts';
-import { LogRecorder } from '../support/log-recorder.ts';
-import { ManualClock } from '../support/manual-clock.ts';
 import { MARKED_MS, PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool } from '../support/test-spool.ts';
 
@@ -68,21 +63,6 @@ describe('a watcher without events', () => {
     await bench.flowUntil('all are taken', () => bench.queued.length === 20);
     expect(await timeToTake(bench, 'last.eml')).toBeLessThan(SWEEP_MS + MARKED_MS + 100);
   });
-
-  test('does not keep a folder from being found that was removed and made again', async () => {
-    const bench = await watchingBench();
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    await bench.clock.flow(5_000);
-    mkdirSync(bench.spool.dropPath('spam'));
-    expect(await timeToTake(bench, 'a.eml')).toBeLessThan(5_000);
-    expect(chokidar.paths.filter((path) => path.endsWith('/spam'))).toHaveLength(2);
-  });
-
-  test('hangs at the class folders alone, one watch each', async () => {
-    const bench = await watchingBench();
-    await bench.clock.flow(100_000, 100);
-    expect(chokidar.paths.sort()).toEqual([`${bench.spool.lib}/ham`, `${bench.spool.lib}/spam`]);
-  });
 });
 
 describe('a watcher that fails', () => {
@@ -117,12 +97,6 @@ describe('a watcher that fails', () => {
     );
   });
 
-  test('is tried again by later sweeps', async () => {
-    const bench = await watchingBench();
-    for (const watcher of [...chokidar.watchers]) watcher.emit('error', noWatchLeft());
-    await bench.flowUntil('it watches again', () => chokidar.watchers.length === 4);
-  });
-
   test('by an error of a program is a bug, and its folder is swept all the same', async () => {
     const bench = await watchingBench();
     for (const watcher of [...chokidar.watchers]) watcher.emit('error', new TypeError('x'));
@@ -133,30 +107,6 @@ describe('a watcher that fails', () => {
 });
 
 describe('an event', () => {
-  test.each(['raw', 'ready', 'error'])(
-    'that meets an error of this program is a bug, and ends nothing: %s',
-    async (event) => {
-      const recorder = new LogRecorder();
-      const isBroken = (): never => {
-        throw new TypeError('x');
-      };
-      const clock = new ManualClock();
-      const { log } = recorder;
-      const watcher = new FolderWatcher({
-        drop: (await PickupBench.start()).drop,
-        polling: false,
-        onChange: isBroken,
-        onFailure: isBroken,
-        bugs: new Bugs({ clock, log }),
-        log,
-        throttle: new LogThrottle(clock),
-      });
-      watcher.watch('spam', '/nowhere');
-      chokidar.watchers[0]?.emit(event, 'rename', 'a.eml');
-      expect(recorder.fieldOf('daemon.bug', 'where')).toEqual(['the watch on a class folder']);
-    },
-  );
-
   test.each([
     ['of no name', undefined],
     ['of a name that was no UTF-8', 'a\ufffd'],
@@ -178,35 +128,6 @@ describe('an event', () => {
     await bench.clock.flow(1_000);
     expect(await timeToTake(bench, 'a.eml')).toBeLessThan(SWEEP_MS + MARKED_MS + 100);
     expect(bench.recorder.lines).toEqual([]);
-  });
-
-  test('when chokidar is ready makes a sweep: what came meanwhile had no event', async () => {
-    const bench = await watchingBench();
-    bench.spool.drop('spam', 'a.eml');
-    chokidar.watchers[0]?.emit('ready');
-    const start = bench.clock.monotonic();
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS + 100);
-  });
-
-  test('for each of 3,000 names at once is heeded, and each file taken once', async () => {
-    const bench = await watchingBench();
-    for (let i = 0; i < 3_000; i += 1) {
-      bench.spool.drop('ham', `${i}.eml`);
-      for (const watcher of chokidar.watchers) watcher.emit('raw', 'rename', `${i}.eml`);
-    }
-    await bench.flowUntil('all are taken', () => bench.queued.length >= 3_000);
-    await bench.clock.flow(5_000, 100);
-    expect(new Set(bench.places).size).toBe(3_000);
-    expect(bench.queued).toHaveLength(3_000);
-  });
-});
-
-describe('LEARN_POLLING', () => {
-  test('watches nothing', async () => {
-    const bench = await PickupBench.start({ polling: true });
-    await bench.pass(60_000);
-    expect(chokidar.paths).toEqual([]);
   });
 });
 

@@ -33,20 +33,6 @@ test('a fault pauses its place for five seconds, and no other', () => {
   expect(faults.pause(PLACE)).toBe(0);
 });
 
-test('a fault that goes on is said once a minute', () => {
-  for (let seconds = 0; seconds < 120; seconds += 5) {
-    faults.raise(PLACE, fault('EIO'));
-    clock.advance(5_000);
-  }
-  expect(recorder.of('disk.fault')).toHaveLength(2);
-});
-
-test('another fault at the same place is said at once', () => {
-  faults.raise(PLACE, fault('ENOSPC'));
-  faults.raise(PLACE, fault('EROFS'));
-  expect(recorder.fieldOf('disk.fault', 'code')).toEqual(['ENOSPC', 'EROFS']);
-});
-
 test.each(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'ELOOP'])(
   '%s names the place and says what to do, never the file',
   (code) => {
@@ -83,25 +69,6 @@ test('a place that comes and goes, as a disk that is almost full, is said once a
   expect(recorder.of('disk.ok')).toHaveLength(3);
 });
 
-test('what is not over is said again after a minute, though it seemed to be over', () => {
-  faults.raise(PLACE, fault('ENOSPC'));
-  faults.clear(PLACE);
-  for (let seconds = 5; seconds <= 60; seconds += 5) {
-    clock.advance(5_000);
-    faults.raise(PLACE, fault('ENOSPC'));
-  }
-  expect(recorder.lines.map(({ event }) => event)).toEqual(['disk.fault', 'disk.ok', 'disk.fault']);
-});
-
-test('whether any place does not work is known', () => {
-  expect(faults.isAny).toBe(false);
-  faults.raise(PLACE, fault('EIO'));
-  clock.advance(10_000);
-  expect(faults.isAny).toBe(true);
-  faults.clear(PLACE);
-  expect(faults.isAny).toBe(false);
-});
-
 test('an error of this program pauses its place, and is no fault of the disk', () => {
   faults.raise(PLACE, new TypeError('x is not a function'));
   expect(faults.pause(PLACE)).toBe(5_000);
@@ -110,12 +77,6 @@ test('an error of this program pauses its place, and is no fault of the disk', (
   expect(bugs.seen.count).toBe(1);
   faults.clear(PLACE);
   expect(recorder.of('disk.ok')).toEqual([]);
-});
-
-test('a wrong call of Node.js is one, though it has a code', () => {
-  faults.raise(PLACE, fault('ERR_INVALID_ARG_TYPE'));
-  expect(recorder.of('disk.fault')).toEqual([]);
-  expect(bugs.seen.count).toBe(1);
 });
 
 test.each([

@@ -53,16 +53,6 @@ describe('a file', () => {
     expect(look(path, false)).toMatchObject({ kind: 'stalled' });
   });
 
-  test('that can be read at last settles from then on', () => {
-    put(path, 'body', UNMARKED);
-    look();
-    clock.advance(SETTLE_MS);
-    look(path, false);
-    clock.advance(SETTLE_MS);
-    expect(look()).toEqual({ kind: 'settling', ms: SETTLE_MS });
-    expect(settle()).toBe(SETTLE_MS);
-  });
-
   test('that is empty does not pass, marked or not', () => {
     put(path, '');
     look();
@@ -79,8 +69,7 @@ describe('a file', () => {
     clock.advance(SETTLE_MS - 1);
     expect(look()).toEqual({ kind: 'settling', ms: 1 });
     clock.advance(1);
-    const { dev, ino, size, mtimeNs } = lstatSync(path, { bigint: true });
-    expect(look()).toEqual({ kind: 'passed', stamp: { dev, ino, size, mtimeNs } });
+    expect(look()).toEqual({ kind: 'passed' });
   });
 
   test('settles for a tenth of the time with the mark', () => {
@@ -91,76 +80,16 @@ describe('a file', () => {
     clock.advance(1);
     expect(look()).toMatchObject({ kind: 'passed' });
   });
-
-  test('that had lain there for years settles from when it is first seen', () => {
-    setMtime(put(path, 'body', UNMARKED), 1_000_000);
-    expect(settle()).toBe(SETTLE_MS);
-  });
-
-  test('of next year settles like any other: only the monotonic clock counts', () => {
-    setMtime(put(path, 'body', UNMARKED), 4_000_000_000);
-    expect(settle()).toBe(SETTLE_MS);
-  });
-
-  test('that is marked at last has the tenth of the time still to go', () => {
-    put(path, 'body', UNMARKED);
-    look();
-    clock.advance(SETTLE_MS - 1);
-    chmodSync(path, 0o660);
-    expect(look()).toEqual({ kind: 'settling', ms: MARKED_MS });
-  });
-
-  test('that was written to while it bore no mark is trusted once it does', () => {
-    put(path, 'be', UNMARKED);
-    look();
-    appendFileSync(path, 'gun');
-    look();
-    chmodSync(path, 0o660);
-    expect(settle()).toBe(MARKED_MS);
-  });
-
-  test('that begins as an empty one, unmarked, is trusted once it is marked', () => {
-    put(path, '', UNMARKED);
-    look();
-    appendFileSync(path, 'body');
-    look();
-    chmodSync(path, 0o660);
-    expect(settle()).toBe(MARKED_MS);
-  });
 });
 
 describe('what counts as a change', () => {
+  // prettier-ignore
   const changes: [what: string, change: () => void][] = [
-    [
-      'its size',
-      () => {
-        appendFileSync(path, 'more');
-      },
-    ],
-    [
-      'its mtime',
-      () => {
-        setMtime(path, 1_700_000_000);
-      },
-    ],
-    [
-      'its ctime alone',
-      () => {
-        touchCtime(path);
-      },
-    ],
-    [
-      'its mode',
-      () => {
-        chmodSync(path, 0o640);
-      },
-    ],
-    [
-      'its inode, of a file just like it',
-      () => {
-        setMtime(replace(path, 'body', UNMARKED), MTIME);
-      },
-    ],
+    ['its size', () => { appendFileSync(path, 'more'); }],
+    ['its mtime', () => { setMtime(path, 1_700_000_000); }],
+    ['its ctime alone', () => { touchCtime(path); }],
+    ['its mode', () => { chmodSync(path, 0o640); }],
+    ['its inode, of a file just like it', () => { setMtime(replace(path, 'body', UNMARKED), MTIME); }],
   ];
 
   test.each(changes)('%s: the file settles anew', (_what, change) => {
@@ -193,39 +122,12 @@ describe('a file that was seen changing while it bore the mark', () => {
     expect(settle()).toBe(SETTLE_MS);
   });
 
-  test('loses it too when it was empty from the start', () => {
-    put(path, '');
-    look();
-    writeFileSync(path, 'body');
-    expect(settle()).toBe(SETTLE_MS);
-  });
-
-  test('does not get it back by another chmod', () => {
-    put(path, 'the first message');
-    look();
-    writeFileSync(path, 'the second');
-    look();
-    chmodSync(path, UNMARKED);
-    look();
-    chmodSync(path, 0o660);
-    expect(settle()).toBe(SETTLE_MS);
-  });
-
   test('is another file once it has a new inode: that one is trusted', () => {
     put(path, 'the first message');
     look();
     writeFileSync(path, 'the second');
     look();
     replace(path, 'the third');
-    expect(settle()).toBe(MARKED_MS);
-  });
-
-  test('is a new file once it was forgotten', () => {
-    put(path, 'the first message');
-    look();
-    writeFileSync(path, 'the second');
-    look();
-    gate.forget(path);
     expect(settle()).toBe(MARKED_MS);
   });
 });
@@ -246,19 +148,6 @@ describe('a full gate', () => {
     expect(look()).toMatchObject({ kind: 'passed' });
   });
 
-  test('has room again when something left', () => {
-    look();
-    gate.forget(path);
-    expect(gate.isFull).toBe(false);
-    expect(settle(`${folder}/b.eml`)).toBe(MARKED_MS);
-  });
-
-  test('lets what is in it settle anew when it changes', () => {
-    look();
-    appendFileSync(path, 'more');
-    expect(look()).toMatchObject({ kind: 'settling' });
-  });
-
   test('remembers a twin all the same, whose sibling waits for it', () => {
     look();
     const stats = lstatSync(`${folder}/b.eml`, { bigint: true });
@@ -271,14 +160,6 @@ describe('a full gate', () => {
     for (const name of ['1', '2', '3']) look(put(`${folder}/${name}`, ''));
     expect(gate.isFull).toBe(false);
     expect(settle()).toBe(MARKED_MS);
-  });
-
-  test('is not filled by unreadable files', () => {
-    look();
-    clock.advance(MARKED_MS);
-    look(path, false);
-    expect(gate.isFull).toBe(false);
-    expect(settle(`${folder}/b.eml`)).toBe(MARKED_MS);
   });
 });
 
@@ -305,26 +186,6 @@ describe('after ten minutes', () => {
     expect(look(path, false)).toEqual({ kind: 'stalled', reason: 'unreadable', stuck: true });
   });
 
-  test('a file that only settles for ever, because it changes, is not', () => {
-    put(path, 'body');
-    for (let ms = 0; ms <= STUCK_AFTER_MS; ms += 60_000) {
-      appendFileSync(path, 'more');
-      expect(look()).toMatchObject({ kind: 'settling' });
-      clock.advance(60_000);
-    }
-    expect(gate.isStuck(path)).toBe(false);
-  });
-
-  test('an empty file that is written to at last is stuck no longer', () => {
-    put(path, '', UNMARKED);
-    look();
-    clock.advance(STUCK_AFTER_MS);
-    look();
-    writeFileSync(path, 'body');
-    expect(look()).toMatchObject({ kind: 'settling' });
-    expect(gate.isStuck(path)).toBe(false);
-  });
-
   test('a stuck file that two sweeps did not show is forgotten', () => {
     put(path, '');
     look();
@@ -333,15 +194,5 @@ describe('after ten minutes', () => {
     gate.endSweep();
     expect(gate.isStuck(path)).toBe(false);
     expect(look()).toMatchObject({ stuck: false });
-  });
-
-  test('a stuck file that every sweep shows is remembered', () => {
-    put(path, '');
-    for (let ms = 0; ms < STUCK_AFTER_MS; ms += 30_000) {
-      look();
-      gate.endSweep();
-      clock.advance(30_000);
-    }
-    expect(look()).toMatchObject({ stuck: true });
   });
 });

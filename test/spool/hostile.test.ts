@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import {
   linkSync,
   lstatSync,
@@ -11,12 +10,10 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { ROOT } from '../support/needs.ts';
+import { describe, expect, test } from 'vitest';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
-import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { put, setMtime } from '../support/test-spool.ts';
 
 describe('what is no regular file is left alone, and said once:', () => {
   test('a symlink, wherever it leads', async () => {
@@ -45,19 +42,6 @@ describe('what is no regular file is left alone, and said once:', () => {
     expect(await fifo.wasOpened()).toBe(false);
   });
 
-  test('a socket', async () => {
-    const bench = await PickupBench.start();
-    const server = createServer();
-    const path = bench.spool.dropPath('spam', 'a.eml');
-    await new Promise<void>((resolve) => server.listen(path, resolve));
-    onTestFinished(() => {
-      server.close();
-    });
-    await bench.pass(90_000);
-    expect(lstatSync(path).isSocket()).toBe(true);
-    expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
-  });
-
   test('a folder, with what is in it', async () => {
     const bench = await PickupBench.start();
     mkdirSync(bench.spool.dropPath('spam', 'a.eml'));
@@ -65,32 +49,6 @@ describe('what is no regular file is left alone, and said once:', () => {
     await bench.pass(90_000);
     expect(readdirSync(bench.spool.dropPath('spam', 'a.eml'))).toEqual(['inside.eml']);
     expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
-  });
-
-  test('a device (needs root)', ROOT, async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.dropPath('spam', 'a.eml');
-    execFileSync('mknod', ['-m', '660', path, 'c', '1', '5']); // /dev/zero
-    await bench.pass(90_000);
-    expect(lstatSync(path).isCharacterDevice()).toBe(true);
-    expect(bench.recorder.of('spool.ignored')).toHaveLength(1);
-  });
-
-  test('and the files beside it are taken', async () => {
-    const bench = await PickupBench.start();
-    symlinkSync('/etc/passwd', bench.spool.dropPath('spam', 'a.eml'));
-    bench.spool.drop('spam', 'b.eml');
-    await bench.flowUntilQueued('spam/b.eml');
-  });
-
-  test('until a regular file takes its place', async () => {
-    const bench = await PickupBench.start();
-    symlinkSync('/etc/passwd', bench.spool.dropPath('spam', 'a.eml'));
-    await bench.pass(10_000);
-    unlinkSync(bench.spool.dropPath('spam', 'a.eml'));
-    bench.spool.drop('spam', 'a.eml', 'body');
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.spool.read('queue/spam/a.eml')).toBe('body');
   });
 
   test('a thousand times over, without a thousand and one lines', async () => {
@@ -114,15 +72,6 @@ describe('a name', () => {
     ['that is not UTF-8', Buffer.from('ü.eml', 'latin1'), '%FC.eml'],
     ['with a right-to-left override', Buffer.from('a\u202eb.eml'), 'a%E2%80%AEb.eml'],
   ];
-
-  test.each(names)('%s is taken under a harmless key', async (_what, bytes, key) => {
-    const bench = await PickupBench.start();
-    dropBytes(bench, 'spam', bytes, 'body');
-    await bench.flowUntilQueued(`spam/${key}`);
-    expect(bench.spool.queued).toEqual([`spam/${key}`]);
-    expect(bench.spool.read(`queue/spam/${key}`)).toBe('body');
-    expect(bench.spool.dropped('spam')).toEqual([]);
-  });
 
   test('of 255 bytes is taken under a key of 200', async () => {
     const bench = await PickupBench.start();
@@ -160,14 +109,6 @@ describe('a name', () => {
     for (const file of files) expect(file).toMatch(/^[ -~\u00a0-\u00ff]+$/);
     for (const { message } of bench.recorder.lines) expect(message).not.toMatch(/x\?|31m/);
   });
-
-  test('that is a key’s own encoding is another message', async () => {
-    const bench = await PickupBench.start();
-    bench.spool.drop('spam', 'a b.eml', 'one');
-    bench.spool.drop('spam', 'a%20b.eml', 'other');
-    await bench.flowUntilQueued('spam/a%20b.eml', 'spam/a%2520b.eml');
-    expect(bench.spool.read('queue/spam/a%20b.eml')).toBe('one');
-  });
 });
 
 /** Drops a message under a name of any bytes. */
@@ -184,18 +125,6 @@ function dropBytes(
 }
 
 describe('a file', () => {
-  test('with several links is taken out of the folder; the queue will not read it', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
-    const outside = put(`${spool.lib}/outside`, 'secret');
-    linkSync(outside, spool.dropPath('spam', 'a.eml'));
-    await bench.flowUntilQueued('spam/a.eml');
-    const entry = spool.queue.find('spam', 'a.eml');
-    if (entry === undefined) throw new Error('it is gone');
-    expect(await spool.queue.read(entry)).toMatchObject({ kind: 'unfit' });
-    expect(readFileSync(outside, 'utf8')).toBe('secret');
-  });
-
   test('that is a link of what the queue holds already takes its place all the same', async () => {
     const bench = new PickupBench();
     const { spool } = bench;
@@ -225,14 +154,6 @@ describe('a file', () => {
     await bench.flowUntilQueued('spam/a.eml');
   });
 
-  test('whose verdict lies in quarantine as a folder is taken', async () => {
-    const { lib, stateDir } = new TestSpool();
-    mkdirSync(`${stateDir.root.path}/quarantine/spam/a.eml`);
-    const bench = await PickupBench.start({ spool: new TestSpool({ lib }) });
-    bench.spool.drop('spam', 'a.eml');
-    await bench.flowUntilQueued('spam/a.eml');
-  });
-
   test('that is swapped for a symlink just before the rename is not read', async () => {
     const bench = new PickupBench();
     const { spool } = bench;
@@ -253,21 +174,6 @@ describe('a file', () => {
       kind: 'unfit',
       reason: 'not a regular file',
     });
-  });
-
-  test('that vanishes just before the rename is gone, and nothing is said', async () => {
-    const bench = new PickupBench();
-    const { spool } = bench;
-    const path = spool.drop('spam', 'a.eml', 'body');
-    const adopt = spool.queue.adopt.bind(spool.queue);
-    spool.queue.adopt = (from, rawName, ...rest) => {
-      if (rawName === 'a.eml') rmSync(path, { force: true });
-      return adopt(from, rawName, ...rest);
-    };
-    await bench.start();
-    await bench.pass(20_000);
-    expect(bench.places).toEqual([]);
-    expect(bench.recorder.lines).toEqual([]);
   });
 
   test('in a queue that has vanished is a fault, and stays', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
@@ -17,29 +17,7 @@ function is(call: string, ending: string, when: FsStep['when'] = 'before') {
     step.call === call && step.when === when && step.path.endsWith(ending);
 }
 
-function openDescriptors(): number {
-  return readdirSync('/proc/self/fd').length;
-}
-
 describe('a folder', () => {
-  test('whose stats cannot be had is not left open', () => {
-    const { lib } = new TestSpool();
-    const before = openDescriptors();
-    failOnce('EIO', ({ call }) => call === 'fstatSync');
-    expect(() => Folder.open(`${lib}/spam`)).toThrow('EIO');
-    expect(openDescriptors()).toBe(before);
-  });
-
-  test('is closed whatever closing it says', () => {
-    const { lib } = new TestSpool();
-    failSteps(({ call }) => (call === 'closeSync' ? 'EIO' : undefined));
-    const before = openDescriptors();
-    const folder = Folder.open(`${lib}/spam`);
-    folder.close();
-    expect(folder.isClosed).toBe(true);
-    expect(openDescriptors()).toBe(before);
-  });
-
   test.each(['EIO', 'EACCES'])('is not let go because its path answers %s', (code) => {
     const { lib } = new TestSpool();
     const folder = Folder.open(`${lib}/spam`);
@@ -217,16 +195,6 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
       expect(bench.held.size).toBe(0);
     },
   );
-
-  test('a file that was unlinked though that failed is looked for in the queue', async () => {
-    const bench = await PickupBench.start({ spool: splitSpool() });
-    failOnce('EIO', is('unlinkSync', '/.learnd-a.eml', 'after'));
-    bench.spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it lies in the queue', () => bench.faulted > 0);
-    await bench.flowUntil('it is over', () => !bench.faults.isAny);
-    expect(bench.spool.queued).toEqual(['spam/a.eml']);
-    expect(bench.held.size).toBe(0);
-  });
 
   test('a stop lets go of the keys of what is half-way: the next tenure carries it over', async () => {
     const bench = await PickupBench.start({ spool: splitSpool() });

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, symlinkSync } from 'node:fs';
+import { readFileSync, readdirSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
-import { acquireOwnership, lockDescriptor } from '../../src/spool/owner.ts';
+import { acquireOwnership } from '../../src/spool/owner.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { put } from '../support/test-spool.ts';
 import { until } from '../support/until.ts';
@@ -63,35 +63,10 @@ describe('ownership of a state dir', () => {
     expect(await acquireOwnership(folder)).toBeDefined();
   });
 
-  test('is refused to a second owner in the same process', async () => {
-    const first = await acquireOwnership(folder);
-    expect(first).toBeDefined();
-    expect(await acquireOwnership(folder)).toBeUndefined();
-    first?.release();
-    const second = await acquireOwnership(folder);
-    expect(second).toBeDefined();
-    first?.release(); // again, which must not close what has its descriptor by now
-    expect(await acquireOwnership(folder)).toBeUndefined();
-    second?.release();
-  });
-
-  test('outlives the child that locked it', async () => {
-    const ownership = await acquireOwnership(folder);
-    const child = spawn('flock', ['-n', `${path}/owner.lock`, 'true'], { stdio: 'ignore' });
-    const code = await new Promise((resolve) => child.once('close', resolve));
-    expect(code).toBe(1);
-    ownership?.release();
-  });
-
   test('does not follow a symlink in the place of its lock file', async () => {
     symlinkSync(`${path}/elsewhere`, `${path}/owner.lock`);
     await expect(acquireOwnership(folder)).rejects.toThrow(/ELOOP/);
     expect(readdirSync(path)).toEqual(['owner.lock']);
-  });
-
-  test('of a folder whose lock file is a folder is a fault', async () => {
-    mkdirSync(`${path}/owner.lock`);
-    await expect(acquireOwnership(folder)).rejects.toThrow(/EISDIR/);
   });
 
   test('without a flock program names what to install', async () => {
@@ -140,21 +115,5 @@ describe('the program flock', () => {
     const ownership = await acquireOwnership(folder);
     expect(ownership).toBeDefined();
     ownership?.release();
-  });
-});
-
-describe('the lock of a class folder', () => {
-  test('is held against another process’s, and seen by it', async () => {
-    expect(await lockDescriptor(folder.fd)).toBe('locked');
-    const again = Folder.open(path);
-    expect(await lockDescriptor(again.fd)).toBe('held');
-    again.close();
-  });
-
-  test('ends with the descriptor', async () => {
-    const first = Folder.open(path);
-    expect(await lockDescriptor(first.fd)).toBe('locked');
-    first.close();
-    expect(await lockDescriptor(folder.fd)).toBe('locked');
   });
 });

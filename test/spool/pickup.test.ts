@@ -10,7 +10,6 @@ import {
   rmSync,
   symlinkSync,
   unlinkSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -37,18 +36,6 @@ describe('what is not complete stays where it is', () => {
     put(path, 'body');
     await bench.flowUntilQueued('spam/a.eml');
   });
-
-  test('a file that never lies still', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.drop('spam', 'a.eml', 'x', UNMARKED);
-    for (let i = 0; i < 50; i += 1) {
-      await bench.clock.flow(SETTLE_MS / 2);
-      appendFileSync(path, 'x');
-    }
-    expect(bench.places).toEqual([]);
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.spool.read('queue/spam/a.eml')).toHaveLength(51);
-  });
 });
 
 describe('kopano-spamd’s way of writing', () => {
@@ -73,14 +60,6 @@ describe('kopano-spamd’s way of writing', () => {
     expect(bench.clock.monotonic() - markedAt).toBeLessThan(2_000 + 2 * MARKED_MS);
   });
 
-  test('a file that stays unmarked is taken after the whole settle time', async () => {
-    const bench = await PickupBench.start();
-    bench.spool.drop('spam', 'a.eml', 'body', UNMARKED);
-    await bench.clock.flow(SETTLE_MS - 50);
-    expect(bench.places).toEqual([]);
-    await bench.flowUntilQueued('spam/a.eml');
-  });
-
   test('a rewrite in place, which keeps the mark, is not taken half-way', async () => {
     const bench = await PickupBench.start();
     const path = bench.spool.drop('spam', 'a.eml', 'the first message');
@@ -94,18 +73,6 @@ describe('kopano-spamd’s way of writing', () => {
     expect(bench.places).toEqual([]);
     writeSync(fd, 'ond message');
     closeSync(fd);
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.spool.read('queue/spam/a.eml')).toBe('the second message');
-  });
-
-  test('a truncated file waits for its new content', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.drop('spam', 'a.eml', 'the first message');
-    await bench.clock.flow(100);
-    writeFileSync(path, '');
-    await bench.pass(10 * SETTLE_MS);
-    expect(bench.places).toEqual([]);
-    writeFileSync(path, 'the second message');
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.spool.read('queue/spam/a.eml')).toBe('the second message');
   });
@@ -155,15 +122,6 @@ describe('what lies there at the start', () => {
     expect(inodeOf(spool.statePath('queue/spam/a.eml'))).toBe(inode);
   });
 
-  test('is left alone where its name begins with a dot', async () => {
-    const spool = new TestSpool();
-    spool.drop('spam', '.a.eml.swp');
-    const bench = await PickupBench.start({ spool });
-    await bench.pass(10 * SETTLE_MS);
-    expect(spool.dropped('spam')).toEqual(['.a.eml.swp']);
-    expect(bench.recorder.lines).toEqual([]);
-  });
-
   test('3,000 files are each taken exactly once', async () => {
     const spool = new TestSpool();
     const names = Array.from({ length: 3_000 }, (_, index) => `${index}.eml`);
@@ -177,32 +135,9 @@ describe('what lies there at the start', () => {
       expect(spool.read(`queue/${verdictOf(name)}/${name}`)).toBe(name);
     }
   });
-
-  test('and arrives meanwhile is taken too', async () => {
-    const spool = new TestSpool();
-    for (let i = 0; i < 500; i += 1) spool.drop('spam', `old-${i}.eml`);
-    const bench = await PickupBench.start({ spool });
-    for (let i = 0; i < 500; i += 1) {
-      spool.drop('spam', `new-${i}.eml`);
-      if (i % 10 === 0) await bench.clock.flow(10);
-    }
-    await bench.flowUntil('all are taken', () => bench.queued.length === 1_000);
-    expect(spool.dropped('spam')).toEqual([]);
-  });
 });
 
 describe('the doorbell', () => {
-  test('finds what arrives without a sweep', async () => {
-    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
-    bench.spool.drop('spam', 'before.eml');
-    await bench.flowUntilQueued('spam/before.eml');
-    for (const name of ['a.eml', 'b.eml', 'c.eml']) {
-      bench.spool.drop('ham', name);
-      await bench.flowUntilQueued(`ham/${name}`);
-    }
-    expect(bench.clock.monotonic()).toBeLessThan(FOR_EVER_MS);
-  });
-
   test('rings for what is renamed in, and for the mark', async () => {
     const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
     bench.spool.drop('spam', 'before.eml');
@@ -215,27 +150,6 @@ describe('the doorbell', () => {
     chmodSync(path, MARK);
     await bench.flowUntilQueued('spam/marked.eml');
   });
-
-  test('hears of a name that is not UTF-8', async () => {
-    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
-    bench.spool.drop('spam', 'before.eml');
-    await bench.flowUntilQueued('spam/before.eml');
-    const name = Buffer.concat([Buffer.from(bench.spool.dropPath('spam')), Buffer.from([0xff])]);
-    writeFileSync(name, 'body');
-    await bench.flowUntilQueued('spam/%FF');
-  });
-
-  test('is put up anew when its folder is replaced', async () => {
-    const bench = await PickupBench.start({ polling: false, sweepMs: FOR_EVER_MS });
-    bench.spool.drop('spam', 'before.eml');
-    await bench.flowUntilQueued('spam/before.eml');
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    mkdirSync(bench.spool.dropPath('spam'));
-    bench.spool.drop('spam', 'first.eml');
-    await bench.flowUntilQueued('spam/first.eml');
-    bench.spool.drop('spam', 'second.eml');
-    await bench.flowUntilQueued('spam/second.eml');
-  });
 });
 
 describe('a sweep', () => {
@@ -247,16 +161,6 @@ describe('a sweep', () => {
     bench.pickup.sweepNow();
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS + 200);
-  });
-
-  test('comes every two seconds with LEARN_POLLING', async () => {
-    const bench = await PickupBench.start({ polling: true, sweepMs: FOR_EVER_MS });
-    for (let i = 0; i < 5; i += 1) {
-      const start = bench.clock.monotonic();
-      bench.spool.drop('spam', `${i}.eml`);
-      await bench.flowUntilQueued(`spam/${i}.eml`);
-      expect(bench.clock.monotonic() - start).toBeLessThan(2_000 + MARKED_MS + 200);
-    }
   });
 });
 
@@ -281,27 +185,6 @@ describe('a class folder', () => {
     mkdirSync(bench.spool.dropPath('spam'));
     bench.spool.drop('spam', 'a.eml');
     await bench.flowUntilQueued('spam/a.eml');
-  });
-
-  test('is never made', async () => {
-    const bench = new PickupBench();
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    await bench.start();
-    await bench.pass(50_000);
-    expect(() => bench.spool.dropped('spam')).toThrow(/ENOENT/);
-  });
-
-  test('that vanishes later is said again, and the other one goes on', async () => {
-    const bench = await PickupBench.start();
-    await bench.pass(5_000);
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    await bench.pass(5_000);
-    expect(bench.recorder.of('spool.missing')).toHaveLength(1);
-    mkdirSync(bench.spool.dropPath('spam'));
-    await bench.pass(5_000);
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    await bench.pass(5_000);
-    expect(bench.recorder.of('spool.missing')).toHaveLength(2);
   });
 
   test('that is replaced is opened anew, and the old one is left alone', async () => {
@@ -332,14 +215,6 @@ describe('a class folder', () => {
     expect(bench.recorder.fieldOf('spool.missing', 'code')).toEqual(['ENOTDIR']);
   });
 
-  test('that another process has locked is given up, with the reason', async () => {
-    const bench = new PickupBench({
-      lock: (folder) => Promise.resolve(folder.path.endsWith('/ham') ? 'held' : 'locked'),
-    });
-    await bench.pickup.openFolders();
-    expect(bench.lost).toEqual([`${bench.spool.lib}/ham is locked by another process`]);
-  });
-
   test('is locked by the kernel: two pickups never share one', async () => {
     const lock = (folder: { readonly fd: number }): ReturnType<typeof lockDescriptor> =>
       lockDescriptor(folder.fd);
@@ -356,15 +231,6 @@ describe('a class folder', () => {
 });
 
 describe('one pass', () => {
-  test('takes what is complete and says that nothing stays', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', 'a.eml');
-    bench.spool.drop('ham', 'b.eml', 'body', UNMARKED);
-    await bench.pickup.openFolders();
-    expect(await passOf(bench)).toBe(0);
-    expect(bench.places).toEqual(['ham/b.eml', 'spam/a.eml']);
-  });
-
   test('says that files stay: empty ones, and those that are still being written', async () => {
     const bench = new PickupBench();
     bench.spool.drop('spam', 'empty.eml', '');
@@ -376,14 +242,6 @@ describe('one pass', () => {
     });
     expect(await passing).toBeGreaterThanOrEqual(2);
     expect(bench.places).toEqual(['spam/done.eml']);
-  });
-
-  test('counts a file that waits for its key as one that stays', async () => {
-    const bench = new PickupBench();
-    bench.locks.holdKey('a.eml');
-    bench.spool.drop('spam', 'a.eml');
-    await bench.pickup.openFolders();
-    expect(await passOf(bench)).toBeGreaterThan(0);
   });
 
   test('does not count what is no message', async () => {
@@ -437,13 +295,6 @@ describe('the heart', () => {
     await bench.clock.flow(60_000, 100);
     expect(bench.pickup.overdueMs).toBeGreaterThan(50_000);
     bench.drop.close();
-  });
-
-  test('is no longer asked for after a stop', async () => {
-    const bench = await PickupBench.start();
-    await bench.pickup.stop();
-    await bench.clock.flow(60_000, 1_000);
-    expect(bench.pickup.overdueMs).toBe(0);
   });
 });
 

@@ -7,15 +7,11 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
-  unlinkSync,
-  writeFileSync,
 } from 'node:fs';
-import { execFileSync } from 'node:child_process';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { QueueEntry } from '../../src/spool/message.ts';
-import type { ReadResult } from '../../src/spool/queue.ts';
-import { ROOT } from '../support/needs.ts';
 import { Fifo } from '../support/fifo.ts';
+import { watchFileSystem } from '../support/fs-steps.ts';
 import { TestSpool, put, replace, setMtime, setMtimeNs } from '../support/test-spool.ts';
 
 /** The entry as the queue has it now. */
@@ -58,14 +54,6 @@ describe('reading an entry', () => {
     expect(await fifo.wasOpened()).toBe(false);
   });
 
-  test('that is a device is refused (needs root)', ROOT, async () => {
-    const spool = new TestSpool();
-    execFileSync('mknod', [spool.statePath('queue/spam/a.eml'), 'c', '1', '5']); // /dev/zero
-    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
-      kind: 'unfit',
-    });
-  });
-
   test('that has several links is refused: somebody may write on into it', async () => {
     const spool = new TestSpool();
     linkSync(put(`${spool.lib}/outside`, 'secret'), spool.statePath('queue/spam/a.eml'));
@@ -82,22 +70,6 @@ describe('reading an entry', () => {
       kind: 'unfit',
       reason: expect.stringContaining('LEARN_MAX_BYTES is 1000') as string,
     });
-  });
-
-  test('of exactly LEARN_MAX_BYTES is read', async () => {
-    const spool = new TestSpool({ maxBytes: 1_000 });
-    spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
-    expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toMatchObject({
-      kind: 'body',
-    });
-  });
-
-  test('that is gone is a withdrawn verdict', async () => {
-    const spool = new TestSpool();
-    const path = spool.enqueue('spam', 'a.eml');
-    const entry = entryOf(spool, 'spam', 'a.eml');
-    unlinkSync(path);
-    expect(await spool.queue.read(entry)).toEqual({ kind: 'gone' });
   });
 
   const changes: [what: string, change: (path: string) => void][] = [
@@ -118,14 +90,6 @@ describe('reading an entry', () => {
     expect(spool.queue.check(entry)).toEqual({ kind: 'changed', stamp });
   });
 
-  test('gives the very bytes', async () => {
-    const spool = new TestSpool();
-    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 256));
-    spool.enqueue('ham', 'a.eml', bytes);
-    const result = await spool.queue.read(entryOf(spool, 'ham', 'a.eml'));
-    expect(result.kind === 'body' && result.body.equals(bytes)).toBe(true);
-  });
-
   test('leaves no descriptor open, whatever comes of it', async () => {
     const spool = new TestSpool({ maxBytes: 10 });
     const path = spool.enqueue('spam', 'a.eml', 'body');
@@ -141,105 +105,36 @@ describe('reading an entry', () => {
   });
 });
 
-describe('a file that changes while it is read', () => {
-  // Reads of one entry race with a writer until a change has come in between.
-  async function race(write: (path: string) => void): Promise<ReadResult[]> {
-    const spool = new TestSpool({ maxBytes: 20_000_000 });
-    const path = spool.enqueue('spam', 'a.eml', 'x'.repeat(8_000_000));
-    const results: ReadResult[] = [];
-    for (let i = 0; i < 30; i += 1) {
-      const reading = spool.queue.read(entryOf(spool, 'spam', 'a.eml'));
-      for (let turns = 0; turns < i % 6; turns += 1) {
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      write(path);
-      results.push(await reading);
-    }
-    return results;
-  }
-
-  test('is never given as a body once it was written to', async () => {
-    const results = await race((path) => {
-      appendFileSync(path, 'y');
-    });
-    expect(results.some(({ kind }) => kind === 'changed')).toBe(true);
-    for (const result of results) {
-      expect(['changed', 'body']).toContain(result.kind);
-      // a body is what it was before: 'y's at its end only from earlier rounds
-      if (result.kind === 'body') expect(result.body.indexOf('yx')).toBe(-1);
-    }
-  });
-
-  test('is never given half when it was truncated', async () => {
-    const results = await race((path) => {
-      writeFileSync(path, 'z'.repeat(4_000_000));
-    });
-    for (const result of results) {
-      if (result.kind !== 'body') continue;
-      expect(/^(x{8000000}|z{4000000})$/.test(result.body.toString('latin1'))).toBe(true);
-    }
-  });
-});
-
-describe('a check', () => {
-  test('finds nothing different about what lies there as it was', () => {
+test.each(['before', 'after'] as const)(
+  'a file that is rewritten %s it is read is not given as a body',
+  async (moment) => {
     const spool = new TestSpool();
-    spool.enqueue('spam', 'a.eml');
-    expect(spool.queue.check(entryOf(spool, 'spam', 'a.eml'))).toBeUndefined();
-  });
-
-  test('finds it gone', () => {
-    const spool = new TestSpool();
-    const path = spool.enqueue('spam', 'a.eml');
+    const path = spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
+    setMtime(path, 1_000);
     const entry = entryOf(spool, 'spam', 'a.eml');
-    rmSync(path);
-    expect(spool.queue.check(entry)).toEqual({ kind: 'gone' });
-  });
-});
+    let reads = 0;
+    onTestFinished(
+      watchFileSystem(
+        (watched) => watched.endsWith('/a.eml'),
+        ({ call, when }) => {
+          if (call !== 'FileHandle.read' || when !== moment) return;
+          reads += 1;
+          if (reads === 1) put(path, 'y'.repeat(1_000));
+        },
+      ),
+    );
+    expect(await spool.queue.read(entry)).toMatchObject({ kind: 'changed' });
+    expect(reads).toBe(1);
+  },
+);
 
 describe('taking in', () => {
-  test('what is gone is nothing', () => {
-    const spool = new TestSpool();
-    expect(spool.queue.adopt(spool.stateDir.temporary, 'a', 'spam', 'a')).toBeUndefined();
-  });
-
   test('into a queue that is gone is a fault: the file stays where it was', () => {
     const spool = new TestSpool();
     put(spool.statePath('tmp/a'), 'body');
     rmSync(spool.statePath('queue/spam'), { recursive: true });
     expect(() => spool.queue.adopt(spool.stateDir.temporary, 'a', 'spam', 'a')).toThrow(/ENOENT/);
     expect(spool.names('tmp')).toEqual(['a']);
-  });
-
-  test('gives the entry as it lies there now', () => {
-    const spool = new TestSpool();
-    put(spool.statePath('tmp/a'), 'body');
-    const entry = spool.queue.adopt(spool.stateDir.temporary, 'a', 'ham', 'b');
-    expect(entry).toEqual(entryOf(spool, 'ham', 'b'));
-    expect(entry?.stamp.size).toBe(4n);
-  });
-});
-
-describe('removing a key', () => {
-  test('says which verdicts it had', () => {
-    const spool = new TestSpool();
-    spool.enqueue('ham', 'a');
-    spool.enqueue('spam', 'b');
-    spool.enqueue('ham', 'b');
-    expect(spool.queue.removeKey('nothing')).toEqual([]);
-    expect(spool.queue.removeKey('a')).toEqual(['ham']);
-    expect(spool.queue.removeKey('b')).toEqual(['spam', 'ham']);
-    expect(spool.queued).toEqual([]);
-  });
-
-  test('removes a symlink, not what it leads to', () => {
-    const spool = new TestSpool();
-    const outside = put(`${spool.lib}/outside`, 'body');
-    symlinkSync(outside, spool.statePath('queue/spam/a'));
-    expect(spool.queue.removeKey('a')).toEqual(['spam']);
-    expect(() => {
-      rmSync(outside);
-    }).not.toThrow();
   });
 });
 
@@ -274,24 +169,5 @@ describe('a scan', () => {
     const found = [...spool.queue.scan()];
     expect(found.map(({ entry }) => entry.verdict)).toEqual([winner]);
     expect(spool.queued).toEqual([`${winner}/a`]);
-  });
-
-  test('goes on while entries vanish', () => {
-    const spool = new TestSpool();
-    for (let i = 0; i < 100; i += 1) spool.enqueue('spam', `${i}`);
-    const scan = spool.queue.scan();
-    scan.next();
-    for (let i = 0; i < 100; i += 1) spool.queue.removeKey(`${i}`);
-    expect([...scan]).toEqual([]);
-  });
-
-  test('can be given up', () => {
-    const spool = new TestSpool();
-    for (let i = 0; i < 10; i += 1) spool.enqueue('spam', `${i}`);
-    const before = openSync('/dev/null', 'r');
-    const scan = spool.queue.scan();
-    scan.next();
-    scan.return();
-    expect(openSync('/dev/null', 'r')).toBe(before + 1);
   });
 });

@@ -1,9 +1,7 @@
-import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { encodeName } from '../../src/spool/message.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
-import { openStateDir } from '../../src/spool/state-dir.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
 import { systemError, watchFileSystem } from '../support/fs-steps.ts';
@@ -70,27 +68,6 @@ describe('a released message gives way', () => {
     expect(bench.places).toEqual(['ham/a.eml']);
   });
 
-  test('to one in the drop directory whatever bytes its name has', async () => {
-    const rawName = 'caf\u00e9 %.json';
-    const bench = await prepared();
-    release(bench.spool, 'spam', encodeName(rawName));
-    const place = Buffer.from(`${bench.spool.lib}/ham/${rawName}`, 'latin1');
-    renameSync(bench.spool.drop('ham', 'plain'), place);
-    expect(await bench.requeue.take()).toBe(1);
-    expect(bench.spool.queued).toEqual([]);
-  });
-
-  test('to one in the drop directory whose name was cut, once that is picked up', async () => {
-    const rawName = `${'long '.repeat(45)}.eml`;
-    const bench = await prepared();
-    release(bench.spool, 'spam', encodeName(rawName));
-    bench.spool.drop('ham', rawName);
-    expect(await bench.requeue.take()).toBe(0);
-    bench.pickup.start();
-    await bench.flowUntilQueued(`ham/${encodeName(rawName)}`);
-    expect(bench.spool.queued).toEqual([`ham/${encodeName(rawName)}`]);
-  });
-
   test('to the newer of two that are released', async () => {
     for (const newer of ['spam', 'ham'] as const) {
       const bench = await prepared();
@@ -150,14 +127,6 @@ describe('a released message waits', () => {
     expect(await bench.requeue.take()).toBe(0);
     expect(bench.spool.queued).toEqual(['spam/a.eml']);
   });
-
-  test('for no empty file, which may stay so for ever', async () => {
-    const bench = await prepared();
-    release(bench.spool, 'spam');
-    bench.spool.drop('ham', 'a.eml', '', 0o600);
-    expect(await bench.requeue.take()).toBe(0);
-    expect(bench.spool.queued).toEqual(['spam/a.eml']);
-  });
 });
 
 describe('a released message', () => {
@@ -199,15 +168,6 @@ describe('a released message', () => {
       expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
     },
   );
-
-  test('with a name that no message has stays where it is', async () => {
-    const bench = await prepared();
-    release(bench.spool, 'spam', '.hidden');
-    release(bench.spool, 'spam', 'a b');
-    release(bench.spool, 'spam', 'a.json');
-    expect(await bench.requeue.take()).toBe(0);
-    expect(bench.spool.queued).toEqual([]);
-  });
 
   test('meets a local fault, and is tried again', async () => {
     const bench = await prepared();
@@ -258,20 +218,6 @@ describe('an operator’s release', () => {
     spool.quarantine.forgetReason('spam', 'a.eml');
     expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
     messages.close();
-  });
-
-  test('has a folder also in a state dir of an earlier version', () => {
-    const spool = new TestSpool();
-    spool.stateDir.close();
-    rmSync(spool.statePath('release'), { recursive: true });
-    openStateDir({
-      path: spool.stateDir.root.path,
-      libDir: spool.lib,
-      uid: process.geteuid?.() ?? 0,
-      gid: process.getegid?.() ?? 0,
-    }).close();
-    expect(filesOf(spool, 'release')).toEqual([]);
-    mkdirSync(spool.statePath('release/spam/x'));
   });
 });
 

@@ -1,4 +1,4 @@
-import { appendFileSync, linkSync, mkdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, linkSync, mkdirSync, rmSync, unlinkSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { failSteps, resolved } from '../support/failing-steps.ts';
@@ -37,25 +37,6 @@ describe('of twins', () => {
     await bench.flowUntilQueued(`${winner}/a.eml`);
     await bench.pass(10_000);
     expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
-  });
-
-  test.each([
-    ['spam', LATER, EARLIER, 'spam'],
-    ['ham', EARLIER, LATER, 'ham'],
-    ['ham on a tie', LATER, LATER, 'ham'],
-    ['spam by a millisecond', LATER + 0.001, LATER, 'spam'],
-  ] as const)('the newer wins: %s', async (_what, spamTime, hamTime, winner) => {
-    const bench = new PickupBench();
-    dropAt(bench.spool, 'spam', spamTime);
-    dropAt(bench.spool, 'ham', hamTime);
-    await bench.start();
-    await bench.flowUntilQueued(`${winner}/a.eml`);
-    await bench.pass(10_000);
-    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
-    const time = winner === 'spam' ? spamTime : hamTime;
-    expect(bench.spool.read(`queue/${winner}/a.eml`)).toBe(`${winner} of ${time}`);
-    expect(bench.spool.dropped('spam').concat(bench.spool.dropped('ham'))).toEqual([]);
-    expect(bench.superseded).toEqual([winner === 'spam' ? 'ham/a.eml' : 'spam/a.eml']);
   });
 
   test.each(['replaced', 'made'])(
@@ -135,19 +116,6 @@ describe('of twins', () => {
     expect(bench.spool.queued).toEqual(['ham/a.eml']);
   });
 
-  test('neither is taken before both have passed the gate, the older one being late', async () => {
-    const bench = new PickupBench();
-    dropAt(bench.spool, 'ham', LATER);
-    const path = dropAt(bench.spool, 'spam', EARLIER, UNMARKED);
-    await bench.start();
-    for (let i = 0; i < 20; i += 1) {
-      await bench.clock.flow(SETTLE_MS / 2);
-      setMtime(path, EARLIER + i);
-    }
-    expect(bench.places).toEqual([]);
-    await bench.flowUntilQueued('ham/a.eml');
-  });
-
   test('an empty one is waited for, and counts no more once it is stuck', async () => {
     const bench = new PickupBench();
     bench.spool.drop('ham', 'a.eml', '');
@@ -159,25 +127,6 @@ describe('of twins', () => {
     expect(bench.spool.dropped('ham')).toEqual(['a.eml']);
   });
 
-  test('one that vanishes is waited for no more', async () => {
-    const bench = new PickupBench();
-    const path = bench.spool.drop('ham', 'a.eml', 'ham', UNMARKED);
-    dropAt(bench.spool, 'spam', EARLIER);
-    await bench.start();
-    await bench.clock.flow(SETTLE_MS / 2);
-    unlinkSync(path);
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.superseded).toEqual([]);
-  });
-
-  test('what is no regular file is no twin', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', 'a.eml');
-    mkdirSync(bench.spool.dropPath('ham', 'a.eml'));
-    await bench.start();
-    await bench.flowUntilQueued('spam/a.eml');
-  });
-
   test('two links of one file are one message: ham, by the tie', async () => {
     const bench = new PickupBench();
     linkSync(bench.spool.drop('spam', 'a.eml'), bench.spool.dropPath('ham', 'a.eml'));
@@ -186,15 +135,6 @@ describe('of twins', () => {
     await bench.pass(10_000);
     expect(bench.spool.queued).toEqual(['ham/a.eml']);
     expect(bench.spool.dropped('spam')).toEqual([]);
-  });
-
-  test('names that only look alike are none', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', 'a.eml');
-    bench.spool.drop('ham', 'A.eml');
-    bench.spool.drop('ham', '%61.eml');
-    await bench.start();
-    await bench.flowUntilQueued('spam/a.eml', 'ham/A.eml', 'ham/%2561.eml');
   });
 });
 
@@ -249,17 +189,6 @@ describe('a newer verdict supersedes an older one', () => {
     expect(bench.spool.queued).toEqual(['spam/a.eml']);
     expect(bench.superseded).toEqual([]);
   });
-
-  test('and nothing else: other keys stay', async () => {
-    const bench = new PickupBench();
-    bench.spool.enqueue('spam', 'b.eml');
-    bench.spool.enqueue('ham', 'a.em');
-    bench.spool.drop('spam', 'a.eml');
-    await bench.start();
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.spool.queued).toEqual(['ham/a.em', 'spam/a.eml', 'spam/b.eml']);
-    expect(bench.superseded).toEqual([]);
-  });
 });
 
 describe('while a key is in flight', () => {
@@ -277,51 +206,6 @@ describe('while a key is in flight', () => {
     await bench.flowUntilQueued('ham/a.eml');
     expect(bench.clock.monotonic() - start).toBeLessThan(MARKED_MS);
     expect(bench.spool.queued).toEqual(['ham/a.eml']);
-  });
-
-  test('its newer file is found also when nobody says that the key is free', async () => {
-    const bench = new PickupBench();
-    bench.locks.holdKey('a.eml');
-    bench.spool.drop('ham', 'a.eml', 'newer');
-    await bench.start();
-    await bench.pass(20_000);
-    bench.locks.releaseKey('a.eml');
-    await bench.flowUntilQueued('ham/a.eml');
-  });
-
-  test('both twins wait, and the newer wins', async () => {
-    const bench = new PickupBench();
-    bench.locks.holdKey('a.eml');
-    dropAt(bench.spool, 'spam', LATER);
-    dropAt(bench.spool, 'ham', EARLIER);
-    await bench.start();
-    await bench.pass(20_000);
-    expect(bench.places).toEqual([]);
-    bench.locks.releaseKey('a.eml');
-    await bench.flowUntilQueued('spam/a.eml');
-    await bench.pass(10_000);
-    expect(bench.spool.queued).toEqual(['spam/a.eml']);
-  });
-
-  test('its newer file may go on changing: what counts is its last state', async () => {
-    const bench = new PickupBench();
-    bench.locks.holdKey('a.eml');
-    const path = bench.spool.drop('ham', 'a.eml', 'newer');
-    await bench.start();
-    await bench.pass(10_000);
-    writeFileSync(path, 'newest');
-    bench.locks.releaseKey('a.eml');
-    await bench.flowUntilQueued('ham/a.eml');
-    expect(bench.spool.read('queue/ham/a.eml')).toBe('newest');
-  });
-
-  test('other keys are taken', async () => {
-    const bench = new PickupBench();
-    bench.locks.holdKey('a.eml');
-    bench.spool.drop('ham', 'a.eml');
-    bench.spool.drop('ham', 'b.eml');
-    await bench.start();
-    await bench.flowUntilQueued('ham/b.eml');
   });
 });
 

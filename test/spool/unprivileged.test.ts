@@ -1,11 +1,9 @@
-import { chmodSync, chownSync, mkdirSync, renameSync, statSync } from 'node:fs';
-import { describe, expect, test, onTestFinished } from 'vitest';
-import { countMessages } from '../../src/spool/census.ts';
-import { Folder } from '../../src/spool/folder.ts';
+import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import { needsChown } from '../support/needs.ts';
-import { MARKED_MS, PickupBench } from '../support/pickup-bench.ts';
-import { NOBODY, temporaryFolder } from '../support/temporary.ts';
-import { TestSpool, put } from '../support/test-spool.ts';
+import { PickupBench } from '../support/pickup-bench.ts';
+import { NOBODY } from '../support/temporary.ts';
+import { TestSpool } from '../support/test-spool.ts';
 
 /** What an ordinary user's daemon meets. */
 
@@ -13,18 +11,6 @@ import { TestSpool, put } from '../support/test-spool.ts';
 const UNREADABLE = 0o060;
 
 describe('an unreadable file', () => {
-  test('is taken as soon as it may be read', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.drop('spam', 'a.eml', 'body', UNREADABLE);
-    await bench.pass(60_000);
-    expect(bench.places).toEqual([]);
-    expect(bench.recorder.lines).toEqual([]);
-    chmodSync(path, 0o660);
-    const start = bench.clock.monotonic();
-    await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.clock.monotonic() - start).toBeLessThan(2_000 + 2 * MARKED_MS);
-  });
-
   test('is said once after ten minutes, with its owner, its group and its mode', async () => {
     const bench = await PickupBench.start();
     bench.spool.drop('spam', 'a.eml', 'body', UNREADABLE);
@@ -106,17 +92,6 @@ describe('a class folder', () => {
   });
 });
 
-describe('an entry of the queue', () => {
-  test('that cannot be read is a local fault, and stays', async () => {
-    const spool = new TestSpool();
-    spool.enqueue('spam', 'a.eml', 'body', UNREADABLE);
-    const entry = spool.queue.find('spam', 'a.eml');
-    if (entry === undefined) throw new Error('it is gone');
-    await expect(spool.queue.read(entry)).rejects.toThrow(/EACCES/);
-    expect(spool.queued).toEqual(['spam/a.eml']);
-  });
-});
-
 describe('the state dir', () => {
   test('in a folder that may not be written is refused with the line that cures it', () => {
     const { lib } = new TestSpool();
@@ -144,38 +119,9 @@ describe('the state dir', () => {
     );
     chmodSync(`${lib}/state`, 0o700); // Node.js 24 can't remove it otherwise
   });
-
-  test('below a file is refused', () => {
-    const { lib } = new TestSpool();
-    put(`${lib}/file`, '');
-    expect(() => new TestSpool({ stateDir: `${lib}/file/state` })).toThrow(
-      expect.objectContaining({ code: 'state-dir.unwritable' }),
-    );
-    renameSync(`${lib}/file`, `${lib}/gone`);
-  });
 });
 
-/** A folder that nobody may enter; Node.js 24 could not even remove it. */
-function closedFolder(): string {
-  const path = `${temporaryFolder()}/closed`;
-  mkdirSync(path, { mode: 0 });
-  onTestFinished(() => {
-    chmodSync(path, 0o700);
-  });
-  return path;
-}
-
 describe('what may not be touched', () => {
-  test('a folder that is forbidden is refused', () => {
-    const path = closedFolder();
-    expect(() => Folder.open(path)).toThrow(expect.objectContaining({ code: 'EACCES' }));
-  });
-
-  test('a folder that is forbidden is not counted as empty', async () => {
-    const path = closedFolder();
-    expect(await countMessages(path, 'queue')).toEqual({ kind: 'unreadable', code: 'EACCES' });
-  });
-
   test(
     'a file that cannot be moved is stuck, said once, and keeps no other',
     needsChown(),

@@ -10,7 +10,7 @@ import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Scheduler } from '../../src/delivery/scheduler.ts';
 import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
 import { DiskFaults } from '../../src/spool/disk-faults.ts';
-import { Disposal } from '../../src/spool/disposal.ts';
+import { Disposal } from '../../src/spool/archive.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { PostCounts } from '../../src/spool/post-counts.ts';

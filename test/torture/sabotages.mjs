@@ -95,8 +95,8 @@ export const SABOTAGES = [
     changes: [
       {
         file: 'src/spool/enqueue.ts',
-        find: "    if (locks.isKeyHeld(key) && !moves.isWaiting(key)) return { kind: 'blocked', key };\n",
-        replace: '    void [locks, moves];\n',
+        find: "    if (locks.isKeyHeld(key) && !moves.isWaiting(key)) return { kind: 'wait', ms: BLOCKED_MS };\n",
+        replace: '    void [locks, moves, BLOCKED_MS];\n',
       },
     ],
   },

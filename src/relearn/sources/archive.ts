@@ -1,5 +1,5 @@
 import { lstatSync } from 'node:fs';
-import { isArchiveDay } from '../../spool/retention.ts';
+import { isArchiveDay } from '../../spool/archive.ts';
 import { clean } from '../../text.ts';
 import { VERDICTS, takesPrecedence } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';

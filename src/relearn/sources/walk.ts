@@ -1,6 +1,6 @@
 import { closeSync, constants, lstatSync, openSync, opendirSync } from 'node:fs';
 import type { Dir, Dirent } from 'node:fs';
-import { isArchiveDay } from '../../spool/retention.ts';
+import { isArchiveDay } from '../../spool/archive.ts';
 import type { Verdict } from '../../verdict.ts';
 import { passedOverAs, unwantedFile, unwantedFolder } from './folder-use.ts';
 import type { FolderUse } from './folder-use.ts';

@@ -1,0 +1,110 @@
+import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { VERDICTS, otherVerdict } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Folder } from './folder.ts';
+import type { QueueEntry } from './message.ts';
+import type { CheckResult, Queue } from './queue.ts';
+
+/**
+ * What becomes of a message that rspamd remembers: it is removed, or moved to
+ * `archive/VERDICT/YYYY-MM-DD/NAME` (UTC), but only while it is still the file that was learned. Days
+ * that are older than is kept are removed.
+ */
+
+const DAY_MS = 86_400_000;
+/** Most that rspamd's clock and ours may differ before neither is trusted with a removal. */
+const TRUSTED_SKEW_MS = DAY_MS;
+
+export interface DisposalOptions {
+  readonly queue: Queue;
+  readonly archive: Readonly<Record<Verdict, Folder>>;
+  readonly after: 'remove' | 'archive';
+  /** Milliseconds since the epoch. */
+  readonly wall: () => number;
+}
+
+export class Disposal {
+  readonly #options: DisposalOptions;
+
+  constructor(options: DisposalOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Disposes of an entry. Safe to repeat.
+   * @returns what is different about the file, which then stays; `undefined` when it is done
+   * @throws the system's error for a disk fault; the entry is then still in the queue
+   */
+  dispose(entry: QueueEntry): CheckResult {
+    const { queue, after } = this.#options;
+    const different = queue.check(entry);
+    if (different !== undefined) return different;
+    if (after === 'archive') this.#archive(entry);
+    else unlinkSync(queue.folder(entry.verdict).at(entry.key));
+    return undefined;
+  }
+
+  #archive({ verdict, key }: QueueEntry): void {
+    const { queue, archive, wall } = this.#options;
+    const day = dayOf(wall());
+    const folder = archive[verdict];
+    if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
+    // The other verdict of the same day is history; of two days the reader takes the later one, which
+    // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
+    // message in the queue.
+    archive[otherVerdict(verdict)].removeFile(`${day}/${key}`);
+    for (const each of VERDICTS) {
+      for (const later of daysOf(archive[each]).filter((name) => name > day)) {
+        if (archive[each].lstat(later)?.isDirectory() === true) {
+          archive[each].removeFile(`${later}/${key}`);
+        }
+      }
+    }
+    renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
+  }
+}
+
+export interface RetentionOptions {
+  readonly archive: Readonly<Record<Verdict, Folder>>;
+  /** Days that are kept; 0 keeps all. */
+  readonly days: number;
+  /** Our wall clock, milliseconds since the epoch. */
+  readonly wall: () => number;
+  /**
+   * Another clock's time, asked only when something is to be removed: a machine that starts with
+   * its clock years ahead must not empty the archive. `undefined` when nobody answers.
+   */
+  readonly witnessTime: () => Promise<number | undefined>;
+}
+
+/**
+ * Removes archive days that are older than is kept.
+ * @throws the system's error for a disk fault
+ */
+export async function removeOldDays(options: RetentionOptions): Promise<void> {
+  const { archive, days, wall, witnessTime } = options;
+  if (days === 0) return;
+  const oldestKept = dayOf(wall() - days * DAY_MS);
+  const old = VERDICTS.flatMap((verdict) =>
+    daysOf(archive[verdict])
+      .filter((day) => day < oldestKept)
+      .map((day) => archive[verdict].at(day)),
+  );
+  const witness = old.length === 0 ? undefined : await witnessTime();
+  if (witness === undefined || Math.abs(wall() - witness) > TRUSTED_SKEW_MS) return;
+  for (const place of old) await rm(place, { recursive: true, force: true });
+}
+
+/** Whether this is the name of a day of the archive, such as `2026-03-14`. */
+export function isArchiveDay(name: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}$/.test(name);
+}
+
+function daysOf(folder: Folder): string[] {
+  return [...folder.list()].map(({ rawName }) => rawName).filter(isArchiveDay);
+}
+
+function dayOf(epochMs: number): string {
+  return new Date(epochMs).toISOString().slice(0, 10);
+}

@@ -1,0 +1,30 @@
+import type { Bugs } from '../bugs.ts';
+import type { Clock } from '../clock.ts';
+import type { Log, LogThrottle } from '../logger.ts';
+import type { DiskFaults } from './disk-faults.ts';
+import type { DropDirectory } from './drop-directory.ts';
+import type { Folder } from './folder.ts';
+import type { MessageLocks } from './message-locks.ts';
+import type { SpoolEvents } from './message.ts';
+import type { Quarantine } from './quarantine.ts';
+import type { Queue } from './queue.ts';
+
+/** What the parts of the spool share that move messages into the queue. */
+export interface SpoolContext {
+  readonly drop: DropDirectory;
+  readonly queue: Queue;
+  readonly quarantine: Quarantine;
+  /** Where copies from another file system are made. */
+  readonly temporary: Folder;
+  readonly locks: MessageLocks;
+  readonly events: SpoolEvents;
+  readonly faults: DiskFaults;
+  readonly bugs: Bugs;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly throttle: LogThrottle;
+  readonly settleMs: number;
+  readonly sweepMs: number;
+  readonly polling: boolean;
+  readonly maxBytes: number;
+}
