@@ -20,6 +20,7 @@ import { loadConfig } from '../../../src/config.ts';
 import type { Environment } from '../../../src/config.ts';
 import { OperatorError } from '../../../src/errors.ts';
 import type { Log } from '../../../src/logger.ts';
+import type { Outcome, Trainer } from '../../../src/trainers/trainer.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import type { LogLine } from '../../support/log-recorder.ts';
@@ -29,19 +30,23 @@ import { ScriptedTrainer } from '../../support/scripted-trainer.ts';
 import { MARK } from '../../support/test-spool.ts';
 import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
-import { canMeet, spreads } from './faults.ts';
+import { Killed } from '../killed.ts';
+import { KILL, POST, canMeet, spreads } from './faults.ts';
 import type { Fault } from './faults.ts';
 
 /**
- * The whole daemon (`watch`) in this process, on a real file system of which one step fails, with a
- * clock of the test's and a controller that does as it is told. What this file does itself is no
- * step and never fails.
+ * The whole daemon (`watch`) in this process, on a real file system of which one step fails or is the
+ * last one, with a clock of the test's and a controller that does as it is told. What this file does
+ * itself is no step and never fails.
+ *
+ * A process that dies is told to stop, and from then on no step of it takes effect but that it
+ * closes what it has open, as the kernel would.
  */
 
 /** What the daemon gets instead of time and rspamd; the test file puts it in their places. */
 export interface Stage {
   clock: ManualClock;
-  trainer: ScriptedTrainer;
+  trainer: Trainer;
 }
 
 export interface TimedLine extends LogLine {
@@ -67,6 +72,8 @@ export class SyscallsWorld {
   readonly bodies = new Map<string, Set<string>>();
   /** How each run of the daemon ended: its exit code, or what it threw. */
   readonly ends: unknown[] = [];
+  /** What was not as it must be when the process had died. */
+  readonly violations: string[] = [];
   injections = 0;
   endedAt = 0;
   /** When the cause was gone; `undefined` while it isn't, or was never there. */
@@ -77,6 +84,10 @@ export class SyscallsWorld {
   readonly #once: boolean;
   readonly #restore: () => void;
   #isQuiet = false;
+  #isDead = false;
+  /** What was learned as what when the process died. */
+  #known: ReadonlyMap<string, Verdict> = new Map();
+  #postsAtDeath = Infinity;
   #target: FsStep | undefined;
   #injectedAt: number | undefined;
   #stop: AbortController | undefined;
@@ -104,13 +115,15 @@ export class SyscallsWorld {
       LEARN_MAX_BYTES: '2000',
       LEARN_POLLING: 'yes',
       STATUS_LISTEN: 'off',
+      // At most one is learned and not yet disposed of when the process dies.
+      ...(options.fault?.code === KILL ? { LEARN_CONCURRENCY: '1' } : {}),
       ...options.settings,
     };
     this.#fault = options.fault;
     this.#once = options.once;
     this.trainer.clock = this.clock.wall();
     stage.clock = this.clock;
-    stage.trainer = this.trainer;
+    stage.trainer = this.#watchedTrainer();
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
     const onStep = (step: FsStep): void => {
       this.#onStep(step);
@@ -214,13 +227,21 @@ export class SyscallsWorld {
   start(): void {
     const stop = new AbortController();
     this.#stop = stop;
+    const doubledBefore = this.#doubled();
     const log: Log = (severity, event, message, fields = {}) => {
+      if (this.#isDead) return;
       this.lines.push({ severity, event, message, fields, at: this.clock.monotonic() });
     };
     const config = this.quietly(() => loadConfig(this.#environment));
     const identity = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
     const ended = (end: unknown): void => {
-      this.ends.push(end);
+      if (this.#isDead) {
+        for (const [name, paths] of this.#doubled()) {
+          if (!doubledBefore.has(name)) this.violations.push(`in two places: ${paths.join()}`);
+        }
+      }
+      this.ends.push(this.#isDead ? KILL : end);
+      this.#isDead = false;
       this.endedAt = this.clock.monotonic();
       this.#stop = undefined;
     };
@@ -260,6 +281,68 @@ export class SyscallsWorld {
     }
   }
 
+  /** Messages that were learned when the process died, and posted once more. */
+  get repeated(): number {
+    const again = this.trainer.posts
+      .slice(this.#postsAtDeath)
+      .filter(({ name, verdict }) => this.#known.get(name) === verdict);
+    return new Set(again.map(({ name }) => name)).size;
+  }
+
+  #watchedTrainer(): Trainer {
+    const { trainer } = this;
+    const learn = async (...args: Parameters<Trainer['learn']>): Promise<Outcome> => {
+      const step = { call: POST, path: `learn${args[0]}` };
+      try {
+        this.#onStep({ ...step, when: 'before' });
+        const outcome = await trainer.learn(...args);
+        this.#onStep({ ...step, when: 'after' });
+        return outcome;
+      } catch (error) {
+        if (error instanceof Killed) return { kind: 'aborted' };
+        throw error;
+      }
+    };
+    return {
+      name: trainer.name,
+      version: undefined,
+      learn,
+      statistics: () => trainer.statistics(),
+      time: () => trainer.time(),
+    };
+  }
+
+  #die(): never {
+    this.#isDead = true;
+    this.#known = new Map(this.trainer.memory);
+    this.#postsAtDeath = this.trainer.posts.length;
+    process.nextTick(() => {
+      this.stop();
+    });
+    throw new Killed();
+  }
+
+  /** Messages in two places on their way, which are not half-way between two file systems. */
+  #doubled(): Map<string, string[]> {
+    const places = new Map<string, string[]>();
+    for (const path of ['staged', 'queue', 'quarantine', 'release'].flatMap((place) =>
+      VERDICTS.flatMap((verdict) =>
+        this.names(place === 'staged' ? verdict : `${place}/${verdict}`)
+          .filter((name) => name.startsWith('.learnd-') === (place === 'staged'))
+          .filter((name) => !name.endsWith('.json'))
+          .map((name) => `${place}/${verdict}/${name.replace('.learnd-', '')}`),
+      ),
+    )) {
+      const name = path.replace(/^.*\//, '');
+      places.set(name, [...(places.get(name) ?? []), path]);
+    }
+    for (const [name, paths] of places) {
+      const isHalfWay = paths.map((path) => path.replace('staged/', 'queue/'));
+      if (new Set(isHalfWay).size < 2) places.delete(name);
+    }
+    return places;
+  }
+
   // --- the fault
 
   /** True from the moment at which the fault was met. */
@@ -282,6 +365,11 @@ export class SyscallsWorld {
   }
 
   #onStep(raw: FsStep): void {
+    if (this.#isDead) {
+      // What was under way is done: who opened something has to close it.
+      if (raw.when === 'after' || /close/i.test(raw.call)) return;
+      throw new Killed();
+    }
     const step = { ...raw, path: this.quietly(() => this.#plain(raw.path)) };
     if (step.when === 'before') this.steps.push(step);
     const fault = this.#fault;
@@ -298,6 +386,7 @@ export class SyscallsWorld {
     if (!isMet) return;
     this.#injectedAt ??= this.clock.monotonic();
     this.injections += 1;
+    if (fault.code === KILL) this.#die();
     throw systemError(fault.code, step);
   }
 
