@@ -1,8 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { TLSSocket, createSecureContext } from 'node:tls';
-import type { Certificate } from '../faults/certificate.ts';
 import { parseHead, perform } from '../faults/fault-server.ts';
 import type { Act, FaultRequest } from '../faults/fault-server.ts';
 
@@ -74,8 +72,6 @@ export class FaultProxy implements AsyncDisposable {
   readonly contacts: Contact[] = [];
   /** A new one counts from the next connection on. */
   script: Script = () => undefined;
-  /** Speaks TLS with it, as far as the client is concerned. */
-  tls: Certificate | undefined;
   readonly host: string;
   readonly port: number;
   readonly #options: FaultProxyOptions;
@@ -152,15 +148,15 @@ export class FaultProxy implements AsyncDisposable {
     socket.once('close', () => this.#sockets.delete(socket));
   }
 
-  async #attend(contact: Contact, raw: Socket): Promise<void> {
+  async #attend(contact: Contact, socket: Socket): Promise<void> {
     const end = (): void => {
       contact.overAt ??= performance.now();
     };
-    raw.once('end', end);
-    raw.once('close', end);
-    const gone = new Promise<void>((resolve) => raw.once('close', resolve));
-    const begin = this.tls === undefined ? await beginning(raw, gone) : Buffer.alloc(0);
-    if (this.tls === undefined) raw.resume();
+    socket.once('end', end);
+    socket.once('close', end);
+    const gone = new Promise<void>((resolve) => socket.once('close', resolve));
+    const begin = await beginning(socket, gone);
+    socket.resume();
     // A question is known for one from the beginning, whatever becomes of it.
     if (begin.toString('latin1').startsWith('GET ')) contact.request = requestOf(begin);
     // What is asked before a post is passed on: the harm is for posts.
@@ -168,12 +164,11 @@ export class FaultProxy implements AsyncDisposable {
     const fault = isPing ? undefined : this.script(undefined);
     if (fault?.kind === 'intrusion') {
       contact.isIntruded = true;
-      await readBytes(raw, fault.reads, gone);
-      raw.resume(); // or it would not be seen that the client leaves
-      await this.#act(contact, raw, fault.act, gone);
+      await readBytes(socket, fault.reads, gone);
+      socket.resume(); // or it would not be seen that the client leaves
+      await this.#act(contact, socket, fault.act, gone);
       return;
     }
-    const socket = this.tls === undefined ? raw : encrypted(raw, this.tls);
     const bytes = await readRequest(socket);
     if (bytes === undefined) return;
     contact.request = requestOf(bytes);
@@ -230,13 +225,6 @@ async function listen(host: string, port: number): Promise<Server> {
   server.listen(port, host);
   await once(server, 'listening');
   return server;
-}
-
-function encrypted(raw: Socket, certificate: Certificate): Socket {
-  const secureContext = createSecureContext(certificate);
-  const socket = new TLSSocket(raw, { isServer: true, secureContext });
-  socket.on('error', () => undefined);
-  return socket;
 }
 
 function firstLine({ pieces }: Act): string {

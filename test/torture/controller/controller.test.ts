@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { makeCertificate } from '../../faults/certificate.ts';
 import { FaultServer } from '../../faults/fault-server.ts';
 import type { Act } from '../../faults/fault-server.ts';
 import { CLOSES, CRASHES, GARBAGE, SILENCE, failure } from '../../faults/plays.ts';
@@ -167,47 +166,6 @@ describeReal('a controller that fails', { timeout, concurrent: true }, () => {
     }
     expect(elsewhere.connections).toBe(0);
     await stage.stop();
-  });
-});
-
-describeReal('a controller behind TLS', { timeout }, () => {
-  it('gets nothing while its certificate is wrong or its TLS broken', async () => {
-    const host = ownLoopback();
-    const name = `IP:${host}`;
-    const right = makeCertificate(name);
-    const wrong = {
-      'of another authority': makeCertificate(name),
-      expired: makeCertificate(name, 'expired'),
-      'for another name': makeCertificate('DNS:another.example'),
-    };
-    const authorities = join(folder, 'authorities.pem');
-    const trusted = [right, wrong.expired, wrong['for another name']];
-    writeFileSync(authorities, trusted.map(({ cert }) => cert).join(''));
-    const proxy = await FaultProxy.start({ target: servers.rspamd.controllerPort, host });
-    proxy.tls = right;
-    await using stage = await Stage.start(servers.rspamd, {
-      proxy,
-      settings: { RSPAMD_URL: `https://${host}:${proxy.port}`, RSPAMD_CA_FILE: authorities },
-    });
-    const certificates = Object.entries(wrong).map(([what, certificate]): Outage => ({
-      name: `a certificate ${what}`,
-      begin: () => (proxy.tls = certificate),
-      end: () => (proxy.tls = right),
-      probes: 3,
-      lines: 6,
-      isSilent: true,
-    }));
-    const cuts = byLength({ short: [3], middle: [0, 3, 200], long: [0, 1, 3, 5, 50, 100, 200] });
-    const breaks: Form[] = cuts.map((reads) => ({
-      name: `reset after ${reads} bytes`,
-      faults: [{ kind: 'intrusion', reads, act: { pieces: [], then: 'reset' } }],
-    }));
-    breaks.push({
-      name: 'plain HTTP',
-      faults: [{ kind: 'intrusion', reads: 1, act: failure(400, 'HTTP parser error') }],
-    });
-    const broken = breaks.map((form) => ({ ...outageOf(form), isSilent: true, isPartial: false }));
-    await sitOutAll(stage, [...certificates, ...broken]);
   });
 });
 

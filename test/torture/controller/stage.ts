@@ -182,9 +182,9 @@ export class Stage implements AsyncDisposable {
     const first = this.proxy.contacts.length;
     // A connection on which nothing was read may be a question, such as that of /stat, unless harm
     // was done to it; where rspamd itself hangs, the /ping before a post is never answered.
-    const isProbe = ({ request, isIntruded, said, overAt }: Contact): boolean =>
+    const isProbe = ({ request, isIntruded, said }: Contact): boolean =>
       request === undefined
-        ? isIntruded || (this.proxy.tls !== undefined && overAt !== undefined)
+        ? isIntruded
         : request.method !== 'GET' || (request.path === '/ping' && said === '');
     await this.hurry(
       'probe',

@@ -7,8 +7,8 @@ import { byLength } from '../../support/length.ts';
 import { chanceFor, chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { Users, messageOf } from '../users.ts';
-import { byName, filesOf, holds, told, violationsIn } from './files.ts';
-import type { FoundFile } from './files.ts';
+import { byName, filesOf, holds, told, violationsIn } from '../files.ts';
+import type { FoundFile } from '../files.ts';
 
 /**
  * Kill at random: the built daemon is killed at random moments, its start-up among them, while users
@@ -83,9 +83,9 @@ async function killUnderLoad(load: Load, own: Chance): Promise<void> {
     daemon.until('start', () => daemon.linesOf('daemon.owner').length > 0, {
       timeoutMs: PATIENCE_MS,
     });
-  const bodyOf = (name: string): Buffer | undefined => {
-    const judged = users.judged.get(name);
-    return judged && messageOf(judged).raw;
+  const isWhole = (file: FoundFile): boolean => {
+    const judged = users.judged.get(file.name);
+    return judged !== undefined && holds(file, messageOf(judged).raw);
   };
   const judging = users.run();
   try {
@@ -96,7 +96,7 @@ async function killUnderLoad(load: Load, own: Chance): Promise<void> {
       await sleep(own.below(isStarting ? START_UP_MS : LONGEST_LIFE_MS));
       if (!daemon.running) throw new Error(`daemon ${kill} ended by itself`);
       await daemon.kill();
-      const violations = violationsIn(filesOf(world), bodyOf);
+      const violations = violationsIn(filesOf(world), isWhole);
       mustBeEmpty(`after kill ${kill}`, [...users.errors, ...violations]);
     }
     await owns(await start());

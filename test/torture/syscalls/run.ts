@@ -4,7 +4,6 @@ import type { Fault } from './faults.ts';
 import { TODAY } from './scenarios.ts';
 import type { Scenario } from './scenarios.ts';
 import { SyscallsWorld, isOperatorError, nameIn } from './world.ts';
-import type { Stage } from './world.ts';
 
 /**
  * Takes a scenario from its start until everything is learned and the daemon has stopped, with or
@@ -35,13 +34,12 @@ const STARTS = new Set(['daemon.started', 'daemon.owner']);
 const ENDS = new Set(['message.learned', 'message.duplicate', 'message.withdrawn']);
 
 export async function run(
-  stage: Stage,
   scenario: Scenario,
   fault?: Fault,
   undisturbedMs = RECOVERY_MS,
 ): Promise<Run> {
   const { settings = {}, elsewhere = false, once = false } = scenario;
-  using world = new SyscallsWorld(stage, { settings, elsewhere, once, fault });
+  using world = new SyscallsWorld({ settings, elsewhere, once, fault });
   world.quietly(() => {
     scenario.before(world);
   });
@@ -138,7 +136,7 @@ function whatIsLeft(world: SyscallsWorld, scenario: Scenario): string {
   );
   return [
     ...unlearned,
-    ...world.waiting,
+    ...world.filesIn('drop', 'staged', 'queue', 'release', 'tmp'),
     ...quarantined.map((place) => `${place} is not in quarantine`),
   ].join(', ');
 }
@@ -196,7 +194,7 @@ function lostOrSpoilt(world: SyscallsWorld, scenario: Scenario): string[] {
 
 function wronglyBlamed(world: SyscallsWorld, scenario: Scenario): string[] {
   const expected = (scenario.quarantined ?? []).flatMap((place) => [place, `${place}.json`]);
-  const found = world.filesOf('quarantine');
+  const found = world.filesIn('quarantine');
   const complaints =
     found.sort().join() === expected.sort().join() ? [] : [`in quarantine: ${found.join(', ')}`];
   for (const event of [

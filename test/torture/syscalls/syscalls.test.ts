@@ -1,5 +1,4 @@
 import { expect, test, vi } from 'vitest';
-import type * as clocks from '../../../src/clock.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
@@ -9,7 +8,6 @@ import type { Fault } from './faults.ts';
 import { run } from './run.ts';
 import { SCENARIOS } from './scenarios.ts';
 import type { Scenario } from './scenarios.ts';
-import type { Stage } from './world.ts';
 
 /**
  * Every step of the daemon on the file system fails in turn, with every error that it can meet,
@@ -18,22 +16,12 @@ import type { Stage } from './world.ts';
  * after that is over, blames no message, and has learned everything in the end.
  */
 
-const stage = vi.hoisted(() => ({}) as Stage);
-
-vi.mock('../../../src/clock.ts', async (original): Promise<typeof clocks> => {
-  const systemClock: clocks.Clock = {
-    monotonic: () => stage.clock.monotonic(),
-    wall: () => stage.clock.wall(),
-    after: (ms, callback) => stage.clock.after(ms, callback),
-  };
-  return { ...(await original<typeof clocks>()), systemClock };
-});
-
-vi.mock('../../../src/trainers/rspamd.ts', () => ({
-  RspamdTrainer: function () {
-    return stage.trainer;
-  },
-}));
+vi.mock('../../../src/clock.ts', async (original) =>
+  (await import('../inside.ts')).clockInside(await original()),
+);
+vi.mock('../../../src/trainers/rspamd.ts', async () =>
+  (await import('../inside.ts')).trainersInside(),
+);
 
 let fault: Error | undefined;
 ignoreKilled((each) => (fault ??= each));
@@ -55,7 +43,7 @@ async function makePlans(): Promise<ReadonlyMap<string, Plan>> {
   const made = new Map<string, Plan>();
   const kinds = new Map<string, { readonly plan: Plan; readonly fault: Fault }[]>();
   for (const scenario of SCENARIOS) {
-    const { complaints, steps, tookMs } = await run(stage, scenario);
+    const { complaints, steps, tookMs } = await run(scenario);
     expect(complaints).toEqual([]);
     const plan: Plan = { scenario, tookMs, faults: [] };
     made.set(scenario.name, plan);
@@ -101,7 +89,7 @@ test.each(SCENARIOS)(
     const complaints: string[] = [];
     let injections = 0;
     for (const fault of plan.faults) {
-      const result = await run(stage, plan.scenario, fault, plan.tookMs);
+      const result = await run(plan.scenario, fault, plan.tookMs);
       complaints.push(...result.complaints);
       injections += result.injections;
     }

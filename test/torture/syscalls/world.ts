@@ -30,6 +30,9 @@ import { ScriptedTrainer } from '../../support/scripted-trainer.ts';
 import { MARK } from '../../support/test-spool.ts';
 import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
+import { filesOf, violationsIn } from '../files.ts';
+import type { FoundFile } from '../files.ts';
+import { inside } from '../inside.ts';
 import { Killed } from '../killed.ts';
 import { KILL, POST, canMeet, spreads } from './faults.ts';
 import type { Fault } from './faults.ts';
@@ -42,12 +45,6 @@ import type { Fault } from './faults.ts';
  * A process that dies is told to stop, and from then on no step of it takes effect but that it
  * closes what it has open, as the kernel would.
  */
-
-/** What the daemon gets instead of time and rspamd; the test file puts it in their places. */
-export interface Stage {
-  clock: ManualClock;
-  trainer: Trainer;
-}
 
 export interface TimedLine extends LogLine {
   readonly at: number;
@@ -92,15 +89,12 @@ export class SyscallsWorld {
   #injectedAt: number | undefined;
   #stop: AbortController | undefined;
 
-  constructor(
-    stage: Stage,
-    options: {
-      readonly settings: Environment;
-      readonly elsewhere: boolean;
-      readonly once: boolean;
-      readonly fault: Fault | undefined;
-    },
-  ) {
+  constructor(options: {
+    readonly settings: Environment;
+    readonly elsewhere: boolean;
+    readonly once: boolean;
+    readonly fault: Fault | undefined;
+  }) {
     this.folder = mkdtempSync(join(tmpdir(), 'learnd-syscalls-'));
     this.#elsewhere = options.elsewhere
       ? mkdtempSync(join(secondFolder(), 'learnd-syscalls-'))
@@ -122,8 +116,8 @@ export class SyscallsWorld {
     this.#fault = options.fault;
     this.#once = options.once;
     this.trainer.clock = this.clock.wall();
-    stage.clock = this.clock;
-    stage.trainer = this.#watchedTrainer();
+    inside.clock = this.clock;
+    inside.trainerFor = () => this.#watchedTrainer();
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
     const onStep = (step: FsStep): void => {
       this.#onStep(step);
@@ -191,21 +185,12 @@ export class SyscallsWorld {
     });
   }
 
-  /** Everything that waits, as `PLACE/NAME`. */
-  get waiting(): string[] {
-    const places = ['', 'queue/', 'release/'].flatMap((place) =>
-      VERDICTS.map((verdict) => `${place}${verdict}`),
-    );
-    return [...places, 'tmp'].flatMap((place) =>
-      this.names(place).map((name) => `${place}/${name}`),
-    );
-  }
-
-  /** Both verdicts', as `VERDICT/NAME`. */
-  filesOf(place: 'quarantine' | 'queue'): string[] {
-    return VERDICTS.flatMap((verdict) =>
-      this.names(`${place}/${verdict}`).map((name) => `${verdict}/${name}`),
-    );
+  /** What lies in these rooms, as `VERDICT/NAME`. */
+  filesIn(...rooms: readonly FoundFile['room'][]): string[] {
+    const files = this.quietly(() => filesOf({ lib: this.lib, stateDir: this.state }));
+    return files
+      .filter(({ room }) => rooms.includes(room))
+      .map(({ place, name }) => `${place}/${name}`);
   }
 
   /** Descriptors of this process that lead into the world. */
@@ -227,7 +212,7 @@ export class SyscallsWorld {
   start(): void {
     const stop = new AbortController();
     this.#stop = stop;
-    const doubledBefore = this.#doubled();
+    const before = this.#violationsNow();
     const log: Log = (severity, event, message, fields = {}) => {
       if (this.#isDead) return;
       this.lines.push({ severity, event, message, fields, at: this.clock.monotonic() });
@@ -236,9 +221,8 @@ export class SyscallsWorld {
     const identity = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
     const ended = (end: unknown): void => {
       if (this.#isDead) {
-        for (const [name, paths] of this.#doubled()) {
-          if (!doubledBefore.has(name)) this.violations.push(`in two places: ${paths.join()}`);
-        }
+        const violations = this.#violationsNow().filter((each) => !before.includes(each));
+        this.violations.push(...violations);
       }
       this.ends.push(this.#isDead ? KILL : end);
       this.#isDead = false;
@@ -322,25 +306,12 @@ export class SyscallsWorld {
     throw new Killed();
   }
 
-  /** Messages in two places on their way, which are not half-way between two file systems. */
-  #doubled(): Map<string, string[]> {
-    const places = new Map<string, string[]>();
-    for (const path of ['staged', 'queue', 'quarantine', 'release'].flatMap((place) =>
-      VERDICTS.flatMap((verdict) =>
-        this.names(place === 'staged' ? verdict : `${place}/${verdict}`)
-          .filter((name) => name.startsWith('.learnd-') === (place === 'staged'))
-          .filter((name) => !name.endsWith('.json'))
-          .map((name) => `${place}/${verdict}/${name.replace('.learnd-', '')}`),
+  #violationsNow(): string[] {
+    return this.quietly(() =>
+      violationsIn(filesOf({ lib: this.lib, stateDir: this.state }), ({ name, path }) =>
+        [...(this.bodies.get(name) ?? [])].some((body) => body === readFileSync(path, 'latin1')),
       ),
-    )) {
-      const name = path.replace(/^.*\//, '');
-      places.set(name, [...(places.get(name) ?? []), path]);
-    }
-    for (const [name, paths] of places) {
-      const isHalfWay = paths.map((path) => path.replace('staged/', 'queue/'));
-      if (new Set(isHalfWay).size < 2) places.delete(name);
-    }
-    return places;
+    );
   }
 
   // --- the fault

@@ -50,8 +50,8 @@ export function told({ room, place, name }: FoundFile): string {
 }
 
 /** Whether the file holds this, byte for byte; false when it is gone by now. */
-export function holds({ path }: FoundFile, body: Buffer | undefined): boolean {
-  return body !== undefined && existsSync(path) && body.equals(readFileSync(path));
+export function holds({ path }: FoundFile, body: Buffer): boolean {
+  return existsSync(path) && body.equals(readFileSync(path));
 }
 
 /**
@@ -60,13 +60,13 @@ export function holds({ path }: FoundFile, body: Buffer | undefined): boolean {
  */
 export function violationsIn(
   files: readonly FoundFile[],
-  bodyOf: (name: string) => Buffer | undefined,
+  isWhole: (file: FoundFile) => boolean,
 ): string[] {
   const violations: string[] = [];
   for (const file of files) {
     // A file of the drop directory is the writer's, and half a copy has no name yet.
     if (file.room === 'drop' || file.room === 'tmp' || file.name.endsWith('.json')) continue;
-    if (!holds(file, bodyOf(file.name))) violations.push(`${told(file)} is not as it was written`);
+    if (!isWhole(file)) violations.push(`${told(file)} is not as it was written`);
   }
   for (const places of byName(files.filter(({ room }) => ON_THE_WAY.has(room))).values()) {
     if (places.length === 1 || isHalfWay(places)) continue;
