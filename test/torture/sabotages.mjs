@@ -23,7 +23,7 @@ export const SABOTAGES = [
     name: 'a message is put away that is still being written',
     at: 'Queue.check',
     insert: 'if (Date.now() > 0) return undefined;',
-    only: 'in flight',
+    only: 'judged again',
   },
   {
     suite: 'controller',

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { watch } from '../../../src/daemon/watch.ts';
 import { loadConfig } from '../../../src/config.ts';
@@ -162,8 +162,10 @@ export class SyscallsWorld {
       writeFileSync(path, body, 'latin1');
       chmodSync(path, mode);
     });
-    const name = nameIn(body);
-    this.bodies.set(name, (this.bodies.get(name) ?? new Set()).add(body));
+    // One that is empty has no name in it.
+    for (const name of new Set([nameIn(body), basename(place).replace('.learnd-', '')])) {
+      this.bodies.set(name, (this.bodies.get(name) ?? new Set()).add(body));
+    }
   }
 
   pathOf(place: string): string {
