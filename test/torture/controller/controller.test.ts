@@ -29,7 +29,7 @@ import type { Fleet } from './stage.ts';
  */
 
 const chance = chanceFor('controller', 324_464_486);
-const timeout = byLength({ short: 180_000, middle: 500_000, long: 3_600_000 });
+const timeout = byLength({ short: 300_000, middle: 500_000, long: 3_600_000 });
 const folder = mkdtempSync(join(tmpdir(), 'learnd-controller-'));
 let servers: RealServers;
 /** Another host, which no byte must ever reach. */
