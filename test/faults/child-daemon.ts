@@ -104,8 +104,13 @@ export class Spool implements AsyncDisposable {
     );
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends all daemons that were started on it. */
+  async kill(): Promise<void> {
     for (const daemon of this.#daemons) await daemon.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
     rmSync(this.folder, { recursive: true });
   }
 }

@@ -6,7 +6,7 @@
  *   npm run sabotage -- kill model   those of these suites
  *
  * The last line is "N passed, N failed"; a sabotage that no test noticed has failed, and so has one
- * whose text is no longer in the source.
+ * whose place is no longer in the source.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -14,6 +14,7 @@ import {
   cpSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -48,7 +49,8 @@ console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);
 
 /** Breaks a copy, builds it and runs the suite. */
-function trySabotage({ suite, seed, changes, test = testOf(suite), only }) {
+function trySabotage(sabotage) {
+  const { suite, only } = sabotage;
   const folder = mkdtempSync(path.join(tmpdir(), 'learnd-sabotage-'));
   // The tests' writer has a user of its own.
   chmodSync(folder, 0o755);
@@ -57,31 +59,44 @@ function trySabotage({ suite, seed, changes, test = testOf(suite), only }) {
       cpSync(path.join(PROJECT, name), path.join(folder, name), { recursive: true });
     }
     symlinkSync(path.join(PROJECT, 'node_modules'), path.join(folder, 'node_modules'));
-    for (const { file, find, replace } of changes) {
-      const place = path.join(folder, file);
-      const text = readFileSync(place, 'utf8');
-      if (text.split(find).length !== 2) return { isNoticed: false, says: `not once in ${file}` };
-      writeFileSync(
-        place,
-        text.replace(find, () => replace),
-      );
+    if (!sabotageOnce(path.join(folder, 'src'), sabotage)) {
+      return { isNoticed: false, says: 'its place is not once in src/' };
     }
     const build = run(folder, ['npm', 'run', '--silent', 'build']);
     if (build.status !== 0) return { isNoticed: false, says: 'the compiler noticed first' };
     const report = path.join(folder, 'report.json');
     const reporters = ['--reporter=json', `--outputFile=${report}`];
     const names = only === undefined ? [] : ['-t', only];
-    run(folder, ['npx', 'vitest', 'run', test, ...names, ...reporters], seed);
+    run(folder, ['npx', 'vitest', 'run', `test/torture/${suite}/`, ...names, ...reporters]);
     return judge(JSON.parse(readFileSync(report, 'utf8')));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** A suite lies in the folder of its first word. */
-function testOf(suite) {
-  const [folder] = suite.split('-');
-  return `test/torture/${folder}/${suite}.test.ts`;
+/** Changes the one place that a sabotage names. */
+function sabotageOnce(source, { at, insert, find, replace }) {
+  const files = readdirSync(source, { recursive: true }).filter((name) => name.endsWith('.ts'));
+  const hits = files.flatMap((name) => {
+    const file = path.join(source, name);
+    const parts = readFileSync(file, 'utf8').split(at === undefined ? find : headOf(at));
+    return parts.length === 1 ? [] : [{ file, parts }];
+  });
+  const [hit] = hits;
+  if (hits.length !== 1 || hit.parts.length !== (at === undefined ? 2 : 3)) return false;
+  const [before, head, after] = at === undefined ? [hit.parts[0], '', hit.parts[1]] : hit.parts;
+  writeFileSync(hit.file, before + head + (insert ?? replace) + after);
+  return true;
+}
+
+/** What a function, or a method of a class, begins with, as a part that `split` keeps. */
+function headOf(at) {
+  const [name, owner] = at.split('.').reverse();
+  const start =
+    owner === undefined
+      ? String.raw`function ${name}\b`
+      : String.raw`class ${owner}\b[^]*?\n  (?:async )?${name}\(`;
+  return new RegExp(String.raw`(${start}[^]*?\{\n)`);
 }
 
 function judge(report) {
@@ -93,8 +108,7 @@ function judge(report) {
   return { isNoticed: true, says: `${red.length} failed, the first of them "${red[0]}"` };
 }
 
-function run(cwd, [program, ...args], seed) {
-  const env = seed === undefined ? process.env : { ...process.env, TEST_SEED: String(seed) };
+function run(cwd, [program, ...args]) {
   const stdio = ['ignore', 'ignore', 'pipe'];
-  return spawnSync(program, args, { cwd, env, stdio, timeout: 600_000 });
+  return spawnSync(program, args, { cwd, stdio, timeout: 600_000 });
 }

@@ -1,7 +1,8 @@
 import { gzipSync } from 'node:zlib';
 import type { Act } from '../../faults/fault-server.ts';
 import { GARBAGE, SILENCE, answer, drip, failure, flood, raw } from '../../faults/plays.ts';
-import type { Exchange, Fault, Intrusion } from './proxy.ts';
+import { insteadOf } from '../proxy.ts';
+import type { Exchange, Fault } from '../proxy.ts';
 
 /**
  * The forms in which a controller, or what lies between it and the daemon, can fail. None of them is
@@ -10,7 +11,7 @@ import type { Exchange, Fault, Intrusion } from './proxy.ts';
  */
 export interface Form {
   readonly name: string;
-  /** Chooses for each connection; called again it goes on where it was. */
+  /** What is done to the connections, by turns. */
   readonly faults: readonly Fault[];
   /** A post takes as long as the daemon waits, or a probe as long as the proof. */
   readonly slow?: 'post' | 'proof';
@@ -51,36 +52,32 @@ const ENDS: readonly (readonly [name: string, then: Act['then']])[] = [
 // --- the connection
 
 function requestBreaks(): Form[] {
-  return POSITIONS.flatMap(([where, bytes]) =>
+  return POSITIONS.flatMap(([where, hears]) =>
     ENDS.map(([how, then]) => ({
       name: `the request ${how} ${where}`,
-      faults: [exchange(`request ${how} ${where}`, bytes, () => ({ pieces: [], then }))],
+      faults: [exchange(hears, () => ({ pieces: [], then }))],
       ...(then === 'stay' ? SLOW : {}),
     })),
   );
 }
 
 function answerBreaks(): Form[] {
-  const upTo = (bytes: Position[1], then: Act['then'], more = Buffer.alloc(0)) => {
-    return (text: Buffer): Act => {
-      return { pieces: [Buffer.concat([text.subarray(0, bytes(text)), more])], then };
-    };
-  };
+  const upTo = (bytes: Position[1], then: Act['then'], more = Buffer.alloc(0)): Fault =>
+    exchange(all, (text) => ({
+      pieces: [Buffer.concat([text.subarray(0, bytes(text)), more])],
+      then,
+    }));
+  const garbage = Buffer.from([...GARBAGE.pieces].join(''), 'latin1');
   const whole: Position = ['after its last byte', (text) => text.length];
   return [...POSITIONS, whole].flatMap(([where, bytes]) => [
     ...ENDS.map(([how, then]) => ({
       name: `the answer ${how} ${where}`,
-      faults: [exchange(`answer ${how} ${where}`, all, upTo(bytes, then))],
+      faults: [upTo(bytes, then)],
       ...(then === 'stay' ? SLOW : {}),
     })),
-    {
-      name: `the answer turns into garbage ${where}`,
-      faults: [exchange(`garbage ${where}`, all, upTo(bytes, 'end', GARBAGE_BYTES))],
-    },
+    { name: `the answer turns into garbage ${where}`, faults: [upTo(bytes, 'end', garbage)] },
   ]);
 }
-
-const GARBAGE_BYTES = Buffer.from([...GARBAGE.pieces].join(''), 'latin1');
 
 function intrusions(): Form[] {
   const acts: readonly (readonly [string, Act])[] = [
@@ -91,11 +88,11 @@ function intrusions(): Form[] {
     ['gets nothing', SILENCE],
   ];
   return [0, 1, 200].flatMap((reads) =>
-    acts.map(([how, act]) => {
-      const name = `the connection ${how} after ${reads} bytes`;
-      const fault: Intrusion = { kind: 'intrusion', name, reads, act };
-      return { name, faults: [fault], ...(act.then === 'stay' ? SLOW : {}) };
-    }),
+    acts.map(([how, act]) => ({
+      name: `the connection ${how} after ${reads} bytes`,
+      faults: [{ kind: 'intrusion', reads, act } as const],
+      ...(act.then === 'stay' ? SLOW : {}),
+    })),
   );
 }
 
@@ -107,7 +104,7 @@ function drips(): Form[] {
     then: 'stay',
   };
   return [
-    { name: 'the answer drips', faults: [exchange('drip', all, dripping)], ...SLOW },
+    { name: 'the answer drips', faults: [exchange(all, dripping)], ...SLOW },
     instead('interim answers without end', endless, SLOW),
   ];
 }
@@ -116,29 +113,16 @@ function drips(): Form[] {
 
 const REDIRECTS = [300, 301, 302, 303, 305, 306, 307, 308, 310, 399] as const;
 const CLIENT_ERRORS = range(400, 499).filter((status) => status !== 413);
-const SERVER_ERRORS = range(500, 599);
-/** A success, but none that rspamd is known to answer. */
+/** Successes, but none that rspamd is known to answer. */
 const OTHER_SUCCESSES = [201, 202, 203, 205, 206, 207, 226, 299] as const;
-
-const RETRY_AFTER = [
-  '0',
-  '-1',
-  '1',
-  '9999999999',
-  '99999999999999999999999999',
-  '1e308',
-  'NaN',
-  'Thu, 01 Jan 1970 00:00:00 GMT',
-  'Fri, 31 Dec 9999 23:59:59 GMT',
-  'soon',
-  '',
-] as const;
+const TIMES = ['0', '-1', '1', '99999999999999999999999999', '1e308', 'NaN', 'soon', ''];
+const DATES = ['Thu, 01 Jan 1970 00:00:00 GMT', 'Fri, 31 Dec 9999 23:59:59 GMT'];
 
 function statuses(elsewhere: string): Form[] {
   const headers = [`Location: ${elsewhere}/learnspam`, `Refresh: 0; url=${elsewhere}/learnspam`];
   const redirect = (status: number): Act =>
     answer(`${status} Elsewhere`, `<a href="${elsewhere}">there</a>`, { headers });
-  const late = RETRY_AFTER.flatMap((value) =>
+  const late = [...TIMES, ...DATES].flatMap((value) =>
     [429, 503].map((status) =>
       answer(`${status} Later`, '', { headers: [`Retry-After: ${value}`] }),
     ),
@@ -151,7 +135,7 @@ function statuses(elsewhere: string): Form[] {
     ),
     inTurn(
       'every 5xx',
-      SERVER_ERRORS.map((status) => failure(status, `Error ${status}`)),
+      range(500, 599).map((status) => failure(status, `Error ${status}`)),
     ),
     inTurn(
       'successes that rspamd does not know',
@@ -162,15 +146,12 @@ function statuses(elsewhere: string): Form[] {
     ...[400, 401, 403, 404, 429, 500, 502, 503].map((status) =>
       instead(`always ${status}`, failure(status, 'so it is')),
     ),
-    instead('always 200', answer('200 OK', '{"success":true}'), {
-      hears: nothing,
-      slow: 'proof',
-    }),
+    { ...inTurn('always 200', [answer('200 OK', '{"success":true}')]), slow: 'proof' },
   ];
 }
 
 /** What a real rspamd says that can't reach its Redis, and what a wrong port or setting gets. */
-function words(): Form[] {
+function ownWords(): Form[] {
   const redis = 'error getting reply from redis server';
   const lines = [
     `HTTP/1.1 1 cannot get learned: ${redis} 127.0.0.1 (error: Connection refused)`,
@@ -266,26 +247,18 @@ function repeated(first: string, times: number, rest = '', more = 0): Act['piece
 // --- making forms
 
 const all = (): number => Infinity;
-const nothing = (): number => 0;
 
-function exchange(name: string, hears: Exchange['hears'], says: Exchange['says']): Exchange {
-  return { kind: 'exchange', name, hears, says };
+function exchange(hears: Exchange['hears'], says: Exchange['says']): Exchange {
+  return { kind: 'exchange', hears, says };
 }
 
 /** An answer that isn't rspamd's; where it heard the message, it has learned it all the same. */
-function instead(
-  name: string,
-  act: Act,
-  how: { readonly hears?: Exchange['hears']; readonly slow?: 'post' | 'proof' } = {},
-): Form {
-  const deaf = exchange(`${name}, unheard`, nothing, () => act);
-  const heard = exchange(`${name}, heard`, all, () => act);
-  const faults = how.hears === undefined ? [deaf, heard] : [exchange(name, how.hears, () => act)];
-  return { name, faults, ...(how.slow === undefined ? {} : { slow: how.slow }) };
+function instead(name: string, act: Act, how: Pick<Form, 'slow'> = {}): Form {
+  return { name, faults: [insteadOf(act), exchange(all, () => act)], ...how };
 }
 
 function inTurn(name: string, acts: readonly Act[]): Form {
-  return { name, faults: acts.map((act) => exchange(name, nothing, () => act)) };
+  return { name, faults: acts.map(insteadOf) };
 }
 
 function range(first: number, last: number): number[] {
@@ -303,7 +276,7 @@ export function allForms(elsewhere: string): readonly Form[] {
     ...intrusions(),
     ...drips(),
     ...statuses(elsewhere),
-    ...words(),
+    ...ownWords(),
     ...nearlyHttp(),
     ...floods(),
   ];

@@ -1,32 +1,23 @@
-import { once } from 'node:events';
 import { chmodSync, renameSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
-import type { MadeMessage } from '../../lab/messages.ts';
+import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
 import { Spool } from '../../faults/child-daemon.ts';
 import type { ChildDaemon, Settings } from '../../faults/child-daemon.ts';
-import { FaultProxy } from './proxy.ts';
-import type { Contact } from './proxy.ts';
+import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
+import type { MadeMessage } from '../../lab/messages.ts';
+import { FaultProxy } from '../proxy.ts';
+import type { Contact } from '../proxy.ts';
 
 /**
  * The stage of the controller faults: a real rspamd, the proxy before it, and the built daemon, which
  * is given fleets of messages. It knows what must hold whatever the proxy did.
  */
 
-/** The daemon's own limit, and so what a post takes that hangs. */
-export const TIMEOUT_SECONDS = 1;
-
-const SETTINGS: Settings = {
-  RSPAMD_TIMEOUT_SECONDS: String(TIMEOUT_SECONDS),
-};
-
-/** What the issue allows the daemon's peak resident memory to be. */
+/** What the daemon's peak resident memory may be. */
 const MOST_MB = 150;
 /** For what no event tells, on a busy machine. */
 const PATIENCE_MS = 120_000;
@@ -39,47 +30,61 @@ const LONGEST_LINE = 4_096;
 const LONGEST_STOP_MS = 7_000;
 /** So many messages of a fleet can be learned, one can't. */
 const LEARNABLE = 12;
+const ENDS = new Set(FINAL_RESULTS.map((result) => `message.${result}`));
 
 /** Messages of all fleets differ. */
 let made = 0;
+
+/** Messages that were written together, and what there was before them. */
+export interface Fleet {
+  readonly messages: readonly MadeMessage[];
+  /** What rspamd has nothing to learn of. */
+  readonly short: MadeMessage | undefined;
+  /** Where its lines begin in what the daemon prints. */
+  readonly from: number;
+  /** Connections that there were before. */
+  readonly contacts: number;
+}
+
+interface Line {
+  readonly event: string;
+  readonly file: string;
+  readonly charges: number;
+  readonly text: string;
+}
+
+export interface StageOptions {
+  readonly settings?: Settings;
+  /** A command that runs the daemon's, and becomes it. */
+  readonly through?: readonly string[];
+  /** @defaultValue one before this rspamd */
+  readonly proxy?: FaultProxy;
+}
 
 export class Stage implements AsyncDisposable {
   readonly spool = new Spool();
   readonly proxy: FaultProxy;
   readonly #rspamd: PrivateRspamd;
-  readonly #settings: Settings;
-  readonly #statusPort: number;
-  readonly #through: readonly string[];
+  readonly #status: string;
+  readonly #options: StageOptions;
   #daemon: ChildDaemon;
 
   private constructor(
     rspamd: PrivateRspamd,
     proxy: FaultProxy,
-    statusPort: number,
-    settings: Settings,
-    through: readonly string[],
+    status: string,
+    options: StageOptions,
   ) {
     this.#rspamd = rspamd;
     this.proxy = proxy;
-    this.#statusPort = statusPort;
-    this.#settings = {
-      ...SETTINGS,
-      RSPAMD_URL: proxy.url,
-      STATUS_LISTEN: `127.0.0.1:${statusPort}`,
-      ...settings,
-    };
-    this.#through = through;
+    this.#status = status;
+    this.#options = options;
     this.#daemon = this.#start();
   }
 
-  /** @param through see {@link Spool.start} */
-  static async start(
-    rspamd: PrivateRspamd,
-    settings: Settings = {},
-    through: readonly string[] = [],
-  ): Promise<Stage> {
-    const proxy = await FaultProxy.start({ target: rspamd.controllerPort });
-    const stage = new Stage(rspamd, proxy, await freePort(), settings, through);
+  static async start(rspamd: PrivateRspamd, options: StageOptions = {}): Promise<Stage> {
+    const proxy = options.proxy ?? (await FaultProxy.start({ target: rspamd.controllerPort }));
+    const stage = new Stage(rspamd, proxy, `127.0.0.1:${await freePort()}`, options);
     // a SIGHUP before would end it
     await stage.daemon.says('daemon.owner');
     return stage;
@@ -96,18 +101,13 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Writes a fleet: messages of both classes, and one that is too short to learn from. */
-  launch(learnable = LEARNABLE): Fleet {
-    const messages = Array.from({ length: learnable }, () => newMessage());
+  launch(): Fleet {
+    const messages = Array.from({ length: LEARNABLE }, () => newMessage());
     const short = tooShortMessage(made % 2 === 0 ? 'spam' : 'ham', made);
     const fleet = { ...this.#now(), messages, short };
     for (const message of [...messages.slice(1), short, ...messages.slice(0, 1)])
       this.drop(message);
     return fleet;
-  }
-
-  /** Has one message learned and proven: the controller is up then, and has a witness. */
-  async warmUp(): Promise<void> {
-    await this.untilEnded(this.send());
   }
 
   /** Writes a single message. */
@@ -118,11 +118,24 @@ export class Stage implements AsyncDisposable {
     return fleet;
   }
 
+  /** Puts a message there at once, finished: a writer that is interrupted is another suite's. */
+  drop({ verdict, name, raw }: MadeMessage): void {
+    const path = join(this.spool.folder, name);
+    writeFileSync(path, raw);
+    chmodSync(path, 0o660);
+    renameSync(path, join(this.spool.lib, verdict, name));
+  }
+
+  /** Has one message learned and proven: the controller is up then, and has a witness. */
+  async warmUp(): Promise<void> {
+    await this.untilEnded(this.send());
+  }
+
   /** All of it has ended; retries are hurried, no backoff is sat through. */
   async untilEnded(fleet: Fleet): Promise<void> {
     await this.hurry('learn all', () => this.spool.waiting.length === 0);
     // the last line comes after its file has gone
-    const count = namesOf(fleet).length;
+    const count = allOf(fleet).length;
     await this.daemon.until('say how all ended', () => this.endsOf(fleet).length >= count);
   }
 
@@ -138,22 +151,17 @@ export class Stage implements AsyncDisposable {
     }
   }
 
-  /** Has the daemon tell how it is, for which it asks its controller in turn. */
-  async look(): Promise<void> {
-    const page = await fetch(`http://127.0.0.1:${this.#statusPort}/status`);
-    expect(page.status).toBe(200);
-    await page.arrayBuffer();
-  }
-
-  /** Whether it is alive and turning; it asks nobody. */
-  async isHealthy(): Promise<boolean> {
-    return (await fetch(`http://127.0.0.1:${this.#statusPort}/healthz`)).ok;
+  /** Whether a page of its status port says that all is well. */
+  async isFine(page: '/healthz' | '/status'): Promise<boolean> {
+    const response = await fetch(`http://${this.#status}${page}`);
+    await response.arrayBuffer();
+    return response.ok;
   }
 
   /** Waits until the controller is paused and nothing is on its way, or all has ended. */
   async untilPaused(fleet: Fleet): Promise<void> {
     await this.daemon.until('pause or end', () => {
-      if (this.endsOf(fleet).length >= namesOf(fleet).length) return true;
+      if (this.endsOf(fleet).length >= allOf(fleet).length) return true;
       // an earlier message may have met the fault before the fleet was launched
       const state = this.#linesFrom(0).findLast(({ event }) => event.startsWith('controller.'));
       if (state === undefined || state.event === 'controller.up') return false;
@@ -167,6 +175,23 @@ export class Stage implements AsyncDisposable {
     return this.proxy.contacts
       .slice(contacts)
       .some(({ said, overAt = 0 }) => said.startsWith('HTTP/1.1 200') && overAt > since);
+  }
+
+  /** Hurries the paused controller's probes until so many have come in, or nothing waits. */
+  async probe(count: number): Promise<void> {
+    const first = this.proxy.contacts.length;
+    // A connection on which nothing was read may be a question, such as that of /stat, unless harm
+    // was done to it; where rspamd itself hangs, the /ping before a post is never answered.
+    const isProbe = ({ request, isIntruded, said }: Contact): boolean =>
+      request === undefined
+        ? isIntruded
+        : request.method !== 'GET' || (request.path === '/ping' && said === '');
+    await this.hurry(
+      'probe',
+      () =>
+        this.spool.waiting.length === 0 ||
+        this.proxy.contacts.slice(first).filter(isProbe).length >= count,
+    );
   }
 
   /** SIGTERM: whatever hangs, it ends in time and well. */
@@ -183,16 +208,13 @@ export class Stage implements AsyncDisposable {
   /** All are learned, by what rspamd says itself, and nothing else happened to them. */
   async expectLearned(fleet: Fleet, quarantined: readonly string[] = []): Promise<void> {
     const { daemon, spool } = this;
-    const known = new Set(
-      this.endsOf(fleet)
-        .filter(({ event }) => event === 'message.duplicate')
-        .map(({ file }) => file),
-    );
-    const ends = fleet.messages.map(
-      ({ name }) => `${name} ${known.has(name) ? 'message.duplicate' : 'message.learned'}`,
-    );
-    if (fleet.short !== undefined) ends.push(`${fleet.short.name} message.refused`);
     const said = this.endsOf(fleet).map(({ file, event }) => `${file} ${event}`);
+    const known = new Set(said.filter((line) => line.endsWith(' message.duplicate')));
+    const ends = fleet.messages.map(({ name }) => {
+      const duplicate = `${name} message.duplicate`;
+      return known.has(duplicate) ? duplicate : `${name} message.learned`;
+    });
+    if (fleet.short !== undefined) ends.push(`${fleet.short.name} message.refused`);
     expect(said.sort()).toEqual(ends.sort());
     expect(spool.waiting).toEqual([]);
     expect(spool.quarantined.sort()).toEqual([...quarantined].sort());
@@ -209,16 +231,15 @@ export class Stage implements AsyncDisposable {
 
   /** Nobody was charged with a failure. */
   expectNobodyCharged(fleet: Fleet): void {
-    const names = new Set(namesOf(fleet));
-    const charged = this.linesOf(fleet).filter((line) => line.charges > 0 && names.has(line.file));
+    const charged = this.#linesOf(fleet).filter(({ charges }) => charges > 0);
     expect(charged).toEqual([]);
   }
 
   /** No storm of lines: two a message (it waits, it has ended), and so many about the controller. */
   expectFewLines(fleet: Fleet, about: number): void {
-    const lines = this.linesOf(fleet).map(({ text }) => text);
+    const lines = this.#linesFrom(fleet.from).map(({ text }) => text);
     for (const line of lines) expect(Buffer.byteLength(line)).toBeLessThan(LONGEST_LINE);
-    const most = 2 * namesOf(fleet).length + about;
+    const most = 2 * allOf(fleet).length + about;
     expect(lines.length, lines.join('\n')).toBeLessThanOrEqual(most);
   }
 
@@ -229,9 +250,14 @@ export class Stage implements AsyncDisposable {
     return new Set(waiting.map(({ messageId }) => messageId));
   }
 
-  /** What the log says since the fleet was launched. */
-  linesOf(fleet: Fleet): Line[] {
-    return this.#linesFrom(fleet.from);
+  /** How its messages ended, as the log says. */
+  endsOf(fleet: Fleet): Line[] {
+    return this.#linesOf(fleet).filter(({ event }) => ENDS.has(event));
+  }
+
+  #linesOf(fleet: Fleet): Line[] {
+    const names = new Set(allOf(fleet).map(({ name }) => name));
+    return this.#linesFrom(fleet.from).filter(({ file }) => names.has(file));
   }
 
   #linesFrom(offset: number): Line[] {
@@ -242,104 +268,32 @@ export class Stage implements AsyncDisposable {
     });
   }
 
-  /** How its messages ended, as the log says. */
-  endsOf(fleet: Fleet): Line[] {
-    const names = new Set(namesOf(fleet));
-    return this.linesOf(fleet).filter(
-      ({ event, file }) => FINAL_RESULTS.has(event) && names.has(file),
-    );
-  }
-
   #now(): Pick<Fleet, 'from' | 'contacts'> {
     return { from: this.#daemon.output.length, contacts: this.proxy.contacts.length };
   }
 
-  /** Puts a message there at once, finished: a writer that is interrupted is another suite's. */
-  drop({ verdict, name, raw }: MadeMessage): void {
-    const path = join(this.spool.folder, name);
-    writeFileSync(path, raw);
-    chmodSync(path, 0o660);
-    renameSync(path, join(this.spool.lib, verdict, name));
-  }
-
   #start(): ChildDaemon {
-    return this.spool.start(this.#settings, ['watch'], this.#through);
+    const { settings, through } = this.#options;
+    const all = {
+      RSPAMD_URL: this.proxy.url,
+      RSPAMD_TIMEOUT_SECONDS: '1',
+      STATUS_LISTEN: this.#status,
+      ...settings,
+    };
+    return this.spool.start(all, ['watch'], through);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.spool[Symbol.asyncDispose]().then(() => this.proxy[Symbol.asyncDispose]());
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.spool[Symbol.asyncDispose]();
+    await this.proxy[Symbol.asyncDispose]();
   }
-}
-
-export interface Fleet {
-  readonly messages: readonly MadeMessage[];
-  /** What rspamd has nothing to learn of. */
-  readonly short: MadeMessage | undefined;
-  /** Where its lines begin in what the daemon prints. */
-  readonly from: number;
-  /** Connections that there were before. */
-  readonly contacts: number;
 }
 
 function allOf({ messages, short }: Fleet): readonly MadeMessage[] {
   return short === undefined ? messages : [...messages, short];
 }
 
-function namesOf(fleet: Fleet): string[] {
-  return allOf(fleet).map(({ name }) => name);
-}
-
-export interface Line {
-  readonly event: string;
-  readonly file: string;
-  readonly charges: number;
-  readonly text: string;
-}
-
-const FINAL_RESULTS = new Set([
-  'message.learned',
-  'message.duplicate',
-  'message.refused',
-  'message.quarantined',
-  'message.withdrawn',
-  'message.superseded',
-]);
-
 function newMessage(): MadeMessage {
   made += 1;
   return makeMessage(made % 2 === 0 ? 'spam' : 'ham', 10_000 + made);
-}
-
-/** The Message-ID of what was posted. */
-export function idOf({ request }: Contact): string | undefined {
-  return /^Message-ID: <(.*)>\r?$/m.exec(request?.body.toString('latin1') ?? '')?.[1];
-}
-
-/** Another host, which no byte must ever reach. */
-export class Elsewhere implements AsyncDisposable {
-  readonly url: string;
-  connections = 0;
-  readonly #server;
-
-  private constructor(server: ReturnType<typeof createServer>) {
-    this.#server = server;
-    this.url = `http://127.0.0.2:${(server.address() as AddressInfo).port}`;
-    server.on('connection', (socket) => {
-      this.connections += 1;
-      socket.destroy();
-    });
-  }
-
-  static async start(): Promise<Elsewhere> {
-    const server = createServer();
-    server.listen(0, '127.0.0.2');
-    await once(server, 'listening');
-    return new Elsewhere(server);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#server, 'close');
-    this.#server.close();
-    await closed;
-  }
 }

@@ -1,5 +1,4 @@
 import {
-  appendFileSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -19,7 +18,7 @@ import { certify } from './messages.ts';
  * The adversary: whoever may write the drop directory, as a process of its own. `ATTACK ORDER` are
  * its arguments; at the end, or when its standard input ends, it prints its account as JSON.
  */
-export interface Ground {
+interface Ground {
   readonly lib: string;
   /** The adversary's own folder on the same file system. */
   readonly den: string;
@@ -27,7 +26,7 @@ export interface Ground {
   readonly outside: string;
 }
 
-export interface SwapOrder extends Ground {
+interface SwapOrder extends Ground {
   readonly seed: number;
   readonly tries: number;
 }
@@ -95,7 +94,6 @@ async function swapStaged(order: SwapOrder): Promise<StagedAccount> {
   const { lib, den, outside, tries } = order;
   const chance = chanceOf(order.seed);
   const secrets = readdirSync(outside).map((name) => join(outside, name));
-  const symlink = join(den, 'symlink');
   const folder = join(lib, 'spam');
   let done = 0;
   let written = 0;
@@ -108,12 +106,14 @@ async function swapStaged(order: SwapOrder): Promise<StagedAccount> {
     }
     const gone: string[] = [];
     for (const name of staged) {
-      symlinkSync(chance.pick(secrets), symlink);
-      if (moved(join(folder, name), join(den, name))) {
-        renameSync(symlink, join(folder, name));
-        gone.push(name);
-        done += 1;
-      } else unlinkSync(symlink);
+      try {
+        renameSync(join(folder, name), join(den, name));
+      } catch {
+        continue; // the daemon was quicker
+      }
+      symlinkSync(chance.pick(secrets), join(folder, name));
+      gone.push(name);
+      done += 1;
     }
     // They come back at once, or after a while in which the daemon may meet the symlinks.
     if (chance.below(4) === 0) await sleep(1);
@@ -123,15 +123,6 @@ async function swapStaged(order: SwapOrder): Promise<StagedAccount> {
   }
   removeLeft(readdirSync(folder).map((name) => join(folder, name)));
   return { tries: done, written };
-}
-
-function moved(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Removes the symlinks that are still there; says how many that were. */
@@ -148,18 +139,13 @@ function removeLeft(paths: readonly string[]): number {
   return left;
 }
 
-export interface SwapFolderOrder extends Ground {
-  readonly seed: number;
-  readonly times: number;
-}
-
 /** Takes the class folder away and puts a symlink to the secrets there, again and again. */
-async function swapFolder(order: SwapFolderOrder): Promise<{ readonly written: number }> {
-  const { lib, den, outside, times } = order;
+async function swapFolder(order: SwapOrder): Promise<{ readonly written: number }> {
+  const { lib, den, outside, tries } = order;
   const chance = chanceOf(order.seed);
   const folder = join(lib, 'spam');
   let written = 0;
-  for (let i = 0; i < times && !isOver; i += 1) {
+  for (let i = 0; i < tries && !isOver; i += 1) {
     const away = join(chance.pick([lib, den]), 'away');
     writeFileSync(join(folder, `f${i}.eml`), certify({ name: `f${i}.eml`, version: 1 }), {
       mode: 0o660,
@@ -176,65 +162,33 @@ async function swapFolder(order: SwapFolderOrder): Promise<{ readonly written: n
   return { written };
 }
 
-export interface GrowOrder extends Ground {
-  readonly name: string;
-}
-
-/** Never stops appending to a file that bears the finishing mark. */
-async function grow({ lib, name }: GrowOrder): Promise<{ readonly pieces: number }> {
-  const path = join(lib, 'spam', name);
-  let pieces = 0;
-  for (; !isOver; pieces += 1) {
-    appendFileSync(path, `piece ${pieces}\r\n`, { mode: 0o660 });
-    await sleep(5);
-  }
-  return { pieces };
-}
-
-export interface JunkOrder extends Ground {
-  readonly count: number;
-}
-
 /** Fills both class folders with what is no message. */
-function junk({ lib, den, outside, count }: JunkOrder): { readonly count: number } {
+function junk({ lib, den, outside, count }: Ground & { readonly count: number }): object {
   const secret = join(outside, 'secret-0.eml');
   const hardLinked = join(den, 'hard-linked');
   writeFileSync(hardLinked, '');
-  const kinds: readonly ((path: (name: string) => string, i: number) => void)[] = [
-    (path, i) => {
-      symlinkSync(secret, path(`symlink-${i}.eml`));
-    },
-    (path, i) => {
-      symlinkSync(secret, path(`.hidden-${i}.eml`));
-    },
-    (path, i) => {
-      symlinkSync(secret, path(`.learnd-symlink-${i}.eml`));
-    },
-    (path, i) => {
-      mkdirSync(path(`folder-${i}.eml`));
-    },
-    (path, i) => {
-      writeFileSync(path(`empty-${i}.eml`), '');
-    },
-    (path, i) => {
-      writeFileSync(path(`.hidden-empty-${i}.eml`), '');
-    },
-    (path, i) => {
-      writeFileSync(path(`\u001b[31m${i}\n`.padEnd(255, '\u0007')), '');
-    },
-    (path, i) => {
-      linkSync(hardLinked, path(`link-${i}.eml`));
-    },
-    (path, i) => {
-      linkSync(hardLinked, path(`.learnd-link-${i}.eml`));
-    },
-    (path, i) => {
-      writeFileSync(path(`.learnd-empty-${i}.eml`), '');
-    },
+  type Kind = readonly [make: (path: string) => void, name: (i: number) => string];
+  const symlink = symlinkSync.bind(undefined, secret);
+  const link = linkSync.bind(undefined, hardLinked);
+  const empty = (path: string): void => {
+    writeFileSync(path, '');
+  };
+  const kinds: readonly Kind[] = [
+    [symlink, (i) => `symlink-${i}.eml`],
+    [symlink, (i) => `.hidden-${i}.eml`],
+    [symlink, (i) => `.learnd-symlink-${i}.eml`],
+    [mkdirSync, (i) => `folder-${i}.eml`],
+    [empty, (i) => `empty-${i}.eml`],
+    [empty, (i) => `.hidden-empty-${i}.eml`],
+    [empty, (i) => `\u001b[31m${i}\n`.padEnd(255, '\u0007')],
+    [link, (i) => `link-${i}.eml`],
+    [link, (i) => `.learnd-link-${i}.eml`],
+    [empty, (i) => `.learnd-empty-${i}.eml`],
   ];
   for (let i = 0; i < count; i += 1) {
     const folder = join(lib, VERDICTS[i & 1] ?? 'spam');
-    kinds[i % kinds.length]?.((name) => join(folder, name), i);
+    const [make, name] = kinds[i % kinds.length] ?? [empty, String];
+    make(join(folder, name(i)));
   }
   const fifos = VERDICTS.flatMap((verdict) =>
     Array.from({ length: 200 }, (_, i) => join(lib, verdict, `fifo-${i}.eml`)),
@@ -247,7 +201,6 @@ const ATTACKS: Readonly<Record<string, (order: never) => unknown>> = {
   swap,
   swapStaged,
   swapFolder,
-  grow,
   junk,
 };
 

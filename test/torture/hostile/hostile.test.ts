@@ -1,34 +1,26 @@
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  ftruncateSync,
-  linkSync,
-  openSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { linkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { encodeName } from '../../../src/spool/message.ts';
 import { clean } from '../../../src/text.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
 import { MARKER, certify } from './messages.ts';
-import { HostileWorld, expectClean, expectUnharmed, give, until } from './world.ts';
+import { HostileWorld, expectClean, expectUnharmed, until } from './world.ts';
+import type { HostileOptions } from './world.ts';
+import type { ChildDaemon } from '../../faults/child-daemon.ts';
+import type { StagedAccount, SwapAccount } from './adversary.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { EXHIBITS, NAMES } from './zoo.ts';
 import type { Fate } from './zoo.ts';
 
 /**
- * Suite 4 of the evidence: a drop directory whose writer is an enemy. No byte of anything outside of
- * it is ever sent, the event loop is never blocked for long, and the log stays clean. What is swapped
- * in a race is in `hostile-races.test.ts`.
+ * A drop directory whose writer is an enemy. No byte of anything outside of it is ever sent, the
+ * event loop is never blocked for long, and the log stays clean.
  */
 
 const chance = chanceFor('hostile drop directory', 324_375_754);
-const timeout = byLength({ short: 300_000, middle: 900_000, long: 3_600_000 });
+const timeout = byLength({ short: 300_000, middle: 900_000, long: 7_200_000 });
 const PLACES = [
   { where: 'with the state dir beside it', elsewhere: false },
   { where: 'with the state dir elsewhere', elsewhere: true },
@@ -135,7 +127,7 @@ test.for(JUNK_PLACES)(
   { timeout },
   async ({ elsewhere }) => {
     const world = await HostileWorld.make({ elsewhere, knowing: true });
-    await world.attack('junk', { count: 100_000 }).account();
+    await world.attack('junk', { count: 100_000 });
     const write = (verdict: Verdict, batch: string): void => {
       for (let i = 0; i < 50; i += 1) world.drop(verdict, `${batch}-${i}.eml`);
     };
@@ -162,67 +154,77 @@ test.for(JUNK_PLACES)(
   },
 );
 
-/** Rewrites a file through a descriptor, in pieces. */
-async function rewrite(fd: number, body: Buffer, pauseMs: number): Promise<void> {
-  ftruncateSync(fd);
-  const half = Math.floor(body.length / 2);
-  writeSync(fd, body, 0, half, 0);
-  if (pauseMs > 0) await sleep(pauseMs);
-  writeSync(fd, body, half, body.length - half, half);
-  closeSync(fd);
+// --- what is swapped while the daemon lays hands on it
+
+function seed(): number {
+  return chance.below(2 ** 31);
+}
+
+async function started(
+  options: HostileOptions,
+): Promise<{ readonly world: HostileWorld; readonly daemon: ChildDaemon }> {
+  const world = await HostileWorld.make(options);
+  const daemon = world.start();
+  await daemon.says('daemon.owner');
+  return { world, daemon };
 }
 
 test(
-  'a message is posted whole, and last as it was written last, whoever writes on into it',
+  'a symlink in the place of a file that is just being taken is never followed',
   { timeout },
   async () => {
-    const world = await HostileWorld.make();
-    const { controller } = world;
-    controller.delayMs = 100;
-    const daemon = world.start({ LEARN_SETTLE_MS: '2000' });
-    await daemon.says('daemon.owner');
-    const growing = world.attack('grow', { name: 'growing.eml' });
-    const count = byLength({ short: 30, middle: 300, long: 1_000 });
-    const names = Array.from({ length: count }, (_, i) => `m${i}.eml`);
-    /** Writes a first version, and a second one through the same descriptor at some moment. */
-    const play = async (name: string, i: number): Promise<void> => {
-      await sleep(chance.below(count * 20));
-      const path = world.path('spam', name);
-      const fd = openSync(path, 'w', 0o600);
-      writeSync(fd, certify({ name, version: 1 }, 2_000));
-      give(path);
-      chmodSync(path, 0o660);
-      const newer = certify({ name, version: 2 }, 3_000);
-      if (i % 2 === 0) {
-        // While it is in flight, slowly: it has to settle again.
-        await until(daemon, `post ${name}`, () => controller.versionsOf(name).length > 0);
-        await rewrite(fd, newer, chance.below(300));
-      } else {
-        // Just when it is being taken, or a little before or after, at one go.
-        await sleep(150 + chance.below(150));
-        await rewrite(fd, newer, 0);
-      }
-      if (i % 5 === 0) {
-        // Then the user changes the verdict, under the same name.
-        await sleep(chance.below(500));
-        world.drop('ham', name, 3);
-      }
-    };
-    await Promise.all(names.map(play));
-    const isLast = (name: string, i: number): boolean =>
-      controller.versionsOf(name).at(-1) === (i % 5 === 0 ? 3 : 2);
-    await until(daemon, 'learn the last versions', () => names.every(isLast));
+    const { world, daemon } = await started({ knowing: true });
+    const tries = byLength({ short: 20_000, middle: 40_000, long: 1_000_000 });
+    const account = await world.attack<SwapAccount>('swap', { tries, seed: seed() });
+    await until(daemon, 'empty the queue', () => world.isOver);
+    process.stdout.write(
+      `${account.tries} swaps, ${account.hits} of them between the look and the rename; ` +
+        `${world.controller.posts.length} messages posted\n`,
+    );
+    expectUnharmed(world, daemon);
+    // Or it wasn't in the race at all.
+    expect(account.hits).toBeGreaterThan(0);
+    expect(world.quarantined).toHaveLength(account.hits);
+    const reasons = daemon.logged('message.quarantined').map(({ reason }) => reason);
+    expect(new Set(reasons)).toEqual(new Set(['not a regular file']));
+    const shown = await world.run('quarantine', 'show', world.quarantined[0] ?? '');
+    expect(shown).toMatchObject({ code: 1, out: '' });
+  },
+);
+
+test(
+  'a symlink in the place of a file that is half-way to another file system is never followed',
+  { timeout },
+  async () => {
+    const { world, daemon } = await started({ elsewhere: true, knowing: true });
+    const tries = byLength({ short: 10_000, middle: 20_000, long: 500_000 });
+    const account = await world.attack<StagedAccount>('swapStaged', { tries, seed: seed() });
+    await until(daemon, 'empty the queue', () => world.isOver);
+    const { posts } = world.controller;
+    process.stdout.write(
+      `${account.tries} swaps of ${account.written} files on their way; ${posts.length} of them posted\n`,
+    );
+    expectUnharmed(world, daemon);
+    expect(posts.length).toBeGreaterThan(0);
+    expect(world.quarantined).toEqual([]);
+    // One file's trouble is not the disk's.
+    expect(daemon.logged('disk.fault')).toEqual([]);
+  },
+);
+
+test(
+  'a symlink in the place of a class folder is never entered, and no message of the folder is lost',
+  { timeout },
+  async () => {
+    const { world, daemon } = await started({ knowing: true });
+    const tries = byLength({ short: 60, middle: 200, long: 6_000 });
+    const order = { tries, seed: seed() };
+    const { written } = await world.attack<{ written: number }>('swapFolder', order);
+    await until(daemon, 'learn them all', () => world.controller.counts(1).size === written);
     await until(daemon, 'empty the queue', () => world.isOver);
     expectUnharmed(world, daemon);
-    expect(names.every(isLast)).toBe(true);
-    expect(controller.posts.some(({ version }) => version === 1)).toBe(true);
-    expect(existsSync(world.path('spam', 'growing.eml'))).toBe(true);
-    expect(daemon.logged('spool.stuck')).toEqual([]);
-    growing.end();
-    const { pieces } = await growing.account<{ pieces: number }>();
-    process.stdout.write(
-      `${controller.posts.length} posts of ${count} messages; a file grew by ${pieces} pieces\n`,
-    );
-    expect(pieces).toBeGreaterThan(10);
+    expect(world.controller.posts).toHaveLength(written);
+    expect(world.dropped('spam')).toEqual([]);
+    expect(daemon.logged('spool.missing').map(({ code }) => code)).toContain('ENOTDIR');
   },
 );

@@ -40,16 +40,17 @@ export interface Exhibit {
 const GB = 2 ** 30;
 
 export const EXHIBITS: readonly Exhibit[] = [
-  symlinkTo('symlink.eml', (world) => world.secret()),
-  symlinkTo('relative.eml', () => '../../outside/secret-0.eml'),
-  symlinkTo('dangling.eml', () => '/nowhere/at/all'),
-  symlinkTo('loop.eml', () => 'loop.eml'),
-  symlinkTo('\u001b[31m\n\u0085\u202e\u2028\u{1f4a9}.eml', (world) => world.secret()),
-  symlinkTo('\u009b'.repeat(127), (world) => world.secret()),
-  symlinkTo('to-folder.eml', (world) => world.outside),
-  symlinkTo('to-device.eml', () => '/dev/zero'),
-  symlinkTo('to-memory.eml', () => '/proc/self/environ'),
-  symlinkTo('to-terminal.eml', () => '/dev/stdin'),
+  ...[
+    ['symlink.eml', '../../outside/secret-0.eml'],
+    ['dangling.eml', '/nowhere/at/all'],
+    ['loop.eml', 'loop.eml'],
+    ['\u001b[31m\n\u0085\u202e\u2028\u{1f4a9}.eml', '../../outside/secret-0.eml'],
+    ['\u009b'.repeat(127), '../../outside/secret-0.eml'],
+    ['to-folder.eml', '../../outside'],
+    ['to-device.eml', '/dev/zero'],
+    ['to-memory.eml', '/proc/self/environ'],
+    ['to-terminal.eml', '/dev/stdin'],
+  ].map(([name = '', target = '']) => symlinkTo(name, 'ignored', target)),
   ...[1, 2, 3, 4, 5].map((number): Exhibit => ({
     // Four are enough to hang whoever opens them by libuv's thread pool.
     name: `fifo-${number}.eml`,
@@ -67,66 +68,36 @@ export const EXHIBITS: readonly Exhibit[] = [
     },
   },
   ...(isRoot ? [device('zero.eml', 'c', 5), device('disk.eml', 'b', 0)] : []),
-  {
-    name: 'empty.eml',
-    fate: 'left',
-    make: (path) => {
-      writeFileSync(path, '');
-    },
-  },
-  {
-    name: '.hidden.eml',
-    fate: 'left',
-    make: (path, world) => {
-      linkSync(world.secret(3), path);
-    },
-  },
-  {
-    name: '.hidden-symlink.eml',
-    fate: 'left',
-    make: (path, world) => {
-      symlinkSync(world.secret(4), path);
-    },
-  },
-  ...['..%2f..%2fetc%2fpasswd', '..\u2215..\u2215x'].map((name): Exhibit => ({
-    name,
-    fate: 'left',
-    make: (path, world) => {
-      linkSync(world.secret(4), path);
-    },
-  })),
-  {
-    name: '...',
-    fate: 'left',
-    make: (path, world) => {
-      symlinkSync(world.secret(5), path);
-    },
-  },
-  {
-    name: 'link.eml',
-    fate: 'linked',
-    make: (path, world) => {
-      linkSync(world.secret(6), path);
-    },
-  },
-  {
-    name: `${'long-link-'.repeat(25)}.eml`,
-    fate: 'linked',
-    make: (path, world) => {
-      linkSync(world.secret(7), path);
-    },
-  },
-  sparse('60-mb.eml', 60 * 2 ** 20),
-  sparse('8-gb.eml', 8 * GB),
+  sparse('empty.eml', 0, 'left'),
+  linkTo('.hidden.eml', 'left', 3),
+  symlinkTo('.hidden-symlink.eml', 'left', '../../outside/secret-4.eml'),
+  linkTo('..%2f..%2fetc%2fpasswd', 'left', 4),
+  linkTo('..\u2215..\u2215x', 'left', 4),
+  symlinkTo('...', 'left', '../../outside/secret-5.eml'),
+  linkTo('link.eml', 'linked', 6),
+  linkTo(`${'long-link-'.repeat(25)}.eml`, 'linked', 7),
+  sparse('60-mb.eml', 60 * 2 ** 20, 'oversize'),
+  sparse('8-gb.eml', 8 * GB, 'oversize'),
   ...(canMount ? [mounted('mounted.eml')] : []),
 ];
 
-function symlinkTo(name: string, target: (world: HostileWorld) => string): Exhibit {
+function symlinkTo(name: string, fate: Fate, target: string): Exhibit {
   return {
     name,
-    fate: 'ignored',
+    fate,
+    make: (path) => {
+      symlinkSync(target, path);
+    },
+  };
+}
+
+/** A secret under a second name. */
+function linkTo(name: string, fate: Fate, secret: number): Exhibit {
+  return {
+    name,
+    fate,
     make: (path, world) => {
-      symlinkSync(target(world), path);
+      linkSync(world.secret(secret), path);
     },
   };
 }
@@ -140,10 +111,10 @@ function device(name: string, kind: string, minor: number): Exhibit {
   };
 }
 
-function sparse(name: string, size: number): Exhibit {
+function sparse(name: string, size: number, fate: Fate): Exhibit {
   return {
     name,
-    fate: 'oversize',
+    fate,
     make: (path) => {
       const fd = openSync(path, 'w', 0o660);
       ftruncateSync(fd, size);

@@ -1,31 +1,43 @@
-import type { Found, Message } from './files.ts';
+import type { WrittenFile } from './files.ts';
 import type { Process } from './machine.ts';
 import type { Timeline } from './time.ts';
 
-/** What has happened so far, what of it broke a law, and who rules. */
+/** What has happened so far, what of it broke a law, who rules, and what the ruler saw. */
 
-export const SETTLE_MS = 2_000;
-export const MAX_ATTEMPTS = 2;
-export const ARCHIVE_DAYS = 30;
+const SETTLE_MS = 2_000;
+const STUCK_MS = 600_000;
+/** Sums of times are not exact. */
+const ROUNDING_MS = 0.001;
 
-export const VERDICTS = ['spam', 'ham'] as const;
-
-/** One tenure as the laws know it. */
+/** One session as the laws know it. */
 export interface Term {
   readonly process: Process;
   readonly since: number;
+}
+
+/** What a session saw of a file. */
+interface Seen {
+  readonly term: Term | undefined;
+  readonly changes: number;
+  readonly marked: boolean;
+  /** A mark that survives a change proves nothing any more. */
+  readonly trusted: boolean;
+}
+
+/** How long a file has to lie still. */
+export function settleTime(marked: boolean): number {
+  return marked ? SETTLE_MS / 10 : SETTLE_MS;
 }
 
 export class Chronicle {
   /** What was broken, in the order in which it was. It isn't thrown: the program would catch it. */
   readonly broken: string[] = [];
   readonly lines: string[] = [];
-  /** The last verdict of a key that pickup took. */
-  readonly latest = new Map<string, Message>();
   /** Who owns the spool now. */
   term: Term | undefined;
   readonly timeline: Timeline<Process>;
   readonly #owns: (process: Process) => boolean;
+  readonly #seen = new WeakMap<WrittenFile, Seen>();
 
   /** @param owns whether a process holds the lock of the state dir */
   constructor(timeline: Timeline<Process>, owns: (process: Process) => boolean) {
@@ -50,13 +62,33 @@ export class Chronicle {
   mustOwn(process: Process, what: string): void {
     if (!this.#owns(process)) this.violate(`daemon ${process.id} ${what} and is no owner`);
   }
-}
 
-/** How long a file has to lie still. */
-export function settleTime(marked: boolean): number {
-  return marked ? SETTLE_MS / 10 : SETTLE_MS;
-}
+  // --- the gate (law 1)
 
-export function nameOf({ message, length, isWhole }: Found): string {
-  return isWhole ? message.name : `${message.name} up to ${length}`;
+  /** The owner looked at a file. */
+  looked(file: WrittenFile): void {
+    const before = this.#seen.get(file);
+    const seen = before?.term === this.term ? before : undefined;
+    if (seen?.changes === file.changes) return;
+    this.#seen.set(file, {
+      term: this.term,
+      changes: file.changes,
+      marked: file.marked,
+      trusted: seen === undefined || (seen.trusted && !seen.marked),
+    });
+  }
+
+  /** It has lain still for long enough. */
+  hasSettled(file: WrittenFile): boolean {
+    const seen = this.#seen.get(file);
+    const isTrusted = seen?.term !== this.term || seen?.trusted !== false;
+    const still = this.now - file.changedAt;
+    return file.length > 0 && still >= settleTime(file.marked && isTrusted) - ROUNDING_MS;
+  }
+
+  /** It is no twin any more: empty for ten minutes. */
+  isStuck(file: WrittenFile): boolean {
+    const since = Math.max(file.changedAt, this.term?.since ?? 0);
+    return file.length === 0 && this.now - since >= STUCK_MS;
+  }
 }

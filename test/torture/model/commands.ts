@@ -1,177 +1,119 @@
 import fc from 'fast-check';
-import type { Verdict } from '../../../src/verdict.ts';
+import { VERDICTS } from '../../../src/verdict.ts';
 import type { Kind } from './files.ts';
-import { MODES } from './requests.ts';
-import type { Mode } from './requests.ts';
+import { MODES } from './rspamd.ts';
 
 /** What can happen, as plain values: fast-check makes them up, shrinks them and prints them. */
 
 export const KEYS = ['a', 'b', 'c', 'd'] as const;
 
-/** What a run is like from its start. */
-export interface Setup {
-  readonly seed: number;
-  readonly controllers: 1 | 2;
-  readonly after: 'remove' | 'archive';
-  readonly isDivided: boolean;
-  readonly backlog: number;
-  readonly concurrency: number;
-  /** How well the doorbell hears; `none`: LEARN_POLLING. */
-  readonly ears: 'good' | 'hard of hearing' | 'deaf' | 'none';
-  /** How rspamd takes the message of each key. */
-  readonly kinds: readonly Kind[];
-  /** What the messages of the last two keys have in common. */
-  readonly common: 'nothing' | 'id' | 'body' | 'both';
-  readonly forgets: number;
-  readonly diskMs: number;
-  readonly netMs: number;
-  readonly restartMs: number;
-}
-
-export type Command =
-  | {
-      readonly do: 'write';
-      readonly key: number;
-      readonly verdict: Verdict;
-      readonly pieces: number;
-      readonly pauses: readonly number[];
-      readonly steps: number;
-      readonly skew: number;
-    }
-  | { readonly do: 'tick'; readonly ms: number }
-  | { readonly do: 'kill'; readonly slot: number; readonly steps: number }
-  | { readonly do: 'stop'; readonly slot: number }
-  | { readonly do: 'second' }
-  | { readonly do: 'controller'; readonly which: number; readonly mode: Mode }
-  | { readonly do: 'wall'; readonly ms: number }
-  | { readonly do: 'freeze'; readonly slot: number; readonly ms: number }
-  | { readonly do: 'touch'; readonly key: number; readonly verdict: Verdict; readonly skew: number }
-  | { readonly do: 'release' }
-  | { readonly do: 'drop' }
-  | { readonly do: 'folder'; readonly verdict: Verdict; readonly missingMs: number }
-  | { readonly do: 'hangup' };
-
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-const verdicts = fc.constantFrom<Verdict>('spam', 'ham');
-const keys = fc.nat({ max: KEYS.length - 1 });
-const slots = fc.constantFrom(0, 0, 0, 1);
+type Weighted<T> = readonly [weight: number, ...values: T[]];
 
-/** Mostly 0. */
-const skews = fc.oneof(
-  { weight: 8, arbitrary: fc.constant(0) },
-  { weight: 1, arbitrary: fc.constantFrom(-1_000, -DAY, DAY, 1_000) },
-);
+/** One of some values, of one group more often than of another. */
+function weighted<T>(...groups: readonly Weighted<T>[]): fc.Arbitrary<T> {
+  return fc.oneof(
+    ...groups.map(([weight, ...values]) => ({ weight, arbitrary: fc.constantFrom(...values) })),
+  );
+}
 
-const pauses = fc.array(
-  fc.oneof(
-    { weight: 6, arbitrary: fc.constant(0) },
-    { weight: 4, arbitrary: fc.constantFrom(1, 5, 20, 100, 190, 199, 201, 210) },
-    { weight: 2, arbitrary: fc.constantFrom(500, 1_500, 1_999, 2_001, 2_020, 2_500) },
-    { weight: 1, arbitrary: fc.constantFrom(10_000, 40_000) },
-  ),
-  { maxLength: 8 },
-);
+/** A command with what it is about. */
+function command<N extends string, T>(
+  name: N,
+  fields: { [K in keyof T]: fc.Arbitrary<T[K]> },
+): fc.Arbitrary<{ do: N } & T> {
+  return fc.record(fields).map((values) => ({ do: name, ...(values as T) }));
+}
 
-const ticks = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(5, 20, 60, 100, 180, 200, 220, 300, 500) },
-  { weight: 6, arbitrary: fc.constantFrom(1_000, 1_500, 2_000, 2_030, 2_500, 4_000) },
-  { weight: 3, arbitrary: fc.constantFrom(8_000, 15_000, 31_000) },
-  { weight: 1, arbitrary: fc.constantFrom(65_000, 130_000) },
-);
+const slot = fc.constantFrom(0, 0, 0, 1);
 
-const writes = fc.record({
-  do: fc.constant('write' as const),
-  key: keys,
-  verdict: verdicts,
+const write = command('write', {
+  key: fc.nat({ max: KEYS.length - 1 }),
+  verdict: fc.constantFrom(...VERDICTS),
+  /** Pieces of the body. */
   pieces: fc.integer({ min: 1, max: 3 }),
-  pauses,
-  steps: fc.oneof(
-    { weight: 10, arbitrary: fc.constant(99) },
-    { weight: 1, arbitrary: fc.integer({ min: 1, max: 7 }) },
+  /** Waits before each step, in milliseconds. */
+  pauses: fc.array(
+    weighted(
+      [6, 0],
+      [4, 1, 5, 20, 100, 190, 199, 201, 210],
+      [2, 500, 1_500, 1_999, 2_001, 2_020, 2_500],
+      [1, 10_000, 40_000],
+    ),
+    { maxLength: 8 },
   ),
-  skew: skews,
+  /** The writer goes away before this step. */
+  steps: weighted([70, 99], [7, 1, 2, 3, 4, 5, 6, 7]),
+  /** Added to the file's mtime, in milliseconds. */
+  skew: weighted([8, 0], [1, -1_000, -DAY, DAY, 1_000]),
 });
 
-export const commands: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 30, arbitrary: writes },
-  { weight: 30, arbitrary: fc.record({ do: fc.constant('tick' as const), ms: ticks }) },
-  {
-    weight: 8,
-    arbitrary: fc.record({
-      do: fc.constant('kill' as const),
-      slot: slots,
-      steps: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 40 }), fc.nat({ max: 400 })),
-    }),
-  },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('stop' as const), slot: slots }) },
-  { weight: 2, arbitrary: fc.constant({ do: 'second' as const }) },
-  {
-    weight: 12,
-    arbitrary: fc.record({
-      do: fc.constant('controller' as const),
-      which: fc.nat({ max: 1 }),
-      mode: fc.oneof(fc.constant('up' as const), fc.constantFrom(...MODES)),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      do: fc.constant('wall' as const),
-      ms: fc.constantFrom(-HOUR, HOUR, -DAY, DAY, -40 * DAY, 40 * DAY),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      do: fc.constant('freeze' as const),
-      slot: slots,
-      ms: fc.constantFrom(100, 1_000, 5_000, 60_000),
-    }),
-  },
-  {
-    weight: 2,
-    arbitrary: fc.record({
-      do: fc.constant('touch' as const),
-      key: keys,
-      verdict: verdicts,
-      skew: fc.constantFrom(-DAY, 0, DAY),
-    }),
-  },
-  { weight: 2, arbitrary: fc.constant({ do: 'release' as const }) },
-  { weight: 1, arbitrary: fc.constant({ do: 'drop' as const }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      do: fc.constant('folder' as const),
-      verdict: verdicts,
-      missingMs: fc.constantFrom(0, 100, 3_000),
-    }),
-  },
-  { weight: 2, arbitrary: fc.constant({ do: 'hangup' as const }) },
+const tick = command('tick', {
+  ms: weighted(
+    [6, 5, 20, 60, 100, 180, 200, 220, 300, 500],
+    [6, 1_000, 1_500, 2_000, 2_030, 2_500, 4_000],
+    [3, 8_000, 15_000, 31_000],
+    [1, 65_000, 130_000],
+  ),
+});
+
+/** At once, or at a step that is yet to come. */
+const kill = command('kill', {
+  slot,
+  steps: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 40 }), fc.nat({ max: 400 })),
+});
+
+const controller = command('controller', {
+  which: fc.nat({ max: 1 }),
+  mode: fc.oneof(fc.constant('up' as const), fc.constantFrom(...MODES)),
+});
+
+const wall = command('wall', {
+  ms: fc.constantFrom(-HOUR, HOUR, -DAY, DAY, -40 * DAY, 40 * DAY),
+});
+
+const freeze = command('freeze', { slot, ms: fc.constantFrom(100, 1_000, 5_000, 60_000) });
+
+export const commands = fc.oneof(
+  { weight: 30, arbitrary: write },
+  { weight: 30, arbitrary: tick },
+  { weight: 8, arbitrary: kill },
+  { weight: 12, arbitrary: controller },
+  { weight: 2, arbitrary: command('stop', { slot }) },
+  { weight: 2, arbitrary: command('second', {}) },
+  { weight: 2, arbitrary: wall },
+  { weight: 2, arbitrary: freeze },
+  { weight: 2, arbitrary: command('release', {}) },
+  { weight: 2, arbitrary: command('hangup', {}) },
 );
 
-const kinds = fc.oneof(
-  { weight: 12, arbitrary: fc.constant<Kind>('normal') },
-  {
-    weight: 3,
-    arbitrary: fc.constantFrom<Kind>('short', 'rejected', 'odd', 'crasher', 'hanger', 'amnesiac'),
-  },
+export type Command = typeof commands extends fc.Arbitrary<infer T> ? T : never;
+
+const kinds = weighted<Kind>(
+  [12, 'normal'],
+  [3, 'short', 'rejected', 'odd', 'crasher', 'hanger', 'amnesiac'],
 );
 
-export const setups: fc.Arbitrary<Setup> = fc.record({
+/** What a run is like from its start. */
+export const setups = fc.record({
   seed: fc.nat(),
-  controllers: fc.constantFrom<1 | 2>(1, 1, 2),
-  after: fc.constantFrom<'remove' | 'archive'>('remove', 'remove', 'archive'),
+  controllers: fc.constantFrom(1, 1, 2),
+  after: fc.constantFrom('remove', 'remove', 'archive'),
   isDivided: fc.constantFrom(false, false, false, true),
   backlog: fc.constantFrom(1_000, 1_000, 4, 2),
   concurrency: fc.constantFrom(8, 2, 1),
-  ears: fc.constantFrom<Setup['ears']>('good', 'good', 'hard of hearing', 'deaf', 'none'),
+  /** How well inotify hears; `none`: LEARN_POLLING. */
+  ears: fc.constantFrom('good', 'good', 'hard of hearing', 'deaf', 'none'),
+  /** How rspamd takes the message of each key. */
   kinds: fc.array(kinds, { minLength: KEYS.length, maxLength: KEYS.length }),
-  common: fc.constantFrom<Setup['common']>('nothing', 'id', 'body', 'both'),
+  /** What the messages of the last two keys have in common. */
+  common: fc.constantFrom('nothing', 'id', 'body', 'both'),
   forgets: fc.constantFrom(0, 0, 1, 4),
   diskMs: fc.constantFrom(0, 1, 1, 20),
   netMs: fc.constantFrom(1, 10, 50, 400),
   restartMs: fc.constantFrom(0, 100, 700, 5_000),
 });
+
+export type Setup = typeof setups extends fc.Arbitrary<infer T> ? T : never;

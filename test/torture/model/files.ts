@@ -30,13 +30,21 @@ interface Stretch {
   marked: boolean;
 }
 
+/** What a message is made of. */
+export interface MadeUp {
+  readonly key: string;
+  readonly kind: Kind;
+  /** What rspamd knows it by: its text. */
+  readonly tokens: string;
+  readonly messageId: string;
+}
+
 /** One verdict of a user, on its way through the writer and the daemon. */
 export class Message {
   readonly id: number;
   readonly key: string;
   readonly verdict: Verdict;
   readonly kind: Kind;
-  /** What rspamd knows it by: its text. */
   readonly tokens: string;
   readonly messageId: string;
   readonly text: string;
@@ -45,29 +53,20 @@ export class Message {
   /** Counts what pickup took; the higher the newer verdict. */
   taken: number | undefined;
   takenAt = 0;
-  /** The tenure that took it into the queue; another one has to let it settle again. */
+  /** The session that took it into the queue; another one has to let it settle again. */
   knownTo: object | undefined;
   /** Why it need not be anywhere any more. */
   fate: string | undefined;
   /** How long it was when it came to its end. */
   endedAt: number | undefined;
-  /** Where it lies in the archive: `spam/2026-03-14/KEY`. */
-  archived: string | undefined;
 
-  constructor(options: {
-    readonly id: number;
-    readonly key: string;
-    readonly verdict: Verdict;
-    readonly kind: Kind;
-    readonly tokens: string;
-    readonly messageId: string;
-  }) {
-    this.id = options.id;
-    this.key = options.key;
-    this.verdict = options.verdict;
-    this.kind = options.kind;
-    this.tokens = options.tokens;
-    this.messageId = options.messageId;
+  constructor(id: number, verdict: Verdict, { key, kind, tokens, messageId }: MadeUp) {
+    this.id = id;
+    this.key = key;
+    this.verdict = verdict;
+    this.kind = kind;
+    this.tokens = tokens;
+    this.messageId = messageId;
     this.text = [
       `X-Message: ${this.id}`,
       `Message-ID: <${this.messageId}>`,
@@ -101,12 +100,25 @@ export interface WrittenFile {
   changedAt: number;
 }
 
+/** For people. */
+export function nameOf({ message, length, isWhole }: Found): string {
+  return isWhole ? message.name : `${message.name} up to ${length}`;
+}
+
+/** What rspamd knows it by: half a message is another one. */
+export function tokensOf({ message, length, isWhole }: Found): string {
+  return isWhole ? message.tokens : `${message.tokens} up to ${length}`;
+}
+
 export class WrittenFiles {
   readonly messages: Message[] = [];
   readonly #files = new Map<number, WrittenFile>();
 
-  add(message: Message): void {
+  /** Makes a message up. */
+  make(verdict: Verdict, what: MadeUp): Message {
+    const message = new Message(this.messages.length, verdict, what);
     this.messages.push(message);
+    return message;
   }
 
   get(ino: number): WrittenFile | undefined {

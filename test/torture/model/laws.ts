@@ -1,17 +1,48 @@
+import { VERDICTS } from '../../../src/verdict.ts';
 import type { Verdict } from '../../../src/verdict.ts';
-import { ARCHIVE_DAYS, VERDICTS, nameOf } from './chronicle.ts';
 import type { Chronicle } from './chronicle.ts';
-import type { Found, WrittenFiles } from './files.ts';
-import { GateLaw } from './gate.ts';
+import { nameOf } from './files.ts';
+import type { Found, Message, WrittenFiles } from './files.ts';
 import { real } from './machine.ts';
-import type { Process, StepWatcher } from './machine.ts';
-import { dropOf, stagedOf, stateOf } from './places.ts';
-import type { Dropped, Place, State } from './places.ts';
+import type { Place, Process, StepWatcher } from './machine.ts';
 import type { PostLaws } from './posts.ts';
 
 /** The laws of the spool, held against every single step that a daemon takes on the file system. */
+export const ARCHIVE_DAYS = 30;
 const DAY_MS = 86_400_000;
 const STUCK_MS = 600_000;
+
+interface Dropped {
+  readonly verdict: Verdict;
+  readonly name: string;
+}
+
+interface State {
+  readonly folder: string;
+  readonly verdict: Verdict;
+  readonly key: string;
+}
+
+/** A file of the drop directory that isn't ours. */
+function dropOf({ path }: Place): Dropped | undefined {
+  const [, verdict, name] = /^lib\/(spam|ham)\/([^./][^/]*)$/.exec(path) ?? [];
+  return verdict === undefined || name === undefined
+    ? undefined
+    : { verdict: verdict === 'spam' ? 'spam' : 'ham', name };
+}
+
+function stagedOf({ path }: Place): string | undefined {
+  return /^lib\/(?:spam|ham)\/\.learnd-(.*)$/.exec(path)?.[1];
+}
+
+/** A message in the state dir. */
+function stateOf({ path }: Place): State | undefined {
+  const [, folder, verdict, key] =
+    /^state\/(queue|quarantine|release|archive)\/(spam|ham)\/(?:[\d-]+\/)?([^/]+)$/.exec(path) ??
+    [];
+  if (folder === undefined || key === undefined || key.endsWith('.json')) return undefined;
+  return { folder, verdict: verdict === 'spam' ? 'spam' : 'ham', key };
+}
 
 export interface LawsOptions {
   readonly root: string;
@@ -21,18 +52,16 @@ export interface LawsOptions {
 }
 
 export class Laws implements StepWatcher {
-  /** Beginnings less endings of what is in the queue, by `VERDICT/KEY`, for this tenure. */
-  readonly open = new Map<string, number>();
+  /** The last verdict of a key that pickup took. */
+  readonly latest = new Map<string, Message>();
   readonly #options: LawsOptions;
   readonly #chronicle: Chronicle;
-  readonly #gate: GateLaw;
   readonly #released = new Set<string>();
   #taken = 0;
 
   constructor(options: LawsOptions) {
     this.#options = options;
     this.#chronicle = options.chronicle;
-    this.#gate = new GateLaw(options.chronicle);
   }
 
   looked(place: Place, ino: number): void {
@@ -40,7 +69,7 @@ export class Laws implements StepWatcher {
     // Who looks for a released one's sake doesn't look for the gate's.
     if (drop === undefined || this.#released.has(drop.name)) return;
     const file = this.#options.files.get(ino);
-    if (file !== undefined) this.#gate.looked(file);
+    if (file !== undefined) this.#chronicle.looked(file);
   }
 
   /** An operator wants one back. */
@@ -65,17 +94,15 @@ export class Laws implements StepWatcher {
     }
     if (start?.folder === 'release') this.#mayReturn(process, start.key);
     if (end?.folder === 'queue') this.#mayReplace(process, to, source);
-    if (from.path.startsWith('state/tmp/') && end?.folder === 'queue') this.#mayAdopt(from, end);
     rename();
     if (drop !== undefined) this.#tookNow(source, to);
-    if (end?.folder === 'queue') this.#beganNow(`${end.verdict}/${end.key}`, source, from);
+    // A released one is a message once more; where it was staged it is one already.
+    const isNew = end?.folder === 'queue' && !from.path.startsWith('state/tmp/');
+    if (isNew && typeof source === 'object') source.message.fate = undefined;
     if (end?.folder === 'quarantine' && typeof source === 'object') {
       this.#chronicle.trace(`quarantined ${source.message.name}`);
     }
-    if (end?.folder === 'archive' && typeof source === 'object') {
-      source.message.archived = to.path.slice('state/archive/'.length);
-      this.#end(source, 'archived');
-    }
+    if (end?.folder === 'archive' && typeof source === 'object') this.#end(source, 'archived');
   }
 
   removed(process: Process, place: Place, remove: () => void): void {
@@ -100,8 +127,6 @@ export class Laws implements StepWatcher {
       if (state?.folder === 'archive' || place.path.startsWith('state/tmp/')) fate = '';
     }
     remove();
-    // A released one is a message once more, if only to be superseded.
-    if (state?.folder === 'release') this.#beginOne(`${state.verdict}/${state.key}`);
     if (typeof found === 'object' && fate !== '' && fate !== 'copied') this.#end(found, fate);
   }
 
@@ -119,33 +144,16 @@ export class Laws implements StepWatcher {
     if (Math.abs(this.#options.posts.askedWith) > DAY_MS)
       this.#chronicle.violate(`cleared ${day} with a wrong clock`);
     if (age < ARCHIVE_DAYS - 1) this.#chronicle.violate(`cleared ${day}, ${age} days old`);
-    for (const message of this.#options.files.messages) {
-      if (message.archived?.startsWith(`${day}/`) === true) message.archived = undefined;
-    }
   }
 
   /** A daemon became the owner. */
-  began(process: Process): void {
+  owned(process: Process): void {
+    this.#chronicle.trace(`daemon ${process.id} is the owner`);
     this.#chronicle.term = { process, since: this.#chronicle.now };
-    this.open.clear();
-    for (const verdict of VERDICTS) {
-      for (const key of real.readdirSync(`${this.#options.root}/state/queue/${verdict}`)) {
-        this.open.set(`${verdict}/${key}`, 1);
-      }
-      for (const name of this.staged(verdict)) {
-        this.open.set(`${verdict}/${name}`, 1);
-      }
-    }
-  }
-
-  /** A daemon says that a message has come to its end. */
-  endedOne(verdict: string, key: string): void {
-    const id = `${verdict}/${key}`;
-    this.open.set(id, (this.open.get(id) ?? 0) - 1);
   }
 
   /** Keys that lie half-way to the queue. */
-  staged(verdict: Verdict): string[] {
+  #staged(verdict: Verdict): string[] {
     const folder = `${this.#options.root}/lib/${verdict}`;
     if (!real.existsSync(folder)) return [];
     return real
@@ -165,7 +173,7 @@ export class Laws implements StepWatcher {
       return;
     }
     const { message } = file;
-    if (!this.#gate.hasPassed(file)) {
+    if (!this.#chronicle.hasSettled(file)) {
       this.#chronicle.violate(
         `${message.name} was taken ${this.#chronicle.now - file.changedAt} ms after a change`,
       );
@@ -176,8 +184,8 @@ export class Laws implements StepWatcher {
     const other = drop.verdict === 'spam' ? 'ham' : 'spam';
     const twinPath = `${this.#options.root}/lib/${other}/${drop.name}`;
     const twin = files.fileAt(twinPath);
-    if (twin === undefined || this.#gate.isStuck(twin)) return;
-    if (!this.#gate.hasPassed(twin))
+    if (twin === undefined || this.#chronicle.isStuck(twin)) return;
+    if (!this.#chronicle.hasSettled(twin))
       this.#chronicle.violate(`${message.name} was taken before its twin was complete`);
     const mine = real.lstatSync(place.address, { bigint: true }).mtimeNs;
     const its = real.lstatSync(twinPath, { bigint: true }).mtimeNs;
@@ -193,30 +201,18 @@ export class Laws implements StepWatcher {
     message.taken = this.#taken;
     message.takenAt = this.#chronicle.now;
     message.knownTo = this.#chronicle.term;
-    this.#chronicle.latest.set(message.key, message);
+    this.latest.set(message.key, message);
     this.#chronicle.trace(`took ${nameOf(found)} to ${to.path}`);
-    if (stagedOf(to) !== undefined) this.#beginOne(`${message.verdict}/${message.key}`);
-  }
-
-  #beginOne(id: string): void {
-    this.open.set(id, (this.open.get(id) ?? 0) + 1);
-  }
-
-  #beganNow(id: string, found: Found | string | undefined, from: Place): void {
-    // Where it was staged it counts already.
-    if (from.path.startsWith('state/tmp/')) return;
-    this.#beginOne(id);
-    if (typeof found === 'object') found.message.fate = undefined;
   }
 
   /** A newer verdict that is complete takes its place (law 3). */
   #isSuperseded({ message }: Found): boolean {
     const { root, files } = this.#options;
-    const newest = this.#chronicle.latest.get(message.key)?.taken ?? 0;
+    const newest = this.latest.get(message.key)?.taken ?? 0;
     if (newest > (message.taken ?? 0)) return true;
     return VERDICTS.some((verdict) => {
       const file = files.fileAt(`${root}/lib/${verdict}/${message.key}`);
-      return file !== undefined && this.#gate.hasPassed(file);
+      return file !== undefined && this.#chronicle.hasSettled(file);
     });
   }
 
@@ -235,7 +231,7 @@ export class Laws implements StepWatcher {
     const { posts } = this.#options;
     if (posts.isProven(process, found)) return;
     // What is staged is being carried over once more.
-    if (this.staged(found.message.verdict).includes(found.message.key)) return;
+    if (this.#staged(found.message.verdict).includes(found.message.key)) return;
     if (posts.mayBeLetGo(found)) {
       found.message.fate = 'let go unproven';
       return;
@@ -273,20 +269,6 @@ export class Laws implements StepWatcher {
       );
       this.#mayEnd(process, { address, path: `state/queue/${verdict}/${state.key}` }, there);
     }
-  }
-
-  /** A copy is what it was made of. */
-  #mayAdopt(from: Place, to: State): void {
-    const { root, files } = this.#options;
-    const copy = files.findAt(from.address);
-    const source = files.findAt(`${root}/lib/${to.verdict}/.learnd-${to.key}`);
-    const isEqual =
-      typeof copy === 'object' &&
-      typeof source === 'object' &&
-      copy.message === source.message &&
-      copy.length === source.length;
-    if (!isEqual)
-      this.#chronicle.violate(`the copy of ${to.verdict}/${to.key} isn't what was staged`);
   }
 
   #end(found: Found, fate: string): void {

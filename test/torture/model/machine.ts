@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import type { BigIntStats, Dir } from 'node:fs';
 import { systemError } from '../../support/fs-steps.ts';
-import type { Place } from './places.ts';
+import { Killed } from '../killed.ts';
 import type { Owner, Timeline } from './time.ts';
 
 /**
@@ -48,6 +48,8 @@ export interface StepWatcher {
   looked(place: Place, ino: number): void;
   renamed(process: Process, from: Place, to: Place, rename: () => void): void;
   removed(process: Process, place: Place, remove: () => void): void;
+  /** It has the lock of the state dir. */
+  owned(process: Process): void;
   /** A folder is removed with all that is in it. */
   cleared(process: Process, place: Place): void;
 }
@@ -63,8 +65,11 @@ export interface MachineOptions {
   readonly watcher: StepWatcher;
 }
 
-/** What a process meets at the step at which it dies, and at each one after it. */
-export class Killed extends Error {}
+/** Where something lies: `lib/spam/KEY`, `state/queue/ham/KEY`; and how it can be reached. */
+export interface Place {
+  readonly path: string;
+  readonly address: string;
+}
 
 interface Lock {
   readonly process: Process;
@@ -84,20 +89,22 @@ export class Machine {
     return this.#options.timeline.running;
   }
 
-  /** Whether a process holds the lock of a file that it opened by this path. */
-  holds(process: Process, path: string): boolean {
-    const wanted = `${this.#options.root}/${path}`;
-    for (const lock of this.#locks.values()) {
-      if (lock.process === process && process.descriptors.get(lock.fd) === wanted) return true;
-    }
-    return false;
+  /** Whether a process holds the lock of the state dir. */
+  owns(process: Process): boolean {
+    return [...this.#locks.values()].some(
+      (lock) => lock.process === process && this.#isStateLock(process, lock.fd),
+    );
+  }
+
+  #isStateLock(process: Process, fd: number): boolean {
+    return process.descriptors.get(fd) === `${this.#options.root}/state/owner.lock`;
   }
 
   /** One step of a process: it may be its last. */
   step(process: Process): void {
     process.steps += 1;
     if (process.steps >= process.diesAt) process.isDead = true;
-    if (process.isDead) throw new Killed('this process was killed');
+    if (process.isDead) throw new Killed();
   }
 
   /** Does something that no process does, in the middle of what one does. */
@@ -193,6 +200,11 @@ export class Machine {
         const holder = this.#locks.get(ino) ?? { process, fd };
         const isOurs = holder.process === process && holder.fd === fd;
         if (isOurs) this.#locks.set(ino, holder);
+        if (isOurs && this.#isStateLock(process, fd)) {
+          this.aside(() => {
+            this.#options.watcher.owned(process);
+          });
+        }
         child.emit('close', isOurs ? 0 : 1);
       },
       process,

@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, test, vi } from 'vitest';
 import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
+import { ignoreKilled } from '../killed.ts';
 import { commands, setups } from './commands.ts';
 import { installMachine } from './install.ts';
-import { Killed } from './machine.ts';
 import type { Machine } from './machine.ts';
 import { Run } from './run.ts';
 
@@ -19,13 +19,7 @@ const RUNS = byLength({ short: 200, middle: 1_000, long: 20_000 });
 /** Far more than that takes: what has not ended by then has failed, with the smallest case so far. */
 const LIMIT_MS = byLength({ short: 180_000, middle: 600_000, long: 7_200_000 });
 
-interface Stage {
-  machine?: Machine | undefined;
-  /** A promise of a living daemon that nobody cared for. */
-  fault?: Error | undefined;
-}
-
-const stage = vi.hoisted((): Stage => ({}));
+const stage = vi.hoisted((): { machine?: Machine | undefined } => ({}));
 
 vi.mock('chokidar', () => ({ watch: (path: string) => stage.machine?.watch(path) }));
 vi.mock('node:child_process', async (original) => ({
@@ -41,27 +35,24 @@ vi.mock('node:timers/promises', async (original) => ({
   ...(await original<object>()),
   setImmediate: () => Promise.resolve(),
 }));
+vi.mock('../../../src/clock.ts', async (original) =>
+  (await import('../inside.ts')).clockInside(await original()),
+);
+vi.mock('../../../src/trainers/rspamd.ts', async () =>
+  (await import('../inside.ts')).trainersInside(),
+);
 
 let restore: () => void;
 beforeAll(() => {
-  const others = process.listeners('unhandledRejection');
-  process.removeAllListeners('unhandledRejection').on('unhandledRejection', onRejection);
-  const restoreCalls = installMachine(() => stage.machine);
-  restore = () => {
-    restoreCalls();
-    process.off('unhandledRejection', onRejection);
-    for (const other of others) process.on('unhandledRejection', other);
-  };
+  restore = installMachine(() => stage.machine);
 });
 afterAll(() => {
   restore();
 });
 
-/** What a killed process had in hand fails, and nobody hears of it. */
-function onRejection(reason: unknown): void {
-  if (reason instanceof Killed) return;
-  stage.fault ??= reason instanceof Error ? reason : new Error(String(reason));
-}
+/** A promise of a living daemon that nobody cared for. */
+let fault: Error | undefined;
+ignoreKilled((each) => (fault ??= each));
 
 test(
   'whatever happens in whatever order, each last verdict is learned, and nothing is lost',
@@ -78,11 +69,11 @@ test(
           stage.machine = run.world.machine;
           try {
             await run.go(list);
-            if (stage.fault !== undefined) throw stage.fault;
+            if (fault !== undefined) throw fault;
           } finally {
             run.world.close();
             stage.machine = undefined;
-            stage.fault = undefined;
+            fault = undefined;
           }
         },
       ),

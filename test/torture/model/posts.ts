@@ -1,13 +1,14 @@
-import { MAX_ATTEMPTS, nameOf, settleTime } from './chronicle.ts';
+import { settleTime } from './chronicle.ts';
 import type { Chronicle } from './chronicle.ts';
+import { nameOf, tokensOf } from './files.ts';
 import type { Found } from './files.ts';
 import type { Process } from './machine.ts';
-import { tokensOf } from './requests.ts';
-import type { PostWatcher, Request } from './requests.ts';
+import type { PostWatcher, Request } from './rspamd.ts';
 
 /** The laws of posting, held against every post, and what the posts prove. */
 
-/** Posts of one round without a proof, and rounds after which a message is let go. */
+export const MAX_ATTEMPTS = 2;
+/** Posts of a message after which it is let go. */
 const UNPROVEN_POSTS = 8;
 
 export interface PostLawsOptions {

@@ -13,9 +13,8 @@ import {
   UNREACHABLE,
   WRONG_PASSWORD,
 } from '../../support/scripted-trainer.ts';
-import type { WrittenFiles } from './files.ts';
-import { Redis, tokensOf } from './requests.ts';
-import type { Mode, PostWatcher, Request } from './requests.ts';
+import { tokensOf } from './files.ts';
+import type { Found, WrittenFiles } from './files.ts';
 import type { Process } from './machine.ts';
 import type { Timeline } from './time.ts';
 
@@ -24,6 +23,66 @@ import type { Timeline } from './time.ts';
  * message, work off what they were sent in the order in which it came, also what nobody waits for
  * any more, and say "learned" in situations where nothing is stored.
  */
+
+/** What they can be like. */
+export const MODES = [
+  'up',
+  /** No process: what it had been sent is gone with it. */
+  'refused',
+  /** No way to it. */
+  'unreachable',
+  /** Takes connections and does nothing, ever: SIGTERMed. */
+  'silent',
+  /** Takes connections, and does all of it when it goes on: SIGSTOPped. */
+  'frozen',
+  /** Closes each connection without an answer; what came is done or not. */
+  'closing',
+  /** An unknown 5xx; what came is done or not. */
+  'erring',
+  /** Redis can be read and not be written, and it says so. */
+  'no-redis',
+  /** Redis is away, and it says 200. */
+  'unproven',
+  /** Redis is full, and it says 200 to new messages and 208 to known ones. */
+  'full',
+  /** The password is wrong. */
+  'forbidden',
+] as const;
+
+export type Mode = (typeof MODES)[number];
+
+/** One post. */
+export interface Request {
+  readonly process: Process;
+  readonly controller: string;
+  readonly verdict: Verdict;
+  readonly found: Found;
+  readonly sentAt: number;
+  /** No other post of its process was under way there at any moment of it. */
+  wasAlone: boolean;
+  outcome: Outcome | undefined;
+  endedAt: number | undefined;
+}
+
+/** Who watches what is sent, done and answered. */
+export interface PostWatcher {
+  sent(request: Request): void;
+  /** The verdict gets into the memory. */
+  stored(request: Request): void;
+  answered(request: Request): void;
+  /** A daemon wants to know what time it is. */
+  asked(): void;
+}
+
+interface Memory {
+  verdict: Verdict;
+  /** Controllers that recognise it. */
+  readonly by: Set<string>;
+}
+
+/** What all controllers share, by what they know messages by. */
+export type Redis = Map<string, Memory>;
+
 export interface RspamdOptions {
   readonly name: string;
   readonly redis: Redis;
@@ -201,8 +260,8 @@ export class Rspamd {
   }
 
   #do(request: Pending): void {
-    const { kind } = request.found.message;
-    const { coin } = this.#options;
+    const isShort = request.found.message.kind === 'short';
+    const isKnown = this.#isKnown(request);
     switch (this.#mode) {
       case 'frozen':
       case 'silent':
@@ -213,27 +272,18 @@ export class Rspamd {
         this.#answer(request, WRONG_PASSWORD);
         return;
       case 'closing':
-        if (coin()) this.#store(request);
-        this.#answer(request, NO_ANSWER);
-        return;
       case 'erring':
-        if (coin()) this.#store(request);
-        this.#answer(request, UNKNOWN_ERROR);
+        if (this.#options.coin()) this.#store(request);
+        this.#answer(request, this.#mode === 'closing' ? NO_ANSWER : UNKNOWN_ERROR);
         return;
       case 'no-redis':
-        this.#answer(
-          request,
-          kind === 'short' ? TOO_SHORT : this.#isKnown(request) ? DUPLICATE : NO_REDIS,
-        );
+        this.#answer(request, isShort ? TOO_SHORT : isKnown ? DUPLICATE : NO_REDIS);
         return;
       case 'unproven':
-        this.#answer(request, kind === 'short' ? TOO_SHORT : LEARNED);
+        this.#answer(request, isShort ? TOO_SHORT : LEARNED);
         return;
       case 'full':
-        this.#answer(
-          request,
-          kind === 'short' ? TOO_SHORT : this.#isKnown(request) ? DUPLICATE : LEARNED,
-        );
+        this.#answer(request, isShort ? TOO_SHORT : isKnown ? DUPLICATE : LEARNED);
         return;
       case 'up':
         this.#learn(request);
@@ -241,39 +291,21 @@ export class Rspamd {
   }
 
   #learn(request: Pending): void {
-    switch (request.found.message.kind) {
-      case 'crasher':
-        this.#lose();
-        return;
-      case 'hanger':
-        return;
-      case 'odd':
-        this.#answer(request, UNKNOWN_ERROR);
-        return;
-      case 'rejected':
-        this.#answer(request, TOO_LARGE);
-        return;
-      case 'short':
-        this.#answer(request, TOO_SHORT);
-        return;
-      case 'amnesiac':
-        this.#store(request);
-        this.#answer(request, LEARNED);
-        return;
-      case 'normal':
-        if (this.#isKnown(request)) this.#answer(request, DUPLICATE);
-        else if (this.#forgets > 0) {
-          this.#forgets -= 1;
-          this.#answer(request, LEARNED);
-        } else {
-          this.#store(request);
-          this.#answer(request, LEARNED);
-        }
+    const { kind } = request.found.message;
+    if (kind === 'crasher') this.#lose();
+    else if (kind === 'odd') this.#answer(request, UNKNOWN_ERROR);
+    else if (kind === 'rejected') this.#answer(request, TOO_LARGE);
+    else if (kind === 'short') this.#answer(request, TOO_SHORT);
+    else if (kind === 'normal' && this.#isKnown(request)) this.#answer(request, DUPLICATE);
+    else if (kind !== 'hanger') {
+      if (kind === 'normal' && this.#forgets > 0) this.#forgets -= 1;
+      else this.#store(request);
+      this.#answer(request, LEARNED);
     }
   }
 
   #isKnown({ found, verdict }: Request): boolean {
-    const memory = this.#options.redis.messages.get(tokensOf(found));
+    const memory = this.#options.redis.get(tokensOf(found));
     return memory?.verdict === verdict && memory.by.has(this.name);
   }
 
@@ -282,9 +314,9 @@ export class Rspamd {
     if (kind !== 'normal' && kind !== 'amnesiac') return;
     const { redis, watcher } = this.#options;
     const tokens = tokensOf(request.found);
-    const memory = redis.messages.get(tokens);
+    const memory = redis.get(tokens);
     if (memory?.verdict === request.verdict) memory.by.add(this.name);
-    else redis.messages.set(tokens, { verdict: request.verdict, by: new Set([this.name]) });
+    else redis.set(tokens, { verdict: request.verdict, by: new Set([this.name]) });
     watcher.stored(request);
   }
 

@@ -1,88 +1,119 @@
 import { loadConfig } from '../../../src/config.ts';
 import type { Config } from '../../../src/config.ts';
+import { watch } from '../../../src/daemon/watch.ts';
 import { QuarantinedMessages } from '../../../src/spool/quarantined.ts';
+import { VERDICTS } from '../../../src/verdict.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
+import { inside } from '../inside.ts';
+import { Chronicle } from './chronicle.ts';
 import type { Setup } from './commands.ts';
-import { Daemon } from './daemon.ts';
-import { Message, WrittenFiles } from './files.ts';
-import type { Kind } from './files.ts';
-import { ARCHIVE_DAYS, Chronicle, MAX_ATTEMPTS, SETTLE_MS, VERDICTS } from './chronicle.ts';
-import { Laws } from './laws.ts';
-import { PostLaws } from './posts.ts';
+import { WrittenFiles } from './files.ts';
+import { ARCHIVE_DAYS, Laws } from './laws.ts';
 import { Machine, Process, real } from './machine.ts';
-import { Redis } from './requests.ts';
+import { MAX_ATTEMPTS, PostLaws } from './posts.ts';
 import { Rspamd } from './rspamd.ts';
+import type { Redis } from './rspamd.ts';
 import { Timeline } from './time.ts';
 import { Writer } from './writer.ts';
 
 /** The whole: a spool, its writer, its daemons, and the controllers. */
 
-const PARENT = secondFolder();
+const URLS = ['http://one.example:11334', 'http://two.example:11334'];
+
+/** One life of the program. */
+export interface Daemon {
+  readonly process: Process;
+  readonly stopping: AbortController;
+  /** What SIGHUP does. */
+  hangUp: () => void;
+  /** It has stopped, and its process has ended. */
+  isOver: boolean;
+}
 
 export class World {
   readonly timeline = new Timeline<Process>();
   readonly files = new WrittenFiles();
   readonly chronicle: Chronicle;
-  readonly posts: PostLaws;
   readonly laws: Laws;
   readonly machine: Machine;
   readonly controllers: readonly Rspamd[];
-  readonly redis = new Redis();
+  readonly redis: Redis = new Map();
   readonly writer: Writer;
   readonly setup: Setup;
   readonly root: string;
   readonly daemons: (Daemon | undefined)[] = [];
   readonly #chance: Chance;
+  readonly #random = Math.random;
   #born = 0;
 
   constructor(setup: Setup) {
     this.setup = setup;
     this.#chance = chanceOf(setup.seed);
-    this.root = real.mkdtempSync(`${PARENT}/learnd-model-`);
-    for (const verdict of VERDICTS) real.mkdirSync(this.dropPath(verdict), { recursive: true });
-    const { timeline, files } = this;
-    this.chronicle = new Chronicle(timeline, (process) =>
-      this.machine.holds(process, 'state/owner.lock'),
-    );
-    const { chronicle } = this;
-    this.posts = new PostLaws({
+    this.root = real.mkdtempSync(`${secondFolder()}/learnd-model-`);
+    for (const verdict of VERDICTS) {
+      real.mkdirSync(`${this.root}/lib/${verdict}`, { recursive: true });
+    }
+    const { timeline, files, root } = this;
+    const chronicle = new Chronicle(timeline, (process) => this.machine.owns(process));
+    this.chronicle = chronicle;
+    const posts = new PostLaws({
       chronicle,
       underWay: (process) => this.controllers.flatMap((each) => each.underWay(process)),
       posts: () => this.controllers.flatMap(({ requests }) => requests),
     });
-    this.laws = new Laws({ root: this.root, chronicle, files, posts: this.posts });
+    this.laws = new Laws({ root, chronicle, files, posts });
     this.machine = new Machine({
       timeline,
-      root: this.root,
+      root,
       isDivided: setup.isDivided,
       latency: () => this.#latency(setup.diskMs),
       watcher: this.laws,
     });
-    this.controllers = ['http://one:11334', 'http://two:11334']
-      .slice(0, setup.controllers)
-      .map((name) => this.#controller(name));
+    this.controllers = URLS.slice(0, setup.controllers).map(
+      (name) =>
+        new Rspamd({
+          name,
+          redis: this.redis,
+          timeline,
+          files,
+          latency: () => this.#latency(setup.netMs),
+          coin: () => this.#chance.next() < 0.5,
+          forgets: setup.forgets,
+          forsakes: setup.controllers > 1,
+          watcher: posts,
+          violate: chronicle.violate.bind(chronicle),
+        }),
+    );
     this.writer = new Writer({
-      lib: `${this.root}/lib`,
+      lib: `${root}/lib`,
       timeline,
       files,
-      ring: (verdict, name) => {
-        this.#ring(verdict, name);
-      },
-      trace: (line) => {
-        this.chronicle.trace(line);
-      },
+      ring: this.#ring.bind(this),
+      trace: chronicle.trace.bind(chronicle),
     });
+    this.#putInside();
   }
 
-  dropPath(verdict: Verdict, name = ''): string {
-    return `${this.root}/lib/${verdict}${name === '' ? '' : '/'}${name}`;
-  }
-
-  statePath(place: string): string {
-    return `${this.root}/state/${place}`;
+  /** Gives the daemons the model's time, chance and controllers, each its own. */
+  #putInside(): void {
+    const { timeline } = this;
+    Math.random = () => this.#chance.next();
+    inside.clock = {
+      monotonic: () => timeline.now,
+      wall: () => timeline.wall,
+      after: (ms, callback) => timeline.after(ms, callback, this.machine.running),
+    };
+    inside.trainerFor = (name) => {
+      const controller = this.controllers.find((each) =>
+        name.includes(new URL(each.name).hostname),
+      );
+      const { running } = this.machine;
+      if (controller === undefined || running === undefined) throw new Error(`no ${name}`);
+      return controller.trainerFor(running);
+    };
   }
 
   names(place: string): string[] {
@@ -90,54 +121,48 @@ export class World {
     return real.existsSync(path) ? real.readdirSync(path) : [];
   }
 
-  /** Makes a message up. */
-  message(key: string, verdict: Verdict, what: MadeUp): Message {
-    const message = new Message({ id: this.files.messages.length, key, verdict, ...what });
-    this.files.add(message);
-    return message;
-  }
-
   /** Starts a daemon in a place of its own, unless one lives there. */
   start(slot: number): void {
     if (this.daemons[slot] !== undefined) return;
     this.#born += 1;
-    const process = new Process(this.#born);
-    const { timeline, laws, chronicle } = this;
-    const daemon: Daemon = new Daemon({
-      process,
-      config: this.#config(),
-      clock: timeline.clockOf(process),
-      random: () => this.#chance.next(),
-      trainers: this.controllers.map((each) => each.trainerFor(process)),
-      log: (_severity, event, _text, fields = {}) => {
-        if (process.isDead) return;
-        chronicle.trace(`daemon ${process.id}: ${event} ${JSON.stringify(fields)}`);
-        if (event === 'daemon.bug')
-          chronicle.violate(`daemon ${process.id}: ${JSON.stringify(fields)}`);
-        if (FINAL_RESULTS.has(event))
-          laws.endedOne(String(fields['verdict']), String(fields['file']));
-      },
-      onOwner: () => {
-        chronicle.trace(`daemon ${process.id} is the owner`);
-        this.machine.aside(() => {
-          laws.began(process);
-        });
-      },
-      onFailure: (error) => {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        chronicle.violate(`daemon ${process.id} fell over: ${text}`);
-        process.isDead = true;
-      },
-    });
+    const daemon: Daemon = {
+      process: new Process(this.#born),
+      stopping: new AbortController(),
+      hangUp: () => undefined,
+      isOver: false,
+    };
     this.daemons[slot] = daemon;
-    chronicle.trace(`daemon ${process.id} starts`);
-    timeline.after(
-      0,
-      () => {
-        daemon.start();
-      },
-      process,
-    );
+    this.chronicle.trace(`daemon ${this.#born} starts`);
+    this.timeline.after(0, () => void this.#live(daemon), daemon.process);
+  }
+
+  async #live(daemon: Daemon): Promise<void> {
+    const { process: own } = daemon;
+    const { chronicle } = this;
+    try {
+      await watch({
+        config: this.#config(),
+        log: (_severity, event, _text, fields = {}) => {
+          if (own.isDead) return;
+          const line = `daemon ${own.id}: ${event} ${JSON.stringify(fields)}`;
+          chronicle.trace(line);
+          if (event === 'daemon.bug') chronicle.violate(line);
+        },
+        once: false,
+        stop: daemon.stopping.signal,
+        onHangup: (callback) => {
+          daemon.hangUp = callback;
+        },
+        onCrash: () => undefined,
+        identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+      });
+      daemon.isOver = true;
+    } catch (error) {
+      if (own.isDead) return;
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      chronicle.violate(`daemon ${own.id} fell over: ${text}`);
+      own.isDead = true;
+    }
   }
 
   /** Ends a daemon as SIGKILL does. */
@@ -162,15 +187,20 @@ export class World {
     this.#bury();
   }
 
-  quarantined(act: (messages: QuarantinedMessages) => void): void {
+  /** An operator releases what is in quarantine. */
+  release(): void {
     const messages = QuarantinedMessages.open(`${this.root}/state`);
     if (messages === undefined) return;
-    act(messages);
+    for (const message of [...messages.list()]) {
+      this.laws.released(message.key);
+      messages.release(message);
+    }
     messages.close();
   }
 
   close(): void {
     for (const [slot] of this.daemons.entries()) this.kill(slot);
+    Math.random = this.#random;
     real.rmSync(this.root, { recursive: true, force: true });
   }
 
@@ -195,31 +225,11 @@ export class World {
     for (const daemon of this.daemons) {
       if (daemon === undefined) continue;
       const { process } = daemon;
-      this.timeline.after(
-        this.#latency(5),
-        () => {
-          this.machine.ring(process, this.dropPath(verdict), name);
-        },
-        process,
-      );
+      const ring = (): void => {
+        this.machine.ring(process, `${this.root}/lib/${verdict}`, name);
+      };
+      this.timeline.after(this.#latency(5), ring, process);
     }
-  }
-
-  #controller(name: string): Rspamd {
-    return new Rspamd({
-      name,
-      redis: this.redis,
-      timeline: this.timeline,
-      files: this.files,
-      latency: () => this.#latency(this.setup.netMs),
-      coin: () => this.#chance.next() < 0.5,
-      forgets: this.setup.forgets,
-      forsakes: this.setup.controllers > 1,
-      watcher: this.posts,
-      violate: (what) => {
-        this.chronicle.violate(what);
-      },
-    });
   }
 
   /** Mostly short, seldom long. */
@@ -229,34 +239,20 @@ export class World {
   }
 
   #config(): Config {
-    const { after, backlog, concurrency, ears } = this.setup;
-    const config = loadConfig({
+    const { after, backlog, concurrency, ears, controllers } = this.setup;
+    return loadConfig({
       KOPANO_SPAMD_LIB: `${this.root}/lib`,
       LEARN_STATE_DIR: `${this.root}/state`,
       LEARN_AFTER: after,
       LEARN_ARCHIVE_DAYS: String(ARCHIVE_DAYS),
       LEARN_MAX_BYTES: '1048576',
-      LEARN_SETTLE_MS: String(SETTLE_MS),
+      LEARN_SETTLE_MS: '2000',
       LEARN_POLLING: ears === 'none' ? 'yes' : 'no',
       LEARN_CONCURRENCY: String(concurrency),
       LEARN_BACKLOG: String(backlog),
       LEARN_MAX_ATTEMPTS: String(MAX_ATTEMPTS),
+      RSPAMD_URL: URLS.slice(0, controllers).join(),
+      STATUS_LISTEN: 'off',
     });
-    return { ...config, rspamd: { ...config.rspamd, controllers: [] } };
   }
 }
-
-export interface MadeUp {
-  readonly kind: Kind;
-  readonly tokens: string;
-  readonly messageId: string;
-}
-
-const FINAL_RESULTS = new Set([
-  'message.learned',
-  'message.duplicate',
-  'message.refused',
-  'message.quarantined',
-  'message.superseded',
-  'message.withdrawn',
-]);

@@ -67,19 +67,6 @@ export class Writer {
     this.#go(order, 0, undefined, undefined);
   }
 
-  /** Gives a file another mtime, as a restore does. */
-  touch(verdict: Verdict, key: string, skew: number): void {
-    const { lib, files, timeline, ring, trace } = this.#options;
-    const path = `${lib}/${verdict}/${key}`;
-    const file = files.fileAt(path);
-    if (file === undefined) return;
-    const mtime = this.#time(skew);
-    real.utimesSync(path, mtime, mtime);
-    files.changed(file, timeline.now);
-    trace(`touched ${verdict}/${key}, ${skew} ms`);
-    ring(verdict, key);
-  }
-
   #go(order: WriteOrder, step: number, fd?: number, file?: WrittenFile): void {
     const last = 5 + order.pieces;
     if (step >= Math.min(order.steps, last)) {

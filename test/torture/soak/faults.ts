@@ -7,9 +7,8 @@ import { makeMessage } from '../../lab/messages.ts';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import { until } from '../../real/world.ts';
 import type { Chance } from '../../support/seed.ts';
-import type { SoakProxy, Wire } from './proxy.ts';
 import { flushLazily } from './world.ts';
-import type { SoakWorld } from './world.ts';
+import type { SoakWorld, Wire } from './world.ts';
 
 /**
  * What goes wrong in a mail server's life. Each fault lasts a moment and is over, cause and all,
@@ -53,18 +52,18 @@ const FAULTS = {
     await sleep(ms);
     await world.redis.command('CONFIG', 'SET', 'maxmemory', '0');
   },
-  'the wire refuses': ({ proxy }, ms) => withWire(proxy, 'refuses', ms),
-  'the wire hangs': ({ proxy }, ms) => withWire(proxy, 'hangs', ms),
-  'the wire cuts answers off': ({ proxy }, ms) => withWire(proxy, 'cuts', ms),
+  'the wire refuses': (soak, ms) => withWire(soak, 'refuses', ms),
+  'the wire hangs': (soak, ms) => withWire(soak, 'hangs', ms),
+  'the wire cuts answers off': (soak, ms) => withWire(soak, 'cuts', ms),
   'a message crashes the worker': async (soak, ms, chance) => {
     const poison = makeMessage('spam', POISON_SEED + chance.below(1_000_000_000));
-    soak.proxy.poison.set(poison.messageId, poison.name);
-    await soak.traffic.judge(poison);
+    soak.poison.set(poison.messageId, poison.name);
+    await soak.users.judge(poison);
     await sleep(ms);
   },
   'a class folder is replaced': (soak, _ms, chance) =>
-    soak.traffic.without(() => replaceFolder(soak, chance)),
-  'the state dir is replaced': (soak) => soak.traffic.without(() => replaceStateDir(soak)),
+    soak.users.without(() => replaceFolder(soak, chance)),
+  'the state dir is replaced': (soak) => soak.users.without(() => replaceStateDir(soak)),
   'the disk is full': async ({ disk }, ms) => {
     disk?.fill();
     await sleep(ms);
@@ -189,11 +188,14 @@ async function replaceFolder({ world, gauge }: SoakWorld, chance: Chance): Promi
  * for it, because its disk is full, is for the next one.
  */
 async function replaceStateDir(soak: SoakWorld): Promise<void> {
-  const { traffic, log, disk } = soak;
+  const { users, log, disk } = soak;
   await soak.untilDrained();
   disk?.fill();
-  if (disk !== undefined) await traffic.write(STAGED);
-  if (disk !== undefined) await until('some are staged', NOTICED_MS, () => soak.staged.length > 0);
+  if (disk !== undefined) await users.write(STAGED);
+  if (disk !== undefined)
+    await until('some are staged', NOTICED_MS, () =>
+      soak.waiting().some(({ room }) => room === 'staged'),
+    );
   const owned = log.count('daemon.owner');
   renameSync(soak.stateDir, `${soak.stateDir}-${owned}`);
   disk?.free();
@@ -216,8 +218,8 @@ async function startAgain(redis: PrivateRedis): Promise<void> {
   await flushLazily(redis);
 }
 
-async function withWire(proxy: SoakProxy, wire: Wire, ms: number): Promise<void> {
-  proxy.wire = wire;
+async function withWire(soak: SoakWorld, wire: Wire, ms: number): Promise<void> {
+  soak.wire = wire;
   await sleep(ms);
-  proxy.wire = 'good';
+  soak.wire = 'good';
 }

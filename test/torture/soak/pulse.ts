@@ -16,7 +16,6 @@ export class Pulse implements AsyncDisposable {
   readonly complaints: string[] = [];
   beats = 0;
   slowestMs = 0;
-  mostWatches = 0;
   readonly #listen: string;
   readonly #visitors = new Set<Socket>();
   readonly #stop = new AbortController();
@@ -27,9 +26,8 @@ export class Pulse implements AsyncDisposable {
     this.#listen = listen;
   }
 
-  /** @param watches how many inotify watches the daemon has at the moment */
-  start(watches: () => Promise<number>): void {
-    this.#feeling = this.#feel(watches);
+  start(): void {
+    this.#feeling = this.#feel();
   }
 
   async stop(): Promise<void> {
@@ -89,10 +87,9 @@ export class Pulse implements AsyncDisposable {
     await this.dismiss();
   }
 
-  async #feel(watches: () => Promise<number>): Promise<void> {
+  async #feel(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       await this.#beat('/healthz', [200]);
-      this.mostWatches = Math.max(this.mostWatches, await watches());
       if (this.beats % 3 === 0) await this.#beat('/metrics', [200]);
       if (this.beats % 5 === 0) await this.#beat('/readyz', [200, 503]);
       if (this.beats % 7 === 0) await this.#beat('/status', [200]);

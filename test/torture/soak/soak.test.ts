@@ -8,9 +8,9 @@ import type { Chance } from '../../support/seed.ts';
 import { Faults, NEW_TENURE } from './faults.ts';
 import { grown, held, told } from './gauge.ts';
 import type { Reading } from './gauge.ts';
+import { messageOf } from '../users.ts';
 import { SoakWorld } from './world.ts';
 import type { Place } from './world.ts';
-import { Traffic } from './traffic.ts';
 
 /**
  * The soak: the daemon in service for a while, fifty messages a second, and one fault after the
@@ -61,7 +61,6 @@ const HEAP_MB = 1;
 const heapMb = byLength({ short: withoutCode, middle: withoutCode, long: whole });
 /** As in the controller suite; with at most eight bodies of a kilobyte in flight, probe included. */
 const PEAK_MB = 150;
-const WATCHES = 4;
 /** Messages that are asked for at a rest, beside all whose verdict was changed. */
 const SAMPLE = byLength({ short: 40, middle: 100, long: 200 });
 
@@ -85,10 +84,10 @@ class Soak {
   }
 
   async run(): Promise<void> {
-    const { traffic, pulse, gauge } = this.world;
+    const { users, pulse, gauge } = this.world;
     this.readings.push(await gauge.steady());
-    const writing = traffic.run();
-    pulse.start(() => gauge.watches());
+    const writing = users.run();
+    pulse.start();
     await this.faults.run(warmUpMs / 2);
     await this.faults.happen(NEW_TENURE);
     await this.faults.run(warmUpMs / 2);
@@ -99,7 +98,7 @@ class Soak {
     }
     await this.faults.run(stretchMs);
     await sleep(calmMs);
-    traffic.stop();
+    users.stop();
     await writing;
     await this.#rest();
     await pulse.stop();
@@ -108,25 +107,25 @@ class Soak {
   /** What the daemon holds when there is nothing to do, and what rspamd remembers. */
   #rest(): Promise<void> {
     const { world } = this;
-    return world.traffic.without(async () => {
+    return world.users.without(async () => {
       await world.untilDrained();
       const reading = await world.gauge.steady(this.readings[0]);
       this.readings.push(reading);
-      process.stdout.write(`after ${world.traffic.writes} messages: ${told(reading)}\n`);
+      process.stdout.write(`after ${world.users.writes} messages: ${told(reading)}\n`);
       await this.#askRspamd();
     });
   }
 
   /** Asks for all changed verdicts since the last rest, and for some others. */
   async #askRspamd(): Promise<void> {
-    const { traffic, world } = this.world;
-    const names = [...traffic.judged.keys()].slice(this.#seen);
-    this.#seen = traffic.judged.size;
+    const { users, world } = this.world;
+    const names = [...users.judged.keys()].slice(this.#seen);
+    this.#seen = users.judged.size;
     const sample = Array.from({ length: SAMPLE }, () => this.#chance.pick(names));
-    for (const name of new Set([...sample, ...names.filter((each) => traffic.changed.has(each))])) {
-      const judged = traffic.judged.get(name);
+    for (const name of new Set([...sample, ...names.filter((each) => users.changed.has(each))])) {
+      const judged = users.judged.get(name);
       if (judged === undefined || judged.isShort) continue;
-      const status = await world.status(Traffic.messageOf(judged), judged.verdict);
+      const status = await world.status(messageOf(judged), judged.verdict);
       this.asked += 1;
       if (status !== 208) this.forgotten.push(`${name} as ${judged.verdict}: ${status}`);
     }
@@ -149,7 +148,6 @@ describeReal('with fifty messages a second and one fault after the other', () =>
       );
       expectFlat(soak.readings);
       expect(world.pulse.complaints).toEqual([]);
-      expect(world.pulse.mostWatches).toBeLessThanOrEqual(WATCHES);
       expect(world.log.strange).toEqual([]);
       await expectAccounted(world);
       // After restarts rspamd forgets some of what it acknowledged twice (1 % observed).
@@ -173,15 +171,15 @@ function expectFlat(readings: readonly Reading[]): void {
 }
 
 /** Every file that was written ended, and ended once; set aside was only the poison. */
-async function expectAccounted({ traffic, log, proxy, pulse }: SoakWorld): Promise<void> {
-  expect(traffic.errors).toEqual([]);
+async function expectAccounted({ users, log, poison, pulse }: SoakWorld): Promise<void> {
+  expect(users.errors).toEqual([]);
   const wrong: string[] = [];
-  const expected = new Map([...traffic.judged].map(([name, { writes }]) => [name, writes]));
-  const poison = [...proxy.poison.values()];
-  for (const name of poison) expected.set(name, 1);
+  const expected = new Map([...users.judged].map(([name, { writes }]) => [name, writes]));
+  const poisonous = new Set(poison.values());
+  for (const name of poisonous) expected.set(name, 1);
   for (const [name, writes] of expected) {
     const endings = log.endings.get(name) ?? [];
-    const isPoison = poison.includes(name);
+    const isPoison = poisonous.has(name);
     if (endings.length !== writes) wrong.push(`${name}, written ${writes} x: ${endings.join()}`);
     else if (endings.includes('quarantined') !== isPoison) wrong.push(`${name}: ${endings.join()}`);
   }
@@ -197,7 +195,7 @@ async function expectAccounted({ traffic, log, proxy, pulse }: SoakWorld): Promi
   }
   process.stdout.write(`${JSON.stringify(counted)}\n`);
   expect(counted).toEqual(logged);
-  expect(Object.values(counted).reduce((sum, count) => sum + count, 0)).toBe(traffic.writes);
+  expect(Object.values(counted).reduce((sum, count) => sum + count, 0)).toBe(users.writes);
 }
 
 function whole({ heapUsed }: Reading): number {

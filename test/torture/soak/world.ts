@@ -1,29 +1,34 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { DaemonProcess } from '../../lab/daemon-process.ts';
-import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
+import { mkdirSync, rmSync, mkdtempSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
 import { freePort } from '../../../src/servers/ports.ts';
-import { program, secondFolder } from '../../support/run.ts';
+import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
+import type { FaultRequest } from '../../faults/fault-server.ts';
+import { CLOSES, RESETS, SILENCE, messageIdOf } from '../../faults/plays.ts';
+import { DaemonProcess } from '../../lab/daemon-process.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
+import { program, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { canMount } from '../../support/temporary.ts';
+import { filesOf } from '../files.ts';
+import type { FoundFile } from '../files.ts';
 import { preload } from '../preload.ts';
+import { FaultProxy, insteadOf } from '../proxy.ts';
+import type { Fault } from '../proxy.ts';
+import { Users } from '../users.ts';
 import { Gauge } from './gauge.ts';
 import { SoakLog } from './log.ts';
-import { SoakProxy } from './proxy.ts';
 import { Pulse } from './pulse.ts';
-import { Traffic } from './traffic.ts';
 
 /**
- * A mail server in service: Redis, rspamd behind a wire that can be bad, the writer, and the built
+ * A mail server in service: Redis, rspamd behind a wire that can be bad, the users, and the built
  * daemon with its status shown, its log read by somebody, and a probe in it.
  */
 export type Place = 'beside the spool' | 'on a disk of its own';
+export type Wire = 'good' | 'refuses' | 'hangs' | 'cuts';
 
-const PER_SECOND = 50;
 /** Three times what comes in during the longest outage. */
 const MOST_WAITING = 1_000;
 /**
@@ -35,11 +40,13 @@ const SETTLED_CODE = byLength({
   middle: ['--no-flush-bytecode', '--no-lazy-feedback-allocation'],
   long: [],
 });
+/** As the first lines of the bundle have them. */
+const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 /** Room for the archive of the longest run. */
 const DISK_MB = 1_024;
 
 /** A small file system that can be full. */
-export class Disk {
+class Disk {
   readonly #folder: string;
 
   constructor(folder: string) {
@@ -77,44 +84,50 @@ export class Disk {
   }
 }
 
-export class SoakWorld {
+interface Parts {
   readonly world: World;
   readonly stateDir: string;
   readonly disk: Disk | undefined;
-  readonly proxy: SoakProxy;
+  readonly proxy: FaultProxy;
   readonly log: SoakLog;
-  readonly traffic: Traffic;
   readonly pulse: Pulse;
   readonly daemon: DaemonProcess;
-  readonly pid: number;
-  readonly gauge: Gauge;
-  readonly #shared: string | undefined;
+}
 
-  private constructor(parts: {
-    world: World;
-    stateDir: string;
-    disk: Disk | undefined;
-    shared: string | undefined;
-    proxy: SoakProxy;
-    log: SoakLog;
-    daemon: DaemonProcess;
-    pulse: Pulse;
-    chance: Chance;
-  }) {
-    const { world, daemon, chance } = parts;
+export class SoakWorld implements AsyncDisposable {
+  readonly world: World;
+  readonly stateDir: string;
+  readonly disk: Disk | undefined;
+  readonly log: SoakLog;
+  readonly users: Users;
+  readonly pulse: Pulse;
+  readonly daemon: DaemonProcess;
+  readonly gauge: Gauge;
+  /** How the way to the controller is. */
+  wire: Wire = 'good';
+  /** Message-IDs that crash whatever they are sent to, and the names of their files. */
+  readonly poison = new Map<string, string>();
+  readonly #proxy: FaultProxy;
+
+  private constructor(parts: Parts, chance: Chance) {
+    const { world, daemon } = parts;
     this.world = world;
     this.stateDir = parts.stateDir;
     this.disk = parts.disk;
-    this.#shared = parts.shared;
-    this.proxy = parts.proxy;
     this.log = parts.log;
     this.daemon = daemon;
     this.pulse = parts.pulse;
-    this.pid = daemon.pid ?? 0;
-    this.gauge = new Gauge(this.pid, join(world.folder, 'probe'));
-    const { lib } = world;
-    const isBehind = (): boolean => this.waiting().length > MOST_WAITING;
-    this.traffic = new Traffic({ lib, writer: world, chance, perSecond: PER_SECOND, isBehind });
+    this.gauge = new Gauge(daemon.pid ?? 0, join(world.folder, 'probe'));
+    // What goes on at the same time has chances of its own, or none would come again.
+    const forWire = chanceOf(chance.below(2 ** 31));
+    this.#proxy = parts.proxy;
+    this.#proxy.script = (request) => this.#harm(request, forWire);
+    this.users = new Users({
+      ...{ lib: world.lib, writer: world, chance: chanceOf(chance.below(2 ** 31)) },
+      ...{ perSecond: 50, flips: 0.05, repeats: 0.02, tooShort: 0.01 },
+      ...{ recent: 150, onlyTaken: true },
+      isBehind: () => this.waiting().length > MOST_WAITING,
+    });
   }
 
   static async make(place: Place, chance: Chance): Promise<SoakWorld> {
@@ -122,17 +135,10 @@ export class SoakWorld {
     await flushLazily(world.redis);
     const isApart = place === 'on a disk of its own';
     const disk = isApart && canMount ? new Disk(join(world.folder, 'disk')) : undefined;
-    const shared =
-      isApart && !canMount ? mkdtempSync(join(secondFolder(), 'learnd-soak-')) : undefined;
-    const apart = disk === undefined ? shared : join(world.folder, 'disk');
-    const stateDir = apart === undefined ? world.stateDir : join(apart, 'state');
+    let stateDir = isApart ? join(world.folder, 'disk', 'state') : world.stateDir;
+    if (isApart && !canMount) stateDir = mkdtempSync(join(secondFolder(), 'learnd-soak-'));
     const log = new SoakLog(join(world.folder, 'log'));
-    // What goes on at the same time has chances of its own, or none would come again.
-    const [forProxy, forTraffic] = [
-      chanceOf(chance.below(2 ** 31)),
-      chanceOf(chance.below(2 ** 31)),
-    ];
-    const proxy = await SoakProxy.start(world.rspamd.controllerPort, forProxy);
+    const proxy = await FaultProxy.start({ target: world.rspamd.controllerPort, records: false });
     const statusListen = `127.0.0.1:${await freePort()}`;
     const daemon = await startDaemon(world, {
       LEARN_STATE_DIR: stateDir,
@@ -144,35 +150,15 @@ export class SoakWorld {
     });
     const pulse = new Pulse(statusListen);
     await until('the status is shown', 20_000, () => pulse.isShown());
-    return new SoakWorld({
-      world,
-      stateDir,
-      disk,
-      shared,
-      proxy,
-      log,
-      daemon,
-      pulse,
-      chance: forTraffic,
-    });
+    return new SoakWorld({ world, stateDir, disk, proxy, log, pulse, daemon }, chance);
   }
 
   /** Files in the drop directory and the queue, staged ones included. */
-  waiting(): readonly string[] {
+  waiting(): readonly FoundFile[] {
     const { lib } = this.world;
-    const queue = join(this.stateDir, 'queue');
-    return [lib, queue].flatMap((place) =>
-      ['spam', 'ham'].flatMap((verdict) =>
-        namesIn(join(place, verdict))
-          .filter((name) => !name.startsWith('.') || name.startsWith('.learnd-'))
-          .map((name) => join(place, verdict, name)),
-      ),
+    return filesOf({ lib, stateDir: this.stateDir }, ['queue']).filter(
+      ({ name }) => !name.startsWith('.'),
     );
-  }
-
-  /** Those half-way to a state dir on another file system. */
-  get staged(): readonly string[] {
-    return this.waiting().filter((path) => basename(path).startsWith('.learnd-'));
   }
 
   /** Waits until nothing waits, on disk or in memory. */
@@ -184,38 +170,41 @@ export class SoakWorld {
     });
   }
 
+  #harm(request: FaultRequest | undefined, chance: Chance): Fault | undefined {
+    if (request === undefined) {
+      return this.wire === 'refuses' ? { kind: 'intrusion', reads: 0, act: RESETS } : undefined;
+    }
+    if (this.wire === 'hangs') return insteadOf(SILENCE);
+    if (this.poison.has(messageIdOf(request.body))) return insteadOf(CLOSES);
+    if (this.wire !== 'cuts') return undefined;
+    const left = chance.below(200);
+    const says = (answer: Buffer) => ({ pieces: [answer.subarray(0, left)], then: 'end' }) as const;
+    return { kind: 'exchange', hears: () => Infinity, says };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    this.traffic.stop();
+    this.users.stop();
     await this.pulse[Symbol.asyncDispose]();
     this.log.resume();
     await this.daemon.stop();
     this.log.close();
-    await this.proxy[Symbol.asyncDispose]();
+    await this.#proxy[Symbol.asyncDispose]();
     this.disk?.unmount();
-    if (this.#shared !== undefined) rmSync(this.#shared, { recursive: true, force: true });
+    rmSync(this.stateDir, { recursive: true, force: true });
     await this.world[Symbol.asyncDispose]();
   }
 }
-
-/** As the first lines of the bundle have them. */
-const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 
 async function startDaemon(
   world: World,
   settings: Readonly<Record<string, string>>,
 ): Promise<DaemonProcess> {
+  const node = [process.execPath, '--expose-gc', ...SETTLED_CODE, ...SMALL_HEAP];
   const daemon = await DaemonProcess.start({
     command: [
       '/bin/sh',
       ...['-c', 'exec "$@" > "$LOG_PIPE"', 'sh'],
-      ...[
-        process.execPath,
-        '--expose-gc',
-        ...SETTLED_CODE,
-        ...SMALL_HEAP,
-        ...preload('soak/probe.ts'),
-      ],
-      ...[program(), 'watch'],
+      ...[...node, ...preload('soak/probe.ts'), program(), 'watch'],
     ],
     settings: {
       KOPANO_SPAMD_LIB: world.lib,
@@ -236,9 +225,4 @@ async function startDaemon(
 /** Redis ends only in order here: that it flushes each learned word to the disk is too much. */
 export async function flushLazily(redis: PrivateRedis): Promise<void> {
   await redis.command('CONFIG', 'SET', 'appendfsync', 'everysec');
-}
-
-/** Nothing, where a folder is missing for the moment. */
-function namesIn(folder: string): readonly string[] {
-  return existsSync(folder) ? readdirSync(folder) : [];
 }

@@ -1,12 +1,17 @@
 import type { FsStep } from '../../support/fs-steps.ts';
 
+/** No error: the process dies at the step. */
+export const KILL = 'SIGKILL';
+/** Not a step on the file system, but one to die at. */
+export const POST = 'post';
+
 /**
  * Which errors a step can meet in the real world. What can't be (a full disk does not keep anybody
  * from reading) is left out, so that what a run finds is worth mending.
  */
-export const CODES = ['ENOSPC', 'EIO', 'EACCES', 'EROFS', 'EMFILE', 'ENOENT', 'EXDEV'] as const;
+const CODES = ['ENOSPC', 'EIO', 'EACCES', 'EROFS', 'EMFILE', 'ENOENT', 'EXDEV', KILL] as const;
 
-export type Code = (typeof CODES)[number];
+type Code = (typeof CODES)[number];
 
 export interface Fault {
   /** Which step of the run meets it first, counted from 0. */
@@ -50,12 +55,22 @@ const SETTLING = new Set(['FileHandle.sync', 'FileHandle.close']);
 const WRITTEN = /\/(owner\.lock|tmp\/[^/]+)$/;
 
 /**
+ * Whether dying there may make a difference: after a step, and before one that changes something.
+ * What comes before the others is what comes after their predecessors.
+ */
+function isWorthAKill({ call }: FsStep, when: FsStep['when']): boolean {
+  // What the dead had just opened nobody could close here; and closing changes nothing.
+  if (when === 'after') return !OPENING.has(call) && !/close/i.test(call);
+  return call === POST || CHANGING.has(call) || SETTLING.has(call);
+}
+
+/**
  * Whether the step can fail so before anything has happened. Left out: what contradicts what the
  * same file system says a moment later. A file that is there can be unlinked, and is seen, except on
  * a network file system that remembers for a while that another host's file was not there. And that
  * the mounts differ is true of the name that is tried to learn just that.
  */
-export function canFail(code: Code, { call, path }: FsStep): boolean {
+function canFail(code: Code, { call, path }: FsStep): boolean {
   const writes = CHANGING.has(call) || (/^open/.test(call) && WRITTEN.test(path));
   switch (code) {
     case 'EIO':
@@ -73,6 +88,8 @@ export function canFail(code: Code, { call, path }: FsStep): boolean {
       return BY_PATH.has(call) && call !== 'unlinkSync';
     case 'EXDEV':
       return call === 'renameSync' && !path.endsWith('-probe');
+    case KILL:
+      return false;
   }
 }
 
@@ -85,12 +102,14 @@ export function spreads(fault: Fault, target: FsStep, step: FsStep): boolean {
 }
 
 /** Whether a step can meet this fault at all. */
-export function canMeet({ code, when }: Fault, step: FsStep): boolean {
+export function canMeet({ code, when, lasts }: Fault, step: FsStep): boolean {
+  if (code === KILL) return !lasts && isWorthAKill(step, when);
+  if (step.call === POST) return false;
   return when === 'before' ? canFail(code, step) : canLie(code, step);
 }
 
 /** Whether the step can have happened although it fails so. */
-export function canLie(code: Code, { call }: FsStep): boolean {
+function canLie(code: Code, { call }: FsStep): boolean {
   // A server that carries out the same request twice finds nothing the second time.
   if (code === 'ENOENT') return call === 'renameSync' || call === 'unlinkSync';
   return code === 'EIO' && (CHANGING.has(call) || SETTLING.has(call));

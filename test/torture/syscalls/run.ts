@@ -1,9 +1,9 @@
 import type { FsStep } from '../../support/fs-steps.ts';
+import { KILL } from './faults.ts';
 import type { Fault } from './faults.ts';
 import { TODAY } from './scenarios.ts';
 import type { Scenario } from './scenarios.ts';
 import { SyscallsWorld, isOperatorError, nameIn } from './world.ts';
-import type { Stage } from './world.ts';
 
 /**
  * Takes a scenario from its start until everything is learned and the daemon has stopped, with or
@@ -34,13 +34,12 @@ const STARTS = new Set(['daemon.started', 'daemon.owner']);
 const ENDS = new Set(['message.learned', 'message.duplicate', 'message.withdrawn']);
 
 export async function run(
-  stage: Stage,
   scenario: Scenario,
   fault?: Fault,
   undisturbedMs = RECOVERY_MS,
 ): Promise<Run> {
   const { settings = {}, elsewhere = false, once = false } = scenario;
-  using world = new SyscallsWorld(stage, { settings, elsewhere, once, fault });
+  using world = new SyscallsWorld({ settings, elsewhere, once, fault });
   world.quietly(() => {
     scenario.before(world);
   });
@@ -81,8 +80,10 @@ export async function run(
     ))
   )
     complaints.push('it does not stop');
+  complaints.push(...world.violations);
+  if (world.repeated > 1) complaints.push(`${world.repeated} messages were learned again`);
   const open = world.descriptors;
-  if (open.length > 0) complaints.push(`left open: ${open.join(', ')}`);
+  if (open.length > 0 && fault?.code !== KILL) complaints.push(`left open: ${open.join(', ')}`);
   const about = fault === undefined ? '' : aboutOf(scenario, fault, world.target);
   return {
     steps: world.steps,
@@ -106,7 +107,7 @@ function keepRunning(
 ): void {
   if (world.isRunning) return;
   const last = world.ends.at(-1);
-  if (world.ends.length === 0) world.start();
+  if (world.ends.length === 0 || last === KILL) world.start();
   else if (isOperatorError(last) && last.exitCode === 78 && fault?.code === 'EACCES') {
     if (world.healedAt !== undefined) world.start();
   } else if (scenario.once === true && (last === 75 || fault?.code === 'ENOENT')) {
@@ -135,7 +136,7 @@ function whatIsLeft(world: SyscallsWorld, scenario: Scenario): string {
   );
   return [
     ...unlearned,
-    ...world.waiting,
+    ...world.filesIn('drop', 'staged', 'queue', 'release', 'tmp'),
     ...quarantined.map((place) => `${place} is not in quarantine`),
   ].join(', ');
 }
@@ -144,8 +145,8 @@ function whatIsLeft(world: SyscallsWorld, scenario: Scenario): string {
 function unsaidOf(world: SyscallsWorld, scenario: Scenario, fault?: Fault): string[] {
   if (scenario.once === true) return [];
   const complaints = stillFaulty(world).map((place) => `${place} is not said to work again`);
-  // What was said not to be there may be taken for withdrawn, and found.
-  if (fault?.code === 'ENOENT') return complaints;
+  // What was said not to be there may be taken for withdrawn, and found; the dead say nothing.
+  if (fault?.code === 'ENOENT' || fault?.code === KILL) return complaints;
   for (const name of Object.keys(scenario.learned)) {
     const ends = world.lines.filter(
       ({ event, fields }) => ENDS.has(event) && fields['file'] === name,
@@ -193,7 +194,7 @@ function lostOrSpoilt(world: SyscallsWorld, scenario: Scenario): string[] {
 
 function wronglyBlamed(world: SyscallsWorld, scenario: Scenario): string[] {
   const expected = (scenario.quarantined ?? []).flatMap((place) => [place, `${place}.json`]);
-  const found = world.filesOf('quarantine');
+  const found = world.filesIn('quarantine');
   const complaints =
     found.sort().join() === expected.sort().join() ? [] : [`in quarantine: ${found.join(', ')}`];
   for (const event of [

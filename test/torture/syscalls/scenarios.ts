@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import type { Environment } from '../../../src/config.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { START } from '../../support/manual-clock.ts';
@@ -18,7 +18,7 @@ export interface Scenario {
   readonly before: (world: SyscallsWorld) => void;
   /** What others do meanwhile, one after the other, each when its time has come. */
   readonly meanwhile?: readonly Act[];
-  /** The last verdict of everything that is to be learned. */
+  /** The last verdict of everything that is to be learned and stays. */
   readonly learned: Readonly<Record<string, Verdict>>;
   /** What ends in quarantine, as `VERDICT/NAME`. */
   readonly quarantined?: readonly string[];
@@ -44,6 +44,21 @@ function enqueue(world: SyscallsWorld, verdict: Verdict, name: string, mode?: nu
 
 function hasLearned(name: string): (world: SyscallsWorld) => boolean {
   return ({ trainer }) => trainer.memory.has(name);
+}
+
+/** A first post that takes long enough for others to come in between; both its posts are known. */
+function learnSlowly(world: SyscallsWorld, name: string): void {
+  world.trainer.plays(
+    toAll((post) => {
+      if (post.name !== name || post.verdict !== 'spam') return undefined;
+      return new Promise((resolve) => {
+        world.clock.after(1_000, () => {
+          world.trainer.memory.set(name, 'spam');
+          resolve({ kind: 'duplicate' });
+        });
+      });
+    }),
+  );
 }
 
 function reason(world: SyscallsWorld, verdict: Verdict, name: string): void {
@@ -84,19 +99,7 @@ export const SCENARIOS: readonly Scenario[] = [
       enqueue(world, 'spam', 'a', UNMARKED);
       drop(world, 'ham', 'a');
       drop(world, 'spam', 'b');
-      world.trainer.plays(
-        toAll((post) =>
-          // Slow enough to be overtaken.
-          post.name === 'b' && post.verdict === 'spam'
-            ? new Promise((resolve) => {
-                world.clock.after(1_000, () => {
-                  world.trainer.memory.set('b', 'spam');
-                  resolve({ kind: 'duplicate' });
-                });
-              })
-            : undefined,
-        ),
-      );
+      learnSlowly(world, 'b');
     },
     meanwhile: [
       {
@@ -109,13 +112,39 @@ export const SCENARIOS: readonly Scenario[] = [
     learned: { a: 'ham', b: 'ham' },
   },
   {
-    name: 'twins in both class folders',
+    name: 'judged again, or withdrawn, while it is in flight',
+    before: (world) => {
+      drop(world, 'spam', 'a');
+      learnSlowly(world, 'a');
+      drop(world, 'ham', 'b');
+    },
+    meanwhile: [
+      {
+        when: ({ trainer }) => trainer.names.includes('a'),
+        act: (world) => {
+          world.put('spam/a', bodyOf('a', 'spam', 'with other words'));
+        },
+      },
+      {
+        when: ({ trainer }) => trainer.names.filter((name) => name === 'a').length > 1,
+        act: (world) => {
+          world.quietly(() => {
+            rmSync(world.pathOf('queue/spam/a'), { force: true });
+          });
+        },
+      },
+    ],
+    learned: { b: 'ham' },
+  },
+  ...[false, true].map((elsewhere): Scenario => ({
+    name: `twins in both class folders${elsewhere ? ', on another file system' : ''}`,
+    elsewhere,
     before: (world) => {
       drop(world, 'spam', 'a', UNMARKED);
       drop(world, 'ham', 'a');
     },
     learned: { a: 'ham' },
-  },
+  })),
   {
     name: 'carried over from another file system',
     elsewhere: true,
@@ -125,8 +154,10 @@ export const SCENARIOS: readonly Scenario[] = [
       drop(world, 'ham', 'b');
       enqueue(world, 'spam', 'c', UNMARKED);
       drop(world, 'ham', 'c');
+      world.put('spam/.learnd-d', bodyOf('d', 'spam'));
+      drop(world, 'ham', 'd');
     },
-    learned: { a: 'spam', b: 'ham', c: 'ham' },
+    learned: { a: 'spam', b: 'ham', c: 'ham', d: 'ham' },
   },
   {
     name: 'found in the queue after a restart',

@@ -13,13 +13,14 @@ import {
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { watch } from '../../../src/daemon/watch.ts';
 import { loadConfig } from '../../../src/config.ts';
 import type { Environment } from '../../../src/config.ts';
 import { OperatorError } from '../../../src/errors.ts';
 import type { Log } from '../../../src/logger.ts';
+import type { Outcome, Trainer } from '../../../src/trainers/trainer.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import type { LogLine } from '../../support/log-recorder.ts';
@@ -29,20 +30,21 @@ import { ScriptedTrainer } from '../../support/scripted-trainer.ts';
 import { MARK } from '../../support/test-spool.ts';
 import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
-import { canMeet, spreads } from './faults.ts';
+import { filesOf, violationsIn } from '../files.ts';
+import type { FoundFile } from '../files.ts';
+import { inside } from '../inside.ts';
+import { Killed } from '../killed.ts';
+import { KILL, POST, canMeet, spreads } from './faults.ts';
 import type { Fault } from './faults.ts';
 
 /**
- * The whole daemon (`watch`) in this process, on a real file system of which one step fails, with a
- * clock of the test's and a controller that does as it is told. What this file does itself is no
- * step and never fails.
+ * The whole daemon (`watch`) in this process, on a real file system of which one step fails or is the
+ * last one, with a clock of the test's and a controller that does as it is told. What this file does
+ * itself is no step and never fails.
+ *
+ * A process that dies is told to stop, and from then on no step of it takes effect but that it
+ * closes what it has open, as the kernel would.
  */
-
-/** What the daemon gets instead of time and rspamd; the test file puts it in their places. */
-export interface Stage {
-  clock: ManualClock;
-  trainer: ScriptedTrainer;
-}
 
 export interface TimedLine extends LogLine {
   readonly at: number;
@@ -67,6 +69,8 @@ export class SyscallsWorld {
   readonly bodies = new Map<string, Set<string>>();
   /** How each run of the daemon ended: its exit code, or what it threw. */
   readonly ends: unknown[] = [];
+  /** What was not as it must be when the process had died. */
+  readonly violations: string[] = [];
   injections = 0;
   endedAt = 0;
   /** When the cause was gone; `undefined` while it isn't, or was never there. */
@@ -77,19 +81,20 @@ export class SyscallsWorld {
   readonly #once: boolean;
   readonly #restore: () => void;
   #isQuiet = false;
+  #isDead = false;
+  /** What was learned as what when the process died. */
+  #known: ReadonlyMap<string, Verdict> = new Map();
+  #postsAtDeath = Infinity;
   #target: FsStep | undefined;
   #injectedAt: number | undefined;
   #stop: AbortController | undefined;
 
-  constructor(
-    stage: Stage,
-    options: {
-      readonly settings: Environment;
-      readonly elsewhere: boolean;
-      readonly once: boolean;
-      readonly fault: Fault | undefined;
-    },
-  ) {
+  constructor(options: {
+    readonly settings: Environment;
+    readonly elsewhere: boolean;
+    readonly once: boolean;
+    readonly fault: Fault | undefined;
+  }) {
     this.folder = mkdtempSync(join(tmpdir(), 'learnd-syscalls-'));
     this.#elsewhere = options.elsewhere
       ? mkdtempSync(join(secondFolder(), 'learnd-syscalls-'))
@@ -104,13 +109,15 @@ export class SyscallsWorld {
       LEARN_MAX_BYTES: '2000',
       LEARN_POLLING: 'yes',
       STATUS_LISTEN: 'off',
+      // At most one is learned and not yet disposed of when the process dies.
+      ...(options.fault?.code === KILL ? { LEARN_CONCURRENCY: '1' } : {}),
       ...options.settings,
     };
     this.#fault = options.fault;
     this.#once = options.once;
     this.trainer.clock = this.clock.wall();
-    stage.clock = this.clock;
-    stage.trainer = this.trainer;
+    inside.clock = this.clock;
+    inside.trainerFor = () => this.#watchedTrainer();
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
     const onStep = (step: FsStep): void => {
       this.#onStep(step);
@@ -155,8 +162,10 @@ export class SyscallsWorld {
       writeFileSync(path, body, 'latin1');
       chmodSync(path, mode);
     });
-    const name = nameIn(body);
-    this.bodies.set(name, (this.bodies.get(name) ?? new Set()).add(body));
+    // One that is empty has no name in it.
+    for (const name of new Set([nameIn(body), basename(place).replace('.learnd-', '')])) {
+      this.bodies.set(name, (this.bodies.get(name) ?? new Set()).add(body));
+    }
   }
 
   pathOf(place: string): string {
@@ -178,21 +187,12 @@ export class SyscallsWorld {
     });
   }
 
-  /** Everything that waits, as `PLACE/NAME`. */
-  get waiting(): string[] {
-    const places = ['', 'queue/', 'release/'].flatMap((place) =>
-      VERDICTS.map((verdict) => `${place}${verdict}`),
-    );
-    return [...places, 'tmp'].flatMap((place) =>
-      this.names(place).map((name) => `${place}/${name}`),
-    );
-  }
-
-  /** Both verdicts', as `VERDICT/NAME`. */
-  filesOf(place: 'quarantine' | 'queue'): string[] {
-    return VERDICTS.flatMap((verdict) =>
-      this.names(`${place}/${verdict}`).map((name) => `${verdict}/${name}`),
-    );
+  /** What lies in these rooms, as `VERDICT/NAME`. */
+  filesIn(...rooms: readonly FoundFile['room'][]): string[] {
+    const files = this.quietly(() => filesOf({ lib: this.lib, stateDir: this.state }));
+    return files
+      .filter(({ room }) => rooms.includes(room))
+      .map(({ place, name }) => `${place}/${name}`);
   }
 
   /** Descriptors of this process that lead into the world. */
@@ -214,13 +214,20 @@ export class SyscallsWorld {
   start(): void {
     const stop = new AbortController();
     this.#stop = stop;
+    const before = this.#violationsNow();
     const log: Log = (severity, event, message, fields = {}) => {
+      if (this.#isDead) return;
       this.lines.push({ severity, event, message, fields, at: this.clock.monotonic() });
     };
     const config = this.quietly(() => loadConfig(this.#environment));
     const identity = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
     const ended = (end: unknown): void => {
-      this.ends.push(end);
+      if (this.#isDead) {
+        const violations = this.#violationsNow().filter((each) => !before.includes(each));
+        this.violations.push(...violations);
+      }
+      this.ends.push(this.#isDead ? KILL : end);
+      this.#isDead = false;
       this.endedAt = this.clock.monotonic();
       this.#stop = undefined;
     };
@@ -260,6 +267,55 @@ export class SyscallsWorld {
     }
   }
 
+  /** Messages that were learned when the process died, and posted once more. */
+  get repeated(): number {
+    const again = this.trainer.posts
+      .slice(this.#postsAtDeath)
+      .filter(({ name, verdict }) => this.#known.get(name) === verdict);
+    return new Set(again.map(({ name }) => name)).size;
+  }
+
+  #watchedTrainer(): Trainer {
+    const { trainer } = this;
+    const learn = async (...args: Parameters<Trainer['learn']>): Promise<Outcome> => {
+      const step = { call: POST, path: `learn${args[0]}` };
+      try {
+        this.#onStep({ ...step, when: 'before' });
+        const outcome = await trainer.learn(...args);
+        this.#onStep({ ...step, when: 'after' });
+        return outcome;
+      } catch (error) {
+        if (error instanceof Killed) return { kind: 'aborted' };
+        throw error;
+      }
+    };
+    return {
+      name: trainer.name,
+      version: undefined,
+      learn,
+      statistics: () => trainer.statistics(),
+      time: () => trainer.time(),
+    };
+  }
+
+  #die(): never {
+    this.#isDead = true;
+    this.#known = new Map(this.trainer.memory);
+    this.#postsAtDeath = this.trainer.posts.length;
+    process.nextTick(() => {
+      this.stop();
+    });
+    throw new Killed();
+  }
+
+  #violationsNow(): string[] {
+    return this.quietly(() =>
+      violationsIn(filesOf({ lib: this.lib, stateDir: this.state }), ({ name, path }) =>
+        [...(this.bodies.get(name) ?? [])].some((body) => body === readFileSync(path, 'latin1')),
+      ),
+    );
+  }
+
   // --- the fault
 
   /** True from the moment at which the fault was met. */
@@ -282,6 +338,11 @@ export class SyscallsWorld {
   }
 
   #onStep(raw: FsStep): void {
+    if (this.#isDead) {
+      // What was under way is done: who opened something has to close it.
+      if (raw.when === 'after' || /close/i.test(raw.call)) return;
+      throw new Killed();
+    }
     const step = { ...raw, path: this.quietly(() => this.#plain(raw.path)) };
     if (step.when === 'before') this.steps.push(step);
     const fault = this.#fault;
@@ -298,6 +359,7 @@ export class SyscallsWorld {
     if (!isMet) return;
     this.#injectedAt ??= this.clock.monotonic();
     this.injections += 1;
+    if (fault.code === KILL) this.#die();
     throw systemError(fault.code, step);
   }
 

@@ -1,14 +1,12 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import { TLSSocket, createSecureContext } from 'node:tls';
-import type { Certificate } from '../../faults/certificate.ts';
-import { parseHead, perform } from '../../faults/fault-server.ts';
-import type { Act, FaultRequest } from '../../faults/fault-server.ts';
+import { parseHead, perform } from '../faults/fault-server.ts';
+import type { Act, FaultRequest } from '../faults/fault-server.ts';
 
 /**
  * A proxy of bytes between the daemon and a real rspamd. It passes on what it gets, or does harm at
- * a chosen byte, and keeps a record of every connection in the order of what happened.
+ * a chosen byte, and keeps a record of every connection.
  *
  * Owns its listening socket and every connection on either side; disposing ends them all.
  */
@@ -16,7 +14,6 @@ import type { Act, FaultRequest } from '../../faults/fault-server.ts';
 /** Harm done to one exchange, or none. */
 export interface Exchange {
   readonly kind: 'exchange';
-  readonly name: string;
   /** As many bytes of the request as rspamd gets; it answers when it gets all. */
   readonly hears: (request: Buffer) => number;
   /** What the client gets, given rspamd's answer (empty when it didn't hear all). */
@@ -26,7 +23,6 @@ export interface Exchange {
 /** Harm done to a connection while the request still comes in; rspamd hears nothing of it. */
 export interface Intrusion {
   readonly kind: 'intrusion';
-  readonly name: string;
   /** Bytes that are read before. */
   readonly reads: number;
   readonly act: Act;
@@ -40,36 +36,35 @@ export type Fault = Exchange | Intrusion;
  */
 export type Script = (request: FaultRequest | undefined) => Fault | undefined;
 
-/** Passes on everything. */
-export const FAITHFUL: Exchange = {
+const FAITHFUL: Exchange = {
   kind: 'exchange',
-  name: 'none',
   hears: () => Infinity,
   says: (answer) => ({ pieces: [answer], then: 'end' }),
 };
 
-/** One connection, as the proxy saw it. Moments are numbers that grow with everything that happens. */
+/** Gives an answer that isn't rspamd's, which hears nothing. */
+export function insteadOf(act: Act): Exchange {
+  return { kind: 'exchange', hears: () => 0, says: () => act };
+}
+
+/** One connection, as the proxy saw it. */
 export interface Contact {
-  readonly since: number;
-  /** Its whole request was there. */
-  asked: number | undefined;
   request: FaultRequest | undefined;
-  fault: Fault | undefined;
+  /** It is harmed before its request is there. */
+  isIntruded: boolean;
   /** The first line of what the client got; empty when it got nothing. */
   said: string;
-  /** The answer was sent, or begun where that takes no time; or the client has left. */
-  over: number | undefined;
-  /** The same on the clock of `performance.now()`. */
+  /** When the answer was sent or begun, or the client left: on the clock of `performance.now()`. */
   overAt: number | undefined;
 }
 
 export interface FaultProxyOptions {
   /** The loopback port of the real controller. */
   readonly target: number;
-  /** Speaks TLS with it, as far as the client is concerned. */
-  readonly tls?: Certificate;
   /** @defaultValue a loopback address of its own */
   readonly host?: string;
+  /** Keeps a record of every connection. @defaultValue true */
+  readonly records?: boolean;
 }
 
 export class FaultProxy implements AsyncDisposable {
@@ -79,15 +74,12 @@ export class FaultProxy implements AsyncDisposable {
   script: Script = () => undefined;
   readonly host: string;
   readonly port: number;
-  readonly #target: number;
-  readonly #tls: Certificate | undefined;
+  readonly #options: FaultProxyOptions;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
-  #moment = 0;
 
   private constructor(server: Server, host: string, options: FaultProxyOptions) {
-    this.#target = options.target;
-    this.#tls = options.tls;
+    this.#options = options;
     this.host = host;
     this.port = (server.address() as AddressInfo).port;
     this.#serve(server);
@@ -100,7 +92,7 @@ export class FaultProxy implements AsyncDisposable {
 
   /** A value for RSPAMD_URL. */
   get url(): string {
-    return `${this.#tls === undefined ? 'http' : 'https'}://${this.host}:${this.port}`;
+    return `http://${this.host}:${this.port}`;
   }
 
   /** Requests to learn, the oldest first. */
@@ -110,7 +102,7 @@ export class FaultProxy implements AsyncDisposable {
 
   /** Connections that are not over. */
   get open(): number {
-    return this.contacts.filter(({ over }) => over === undefined).length;
+    return this.contacts.filter(({ overAt }) => overAt === undefined).length;
   }
 
   /** Nothing listens any more: connections are refused. Cuts those that are there. */
@@ -120,49 +112,34 @@ export class FaultProxy implements AsyncDisposable {
     this.#server = undefined;
     const closed = once(server, 'close');
     server.close();
-    this.cutAll();
+    this.#cutAll();
     await closed;
   }
 
   /** Listens again, on the same port. */
   async listen(): Promise<void> {
-    if (this.#server !== undefined) return;
-    this.#serve(await listen(this.host, this.port));
+    if (this.#server === undefined) this.#serve(await listen(this.host, this.port));
   }
 
-  /** Resets all connections that are there. */
-  cutAll(): void {
+  #cutAll(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.refuse();
-    this.cutAll();
+    this.#cutAll();
   }
 
   #serve(server: Server): void {
     this.#server = server;
     server.on('connection', (raw: Socket) => {
       this.#keep(raw);
-      const contact: Contact = {
-        since: this.#tick(),
-        asked: undefined,
-        request: undefined,
-        fault: undefined,
-        said: '',
-        over: undefined,
-        overAt: undefined,
-      };
-      this.contacts.push(contact);
+      const contact = { request: undefined, isIntruded: false, said: '', overAt: undefined };
+      if (this.#options.records !== false) this.contacts.push(contact);
       void this.#attend(contact, raw).catch(() => {
         raw.destroy();
       });
     });
-  }
-
-  #tick(): number {
-    this.#moment += 1;
-    return this.#moment;
   }
 
   #keep(socket: Socket): void {
@@ -171,34 +148,31 @@ export class FaultProxy implements AsyncDisposable {
     socket.once('close', () => this.#sockets.delete(socket));
   }
 
-  async #attend(contact: Contact, raw: Socket): Promise<void> {
+  async #attend(contact: Contact, socket: Socket): Promise<void> {
     const end = (): void => {
-      this.#end(contact);
+      contact.overAt ??= performance.now();
     };
-    raw.once('end', end);
-    raw.once('close', end);
-    const gone = new Promise<void>((resolve) => raw.once('close', resolve));
-    const begin = this.#tls === undefined ? await beginning(raw, gone) : Buffer.alloc(0);
-    if (this.#tls === undefined) raw.resume();
+    socket.once('end', end);
+    socket.once('close', end);
+    const gone = new Promise<void>((resolve) => socket.once('close', resolve));
+    const begin = await beginning(socket, gone);
+    socket.resume();
     // A question is known for one from the beginning, whatever becomes of it.
     if (begin.toString('latin1').startsWith('GET ')) contact.request = requestOf(begin);
     // What is asked before a post is passed on: the harm is for posts.
     const isPing = contact.request?.path === '/ping';
     const fault = isPing ? undefined : this.script(undefined);
     if (fault?.kind === 'intrusion') {
-      contact.fault = fault;
-      await readBytes(raw, fault.reads, gone);
-      raw.resume(); // or it would not be seen that the client leaves
-      await this.#act(contact, raw, fault.act, gone);
+      contact.isIntruded = true;
+      await readBytes(socket, fault.reads, gone);
+      socket.resume(); // or it would not be seen that the client leaves
+      await this.#act(contact, socket, fault.act, gone);
       return;
     }
-    const socket = this.#tls === undefined ? raw : encrypted(raw, this.#tls);
     const bytes = await readRequest(socket);
     if (bytes === undefined) return;
     contact.request = requestOf(bytes);
-    contact.asked = this.#tick();
     const chosen = (isPing ? undefined : this.script(contact.request)) ?? FAITHFUL;
-    contact.fault = chosen;
     if (chosen.kind === 'intrusion') {
       await this.#act(contact, socket, chosen.act, gone);
       return;
@@ -209,16 +183,11 @@ export class FaultProxy implements AsyncDisposable {
 
   async #act(contact: Contact, socket: Socket, act: Act, gone: Promise<void>): Promise<void> {
     // what a client that has left was never told
-    if (contact.over === undefined) contact.said = firstLine(act);
+    if (contact.overAt === undefined) contact.said = firstLine(act);
     // that the client has left in the middle of a flood would be seen late
-    if (act.then !== 'stay' && act.everyMs === undefined) this.#end(contact);
+    if (act.then !== 'stay' && act.everyMs === undefined) contact.overAt ??= performance.now();
     await perform(socket, act, gone);
-    if (act.then === 'crash') this.cutAll();
-    this.#end(contact);
-  }
-
-  #end(contact: Contact): void {
-    contact.over ??= this.#tick();
+    if (act.then === 'crash') this.#cutAll();
     contact.overAt ??= performance.now();
   }
 
@@ -226,7 +195,7 @@ export class FaultProxy implements AsyncDisposable {
   async #ask(request: Buffer, length: number): Promise<Buffer> {
     const part = request.subarray(0, length);
     if (part.length === 0) return Buffer.alloc(0);
-    const upstream = connect(this.#target, '127.0.0.1');
+    const upstream = connect(this.#options.target, '127.0.0.1');
     this.#keep(upstream);
     const chunks: Buffer[] = [];
     upstream.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -239,6 +208,8 @@ export class FaultProxy implements AsyncDisposable {
   }
 }
 
+let addresses = 0;
+
 /**
  * A loopback address that nobody else is likely to use: what listens there can close its port and
  * have it again later.
@@ -249,8 +220,6 @@ export function ownLoopback(): string {
   return `127.${(own >> 16) | 1}.${(own >> 8) & 0xff}.${(own & 0xff) | 2}`;
 }
 
-let addresses = 0;
-
 async function listen(host: string, port: number): Promise<Server> {
   const server = createServer();
   server.listen(port, host);
@@ -258,19 +227,11 @@ async function listen(host: string, port: number): Promise<Server> {
   return server;
 }
 
-function encrypted(raw: Socket, certificate: Certificate): Socket {
-  const secureContext = createSecureContext(certificate);
-  const socket = new TLSSocket(raw, { isServer: true, secureContext });
-  socket.on('error', () => undefined);
-  return socket;
-}
-
 function firstLine({ pieces }: Act): string {
   for (const piece of pieces) return piece.toString('latin1').split('\r\n', 1)[0] ?? '';
   return '';
 }
 
-/** Reads until so many bytes have come, and throws them away. */
 /** What comes first, which the socket gives once more. */
 async function beginning(socket: Socket, gone: Promise<void>): Promise<Buffer> {
   const first = new Promise<Buffer>((resolve) => {
@@ -283,6 +244,7 @@ async function beginning(socket: Socket, gone: Promise<void>): Promise<Buffer> {
   return (await Promise.race([first, gone])) ?? Buffer.alloc(0);
 }
 
+/** Reads until so many bytes have come, and throws them away. */
 async function readBytes(socket: Socket, count: number, gone: Promise<void>): Promise<void> {
   if (count === 0) return;
   let length = 0;
