@@ -21,7 +21,7 @@ const ROOMS = Object.keys(ARROWS);
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   pino: 'logger.ts',
   chokidar: 'spool/watcher.ts',
-  got: 'trainers/pages.ts',
+  got: 'trainers/connection.ts',
   'p-queue': 'delivery/scheduler.ts',
   commander: 'cli.ts',
   'prom-client': 'status/metrics.ts',

@@ -57,7 +57,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 }
 
 async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenerator<Finding> {
-  const { libDir, stateDir, polling, maxBytes } = config.spool;
+  const { libDir, stateDir, polling } = config.spool;
   const wall = (): number => systemClock.wall();
   const noProc = procFault();
   if (noProc !== undefined) {
@@ -81,7 +81,7 @@ async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenera
   const known: Known[] = [];
   for (const controller of config.rspamd.controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    const { findings, statistics } = await checkController({ inquiry, wall, maxBytes });
+    const { findings, statistics } = await checkController({ inquiry, wall });
     yield* findings;
     known.push({ controller, statistics });
   }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { faultOfVersion } from '../trainers/answers.ts';
 import { connectionFault } from '../trainers/connection-faults.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
-import { faultOfVersion } from '../trainers/versions.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 
@@ -22,8 +22,6 @@ export interface ControllerCheckOptions {
   readonly inquiry: Inquiry;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
-  /** LEARN_MAX_BYTES. */
-  readonly maxBytes: number;
 }
 
 const CLOCK_NEAR_MS = 60_000;
@@ -37,7 +35,7 @@ const WRONG_PLACE =
 export async function checkController(
   options: ControllerCheckOptions,
 ): Promise<ControllerFindings> {
-  const { inquiry, wall, maxBytes } = options;
+  const { inquiry, wall } = options;
   const { name } = inquiry;
   const nothingMore = notTried(name, 'right to learn and Bayes: mend the above first');
   const ping = await inquiry.ping();
@@ -57,8 +55,6 @@ export async function checkController(
       ok(name, 'answers'),
       ...checkVersion(name, statistics),
       noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning),
-      // Where rspamd's own name comes through nothing is in front of it.
-      ...(ping.isRspamds ? [] : await checkSize(inquiry, maxBytes)),
       checkBayes(name, statistics, history),
       ...checkUsers(name, statistics),
       ...checkRedis(name, history),
@@ -71,17 +67,19 @@ export async function checkController(
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
 function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
   const { name } = inquiry;
-  const { status, code = 'UNKNOWN', proxy, reason } = reply;
+  const { status, code = 'UNKNOWN', isProxys, meaning, reason } = reply;
   if (status === undefined) {
-    const { says, cure } = connectionFault(code, inquiry) ?? {
+    const { says, cure } = connectionFault(code) ?? {
       says: `cannot be talked to (${code})`,
       cure: cureIn(reply, "is it an HTTP server at all? Correct RSPAMD_URL; look at rspamd's log"),
     };
     return failed(name, says, cure);
   }
   // Learning goes on, slowly.
-  if (proxy?.kind === 'limited') return warning(name, proxy.reason, proxy.hint);
-  if (proxy !== undefined) return failed(name, proxy.reason, proxy.hint);
+  if (isProxys && meaning.kind === 'unavailable') {
+    return warning(name, meaning.reason, meaning.limit?.hint ?? '');
+  }
+  if (isProxys && 'hint' in meaning) return failed(name, meaning.reason, meaning.hint);
   if (status < 502 || status > 504) return undefined;
   return failed(
     name,
@@ -124,13 +122,6 @@ function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
 function checkVersion(name: string, { version }: Statistics): Finding[] {
   const fault = faultOfVersion(version);
   return fault === undefined ? [] : [warning(name, fault.does, fault.cure)];
-}
-
-/** Messages over a proxy's limit would be held back. */
-async function checkSize(inquiry: Inquiry, maxBytes: number): Promise<Finding[]> {
-  const { proxy } = await inquiry.announce(maxBytes);
-  if (proxy?.kind !== 'held') return [];
-  return [warning(inquiry.name, `${proxy.reason}: as LEARN_MAX_BYTES allows`, proxy.hint)];
 }
 
 /** An empty learning post: refused for want of a body by who would have been let in. */
@@ -209,7 +200,7 @@ function redisErrorIn({ reason }: Reply): string | undefined {
 }
 
 function checkClock(name: string, ping: Reply, wall: () => number): Finding {
-  const time = Date.parse(ping.date ?? '');
+  const time = Date.parse(ping.headers?.date ?? '');
   if (Number.isNaN(time)) return notTried(name, 'clock: it does not say what time it is');
   const skewMs = Math.abs(wall() - time);
   if (skewMs < CLOCK_NEAR_MS) return ok(name, 'clock agrees with this one');

@@ -76,9 +76,9 @@ test('a controller that is content has no fault, and was asked to learn nothing'
 
 describe('the doctor finds', () => {
   test.each([
-    ['http://controller.invalid:11334', /controller\.invalid is not found.*Cure: .*DNS/],
+    ['http://controller.invalid:11334', /its host name is not found.*Cure: .*DNS/],
     ['http://127.0.0.1:9', /nobody listens.*Cure: start rspamd.*bind_socket/],
-    ['unix:/nowhere/controller.sock', /no such socket.*Cure: .*bind_socket/],
+    ['unix:/nowhere/controller.sock', /nobody listens.*\(ENOENT\).*Cure: .*bind_socket/],
   ])('that nobody is at %s', async (url, says) => {
     expect(await fault(url)).toMatch(says);
   });
@@ -119,7 +119,7 @@ describe('the doctor finds', () => {
     [
       'for another name',
       makeCertificate('DNS:other.example'),
-      /another name than 127\.0\.0\.1.*Cure: use a name/,
+      /for another name.*Cure: use a name/,
     ],
     [
       'that is over',

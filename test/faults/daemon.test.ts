@@ -215,7 +215,7 @@ describe.concurrent('a controller that fails', () => {
     const daemon = spool.start({ RSPAMD_URL: `unix:${socketPath}` });
     await spool.write(...INNOCENT);
     expect(await daemon.says('controller.down')).toMatchObject({
-      reason: 'connection refused (ENOENT)',
+      reason: 'connection refused: nobody listens there (ENOENT)',
     });
     await using server = await FaultServer.start({ play: plays(), socketPath });
     await daemon.learns(6);
