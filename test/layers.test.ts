@@ -129,10 +129,11 @@ describe('the rooms', () => {
       }
     }
     expect([...loaded].filter((file) => !file.startsWith('node:')).sort()).toEqual([
-      'bug-text.ts',
+      'bugs.ts',
+      'config.ts',
       'errors.ts',
-      'listen-address.ts',
       'main.ts',
+      'secret.ts',
       'status/client.ts',
       'status/health.ts',
       'text.ts',

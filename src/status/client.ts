@@ -1,8 +1,8 @@
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import { addressText } from '../config.ts';
+import type { ListenAddress } from '../config.ts';
 import { codeOf } from '../errors.ts';
-import { addressText } from '../listen-address.ts';
-import type { ListenAddress } from '../listen-address.ts';
 import type { DaemonReport } from './reports.ts';
 
 /**

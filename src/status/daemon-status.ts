@@ -1,6 +1,6 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
-import type { ListenAddress } from '../listen-address.ts';
+import type { ListenAddress } from '../config.ts';
 import type { Log } from '../logger.ts';
 import type { Verdict } from '../verdict.ts';
 import { Metrics } from './metrics.ts';

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import type { Bugs } from '../bugs.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
-import { addressText } from '../listen-address.ts';
-import type { ListenAddress } from '../listen-address.ts';
+import { addressText } from '../config.ts';
+import type { ListenAddress } from '../config.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 

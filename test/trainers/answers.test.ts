@@ -55,17 +55,14 @@ test.each([
   expect(await outcomeOf(act)).toEqual({ kind: 'learned' });
 });
 
-test.each([
+test.each<readonly [string, Act]>([
   ['208', alreadyLearned(ID, 'spam')],
   ['208, cut right behind its headers', cut(alreadyLearned(ID, 'spam'), '\r\n\r\n')],
   ['208 with a Message-ID that breaks the status line', alreadyLearned(ODD_ID, 'spam')],
-  ...[17, 64, 250].map(
-    (kilobytes) =>
-      [
-        `208 with a Message-ID of ${kilobytes} KB, which overflows the parser`,
-        alreadyLearned('x'.repeat(kilobytes * 1024), 'spam'),
-      ] as const,
-  ),
+  ...[17, 64, 250].map((kilobytes): [string, Act] => [
+    `208 with a Message-ID of ${kilobytes} KB, which overflows the parser`,
+    alreadyLearned('x'.repeat(kilobytes * 1024), 'spam'),
+  ]),
 ])('duplicate: %s', async (_, act) => {
   expect(await outcomeOf(act)).toEqual({ kind: 'duplicate' });
 });
