@@ -11,6 +11,7 @@ import { DaemonProcess, type LogLine } from '../test/lab/daemon-process.ts';
 import { KopanoWriter } from '../test/lab/kopano-writer.ts';
 import type { MadeMessage } from '../test/lab/messages.ts';
 import type { Verdict } from '../src/verdict.ts';
+import { LOOPBACK } from '../src/servers/ports.ts';
 import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
 import { PrivateRspamd, type BayesOpinion } from '../src/servers/private-rspamd.ts';
 
@@ -65,10 +66,10 @@ export class DemoStage {
     const { folder: parentFolder, redis, rspamd, signal } = this.#options;
     this.#redis = await PrivateRedis.start({ program: redis, parentFolder });
     signal.throwIfAborted();
-    const { host, port } = this.#redis;
+    const { port } = this.#redis;
     this.#rspamd = await PrivateRspamd.start({ program: rspamd, parentFolder, redisPort: port });
     signal.throwIfAborted();
-    return { redis: `${host}:${port}`, rspamd: this.#rspamd.url };
+    return { redis: `${LOOPBACK}:${port}`, rspamd: this.#rspamd.url };
   }
 
   /** Makes the class folders as kopano-spamd has them and starts the daemon on them. */

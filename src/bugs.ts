@@ -1,12 +1,15 @@
 import type { Clock } from './clock.ts';
-import { bugText } from './bug-text.ts';
-import { LogThrottle } from './logger.ts';
+import { codeOf } from './errors.ts';
 import type { Log, LogFields } from './logger.ts';
+import { clean } from './text.ts';
 
 /**
  * The errors of this program itself. Each is counted and is one line `daemon.bug` with its stack, the
- * same one at most once a minute; whoever reports it goes on. Nothing of a message or a password gets
- * into the line (`bug-text.ts`).
+ * same one at most once a minute; whoever reports it goes on.
+ *
+ * An error's own words may repeat whatever was at hand, a mail or a password too (`JSON.parse` quotes
+ * its text). So only its kind, those of V8's sentences that hold nothing but names of the program, and
+ * the places in the sources are told.
  */
 export interface BugCount {
   /** Since the start. */
@@ -19,16 +22,18 @@ export interface BugCount {
   } | null;
 }
 
+const SAID_AGAIN_MS = 60_000;
+
 export class Bugs {
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #throttle: LogThrottle;
+  /** When each was last said. The program has only so many places. */
+  readonly #saidAt = new Map<string, number>();
   #seen: BugCount = { count: 0, last: null };
 
   constructor(options: { readonly clock: Clock; readonly log: Log }) {
     this.#clock = options.clock;
     this.#log = options.log;
-    this.#throttle = new LogThrottle(options.clock);
   }
 
   get seen(): BugCount {
@@ -46,7 +51,10 @@ export class Bugs {
     this.#seen = { count: this.#seen.count + 1, last: { where, error: told.error, at } };
     // Where it was thrown makes it the same, not the way that led there.
     const [thrownAt = ''] = told.stack.split(' | ', 1);
-    if (!this.#throttle.allows(`${where} ${told.error} ${thrownAt}`)) return;
+    const key = `${where} ${told.error} ${thrownAt}`;
+    const now = this.#clock.monotonic();
+    if (now - (this.#saidAt.get(key) ?? -Infinity) < SAID_AGAIN_MS) return;
+    this.#saidAt.set(key, now);
     this.#log(
       'err',
       'daemon.bug',
@@ -63,4 +71,55 @@ export class Bugs {
       this.report(error, where);
     }
   }
+}
+
+/** The same for a terminal. */
+export function formatBug(error: unknown): string {
+  const told = bugText(error);
+  const frames = told.stack.split(' | ').map((frame) => `    ${frame}\n`);
+  return `kopano-learnd: an error of the program itself: ${told.error}\n${told.stack && frames.join('')}Please report it with these lines.\n`;
+}
+
+/** V8's sentences that name what stands in the source, never what a variable holds. */
+const SENTENCES = [
+  /^Cannot (?:read|set) properties of (?:undefined|null)(?: \((?:reading|setting) '[\w$#]{1,60}'\))?$/,
+  /^(?:\(intermediate value\)|[\w$#]+)(?:\.[\w$#]+|\(\.\.\.\)|\[\.\.\.\])* is not (?:a function|a constructor|defined|iterable)$/,
+  /^Cannot access '[\w$#]+' before initialization$/,
+  /^Assignment to constant variable\.$/,
+  /^Maximum call stack size exceeded$/,
+  /^Invalid (?:array|string) length$/,
+];
+
+/** One line of a stack; anything else in it may be a line of the error's words. */
+const STACK_FRAME =
+  /^ {4}at (?:async )?(?:[\w$.<>#[\] ]+ \()?(?:(?:file:\/\/|node:|\/)[^\s()]+:\d+:\d+|<anonymous>|index \d+)\)?$/;
+const STACK_FRAMES = 10;
+
+const ROOT = new URL('.', import.meta.url);
+
+/**
+ * What may be told: `error` as in `TypeError: x is not a function`, `stack` in one line as in
+ * `at Pickup.start (spool/pickup.js:205:5) | at ...`.
+ */
+function bugText(error: unknown): { readonly error: string; readonly stack: string } {
+  if (!(error instanceof Error)) {
+    return { error: `what was thrown is no error: ${typeof error}`, stack: '' };
+  }
+  const { message, stack = '' } = error;
+  const begin = stack.indexOf(message);
+  const frames = stack
+    .slice(begin === -1 ? 0 : begin + message.length)
+    .split('\n')
+    .filter((line) => STACK_FRAME.test(line))
+    .slice(0, STACK_FRAMES)
+    .map((line) => clean(line.trim().replace(ROOT.href, '').replace(ROOT.pathname, '')));
+  return { error: safeWords(error), stack: frames.join(' | ') };
+}
+
+function safeWords(error: Error): string {
+  const { name, message } = error;
+  const kind = /^[\w$]{1,60}$/.test(name) ? name : 'Error';
+  if (SENTENCES.some((sentence) => sentence.test(message))) return `${kind}: ${clean(message)}`;
+  const code = codeOf(error) ?? '';
+  return /^[A-Z0-9_]{1,60}$/.test(code) ? `${kind} (${code})` : kind;
 }

@@ -4,11 +4,15 @@ import type { Environment } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { createLog } from './logger.ts';
+import type { RelearnFlags } from './relearn/command.ts';
 import type { QuarantineOptions, Selection } from './quarantine/command.ts';
 import { procFault } from './spool/folder.ts';
 import { VERSION } from './version.ts';
 
-/** The command line: words and flags, and which command they mean. */
+/**
+ * The command line: words and flags, and which command they mean. What the process has is handed in,
+ * so that a test can run any command.
+ */
 export interface CliOptions {
   /** The words after the program's name. */
   readonly args: readonly string[];
@@ -28,11 +32,9 @@ export interface CliOptions {
   readonly outBytes: (bytes: Uint8Array) => Promise<void>;
   /** What went wrong with standard output so far; its reader may go away. */
   readonly outputFault: () => string | undefined;
-  /** Whether standard output is a terminal. */
   readonly isTerminal: boolean;
   /** Standard error: prose. */
   readonly err: (text: string) => void;
-  /** Whether standard error is a terminal. */
   readonly errIsTerminal: boolean;
   readonly stdin: () => AsyncIterable<Buffer>;
 }
@@ -148,75 +150,59 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
   return program;
 }
 
-interface RelearnWords {
-  readonly spam: string[];
-  readonly ham: string[];
-  readonly concurrency: number;
+/** As commander hands them over. */
+interface RelearnWords extends Omit<RelearnFlags, 'dirs' | 'journal' | 'limit' | 'waitMs'> {
   readonly journal?: string;
-  readonly dryRun: boolean;
   readonly limit?: number;
-  readonly bulk: boolean;
-  readonly proveAll: boolean;
   readonly wait: number;
-  readonly json: boolean;
-  readonly quiet: boolean;
 }
+
+const PATH_HELP =
+  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
 
 function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCode) => void): void {
   const collect = (path: string, paths: string[]): string[] => [...paths, path];
+  const posts = 'requests in flight for each controller, 32 unless set';
+  const patience = 'give up when rspamd is away for longer, 300 unless set';
   program
     .command('relearn')
     .description('learns a whole archive once; its sources are never changed')
     .argument('[DIR...]', "folders that hold spam/ and ham/, such as the daemon's archive")
     .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
     .option('--ham <PATH>', 'ham: the same', collect, [])
-    .option(
-      '--concurrency <N>',
-      'requests in flight for each controller, 32 unless set',
-      whole(1, 1_000),
-      32,
-    )
+    .option('--concurrency <N>', posts, whole(1, 1_000), 32)
     .option('--journal <FILE>', 'note there what is done; the same command then goes on')
     .option('--dry-run', 'say what would be learned, and post nothing', false)
     .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
     .option('--prove-all', 'prove each message, not one in a hundred', false)
-    .option(
-      '--wait <SECONDS>',
-      'give up when rspamd is away for longer, 300 unless set',
-      whole(0, 604_800),
-      300,
-    )
+    .option('--wait <SECONDS>', patience, whole(0, 604_800), 300)
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .action(async (dirs: string[], words: RelearnWords) => {
       const config = loadConfig(options.environment);
       const { relearn } = await import('./relearn/command.ts');
       const { journal, limit = Infinity, wait, ...rest } = words;
-      ended(
-        await relearn({
-          ...options,
-          config,
-          flags: { ...rest, dirs, journal, limit, waitMs: wait * 1_000 },
-        }),
-      );
+      const flags = { ...rest, dirs, journal, limit, waitMs: wait * 1_000 };
+      ended(await relearn({ ...options, config, flags }));
     });
 }
-
-const PATH_HELP =
-  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
 
 /** Reads a whole number between two others. */
 function whole(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || value < min || value > max) {
-      const upTo = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`;
-      throw new InvalidArgumentError(`It must be a whole number from ${min}${upTo}.`);
-    }
-    return value;
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    const upTo = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`;
+    throw new InvalidArgumentError(`It must be a whole number from ${min}${upTo}.`);
   };
 }
+
+const NAME_HELP = 'NAME, spam/NAME or ham/NAME';
+const SELECTING = [
+  ['release', 'lets the daemon try messages again'],
+  ['drop', 'removes messages for good'],
+] as const;
 
 function addQuarantine(
   program: Command,
@@ -238,33 +224,26 @@ function addQuarantine(
     .command('list')
     .description('one line each: verdict/name, since when, why')
     .option('--json', 'an array of objects', false)
-    .action(({ json }: { json: boolean }) =>
-      run(({ listQuarantine }, settings) => listQuarantine(settings, json)),
-    );
+    .action(({ json }: { json: boolean }) => run((all, given) => all.listQuarantine(given, json)));
   quarantine
     .command('show')
     .argument('<name>', NAME_HELP)
     .description('the reason on standard error, the message on standard output')
-    .action((name: string) =>
-      run(({ showQuarantined }, settings) => showQuarantined(settings, name)),
-    );
-  const selecting = (name: string, description: string, act: Selecting): void => {
+    .action((name: string) => run((all, given) => all.showQuarantined(given, name)));
+  for (const [word, description] of SELECTING) {
     quarantine
-      .command(name)
+      .command(word)
       .argument('[names...]', NAME_HELP)
       .option('--all', 'every one', false)
       .description(description)
       .action((names: string[], { all }: { all: boolean }) => {
         const selection = selectionOf(names, all);
-        return run((commands, settings) => act(commands)(settings, selection));
+        return run(({ releaseQuarantined, dropQuarantined }, given) =>
+          (word === 'release' ? releaseQuarantined : dropQuarantined)(given, selection),
+        );
       });
-  };
-  type Selecting = (commands: Commands) => Commands['releaseQuarantined'];
-  selecting('release', 'lets the daemon try messages again', (each) => each.releaseQuarantined);
-  selecting('drop', 'removes messages for good', (each) => each.dropQuarantined);
+  }
 }
-
-const NAME_HELP = 'NAME, spam/NAME or ham/NAME';
 
 function selectionOf(names: readonly string[], all: boolean): Selection {
   if (all && names.length === 0) return 'all';

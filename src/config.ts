@@ -1,46 +1,18 @@
-import env from 'env-var';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { errnoOf } from './errors.ts';
-import { DEFAULT_STATUS_LISTEN, invalidSettings, listenAddress } from './listen-address.ts';
-import type { ListenAddress } from './listen-address.ts';
+import { EXIT, OperatorError, errnoOf } from './errors.ts';
 import { Secret } from './secret.ts';
 import { clean } from './text.ts';
 
 /**
  * The settings, read once from the environment. Every fault of one start is collected and reported
- * together. An unset and an empty variable mean the same.
+ * together. An unset and an empty variable mean the same. `health`, which is run every few seconds,
+ * loads this file: it imports no package.
  */
-export interface Config {
-  readonly spool: SpoolConfig;
-  readonly rspamd: RspamdConfig;
-  readonly learning: LearningConfig;
-  /** Where the status server listens; `undefined` when it is off. */
-  readonly statusListen: ListenAddress | undefined;
-  readonly log: { readonly level: number; readonly format: 'json' | 'pretty' };
-  readonly shutdownMs: number;
-}
-
-export interface SpoolConfig {
-  /** KOPANO_SPAMD_LIB: holds `spam/` and `ham/`. */
-  readonly libDir: string;
-  readonly stateDir: string;
-  readonly after: 'remove' | 'archive';
-  /** Days that the archive is kept; 0 keeps all. */
-  readonly archiveDays: number;
-  readonly maxBytes: number;
-  readonly settleMs: number;
-  readonly sweepMs: number;
-  readonly polling: boolean;
-}
-
-export interface RspamdConfig {
-  readonly controllers: readonly ControllerAddress[];
-  readonly password: Secret;
-  readonly timeoutMs: number;
-  /** PEM text of RSPAMD_CA_FILE. */
-  readonly ca: string | undefined;
-}
+export type Config = ReturnType<typeof loadConfig>;
+export type SpoolConfig = Config['spool'];
+export type RspamdConfig = Config['rspamd'];
+export type LearningConfig = Config['learning'];
 
 /** One controller of RSPAMD_URL. */
 export interface ControllerAddress {
@@ -51,157 +23,115 @@ export interface ControllerAddress {
   readonly socketPath: string | undefined;
 }
 
-export interface LearningConfig {
-  readonly concurrency: number;
-  readonly backlog: number;
-  readonly maxAttempts: number;
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
-
-const DEFAULTS = {
-  KOPANO_SPAMD_LIB: '/var/lib/kopano/spamd',
-  RSPAMD_URL: 'http://127.0.0.1:11334',
-  RSPAMD_TIMEOUT_SECONDS: '30',
-  LEARN_AFTER: 'remove',
-  LEARN_ARCHIVE_DAYS: '30',
-  LEARN_CONCURRENCY: '8',
-  LEARN_BACKLOG: '1000',
-  LEARN_MAX_BYTES: '52428800',
-  LEARN_SETTLE_MS: '2000',
-  LEARN_SWEEP_SECONDS: '30',
-  LEARN_POLLING: 'no',
-  LEARN_MAX_ATTEMPTS: '10',
-  STATUS_LISTEN: DEFAULT_STATUS_LISTEN,
-  SYSLOG_LEVEL: '5',
-  LOG_FORMAT: 'json',
-  SHUTDOWN_SECONDS: '5',
-} as const;
-
-type Defaulted = keyof typeof DEFAULTS;
-
-/** Longest line about a fault, in characters. */
-const FAULT_LENGTH = 400;
 
 /**
  * Reads the settings.
  * @throws {OperatorError} `config.invalid`, exit 78, naming every bad variable with the form that
  *   is expected of it
  */
-export function loadConfig(environment: Environment): Config {
+export function loadConfig(environment: Environment) {
   const settings = new SettingsReader(environment);
-  const libDir = settings.read('KOPANO_SPAMD_LIB', '/', absolutePath);
-  const config: Config = {
+  const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
+  const config = {
     spool: {
+      /** KOPANO_SPAMD_LIB: holds `spam/` and `ham/`. */
       libDir,
-      stateDir: settings.attempt('LEARN_STATE_DIR', '/', () =>
-        stateDirectory(libDir, settings.optional('LEARN_STATE_DIR')),
+      stateDir: settings.read('LEARN_STATE_DIR', path.join(libDir, '.learnd'), (value) =>
+        stateDirectory(libDir, value),
       ),
-      after: settings.choice('LEARN_AFTER', ['remove', 'archive']),
-      archiveDays: settings.whole('LEARN_ARCHIVE_DAYS', 0, 36_500),
-      maxBytes: settings.whole('LEARN_MAX_BYTES', 1, 2 ** 30),
-      settleMs: settings.whole('LEARN_SETTLE_MS', 1, 3_600_000),
-      sweepMs: settings.seconds('LEARN_SWEEP_SECONDS', 0.1, 86_400),
-      polling: settings.read('LEARN_POLLING', false, yesOrNo),
+      after: settings.read('LEARN_AFTER', 'remove', choice('remove', 'archive')),
+      /** 0 keeps all. */
+      archiveDays: settings.read('LEARN_ARCHIVE_DAYS', '30', whole(0, 36_500)),
+      maxBytes: settings.read('LEARN_MAX_BYTES', '52428800', whole(1, 2 ** 30)),
+      settleMs: settings.read('LEARN_SETTLE_MS', '2000', whole(1, 3_600_000)),
+      sweepMs: settings.read('LEARN_SWEEP_SECONDS', '30', seconds(0.1, 86_400)),
+      polling: settings.read('LEARN_POLLING', 'no', yesOrNo),
     },
     rspamd: {
-      controllers: settings.read('RSPAMD_URL', [], controllerAddresses),
-      password: settings.attempt('RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE', Secret.none, () =>
-        secret(settings.optional('RSPAMD_PASSWORD'), settings.optional('RSPAMD_PASSWORD_FILE')),
-      ),
-      timeoutMs: settings.seconds('RSPAMD_TIMEOUT_SECONDS', 0.1, 3_600),
-      ca: settings.attempt('RSPAMD_CA_FILE', undefined, () =>
-        certificate(settings.optional('RSPAMD_CA_FILE')),
-      ),
+      controllers: settings.read('RSPAMD_URL', 'http://127.0.0.1:11334', controllerAddresses),
+      password: settings.password('RSPAMD_PASSWORD', 'RSPAMD_PASSWORD_FILE'),
+      timeoutMs: settings.read('RSPAMD_TIMEOUT_SECONDS', '30', seconds(0.1, 3_600)),
+      /** PEM text. */
+      ca: settings.read('RSPAMD_CA_FILE', '', certificate),
     },
     learning: {
-      concurrency: settings.whole('LEARN_CONCURRENCY', 1, 1_000),
-      backlog: settings.whole('LEARN_BACKLOG', 1, 1_000_000),
-      maxAttempts: settings.whole('LEARN_MAX_ATTEMPTS', 1, 1_000_000),
+      concurrency: settings.read('LEARN_CONCURRENCY', '8', whole(1, 1_000)),
+      backlog: settings.read('LEARN_BACKLOG', '1000', whole(1, 1_000_000)),
+      maxAttempts: settings.read('LEARN_MAX_ATTEMPTS', '10', whole(1, 1_000_000)),
     },
-    statusListen: settings.read('STATUS_LISTEN', undefined, listenAddress),
+    /** `undefined` when it is off. */
+    statusListen: settings.statusListen(),
     log: {
-      level: settings.whole('SYSLOG_LEVEL', 0, 7),
-      format: settings.choice('LOG_FORMAT', ['json', 'pretty']),
+      level: settings.read('SYSLOG_LEVEL', '5', whole(0, 7)),
+      format: settings.read('LOG_FORMAT', 'json', choice('json', 'pretty')),
     },
-    shutdownMs: settings.seconds('SHUTDOWN_SECONDS', 0, 3_600),
-  };
+    shutdownMs: settings.read('SHUTDOWN_SECONDS', '5', seconds(0, 3_600)),
+  } as const;
   settings.throwFaults();
   return config;
 }
 
-/** An empty variable means the same as an unset one. */
-function sourceOf(environment: Environment) {
-  return env.from(
-    Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
-  );
+/**
+ * Reads STATUS_LISTEN alone.
+ * @returns `undefined` when it is off
+ * @throws {OperatorError} `config.invalid`, exit 78
+ */
+export function statusListen(environment: Environment): ListenAddress | undefined {
+  const settings = new SettingsReader(environment);
+  const listen = settings.statusListen();
+  settings.throwFaults();
+  return listen;
 }
+
+/** How a listen address is written, for people and in URLs. */
+export function addressText({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Throws an error that says which form the text must have. */
+type Parse<T> = (text: string) => T;
 
 /** Reads one variable after the other, and collects what is wrong with them. */
 class SettingsReader {
+  readonly #environment: Environment;
   readonly #faults: string[] = [];
-  readonly #source: ReturnType<typeof sourceOf>;
 
   constructor(environment: Environment) {
-    this.#source = sourceOf(environment);
+    this.#environment = environment;
   }
 
-  optional(name: string): string | undefined {
-    return this.#source.get(name).asString();
-  }
-
-  /** A variable, as `parse` understands it. */
-  read<T>(name: Defaulted, fallback: T, parse: (text: string) => T): T {
-    return this.attempt(name, fallback, () => parse(this.#text(name)));
-  }
-
-  #text(name: Defaulted): string {
-    return this.#source.get(name).default(DEFAULTS[name]).asString();
-  }
-
-  choice<T extends string>(name: Defaulted, allowed: readonly [T, ...T[]]): T {
-    return this.read<T>(name, allowed[0], (text) => {
-      const found = allowed.find((candidate) => candidate === text);
-      if (found === undefined) throw new Error(`must be ${allowed.join(' or ')}, not '${text}'`);
-      return found;
-    });
-  }
-
-  whole(name: Defaulted, min: number, max: number): number {
-    const variable = this.#source.get(name).default(DEFAULTS[name]);
-    return this.#inRange(name, 'a whole number', min, max, () => variable.asIntPositive());
-  }
-
-  /** A number of seconds, in milliseconds. */
-  seconds(name: Defaulted, min: number, max: number): number {
-    const variable = this.#source.get(name).default(DEFAULTS[name]);
-    return this.#inRange(name, 'a number', min, max, () => variable.asFloatPositive()) * 1000;
-  }
-
-  #inRange(name: Defaulted, what: string, min: number, max: number, read: () => number): number {
-    return this.read(name, min, (text) => {
-      const fault = new Error(`must be ${what} from ${min} to ${max}, not '${text}'`);
-      // env-var reads 0x10 as 0, and 1e3 as 1000.
-      if (!/^\d+(\.\d+)?$/.test(text)) throw fault;
-      try {
-        const value = read();
-        if (value >= min && value <= max) return value;
-      } catch (error) {
-        fault.cause = error;
-      }
-      throw fault;
-    });
-  }
-
-  /** Notes the fault that `read` throws, and goes on with `fallback`. */
-  attempt<T>(name: string, fallback: T, read: () => T): T {
+  /** A variable as `parse` understands it; where it doesn't, notes that, and goes on with the default. */
+  read<T>(name: string, preset: string, parse: Parse<T>): T {
     try {
-      return read();
+      return parse(this.#environment[name] || preset);
     } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      this.#faults.push(clean(`${name} ${text}`, FAULT_LENGTH));
-      return fallback;
+      this.#note(name, error);
+      return parse(preset);
     }
+  }
+
+  statusListen(): ListenAddress | undefined {
+    return this.read('STATUS_LISTEN', '127.0.0.1:11380', listenAddress);
+  }
+
+  password(name: string, fileName: string): Secret {
+    try {
+      return secret(this.#environment[name] ?? '', this.#environment[fileName] ?? '');
+    } catch (error) {
+      this.#note(`${name} or ${fileName}`, error);
+      return Secret.none;
+    }
+  }
+
+  #note(name: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.#faults.push(clean(`${name} ${text}`, 400));
   }
 
   /** @throws {OperatorError} `config.invalid` with all faults, if there are any */
@@ -209,10 +139,39 @@ class SettingsReader {
     const count = this.#faults.length;
     if (count === 0) return;
     const lines = this.#faults.map((fault) => `  ${fault}`).join('\n');
-    throw invalidSettings(
-      `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
-    );
+    throw new OperatorError({
+      code: 'config.invalid',
+      message: `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
+      hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
+      exitCode: EXIT.configuration,
+    });
   }
+}
+
+function choice<const T extends string>(...allowed: readonly T[]): Parse<T> {
+  return (text) => {
+    const found = allowed.find((each) => each === text);
+    if (found === undefined) throw new Error(`must be ${allowed.join(' or ')}, not '${text}'`);
+    return found;
+  };
+}
+
+function whole(min: number, max: number): Parse<number> {
+  return (text) => {
+    const value = Number(text);
+    // Number() also reads 0x10, 1e3 and blanks.
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new Error(`must be a whole number from ${min} to ${max}, not '${text}'`);
+  };
+}
+
+/** A number of seconds, in milliseconds. */
+function seconds(min: number, max: number): Parse<number> {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+(\.\d+)?$/.test(text) && value >= min && value <= max) return value * 1_000;
+    throw new Error(`must be a number from ${min} to ${max}, not '${text}'`);
+  };
 }
 
 function absolutePath(value: string): string {
@@ -220,8 +179,8 @@ function absolutePath(value: string): string {
   return path.resolve(value);
 }
 
-function stateDirectory(libDir: string, value: string | undefined): string {
-  const directory = value === undefined ? path.join(libDir, '.learnd') : absolutePath(value);
+function stateDirectory(libDir: string, value: string): string {
+  const directory = absolutePath(value);
   for (const verdict of ['spam', 'ham']) {
     const classFolder = path.join(libDir, verdict);
     if (directory === classFolder || directory.startsWith(`${classFolder}/`)) {
@@ -281,36 +240,44 @@ function controllerAddress(text: string, mustBe: string): ControllerAddress {
   return { name: url.href.replace(/\/$/, ''), url: url.href, socketPath: undefined };
 }
 
-function secret(value: string | undefined, file: string | undefined): Secret {
-  if (value !== undefined && file !== undefined) {
-    throw new Error('are both set; set one of them');
+function secret(value: string, file: string): Secret {
+  if (value !== '' && file !== '') throw new Error('are both set; set one of them');
+  if (file === '') return value === '' ? Secret.none : Secret.ofValue(value);
+  try {
+    return Secret.ofFile(file);
+  } catch (error) {
+    // What is no path may be the password itself, set in the wrong place.
+    const place = file.includes('/') ? file : 'the value is no path and is not shown';
+    const why = error instanceof Error ? error.message : 'is unusable';
+    throw new Error(`(${place}) ${why}`, { cause: error });
   }
-  if (file !== undefined) {
-    try {
-      return Secret.ofFile(file);
-    } catch (error) {
-      // What is no path may be the password itself, set in the wrong place.
-      const place = file.includes('/') ? file : 'the value is no path and is not shown';
-      throw new Error(`(${place}) ${error instanceof Error ? error.message : 'is unusable'}`, {
-        cause: error,
-      });
-    }
-  }
-  return value === undefined ? Secret.none : Secret.ofValue(value);
 }
 
-function certificate(file: string | undefined): string | undefined {
-  if (file === undefined) return undefined;
+/** PEM text; `undefined` for no file. */
+function certificate(file: string): string | undefined {
+  if (file === '') return undefined;
   let pem: string;
   try {
     pem = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Error(`(${file}) cannot be read (${errnoOf(error) ?? 'unknown error'})`, {
-      cause: error,
-    });
+    const code = errnoOf(error) ?? 'unknown error';
+    throw new Error(`(${file}) cannot be read (${code})`, { cause: error });
   }
   if (!pem.includes('-----BEGIN CERTIFICATE-----')) {
     throw new Error(`(${file}) holds no certificate in PEM form`);
   }
   return pem;
+}
+
+/** `undefined` for `off`. */
+function listenAddress(value: string): ListenAddress | undefined {
+  if (value === 'off') return undefined;
+  const form = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^\s:[\]]+)):(\d{1,5})$/;
+  const [, v6, host = v6, digits] = form.exec(value) ?? [];
+  const port = Number(digits);
+  if (host === undefined || port > 65_535) {
+    throw new Error(`must be HOST:PORT, [IPV6]:PORT or off, not '${value}'`);
+  }
+  if (port === 0) throw new Error(`must have a port from 1 to 65535, not '${value}'`);
+  return { host, port };
 }

@@ -31,15 +31,14 @@ export class OperatorError extends Error {
   readonly hint: string;
   readonly exitCode: ExitCode;
 
-  constructor(options: OperatorErrorOptions) {
-    super(options.message);
-    this.code = options.code;
-    this.hint = options.hint;
-    this.exitCode = options.exitCode;
+  constructor({ code, message, hint, exitCode }: OperatorErrorOptions) {
+    super(message);
+    this.code = code;
+    this.hint = hint;
+    this.exitCode = exitCode;
   }
 }
 
-/** How a fault is shown to an operator: what is wrong, and the cure. */
 export function formatError(error: OperatorError): string {
   return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n`;
 }
@@ -54,10 +53,8 @@ export class LocalFault extends Error {
 
 /** The `code` of an error, whoever gave it (`ENOENT`, `HPE_INVALID_STATUS`, `ERR_INVALID_ARG_TYPE`). */
 export function codeOf(error: unknown): string | undefined {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    return error.code;
-  }
-  return undefined;
+  const isCoded = error instanceof Error && 'code' in error && typeof error.code === 'string';
+  return isCoded ? (error.code as string) : undefined;
 }
 
 /** The `code` of a system error (`ENOENT`, `EAI_AGAIN`); `undefined` for anything else. */

@@ -9,47 +9,18 @@ import { clean } from './text.ts';
  */
 
 /** Syslog's severities by number, the most severe first. */
-export const SEVERITIES = [
-  'emerg',
-  'alert',
-  'crit',
-  'err',
-  'warning',
-  'notice',
-  'info',
-  'debug',
-] as const;
+const SEVERITIES = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;
 
 export type Severity = (typeof SEVERITIES)[number];
 
 export type LogEvent =
-  | 'daemon.started'
-  | 'daemon.standby'
-  | 'daemon.owner'
-  | 'daemon.stopped'
-  | 'daemon.bug'
-  | 'message.learned'
-  | 'message.duplicate'
-  | 'message.refused'
-  | 'message.deferred'
-  | 'message.quarantined'
-  | 'message.withdrawn'
-  | 'message.superseded'
-  | 'controller.down'
-  | 'controller.misconfigured'
-  | 'controller.unproven'
-  | 'controller.forgot'
-  | 'controller.limited'
-  | 'controller.outdated'
-  | 'controller.up'
-  | 'spool.adjusted'
-  | 'spool.missing'
-  | 'spool.ignored'
-  | 'spool.stuck'
-  | 'disk.fault'
-  | 'disk.ok'
-  | 'status.listening'
-  | 'status.unavailable';
+  | `daemon.${'started' | 'standby' | 'owner' | 'stopped' | 'bug'}`
+  | `message.${'learned' | 'duplicate' | 'refused' | 'deferred' | 'quarantined'}`
+  | `message.${'withdrawn' | 'superseded'}`
+  | `controller.${'up' | 'down' | 'misconfigured' | 'unproven' | 'forgot' | 'limited' | 'outdated'}`
+  | `spool.${'adjusted' | 'missing' | 'ignored' | 'stuck'}`
+  | `disk.${'fault' | 'ok'}`
+  | `status.${'listening' | 'unavailable'}`;
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -70,26 +41,41 @@ export interface LoggerOptions {
 }
 
 /** Makes the log. Writing is synchronous: lines of an asynchronous one are lost at exit. */
-export function createLog(options: LoggerOptions): Log {
-  const write = options.format === 'json' ? options.write : prettyWriter(options.write);
+export function createLog({ level, format, write }: LoggerOptions): Log {
+  const levels = Object.fromEntries(SEVERITIES.map((name, number) => [name, number]));
   const logger = pino(
     {
       base: null, // no pid, no host name: the collector knows them
-      customLevels: Object.fromEntries(SEVERITIES.map((name, level) => [name, level])) as Record<
-        Severity,
-        number
-      >,
+      customLevels: levels as Record<Severity, number>,
       useOnlyCustomLevels: true,
       levelComparison: 'DESC',
-      level: SEVERITIES[options.level] ?? 'notice',
+      level: SEVERITIES[level] ?? 'notice',
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (severity, level) => ({ level, severity }) },
+      formatters: { level: (severity, number) => ({ level: number, severity }) },
     },
-    { write },
+    {
+      write:
+        format === 'json'
+          ? write
+          : (line) => {
+              write(pretty(line));
+            },
+    },
   );
   return (severity, event, message, fields) => {
     logger[severity]({ event, ...fields }, message);
   };
+}
+
+/** A line of JSON as people read it. */
+function pretty(line: string): string {
+  const record = JSON.parse(line) as Record<string, unknown>;
+  const { time, level, severity, event, msg, ...fields } = record;
+  const details = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
+  const names = `${String(severity).padEnd(7)} ${String(event).padEnd(24)}`;
+  const text = `${String(time)} ${String(level)} ${names} ${String(msg)}${details.join('')}`;
+  // JSON escapes what would break a line or paint a terminal; here nothing does.
+  return `${clean(text, Infinity)}\n`;
 }
 
 /**
@@ -105,28 +91,14 @@ export function stdoutWriter(onFault: (error: Error) => void): (line: string) =>
   };
 }
 
-function prettyWriter(write: (line: string) => void): (line: string) => void {
-  return (line) => {
-    const { time, level, severity, event, msg, ...fields } = JSON.parse(line) as Record<
-      string,
-      unknown
-    >;
-    const details = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
-    const text =
-      `${String(time)} ${String(level)} ${String(severity).padEnd(7)} ` +
-      `${String(event).padEnd(24)} ${String(msg)}${details.join('')}`;
-    // JSON escapes what would break a line or paint a terminal; here nothing does.
-    write(`${clean(text, Infinity)}\n`);
-  };
-}
+const SAID_AGAIN_MS = 60_000;
+const REMEMBERED = 1_000;
 
 /**
  * Lets a repeating line through when its state changes, then at most once a minute: a retry storm
- * must not become a log storm. It remembers at most 1,000 names.
+ * must not become a log storm. It remembers the 1,000 names that it let through last.
  */
 export class LogThrottle {
-  static readonly #intervalMs = 60_000;
-  static readonly #limit = 1_000;
   readonly #clock: Clock;
   readonly #last = new Map<string, { state: string; at: number }>();
 
@@ -138,18 +110,10 @@ export class LogThrottle {
   allows(name: string, state = ''): boolean {
     const now = this.#clock.monotonic();
     const last = this.#last.get(name);
-    if (last !== undefined && last.state === state && now - last.at < LogThrottle.#intervalMs) {
-      return false;
-    }
+    if (last?.state === state && now - last.at < SAID_AGAIN_MS) return false;
     this.#last.delete(name);
-    for (const [old, { at }] of this.#last) {
-      if (now - at < LogThrottle.#intervalMs) break;
-      this.#last.delete(old); // it says nothing any more
-    }
-    if (this.#last.size >= LogThrottle.#limit) {
-      const oldest = this.#last.keys().next();
-      if (oldest.done !== true) this.#last.delete(oldest.value);
-    }
+    const [oldest] = this.#last.keys();
+    if (oldest !== undefined && this.#last.size >= REMEMBERED) this.#last.delete(oldest);
     this.#last.set(name, { state, at: now });
     return true;
   }

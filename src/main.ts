@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events';
 import { isatty } from 'node:tty';
-import { formatBug } from './bug-text.ts';
+import { formatBug } from './bugs.ts';
 import { EXIT, OperatorError, errnoOf, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 
@@ -13,6 +13,10 @@ setMaxListeners(0, stop.signal);
 const hangups: (() => void)[] = [];
 /** What went wrong with standard output, but for a reader that went away and had what it wanted. */
 let outputFault: string | undefined;
+/** Tells of the error that ends the process. */
+let tellCrash = (error: unknown): void => {
+  process.stderr.write(formatBug(error));
+};
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.on(signal, () => {
@@ -23,11 +27,6 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 process.on('SIGHUP', () => {
   for (const callback of hangups) callback();
 });
-
-/** Tells of the error that ends the process. */
-let tellCrash = (error: unknown): void => {
-  process.stderr.write(formatBug(error));
-};
 // What it leaves behind is unknown: the queue is on the disk, and a new process starts from there.
 process.on('uncaughtException', (error) => {
   try {
@@ -47,18 +46,14 @@ function noteOutputFault(error: Error): void {
 
 /** All commands. What they need is imported here: `health` is run too often to wait for it. */
 async function run(): Promise<ExitCode> {
-  const [{ runCli }, { stdoutWriter }] = await Promise.all([
-    import('./cli.ts'),
-    import('./logger.ts'),
-  ]);
+  const { runCli } = await import('./cli.ts');
+  const { stdoutWriter } = await import('./logger.ts');
   return runCli({
     args,
     environment: process.env,
     stop: stop.signal,
     onHangup: (callback) => hangups.push(callback),
-    onCrash: (callback) => {
-      tellCrash = callback;
-    },
+    onCrash: (callback) => (tellCrash = callback),
     identity: {
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,
@@ -77,11 +72,9 @@ async function run(): Promise<ExitCode> {
 /** The short way to the one command that is run every few seconds. */
 async function checkHealth(): Promise<ExitCode> {
   const { health } = await import('./status/health.ts');
+  const out = (text: string): boolean => process.stdout.write(text);
   try {
-    return await health({
-      environment: process.env,
-      out: (text) => process.stdout.write(text),
-    });
+    return await health({ environment: process.env, out });
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
     process.stderr.write(formatError(error));

@@ -9,15 +9,15 @@ export class Secret {
   #value: string | undefined;
   readonly #file: string | undefined;
 
-  private constructor(value: string | undefined, file: string | undefined) {
+  private constructor(value?: string, file?: string) {
     this.#value = value;
     this.#file = file;
   }
 
-  static readonly none = new Secret(undefined, undefined);
+  static readonly none = new Secret();
 
   static ofValue(value: string): Secret {
-    return new Secret(checked(value), undefined);
+    return new Secret(checked(value));
   }
 
   /**
@@ -30,23 +30,19 @@ export class Secret {
 
   /** The password as the value of an HTTP header: UTF-8 bytes, one character each. */
   header(): string | undefined {
-    return this.#value === undefined
-      ? undefined
-      : Buffer.from(this.#value, 'utf8').toString('latin1');
+    return this.#value && Buffer.from(this.#value, 'utf8').toString('latin1');
   }
 
   /** Reads the file again, where there is one; true when the password is another one now. */
   refresh(): boolean {
     if (this.#file === undefined) return false;
-    let value: string;
+    const before = this.#value;
     try {
-      value = readSecretFile(this.#file);
+      this.#value = readSecretFile(this.#file);
     } catch {
-      return false; // being replaced at this moment: the old one stays until the next try
+      // Being replaced at this moment: the old one stays until the next try.
     }
-    const changed = value !== this.#value;
-    this.#value = value;
-    return changed;
+    return this.#value !== before;
   }
 
   /** `text` without the password in it, neither as text nor as the bytes of a header. */

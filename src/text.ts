@@ -1,6 +1,4 @@
-/**
- * Text from outside (file names, Message-IDs, reason phrases) made fit for a log line.
- */
+/** Text from outside (file names, Message-IDs, reason phrases) made fit for a log line. */
 
 // C0 and C1 controls and DEL, then what reorders or splits a line on a terminal: bidi controls,
 // zero-width characters, line and paragraph separators, the byte order mark, lone surrogates.

@@ -3,7 +3,6 @@ import { setImmediate } from 'node:timers/promises';
 /** The longest time that work may keep timers and sockets from the event loop. */
 const LONGEST_TURN_MS = 10;
 
-/** When some work last yielded: the event loop is one for all of it. */
 let yieldedAt = 0;
 
 /**

@@ -19,38 +19,29 @@ const { version } = JSON.parse(
 ) as { readonly version: string };
 
 describe('help and version', () => {
-  test.each([['--help'], ['-h'], ['help']])('%s lists the commands on stdout', async (word) => {
-    const { code, out, err } = await run([word]);
-    expect(code).toBe(0);
-    expect(err).toBe('');
-    expect(out).toMatch(/^Usage: kopano-learnd /);
-    for (const command of ['watch', 'status', 'health', 'demo'])
-      expect(out).toMatch(new RegExp(`^ +${command}\\b`, 'm'));
-  });
-
-  test('every command that is listed has a help of its own', async () => {
-    const { out } = await run(['--help']);
-    const listed = [...out.slice(out.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)\b/gm)];
-    const commands = listed.map(([, name = '']) => name).filter((name) => name !== 'help');
-    expect(commands).toContain('watch');
-    const helps = commands.map(
-      async (command) => [command, await run([command, '--help'])] as const,
-    );
-    for (const [command, help] of await Promise.all(helps)) {
-      expect(help).toMatchObject({ code: 0, err: '' });
-      expect(help.out).toContain(`kopano-learnd ${command}`);
-      expect(help.out).toContain('--help');
-    }
-  });
-
-  test.each(['--version', '-V'])('%s says the version of the package', async (word) => {
-    expect(await run([word])).toEqual({ code: 0, out: `${version}\n`, err: '' });
-  });
+  test.each([['--help'], ['-h'], ['help']])(
+    '%s lists the commands, each with a help',
+    async (word) => {
+      const { code, out, err } = await run([word]);
+      expect([code, err]).toEqual([0, '']);
+      expect(out).toMatch(/^Usage: kopano-learnd /);
+      const listed = [...out.slice(out.indexOf('Commands:')).matchAll(/^ {2}([a-z]+)\b/gm)];
+      const commands = listed.map(([, name = '']) => name).filter((name) => name !== 'help');
+      expect(commands).toEqual(expect.arrayContaining(['watch', 'relearn', 'status', 'demo']));
+      for (const command of commands) {
+        const help = await run([command, '--help']);
+        expect(help).toMatchObject({ code: 0, err: '' });
+        expect(help.out).toContain(`kopano-learnd ${command}`);
+      }
+    },
+  );
 
   test('neither needs a setting that is right', async () => {
     const wrong = { RSPAMD_URL: 'nonsense', SYSLOG_LEVEL: '99' };
     expect(await run(['watch', '--help'], wrong)).toMatchObject({ code: 0, err: '' });
-    expect(await run(['--version'], wrong)).toMatchObject({ code: 0, err: '' });
+    const said = { code: 0, out: `${version}\n`, err: '' };
+    expect(await run(['--version'], wrong)).toEqual(said);
+    expect(await run(['-V'], wrong)).toEqual(said);
   });
 });
 
@@ -63,25 +54,15 @@ test('the demo is a checkout’s: the installed program says so', async () => {
 describe('a wrong word', () => {
   test.each([
     [['wacth'], "unknown command 'wacth'\n(Did you mean watch?)"],
-    [['Watch'], "unknown command 'Watch'\n(Did you mean watch?)"],
-    [['demmo'], "unknown command 'demmo'\n(Did you mean demo?)"],
-    [['stat'], "unknown command 'stat'\n(Did you mean status?)"],
     [['zzzzzz'], "unknown command 'zzzzzz'\n(see kopano-learnd --help)"],
     [['--onec'], "unknown option '--onec'\n(Did you mean --once?)"],
     [['watch', '--onec'], "unknown option '--onec'\n(Did you mean --once?)"],
-    [['--versoin'], "unknown option '--versoin'\n(Did you mean --version?)"],
     [['watch', 'spam'], 'too many arguments'],
-    [['doctor', 'spam'], 'too many arguments'],
-    [['health', 'please'], 'too many arguments'],
     [['quarantine', 'lits'], "unknown command 'lits'\n(Did you mean list?)"],
-    [['quarantine', 'list', 'name'], 'too many arguments'],
-    [['quarantine', 'list', '--jsno'], '(Did you mean --json?)'],
     [['quarantine', 'show'], "missing required argument 'name'"],
-    [['quarantine', 'show', 'a', 'b'], 'too many arguments'],
     [['quarantine', 'release'], 'no message is named'],
     [['quarantine', 'drop'], 'no message is named'],
     [['quarantine', 'release', '--all', 'a'], '--all and names exclude each other'],
-    [['quarantine', 'drop', '--all', 'a'], '--all and names exclude each other'],
   ])('is a usage error that says what may be meant: %j', async (args, says) => {
     const { code, out, err } = await run(args);
     expect({ code, out }).toEqual({ code: 64, out: '' });
@@ -95,40 +76,30 @@ describe('a wrong word', () => {
   });
 });
 
-describe('doctor', () => {
-  test('prints a line a check on stdout, the sum on stderr, and exits 1 for a fault', async () => {
-    const { code, out, err } = await run(['doctor'], {
-      KOPANO_SPAMD_LIB: join(temporaryFolder(), 'missing'),
-      RSPAMD_URL: 'http://127.0.0.1:9',
-    });
-    expect(code).toBe(1);
-    expect(out).toMatch(/^((ok|warning|failed|not tried) +\S.* {2}\S.*\n)+$/);
-    expect(err).toMatch(/^\d+ failed, \d+ warnings?, \d+ not tried, \d+ ok\n$/);
+test('doctor prints a line a check on stdout, the sum on stderr, and exits 1 for a fault', async () => {
+  const { code, out, err } = await run(['doctor'], {
+    KOPANO_SPAMD_LIB: join(temporaryFolder(), 'missing'),
+    RSPAMD_URL: 'http://127.0.0.1:9',
   });
-
-  test('says wrong settings as every command does', async () => {
-    const { code, err } = await run(['doctor'], { RSPAMD_URL: 'ftp://rspamd' });
-    expect(code).toBe(78);
-    expect(err).toMatch(/RSPAMD_URL must be/);
-  });
-});
-
-test.each([
-  [['status']],
-  [['status', '--json']],
-  [['quarantine', 'list', '--json']],
-  [['quarantine', 'show', 'a.eml']],
-])('half an answer is no success, on a disk that is full: %j', async (args) => {
-  const folder = temporaryFolder();
-  const place = join(folder, '.learnd/quarantine/spam');
-  mkdirSync(place, { recursive: true });
-  writeFileSync(join(place, 'a.eml'), 'x'.repeat(100_000));
-  const full = openSync('/dev/full', 'w');
-  const { code, err } = await run(args, { KOPANO_SPAMD_LIB: folder }, { stdout: full });
-  closeSync(full);
   expect(code).toBe(1);
-  expect(err).toMatch(/standard output can't be written to \(ENOSPC\).*\ncure: make room/);
+  expect(out).toMatch(/^((ok|warning|failed|not tried) +\S.* {2}\S.*\n)+$/);
+  expect(err).toMatch(/^\d+ failed, \d+ warnings?, \d+ not tried, \d+ ok\n$/);
 });
+
+test.each([[['status', '--json']], [['quarantine', 'show', 'a.eml']]])(
+  'half an answer is no success, on a disk that is full: %j',
+  async (args) => {
+    const folder = temporaryFolder();
+    const place = join(folder, '.learnd/quarantine/spam');
+    mkdirSync(place, { recursive: true });
+    writeFileSync(join(place, 'a.eml'), 'x'.repeat(100_000));
+    const full = openSync('/dev/full', 'w');
+    const { code, err } = await run(args, { KOPANO_SPAMD_LIB: folder }, { stdout: full });
+    closeSync(full);
+    expect(code).toBe(1);
+    expect(err).toMatch(/standard output can't be written to \(ENOSPC\).*\ncure: make room/);
+  },
+);
 
 describe('quarantine', () => {
   test('shows a message byte for byte through a pipe, with the reason on stderr', async () => {
@@ -144,15 +115,6 @@ describe('quarantine', () => {
     expect(code).toBe(0);
     expect(out).toBe(body);
     expect(err).toMatch(/^spam\/a\.eml: 500 no$/m);
-  });
-
-  test('without a state dir is an empty list', async () => {
-    const { code, out, err } = await run(['quarantine', 'list', '--json'], {
-      KOPANO_SPAMD_LIB: temporaryFolder(),
-    });
-    expect(code).toBe(0);
-    expect(JSON.parse(out)).toEqual([]);
-    expect(err).toMatch(/no state dir/);
   });
 });
 
@@ -249,22 +211,12 @@ describe('relearn', () => {
   });
 });
 
-describe('no command', () => {
-  test('means watch', async () => {
-    const environment = { KOPANO_SPAMD_LIB: join(temporaryFolder(), 'missing') };
-    const [short, long] = await Promise.all([
-      run(['--once'], environment),
-      run(['watch', '--once'], environment),
-    ]);
-    expect(short.code).toBe(75);
-    expect(long.code).toBe(75);
-    for (const { out, err } of [short, long]) {
-      expect(err).toBe('');
-      const events = out
-        .split('\n')
-        .slice(0, -1)
-        .map((line) => (JSON.parse(line) as { event: string }).event);
-      expect(events).toEqual(['daemon.started', 'spool.missing', 'daemon.stopped']);
-    }
-  });
+test('no command means watch', async () => {
+  const environment = { KOPANO_SPAMD_LIB: join(temporaryFolder(), 'missing') };
+  for (const words of [['--once'], ['watch', '--once']]) {
+    const { code, out, err } = await run(words, environment);
+    expect([code, err]).toEqual([75, '']);
+    const events = [...out.matchAll(/"event":"([^"]*)"/g)].map(([, event]) => event);
+    expect(events).toEqual(['daemon.started', 'spool.missing', 'daemon.stopped']);
+  }
 });

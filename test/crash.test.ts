@@ -80,11 +80,3 @@ test.each([['status'], ['health']])(
     expect(err).not.toMatch(/Erika|hunter2/);
   },
 );
-
-test('one that comes while the command line is read is told in words, too', async () => {
-  const script = `process.geteuid = () => { throw new TypeError('${MAIL}'); };`;
-  const { code, err } = await runWith(script, ['status']);
-  expect(code).toBe(1);
-  expect(err).toMatch(/^kopano-learnd: an error of the program itself: TypeError\n/);
-  expect(err).not.toContain('Erika');
-});

@@ -21,7 +21,7 @@ const ROOMS = Object.keys(ARROWS);
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   pino: 'logger.ts',
   chokidar: 'spool/watcher.ts',
-  got: 'trainers/pages.ts',
+  got: 'trainers/connection.ts',
   'p-queue': 'delivery/scheduler.ts',
   commander: 'cli.ts',
   'prom-client': 'status/metrics.ts',
@@ -129,10 +129,11 @@ describe('the rooms', () => {
       }
     }
     expect([...loaded].filter((file) => !file.startsWith('node:')).sort()).toEqual([
-      'bug-text.ts',
+      'bugs.ts',
+      'config.ts',
       'errors.ts',
-      'listen-address.ts',
       'main.ts',
+      'secret.ts',
       'status/client.ts',
       'status/health.ts',
       'text.ts',

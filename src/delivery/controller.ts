@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogEvent, Severity } from '../logger.ts';
+import { faultOfVersion } from '../trainers/answers.ts';
+import type { VersionFault } from '../trainers/answers.ts';
 import type { Outcome, Trainer } from '../trainers/trainer.ts';
-import { faultOfVersion } from '../trainers/versions.ts';
-import type { VersionFault } from '../trainers/versions.ts';
 import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
 import { Pace } from './pace.ts';

@@ -56,7 +56,7 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 }
 
 async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenerator<Finding> {
-  const { libDir, stateDir, polling, maxBytes } = config.spool;
+  const { libDir, stateDir, polling } = config.spool;
   const noProc = procFault();
   if (noProc !== undefined) {
     yield failed('/proc', noProc.message, noProc.hint);
@@ -81,7 +81,7 @@ async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenera
   const known: Known[] = [];
   for (const controller of config.rspamd.controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    known.push({ controller, statistics: yield* checkController(inquiry, maxBytes) });
+    known.push({ controller, statistics: yield* checkController(inquiry) });
   }
   yield* checkLearning(known, daemon);
 }

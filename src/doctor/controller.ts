@@ -1,9 +1,9 @@
+import { faultOfVersion } from '../trainers/answers.ts';
 import { connectionFault } from '../trainers/connection-faults.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
-import { faultOfVersion } from '../trainers/versions.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 
@@ -17,13 +17,9 @@ const HOUR_MS = 3_600_000;
 const WRONG_PLACE =
   "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
 
-/**
- * @param maxBytes LEARN_MAX_BYTES
- * @returns what it said of Bayes
- */
+/** @returns what it said of Bayes */
 export async function* checkController(
   inquiry: Inquiry,
-  maxBytes: number,
 ): AsyncGenerator<Finding, Statistics | undefined> {
   const { name } = inquiry;
   const ping = await inquiry.ping();
@@ -42,8 +38,6 @@ export async function* checkController(
   if (fault !== undefined) yield warning(name, fault.does, fault.cure);
   const learning = await inquiry.learnNothing();
   yield noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning);
-  // Where rspamd's own name comes through nothing is in front of it.
-  if (!ping.isRspamds) yield* checkSize(inquiry, maxBytes);
   yield checkBayes(name, statistics, await inquiry.history());
   const { users = 0 } = statistics;
   if (users > 1) yield manyMemories(name, users);
@@ -54,17 +48,19 @@ export async function* checkController(
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
 function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
   const { name } = inquiry;
-  const { status, code = 'UNKNOWN', proxy, reason } = reply;
+  const { status, code = 'UNKNOWN', isProxys, meaning, reason } = reply;
   if (status === undefined) {
-    const { says, cure } = connectionFault(code, inquiry) ?? {
+    const { says, cure } = connectionFault(code) ?? {
       says: `cannot be talked to (${code})`,
       cure: cureIn(reply, "is it an HTTP server at all? Correct RSPAMD_URL; look at rspamd's log"),
     };
     return failed(name, says, cure);
   }
   // Learning goes on, slowly.
-  if (proxy?.kind === 'limited') return warning(name, proxy.reason, proxy.hint);
-  if (proxy !== undefined) return failed(name, proxy.reason, proxy.hint);
+  if (isProxys && meaning.kind === 'unavailable') {
+    return warning(name, meaning.reason, meaning.limit?.hint ?? '');
+  }
+  if (isProxys && 'hint' in meaning) return failed(name, meaning.reason, meaning.hint);
   if (status < 502 || status > 504) return undefined;
   return failed(
     name,
@@ -98,13 +94,6 @@ function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
   const { status = 0, reason } = reply;
   const what = says[status] ?? 'does not answer as a controller';
   return failed(name, `${what} (${reason})`, cureIn(reply, WRONG_PLACE));
-}
-
-/** Messages over a proxy's limit would be held back. */
-async function* checkSize(inquiry: Inquiry, maxBytes: number): AsyncGenerator<Finding> {
-  const { proxy } = await inquiry.announce(maxBytes);
-  if (proxy?.kind !== 'held') return;
-  yield warning(inquiry.name, `${proxy.reason}: as LEARN_MAX_BYTES allows`, proxy.hint);
 }
 
 /** An empty learning post: refused for want of a body by who would have been let in. */
@@ -170,7 +159,7 @@ function manyMemories(name: string, users: number): Finding {
 }
 
 function checkClock(name: string, ping: Reply): Finding {
-  const skewMs = Math.abs(Date.now() - Date.parse(ping.date ?? ''));
+  const skewMs = Math.abs(Date.now() - Date.parse(ping.headers?.date ?? ''));
   if (Number.isNaN(skewMs)) return notTried(name, 'clock: it does not say what time it is');
   if (skewMs < CLOCK_NEAR_MS) return ok(name, 'clock agrees with this one');
   const span =

@@ -6,7 +6,6 @@ import { PrivateServer, startServer } from './private-server.ts';
 import type { PrivateServerOptions } from './private-server.ts';
 import type { ServerCommand } from './server-process.ts';
 
-/** How to start a private Redis. */
 export interface PrivateRedisOptions extends PrivateServerOptions {
   /**
    * `none` forgets everything at a stop; `always` writes each command to disk before it answers, so
@@ -23,14 +22,12 @@ export interface BayesCounts {
   readonly ham: number;
 }
 
-/** An answer of Redis. */
 export type RedisReply = string | number | null | readonly RedisReply[];
 
 /** A silent Redis (frozen, busy) is given up after this long. */
 const SILENCE_MS = 5_000;
 
 export class PrivateRedis extends PrivateServer {
-  readonly host = LOOPBACK;
   readonly port: number;
   readonly #options: PrivateRedisOptions;
 
@@ -50,31 +47,24 @@ export class PrivateRedis extends PrivateServer {
 
   /**
    * Sends one command, such as `command('HGETALL', 'RS')`, over a connection of its own.
-   *
    * @throws when Redis answers with an error, with its words
    */
-  command(...args: readonly string[]): Promise<RedisReply> {
-    return new Promise((resolve, reject) => {
-      const socket = connect(this.port, this.host);
-      let received = Buffer.alloc(0);
-      socket.setTimeout(SILENCE_MS, () => {
-        socket.destroy(new Error(`Redis was silent for ${SILENCE_MS} ms`));
-      });
-      socket.on('data', (chunk) => {
-        received = Buffer.concat([received, chunk]);
-        const parsed = parseReply(received, 0);
-        if (parsed === undefined) return;
-        if (parsed.reply instanceof Error) reject(parsed.reply);
-        else resolve(parsed.reply);
-        socket.destroy();
-      });
-      socket.on('error', reject);
-      socket.on('close', () => {
-        reject(new Error('Redis closed the connection without an answer'));
-      });
-      const words = args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`);
-      socket.write(`*${args.length}\r\n${words.join('')}`);
+  async command(...args: readonly string[]): Promise<RedisReply> {
+    const socket = connect(this.port, LOOPBACK);
+    socket.setTimeout(SILENCE_MS, () => {
+      socket.destroy(new Error(`Redis was silent for ${SILENCE_MS} ms`));
     });
+    const words = args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`);
+    socket.write(`*${args.length}\r\n${words.join('')}`);
+    let received = Buffer.alloc(0);
+    // The end of the loop closes the connection.
+    for await (const chunk of socket as AsyncIterable<Buffer>) {
+      received = Buffer.concat([received, chunk]);
+      const [reply] = parseReply(received, 0) ?? [];
+      if (reply instanceof Error) throw reply;
+      if (reply !== undefined) return reply;
+    }
+    throw new Error('Redis closed the connection without an answer');
   }
 
   /** How many messages rspamd's Bayes has learned of each class; zeros before the first one. */
@@ -89,7 +79,7 @@ export class PrivateRedis extends PrivateServer {
     return {
       program: this.#options.program ?? 'redis-server',
       args: [
-        ...['--port', String(this.port), '--bind', this.host, '--dir', this.folder],
+        ...['--port', String(this.port), '--bind', LOOPBACK, '--dir', this.folder],
         // snapshots would come at moments that nobody chose
         ...['--save', '', '--appendonly', append, '--appendfsync', 'always', '--daemonize', 'no'],
       ],
@@ -102,10 +92,7 @@ export class PrivateRedis extends PrivateServer {
   }
 }
 
-interface Parsed {
-  readonly reply: RedisReply | Error;
-  readonly next: number;
-}
+type Parsed = readonly [reply: RedisReply | Error, next: number];
 
 /** The answer (in RESP2) that starts at `start`, or undefined while it is not complete. */
 function parseReply(buffer: Buffer, start: number): Parsed | undefined {
@@ -113,26 +100,22 @@ function parseReply(buffer: Buffer, start: number): Parsed | undefined {
   if (end === -1) return undefined;
   const kind = buffer.toString('latin1', start, start + 1);
   const line = buffer.toString('utf8', start + 1, end);
-  const next = end + 2;
-  if (kind === '+') return { reply: line, next };
-  if (kind === '-') return { reply: new Error(line), next };
+  let next = end + 2;
+  if (kind === '+') return [line, next];
+  if (kind === '-') return [new Error(line), next];
   const number = Number(line);
-  if (kind === ':') return { reply: number, next };
-  if (number < 0) return { reply: null, next };
-  if (kind === '*') return parseList(buffer, next, number);
-  return buffer.length < next + number + 2
-    ? undefined
-    : { reply: buffer.toString('utf8', next, next + number), next: next + number + 2 };
-}
-
-function parseList(buffer: Buffer, start: number, length: number): Parsed | undefined {
-  const items: RedisReply[] = [];
-  let next = start;
-  while (items.length < length) {
-    const item = parseReply(buffer, next);
-    if (item === undefined || item.reply instanceof Error) return item;
-    items.push(item.reply);
-    next = item.next;
+  if (kind === ':') return [number, next];
+  if (number < 0) return [null, next];
+  if (kind === '$') {
+    const isWhole = buffer.length >= next + number + 2;
+    return isWhole ? [buffer.toString('utf8', next, next + number), next + number + 2] : undefined;
   }
-  return { reply: items, next };
+  const list: RedisReply[] = [];
+  while (list.length < number) {
+    const item = parseReply(buffer, next);
+    if (item === undefined || item[0] instanceof Error) return item;
+    list.push(item[0]);
+    next = item[1];
+  }
+  return [list, next];
 }

@@ -2,7 +2,6 @@
  * A private rspamd: free loopback ports, no network, no terminal. What Bayes learns is in the Redis
  * that it is given, never in the folder.
  */
-import { request } from 'node:http';
 import { join } from 'node:path';
 import { freePorts, LOOPBACK } from './ports.ts';
 import { PrivateServer, startServer } from './private-server.ts';
@@ -15,7 +14,6 @@ import type { ServerCommand } from './server-process.ts';
 /** A silent rspamd (frozen, busy) is given up after this long. */
 const ANSWER_MS = 30_000;
 
-/** How to start a private rspamd. */
 export interface PrivateRspamdOptions extends PrivateServerOptions, RspamdSettings {}
 
 /** One process below rspamd's main process; `kind` is `controller`, `normal`, `hs_helper`, ... */
@@ -46,9 +44,7 @@ export class PrivateRspamd extends PrivateServer {
 
   private constructor(folder: string, ports: readonly number[], options: PrivateRspamdOptions) {
     super(folder);
-    const [controllerPort = 0, scannerPort = 0] = ports;
-    this.controllerPort = controllerPort;
-    this.scannerPort = scannerPort;
+    [this.controllerPort = 0, this.scannerPort = 0] = ports;
     this.#options = options;
   }
 
@@ -72,12 +68,13 @@ export class PrivateRspamd extends PrivateServer {
   }
 
   /** The processes below the main one. */
-  async workers(): Promise<readonly RspamdWorker[]> {
-    const children = (await processes()).filter(({ parent }) => parent === this.pid);
-    return children.flatMap(({ pid, commandLine }) => {
+  workers(): Promise<readonly RspamdWorker[]> {
+    const children = processes().filter(({ parent }) => parent === this.pid);
+    const workers = children.flatMap(({ pid, commandLine }) => {
       const kind = /^rspamd: (\w+) process/.exec(commandLine)?.[1];
       return kind === undefined ? [] : [{ pid, kind }];
     });
+    return Promise.resolve(workers);
   }
 
   /** SIGKILL to the controller's workers only; the main process forks new ones. */
@@ -87,13 +84,21 @@ export class PrivateRspamd extends PrivateServer {
     }
   }
 
-  /** Posts a message to a path of the controller, such as `/learnspam`. */
-  post(
+  /**
+   * Posts a message to a path of the controller, such as `/learnspam`. Every status is an answer.
+   * @throws when the connection fails, or after a silence
+   */
+  async post(
     path: string,
     body: Buffer,
     headers: Readonly<Record<string, string>> = {},
   ): Promise<RspamdReply> {
-    return ask(this.controllerPort, path, { headers, body });
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const request = { method: 'POST', body: new Uint8Array(body), headers, signal };
+    const response = await fetch(`${this.url}${path}`, request);
+    const { status, statusText: reason } = response;
+    // rspamd sends a body with 204, an error to Node's parser: status and reason are all there is.
+    return { status, reason, body: status === 204 ? '' : await response.text() };
   }
 
   /** What Bayes thinks of a message now; learns nothing. */
@@ -125,54 +130,11 @@ export class PrivateRspamd extends PrivateServer {
   }
 
   protected async answers(): Promise<boolean> {
-    const pings = [this.controllerPort, this.scannerPort].map((port) =>
-      ask(port, '/ping', { timeoutMs: 1_000 }).then(
-        ({ status }) => status === 200,
-        () => false,
-      ),
-    );
-    return (await Promise.all(pings)).every(Boolean);
-  }
-}
-
-interface Question {
-  readonly headers?: Readonly<Record<string, string>>;
-  /** @defaultValue none, by GET */
-  readonly body?: Buffer;
-  readonly timeoutMs?: number;
-}
-
-/**
- * One request over one connection (rspamd has no keep-alive); every status is an answer.
- *
- * @throws when the connection fails, or after a silence
- */
-function ask(
-  port: number,
-  path: string,
-  { headers, body, timeoutMs = ANSWER_MS }: Question,
-): Promise<RspamdReply> {
-  return new Promise((resolve, reject) => {
-    const method = body === undefined ? 'GET' : 'POST';
-    const outgoing = request(
-      { host: LOOPBACK, port, method, path, agent: false, headers: { ...headers } },
-      (response) => {
-        const reply = { status: response.statusCode ?? 0, reason: response.statusMessage ?? '' };
-        let text = '';
-        response.setEncoding('utf8');
-        response.on('data', (chunk: string) => (text += chunk));
-        response.on('error', reject);
-        response.on('close', () => {
-          resolve({ ...reply, body: text });
-        });
-        // rspamd sends a body with 204, an error to Node's parser: status and reason are all there is
-        if (reply.status === 204) resolve({ ...reply, body: '' });
-      },
-    );
-    outgoing.setTimeout(timeoutMs, () => {
-      outgoing.destroy(new Error(`${path}: silent for ${timeoutMs} ms`));
+    const pings = [this.controllerPort, this.scannerPort].map(async (port) => {
+      const signal = AbortSignal.timeout(1_000);
+      return (await fetch(`http://${LOOPBACK}:${port}/ping`, { signal })).ok;
     });
-    outgoing.on('error', reject);
-    outgoing.end(body);
-  });
+    const answered = await Promise.allSettled(pings);
+    return answered.every((each) => each.status === 'fulfilled' && each.value);
+  }
 }

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ServerProcess } from './server-process.ts';
 import type { ServerCommand } from './server-process.ts';
 
@@ -32,12 +33,21 @@ export abstract class PrivateServer implements AsyncDisposable {
     return this.running ? this.#process?.pid : undefined;
   }
 
-  /** Starts the stopped server; resolves when it answers. */
+  /**
+   * Starts the stopped server; resolves when it answers.
+   * @throws when it ends first, or takes too long, with what it printed
+   */
   async start(): Promise<void> {
     if (this.running) throw new Error(`the server in ${this.folder} is running already`);
     const server = await ServerProcess.start({ ...this.serverCommand(), cwd: this.folder });
     this.#process = server;
-    await server.untilUp(() => this.answers(), START_TIMEOUT_MS);
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (!(await this.answers())) {
+      if (!server.running || performance.now() > deadline) {
+        throw new Error(`the server in ${this.folder} doesn't answer:\n${server.tailOfOutput()}`);
+      }
+      await sleep(20);
+    }
   }
 
   /** SIGTERM, SIGKILL to all after three seconds; resolves when all are gone. Idempotent. */

@@ -1,6 +1,4 @@
-/**
- * Where the programs of the private servers are. Looks files up; never starts anything.
- */
+/** Where the programs of the private servers are. Looks files up; never starts anything. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -12,16 +10,13 @@ const STAND_INS: ReadonlyMap<string, string> = new Map([['redis-server', 'valkey
 
 /**
  * The path of a program, or of its stand-in where it is missing, or undefined.
- *
  * @param searchPath - folders as in the PATH variable; sbin folders are looked at as well
  */
 export function findProgram(name: string, searchPath: string | undefined): string | undefined {
-  const folders = [...(searchPath ?? '').split(delimiter), ...DAEMON_FOLDERS];
-  const standIn = STAND_INS.get(name);
-  return [name, ...(standIn === undefined ? [] : [standIn])]
-    .flatMap((each) =>
-      folders.filter((folder) => folder !== '').map((folder) => join(folder, each)),
-    )
+  const folders = [...(searchPath ?? '').split(delimiter), ...DAEMON_FOLDERS].filter(Boolean);
+  return [name, STAND_INS.get(name) ?? []]
+    .flat()
+    .flatMap((each) => folders.map((folder) => join(folder, each)))
     .find((path) => isExecutable(path));
 }
 

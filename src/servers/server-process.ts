@@ -3,13 +3,11 @@
  *
  * Owns the group: {@link ServerProcess.kill} ends all of it. A guardian (a shell that reads from a
  * pipe of ours) kills the group when this process ends in any way, SIGKILL included, so that no
- * private server outlives the test or demo that started it. Standard streams are never the
- * terminal's.
+ * private server outlives the test or demo that started it.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,8 +37,7 @@ export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #guardian: ChildProcess;
   readonly #outputFile: string;
-  readonly #ended: Promise<void>;
-  #exited = false;
+  readonly #ended: Promise<unknown>;
   /** The whole group is gone; its number may be somebody else's now. */
   #gone = false;
 
@@ -49,32 +46,26 @@ export class ServerProcess {
     this.pid = pid;
     this.#outputFile = outputFile;
     this.#guardian = spawnGuardian(pid);
-    child.once('exit', () => {
-      this.#exited = true;
-    });
-    this.#ended = new Promise((resolve) => {
-      child.once('close', () => {
-        resolve();
-      });
-    });
+    this.#ended = once(child, 'close');
   }
 
   /** Starts the program. Rejects when it can't be executed; a later exit shows in {@link running}. */
   static async start(command: ServerCommand): Promise<ServerProcess> {
-    const output = openSync(command.outputFile, 'a');
+    const { program, args, cwd, outputFile, onLine, environment: env } = command;
+    const output = openSync(outputFile, 'a');
     try {
-      const child = spawn(command.program, command.args, {
-        cwd: command.cwd,
+      const child = spawn(program, args, {
+        cwd,
         detached: true,
-        stdio: ['ignore', command.onLine === undefined ? output : 'pipe', output],
-        ...(command.environment === undefined ? {} : { env: command.environment }),
+        stdio: ['ignore', onLine === undefined ? output : 'pipe', output],
+        ...(env !== undefined && { env }),
       });
-      if (command.onLine !== undefined && child.stdout !== null) {
-        createInterface({ input: child.stdout }).on('line', command.onLine);
+      if (onLine !== undefined && child.stdout !== null) {
+        createInterface({ input: child.stdout }).on('line', onLine);
       }
       await once(child, 'spawn');
-      if (child.pid === undefined) throw new Error(`${command.program} has no process id`);
-      return new ServerProcess(child, child.pid, command.outputFile);
+      if (child.pid === undefined) throw new Error(`${program} has no process id`);
+      return new ServerProcess(child, child.pid, outputFile);
     } finally {
       closeSync(output);
     }
@@ -82,37 +73,20 @@ export class ServerProcess {
 
   /** Whether the main process is there (a frozen one is). */
   get running(): boolean {
-    return !this.#exited;
+    return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
   /** Sends a signal to the main process; nothing happens when it is gone. */
   signal(signal: NodeJS.Signals): void {
-    if (!this.#exited) this.#child.kill(signal);
+    if (this.running) this.#child.kill(signal);
   }
 
   /** Sends a signal to the main process and all that it forked. */
   signalGroup(signal: NodeJS.Signals): void {
-    if (this.#gone) return;
     try {
-      process.kill(-this.pid, signal);
+      if (!this.#gone) process.kill(-this.pid, signal);
     } catch {
       // the group is gone already
-    }
-  }
-
-  /**
-   * Waits until `isUp` answers true.
-   *
-   * @throws when the process ends first, or after `timeoutMs`, with what the program printed
-   */
-  async untilUp(isUp: () => Promise<boolean>, timeoutMs: number): Promise<void> {
-    const deadline = performance.now() + timeoutMs;
-    while (!(await isUp())) {
-      if (this.#exited || performance.now() > deadline) {
-        const what = this.#exited ? 'ended' : `did not answer within ${timeoutMs} ms`;
-        throw new Error(`${this.#child.spawnfile} ${what}:\n${this.tailOfOutput()}`);
-      }
-      await sleep(POLL_MS);
     }
   }
 
@@ -135,7 +109,7 @@ export class ServerProcess {
     this.signalGroup('SIGKILL');
     await this.#untilEnd(GONE_MS);
     const deadline = performance.now() + GONE_MS;
-    while (!this.#gone && (await groupIsAlive(this.pid))) {
+    while (!this.#gone && groupIsAlive(this.pid)) {
       if (performance.now() > deadline) throw new Error(`process group ${this.pid} doesn't end`);
       await sleep(POLL_MS);
     }
@@ -149,12 +123,7 @@ export class ServerProcess {
   }
 
   async #untilEnd(timeoutMs: number): Promise<void> {
-    const timeout = new AbortController();
-    await Promise.race([
-      this.#ended,
-      sleep(timeoutMs, undefined, { signal: timeout.signal }).catch(() => undefined),
-    ]);
-    timeout.abort();
+    await Promise.race([this.#ended, sleep(timeoutMs, undefined, { ref: false })]);
   }
 }
 
@@ -175,8 +144,8 @@ function spawnGuardian(group: number): ChildProcess {
 }
 
 /** Whether any process of a process group is alive. */
-export async function groupIsAlive(group: number): Promise<boolean> {
-  return (await processes()).some((each) => each.group === group);
+export function groupIsAlive(group: number): boolean {
+  return processes().some((each) => each.group === group);
 }
 
 /** A process as Linux shows it in /proc. */
@@ -191,18 +160,17 @@ export interface RunningProcess {
  * All processes, but for those that have ended and wait to be reaped by their parent (in a container
  * perhaps for ever).
  */
-export async function processes(): Promise<RunningProcess[]> {
-  return (await readdir('/proc')).flatMap((name) => {
+export function processes(): RunningProcess[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.flatMap((pid) => {
     try {
-      if (!/^\d+$/.test(name)) return [];
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
       // the name in brackets may hold blanks and brackets; what follows comes after the last one
       const [state, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       if (state === 'Z' || state === 'X') return [];
-      const commandLine = readFileSync(`/proc/${name}/cmdline`, 'utf8')
-        .replaceAll('\0', ' ')
-        .trim();
-      return [{ pid: Number(name), parent: Number(parent), group: Number(group), commandLine }];
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      const numbers = { pid: Number(pid), parent: Number(parent), group: Number(group) };
+      return [{ ...numbers, commandLine: words.trim() }];
     } catch {
       return []; // it has just ended
     }

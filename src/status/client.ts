@@ -1,9 +1,9 @@
 import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { addressText } from '../config.ts';
+import type { ListenAddress } from '../config.ts';
 import { codeOf } from '../errors.ts';
-import { addressText } from '../listen-address.ts';
-import type { ListenAddress } from '../listen-address.ts';
 import type { DaemonReport } from './reports.ts';
 
 /**

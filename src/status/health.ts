@@ -1,7 +1,7 @@
+import { statusListen } from '../config.ts';
 import type { Environment } from '../config.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { statusListen } from '../listen-address.ts';
 import { clean } from '../text.ts';
 import { askDaemon } from './client.ts';
 import type { HealthReport } from './reports.ts';

@@ -1,9 +1,17 @@
+import got from 'got';
+import type { Got } from 'got';
+import { Agent } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { ControllerAddress, RspamdConfig } from '../config.ts';
 import { codeOf } from '../errors.ts';
 import type { Secret } from '../secret.ts';
-import type { IncomingMessage } from 'node:http';
 
-/** What the learning post and the pages share: whom they talk to, as whom, and what is kept of it. */
+/**
+ * A connection to one controller: whom we talk to, as whom, what is kept of an answer, and the
+ * questions (`/ping`, `/stat`, `/history`), by got. The learning post, which is made twice for each
+ * message, is beside it (`learning-post.ts`). HTTP errors end in these two files: got's carry the
+ * password header.
+ */
 export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers'> {
   readonly controller: ControllerAddress;
   /** Milliseconds for one whole request; the only thing that stops an answer that drips. */
@@ -17,10 +25,7 @@ export interface Answer {
   readonly reason: string;
   /** The body, as much of it as was read; nothing of a learning post's that is a success. */
   readonly text: string;
-  /** The `Date`, `Server` and `Retry-After` headers. */
-  readonly date?: string | undefined;
-  readonly server?: string | undefined;
-  readonly retryAfter?: string | undefined;
+  readonly headers: Readonly<IncomingHttpHeaders>;
 }
 
 /** What came instead of an answer. */
@@ -41,34 +46,70 @@ export function requestHeaders(password: Secret): Record<string, string> {
 }
 
 /** What the head of an answer says; its body comes later, if at all. */
-export function answerOf(head: AnswerHead): Answer {
+export function answerOf(
+  head: Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 'headers'>,
+): Answer {
   const { statusCode = 0, statusMessage = '', headers } = head;
-  return {
-    status: statusCode,
-    reason: statusMessage,
-    text: '',
-    date: headers.date,
-    server: only(headers['server']),
-    retryAfter: only(headers['retry-after']),
-  };
+  return { status: statusCode, reason: statusMessage, text: '', headers };
 }
 
-function only(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' ? value : undefined;
-}
-
-export type AnswerHead = Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 'headers'>;
-
-/** All of an error that is needed: its code, and what was received where the parser choked on it. */
+/** All of an error that is needed. */
 export function faultOf(error: unknown): Fault {
-  const code = codeOf(error) ?? 'UNKNOWN';
   const received = rawPacketOf(error);
   const text = Buffer.isBuffer(received) ? received.subarray(0, 1024).toString('latin1') : '';
-  return { code, text };
+  return { code: codeOf(error) ?? 'UNKNOWN', text };
 }
 
 /** Node's parser leaves it with its error, which got wraps into one of its own. */
 function rawPacketOf(error: unknown): unknown {
   if (!(error instanceof Error)) return undefined;
   return 'rawPacket' in error ? error.rawPacket : rawPacketOf(error.cause);
+}
+
+export class ControllerPages {
+  readonly #password: Secret;
+  readonly #client: Got;
+
+  constructor({ controller, timeoutMs, ca, password }: ConnectionOptions) {
+    const { socketPath } = controller;
+    this.#password = password;
+    this.#client = got.extend({
+      prefixUrl: controller.url,
+      retry: { limit: 0 },
+      // got would send the password along to any host that it is pointed to.
+      followRedirect: false,
+      throwHttpErrors: false,
+      decompress: false,
+      timeout: { request: timeoutMs },
+      ...(socketPath && { agent: { http: new Agent({ socketPath } as object) } }),
+      ...(ca !== undefined && { https: { certificateAuthority: ca } }),
+    });
+  }
+
+  /**
+   * Asks for one page. Never rejects; a redirect is an answer, and is not followed.
+   * @param path below the controller's URL
+   */
+  async get(path: string, signal: AbortSignal): Promise<Answer | Fault> {
+    const request = this.#client.stream.get(path, {
+      headers: requestHeaders(this.#password),
+      signal,
+    });
+    let text = '';
+    let fault: Fault | undefined;
+    try {
+      for await (const chunk of request as AsyncIterable<Buffer>) {
+        text += chunk.toString('latin1');
+        if (text.length >= MAX_ANSWER_BYTES) break;
+      }
+    } catch (error) {
+      fault = faultOf(error);
+    } finally {
+      // Else it would listen to the signal for ever, and throw when that comes.
+      request.destroy();
+    }
+    const { response } = request;
+    if (response === undefined) return fault ?? { code: 'UNKNOWN', text: '' };
+    return { ...answerOf(response), text: text.slice(0, MAX_ANSWER_BYTES) };
+  }
 }

@@ -1,14 +1,27 @@
-import { classifyAnswer, classifyFault } from './answers.ts';
-import type { Classified } from './answers.ts';
-import type { Answer, Fault } from './connection.ts';
-import type { ConnectionOptions } from './connection.ts';
+import type { Secret } from '../secret.ts';
+import { classifyAnswer, isProxys, statusLine } from './answers.ts';
+import { classifyFault } from './connection-faults.ts';
+import { ControllerPages } from './connection.ts';
+import type { Answer, ConnectionOptions, Fault } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
-import { ControllerPages } from './pages.ts';
-import { isRspamds, proxyAnswer } from './proxies.ts';
-import type { ProxyAnswer } from './proxies.ts';
 import { presentable } from './reason.ts';
 import { parseStatistics } from './rspamd.ts';
-import type { Statistics } from './trainer.ts';
+import type { Outcome, Statistics } from './trainer.ts';
+
+/** An answer, or what came instead of one. All but `text` and `headers` is fit for a terminal. */
+export interface Reply extends Partial<Answer> {
+  /** The error's code where there was no answer. */
+  readonly code?: string;
+  /** Status and words, or the code. */
+  readonly reason: string;
+  readonly text: string;
+  readonly meaning: Outcome;
+  /** A proxy in front of rspamd said it by itself. */
+  readonly isProxys: boolean;
+}
+
+/** Nobody waits longer than this for a doctor. */
+const PATIENCE_MS = 10_000;
 
 /**
  * Questions to a controller that teach it nothing. The answers are kept apart (status, words, error
@@ -16,23 +29,21 @@ import type { Statistics } from './trainer.ts';
  */
 export class Inquiry {
   readonly name: string;
-  readonly host: string;
   readonly hasPassword: boolean;
   readonly #pages: ControllerPages;
   readonly #post: LearningPost;
-  readonly #announcement: LearningPost;
-  readonly #options: InquiryOptions;
+  readonly #password: Secret;
+  readonly #signal: AbortSignal;
 
-  constructor(options: InquiryOptions) {
-    const { controller, timeoutMs } = options;
+  constructor(options: ConnectionOptions & { readonly signal: AbortSignal }) {
+    const { controller, password, timeoutMs, signal } = options;
     this.name = controller.name;
-    this.host = new URL(controller.url).hostname;
-    this.hasPassword = options.password.header() !== undefined;
-    this.#options = options;
+    this.hasPassword = password.header() !== undefined;
+    this.#password = password;
+    this.#signal = signal;
     const connection = { ...options, timeoutMs: Math.min(timeoutMs, PATIENCE_MS) };
     this.#pages = new ControllerPages(connection);
     this.#post = new LearningPost(connection);
-    this.#announcement = new LearningPost({ ...connection, timeoutMs: EARLY_MS });
   }
 
   /** Needs no password. */
@@ -52,18 +63,7 @@ export class Inquiry {
    * is answered 400 and changes nothing (tried on 3.4).
    */
   async learnNothing(): Promise<Reply> {
-    const { signal } = this.#options;
-    return this.#replyOf(await this.#post.send({ verdict: 'spam', body: Buffer.alloc(0), signal }));
-  }
-
-  /**
-   * Announces a message of so many bytes, and sends none of it: a proxy that has a limit refuses it at
-   * once (tried on nginx 1.22), everybody else waits for it.
-   */
-  async announce(announcedBytes: number): Promise<Reply> {
-    const { signal } = this.#options;
-    const message = { verdict: 'spam', body: Buffer.alloc(0), announcedBytes, signal } as const;
-    return this.#replyOf(await this.#announcement.send(message));
+    return this.#replyOf(await this.#post.send('spam', Buffer.alloc(0), this.#signal));
   }
 
   /**
@@ -76,54 +76,22 @@ export class Inquiry {
   }
 
   async #page(path: string): Promise<Reply> {
-    return this.#replyOf(await this.#pages.get(path, this.#options.signal));
+    return this.#replyOf(await this.#pages.get(path, this.#signal));
   }
 
   #replyOf(result: Answer | Fault): Reply {
-    const isFault = 'code' in result;
-    const meaning = isFault ? classifyFault(result, this) : classifyAnswer(result);
-    const reason = isFault ? result.code : `${result.status} ${result.reason}`.trim();
-    const proxy = isFault ? undefined : proxyAnswer(result);
+    const isAnswer = 'status' in result;
+    const meaning = isAnswer ? classifyAnswer(result) : classifyFault(result);
     return {
-      status: isFault ? undefined : result.status,
-      code: isFault ? result.code : undefined,
-      reason: this.#presentable(reason),
-      text: result.text,
-      date: isFault ? undefined : result.date,
-      meaning,
-      proxy: proxy && { ...proxy, reason: this.#presentable(proxy.reason) },
-      isRspamds: !isFault && isRspamds(result),
+      ...result,
+      reason: this.#presentable(isAnswer ? statusLine(result) : result.code),
+      meaning:
+        'reason' in meaning ? { ...meaning, reason: this.#presentable(meaning.reason) } : meaning,
+      isProxys: isAnswer && isProxys(result),
     };
   }
 
   #presentable(reason: string): string {
-    return presentable(this.#options.password.redact(reason), Buffer.alloc(0));
+    return presentable(this.#password.redact(reason), Buffer.alloc(0));
   }
 }
-
-export interface InquiryOptions extends ConnectionOptions {
-  readonly signal: AbortSignal;
-}
-
-/** An answer, or what came instead of one. */
-export interface Reply {
-  readonly status: number | undefined;
-  /** The error's code where there was no answer. */
-  readonly code: string | undefined;
-  /** Status and words, or the code; fit for a terminal. */
-  readonly reason: string;
-  /** The body as it came: never to be shown. */
-  readonly text: string;
-  /** The `Date` header. */
-  readonly date: string | undefined;
-  readonly meaning: Classified;
-  /** What a proxy in front of rspamd says by itself; fit for a terminal. */
-  readonly proxy: ProxyAnswer | undefined;
-  /** It bears rspamd's own signs. */
-  readonly isRspamds: boolean;
-}
-
-/** Nobody waits longer than this for a doctor. */
-const PATIENCE_MS = 10_000;
-/** What is refused by its head is refused sooner. */
-const EARLY_MS = 1_000;

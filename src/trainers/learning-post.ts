@@ -3,24 +3,14 @@ import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { Verdict } from '../verdict.ts';
-import type { Answer, Fault } from './connection.ts';
+import type { Answer, ConnectionOptions, Fault } from './connection.ts';
 import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connection.ts';
-import type { AnswerHead, ConnectionOptions } from './connection.ts';
 
 /**
  * The learning post, by node:http: two of these go with every message, and here got's cost decides.
  * Measured on loopback with bodies of 1 KB, 8 in flight: got.stream 0.65 ms CPU and 99 KB of garbage
  * a post, node:http 0.22 ms and 23 KB; peak RSS of the daemon over 10,000 messages 128 and 92 MB.
- * Every other request goes by got (`pages.ts`).
  */
-export interface PostedMessage {
-  readonly verdict: Verdict;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body: Buffer;
-  /** Sends the head alone, as of a message of so many bytes: what is refused by its size shows. */
-  readonly announcedBytes?: number;
-  readonly signal: AbortSignal;
-}
 
 const PATHS: Readonly<Record<Verdict, string>> = { spam: 'learnspam', ham: 'learnham' };
 /** rspamd repeats the Message-ID in its reason phrase; Postfix passes headers of 100 KB on. */
@@ -34,54 +24,48 @@ export class LearningPost {
   constructor(options: ConnectionOptions) {
     const { controller, ca } = options;
     const url = new URL(controller.url);
-    const secure = url.protocol === 'https:';
+    const isSecure = url.protocol === 'https:';
     this.#options = options;
-    this.#request = secure ? httpsRequest : httpRequest;
-    // rspamd closes every connection after its answer.
-    const agent = { keepAlive: false };
+    this.#request = isSecure ? httpsRequest : httpRequest;
     this.#base = {
-      agent: secure
-        ? new HttpsAgent({ ...agent, ...(ca === undefined ? {} : { ca }) })
-        : new HttpAgent(agent),
+      // rspamd closes every connection after its answer.
+      agent: isSecure
+        ? new HttpsAgent({ keepAlive: false, ...(ca !== undefined && { ca }) })
+        : new HttpAgent({ keepAlive: false }),
       maxHeaderSize: MAX_HEADER_BYTES,
       ...(controller.socketPath === undefined
         ? { hostname: url.hostname.replace(/^\[|\]$/g, ''), port: url.port }
         : { socketPath: controller.socketPath }),
       path: url.pathname,
+      method: 'POST',
     };
   }
 
   /** Sends one message. Never rejects; redirects are answers, and are not followed. */
-  send(message: PostedMessage): Promise<Answer | Fault> {
-    const { signal, body, announcedBytes } = message;
-    if (signal.aborted) return Promise.resolve(ABORTED);
+  send(
+    verdict: Verdict,
+    body: Buffer,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Answer | Fault> {
+    const { password, timeoutMs } = this.#options;
     return new Promise((resolve) => {
       const request = this.#request({
         ...this.#base,
-        method: 'POST',
-        path: `${this.#base.path ?? '/'}${PATHS[message.verdict]}`,
-        headers: {
-          ...requestHeaders(this.#options.password),
-          ...message.headers,
-          'content-length': announcedBytes ?? body.length,
-        },
+        path: `${this.#base.path ?? '/'}${PATHS[verdict]}`,
+        headers: { ...requestHeaders(password), ...headers, 'content-length': body.length },
+        signal,
       });
       const settle = (result: Answer | Fault): void => {
         clearTimeout(timer);
-        signal.removeEventListener('abort', abort);
         resolve(result);
         request.destroy();
-      };
-      const abort = (): void => {
-        settle(ABORTED);
       };
       const current = listen(request, settle);
       const timer = setTimeout(() => {
         settle(current() ?? { code: 'ETIMEDOUT', text: '' });
-      }, this.#options.timeoutMs);
-      signal.addEventListener('abort', abort);
-      if (announcedBytes === undefined) request.end(body);
-      else request.flushHeaders();
+      }, timeoutMs);
+      request.end(body);
     });
   }
 }
@@ -97,18 +81,17 @@ function listen(
 ): () => Answer | undefined {
   let answer: Answer | undefined;
   // rspamd 3.4 puts an errno of its Redis connection where the status belongs (101, 110).
-  const interim = (head: AnswerHead): void => {
+  const interim = (head: Parameters<typeof answerOf>[0]): void => {
     if (![100, 102, 103].includes(head.statusCode ?? 0)) settle(answerOf(head));
   };
   request.on('information', interim);
-  request.on('upgrade', (answered: IncomingMessage, socket: Duplex) => {
-    interim(answered);
+  request.on('upgrade', (head: IncomingMessage, socket: Duplex) => {
+    interim(head);
     // From Node.js 26 on it is no longer the request's.
     socket.destroy();
   });
   request.on('response', (response: IncomingMessage) => {
-    let received = answerOf(response);
-    answer = received;
+    let received = (answer = answerOf(response));
     const { status } = received;
     // A success says all in its status line. rspamd's 204 has a body, which Node's parser follows
     // with an error.
@@ -118,8 +101,7 @@ function listen(
     }
     response.on('data', (chunk: Buffer) => {
       const text = received.text + chunk.toString('latin1');
-      received = { ...received, text: text.slice(0, MAX_ANSWER_BYTES) };
-      answer = received;
+      received = answer = { ...received, text: text.slice(0, MAX_ANSWER_BYTES) };
       if (text.length >= MAX_ANSWER_BYTES) settle(received);
     });
     for (const end of ['end', 'error', 'aborted'] as const) {
@@ -133,5 +115,3 @@ function listen(
   });
   return () => answer;
 }
-
-const ABORTED: Fault = { code: 'ABORTED', text: '' };

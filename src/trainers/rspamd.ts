@@ -1,10 +1,10 @@
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
-import { classifyAnswer, classifyFault } from './answers.ts';
-import type { Answer } from './connection.ts';
+import { MAKE_BACKEND, classifyAnswer } from './answers.ts';
+import { classifyFault } from './connection-faults.ts';
+import { ControllerPages } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
-import { ControllerPages } from './pages.ts';
 import { presentable } from './reason.ts';
 import type { Outcome, Statistics, Trainer } from './trainer.ts';
 
@@ -16,17 +16,18 @@ export interface RspamdTrainerOptions extends ConnectionOptions {
   readonly now?: () => number;
 }
 
+/** rspamd 3.4 says that of a message that there is nothing to learn from, and where it has no backend. */
+const DENIED = /^204 all learn conditions denied/;
 /** After so long without an answer rspamd may have been started anew. */
 const FRESH_MS = 250;
 
-/** rspamd shows empty `statfiles` for the first moments after its start, whatever its backend. */
-export function isStarting({ hasBackend, uptimeSeconds = Infinity }: Statistics): boolean {
-  return !hasBackend && uptimeSeconds < 3;
-}
+export const NO_BACKEND = {
+  reason: 'rspamd has no Bayes backend ("statfiles" is empty in /stat)',
+  hint: MAKE_BACKEND,
+} as const;
 
 export class RspamdTrainer implements Trainer {
   readonly name: string;
-  readonly host: string;
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
   readonly #pages: ControllerPages;
@@ -36,7 +37,6 @@ export class RspamdTrainer implements Trainer {
 
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
-    this.host = new URL(options.controller.url).hostname;
     this.#options = options;
     this.#post = new LearningPost(options);
     this.#pages = new ControllerPages(options);
@@ -49,42 +49,26 @@ export class RspamdTrainer implements Trainer {
   async learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome> {
     const asleep = await this.#wake(signal);
     if (asleep !== undefined) return asleep;
-    const result = await this.#post.send({
-      verdict,
-      headers: this.#options.bulk ? { 'learn-type': 'bulk' } : {},
-      body,
-      signal,
-    });
-    if (signal.aborted && 'code' in result) return { kind: 'aborted' };
-    this.#answeredAt = 'status' in result ? this.#now : -Infinity;
-    if ('status' in result) this.#noteVersion(/^rspamd\/(\S+)/.exec(result.server ?? '')?.[1]);
-    const outcome = 'code' in result ? classifyFault(result, this) : classifyAnswer(result);
-    switch (outcome.kind) {
-      case 'check-backend':
-        return this.#refusedUnlessNoBackend(outcome.reason, body, signal);
-      case 'misconfigured':
-      case 'refused':
-      case 'rejected':
-      case 'held':
-      case 'unavailable':
-      case 'deferred':
-        return { ...outcome, reason: this.#presentable(outcome.reason, body) };
-      case 'learned':
-      case 'duplicate':
-        return outcome;
+    const headers = { ...(this.#options.bulk && { 'learn-type': 'bulk' }) };
+    const result = await this.#post.send(verdict, body, signal, headers);
+    if ('code' in result) {
+      if (signal.aborted) return { kind: 'aborted' };
+      this.#answeredAt = -Infinity;
+      return this.#presented(classifyFault(result), body, signal);
     }
+    this.#answeredAt = this.#now;
+    this.#noteVersion(/^rspamd\/(\S+)/.exec(String(result.headers['server']))?.[1]);
+    return this.#presented(classifyAnswer(result), body, signal);
   }
 
   async statistics(signal: AbortSignal): Promise<Statistics | undefined> {
-    const answer = await this.#page('stat', signal);
-    const statistics = answer === undefined ? undefined : parseStatistics(answer.text);
+    const statistics = parseStatistics((await this.#page('stat', signal))?.text ?? '');
     this.#noteVersion(statistics?.version);
     return statistics;
   }
 
   async time(signal: AbortSignal): Promise<number | undefined> {
-    const answer = await this.#page('ping', signal);
-    const time = Date.parse(answer?.date ?? '');
+    const time = Date.parse((await this.#page('ping', signal))?.headers.date ?? '');
     return Number.isNaN(time) ? undefined : time;
   }
 
@@ -104,7 +88,7 @@ export class RspamdTrainer implements Trainer {
     if (signal.aborted) return { kind: 'aborted' };
     // Whatever it answers, and a proxy may answer for it: the post tells what that means.
     if ('status' in result || result.text !== '') return undefined;
-    const outcome = classifyFault(result, this);
+    const outcome = classifyFault(result);
     // The message had no part in it.
     return outcome.kind === 'unavailable' || outcome.kind === 'misconfigured'
       ? outcome
@@ -115,39 +99,35 @@ export class RspamdTrainer implements Trainer {
     if (version !== undefined && version !== this.#version) this.#version = clean(version, 40);
   }
 
-  /** rspamd 3.4 says "all learn conditions denied" also when it has nowhere to learn to. */
-  async #refusedUnlessNoBackend(
-    reason: string,
-    body: Buffer,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
-    const statistics = await this.statistics(signal);
-    if (statistics === undefined) {
-      const why = 'it refuses, and /stat does not tell whether it has a backend';
-      return { kind: 'unavailable', reason: why, contact: 'answered' };
-    }
-    if (statistics.hasBackend) return { kind: 'refused', reason: this.#presentable(reason, body) };
-    if (isStarting(statistics)) {
-      return { kind: 'unavailable', reason: 'rspamd is still starting', contact: 'answered' };
-    }
-    return { kind: 'misconfigured', password: false, ...NO_BACKEND };
+  async #presented(outcome: Outcome, body: Buffer, signal: AbortSignal): Promise<Outcome> {
+    if (!('reason' in outcome)) return outcome;
+    const reason = presentable(this.#options.password.redact(outcome.reason), body);
+    const isDenied = outcome.kind === 'refused' && DENIED.test(outcome.reason);
+    return (isDenied ? await this.#backendFault(signal) : undefined) ?? { ...outcome, reason };
   }
 
-  #presentable(reason: string, mail: Buffer): string {
-    return presentable(this.#options.password.redact(reason), mail);
+  /** Why it has nowhere to learn to, if that is so. */
+  async #backendFault(signal: AbortSignal): Promise<Outcome | undefined> {
+    const statistics = await this.statistics(signal);
+    if (statistics?.hasBackend === true) return undefined;
+    if (statistics !== undefined && !isStarting(statistics)) {
+      return { kind: 'misconfigured', password: false, ...NO_BACKEND };
+    }
+    const why = statistics === undefined ? '/stat does not tell its backend' : 'is still starting';
+    return { kind: 'unavailable', reason: `rspamd refuses, and ${why}`, contact: 'answered' };
   }
 
   /** A page that is answered 200; of anything else a learning post tells. */
-  async #page(path: string, signal: AbortSignal): Promise<Answer | undefined> {
+  async #page(path: string, signal: AbortSignal) {
     const result = await this.#pages.get(path, signal);
     return 'status' in result && result.status === 200 ? result : undefined;
   }
 }
 
-export const NO_BACKEND = {
-  reason: 'rspamd has no Bayes backend ("statfiles" is empty in /stat)',
-  hint: 'give its classifier "bayes" a backend: a Redis server in local.d/classifier-bayes.conf or redis.conf; then restart rspamd',
-} as const;
+/** rspamd shows empty `statfiles` for the first moments after its start, whatever its backend. */
+export function isStarting({ hasBackend, uptimeSeconds = Infinity }: Statistics): boolean {
+  return !hasBackend && uptimeSeconds < 3;
+}
 
 /** Reads `/stat`; `undefined` when that isn't rspamd's. */
 export function parseStatistics(text: string): Statistics | undefined {
@@ -158,6 +138,7 @@ export function parseStatistics(text: string): Statistics | undefined {
     return undefined;
   }
   if (!isRecord(parsed) || !Array.isArray(parsed['statfiles'])) return undefined;
+  const { learned: learns, uptime, version } = parsed;
   const learned: Record<Verdict, number | undefined> = { spam: undefined, ham: undefined };
   let users = 0;
   for (const statfile of parsed['statfiles'] as unknown[]) {
@@ -170,10 +151,10 @@ export function parseStatistics(text: string): Statistics | undefined {
   return {
     hasBackend: parsed['statfiles'].length > 0,
     learned,
-    ...(typeof parsed['learned'] === 'number' ? { learns: parsed['learned'] } : {}),
-    ...(users > 0 ? { users } : {}),
-    uptimeSeconds: typeof parsed['uptime'] === 'number' ? parsed['uptime'] : undefined,
-    ...(typeof parsed['version'] === 'string' ? { version: parsed['version'] } : {}),
+    ...(typeof learns === 'number' && { learns }),
+    ...(users > 0 && { users }),
+    uptimeSeconds: typeof uptime === 'number' ? uptime : undefined,
+    ...(typeof version === 'string' && { version }),
   };
 }
 

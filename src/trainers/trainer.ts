@@ -27,7 +27,6 @@ export type Outcome =
   | { readonly kind: 'refused'; readonly reason: string }
   /** The message's own fault, whoever asks. */
   | { readonly kind: 'rejected'; readonly reason: string }
-  /** Something between us and the controller keeps this message, and no other, from it. */
   | Held
   /** A failure that nobody knows the culprit of. */
   | {
@@ -45,8 +44,8 @@ export type Outcome =
        * have had earlier posts is gone; `none` when it can't be reached at all.
        */
       readonly contact: 'answered' | 'refused' | 'none';
-      /** Where it was only asked too fast, by the limit of a proxy. */
-      readonly limit?: RateLimit;
+      /** Where it was only asked too fast: milliseconds to wait, if told, and what raises the limit. */
+      readonly limit?: { readonly retryAfterMs: number | undefined; readonly hint: string };
     }
   /** It won't learn until somebody changes a setting. */
   | {
@@ -59,17 +58,10 @@ export type Outcome =
   /** The post was aborted by us. */
   | { readonly kind: 'aborted' };
 
-export interface RateLimit {
-  /** How long it wants to be left alone, in milliseconds, where it says so. */
-  readonly retryAfterMs: number | undefined;
-  /** What raises the limit. */
-  readonly hint: string;
-}
-
+/** A proxy keeps this message, and no other, from the controller; `hint` lets it through. */
 export interface Held {
   readonly kind: 'held';
   readonly reason: string;
-  /** What lets it through. */
   readonly hint: string;
 }
 
@@ -90,6 +82,5 @@ export interface Statistics {
   readonly users?: number;
   /** Seconds since the filter started. */
   readonly uptimeSeconds: number | undefined;
-  /** The filter's version. */
   readonly version?: string;
 }

@@ -28,30 +28,27 @@ commonName = supplied
  * Makes one with openssl. `openssl ca` is the one that takes dates in every version: 3.5 refuses a
  * number of days below 1, and `x509` knows no dates before 3.4.
  * @param name what it is for, as openssl writes it: `IP:127.0.0.1`
- * @param when whether it is good, or over
  */
 export function makeCertificate(
   name = 'IP:127.0.0.1',
   when: 'good' | 'expired' = 'good',
 ): Certificate {
   const cwd = mkdtempSync(join(tmpdir(), 'learnd-certificate-'));
-  const openssl = (...args: readonly string[]): void => {
-    execFileSync('openssl', args, { cwd, stdio: 'pipe' });
+  const openssl = (line: string): void => {
+    execFileSync('openssl', line.split(' '), { cwd, stdio: 'pipe' });
   };
   try {
     writeFileSync(join(cwd, 'index'), '');
     writeFileSync(join(cwd, 'authority'), AUTHORITY);
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-    const subject = ['-subj', '/CN=controller', '-addext', `subjectAltName=${name}`];
-    openssl('req', ...curve, ...subject, '-keyout', 'key', '-out', 'request');
-    const end = when === 'good' ? '20491231000000Z' : '20000102000000Z';
-    const dates = ['-startdate', '20000101000000Z', '-enddate', end];
-    const signed = ['-batch', '-notext', '-in', 'request', '-out', 'cert', ...dates];
-    openssl('ca', '-config', 'authority', '-selfsign', '-keyfile', 'key', ...signed);
-    return {
-      key: readFileSync(join(cwd, 'key'), 'utf8'),
-      cert: readFileSync(join(cwd, 'cert'), 'utf8'),
-    };
+    const curve = 'req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key';
+    openssl(`${curve} -out request -subj /CN=controller -addext subjectAltName=${name}`);
+    const dates = `-startdate 20000101000000Z -enddate ${when === 'good' ? '2049' : '2000'}1231000000Z`;
+    const files = '-config authority -keyfile key -in request -out cert';
+    openssl(`ca -selfsign -batch -notext ${files} ${dates}`);
+    const [key = '', cert = ''] = ['key', 'cert'].map((file) =>
+      readFileSync(join(cwd, file), 'utf8'),
+    );
+    return { key, cert };
   } finally {
     rmSync(cwd, { recursive: true });
   }

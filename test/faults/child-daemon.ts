@@ -97,11 +97,9 @@ export class Spool implements AsyncDisposable {
   /** All reason files of the quarantine. */
   get reasons(): string[] {
     const quarantine = join(this.lib, '.learnd/quarantine');
-    return ['spam', 'ham'].flatMap((verdict) =>
-      readdirSync(join(quarantine, verdict))
-        .filter((name) => name.endsWith('.json'))
-        .map((name) => readFileSync(join(quarantine, verdict, name), 'utf8')),
-    );
+    return readdirSync(quarantine, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => readFileSync(join(quarantine, name), 'utf8'));
   }
 
   /** Ends all daemons that were started on it. */
@@ -124,18 +122,12 @@ export class ChildDaemon {
   #running = true;
 
   constructor(args: readonly string[], settings: Settings, through: readonly string[] = []) {
-    const environment = { PATH: process.env['PATH'] ?? '', ...settings };
+    const env = { PATH: process.env['PATH'] ?? '', ...settings };
     const [first = '', ...rest] = [...through, process.execPath, program(), ...args];
-    this.#child = spawn(first, rest, {
-      env: environment,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stdout += text;
-    });
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text;
-    });
+    const child = spawn(first, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));
+    this.#child = child;
     this.#closed = new Promise((resolve, reject) => {
       this.#child.once('error', reject);
       this.#child.once('close', (code, signal) => {
@@ -236,14 +228,10 @@ export class ChildDaemon {
 
   /** Waits for its end; resolves to its exit code, or to the signal that killed it. */
   async ends(): Promise<number | NodeJS.Signals> {
-    const deadline = performance.now() + PATIENCE_MS;
-    while (this.#running) {
-      if (performance.now() > deadline) {
-        throw new Error(`the daemon did not end in time:\n${this.output.slice(-3_000)}`);
-      }
-      await sleep(POLL_MS);
-    }
-    return await this.#closed;
+    const late = sleep(PATIENCE_MS, undefined, { ref: false });
+    const end = await Promise.race([this.#closed, late]);
+    if (end !== undefined) return end;
+    throw new Error(`the daemon did not end in time:\n${this.output.slice(-3_000)}`);
   }
 
   /** SIGTERM; resolves to how it ended. */

@@ -6,6 +6,7 @@ import { freePort } from '../../src/servers/ports.ts';
 import { Spool } from './child-daemon.ts';
 import type { ChildDaemon } from './child-daemon.ts';
 import { FaultServer } from './fault-server.ts';
+import type { Act } from './fault-server.ts';
 import {
   CLOSES,
   NOT_FOUND,
@@ -22,11 +23,13 @@ import {
 
 /** The real daemon against a controller that fails in every way that is known. */
 
-/** A message that no other test's server knows what to make of. */
 const BAD = makeMessage('spam', 666);
 const isBad = mentions(BAD.messageId);
 const GROWTH = 'still growing: 7c1f\r\n';
 const INNOCENT = makeMessages('ham', 6);
+/** Where nobody listens. */
+const nobody = `http://127.0.0.1:${await freePort()}`;
+const TOO_LARGE = failure(413, 'Undefined Error');
 
 describe.concurrent('a message that is at fault', () => {
   test('is over-size: it is quarantined unread and never sent', async () => {
@@ -40,63 +43,35 @@ describe.concurrent('a message that is at fault', () => {
       reason: `over-size: ${long.raw.length} bytes, LEARN_MAX_BYTES is 9000`,
     });
     expect(spool.reasonOf(long)).toMatchObject({ attempts: 0 });
-    expect(server.posts.filter(isBad)).toEqual([]);
     expect(server.posts.filter(({ body }) => body.length > 9000)).toEqual([]);
   });
 
+  const short = tooShortMessage();
+  const few = failure(204, `<${short.messageId}> contains less tokens than required: 9 < 11`);
   test.each([
-    ['413', failure(413, 'Undefined Error')],
-    ['an empty message', failure(500, 'Trying to learn an empty message')],
-  ] as const)('is rejected with %s: it is quarantined at once', async (_, act) => {
-    await using server = await FaultServer.start({ play: plays({ when: isBad, act }) });
+    ['413', BAD, TOO_LARGE, 'message.quarantined'],
+    [
+      'an empty message',
+      BAD,
+      failure(500, 'Trying to learn an empty message'),
+      'message.quarantined',
+    ],
+    ['too few tokens', short, few, 'message.refused'],
+  ] as const)('by %s: one post, one line, and it is put away', async (_, message, act, event) => {
+    const isIts = mentions(message.messageId);
+    await using server = await FaultServer.start({ play: plays({ when: isIts, act }) });
     await using spool = new Spool();
     const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.write(BAD, ...INNOCENT);
-    await daemon.says('message.quarantined');
-    await daemon.learns(6);
-    expect(spool.waiting).toEqual([]);
-    expect(spool.quarantined).toEqual([BAD.name]);
-    expect(server.posts.filter(isBad)).toHaveLength(1);
-  });
-
-  test('is refused as too short: one line, one post, gone', async () => {
-    const short = tooShortMessage();
-    const text = `<${short.messageId}> contains less tokens than required: 9 < 11`;
-    await using server = await FaultServer.start({
-      play: plays({ when: mentions(short.messageId), act: failure(204, text) }),
-    });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.write(short);
-    await daemon.says('message.refused');
+    await spool.write(message);
+    await daemon.says(event);
     // what came after it is through: had it been tried again, that would have shown by now
     await spool.write(...INNOCENT);
     await daemon.learns(6);
     expect(await daemon.stop()).toBe(0);
-    expect(daemon.logged('message.refused')).toHaveLength(1);
-    expect(server.posts.filter(mentions(short.messageId))).toHaveLength(1);
+    expect(daemon.logged(event)).toHaveLength(1);
+    expect(server.posts.filter(isIts)).toHaveLength(1);
     expect(spool.waiting).toEqual([]);
-    expect(spool.quarantined).toEqual([]);
-  });
-
-  test('never proves while others do: it is let go unproven after two rounds', async () => {
-    await using server = await FaultServer.start({ play: plays({ when: isBad, act: SUCCESS }) });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.write(BAD);
-    for (const [index, innocent] of INNOCENT.entries()) {
-      const rounds = (): number => Math.floor(server.posts.filter(isBad).length / 4);
-      const isDone = (): boolean => daemon.logged('message.learned', BAD.name).length > 0;
-      await daemon.until('post it four times', () => rounds() > index || isDone());
-      if (isDone()) break;
-      await spool.write(innocent);
-      await daemon.says('message.learned', innocent.name);
-    }
-    expect(await daemon.says('message.learned', BAD.name)).toMatchObject({ proven: false });
-    expect(server.posts.filter(isBad)).toHaveLength(8);
-    expect(daemon.logged('controller.unproven')).toEqual([]);
-    expect(spool.waiting).toEqual([]);
-    expect(spool.quarantined).toEqual([]);
+    expect(spool.quarantined).toEqual(event === 'message.refused' ? [] : [message.name]);
   });
 });
 
@@ -122,7 +97,6 @@ describe.concurrent('a setting that is wrong', () => {
     await daemon.learns(40);
     expect(spool.waiting).toEqual([]);
     expect(server.posts.filter(lacks('right')).length).toBeLessThanOrEqual(2);
-    expect(server.posts.filter((post) => !lacks('right')(post))).toHaveLength(2 * 40);
     expect(daemon.logged('controller.misconfigured')).toHaveLength(1);
     expect(daemon.logged('message.deferred')).toEqual([]);
   });
@@ -139,40 +113,24 @@ describe.concurrent('a setting that is wrong', () => {
     writeFileSync(file, 'right');
     await spool.write(...INNOCENT);
     await daemon.learns(6);
-    expect(spool.waiting).toEqual([]);
     expect(server.posts.filter(lacks('right')).length).toBeLessThanOrEqual(1);
   });
 
-  test('as the password, too often: the lock-out is waited for', async () => {
-    await using server = await FaultServer.start({
-      play: always(failure(429, 'Too many authentication failures')),
-    });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url, RSPAMD_PASSWORD: 'right' });
-    await spool.write(...INNOCENT);
-    const line = await daemon.says('controller.misconfigured');
-    expect(line['retrySeconds']).toBeGreaterThanOrEqual(60);
-    await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 6);
-    expect(server.posts).toHaveLength(1);
-  });
-
   test.each([
+    ['a password, too often', failure(429, 'Too many authentication failures'), /the lock ends/],
     ["the scan worker's port", failure(500, 'invalid command'), /11334/],
     ['a wrong path', NOT_FOUND, /path prefix/],
-    [
-      'a controller without Bayes backend',
-      failure(404, '<x@y> has been already learned as ham, ignore it'),
-      /backend/,
-    ],
+    ['no backend', failure(404, '<x@y> has been already learned as ham, ignore it'), /backend/],
   ] as const)('as %s: everything is held, and a SIGHUP tries again now', async (_, act, cure) => {
     await using server = await FaultServer.start({ play: always(act) });
     await using spool = new Spool();
     const daemon = spool.start({ RSPAMD_URL: server.url });
     await spool.write(...INNOCENT);
-    expect(await daemon.says('controller.misconfigured')).toMatchObject({
-      severity: 'err',
-      cure: expect.stringMatching(cure) as string,
-    });
+    const line = await daemon.says('controller.misconfigured');
+    expect(line['severity']).toBe('err');
+    expect(line['cure']).toMatch(cure);
+    // a lock-out is waited for
+    if (cure.source === 'the lock ends') expect(line['retrySeconds']).toBeGreaterThanOrEqual(60);
     await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 6);
     expect(server.posts).toHaveLength(1);
     daemon.signal('SIGHUP');
@@ -180,8 +138,6 @@ describe.concurrent('a setting that is wrong', () => {
     server.play = plays();
     // by itself it would try again in half a minute
     await daemon.hurry('learn all', () => spool.waiting.length === 0);
-    await daemon.learns(6);
-    expect(spool.waiting).toEqual([]);
     expect(daemon.logged('controller.misconfigured')).toHaveLength(1);
     expect(daemon.logged('controller.up')).toHaveLength(1);
     expect(spool.quarantined).toEqual([]);
@@ -202,21 +158,18 @@ describe.concurrent('a controller that fails', () => {
     server.play = plays();
     await daemon.hurry('learn all', () => spool.waiting.length === 0);
     await daemon.learns(6);
-    expect(spool.waiting).toEqual([]);
     expect(daemon.logged('controller.unproven')).toHaveLength(1);
-    expect(daemon.logged('message.learned')).toHaveLength(6);
     for (const { proven } of daemon.logged('message.learned')) expect(proven).toBe(true);
     expect(spool.quarantined).toEqual([]);
   });
 
   test('by refusing connections: all is learned once it is there', async () => {
-    const socketPath = join(process.env['TMPDIR'] ?? '/tmp', `learnd-faults-${process.pid}.sock`);
     await using spool = new Spool();
+    const socketPath = join(spool.folder, 'controller.sock');
     const daemon = spool.start({ RSPAMD_URL: `unix:${socketPath}` });
     await spool.write(...INNOCENT);
-    expect(await daemon.says('controller.down')).toMatchObject({
-      reason: 'connection refused (ENOENT)',
-    });
+    const { reason } = await daemon.says('controller.down');
+    expect(reason).toBe('connection refused: nobody listens there (ENOENT)');
     await using server = await FaultServer.start({ play: plays(), socketPath });
     await daemon.learns(6);
     expect(spool.waiting).toEqual([]);
@@ -228,20 +181,56 @@ describe.concurrent('a controller that fails', () => {
 describe.concurrent('watch --once ends with', () => {
   const ONCE = ['watch', '--once'];
 
-  test('0 when all is done', async () => {
-    await using server = await FaultServer.start({ play: plays() });
+  interface Pass {
+    /** What the controller does with BAD. @defaultValue there is no such message */
+    readonly bad?: Act;
+    /** @defaultValue the controller is there */
+    readonly url?: string;
+    readonly prepare?: (lib: string) => void;
+    readonly learned: number;
+    /** What is left in the drop directory and the queue. */
+    readonly left: readonly string[];
+  }
+
+  const emptyFile = (lib: string): void => {
+    writeFileSync(join(lib, 'spam', 'empty.eml'), '');
+  };
+  const withoutSpam = (lib: string): void => {
+    rmSync(join(lib, 'spam'), { recursive: true });
+  };
+  const names = INNOCENT.map(({ name }) => name);
+
+  test.each<[code: number, when: string, Pass]>([
+    [0, 'all is done', { learned: 6, left: [] }],
+    [1, 'something was quarantined', { bad: TOO_LARGE, learned: 6, left: [] }],
+    [
+      1,
+      'something was quarantined and something is left',
+      { bad: TOO_LARGE, prepare: emptyFile, learned: 6, left: ['empty.eml'] },
+    ],
+    [75, 'a message is deferred', { bad: CLOSES, learned: 6, left: [BAD.name] }],
+    [75, 'the controller refuses connections', { url: nobody, learned: 0, left: names }],
+    [75, 'a file is empty', { prepare: emptyFile, learned: 6, left: ['empty.eml'] }],
+    [75, 'a class folder is missing', { prepare: withoutSpam, learned: 6, left: [] }],
+  ])('%i when %s', async (code, _, { bad, url, prepare, learned, left }) => {
+    const play = bad === undefined ? plays() : plays({ when: isBad, act: bad });
+    await using server = await FaultServer.start({ play });
     await using spool = new Spool();
-    await spool.write(...INNOCENT);
-    const daemon = spool.start({ RSPAMD_URL: server.url }, ONCE);
-    expect(await daemon.ends()).toBe(0);
-    expect(daemon.logged('message.learned')).toHaveLength(6);
-    expect(spool.waiting).toEqual([]);
+    await spool.write(...(bad === undefined ? [] : [BAD]), ...INNOCENT);
+    prepare?.(spool.lib);
+    const daemon = spool.start({ RSPAMD_URL: url ?? server.url }, ONCE);
+    expect(await daemon.ends()).toBe(code);
+    expect(daemon.logged('message.learned')).toHaveLength(learned);
+    expect(spool.waiting.sort()).toEqual([...left].sort());
   });
 
-  test('0 when there is nothing to do', async () => {
+  test('0 when there is nothing to do, 75 when the whole spool is missing', async () => {
     await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: `http://127.0.0.1:${await freePort()}` }, ONCE);
-    expect(await daemon.ends()).toBe(0);
+    expect(await spool.start({ RSPAMD_URL: nobody }, ONCE).ends()).toBe(0);
+    rmSync(spool.lib, { recursive: true });
+    const daemon = spool.start({ RSPAMD_URL: nobody }, ONCE);
+    expect(await daemon.ends()).toBe(75);
+    expect(daemon.logged('spool.missing')).toHaveLength(1);
   });
 
   test('75 when the password is wrong, after one post; 0 when it is right again', async () => {
@@ -257,91 +246,20 @@ describe.concurrent('watch --once ends with', () => {
     expect(spool.waiting).toEqual([]);
   });
 
-  test('1 when something was quarantined, the rest being learned', async () => {
-    await using server = await FaultServer.start({
-      play: plays({ when: isBad, act: failure(413, 'Undefined Error') }),
-    });
-    await using spool = new Spool();
-    await spool.write(BAD, ...INNOCENT);
-    const daemon = spool.start({ RSPAMD_URL: server.url }, ONCE);
-    expect(await daemon.ends()).toBe(1);
-    expect(spool.quarantined).toEqual([BAD.name]);
-    expect(daemon.logged('message.learned')).toHaveLength(6);
-  });
-
-  test('1 when something was quarantined and something is left', async () => {
-    await using server = await FaultServer.start({
-      play: plays({ when: isBad, act: failure(413, 'Undefined Error') }),
-    });
-    await using spool = new Spool();
-    await spool.write(BAD);
-    writeFileSync(join(spool.lib, 'spam', 'empty.eml'), '');
-    expect(await spool.start({ RSPAMD_URL: server.url }, ONCE).ends()).toBe(1);
-  });
-
-  test('75 when a message is deferred', async () => {
-    await using server = await FaultServer.start({ play: plays({ when: isBad, act: CLOSES }) });
-    await using spool = new Spool();
-    await spool.write(BAD, ...INNOCENT);
-    const daemon = spool.start({ RSPAMD_URL: server.url }, ONCE);
-    expect(await daemon.ends()).toBe(75);
-    expect(daemon.logged('message.learned')).toHaveLength(6);
-    expect(spool.names('.learnd/queue')).toEqual([BAD.name]);
-  });
-
-  test('75 when the controller refuses connections', async () => {
-    await using spool = new Spool();
-    await spool.write(...INNOCENT);
-    const daemon = spool.start({ RSPAMD_URL: `http://127.0.0.1:${await freePort()}` }, ONCE);
-    expect(await daemon.ends()).toBe(75);
-    expect(spool.names('.learnd/queue')).toHaveLength(6);
-  });
-
-  test('75 when a file is empty', async () => {
-    await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
-    await spool.write(...INNOCENT);
-    writeFileSync(join(spool.lib, 'spam', 'empty.eml'), '');
-    const daemon = spool.start({ RSPAMD_URL: server.url }, ONCE);
-    expect(await daemon.ends()).toBe(75);
-    expect(spool.waiting).toEqual(['empty.eml']);
-  });
-
   test('75 when a file is still being written', async () => {
     await using server = await FaultServer.start({ play: plays() });
     await using spool = new Spool();
-    await spool.write(...INNOCENT);
     const file = join(spool.lib, 'spam', 'growing.eml');
     const growing = setInterval(() => {
       appendFileSync(file, GROWTH);
     }, 20);
     try {
-      const daemon = spool.start({ RSPAMD_URL: server.url }, ONCE);
-      expect(await daemon.ends()).toBe(75);
+      expect(await spool.start({ RSPAMD_URL: server.url }, ONCE).ends()).toBe(75);
     } finally {
       clearInterval(growing);
     }
     expect(spool.waiting).toEqual(['growing.eml']);
-    expect(server.posts.filter(({ body }) => body.includes(GROWTH))).toEqual([]);
-  });
-
-  test('75 when a class folder is missing, the other one being done', async () => {
-    await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
-    await spool.write(...INNOCENT);
-    rmSync(join(spool.lib, 'spam'), { recursive: true });
-    const daemon = spool.start({ RSPAMD_URL: server.url }, ONCE);
-    expect(await daemon.ends()).toBe(75);
-    expect(daemon.logged('message.learned')).toHaveLength(6);
-    expect(daemon.logged('spool.missing')).toHaveLength(1);
-  });
-
-  test('75 when the whole spool is missing', async () => {
-    await using spool = new Spool();
-    rmSync(spool.lib, { recursive: true });
-    const daemon = spool.start({ RSPAMD_URL: 'http://127.0.0.1:9' }, ONCE);
-    expect(await daemon.ends()).toBe(75);
-    expect(daemon.logged('spool.missing')).toHaveLength(1);
+    expect(server.posts).toEqual([]);
   });
 
   test('75 when another owner is at work, who is not disturbed', async () => {
@@ -359,27 +277,29 @@ describe.concurrent('watch --once ends with', () => {
   });
 });
 
-describe.concurrent('a log whose reader goes away', () => {
-  test('does not keep the daemon from learning', async () => {
-    await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url, SYSLOG_LEVEL: '7' });
-    await daemon.says('daemon.owner');
-    daemon.closeLog();
-    for (const message of INNOCENT) {
-      await spool.write(message);
-      await daemon.until('learn it', () => spool.waiting.length === 0);
-    }
-    expect(server.posts).toHaveLength(12);
-    expect(daemon.stderr).toBe('');
-    expect(await daemon.stop()).toBe(0);
-  });
+test('a log whose reader goes away does not keep the daemon from learning', async () => {
+  await using server = await FaultServer.start({ play: plays() });
+  await using spool = new Spool();
+  const daemon = spool.start({ RSPAMD_URL: server.url, SYSLOG_LEVEL: '7' });
+  await daemon.says('daemon.owner');
+  daemon.closeLog();
+  for (const message of INNOCENT) {
+    await spool.write(message);
+    await daemon.until('learn it', () => spool.waiting.length === 0);
+  }
+  expect(server.posts).toHaveLength(12);
+  expect(daemon.stderr).toBe('');
+  expect(await daemon.stop()).toBe(0);
 });
 
 describe.concurrent('a stop', () => {
   /** A daemon with eight posts in flight that are never answered. */
   async function hanging(spool: Spool, server: FaultServer, seconds: string): Promise<ChildDaemon> {
-    const daemon = spool.start({ RSPAMD_URL: server.url, SHUTDOWN_SECONDS: seconds });
+    const daemon = spool.start({
+      RSPAMD_URL: server.url,
+      RSPAMD_TIMEOUT_SECONDS: '600',
+      SHUTDOWN_SECONDS: seconds,
+    });
     await spool.write(...INNOCENT);
     await daemon.learns(6);
     server.play = always(SILENCE);
@@ -388,16 +308,14 @@ describe.concurrent('a stop', () => {
     await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 20);
     return daemon;
   }
+
   test('with eight posts hanging ends in SHUTDOWN_SECONDS, all still queued', async () => {
     await using server = await FaultServer.start({ play: plays() });
     await using spool = new Spool();
     const daemon = await hanging(spool, server, '2');
-    const since = performance.now();
+    // the requests would hang for ten minutes
     expect(await daemon.stop()).toBe(0);
-    // the requests would hang for 30 s; a busy machine gets its time
-    expect(performance.now() - since).toBeLessThan(10_000);
     expect(spool.names('.learnd/queue')).toHaveLength(20);
-    expect(spool.quarantined).toEqual([]);
     expect(daemon.logged('daemon.stopped')).toHaveLength(1);
     expect(daemon.logged('message.deferred')).toEqual([]);
   });
@@ -432,7 +350,6 @@ describe.concurrent('a stop', () => {
     await spool.write(BAD);
     await daemon.until('post', () => server.open === 1);
     expect(await daemon.stop()).toBe(0);
-    expect(server.posts.length).toBeGreaterThanOrEqual(1);
     // learned and proved, or left for the next start: never half of it
     const isDone = daemon.logged('message.learned', BAD.name).length === 1;
     expect(spool.waiting).toEqual(isDone ? [] : [BAD.name]);

@@ -22,35 +22,26 @@ async function learn(rspamd: PrivateRspamd, seed: number, password?: string): Pr
 
 describeReal('a private Redis', () => {
   test('with persistence keeps what it answered over SIGKILL; without it forgets at a stop', async () => {
+    const long = 'ä'.repeat(300_000);
     for (const [persistence, expected] of [
-      ['always', 'kept'],
+      ['always', long],
       ['none', null],
     ] as const) {
       await using redis = await startRedis({ persistence });
-      await redis.command('SET', 'key', 'kept');
+      await redis.command('SET', 'key', long);
       await redis.kill();
       await redis.start();
       expect(await redis.command('GET', 'key')).toBe(expected);
     }
   });
 
-  test('answers nested lists, numbers and long strings, and throws its errors', async () => {
-    await using redis = await startRedis();
-    const long = 'ä'.repeat(300_000);
-    await redis.command('SET', 'long', long);
-    expect(await redis.command('GET', 'long')).toBe(long);
-    expect(await redis.command('EVAL', 'return {1, {"two", false}}', '0')).toEqual([
-      1,
-      ['two', null],
-    ]);
-    await expect(redis.command('NONSENSE')).rejects.toThrow(/unknown command/);
-  });
-
-  test('leaves no folder behind', async () => {
+  test('answers lists and numbers, throws its errors, and leaves no folder', async () => {
     const redis = await startRedis();
+    const script = 'return {1, {"two", false}}';
+    expect(await redis.command('EVAL', script, '0')).toEqual([1, ['two', null]]);
+    await expect(redis.command('NONSENSE')).rejects.toThrow(/unknown command/);
     await redis[Symbol.asyncDispose]();
     await expect(access(redis.folder)).rejects.toThrow('ENOENT');
-    expect(redis.running).toBe(false);
   });
 });
 
@@ -93,16 +84,7 @@ describeReal('a private rspamd', () => {
 
   test('refuses a message that is too short', async () => {
     const reply = await servers.rspamd.post('/learnspam', tooShortMessage().raw);
-    expect(reply.status).toBe(204);
-    expect(reply.reason).toContain('less tokens');
-  });
-
-  test('has a scan worker that is no controller', async () => {
-    const response = await fetch(`http://127.0.0.1:${servers.rspamd.scannerPort}/learnspam`, {
-      method: 'POST',
-      body: makeMessage('spam', 1).raw.toString(),
-    });
-    expect([response.status, response.statusText]).toEqual([500, 'invalid command']);
+    expect([reply.status, reply.reason]).toEqual([204, expect.stringContaining('less tokens')]);
   });
 
   test('keeps its ports over a restart, with other processes', async () => {
@@ -130,15 +112,10 @@ describeReal('a private rspamd', () => {
     expect((await redis.bayesCounts()).spam).toBe(before.spam + 1);
   });
 
-  test('gets a new controller worker when that is killed, and keeps the others', async () => {
+  test('gets a new controller worker when that is killed', async () => {
     const { rspamd } = servers;
-    const before = await rspamd.workers();
     await rspamd.killWorker();
     await expect.poll(() => learn(rspamd, 4).catch(() => 0), { timeout: 10_000 }).toBe(200);
-    const after = await rspamd.workers();
-    const isOther = ({ kind }: { readonly kind: string }): boolean => kind !== 'controller';
-    expect(after.filter(isOther)).toEqual(before.filter(isOther));
-    expect(after).not.toEqual(before);
   });
 });
 
@@ -164,10 +141,10 @@ describeReal('a private rspamd with options of its own', () => {
       (await servers.rspamd.workers()).filter(({ kind }) => kind === 'controller').length;
     await expect.poll(controllers, { timeout: 60_000 }).toBe(2);
     const group = servers.rspamd.pid;
-    expect(await groupIsAlive(group ?? 0)).toBe(true);
+    expect(groupIsAlive(group ?? 0)).toBe(true);
     servers.rspamd.freeze();
     await servers[Symbol.asyncDispose]();
-    expect(await groupIsAlive(group ?? 0)).toBe(false);
+    expect(groupIsAlive(group ?? 0)).toBe(false);
     await expect(access(servers.rspamd.folder)).rejects.toThrow('ENOENT');
   });
 });

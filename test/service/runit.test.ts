@@ -92,7 +92,7 @@ class Supervisor {
     const runsvdir = this.#runsvdir;
     if (runsvdir !== undefined) {
       const ended = once(runsvdir, 'exit');
-      const supervisors = (await processes()).flatMap(({ pid, parent }) =>
+      const supervisors = processes().flatMap(({ pid, parent }) =>
         parent === runsvdir.pid ? [pid] : [],
       );
       runsvdir.kill('SIGTERM'); // leaves its runsv processes alone
