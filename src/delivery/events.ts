@@ -2,7 +2,6 @@ import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogEvent, LogFields, Severity } from '../logger.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Held } from '../trainers/trainer.ts';
 import type { PendingMessage } from './message.ts';
 import type { Disposition, FinalResult, Result } from './result.ts';
 
@@ -45,24 +44,17 @@ export class MessageEvents {
   }
 
   /** It stays in the queue and is tried again later; logged once a minute at most. */
-  deferred(message: PendingMessage, reason: string, retryMs: number, durationMs: number): void {
+  deferred(message: PendingMessage, why: Deferral, durationMs: number): void {
+    const { reason, retryMs, cure } = why;
     if (!this.#throttle.allows(message.entry.key, reason)) return;
-    this.#log('warning', 'message.deferred', 'not learned yet; it is tried again', {
+    const says =
+      cure === undefined ? 'not learned yet; it is tried again' : `held back: ${reason}; ${cure}`;
+    this.#log('warning', 'message.deferred', says, {
       ...fieldsOf(message, durationMs),
       reason,
+      ...(cure === undefined ? {} : { cure }),
       charges: message.failures.charges,
-      ...retryOf(retryMs),
-    });
-  }
-
-  /** It stays in the queue until somebody changes something; logged once. */
-  held(message: PendingMessage, { reason, hint }: Held, retryMs: number, durationMs: number): void {
-    this.#log('warning', 'message.deferred', `held back: ${reason}; ${hint}`, {
-      ...fieldsOf(message, durationMs),
-      reason,
-      cure: hint,
-      charges: message.failures.charges,
-      ...retryOf(retryMs),
+      ...(retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 }),
     });
   }
 
@@ -76,6 +68,13 @@ export class MessageEvents {
       ...('reason' in result ? { reason: result.reason } : {}),
     });
   }
+}
+
+export interface Deferral {
+  readonly reason: string;
+  readonly retryMs: number;
+  /** What somebody has to change first. */
+  readonly cure?: string;
 }
 
 type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
@@ -113,10 +112,6 @@ const LINES: Readonly<Record<FinalResult, Line>> = {
 
 function noResults(): ResultCounts {
   return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };
-}
-
-function retryOf(retryMs: number): LogFields {
-  return retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 };
 }
 
 function fieldsOf({ entry, identity, tries }: PendingMessage, durationMs: number): LogFields {

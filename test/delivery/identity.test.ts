@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { identify } from '../../src/delivery/identity.ts';
+import { identify } from '../../src/delivery/message.ts';
 import { keyLock } from '../../src/spool/message-locks.ts';
 
 function messageIdOf(text: string): string | undefined {

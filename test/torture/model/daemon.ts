@@ -50,7 +50,7 @@ export class Daemon {
     this.process = process;
     this.messages = new MessageEvents(log, clock);
     this.#bugs = new Bugs({ clock, log });
-    this.#affinity = new Affinity(() => clock.monotonic());
+    this.#affinity = new Affinity(clock);
     this.#controllers = trainers.map((trainer) => new Controller({ trainer, clock, random, log }));
   }
 

@@ -3,7 +3,6 @@ import type { Fault } from './faults.ts';
 import { TODAY } from './scenarios.ts';
 import type { Scenario } from './scenarios.ts';
 import { SyscallsWorld, isOperatorError, nameIn } from './world.ts';
-import type { Stage } from './world.ts';
 
 /**
  * Takes a scenario from its start until everything is learned and the daemon has stopped, with or
@@ -34,13 +33,12 @@ const STARTS = new Set(['daemon.started', 'daemon.owner']);
 const ENDS = new Set(['message.learned', 'message.duplicate', 'message.withdrawn']);
 
 export async function run(
-  stage: Stage,
   scenario: Scenario,
   fault?: Fault,
   undisturbedMs = RECOVERY_MS,
 ): Promise<Run> {
   const { settings = {}, elsewhere = false, once = false } = scenario;
-  using world = new SyscallsWorld(stage, { settings, elsewhere, once, fault });
+  using world = new SyscallsWorld({ settings, elsewhere, once, fault });
   world.quietly(() => {
     scenario.before(world);
   });

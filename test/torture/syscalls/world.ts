@@ -38,12 +38,6 @@ import type { Fault } from './faults.ts';
  * step and never fails.
  */
 
-/** What the daemon gets instead of time and rspamd; the test file puts it in their places. */
-export interface Stage {
-  clock: ManualClock;
-  trainer: ScriptedTrainer;
-}
-
 export interface TimedLine extends LogLine {
   readonly at: number;
 }
@@ -81,15 +75,12 @@ export class SyscallsWorld {
   #injectedAt: number | undefined;
   #stop: AbortController | undefined;
 
-  constructor(
-    stage: Stage,
-    options: {
-      readonly settings: Environment;
-      readonly elsewhere: boolean;
-      readonly once: boolean;
-      readonly fault: Fault | undefined;
-    },
-  ) {
+  constructor(options: {
+    readonly settings: Environment;
+    readonly elsewhere: boolean;
+    readonly once: boolean;
+    readonly fault: Fault | undefined;
+  }) {
     this.folder = mkdtempSync(join(tmpdir(), 'learnd-syscalls-'));
     this.#elsewhere = options.elsewhere
       ? mkdtempSync(join(secondFolder(), 'learnd-syscalls-'))
@@ -109,8 +100,6 @@ export class SyscallsWorld {
     this.#fault = options.fault;
     this.#once = options.once;
     this.trainer.clock = this.clock.wall();
-    stage.clock = this.clock;
-    stage.trainer = this.trainer;
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
     const onStep = (step: FsStep): void => {
       this.#onStep(step);
@@ -224,7 +213,7 @@ export class SyscallsWorld {
       this.endedAt = this.clock.monotonic();
       this.#stop = undefined;
     };
-    watch({
+    const options = {
       config,
       log,
       once: this.#once,
@@ -232,7 +221,10 @@ export class SyscallsWorld {
       onHangup: () => undefined,
       onCrash: () => undefined,
       identity,
-    }).then(ended, ended);
+    };
+    const { clock, trainer } = this;
+    const platform = { clock, random: Math.random, trainersFor: () => [trainer] };
+    watch(options, platform).then(ended, ended);
   }
 
   stop(): void {
