@@ -10,9 +10,7 @@ import type { MadeUp } from './world.ts';
  * Two messages that rspamd never recognises can make its controller look unproven in turns, until
  * their waits drift apart: that took half an hour.
  */
-const HEALING_TURNS = 3_600;
-/** Turns of two seconds between two messages that help. */
-const HELPED_TURNS = 5;
+const HEALING_MINUTES = 120;
 
 /**
  * One run: the commands one after the other, the laws after each of them, and in the end, when
@@ -167,11 +165,13 @@ export class Run {
       daemon.process.stoppedUntil = 0;
     }
     world.timeline.wallError = 0;
-    for (let turn = 0; turn < HEALING_TURNS && !this.#isDone(); turn += 1) {
-      // Poison is known by what others come to.
-      if (turn % HELPED_TURNS === HELPED_TURNS - 1) this.#help();
-      await world.flow(2_000);
-      if (turn % 10 === 0) this.#whatHolds.check();
+    for (let round = 0; round < HEALING_MINUTES && !this.#isDone(); round += 1) {
+      for (let turn = 0; turn < 30 && !this.#isDone(); turn += 1) {
+        // Poison is known by what others come to. Then there must be time for a sweep.
+        if (round > 0 && (turn === 0 || turn === 10)) this.#help();
+        await world.flow(2_000);
+        if (turn % 10 === 0) this.#whatHolds.check();
+      }
     }
   }
 
