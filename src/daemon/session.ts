@@ -51,7 +51,7 @@ const LEARN_COUNTS_MS = 5_000;
 const REQUEUE_MS = 2_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
-/** Posts that one message in flight may take: at most 8, and some patience. */
+/** Posts that one message in flight may take, and some more. */
 const LONGEST_FLIGHT_POSTS = 10;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;

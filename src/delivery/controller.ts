@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
-import type { Log, LogEvent, Severity } from '../logger.ts';
+import type { Log } from '../logger.ts';
 import { plural } from '../text.ts';
 import type { Outcome, Statistics, Trainer } from '../trainers/trainer.ts';
 import { faultOfVersion } from '../trainers/versions.ts';
@@ -318,9 +318,9 @@ export class Controller {
     this.#retryAt = clock.monotonic() + waitMs;
     this.#freshAt = options.freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
-    const { severity, event, says } = PAUSES[state];
     const cure = hint === undefined ? '' : `; ${hint}`;
-    log(severity, event, `${this.name} ${says}: ${reason}${cure}`, {
+    const says = `${this.name} ${SAYS[state]}: ${reason}${cure}`;
+    log(state === 'down' ? 'warning' : 'err', `controller.${state}`, says, {
       controller: this.name,
       reason,
       retrySeconds: Math.round(waitMs / 100) / 10,
@@ -349,17 +349,8 @@ interface PauseOptions {
   readonly freshAt?: number | undefined;
 }
 
-const PAUSES: Readonly<
-  Record<
-    PausedState,
-    { readonly severity: Severity; readonly event: LogEvent; readonly says: string }
-  >
-> = {
-  down: { severity: 'warning', event: 'controller.down', says: 'cannot learn now' },
-  misconfigured: {
-    severity: 'err',
-    event: 'controller.misconfigured',
-    says: 'will not learn until a setting is changed',
-  },
-  unproven: { severity: 'err', event: 'controller.unproven', says: 'is not to be believed' },
+const SAYS: Readonly<Record<PausedState, string>> = {
+  down: 'cannot learn now',
+  misconfigured: 'will not learn until a setting is changed',
+  unproven: 'is not to be believed',
 };

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
-import type { Log, LogEvent, LogFields, Severity } from '../logger.ts';
+import type { Log, LogFields } from '../logger.ts';
 import type { Verdict } from '../verdict.ts';
 import type { PendingMessage } from './message.ts';
 import type { Disposition, FinalResult, Result } from './result.ts';
@@ -61,8 +61,9 @@ export class MessageEvents {
   #end(verdict: Verdict, result: Exclude<Result, { kind: 'deferred' }>, fields: LogFields): void {
     this.counts[result.kind] += 1;
     this.countsOf[verdict][result.kind] += 1;
-    const { severity, event, says } = LINES[result.kind];
-    this.#log(severity, event, result.kind === 'learned' ? `${says} ${verdict}` : says, {
+    const { kind } = result;
+    const says = kind === 'learned' ? `learned as ${verdict}` : SAYS[kind];
+    this.#log(kind === 'quarantined' ? 'warning' : 'notice', `message.${kind}`, says, {
       ...fields,
       ...('proven' in result ? { proven: result.proven } : {}),
       ...('reason' in result ? { reason: result.reason } : {}),
@@ -79,35 +80,12 @@ export interface Deferral {
 
 type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
 
-interface Line {
-  readonly severity: Severity;
-  readonly event: LogEvent;
-  readonly says: string;
-}
-
-const LINES: Readonly<Record<FinalResult, Line>> = {
-  learned: { severity: 'notice', event: 'message.learned', says: 'learned as' },
-  duplicate: { severity: 'notice', event: 'message.duplicate', says: 'rspamd knew it already' },
-  refused: {
-    severity: 'notice',
-    event: 'message.refused',
-    says: 'rspamd finds nothing to learn in it',
-  },
-  quarantined: {
-    severity: 'warning',
-    event: 'message.quarantined',
-    says: "rspamd can't take it; it is set aside",
-  },
-  superseded: {
-    severity: 'notice',
-    event: 'message.superseded',
-    says: 'a newer verdict took its place',
-  },
-  withdrawn: {
-    severity: 'notice',
-    event: 'message.withdrawn',
-    says: 'gone from the queue before it was disposed of',
-  },
+const SAYS: Readonly<Record<Exclude<FinalResult, 'learned'>, string>> = {
+  duplicate: 'rspamd knew it already',
+  refused: 'rspamd finds nothing to learn in it',
+  quarantined: "rspamd can't take it; it is set aside",
+  superseded: 'a newer verdict took its place',
+  withdrawn: 'gone from the queue before it was disposed of',
 };
 
 function noResults(): ResultCounts {

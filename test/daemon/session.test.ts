@@ -140,7 +140,7 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   const { lib, stateDir } = new TestSpool();
   const recorder = new LogRecorder();
   const trainer = new ScriptedTrainer();
-  const controller = controllerOf(clock, trainer);
+  const controller = controllerOf(clock, trainer, recorder);
   const show = (spam: number, ham: number): void => {
     trainer.figures = { hasBackend: true, learned: { spam, ham }, uptimeSeconds: 9_999 };
   };
@@ -194,8 +194,12 @@ test('one pass ends though a copy can’t be made, and learns what is queued', M
   expect(trainer.posts.length).toBe(2);
 });
 
-function controllerOf(clock: ManualClock, trainer: ScriptedTrainer): Controller {
-  return new Controller({ trainer, clock, random: () => 0.5, log: new LogRecorder().log });
+function controllerOf(
+  clock: ManualClock,
+  trainer: ScriptedTrainer,
+  { log } = new LogRecorder(),
+): Controller {
+  return new Controller({ trainer, clock, random: () => 0.5, log });
 }
 
 /** A tenure of the spool that the environment names. */

@@ -202,7 +202,7 @@ export class DeliveryBench {
     return pending + deferred + inFlight === 0 && this.spool.queued.length === 0;
   }
 
-  /** Makes a first controller that is up and has a witness, by a message that it learns. */
+  /** Makes a first controller that is up, by a message that it learns. */
   async warmUp(key = 'warm-up'): Promise<void> {
     this.put(key);
     this.scheduler.start();

@@ -47,10 +47,10 @@ export const SABOTAGES = [
     name: 'the proof is skipped',
     changes: [
       {
-        file: 'src/delivery/posts.ts',
-        find: '  for (const wait of PROOF_WAITS_MS',
+        file: 'src/delivery/attempt.ts',
+        find: '    for (const waitMs of PROOF_WAITS_MS',
         replace:
-          "  if (Date.now() > 0) return { kind: 'proven', isLate: false };\n  for (const wait of PROOF_WAITS_MS",
+          "    if (outcome.kind === 'learned') return this.#remembered(message, post, 'proof');\n    for (const waitMs of PROOF_WAITS_MS",
       },
     ],
   },
@@ -59,9 +59,9 @@ export const SABOTAGES = [
     name: 'an unknown failure is the message’s own at once',
     changes: [
       {
-        file: 'src/delivery/attribution.ts',
-        find: '    if (!flight.wasAlone) {',
-        replace: '    if (Date.now() > 0) return true;\n    if (!flight.wasAlone) {',
+        file: 'src/delivery/suspects.ts',
+        find: '    const hasProofsBetween = ',
+        replace: '    const hasProofsBetween = Date.now() > 0 || ',
       },
     ],
   },

@@ -71,10 +71,7 @@ export async function probeBy(
   return waiting;
 }
 
-/**
- * Ends the harm with the next message that is tried, not between a failure and the question to the
- * witness whose fault it was.
- */
+/** Ends the harm with the next message that is tried. */
 function heal({ proxy }: Stage, form: Form, waiting: ReadonlySet<string>): void {
   const harm = proxy.script;
   if (form.faults.some(({ kind }) => kind === 'intrusion')) {
@@ -200,7 +197,6 @@ function expectOneAtATime(probes: readonly Contact[], waiting: ReadonlySet<strin
   }
   if (waiting.size < 2) return;
   const asked = probes
-    // the witness is asked, too
     .filter((each) => waiting.has(idOf(each) ?? ''))
     // what was answered 200 is posted again at once, for its proof
     .filter((_, index, those) => those[index - 1]?.said.startsWith('HTTP/1.1 200') !== true)

@@ -16,7 +16,7 @@ const TIMEOUT_MS = 300;
 const MESSAGES = 6;
 /** 1, 2, 4, ... 256 s, then every five minutes, a fifth less by chance, and two posts more. */
 const MOST_PROBES = 30;
-/** A probe is four posts where each is answered 200, and one to the witness otherwise. */
+/** A probe is four posts where each is answered 200, and one otherwise. */
 const MOST_POSTS = 4 * MOST_PROBES;
 let made = 0;
 

@@ -105,7 +105,7 @@ export class Stage implements AsyncDisposable {
     return fleet;
   }
 
-  /** Has one message learned and proven: the controller is up then, and has a witness. */
+  /** Has one message learned and proven: the controller is up then. */
   async warmUp(): Promise<void> {
     await this.untilEnded(this.send());
   }
