@@ -4,10 +4,10 @@ import { aborted, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Affinity } from '../delivery/affinity.ts';
+import { PATIENCE_MS } from '../delivery/attempt.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { createDelivery } from '../delivery/create.ts';
 import type { MessageEvents } from '../delivery/events.ts';
-import { PATIENCE_MS } from '../delivery/posts.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
@@ -22,8 +22,8 @@ import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import { probe } from '../status/probe.ts';
 import type { Counts, Stall } from '../status/reports.ts';
-import { LearnCountChore } from './learn-count-chore.ts';
 import { SpoolStore } from './spool-store.ts';
 
 /**
@@ -50,7 +50,7 @@ const LEARN_COUNTS_MS = 5_000;
 const REQUEUE_MS = 2_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
-/** Posts that one message in flight may take: its own, its controller's canary's, and some more. */
+/** Posts that one message in flight may take, and some more. */
 const LONGEST_FLIGHT_POSTS = 10;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;
@@ -64,6 +64,8 @@ export class SpoolSession {
   readonly #pickup: Pickup;
   readonly #ending = new AbortController();
   readonly #chores: Promise<void>[] = [];
+  /** Learns that each controller has acknowledged. */
+  readonly #learns = new Map<Controller, number>();
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -83,14 +85,11 @@ export class SpoolSession {
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
     const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
-    const { scheduler } = createDelivery({
-      ...options,
-      ...config.learning,
-      store,
-      faults,
-      settleMs,
-      rescanMs: sweepMs,
-    });
+    const parts = { store, faults, settleMs, rescanMs: sweepMs };
+    const { scheduler } = createDelivery(
+      { ...options, ...config.learning, ...parts },
+      options.affinity,
+    );
     const common = { ...options, drop, queue, quarantine, faults };
     const spoolEvents = {
       enqueued: scheduler.enqueued.bind(scheduler),
@@ -151,8 +150,6 @@ export class SpoolSession {
 
   /** Works until `signal` is aborted or the session is lost, then stops. */
   async run(signal: AbortSignal): Promise<void> {
-    const { controllers, clock, log } = this.#options;
-    const learnCounts = new LearnCountChore({ controllers, clock, log });
     this.#begin(signal);
     this.#pickup.start();
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
@@ -163,9 +160,7 @@ export class SpoolSession {
       await this.#requeue.take();
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
-    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', async () => {
-      if (await learnCounts.run(this.#ending.signal)) this.#scheduler.wake();
-    });
+    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
     await aborted(this.#ending.signal);
     await this.stop();
   }
@@ -262,6 +257,21 @@ export class SpoolSession {
     const { controllers, config } = this.#options;
     if (!controllers.some((each) => each.awaitsPassword)) return;
     if (config.rspamd.password.refresh()) this.#scheduler.retryNow();
+  }
+
+  /** Asks the controllers how many messages they have learned. */
+  async #watchLearnCounts(): Promise<void> {
+    const { controllers, clock } = this.#options;
+    for (const controller of controllers) {
+      // Its last answers show that the password is right: a wrong one must not be repeated.
+      const isUnknown = controller.state === 'starting' && controller.learns === 0;
+      if (isUnknown || !controller.lacksOnlyProof) continue;
+      const seen = await probe(controller.trainer, clock, this.#ending.signal);
+      if (seen.kind !== 'answers') continue;
+      this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
+      const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
+      if (controller.observe(seen.statistics, learns)) this.#scheduler.wake();
+    }
   }
 
   async #retain(): Promise<void> {

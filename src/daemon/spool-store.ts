@@ -54,26 +54,20 @@ export class SpoolStore implements MessageStore {
   }
 
   async dispose(message: PendingMessage, disposition: Disposition): Promise<CheckResult> {
-    const { disposal, postCounts } = this.#options;
-    const { entry } = message;
+    const { queue, quarantine, disposal, postCounts, wall } = this.#options;
+    const { entry, identity, failures } = message;
     const different =
-      disposition.kind === 'quarantined'
-        ? await this.#quarantine(message, disposition.reason)
-        : disposal.dispose(entry);
+      disposition.kind !== 'quarantined'
+        ? disposal.dispose(entry)
+        : await quarantine.put(entry, queue, {
+            name: entry.key,
+            verdict: entry.verdict,
+            reason: disposition.reason,
+            attempts: failures.charges,
+            ...(identity?.messageId === undefined ? {} : { messageId: identity.messageId }),
+            quarantinedAt: new Date(wall()).toISOString(),
+          });
     if (different?.kind !== 'changed') postCounts.forget(entry);
     return different;
-  }
-
-  #quarantine(message: PendingMessage, reason: string): Promise<CheckResult> {
-    const { queue, quarantine, wall } = this.#options;
-    const { entry, identity, failures } = message;
-    return quarantine.put(entry, queue, {
-      name: entry.key,
-      verdict: entry.verdict,
-      reason,
-      attempts: failures.charges,
-      ...(identity?.messageId === undefined ? {} : { messageId: identity.messageId }),
-      quarantinedAt: new Date(wall()).toISOString(),
-    });
   }
 }

@@ -1,4 +1,5 @@
 import { systemClock, sleep } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { Bugs } from '../bugs.ts';
 import { EXIT, OperatorError } from '../errors.ts';
@@ -17,8 +18,10 @@ import type { StateDir } from '../spool/state-dir.ts';
 import type { StatusServer } from '../status/server.ts';
 import type { Stall } from '../status/reports.ts';
 import { createTrainers } from '../trainers/create.ts';
+import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
 import { SpoolSession } from './session.ts';
+import type { SpoolSessionOptions } from './session.ts';
 
 /**
  * The daemon: becomes the owner of the spool, or stands by until it can, and learns what comes
@@ -38,6 +41,20 @@ export interface WatchOptions {
   readonly identity: { readonly uid: number; readonly gid: number };
 }
 
+/** What the daemon runs on; tests give it another one. */
+export interface Platform {
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** One trainer for each controller of the settings. */
+  readonly trainersFor: (config: Config) => readonly Trainer[];
+}
+
+const SYSTEM: Platform = {
+  clock: systemClock,
+  random: Math.random,
+  trainersFor: createTrainers,
+};
+
 /** How often a spool that is missing, or owned by another daemon, is asked for again. */
 const RETRY_MS = 1_000;
 
@@ -46,9 +63,9 @@ const RETRY_MS = 1_000;
  *   (something is left)
  * @throws {OperatorError} when the state dir can't be used, or there is no `flock`
  */
-export async function watch(options: WatchOptions): Promise<ExitCode> {
+export async function watch(options: WatchOptions, platform = SYSTEM): Promise<ExitCode> {
   const { config, log, once, stop } = options;
-  const daemon = new Daemon(options);
+  const daemon = new Daemon(options, platform);
   log('notice', 'daemon.started', `kopano-learnd ${VERSION} starts`, {
     version: VERSION,
     spool: config.spool.libDir,
@@ -74,34 +91,39 @@ export async function watch(options: WatchOptions): Promise<ExitCode> {
 class Daemon {
   readonly events: MessageEvents;
   readonly #options: WatchOptions;
-  readonly #throttle = new LogThrottle(systemClock);
-  readonly #bugs: Bugs;
+  readonly #clock: Clock;
+  readonly #throttle: LogThrottle;
   readonly #faults: DiskFaults;
-  readonly #locks = new MessageLocks();
-  readonly #affinity = new Affinity(() => systemClock.monotonic());
-  readonly #controllers: readonly Controller[];
+  /** What outlives a session. */
+  readonly #parts: Omit<SpoolSessionOptions, 'stateDir'>;
   #session: SpoolSession | undefined;
   #standsBy = false;
   #status: StatusServer | undefined;
   /** What it does outside of a session, and since when. */
-  #step = { what: 'the start', since: systemClock.monotonic() };
+  #step = { what: 'the start', since: 0 };
 
-  constructor(options: WatchOptions) {
+  constructor(options: WatchOptions, { clock, random, trainersFor }: Platform) {
     const { config, log } = options;
     this.#options = options;
-    this.events = new MessageEvents(log, systemClock, (verdict, durationMs) => {
+    this.#clock = clock;
+    this.#throttle = new LogThrottle(clock);
+    this.#begin('the start');
+    this.events = new MessageEvents(log, clock, (verdict, durationMs) => {
       this.#status?.learned(verdict, durationMs);
     });
-    this.#bugs = new Bugs({ clock: systemClock, log });
-    this.#faults = new DiskFaults({ clock: systemClock, log, bugs: this.#bugs });
-    this.#controllers = createTrainers(config).map(
-      (trainer) => new Controller({ trainer, clock: systemClock, random: Math.random, log }),
+    const bugs = new Bugs({ clock, log });
+    this.#faults = new DiskFaults({ clock, log, bugs });
+    const controllers = trainersFor(config).map(
+      (trainer) => new Controller({ trainer, clock, random, log }),
     );
+    const shared = { locks: new MessageLocks(), affinity: new Affinity(clock) };
+    const { events } = this;
+    this.#parts = { config, clock, random, log, bugs, controllers, events, ...shared };
     options.onHangup(() => {
-      this.#bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
+      bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
     });
     options.onCrash((error) => {
-      this.#bugs.report(error, 'nobody caught it; the process ends');
+      bugs.report(error, 'nobody caught it; the process ends');
     });
   }
 
@@ -111,15 +133,16 @@ class Daemon {
     const { statusListen: listen } = config;
     if (listen === undefined) return;
     const { StatusServer } = await import('../status/server.ts');
+    const { controllers, bugs } = this.#parts;
     const view = {
       spool: config.spool,
-      controllers: this.#controllers,
+      controllers,
       messages: this.events,
-      bugs: this.#bugs,
+      bugs,
       counts: () => this.#session?.counts,
       stalls: () => this.#stalls(),
     };
-    this.#status = new StatusServer({ view, listen, clock: systemClock, log });
+    this.#status = new StatusServer({ view, listen, clock: this.#clock, log });
     this.#status.start();
   }
 
@@ -130,11 +153,11 @@ class Daemon {
   #stalls(): readonly Stall[] {
     if (this.#session !== undefined) return this.#session.stalls;
     const { what, since } = this.#step;
-    return [{ what, ms: systemClock.monotonic() - since }];
+    return [{ what, ms: this.#clock.monotonic() - since }];
   }
 
   #begin(what: string): void {
-    this.#step = { what, since: systemClock.monotonic() };
+    this.#step = { what, since: this.#clock.monotonic() };
   }
 
   /**
@@ -166,24 +189,13 @@ class Daemon {
       ownership?.release();
       stateDir?.close();
     }
-    if (!once) await sleep(systemClock, RETRY_MS, stop);
+    if (!once) await sleep(this.#clock, RETRY_MS, stop);
     return undefined;
   }
 
   async #own(stateDir: StateDir): Promise<number | undefined> {
     const { config, log, once, stop } = this.#options;
-    const session = new SpoolSession({
-      config,
-      clock: systemClock,
-      random: Math.random,
-      log,
-      bugs: this.#bugs,
-      stateDir,
-      controllers: this.#controllers,
-      locks: this.#locks,
-      affinity: this.#affinity,
-      events: this.events,
-    });
+    const session = new SpoolSession({ ...this.#parts, stateDir });
     const opens = (): void => {
       this.#begin('opening the spool');
     };
@@ -206,7 +218,7 @@ class Daemon {
       this.#begin('giving up the spool');
       await session.stop();
     }
-    if (!once) await sleep(systemClock, RETRY_MS, stop);
+    if (!once) await sleep(this.#clock, RETRY_MS, stop);
     return undefined;
   }
 

@@ -1,38 +1,19 @@
-import type { Clock } from '../clock.ts';
+import { sleep } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { FAULTED } from '../spool/disk-faults.ts';
-import type { DiskFaults } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { MessageLocks } from '../spool/message-locks.ts';
 import type { Stamp } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
-import { identify } from './identity.ts';
+import { identify } from './message.ts';
 import type { PendingMessage } from './message.ts';
-import { learnAndProve } from './posts.ts';
-import type { Post, Posts, Proof, Unlearned } from './posts.ts';
-import { MOST_POSTS, postsOfRound, reasonToLetGo } from './proof.ts';
+import type { Pace } from './pace.ts';
+import { MOST_POSTS, PROOF_WAITS_MS, postsOfRound, reasonToLetGo } from './proof.ts';
 import { quarantined } from './result.ts';
 import type { Disposition } from './result.ts';
-import type { ProofSampler } from './sampler.ts';
-import type { MessageStore } from './store.ts';
-
-/**
- * An attempt takes one message through one try: read it, hold its locks, post and prove it, and when
- * that ends it, dispose of it. Acknowledge, prove, dispose, in this order, each step safe to repeat.
- * It judges nobody: what a failure means is for attribution to say.
- */
-export interface AttemptsOptions {
-  readonly store: MessageStore;
-  readonly faults: DiskFaults;
-  readonly locks: MessageLocks;
-  readonly affinity: Affinity;
-  readonly posts: Posts;
-  readonly sampler: ProofSampler | undefined;
-  readonly pause: (ms: number) => Promise<void>;
-  readonly clock: Clock;
-}
+import type { DeliveryOptions } from './store.ts';
 
 /** What one try came to. */
 export type Attempt = (
@@ -57,11 +38,28 @@ export type Attempt = (
    * earlier, or that it stores now.
    */
   readonly shown?: 'answer' | 'memory' | 'proof';
-  /** A proof that leaves what was acknowledged before it in doubt. */
+  /** A proof that came only after a wait, which leaves what was acknowledged before it in doubt. */
   readonly isLate?: boolean;
 };
 
-export type Failure = Exclude<Unlearned, { readonly kind: 'refused' | 'rejected' }>;
+export type Failure = Extract<
+  Outcome,
+  { readonly kind: 'held' | 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
+>;
+
+interface AttemptSignals {
+  /** Ends the waits between the posts of one message. */
+  readonly ending: AbortSignal;
+  /** Aborts posts. */
+  readonly abort: AbortSignal;
+}
+
+/** What is posted. */
+interface Post {
+  readonly verdict: Verdict;
+  readonly body: Buffer;
+  readonly locks: readonly string[];
+}
 
 /** Names the disposal among the places that disk faults pause. */
 export const DISPOSAL = 'the disposal of learned messages';
@@ -71,19 +69,30 @@ const POSTS = "the state dir's folder posts";
 const FILE_ERRORS = new Set(['EPERM', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);
 /** Nearly every message is proven by its second post: so many are not recorded. */
 const UNRECORDED_POSTS = 2;
+/** How long a post waits for its turn; then its message gives way to another. */
+export const PATIENCE_MS = 5_000;
 
 /** Names the disposal of one message, where nothing keeps the others from theirs. */
 export function disposalOf({ entry }: PendingMessage): string {
   return `${DISPOSAL}, of ${entry.key}`;
 }
 
+/**
+ * An attempt takes one message through one try: read it, hold its locks, post and prove it, and when
+ * that ends it, dispose of it. Acknowledge, prove, dispose, in this order, each step safe to repeat.
+ * It judges nobody: what a failure means is for attribution to say. Nothing else posts.
+ */
 export class Attempts {
-  readonly #options: AttemptsOptions;
+  readonly #options: DeliveryOptions;
+  readonly #affinity: Affinity;
+  readonly #signals: AttemptSignals;
   /** Counts the 200s of all controllers. */
   #sequence = 0;
 
-  constructor(options: AttemptsOptions) {
+  constructor(options: DeliveryOptions, affinity: Affinity, signals: AttemptSignals) {
     this.#options = options;
+    this.#affinity = affinity;
+    this.#signals = signals;
   }
 
   /** The caller holds the lock of the message's key. Rejects only by an error of this program. */
@@ -95,26 +104,25 @@ export class Attempts {
       const reason = fault === undefined ? letGo : `${letGo}; ${fault.does}`;
       return this.end(message, { kind: 'learned', proven: false, reason });
     }
-    const { store, faults, locks, affinity } = this.#options;
-    const { entry } = message;
-    const read = await faults.guard(store.placeOf(entry.verdict), () => store.read(entry), {
-      throwsBugs: true,
-    });
+    const { store, faults, locks: held } = this.#options;
+    const { key, verdict } = message.entry;
+    const readIt = (): ReturnType<typeof store.read> => store.read(message.entry);
+    const read = await faults.guard(store.placeOf(verdict), readIt, { throwsBugs: true });
     if (read === FAULTED) return { kind: 'fault' };
     if (read.kind === 'gone') return { kind: 'withdrawn' };
     if (read.kind === 'changed') return read;
     if (read.kind === 'unfit') return this.end(message, quarantined(read.reason));
-    message.identity = identify(entry.key, read.body);
-    const all = message.identity.locks;
-    const others = all.filter((lock) => lock !== keyLock(entry.key));
-    const bound = affinity.controllerOf(all) ?? controller.name;
-    if (!locks.areFree(others) || bound !== controller.name) return { kind: 'busy' };
-    locks.hold(others);
+    const { body } = read;
+    message.identity = identify(key, body);
+    const { locks } = message.identity;
+    const others = locks.filter((lock) => lock !== keyLock(key));
+    const bound = this.#affinity.controllerOf(locks) ?? controller.name;
+    if (!held.areFree(others) || bound !== controller.name) return { kind: 'busy' };
+    held.hold(others);
     try {
-      const { key, verdict } = entry;
-      return await this.#post(message, controller, { key, verdict, body: read.body, locks: all });
+      return await this.#learn(message, controller, { verdict, body, locks });
     } finally {
-      locks.release(others);
+      held.release(others);
     }
   }
 
@@ -138,68 +146,58 @@ export class Attempts {
     return different.kind === 'gone' ? { kind: 'withdrawn' } : different;
   }
 
-  async #post(message: PendingMessage, controller: Controller, post: Post): Promise<Attempt> {
-    const { pause, sampler, clock, store } = this.#options;
+  /** Posts a message, and posts it again until its controller is seen to remember it. */
+  async #learn(message: PendingMessage, controller: Controller, post: Post): Promise<Attempt> {
+    const { sampler, clock, store } = this.#options;
     const { proof } = message;
-    const isRepeated = proof.acknowledged !== undefined;
     proof.posts ??= store.postsOf(message.entry);
-    const most = postsOfRound(proof, {
-      isDoubted: controller.state === 'unproven',
-      isFaulty: controller.versionFault !== undefined,
-    });
+    const isDoubted = controller.state === 'unproven' || controller.versionFault !== undefined;
+    const most = postsOfRound(proof, isDoubted);
     if (most === 0) return { kind: 'spent' };
-    const postedAt = clock.monotonic();
+    const wasAcknowledged = proof.acknowledged !== undefined;
+    const startedAt = clock.monotonic();
     message.tries += 1;
-    proof.firstRoundAt ??= postedAt;
-    proof.lastRoundAt = postedAt;
-    const proved = await learnAndProve({
-      most,
-      pause,
-      post: this.#counting(message, most, controller, post),
-      acknowledged: () => {
-        proof.acknowledged = { controller: controller.name, sequence: this.#nextSequence() };
-        const tookMs = clock.monotonic() - postedAt;
-        // A message that is posted again is in doubt already.
-        return sampler?.wantsProof(controller, post.body.length, tookMs) !== false || isRepeated;
-      },
-    });
-    return this.#conclude(message, controller, post, proved, { isRepeated, isRound: most > 1 });
-  }
-
-  async #conclude(
-    message: PendingMessage,
-    controller: Controller,
-    post: Post,
-    proved: Proof,
-    { isRepeated, isRound }: { readonly isRepeated: boolean; readonly isRound: boolean },
-  ): Promise<Attempt> {
-    const { posts, affinity } = this.#options;
-    switch (proved.kind) {
-      case 'acknowledged':
-        return { kind: 'acknowledged' };
-      case 'unproven':
-        // The last posts come after another message's proof: they show nothing of the controller.
-        if ((message.proof.posts ?? 0) >= MOST_POSTS) return { kind: 'spent' };
-        return { kind: 'unproven', isRound };
-      case 'failed':
-        return this.#unlearned(message, proved.outcome);
-      case 'proven':
-      case 'known':
-        break;
+    proof.firstPostAt ??= startedAt;
+    const send = this.#counting(message, controller, post, most);
+    let outcome = await send();
+    if (outcome.kind === 'duplicate') {
+      // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
+      return this.#remembered(message, post, wasAcknowledged ? 'memory' : 'answer');
     }
-    // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
-    const proven = proved.kind === 'proven' || isRepeated;
-    if (proven) posts.keepCanary(controller, post);
-    // Another controller may wake and carry out an older verdict: it has to hear this one too.
-    const isBoundElsewhere = affinity.controllerOf(post.locks) !== undefined;
-    const attempt: Attempt = isBoundElsewhere
-      ? { kind: 'busy' }
-      : await this.end(message, proven ? { kind: 'learned', proven: true } : { kind: 'duplicate' });
-    if (proved.kind === 'proven') return { ...attempt, shown: 'proof', isLate: proved.isLate };
-    return { ...attempt, shown: isRepeated ? 'memory' : 'answer' };
+    const tookMs = clock.monotonic() - startedAt;
+    const isSparse =
+      outcome.kind === 'learned' &&
+      sampler?.wantsProof(controller, post.body.length, tookMs) === false;
+    if (isSparse && !wasAcknowledged) return { kind: 'acknowledged' };
+    for (const waitMs of PROOF_WAITS_MS.slice(0, most - 1)) {
+      if (outcome.kind !== 'learned') break;
+      if (waitMs > 0) await sleep(clock, waitMs, this.#signals.ending);
+      outcome = await send();
+      if (outcome.kind !== 'duplicate') continue;
+      return { ...(await this.#remembered(message, post, 'proof')), isLate: waitMs > 0 };
+    }
+    if (outcome.kind !== 'learned') return this.#unlearned(message, outcome);
+    // The last posts come after another message's proof: they show nothing of the controller.
+    if (proof.posts >= MOST_POSTS) return { kind: 'spent' };
+    return { kind: 'unproven', isRound: most > 1 };
   }
 
-  async #unlearned(message: PendingMessage, outcome: Unlearned): Promise<Attempt> {
+  async #remembered(
+    message: PendingMessage,
+    { locks }: Post,
+    shown: 'answer' | 'memory' | 'proof',
+  ): Promise<Attempt> {
+    // Another controller may wake and carry out an older verdict: it has to hear this one too.
+    if (this.#affinity.controllerOf(locks) !== undefined) return { kind: 'busy', shown };
+    const result: Disposition =
+      shown === 'answer' ? { kind: 'duplicate' } : { kind: 'learned', proven: true };
+    return { ...(await this.end(message, result)), shown };
+  }
+
+  async #unlearned(
+    message: PendingMessage,
+    outcome: Exclude<Outcome, { kind: 'learned' | 'duplicate' }>,
+  ): Promise<Attempt> {
     switch (outcome.kind) {
       case 'refused':
         return { ...(await this.end(message, outcome)), shown: 'answer' };
@@ -207,8 +205,7 @@ export class Attempts {
         return { ...(await this.end(message, quarantined(outcome.reason))), shown: 'answer' };
       case 'unavailable':
         // Only asked too fast: it goes again, at the controller's pace.
-        if (outcome.limit !== undefined) return { kind: 'busy' };
-        return { kind: 'failed', outcome };
+        return outcome.limit === undefined ? { kind: 'failed', outcome } : { kind: 'busy' };
       case 'held':
       case 'deferred':
       case 'misconfigured':
@@ -218,36 +215,35 @@ export class Attempts {
   }
 
   /**
-   * Counts the posts that are answered 200, and records the number: before there can be a third one,
-   * but of the last round only when it is over, because that has to have been made.
+   * Sends a message, counts the posts that are answered 200, and records the number: before there can
+   * be a third one, but of the last round only when it is over, because that has to have been made.
    */
   #counting(
     message: PendingMessage,
-    most: number,
     controller: Controller,
     post: Post,
+    most: number,
   ): () => Promise<Outcome> {
-    const { posts, clock } = this.#options;
     const { proof } = message;
-    const send = (): Promise<Outcome> => posts.post(controller, post);
-    if (proof.isOrdered) {
-      proof.isOrdered = false;
-      return send;
-    }
     const before = proof.posts ?? 0;
+    const { isOrdered } = proof;
     const isLast = before + most >= MOST_POSTS;
     let posted = 0;
-    let isRecorded = isLast;
+    let isRecorded = isLast || isOrdered;
+    proof.isOrdered = false;
     return async () => {
       if (before + posted >= UNRECORDED_POSTS && !isRecorded) {
         isRecorded = true;
         await this.#record(message, before + most);
       }
-      const outcome = await send();
+      const outcome = await this.#send(controller, post);
       if (outcome.kind !== 'learned') return outcome;
+      this.#sequence += 1;
+      const at = this.#options.clock.monotonic();
+      proof.acknowledged = { controller: controller.name, sequence: this.#sequence, at };
+      if (isOrdered) return outcome;
       posted += 1;
       proof.posts = before + posted;
-      proof.acknowledgedAt = clock.monotonic();
       proof.othersProved = false;
       if (isLast && posted === most) await this.#record(message, proof.posts);
       return outcome;
@@ -262,8 +258,56 @@ export class Attempts {
     await faults.guard(POSTS, record, { throwsBugs: true });
   }
 
-  #nextSequence(): number {
-    this.#sequence += 1;
-    return this.#sequence;
+  /** Posts a message once, in its turn. */
+  async #send(controller: Controller, post: Post): Promise<Outcome> {
+    const { clock } = this.#options;
+    const { pace, trainer } = controller;
+    if (!(await this.#isItsTurn(pace))) return pace.refusal;
+    const sentAt = clock.monotonic();
+    const outcome = await trainer.learn(post.verdict, post.body, this.#signals.abort);
+    if (outcome.kind === 'unavailable' && outcome.limit !== undefined) {
+      pace.refused(outcome, sentAt);
+      return pace.refusal;
+    }
+    if (outcome.kind === 'learned') controller.learns += 1;
+    this.#note(outcome, controller, post.locks);
+    return outcome;
+  }
+
+  async #isItsTurn(pace: Pace): Promise<boolean> {
+    let patienceMs = PATIENCE_MS;
+    for (let waitMs = pace.take(); waitMs > 0; waitMs = pace.take()) {
+      if (patienceMs <= 0) return false;
+      waitMs = Math.min(waitMs, patienceMs);
+      patienceMs -= waitMs;
+      await sleep(this.#options.clock, waitMs, this.#signals.ending);
+    }
+    return true;
+  }
+
+  /** What an answer, or none, means for the pace of a controller and for what is bound to it. */
+  #note(outcome: Outcome, { pace, name }: Controller, locks: readonly string[]): void {
+    const affinity = this.#affinity;
+    switch (outcome.kind) {
+      case 'learned':
+      case 'duplicate':
+      case 'refused':
+      case 'rejected':
+        pace.passed();
+        affinity.unbind(locks, name);
+        break;
+      case 'unavailable':
+        if (outcome.contact === 'answered') affinity.unbind(locks, name);
+        if (outcome.contact === 'refused') affinity.unbindAll(name);
+        break;
+      case 'deferred':
+      case 'aborted':
+        if (outcome.kind === 'deferred' && outcome.answered) affinity.unbind(locks, name);
+        else if (this.#options.controllers.length > 1) affinity.bind(locks, name);
+        break;
+      case 'held':
+      case 'misconfigured':
+        break;
+    }
   }
 }

@@ -1,34 +1,14 @@
-import type { Clock } from '../clock.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { sameStamp, settleTime } from '../spool/message.ts';
 import type { QueueEntry, Stamp } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
 import { VERDICTS } from '../verdict.ts';
-import { newPendingMessage, renew } from './message.ts';
-import type { MessageState, PendingMessage } from './message.ts';
-import { FIRST_BACKOFF_MS, preferenceOf } from './policy.ts';
+import { preferenceOf } from './affinity.ts';
+import { FIRST_BACKOFF_MS } from './backoff.ts';
+import { PendingMessage } from './message.ts';
+import type { MessageState } from './message.ts';
 import { reasonToLetGo } from './proof.ts';
-import type { MessageStore } from './store.ts';
-
-/**
- * The part of the queue that is held in memory: at most a backlog of fresh messages, and as many that
- * were tried. The rest waits in the queue's folders, which are the only durable state, and is found by
- * scans. The two are counted apart, so that what keeps failing doesn't keep out what doesn't.
- *
- * A message has one state, and lies in the map of that state; `#place` alone changes either.
- */
-export interface BacklogOptions {
-  readonly store: MessageStore;
-  readonly controllers: readonly string[];
-  readonly faults: DiskFaults;
-  readonly clock: Clock;
-  readonly backlog: number;
-  readonly settleMs: number;
-  /** How often the folders are scanned although nothing is known to wait there. */
-  readonly rescanMs: number;
-  /** The message is no longer known. */
-  readonly onForgotten: (message: PendingMessage) => void;
-}
+import type { DeliveryOptions } from './store.ts';
 
 type Messages = ReadonlyMap<string, PendingMessage>;
 
@@ -38,14 +18,26 @@ const LOOKED_AT_ONCE = 2_000;
 /** What is known of messages that wait on disk after a failure, as a multiple of the backlog. */
 const KNOWN_ON_DISK = 10;
 
+/**
+ * The part of the queue that is held in memory: at most a backlog of fresh messages, and as many that
+ * were tried. The rest waits in the queue's folders, which are the only durable state, and is found by
+ * scans. The two are counted apart, so that what keeps failing doesn't keep out what doesn't.
+ *
+ * A message has one state, and lies in the map of that state; `#place` alone changes either.
+ */
 export class Backlog {
-  readonly #options: BacklogOptions;
+  readonly #options: DeliveryOptions;
+  readonly #onForgotten: (message: PendingMessage) => void;
   readonly #in = {
     pending: new Map<string, PendingMessage>(),
     deferred: new Map<string, PendingMessage>(),
     inFlight: new Map<string, PendingMessage>(),
     onDisk: new Map<string, PendingMessage>(),
   };
+  /** In the order in which they will go. */
+  readonly pending: Messages = this.#in.pending;
+  readonly deferred: Messages = this.#in.deferred;
+  readonly inFlight: Messages = this.#in.inFlight;
   /** How many of the pending ones were never tried. */
   #fresh = 0;
   #scan: Generator<FoundEntry, void, undefined> | undefined;
@@ -53,26 +45,15 @@ export class Backlog {
   #scanWanted = true;
   #rescanAt = 0;
 
-  constructor(options: BacklogOptions) {
+  /** @param onForgotten hears of each message that is no longer known */
+  constructor(options: DeliveryOptions, onForgotten: (message: PendingMessage) => void) {
     this.#options = options;
-  }
-
-  /** In the order in which they will go. */
-  get pending(): Messages {
-    return this.#in.pending;
-  }
-
-  get deferred(): Messages {
-    return this.#in.deferred;
-  }
-
-  get inFlight(): Messages {
-    return this.#in.inFlight;
+    this.#onForgotten = onForgotten;
   }
 
   /** All that waits and is not in flight. */
   get waiting(): readonly PendingMessage[] {
-    return [...this.#in.pending.values(), ...this.#in.deferred.values()];
+    return [...this.pending.values(), ...this.deferred.values()];
   }
 
   /** When the next refill will find something, as far as is known. */
@@ -86,37 +67,40 @@ export class Backlog {
     return this.#in.pending.size === 0 && !this.#scanWanted && this.#scan === undefined;
   }
 
+  /** What is known of a message that waits or is in flight. */
+  find(key: string): PendingMessage | undefined {
+    return this.pending.get(key) ?? this.deferred.get(key) ?? this.inFlight.get(key);
+  }
+
+  // --- what comes and goes
+
   /** Takes a new entry of the queue in, or leaves it to a scan where there is no room. */
   add(entry: QueueEntry, dueAt: number): void {
     const { backlog, controllers } = this.#options;
     this.forget(entry.key);
-    if (this.#fresh >= backlog) this.#scanWanted = true;
-    else {
-      const message = newPendingMessage(entry, preferenceOf(entry.key, controllers));
-      this.#place(message, { kind: 'pending', dueAt });
+    if (this.#fresh >= backlog) {
+      this.#scanWanted = true;
+      return;
     }
+    const names = controllers.map(({ name }) => name);
+    const message = new PendingMessage(entry, preferenceOf(entry.key, names));
+    this.#place(message, { kind: 'pending', dueAt });
   }
 
   /** Forgets a message that isn't in flight. */
   forget(key: string): PendingMessage | undefined {
-    this.#in.onDisk.delete(key);
-    const message = this.#in.pending.get(key) ?? this.#in.deferred.get(key);
+    const { pending, deferred, onDisk } = this.#in;
+    const message = pending.get(key) ?? deferred.get(key) ?? onDisk.get(key);
     if (message === undefined) return undefined;
     this.#place(message, { kind: 'out' });
-    this.#options.onForgotten(message);
+    this.#onForgotten(message);
     return message;
-  }
-
-  /** What is known of a message that waits or is in flight. */
-  find(key: string): PendingMessage | undefined {
-    const { pending, deferred, inFlight } = this.#in;
-    return pending.get(key) ?? deferred.get(key) ?? inFlight.get(key);
   }
 
   /** Takes a message into flight; false when it isn't waiting. */
   launch(message: PendingMessage): boolean {
     const { kind } = message.state;
-    if (kind !== 'pending' && kind !== 'deferred') return false;
+    if (kind === 'inFlight' || kind === 'out') return false;
     this.#place(message, { kind: 'inFlight' });
     return true;
   }
@@ -128,10 +112,7 @@ export class Backlog {
 
   /** Puts a message at the end of the line, to go not before so many milliseconds. */
   queueUp(message: PendingMessage, waitMs = 0): void {
-    this.#place(message, {
-      kind: 'pending',
-      dueAt: this.#options.clock.monotonic() + waitMs,
-    });
+    this.#place(message, { kind: 'pending', dueAt: this.#dueIn(waitMs) });
   }
 
   /** Puts a message that failed at the end of the line, or leaves it to a scan where there is no room. */
@@ -140,23 +121,22 @@ export class Backlog {
     else this.queueUp(message);
   }
 
+  /** Lets a message wait; without room it waits on disk and is found by a later scan. */
+  defer(message: PendingMessage, waitMs: number): void {
+    const dueAt = this.#dueIn(waitMs);
+    if (this.#isFullOfTried) this.#leaveOnDisk(message, dueAt);
+    else this.#place(message, { kind: 'deferred', dueAt });
+  }
+
   /**
    * The file of a message in flight is another one by now: what is known of the earlier one is
    * forgotten, and it has to settle again.
    */
   settleAgain(message: PendingMessage, stamp: Stamp): void {
-    const { clock, settleMs, onForgotten } = this.#options;
-    onForgotten(message);
+    this.#onForgotten(message);
     this.#place(message, { kind: 'out' });
-    renew(message, { ...message.entry, stamp });
-    this.#place(message, { kind: 'pending', dueAt: clock.monotonic() + settleMs });
-  }
-
-  /** Lets a message wait; without room it waits on disk and is found by a later scan. */
-  defer(message: PendingMessage, waitMs: number): void {
-    const dueAt = this.#options.clock.monotonic() + waitMs;
-    if (this.#isFullOfTried) this.#leaveOnDisk(message, dueAt);
-    else this.#place(message, { kind: 'deferred', dueAt });
+    message.renew({ ...message.entry, stamp });
+    this.queueUp(message, this.#options.settleMs);
   }
 
   /** Makes a message due at once. */
@@ -165,28 +145,31 @@ export class Backlog {
     if (kind === 'pending' || kind === 'deferred') this.#place(message, { kind, dueAt: 0 });
   }
 
+  /** Makes everything due that waits for a better moment, by an operator's order. */
+  hurryAll(): void {
+    for (const kind of ['deferred', 'onDisk'] as const) {
+      for (const message of [...this.#in[kind].values()]) {
+        this.#place(message, { kind, dueAt: 0 });
+        message.proof.isOrdered = message.proof.posts !== undefined;
+      }
+    }
+    this.#scanWanted = true;
+  }
+
+  // --- scans
+
   /** The folders may hold messages that no event named. */
   rescan(): void {
     this.#scanWanted = true;
   }
 
-  /** Makes everything due that waits for a better moment, by an operator's order. */
-  hurryAll(): void {
-    for (const message of [...this.#in.deferred.values(), ...this.#in.onDisk.values()]) {
-      const kind = message.state.kind === 'onDisk' ? 'onDisk' : 'deferred';
-      this.#place(message, { kind, dueAt: 0 });
-      message.proof.isOrdered = message.proof.posts !== undefined;
-    }
-    this.#scanWanted = true;
-  }
-
   /** Brings in what is due, and fills up from the folders when memory has run half empty. */
   refill(): void {
-    const { backlog, store, faults } = this.#options;
-    const now = this.#options.clock.monotonic();
+    const { backlog, store, faults, clock, rescanMs } = this.#options;
+    const now = clock.monotonic();
     this.#recallDeferred(now);
     if (now >= this.#rescanAt) {
-      this.#rescanAt = now + this.#options.rescanMs;
+      this.#rescanAt = now + rescanMs;
       this.#scanWanted = true;
     }
     if (!this.#isHalfEmpty) return;
@@ -216,6 +199,46 @@ export class Backlog {
     this.#scan = undefined;
   }
 
+  #recallDeferred(now: number): void {
+    for (const message of this.#in.deferred.values()) {
+      const { state, proof } = message;
+      if (state.kind !== 'deferred') continue;
+      let { dueAt } = state;
+      // Another message has shown that its controller stores: no need to wait for anything longer.
+      if (proof.othersProved) dueAt = Math.min(dueAt, now + FIRST_BACKOFF_MS);
+      if (reasonToLetGo(proof) !== undefined) dueAt = Math.min(dueAt, now);
+      if (dueAt <= now) this.#place(message, { kind: 'pending', dueAt });
+      else if (dueAt < state.dueAt) this.#place(message, { kind: 'deferred', dueAt });
+    }
+  }
+
+  /** Takes one step of the scan; false when there is nothing (more) to scan. */
+  #findNext(now: number): boolean {
+    const { store, faults, settleMs } = this.#options;
+    if (this.#scan === undefined) {
+      if (!this.#scanWanted) return false;
+      this.#scanWanted = false;
+      this.#scan = store.scan();
+    }
+    const next = this.#scan.next();
+    if (next.done === true) {
+      this.#scan = undefined;
+      faults.clear(store.placeOf());
+      return true;
+    }
+    const { entry, marked } = next.value;
+    if (this.find(entry.key) !== undefined) return true;
+    const known = this.#in.onDisk.get(entry.key);
+    if (known?.state.kind !== 'onDisk' || !sameStamp(known.entry.stamp, entry.stamp)) {
+      this.add(entry, now + settleTime(marked, settleMs));
+    } else if (!this.#isFullOfTried) {
+      this.#place(known, { kind: 'deferred', dueAt: known.state.dueAt });
+    }
+    return true;
+  }
+
+  // --- room and state
+
   get #isHalfEmpty(): boolean {
     return this.#fresh <= this.#options.backlog / 2;
   }
@@ -223,6 +246,19 @@ export class Backlog {
   get #isFullOfTried(): boolean {
     const { pending, deferred } = this.#in;
     return pending.size - this.#fresh + deferred.size >= this.#options.backlog;
+  }
+
+  #dueIn(waitMs: number): number {
+    return this.#options.clock.monotonic() + waitMs;
+  }
+
+  /** There is no room for it: a later scan finds it again. */
+  #leaveOnDisk(message: PendingMessage, dueAt: number): void {
+    const { onDisk } = this.#in;
+    this.#place(message, { kind: 'onDisk', dueAt });
+    if (onDisk.size <= KNOWN_ON_DISK * this.#options.backlog) return;
+    const [oldest] = onDisk.keys();
+    if (oldest !== undefined) this.forget(oldest);
   }
 
   /** Gives a message its state, at the end of that state's map. */
@@ -239,52 +275,5 @@ export class Backlog {
     if (state.kind === 'out') return;
     this.#in[state.kind].set(key, message);
     if (state.kind === 'pending' && isFresh) this.#fresh += 1;
-  }
-
-  /** There is no room for it: a later scan finds it again. */
-  #leaveOnDisk(message: PendingMessage, dueAt: number): void {
-    const { onDisk } = this.#in;
-    this.#options.onForgotten(message);
-    this.#place(message, { kind: 'onDisk', dueAt });
-    if (onDisk.size <= KNOWN_ON_DISK * this.#options.backlog) return;
-    const [oldest] = onDisk.values();
-    if (oldest !== undefined) this.#place(oldest, { kind: 'out' });
-  }
-
-  #recallDeferred(now: number): void {
-    for (const message of this.#in.deferred.values()) {
-      const { state, proof } = message;
-      if (state.kind !== 'deferred') continue;
-      let { dueAt } = state;
-      // Another message has shown that its controller stores: no need to wait for anything longer.
-      if (proof.othersProved) dueAt = Math.min(dueAt, now + FIRST_BACKOFF_MS);
-      if (reasonToLetGo(proof) !== undefined) dueAt = Math.min(dueAt, now);
-      if (dueAt <= now) this.#place(message, { kind: 'pending', dueAt });
-      else if (dueAt < state.dueAt) this.#place(message, { kind: 'deferred', dueAt });
-    }
-  }
-
-  /** Takes one step of the scan; false when there is nothing (more) to scan. */
-  #findNext(now: number): boolean {
-    if (this.#scan === undefined) {
-      if (!this.#scanWanted) return false;
-      this.#scanWanted = false;
-      this.#scan = this.#options.store.scan();
-    }
-    const next = this.#scan.next();
-    if (next.done === true) {
-      this.#scan = undefined;
-      this.#options.faults.clear(this.#options.store.placeOf());
-      return true;
-    }
-    const { entry, marked } = next.value;
-    if (this.find(entry.key) !== undefined) return true;
-    const known = this.#in.onDisk.get(entry.key);
-    if (known?.state.kind !== 'onDisk' || !sameStamp(known.entry.stamp, entry.stamp)) {
-      this.add(entry, now + settleTime(marked, this.#options.settleMs));
-    } else if (!this.#isFullOfTried) {
-      this.#place(known, { kind: 'deferred', dueAt: known.state.dueAt });
-    }
-    return true;
   }
 }

@@ -1,21 +1,19 @@
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
-import type { Log, LogEvent, Severity } from '../logger.ts';
+import type { Log } from '../logger.ts';
+import { plural } from '../text.ts';
 import { faultOfVersion } from '../trainers/answers.ts';
 import type { VersionFault } from '../trainers/answers.ts';
-import type { Outcome, Trainer } from '../trainers/trainer.ts';
+import type { Outcome, Statistics, Trainer } from '../trainers/trainer.ts';
+import { backoffMs } from './backoff.ts';
 import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
 import { Pace } from './pace.ts';
-import { backoffMs } from './policy.ts';
 import { COUNTED } from './proof.ts';
 import { Suspects } from './suspects.ts';
-import { UnprovenMessages } from './unproven.ts';
 
 /**
- * What is known of one controller, and who is to blame for a failure there.
- *
- * It is always in one of these states:
+ * What is known of one controller. It is always in one of these states:
  * - `starting`: not heard of yet; takes one message at a time until one of them is done.
  * - `up`: takes as many as it is allowed.
  * - `down`: a failure was the controller's own, or nobody's; takes one probing message after a backoff.
@@ -31,6 +29,10 @@ export type ControllerState = 'starting' | 'up' | 'down' | 'misconfigured' | 'un
 const FIRST_MISCONFIGURED_MS = 15_000;
 /** About ten wrong passwords lock an address out for a minute (rspamd 4.1); jitter may take a fifth. */
 const FIRST_PASSWORD_MS = 75_000;
+const NO_PROOF_YET = 'no proof yet';
+const FORGETS = 'it answers 200 and remembers nothing of it';
+const LOOK_AT_REDIS =
+  "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable; once that is mended, the next message or a SIGHUP to the daemon shows it";
 
 export interface ControllerOptions {
   readonly trainer: Trainer;
@@ -43,22 +45,21 @@ export class Controller {
   readonly name: string;
   readonly trainer: Trainer;
   readonly pace: Pace;
-  /** What its `/stat` showed of how many messages it has learned. */
-  readonly counts = new LearnCounts();
   /** Key of the last probing message. */
   lastProbe: string | undefined;
   /** Tries of guilty messages wait until then while others wait, too: monotonic. */
   guiltyNotBefore = 0;
-  /** When it was last seen to have forgotten what it had learned, and how much. */
-  forgot: ForgottenLearns | undefined;
   /** Posts of ours that it answered 200. */
   learns = 0;
+  /** When a message was last proven there, milliseconds since the epoch. */
+  lastProofAt: number | undefined;
+  /** When it was last seen to have forgotten what it had learned, and how many messages. */
+  forgot: { readonly missing: number; readonly at: number } | undefined;
   readonly #options: ControllerOptions;
   readonly #throttle: LogThrottle;
   readonly #suspects = new Suspects();
-  readonly #unproven = new UnprovenMessages();
+  readonly #counts = new LearnCounts();
   #state: ControllerState = 'starting';
-  #lastProofAt: number | undefined;
   #failures = 0;
   #retryAt = 0;
   /** When a message may probe that has not failed here since the controller was up. */
@@ -86,11 +87,6 @@ export class Controller {
     return this.#reason;
   }
 
-  /** When a message was last proven there, milliseconds since the epoch. */
-  get lastProofAt(): number | undefined {
-    return this.#lastProofAt;
-  }
-
   /** It refused the password that we have. */
   get awaitsPassword(): boolean {
     return this.#state === 'misconfigured' && this.#awaitsPassword;
@@ -113,7 +109,7 @@ export class Controller {
 
   /** Some message waits for a proof, or for another's. */
   get isSuspected(): boolean {
-    return !this.#unproven.isEmpty;
+    return this.#suspects.lackProof;
   }
 
   /** All that is known to be wrong with it is that its last answers were not proven, if anything is. */
@@ -121,19 +117,21 @@ export class Controller {
     return this.isOpen || this.#state === 'unproven' || this.#reason === NO_PROOF_YET;
   }
 
-  /** When the next probe may start; `undefined` while it is open. */
-  get retryAt(): number | undefined {
-    return this.isOpen ? undefined : this.#retryAt;
-  }
-
-  /** When a message that hasn't failed here may start the next probe; `undefined` while it is open. */
-  get freshAt(): number | undefined {
-    return this.isOpen ? undefined : Math.min(this.#freshAt, this.#retryAt);
-  }
-
   /** What is known to be wrong with its version of rspamd. */
   get versionFault(): VersionFault | undefined {
     return faultOfVersion(this.trainer.version);
+  }
+
+  // --- probing it
+
+  /** When the next probe may start; 0 while it is open. */
+  get retryAt(): number {
+    return this.isOpen ? 0 : this.#retryAt;
+  }
+
+  /** When a message that hasn't failed here may start the next probe; 0 while it is open. */
+  get freshAt(): number {
+    return this.isOpen ? 0 : Math.min(this.#freshAt, this.#retryAt);
   }
 
   /**
@@ -141,7 +139,7 @@ export class Controller {
    * doesn't wait out the backoff that others lengthen by failing again and again.
    */
   mayProbe(message: PendingMessage, now: number): boolean {
-    return this.#retryAt <= now || (this.#freshAt <= now && !this.#suspects.has(message));
+    return this.#retryAt <= now || (this.#freshAt <= now && !this.hasFailedHere(message));
   }
 
   /** True for a message that failed here since the controller was last up. */
@@ -161,10 +159,9 @@ export class Controller {
    * @returns the messages that are charged with their failures by that
    */
   proved(message: PendingMessage): PendingMessage[] {
-    this.#unproven.proved(message);
-    const charged = this.#suspects.proved(message, this.isOpen);
+    const charged = this.#suspects.proved(message);
     this.#needsProof = false;
-    this.#lastProofAt = this.#options.clock.wall();
+    this.lastProofAt = this.#options.clock.wall();
     this.#open();
     return charged;
   }
@@ -184,39 +181,24 @@ export class Controller {
     this.answered();
   }
 
-  /** It can't learn now. */
-  failed(failure: ControllerFailure): void {
-    const { suspect, message = suspect, reason, wasProbe } = failure;
-    this.#needsProof ||= failure.answered;
-    this.#suspects.paused(suspect, this.isOpen);
-    const freshAt = message === undefined ? undefined : this.#freshAfter(message, wasProbe);
-    this.#pause('down', reason, { wasProbe, freshAt });
-  }
-
-  /** A message got an unknown answer with no other beside it: the next one shows whose fault. */
-  accuse(message: PendingMessage, reason: string, wasProbe: boolean): void {
-    this.failed({ reason, answered: true, wasProbe, suspect: message });
-    this.#suspects.accuse(message);
-    this.lastProbe = message.entry.key;
-  }
-
   /**
-   * A message got an error for an answer.
-   * @returns true when the error is the message's own: it got one before, and others were proven since
+   * A message failed in a way that may be its own doing.
+   * @returns true when it is: it failed before, and others were proven since
    */
   repeats(message: PendingMessage, wasAlone: boolean): boolean {
     return this.#suspects.repeats(message, wasAlone, this.isOpen);
   }
 
-  /** Whether this message's failure is put down to an outage that ended right after it. */
-  excuses(message: PendingMessage): boolean {
-    return !this.isOpen && this.#suspects.excuses(message);
+  /** It can't learn now. */
+  failed({ reason, answered, wasProbe, message }: ControllerFailure): void {
+    this.#needsProof ||= answered;
+    const freshAt = message === undefined ? undefined : this.#freshAfter(message, wasProbe);
+    this.#pause('down', reason, { wasProbe, freshAt });
   }
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
     this.#awaitsPassword = outcome.password;
     const firstMs = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
-    this.#suspects.paused(undefined, false);
     this.#pause('misconfigured', outcome.reason, { wasProbe, firstMs, hint: outcome.hint });
   }
 
@@ -225,18 +207,16 @@ export class Controller {
    * @param isRound the message was posted more than once, so that this tells something of both
    */
   unproven(message: PendingMessage, wasProbe: boolean, isRound = true): void {
-    const isSecond = this.#unproven.add(message, isRound);
-    if (this.#state !== 'unproven' && !isSecond && this.isOpen) return;
+    const isUnproven = this.#suspects.addUnproven(message, isRound) || this.#state === 'unproven';
+    if (!isUnproven && this.isOpen) return;
     this.#needsProof = true;
     // It answers: another message may show at once that it stores.
     const freshAt = this.#freshAfter(message, wasProbe);
-    if (this.#state !== 'unproven' && !isSecond) {
-      this.#suspects.paused(undefined, false);
+    if (!isUnproven) {
       this.#pause('down', NO_PROOF_YET, { wasProbe, freshAt });
       return;
     }
-    // What failed while it forgot everything has shown nothing about itself.
-    this.#unproven.excuseAll();
+    this.#suspects.excuseUnproven();
     const fault = this.versionFault;
     const hint = fault === undefined ? LOOK_AT_REDIS : `${fault.does}: ${fault.cure}`;
     this.#pause('unproven', FORGETS, { wasProbe, freshAt, hint });
@@ -244,16 +224,28 @@ export class Controller {
 
   /** A message was posted as often as it may be, now or by an earlier process. */
   awaitsProof(message: PendingMessage): void {
-    this.#unproven.addSpent(message);
+    this.#suspects.addSpent(message);
   }
 
+  // --- what its `/stat` shows
+
   /**
-   * Ends the wait of the messages whose last posts `/stat` shows to be counted: they are stored,
-   * whether rspamd recognises them or not.
-   * @returns whether there were any
+   * Takes in what it says of how many messages it has learned, and logs what it has forgotten. The
+   * messages whose last posts are shown to be counted wait no longer: they are stored, whether rspamd
+   * recognises them or not.
+   * @param learns acknowledged learns of all controllers that share the memory
+   * @returns whether the wait of any message is over
    */
-  letCountedGo(): boolean {
-    const counted = this.#unproven.takeCounted(this.counts);
+  observe(statistics: Statistics, learns: number): boolean {
+    const { clock, log } = this.#options;
+    const missing = this.#counts.observe(statistics, clock.monotonic(), learns);
+    if (missing > 0) {
+      this.forgot = { missing, at: clock.wall() };
+      const what = `${this.name} has forgotten ${plural(missing, 'learned message')}`;
+      const says = `${what}; teach it again from the archive`;
+      log('err', 'controller.forgot', says, { controller: this.name, missing });
+    }
+    const counted = this.#suspects.takeCounted(this.#counts);
     for (const { proof } of counted) proof.letGo = COUNTED;
     if (counted.length > 0 && (this.#state === 'unproven' || this.#reason === NO_PROOF_YET)) {
       this.#needsProof = false;
@@ -262,9 +254,10 @@ export class Controller {
     return counted.length > 0;
   }
 
+  // --- forgetting messages
+
   /** The message is gone from memory. */
   forget(message: PendingMessage): void {
-    this.#unproven.forget(message);
     this.#suspects.forget(message);
   }
 
@@ -274,7 +267,6 @@ export class Controller {
    */
   forgetMessages(): void {
     this.lastProbe = undefined;
-    this.#unproven.forgetAll();
     this.#suspects.forgetAll();
     this.#freshAt = this.#retryAt;
   }
@@ -314,6 +306,7 @@ export class Controller {
 
   /** Of several messages that fail at the same time only the first counts. */
   #pause(state: PausedState, reason: string, options: PauseOptions): void {
+    this.#suspects.paused();
     const { wasProbe, firstMs, hint } = options;
     const isWorse = state === 'unproven' && this.#state !== state;
     if (!this.isOpen && !wasProbe && !isWorse) return;
@@ -325,9 +318,9 @@ export class Controller {
     this.#retryAt = clock.monotonic() + waitMs;
     this.#freshAt = options.freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
-    const { severity, event, says } = PAUSES[state];
     const cure = hint === undefined ? '' : `; ${hint}`;
-    log(severity, event, `${this.name} ${says}: ${reason}${cure}`, {
+    const says = `${this.name} ${SAYS[state]}: ${reason}${cure}`;
+    log(state === 'down' ? 'warning' : 'err', `controller.${state}`, says, {
       controller: this.name,
       reason,
       retrySeconds: Math.round(waitMs / 100) / 10,
@@ -336,25 +329,11 @@ export class Controller {
   }
 }
 
-const NO_PROOF_YET = 'no proof yet';
-const FORGETS = 'it answers 200 and remembers nothing of it';
-const LOOK_AT_REDIS =
-  "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable; once that is mended, the next message or a SIGHUP to the daemon shows it";
-
-export interface ForgottenLearns {
-  /** Learned messages that were gone. */
-  readonly missing: number;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
-
 export interface ControllerFailure {
   readonly reason: string;
   /** The controller said so itself; only a proof shows that this is over. */
   readonly answered: boolean;
   readonly wasProbe: boolean;
-  /** The message that may have caused it, where it was alone. */
-  readonly suspect: PendingMessage | undefined;
   /** The message whose post failed, where other messages can show whether that one is at fault. */
   readonly message?: PendingMessage | undefined;
 }
@@ -370,17 +349,8 @@ interface PauseOptions {
   readonly freshAt?: number | undefined;
 }
 
-const PAUSES: Readonly<
-  Record<
-    PausedState,
-    { readonly severity: Severity; readonly event: LogEvent; readonly says: string }
-  >
-> = {
-  down: { severity: 'warning', event: 'controller.down', says: 'cannot learn now' },
-  misconfigured: {
-    severity: 'err',
-    event: 'controller.misconfigured',
-    says: 'will not learn until a setting is changed',
-  },
-  unproven: { severity: 'err', event: 'controller.unproven', says: 'is not to be believed' },
+const SAYS: Readonly<Record<PausedState, string>> = {
+  down: 'cannot learn now',
+  misconfigured: 'will not learn until a setting is changed',
+  unproven: 'is not to be believed',
 };

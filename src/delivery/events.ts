@@ -1,8 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
-import type { Log, LogEvent, LogFields, Severity } from '../logger.ts';
+import type { Log, LogFields } from '../logger.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Held } from '../trainers/trainer.ts';
 import type { PendingMessage } from './message.ts';
 import type { Disposition, FinalResult, Result } from './result.ts';
 
@@ -45,32 +44,26 @@ export class MessageEvents {
   }
 
   /** It stays in the queue and is tried again later; logged once a minute at most. */
-  deferred(message: PendingMessage, reason: string, retryMs: number, durationMs: number): void {
+  deferred(message: PendingMessage, why: Deferral, durationMs: number): void {
+    const { reason, retryMs, cure } = why;
     if (!this.#throttle.allows(message.entry.key, reason)) return;
-    this.#log('warning', 'message.deferred', 'not learned yet; it is tried again', {
+    const says =
+      cure === undefined ? 'not learned yet; it is tried again' : `held back: ${reason}; ${cure}`;
+    this.#log('warning', 'message.deferred', says, {
       ...fieldsOf(message, durationMs),
       reason,
+      ...(cure === undefined ? {} : { cure }),
       charges: message.failures.charges,
-      ...retryOf(retryMs),
-    });
-  }
-
-  /** It stays in the queue until somebody changes something; logged once. */
-  held(message: PendingMessage, { reason, hint }: Held, retryMs: number, durationMs: number): void {
-    this.#log('warning', 'message.deferred', `held back: ${reason}; ${hint}`, {
-      ...fieldsOf(message, durationMs),
-      reason,
-      cure: hint,
-      charges: message.failures.charges,
-      ...retryOf(retryMs),
+      ...(retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 }),
     });
   }
 
   #end(verdict: Verdict, result: Exclude<Result, { kind: 'deferred' }>, fields: LogFields): void {
     this.counts[result.kind] += 1;
     this.countsOf[verdict][result.kind] += 1;
-    const { severity, event, says } = LINES[result.kind];
-    this.#log(severity, event, result.kind === 'learned' ? `${says} ${verdict}` : says, {
+    const { kind } = result;
+    const says = kind === 'learned' ? `learned as ${verdict}` : SAYS[kind];
+    this.#log(kind === 'quarantined' ? 'warning' : 'notice', `message.${kind}`, says, {
       ...fields,
       ...('proven' in result ? { proven: result.proven } : {}),
       ...('reason' in result ? { reason: result.reason } : {}),
@@ -78,45 +71,25 @@ export class MessageEvents {
   }
 }
 
-type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
-
-interface Line {
-  readonly severity: Severity;
-  readonly event: LogEvent;
-  readonly says: string;
+export interface Deferral {
+  readonly reason: string;
+  readonly retryMs: number;
+  /** What somebody has to change first. */
+  readonly cure?: string;
 }
 
-const LINES: Readonly<Record<FinalResult, Line>> = {
-  learned: { severity: 'notice', event: 'message.learned', says: 'learned as' },
-  duplicate: { severity: 'notice', event: 'message.duplicate', says: 'rspamd knew it already' },
-  refused: {
-    severity: 'notice',
-    event: 'message.refused',
-    says: 'rspamd finds nothing to learn in it',
-  },
-  quarantined: {
-    severity: 'warning',
-    event: 'message.quarantined',
-    says: "rspamd can't take it; it is set aside",
-  },
-  superseded: {
-    severity: 'notice',
-    event: 'message.superseded',
-    says: 'a newer verdict took its place',
-  },
-  withdrawn: {
-    severity: 'notice',
-    event: 'message.withdrawn',
-    says: 'gone from the queue before it was disposed of',
-  },
+type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
+
+const SAYS: Readonly<Record<Exclude<FinalResult, 'learned'>, string>> = {
+  duplicate: 'rspamd knew it already',
+  refused: 'rspamd finds nothing to learn in it',
+  quarantined: "rspamd can't take it; it is set aside",
+  superseded: 'a newer verdict took its place',
+  withdrawn: 'gone from the queue before it was disposed of',
 };
 
 function noResults(): ResultCounts {
   return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };
-}
-
-function retryOf(retryMs: number): LogFields {
-  return retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 };
 }
 
 function fieldsOf({ entry, identity, tries }: PendingMessage, durationMs: number): LogFields {

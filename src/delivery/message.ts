@@ -1,27 +1,42 @@
+import { createHash } from 'node:crypto';
+import { keyLock } from '../spool/message-locks.ts';
 import type { QueueEntry } from '../spool/message.ts';
-import type { Identity } from './identity.ts';
+import { clean } from '../text.ts';
 import type { Disposition } from './result.ts';
 
 /**
  * A message that is to be learned, and what happened to it so far. It lives in memory only: after a
  * restart the queue's folders are all there is.
  */
-export interface PendingMessage {
+export class PendingMessage {
   entry: QueueEntry;
-  /** Only the backlog assigns it. */
-  state: MessageState;
   /** The controllers, the preferred one first. */
   readonly preference: readonly string[];
+  /** Only the backlog assigns it. */
+  state: MessageState = { kind: 'out' };
   /** Known once the message was read. */
   identity: Identity | undefined;
   /** Times that it was posted, each with its proof. */
-  tries: number;
-  readonly failures: Failures;
-  readonly proof: ProofRecord;
+  tries = 0;
+  failures = new Failures();
+  proof = new ProofRecord();
   /** Reached; only moving the file failed. */
   disposition: Disposition | undefined;
-  /** When the try began that reached it: monotonic. */
-  disposedSince: number | undefined;
+
+  constructor(entry: QueueEntry, preference: readonly string[]) {
+    this.entry = entry;
+    this.preference = preference;
+  }
+
+  /** True when others were proven around its failures. */
+  get isGuilty(): boolean {
+    return this.failures.charges + this.failures.repeats > 0;
+  }
+
+  /** The file is another one now: what was known of the earlier one is forgotten. */
+  renew(entry: QueueEntry): void {
+    Object.assign(this, new PendingMessage(entry, this.preference));
+  }
 }
 
 /** Where a message stands. Times are monotonic, in milliseconds. */
@@ -37,99 +52,76 @@ export type MessageState =
   | { readonly kind: 'out' };
 
 /** What speaks against a message. */
-export interface Failures {
+class Failures {
   /** A try failed, or was not proven. */
-  any: boolean;
-  /** Unknown failures that were charged to it. */
-  charges: number;
-  /** Errors that it got again although other messages were proven in between. */
-  repeats: number;
-  /** The last error that a controller answered. */
+  any = false;
+  /** Failures that count against it: others were proven before and after. */
+  charges = 0;
+  /** Failures that it got again although other messages were proven in between. */
+  repeats = 0;
+  /** The last error that a controller answered, or what a repeated failure was. */
   error: string | undefined;
   /** Times that something before the controller held it back. */
-  holds: number;
+  holds = 0;
   /** Errors of this program that it met. */
-  bugs: number;
+  bugs = 0;
   /** It may have crashed a controller: it is tried with no other message beside it. */
-  alone: boolean;
-  /** A failure was put down to an outage, though nothing failed right after it. */
-  excused: boolean;
+  alone = false;
 }
 
 /** What is known of the proof that a controller remembers a message. Times are monotonic. */
-export interface ProofRecord {
+export class ProofRecord {
   /** Posts that were answered 200, in its whole life; `undefined` until the store has told. */
   posts: number | undefined;
-  /** When its first and its last round of posts began in this process. */
-  firstRoundAt: number | undefined;
-  lastRoundAt: number | undefined;
-  /** When a post was last answered 200. */
-  acknowledgedAt: number | undefined;
-  /** The last post that was answered 200. */
-  acknowledged: Acknowledgement | undefined;
+  /** When this process first posted it. */
+  firstPostAt: number | undefined;
+  /** The last post that was answered 200, and a number that counts the 200s of all controllers. */
+  acknowledged:
+    { readonly controller: string; readonly sequence: number; readonly at: number } | undefined;
   /** Another message was proven on the same controller since. */
-  othersProved: boolean;
+  othersProved = false;
   /** Rounds of posts without proof. */
-  unprovenTries: number;
+  unprovenTries = 0;
   /** Of these, the rounds after which another message was proven. */
-  unprovenRounds: number;
+  unprovenRounds = 0;
   /** An operator ordered a try: its posts are not counted. */
-  isOrdered: boolean;
+  isOrdered = false;
   /** Why it ends without a proof, once that is decided. */
   letGo: string | undefined;
 }
 
-/** A 200 of some controller. */
-export interface Acknowledgement {
-  readonly controller: string;
-  /** Counts the 200s of all controllers. */
-  readonly sequence: number;
+/**
+ * What makes two messages the same to rspamd, or nearly: the key, the Message-ID, the body. rspamd
+ * counts posts of one message in parallel several times, so what shares one of these shares a lock.
+ */
+export interface Identity {
+  /** The locks that the message needs. */
+  readonly locks: readonly string[];
+  /** The Message-ID without its brackets, cleaned for logs. */
+  readonly messageId: string | undefined;
 }
 
-export function newPendingMessage(
-  entry: QueueEntry,
-  preference: readonly string[],
-): PendingMessage {
-  return { ...unknown(), entry, preference, state: { kind: 'out' } };
+/** As much of a message as is searched for its Message-ID. */
+const HEADER_LIMIT = 262_144;
+
+export function identify(key: string, body: Buffer): Identity {
+  const { end, next } = endOfHeaders(body);
+  const headers = body.toString('latin1', 0, Math.min(end, HEADER_LIMIT));
+  // The value may be folded: a line that begins with white space goes on with the one before.
+  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headers)?.[1];
+  const content = createHash('sha256').update(body.subarray(next)).digest('base64');
+  const locks = [keyLock(key), `body:${content}`];
+  if (messageId !== undefined) {
+    // Hashed, so that a long one takes no more memory than a short one.
+    locks.push(`id:${createHash('sha256').update(messageId, 'latin1').digest('base64')}`);
+  }
+  return { locks, messageId: messageId === undefined ? undefined : clean(messageId) };
 }
 
-/** The file is another one now: what was known of the earlier one is forgotten. */
-export function renew(message: PendingMessage, entry: QueueEntry): void {
-  Object.assign(message, unknown(), { entry });
-}
-
-/** True when others were proven around the failures of a message. */
-export function isGuilty({ failures }: PendingMessage): boolean {
-  return failures.charges + failures.repeats > 0;
-}
-
-function unknown(): Omit<PendingMessage, 'entry' | 'preference' | 'state'> {
-  return {
-    identity: undefined,
-    tries: 0,
-    failures: {
-      any: false,
-      charges: 0,
-      repeats: 0,
-      error: undefined,
-      holds: 0,
-      bugs: 0,
-      alone: false,
-      excused: false,
-    },
-    proof: {
-      posts: undefined,
-      firstRoundAt: undefined,
-      lastRoundAt: undefined,
-      acknowledgedAt: undefined,
-      acknowledged: undefined,
-      othersProved: false,
-      unprovenTries: 0,
-      unprovenRounds: 0,
-      isOrdered: false,
-      letGo: undefined,
-    },
-    disposition: undefined,
-    disposedSince: undefined,
-  };
+/** Where the headers end, and where the body begins behind the blank line. */
+function endOfHeaders(body: Buffer): { end: number; next: number } {
+  const lf = body.indexOf('\n\n');
+  const crlf = body.indexOf('\r\n\r\n');
+  if (crlf !== -1 && (lf === -1 || crlf < lf)) return { end: crlf + 2, next: crlf + 4 };
+  return lf === -1 ? { end: body.length, next: body.length } : { end: lf + 1, next: lf + 2 };
 }

@@ -15,7 +15,7 @@ export interface PaceOptions {
   readonly log: Log;
 }
 
-export type Limited = Extract<Outcome, { kind: 'unavailable' }>;
+type Unavailable = Extract<Outcome, { kind: 'unavailable' }>;
 
 const FIRST_MS = 50;
 const LONGEST_MS = 60_000;
@@ -29,18 +29,13 @@ export class Pace {
   readonly #throttle: LogThrottle;
   #intervalMs = 0;
   #nextAt = 0;
-  #refusedAt = -Infinity;
+  #slowedAt = -Infinity;
   #refusedSince: number | undefined;
-  #refusal: Limited = { kind: 'unavailable', reason: 'not its turn yet', contact: 'answered' };
+  #refusal: Unavailable = { kind: 'unavailable', reason: 'not its turn yet', contact: 'none' };
 
   constructor(options: PaceOptions) {
     this.#options = options;
     this.#throttle = new LogThrottle(options.clock);
-  }
-
-  /** The time by which posts are sent: monotonic. */
-  get now(): number {
-    return this.#options.clock.monotonic();
   }
 
   /** True while posts have to keep a distance. */
@@ -49,13 +44,11 @@ export class Pace {
   }
 
   /** The last refusal, which asks for patience, until that has been in vain for too long. */
-  get refusal(): Limited {
-    const since = this.now - (this.#refusedSince ?? Infinity);
-    const { limit, ...plain } = this.#refusal;
+  get refusal(): Unavailable {
+    const since = this.#options.clock.monotonic() - (this.#refusedSince ?? Infinity);
+    if (since <= BLOCKED_MS) return this.#refusal;
     // The controller itself has not answered: no message can be to blame.
-    return limit === undefined || since > BLOCKED_MS
-      ? { ...plain, contact: 'none' }
-      : this.#refusal;
+    return { kind: 'unavailable', reason: this.#refusal.reason, contact: 'none' };
   }
 
   /**
@@ -63,7 +56,7 @@ export class Pace {
    * @returns 0 when it is taken, else after how many milliseconds to ask again
    */
   take(): number {
-    const { now } = this;
+    const now = this.#options.clock.monotonic();
     if (this.#nextAt > now) return this.#nextAt - now;
     this.#nextAt = now + this.#intervalMs;
     return 0;
@@ -77,27 +70,21 @@ export class Pace {
   }
 
   /** A post was refused; of those that were on their way together only the first one tells. */
-  refused(refusal: Limited, sentAt: number): void {
-    const { name, log } = this.#options;
-    const { retryAfterMs = 0, hint = '' } = refusal.limit ?? {};
-    const { now } = this;
+  refused(refusal: Unavailable, sentAt: number): void {
+    const { name, log, clock } = this.#options;
+    const { reason, limit } = refusal;
+    const now = clock.monotonic();
     this.#refusal = refusal;
     this.#refusedSince ??= now;
-    if (sentAt >= this.#refusedAt) {
+    if (sentAt >= this.#slowedAt) {
       this.#intervalMs = Math.min(Math.max(FIRST_MS, 2 * this.#intervalMs), LONGEST_MS);
-      this.#refusedAt = now;
+      this.#slowedAt = now;
     }
-    this.#nextAt = Math.max(this.#nextAt, now + Math.max(this.#intervalMs, retryAfterMs));
+    const waitMs = Math.max(this.#intervalMs, limit?.retryAfterMs ?? 0);
+    this.#nextAt = Math.max(this.#nextAt, now + waitMs);
     if (!this.#throttle.allows('state')) return;
-    log(
-      'warning',
-      'controller.limited',
-      `${name} is posted to more slowly: ${refusal.reason}; ${hint}`,
-      {
-        controller: name,
-        reason: refusal.reason,
-        cure: hint,
-      },
-    );
+    const cure = limit?.hint ?? '';
+    const says = `${name} is posted to more slowly: ${reason}; ${cure}`;
+    log('warning', 'controller.limited', says, { controller: name, reason, cure });
   }
 }

@@ -16,7 +16,7 @@ const RESERVED_POSTS = 2;
 const ROUND_POSTS = 4;
 export const PROOF_WAITS_MS = [0, 250, 1_000] as const;
 /** Two posts show whether a controller remembers. */
-export const PROBE_POSTS = 2;
+const PROBE_POSTS = 2;
 /** Rounds without proof, each followed by another message's proof, after which a message is let go. */
 const UNPROVEN_ROUNDS = 2;
 /**
@@ -25,22 +25,17 @@ const UNPROVEN_ROUNDS = 2;
  */
 const WAITS_MS = [1_000, 300_000] as const;
 
-/** What is known of the controller that a round of posts is for. */
-export interface ProofSituation {
-  /** The controller has shown that it doesn't remember. */
-  readonly isDoubted: boolean;
-  /** This version of rspamd never recognises a turned verdict. */
-  readonly isFaulty: boolean;
-}
-
-/** How many posts the next round may take; 0: the message waits for another one's proof. */
-export function postsOfRound(proof: ProofRecord, situation: ProofSituation): number {
+/**
+ * How many posts the next round may take; 0: the message waits for another one's proof.
+ * @param isDoubted the controller doesn't remember, or its version never recognises a turned verdict
+ */
+export function postsOfRound(proof: ProofRecord, isDoubted: boolean): number {
   const { posts = 0, othersProved, isOrdered, unprovenTries } = proof;
   if (isOrdered) return PROBE_POSTS;
   const left = MOST_POSTS - posts;
   if (othersProved) return Math.min(left, ROUND_POSTS);
   let wanted = unprovenTries > 0 ? 1 : ROUND_POSTS;
-  if (situation.isDoubted || situation.isFaulty) wanted = PROBE_POSTS;
+  if (isDoubted) wanted = PROBE_POSTS;
   return Math.max(0, Math.min(left - RESERVED_POSTS, wanted));
 }
 

@@ -1,21 +1,32 @@
 import PQueue from 'p-queue';
-import type { Bugs } from '../bugs.ts';
-import type { Clock, Timer } from '../clock.ts';
+import type { Timer } from '../clock.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { MessageLocks } from '../spool/message-locks.ts';
 import type { QueueEntry } from '../spool/message.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Affinity } from './affinity.ts';
 import { DISPOSAL } from './attempt.ts';
 import type { Attempts } from './attempt.ts';
 import type { Attribution, Flight } from './attribution.ts';
+import { backoffMs } from './backoff.ts';
 import type { Backlog } from './backlog.ts';
 import type { Controller } from './controller.ts';
-import type { MessageEvents } from './events.ts';
-import { isGuilty } from './message.ts';
 import type { PendingMessage } from './message.ts';
-import { backoffMs } from './policy.ts';
+import type { DeliveryOptions } from './store.ts';
+
+export interface SchedulerParts {
+  readonly backlog: Backlog;
+  readonly attempts: Attempts;
+  readonly attribution: Attribution;
+  readonly affinity: Affinity;
+  /** Ends the waits between the posts of one message. */
+  readonly ending: AbortController;
+  /** Aborts posts. */
+  readonly abort: AbortController;
+}
+
+/** Bodies in flight take this much memory in all; a larger one goes alone. */
+const BODIES_BYTES = 64 * 1024 * 1024;
 
 /**
  * The scheduler decides which message of the backlog goes to which controller, and when.
@@ -27,31 +38,10 @@ import { backoffMs } from './policy.ts';
  * that finds nothing ends; whatever may change that (a message that comes in or settles, a flight that
  * ends, a backoff that is over) wakes the scheduler, which puts turns into the queues anew.
  */
-export interface SchedulerOptions {
-  readonly controllers: readonly Controller[];
-  readonly backlog: Backlog;
-  readonly attempts: Attempts;
-  readonly attribution: Attribution;
-  readonly locks: MessageLocks;
-  readonly affinity: Affinity;
-  readonly events: MessageEvents;
-  readonly faults: DiskFaults;
-  readonly bugs: Bugs;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly concurrency: number;
-  readonly settleMs: number;
-  /** Ends the waits between the posts of one message. */
-  readonly ending: AbortController;
-  /** Aborts posts. */
-  readonly abort: AbortController;
-}
-
-/** Bodies in flight take this much memory in all; a larger one goes alone. */
-const BODIES_BYTES = 64 * 1024 * 1024;
-
 export class Scheduler {
-  readonly #options: SchedulerOptions;
+  readonly #options: DeliveryOptions;
+  readonly #parts: SchedulerParts;
+  readonly #backlog: Backlog;
   readonly #turns: ReadonlyMap<Controller, PQueue>;
   readonly #flights = new Set<OpenFlight>();
   #bodiesBytes = 0;
@@ -60,34 +50,36 @@ export class Scheduler {
   #isRunning = false;
   #grace: Timer | undefined;
 
-  constructor(options: SchedulerOptions) {
+  constructor(options: DeliveryOptions, parts: SchedulerParts) {
     this.#options = options;
+    this.#parts = parts;
+    this.#backlog = parts.backlog;
     this.#turns = new Map(
       options.controllers.map((each) => [each, new PQueue({ concurrency: 1 })]),
     );
     options.locks.onKeyReleased(() => {
       this.wake();
-    }, options.ending.signal);
+    }, parts.ending.signal);
   }
 
   // --- what the spool says
 
   /** A message came into the queue; one that isn't settled may still be written to. */
   enqueued(entry: QueueEntry, settled: boolean): void {
-    const now = this.#options.clock.monotonic();
-    this.#options.backlog.add(entry, settled ? now : now + this.#options.settleMs);
+    const { clock, settleMs } = this.#options;
+    this.#backlog.add(entry, clock.monotonic() + (settled ? 0 : settleMs));
     this.wake();
   }
 
   /** A message of the queue gave way to a newer verdict. */
   superseded(verdict: Verdict, key: string): void {
-    this.#options.events.superseded(verdict, key, this.#options.backlog.forget(key));
+    this.#options.events.superseded(verdict, key, this.#backlog.forget(key));
     this.wake();
   }
 
   /** The queue may hold messages that no event named. */
   rescan(): void {
-    this.#options.backlog.rescan();
+    this.#backlog.rescan();
     this.wake();
   }
 
@@ -107,15 +99,15 @@ export class Scheduler {
   /** Tries everything now that waits for a better moment. */
   retryNow(): void {
     for (const controller of this.#options.controllers) controller.retryNow();
-    this.#options.backlog.hurryAll();
+    this.#backlog.hurryAll();
     this.wake();
   }
 
   /** Ends waits at once, and aborts posts after `graceMs`. Messages that are due go on being tried. */
   hurryUp(graceMs: number): void {
-    const { ending, abort, clock } = this.#options;
+    const { ending, abort } = this.#parts;
     ending.abort();
-    this.#grace = clock.after(graceMs, () => {
+    this.#grace = this.#options.clock.after(graceMs, () => {
       abort.abort();
     });
   }
@@ -124,21 +116,21 @@ export class Scheduler {
   async stop(): Promise<void> {
     this.#isRunning = false;
     this.#timer?.cancel();
-    this.#options.ending.abort();
-    this.#options.backlog.close();
+    this.#parts.ending.abort();
+    this.#backlog.close();
     await Promise.all([...this.#turns.values()].map((queue) => queue.onIdle()));
     this.#grace?.cancel();
-    this.#options.abort.abort();
+    this.#parts.abort.abort();
   }
 
   /** True once posts are aborted. */
   get isAborted(): boolean {
-    return this.#options.abort.signal.aborted;
+    return this.#parts.abort.signal.aborted;
   }
 
   /** What is in memory, by state. */
   get counts(): { readonly pending: number; readonly deferred: number; readonly inFlight: number } {
-    const { pending, deferred, inFlight } = this.#options.backlog;
+    const { pending, deferred, inFlight } = this.#backlog;
     return { pending: pending.size, deferred: deferred.size, inFlight: inFlight.size };
   }
 
@@ -159,7 +151,7 @@ export class Scheduler {
    * `probes` times in a row.
    */
   isSpent(probes: number): boolean {
-    const { pending, inFlight, isDrained } = this.#options.backlog;
+    const { pending, inFlight, isDrained } = this.#backlog;
     if (this.#flights.size + inFlight.size > 0) return false;
     if (isDrained || this.#options.controllers.every((each) => each.isGivenUp(probes))) return true;
     // What is bound to a controller that is given up won't go anywhere else.
@@ -192,31 +184,27 @@ export class Scheduler {
 
   /** Starts what can be started, and plans when to look again. */
   #pump(): void {
+    const { faults, controllers, clock } = this.#options;
     // Read before anything is chosen: what falls due meanwhile is chosen, or planned for.
-    const now = this.#options.clock.monotonic();
-    const { backlog, faults, controllers } = this.#options;
-    backlog.refill();
-    if (faults.isAny) backlog.clearIdleFaults();
-    for (const controller of controllers) this.#takeTurns(controller);
+    const now = clock.monotonic();
+    this.#backlog.refill();
+    if (faults.isAny) this.#backlog.clearIdleFaults();
+    // A probe comes first: an open controller would take every message from a paused one.
+    for (const each of controllers) if (!each.isOpen) this.#takeTurns(each);
+    for (const each of controllers) if (each.isOpen) this.#takeTurns(each);
     this.#plan(this.#untilNext(now));
   }
 
   #untilNext(now: number): number {
-    const { controllers, faults, backlog } = this.#options;
-    let next = backlog.refillAt;
-    const later = (at: number): void => {
-      // What is due already waits for something else, which wakes the scheduler when it ends.
-      if (at > now) next = Math.min(next, at);
-    };
-    for (const messages of [backlog.pending, backlog.deferred]) {
-      for (const { state } of messages.values()) later('dueAt' in state ? state.dueAt : 0);
-    }
-    later(faults.retryAt(DISPOSAL));
-    for (const controller of controllers) {
-      later(controller.retryAt ?? 0);
-      later(controller.freshAt ?? 0);
-      later(controller.guiltyNotBefore);
-    }
+    const { controllers, faults } = this.#options;
+    const moments = [
+      faults.retryAt(DISPOSAL),
+      ...this.#backlog.waiting.map(({ state }) => ('dueAt' in state ? state.dueAt : 0)),
+      ...controllers.flatMap((each) => [each.retryAt, each.freshAt, each.guiltyNotBefore]),
+    ];
+    let next = this.#backlog.refillAt;
+    // What is due already waits for something else, which wakes the scheduler when it ends.
+    for (const at of moments) if (at > now) next = Math.min(next, at);
     return Math.max(1, next - now);
   }
 
@@ -251,21 +239,20 @@ export class Scheduler {
     const flight = this.#takeOff(message, controller, isProbe);
     this.#takeTurns(controller);
     await this.#fly(flight);
-    this.#land(flight);
   }
 
   // --- choosing
 
   /** The message that goes to an open controller next. */
   #choose(controller: Controller, now: number): PendingMessage | undefined {
-    const { pending } = this.#options.backlog;
-    const othersWait = (): boolean => [...pending.values()].some((each) => !isGuilty(each));
+    const { pending } = this.#backlog;
+    const othersWait = (): boolean => [...pending.values()].some((each) => !each.isGuilty);
     for (const message of pending.values()) {
       if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
       const bytes = this.#bodiesBytes + Number(message.entry.stamp.size);
       if (this.#bodiesBytes > 0 && bytes > BODIES_BYTES) return undefined;
       if (!message.failures.alone) return message;
-      if (isGuilty(message) && controller.guiltyNotBefore > now && othersWait()) continue;
+      if (message.isGuilty && controller.guiltyNotBefore > now && othersWait()) continue;
       // What has to be alone waits until the controller has run empty, and nothing overtakes it.
       return this.#flightsOn(controller).length === 0 ? message : undefined;
     }
@@ -278,7 +265,7 @@ export class Scheduler {
     const nobodyOpen = this.#options.controllers.every((each) => !each.isOpen);
     let best: PendingMessage | undefined;
     let bestScore = -1;
-    for (const message of this.#options.backlog.pending.values()) {
+    for (const message of this.#backlog.pending.values()) {
       if (!controller.mayProbe(message, now) || !this.#isReady(message, now)) continue;
       const bound = this.boundTo(message);
       const isPreferred = nobodyOpen || message.preference[0] === controller.name;
@@ -311,18 +298,17 @@ export class Scheduler {
   #controllerFor(message: PendingMessage): Controller | undefined {
     const bound = this.boundTo(message);
     if (bound !== undefined) return bound.isOpen ? bound : undefined;
-    const { controllers } = this.#options;
-    for (const name of message.preference) {
-      const controller = controllers.find((each) => each.name === name);
-      if (controller?.isOpen === true) return controller;
-    }
-    return undefined;
+    return message.preference
+      .map((name) => this.#named(name))
+      .find((controller) => controller?.isOpen === true);
   }
 
   /** The controller that a message is bound to by a post without an answer. */
   boundTo(message: PendingMessage): Controller | undefined {
-    const name = this.#options.affinity.controllerOf(locksOf(message));
-    if (name === undefined) return undefined;
+    return this.#named(this.#parts.affinity.controllerOf(locksOf(message)));
+  }
+
+  #named(name: string | undefined): Controller | undefined {
     return this.#options.controllers.find((each) => each.name === name);
   }
 
@@ -333,7 +319,7 @@ export class Scheduler {
   }
 
   #takeOff(message: PendingMessage, controller: Controller, isProbe: boolean): OpenFlight {
-    const { clock, backlog, locks } = this.#options;
+    const { clock, locks } = this.#options;
     const others = this.#flightsOn(controller);
     for (const other of others) other.wasAlone = false;
     const flight: OpenFlight = {
@@ -344,13 +330,9 @@ export class Scheduler {
       bytes: Number(message.entry.stamp.size),
       wasAlone: others.length === 0,
       isExclusive: isProbe || message.failures.alone,
-      exclude: () => {
-        flight.isExclusive = true;
-        this.#permit(controller);
-      },
     };
     if (isProbe) controller.lastProbe = message.entry.key;
-    backlog.launch(message);
+    this.#backlog.launch(message);
     this.#flights.add(flight);
     locks.holdKey(message.entry.key);
     this.#bodiesBytes += flight.bytes;
@@ -358,40 +340,36 @@ export class Scheduler {
   }
 
   async #fly(flight: OpenFlight): Promise<void> {
-    const { attempts, attribution } = this.#options;
+    const { attempts, attribution } = this.#parts;
     const { message, controller } = flight;
     try {
       await attribution.judge(flight, await attempts.try(message, controller));
     } catch (error) {
       this.#setAside(message, error);
     }
-  }
-
-  #land(flight: OpenFlight): void {
-    const { message, controller } = flight;
     this.#flights.delete(flight);
     this.#bodiesBytes -= flight.bytes;
-    this.#options.backlog.land(message);
+    this.#backlog.land(message);
     this.#permit(controller);
     this.#options.locks.releaseKey(message.entry.key);
   }
 
   /** A message that met an error of this program must not stop the others, nor be lost. */
   #setAside(message: PendingMessage, error: unknown): void {
-    const { bugs, random, backlog } = this.#options;
+    const { bugs, random } = this.#options;
     const { verdict, key } = message.entry;
     const messageId = message.identity?.messageId;
     bugs.report(error, 'a message in flight', { verdict, file: key, messageId });
     message.failures.bugs += 1;
     message.failures.any = true;
-    backlog.defer(message, backoffMs(message.failures.bugs, random()));
+    this.#backlog.defer(message, backoffMs(message.failures.bugs, random()));
   }
 }
 
 interface OpenFlight extends Flight {
   readonly bytes: number;
   /** No other message may start on its controller. */
-  isExclusive: boolean;
+  readonly isExclusive: boolean;
 }
 
 function locksOf(message: PendingMessage): readonly string[] {

@@ -1,14 +1,42 @@
+import type { Bugs } from '../bugs.ts';
+import type { Clock } from '../clock.ts';
+import type { DiskFaults } from '../spool/disk-faults.ts';
+import type { MessageLocks } from '../spool/message-locks.ts';
 import type { QueueEntry } from '../spool/message.ts';
-import type { Verdict } from '../verdict.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Controller } from './controller.ts';
+import type { MessageEvents } from './events.ts';
 import type { PendingMessage } from './message.ts';
 import type { Disposition } from './result.ts';
 
 /**
- * Where the messages lie that are to be learned, and where they end: the daemon's spool, or what
- * `relearn` has read of its sources. All that the delivery room knows of either.
+ * What the delivery has to be given. Where messages lie and end is the store's: the daemon's is its
+ * spool, `relearn`'s what it has read of its sources.
  */
+export interface DeliveryOptions {
+  readonly controllers: readonly Controller[];
+  readonly store: MessageStore;
+  readonly events: MessageEvents;
+  readonly faults: DiskFaults;
+  readonly bugs: Bugs;
+  readonly locks: MessageLocks;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Posts in flight for each controller. */
+  readonly concurrency: number;
+  /** Failures that are charged to a message before it is quarantined. */
+  readonly maxAttempts: number;
+  /** Most messages held in memory. */
+  readonly backlog: number;
+  readonly settleMs: number;
+  /** How often the store is scanned although nothing is known to wait there. */
+  readonly rescanMs: number;
+  /** @defaultValue every message is proven by itself */
+  readonly sampler?: ProofSampler;
+}
+
 export interface MessageStore {
   /** Where messages of a verdict, or all, lie; names disk faults. */
   placeOf(verdict?: Verdict): string;
@@ -34,4 +62,23 @@ export interface MessageStore {
    * @throws the system's error for a disk fault; the message is then still where it was
    */
   dispose(message: PendingMessage, disposition: Disposition): CheckResult | Promise<CheckResult>;
+}
+
+/**
+ * Which answers have to be proven, and what was acknowledged without a proof so far. Only `relearn`,
+ * which keeps its sources, has one; the daemon proves every message by itself.
+ */
+export interface ProofSampler {
+  /**
+   * Whether the message that was just answered 200 has to be proven.
+   * @param bytes the size of its body
+   * @param tookMs how long the answer took
+   */
+  wantsProof(controller: Controller, bytes: number, tookMs: number): boolean;
+  /** Keeps an acknowledged message until a later one of the same controller is proven. */
+  add(message: PendingMessage, controller: string): void;
+  /** Takes out what the controller of a proven message had acknowledged before it. */
+  commit(message: PendingMessage): PendingMessage[];
+  /** Takes out all that the controller acknowledged and that isn't proven. */
+  recall(controller: string): PendingMessage[];
 }

@@ -1,33 +1,36 @@
 import { sameStamp } from '../spool/message.ts';
 import type { Stamp } from '../spool/message.ts';
+import type { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
 
 /**
- * Suspects: the messages that failed at one controller, and what the proofs of others have shown of
- * them since. A message is charged with an answered error when others were proven before and after
- * it; what fails while the controller proves nobody else is the controller's.
+ * Suspects: the messages that failed at one controller, or were answered 200 and never proven there,
+ * and what the proofs of others have shown of them since.
+ *
+ * A failure is charged to a message only when others were proven between its last failure and this
+ * one, and another one after it. What fails while the controller proves nobody else is the
+ * controller's.
  */
 
-/** Messages that failed one after the other before the pace of fresh probes slows down. */
-const FRESH_AT_ONCE = 10;
-const FRESH_WAIT_MS = 500;
+/** Each message that fails as a probe keeps the next fresh one waiting longer. */
+const FRESH_STEP_MS = 200;
 const LONGEST_FRESH_WAIT_MS = 5_000;
 
 export class Suspects {
   /** Messages that were proven there. */
   #proofs = 0;
-  /** How many were when a message last got an error for an answer. */
+  /** How many were when a message last failed. */
   #proofsAtFailure = new WeakMap<PendingMessage, number>();
   /** What failed since the controller was last up, by key: memory may let go of a message meanwhile. */
   readonly #failed = new Map<string, Stamp>();
-  /** How many of them were probes. */
-  #failedProbes = 0;
-  /** The message that failed alone, where all failures since the controller was up were of that one. */
-  #only: PendingMessage | undefined;
-  /** Got an unknown error while alone in flight: the next proof charges it. */
-  #accused: PendingMessage | undefined;
-  /** Got an error once more although others were proven in between: the next proof charges them. */
+  /** How many fresh messages failed as probes since then. */
+  #freshProbes = 0;
+  /** Failed alone, and once more although others were proven in between: the next proof charges them. */
   readonly #repeaters = new Set<PendingMessage>();
+  /** Answered 200 to each post since the last proof. */
+  readonly #unproven = new Set<PendingMessage>();
+  /** Answered 200 to each post, and neither proven since nor gone. */
+  readonly #waiting = new Set<PendingMessage>();
 
   /** True for what failed since the controller was last up: another try of it shows nothing new. */
   has(message: PendingMessage): boolean {
@@ -41,37 +44,20 @@ export class Suspects {
   }
 
   /**
-   * The controller pauses.
-   * @param alone the message that failed with no other beside it
-   * @param isFirst the controller was up until now
-   */
-  paused(alone: PendingMessage | undefined, isFirst: boolean): void {
-    this.#only = isFirst || alone === this.#only ? alone : undefined;
-    this.#accused = undefined;
-    // The errors of the repeaters may have been the beginning of this outage.
-    this.#repeaters.clear();
-  }
-
-  /**
    * How long a message that has not failed waits for its turn as a probe, in milliseconds: it shows at
    * once whether the controller or the messages before it are at fault.
    */
   freshWaitMs(): number {
-    this.#failedProbes += 1;
-    if (this.#failedProbes === 1) return 0;
-    const doublings = Math.max(0, this.#failedProbes - FRESH_AT_ONCE);
-    return Math.min(FRESH_WAIT_MS * 2 ** doublings, LONGEST_FRESH_WAIT_MS);
-  }
-
-  accuse(message: PendingMessage): void {
-    this.#accused = message;
+    const waitMs = Math.min(FRESH_STEP_MS * this.#freshProbes, LONGEST_FRESH_WAIT_MS);
+    this.#freshProbes += 1;
+    return waitMs;
   }
 
   /**
-   * A message got an error for an answer.
+   * A message failed in a way that may be its own doing.
    * @param wasAlone no other message was in flight there
    * @param isOpen the controller takes messages in the ordinary way
-   * @returns true when the error is the message's own: it got one before, and others were proven since
+   * @returns true when it is: it failed before, and others were proven since
    */
   repeats(message: PendingMessage, wasAlone: boolean, isOpen: boolean): boolean {
     const before = this.#proofsAtFailure.get(message);
@@ -83,52 +69,86 @@ export class Suspects {
     return true;
   }
 
-  /**
-   * A message was proven.
-   * @returns the messages that are charged with their failures by that
-   */
-  proved(message: PendingMessage, isOpen: boolean): PendingMessage[] {
-    this.#proofs += 1;
-    this.#repeaters.delete(message);
-    const charged = [...this.#repeaters];
-    const accused = this.#accused;
-    if (accused !== undefined && accused !== message && (isOpen || !this.excuses(accused))) {
-      charged.push(accused);
-    }
-    this.#accused = undefined;
+  /** The controller pauses: the failures of the repeaters may have been the beginning of that. */
+  paused(): void {
     this.#repeaters.clear();
-    return charged;
-  }
-
-  /**
-   * Whether this message's failure is put down to an outage that ended right after it: others have
-   * failed as well since the controller was up. A message is excused once, because two that are at
-   * fault would excuse each other for ever.
-   */
-  excuses(message: PendingMessage): boolean {
-    if (this.#only === message || message.failures.excused) return false;
-    message.failures.excused = true;
-    return true;
   }
 
   /** The controller is up. */
   opened(): void {
-    this.#only = undefined;
     this.#failed.clear();
-    this.#failedProbes = 0;
+    this.#freshProbes = 0;
   }
 
-  forget(message: PendingMessage): void {
-    if (this.#accused === message) this.#accused = undefined;
-    if (this.#only === message) this.#only = undefined;
+  /**
+   * A message was proven.
+   * @returns the messages that are charged with their failures by that
+   */
+  proved(message: PendingMessage): PendingMessage[] {
+    this.#proofs += 1;
+    for (const each of this.#unproven) if (each !== message) each.proof.unprovenRounds += 1;
+    this.#unproven.clear();
+    for (const each of this.#waiting) {
+      if (each.disposition !== undefined) this.#waiting.delete(each);
+      else if (each !== message) each.proof.othersProved = true;
+    }
     this.#repeaters.delete(message);
+    const charged = [...this.#repeaters];
+    this.#repeaters.clear();
+    return charged;
+  }
+
+  // --- without proof
+
+  /** Some message waits for a proof, or for another's. */
+  get lackProof(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /**
+   * A message was answered 200 to each post.
+   * @param isRound it was posted more than once, so that this tells something of the controller
+   * @returns whether that makes two different ones since the last proof; a single one may be of the
+   *   few that rspamd never recognises
+   */
+  addUnproven(message: PendingMessage, isRound: boolean): boolean {
+    this.#waiting.add(message);
+    if (!isRound) return false;
+    this.#unproven.add(message);
+    return this.#unproven.size > 1;
+  }
+
+  /** The message was posted as often as it may be, now or by an earlier process. */
+  addSpent(message: PendingMessage): void {
+    this.#waiting.add(message);
+  }
+
+  /** The controller remembers nothing: that it lacks proof can't be held against a message. */
+  excuseUnproven(): void {
+    this.#unproven.clear();
+  }
+
+  /** Takes out those whose posts `/stat` shows to be counted: they are stored. */
+  takeCounted(counts: LearnCounts): PendingMessage[] {
+    const counted = [...this.#waiting].filter(({ proof: { firstPostAt, acknowledged } }) => {
+      if (firstPostAt === undefined || acknowledged === undefined) return false;
+      return counts.shows(firstPostAt, acknowledged.at);
+    });
+    for (const each of counted) this.forget(each);
+    return counted;
+  }
+
+  // --- forgetting
+
+  /** The message is gone from memory. */
+  forget(message: PendingMessage): void {
     this.#proofsAtFailure.delete(message);
+    for (const each of [this.#repeaters, this.#unproven, this.#waiting]) each.delete(message);
   }
 
   forgetAll(): void {
     this.opened();
-    this.#accused = undefined;
-    this.#repeaters.clear();
     this.#proofsAtFailure = new WeakMap();
+    for (const each of [this.#repeaters, this.#unproven, this.#waiting]) each.clear();
   }
 }

@@ -1,6 +1,6 @@
 import type { Controller } from '../delivery/controller.ts';
 import type { PendingMessage } from '../delivery/message.ts';
-import type { ProofSampler } from '../delivery/sampler.ts';
+import type { ProofSampler } from '../delivery/store.ts';
 
 /**
  * Proof sampling: `relearn` keeps its sources, so it proves one message in a hundred, every one after

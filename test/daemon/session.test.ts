@@ -6,7 +6,7 @@ import { SpoolSession } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
 import { Controller } from '../../src/delivery/controller.ts';
-import { newPendingMessage } from '../../src/delivery/message.ts';
+import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { StateDir } from '../../src/spool/state-dir.ts';
@@ -128,7 +128,7 @@ test('a session knows nothing of the messages of an earlier one', () => {
   const { lib, stateDir } = new TestSpool();
   const trainer = new ScriptedTrainer();
   const controller = controllerOf(clock, trainer);
-  controller.unproven(newPendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []), false);
+  controller.unproven(new PendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []), false);
   expect(
     sessionOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib }, [controller]).lostReason,
   ).toBeUndefined();
@@ -140,7 +140,7 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   const { lib, stateDir } = new TestSpool();
   const recorder = new LogRecorder();
   const trainer = new ScriptedTrainer();
-  const controller = controllerOf(clock, trainer);
+  const controller = controllerOf(clock, trainer, recorder);
   const show = (spam: number, ham: number): void => {
     trainer.figures = { hasBackend: true, learned: { spam, ham }, uptimeSeconds: 9_999 };
   };
@@ -153,7 +153,7 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   // Nothing is asked before a message has shown that the password is right.
   await clock.flow(70_000, 100);
   show(300, 300);
-  controller.proved(newPendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []));
+  controller.proved(new PendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []));
   await clock.flow(70_000, 100);
   show(300, 360);
   await clock.flow(30_000, 100);
@@ -194,8 +194,12 @@ test('one pass ends though a copy can’t be made, and learns what is queued', M
   expect(trainer.posts.length).toBe(2);
 });
 
-function controllerOf(clock: ManualClock, trainer: ScriptedTrainer): Controller {
-  return new Controller({ trainer, clock, random: () => 0.5, log: new LogRecorder().log });
+function controllerOf(
+  clock: ManualClock,
+  trainer: ScriptedTrainer,
+  { log } = new LogRecorder(),
+): Controller {
+  return new Controller({ trainer, clock, random: () => 0.5, log });
 }
 
 /** A tenure of the spool that the environment names. */
@@ -215,7 +219,7 @@ function sessionOf(
     stateDir,
     controllers,
     locks: new MessageLocks(),
-    affinity: new Affinity(() => clock.monotonic()),
+    affinity: new Affinity(clock),
     events: new MessageEvents(log, clock),
   });
 }

@@ -1,24 +1,19 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Affinity, BOUND_MS } from '../../src/delivery/affinity.ts';
+import { Affinity, BOUND_MS, preferenceOf } from '../../src/delivery/affinity.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+
+const THREE = ['http://a:11334', 'http://b:11334', 'unix:/run/c.sock'];
+const KEYS = Array.from({ length: 3_000 }, (_, index) => `${index}.eml`);
 
 let clock: ManualClock;
 let affinity: Affinity;
 
 beforeEach(() => {
   clock = new ManualClock();
-  affinity = new Affinity(() => clock.monotonic());
+  affinity = new Affinity(clock);
 });
 
 describe('a bond', () => {
-  test('leads every message that shares a lock to its controller', () => {
-    affinity.bind(['key:a', 'id:x'], 'one');
-    expect(affinity.controllerOf(['key:a'])).toBe('one');
-    expect(affinity.controllerOf(['key:b', 'id:x'])).toBe('one');
-    expect(affinity.controllerOf(['key:b', 'id:y'])).toBeUndefined();
-    expect(affinity.controllerOf([])).toBeUndefined();
-  });
-
   test('lasts until its controller answers a post with the lock', () => {
     affinity.bind(['key:a', 'id:x'], 'one');
     affinity.unbind(['key:a'], 'other');
@@ -54,14 +49,6 @@ describe('a bond', () => {
     expect(affinity.controllerOf(['key:a'])).toBeUndefined();
   });
 
-  test('begins anew when it was over', () => {
-    affinity.bind(['key:a'], 'one');
-    clock.advance(BOUND_MS);
-    affinity.bind(['key:a'], 'one');
-    clock.advance(BOUND_MS - 1);
-    expect(affinity.controllerOf(['key:a'])).toBe('one');
-  });
-
   test('of two controllers: the older one goes first, then the other', () => {
     affinity.bind(['key:a'], 'one');
     clock.advance(1_000);
@@ -70,19 +57,30 @@ describe('a bond', () => {
     affinity.unbind(['key:a'], 'one');
     expect(affinity.controllerOf(['key:a'])).toBe('two');
   });
+});
 
-  test('of two locks to two controllers: the older one goes first', () => {
-    affinity.bind(['id:x'], 'two');
-    clock.advance(1);
-    affinity.bind(['key:a'], 'one');
-    expect(affinity.controllerOf(['key:a', 'id:x'])).toBe('two');
+describe('a key’s order of controllers', () => {
+  test('is always the same, in whatever order they are named', () => {
+    for (const key of KEYS.slice(0, 100)) {
+      const order = preferenceOf(key, THREE);
+      expect([...order].sort()).toEqual([...THREE].sort());
+      expect(preferenceOf(key, [...THREE].reverse())).toEqual(order);
+    }
   });
 
-  test('that is over gives way to one that is not', () => {
-    affinity.bind(['key:a'], 'one');
-    clock.advance(BOUND_MS - 1);
-    affinity.bind(['key:a'], 'two');
-    clock.advance(1);
-    expect(affinity.controllerOf(['key:a'])).toBe('two');
+  test('gives each controller about its share', () => {
+    for (const name of THREE) {
+      const share = KEYS.filter((key) => preferenceOf(key, THREE)[0] === name).length;
+      expect(share).toBeGreaterThan(800);
+      expect(share).toBeLessThan(1_200);
+    }
+  });
+
+  test('without one of them is the same order of the others', () => {
+    const without = THREE.slice(1);
+    for (const key of KEYS.slice(0, 300)) {
+      const others = preferenceOf(key, THREE).filter((name) => without.includes(name));
+      expect(preferenceOf(key, without)).toEqual(others);
+    }
   });
 });

@@ -99,26 +99,6 @@ describe('a verdict that is turned where rspamd keeps the first one for ever', (
     expect(bench.trainer.posts.length).toBeLessThanOrEqual(4);
     expect(bench.recorder.of('message.learned').at(-1)?.fields['reason']).toContain('rspamd 3.8.1');
   });
-
-  test('is posted eight times at most when there are five, whatever else comes', async () => {
-    const bench = new DeliveryBench();
-    await taught(bench, namesOf(40));
-    bench.trainer.posts.length = 0;
-    for (const name of namesOf(5)) bench.put(name, { verdict: 'ham' });
-    await bench.flow(4 * MINUTE_MS);
-    const since = bench.clock.monotonic();
-    bench.put('fresh');
-    await bench.flowUntil('the fresh one is learned', () =>
-      bench.filesOf('message.learned').includes('fresh'),
-    );
-    expect(bench.clock.monotonic() - since).toBeLessThan(10_000);
-    await bench.flow(40 * MINUTE_MS);
-    expect(bench.isEmpty).toBe(true);
-    for (const name of namesOf(5)) {
-      expect(postsOf(bench).get(name)).toBeLessThanOrEqual(MOST_POSTS);
-    }
-    expect(bench.controller.state).toBe('up');
-  });
 });
 
 describe('a controller that acknowledges all and remembers nothing', () => {
@@ -197,15 +177,5 @@ describe('eight messages that always get an error', () => {
     }
     expect(bench.quarantined.sort()).toEqual(POISON);
     expect(bench.spool.read('quarantine/spam/m0.json')).toContain('"attempts": 4');
-  });
-
-  test('stay where they are while nobody else is proven', async () => {
-    const bench = new DeliveryBench({ maxAttempts: 2 });
-    bench.trainer.plays(to(POISON, NO_REDIS));
-    for (const name of POISON) bench.put(name);
-    bench.scheduler.start();
-    await bench.flow(120 * MINUTE_MS);
-    expect(bench.quarantined).toEqual([]);
-    expect(bench.trainer.posts.length).toBeLessThan(60);
   });
 });

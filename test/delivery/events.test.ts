@@ -1,8 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { newPendingMessage } from '../../src/delivery/message.ts';
-import type { PendingMessage } from '../../src/delivery/message.ts';
 import type { Disposition } from '../../src/delivery/result.ts';
-import { identify } from '../../src/delivery/identity.ts';
+import { PendingMessage, identify } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -19,7 +17,7 @@ beforeEach(() => {
 
 function message(key = 'a.eml'): PendingMessage {
   const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  const made = newPendingMessage({ verdict: 'spam', key, stamp }, []);
+  const made = new PendingMessage({ verdict: 'spam', key, stamp }, []);
   made.identity = identify(
     key,
     Buffer.from('Message-ID: <one@example.org>\nSubject: secret\n\nsecret'),
@@ -74,7 +72,7 @@ describe('a message’s fate', () => {
 
   test('is counted once, as what it was, and nothing else is', () => {
     for (const [, , disposition] of DISPOSITIONS) events.ended(message(), disposition, 1);
-    events.deferred(message(), 'later', 1_000, 1);
+    events.deferred(message(), { reason: 'later', retryMs: 1_000 }, 1);
     expect(events.counts).toEqual({
       learned: 2,
       duplicate: 1,
@@ -102,7 +100,7 @@ describe('a message’s fate', () => {
 
   test('never shows what the message says', () => {
     for (const [, , disposition] of DISPOSITIONS) events.ended(message(), disposition, 1);
-    events.deferred(message(), 'later', 1_000, 1);
+    events.deferred(message(), { reason: 'later', retryMs: 1_000 }, 1);
     events.ended(message(), { kind: 'withdrawn' }, 12.6);
     expect(JSON.stringify(recorder.lines)).not.toContain('secret');
   });
@@ -112,7 +110,7 @@ describe('a message that is tried again', () => {
   test('is said with the reason, its charges and the wait', () => {
     const made = message();
     made.failures.charges = 2;
-    events.deferred(made, '500 what?', 4_321, 10);
+    events.deferred(made, { reason: '500 what?', retryMs: 4_321 }, 10);
     expect(recorder.of('message.deferred')).toMatchObject([
       { severity: 'warning', fields: { reason: '500 what?', charges: 2, retrySeconds: 4.3 } },
     ]);
@@ -120,13 +118,13 @@ describe('a message that is tried again', () => {
 
   test('for the same reason is said once a minute, for another at once', () => {
     for (let seconds = 0; seconds < 60; seconds += 1) {
-      events.deferred(message(), 'one', 1_000, 1);
+      events.deferred(message(), { reason: 'one', retryMs: 1_000 }, 1);
       clock.advance(1_000);
     }
     expect(recorder.of('message.deferred')).toHaveLength(1);
-    events.deferred(message(), 'one', 1_000, 1);
-    events.deferred(message(), 'other', 1_000, 1);
-    events.deferred(message('b.eml'), 'one', 1_000, 1);
+    events.deferred(message(), { reason: 'one', retryMs: 1_000 }, 1);
+    events.deferred(message(), { reason: 'other', retryMs: 1_000 }, 1);
+    events.deferred(message('b.eml'), { reason: 'one', retryMs: 1_000 }, 1);
     expect(recorder.of('message.deferred')).toHaveLength(4);
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { DeliveryBench } from '../support/delivery-bench.ts';
-import { HELD, REFUSES, to, toAll } from '../support/scripted-trainer.ts';
+import { HELD, to } from '../support/scripted-trainer.ts';
 
 /** Something in front of rspamd, such as a proxy with a limit on sizes, lets a message not through. */
 
@@ -52,28 +52,5 @@ describe('a message that is held back', () => {
     expect(bench.clock.monotonic() - since).toBeLessThan(1_000);
     expect(bench.controller.state).toBe('up');
     expect(bench.recorder.of('controller.down')).toEqual([]);
-  });
-
-  test('shows nothing of a controller that is down: another one probes', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(toAll(REFUSES, 1), to('large', HELD));
-    bench.put('large');
-    await bench.flowUntil('it is down', () => bench.controller.state === 'down');
-    await bench.flowUntil('it is tried again', () => bench.trainer.of('large').length === 2);
-    expect(bench.controller.state).toBe('down');
-    bench.put('small');
-    await bench.flowUntil('it is up', () => bench.controller.state === 'up', 20);
-    expect(bench.trainer.of('large')).toHaveLength(2);
-  });
-
-  test('is tried at once when everything is to be tried now', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(to('a', HELD, 5));
-    bench.put('a');
-    await bench.flowUntil('it is let be', () => bench.trainer.of('a').length === 5, 250);
-    bench.scheduler.retryNow();
-    await bench.soon('it is learned', () => bench.events.counts.learned === 2);
   });
 });

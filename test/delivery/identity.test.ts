@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { identify } from '../../src/delivery/identity.ts';
+import { identify } from '../../src/delivery/message.ts';
 import { keyLock } from '../../src/spool/message-locks.ts';
 
 function messageIdOf(text: string): string | undefined {
@@ -59,13 +59,6 @@ describe('the Message-ID', () => {
     expect(messageIdOf(`Message-ID: <${'x'.repeat(17_000)}>\n\n`)?.length).toBeLessThanOrEqual(200);
   });
 
-  test('counts whole, however long: what is alike for 200 characters is two', () => {
-    const [one, other] = ['1', '2'].map(
-      (end) => `Message-ID: <${'x'.repeat(500)}${end}>\n\n${end}`,
-    );
-    expect(shares(one ?? '', other ?? '')).toBe(false);
-  });
-
   test('takes no more memory for being long', () => {
     const long = locksOf(`Message-ID: <${'x'.repeat(100_000)}>\n\nbody`);
     for (const lock of long) expect(lock.length).toBeLessThan(60);
@@ -94,21 +87,6 @@ describe('two messages share a lock', () => {
     ['an ID that one only quotes', `Message-ID: <a@b>\n\none`, `Message-ID: <c@d>\n\n<a@b>`],
   ])('not where they share %s', (_what, one, other) => {
     expect(shares(one, other)).toBe(false);
-  });
-
-  test('where they share the key, though nothing else', () => {
-    const [one, other] = ['one', 'other'].map((text) =>
-      identify('k', Buffer.from(`X: 1\n\n${text}`)),
-    );
-    expect(one?.locks).toContain('key:k');
-    expect(other?.locks).toContain('key:k');
-  });
-
-  test('not where a key looks like another’s Message-ID or body', () => {
-    const text = 'Message-ID: <a@b>\n\nbody';
-    const others = locksOf(text);
-    for (const lock of others)
-      expect(identify(lock, Buffer.from('X: 1\n\n')).locks[0]).not.toBe(lock);
   });
 
   test('a blank line in LF ends headers in CRLF, and the other way round', () => {

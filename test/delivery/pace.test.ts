@@ -46,15 +46,6 @@ describe('a proxy that limits the rate', () => {
     expect(rule.refused).toBeLessThan(40);
   });
 
-  test('is told at most once a minute, with the cure', async () => {
-    const [bench] = await limitedBench(100);
-    for (const key of namesOf('m', 50)) bench.put(key);
-    await bench.finish(5);
-    expect(bench.recorder.of('controller.limited')).toMatchObject([
-      { fields: { controller: bench.controller.name, cure: 'raise limit_req' } },
-    ]);
-  });
-
   test('is posted to at full speed again once it limits nothing any more', async () => {
     const [bench] = await limitedBench(1_000);
     for (const key of namesOf('m', 20)) bench.put(key);
@@ -108,13 +99,5 @@ describe('a bulk run', () => {
     bench.start();
     expect(await bench.finish()).toBe('complete');
     expect(bench.stats.counts.learned.spam).toBe(300);
-  });
-
-  test('gives up a rate of nothing at all after its wait', async () => {
-    const bench = new RelearnBench({ sources: [sourceOf('spam', namesOf('s', 30))] });
-    bench.trainer.plays(toAll(tooFast()));
-    bench.start();
-    expect(await bench.finish(100)).toBe('away');
-    expect(bench.left.length).toBeGreaterThan(0);
   });
 });

@@ -9,7 +9,6 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { DISPOSAL } from '../../src/delivery/attempt.ts';
 import { DeliveryBench, RESCAN_MS, SETTLE_MS } from '../support/delivery-bench.ts';
 import {
   DUPLICATE,
@@ -176,14 +175,6 @@ describe('a learned message', () => {
       'X-Test: a\r\nMessage-ID: <a@example.org>\r\n\r\nThe body of a.\r\n',
     );
   });
-
-  test('is archived where that is set', async () => {
-    const bench = new DeliveryBench({ after: 'archive' });
-    const text = readFileSync(bench.put('a'), 'utf8');
-    bench.scheduler.start();
-    await bench.finish();
-    expect(bench.spool.read('archive/spam/2026-03-14/a')).toBe(text);
-  });
 });
 
 describe('a local fault', () => {
@@ -201,41 +192,6 @@ describe('a local fault', () => {
     expect(bench.trainer.posts).toHaveLength(2);
     expect(bench.events.counts).toMatchObject({ learned: 1 });
     expect(bench.filesOf('message.learned')).toEqual(['a']);
-  });
-
-  test('of one file does not keep the others', async () => {
-    const bench = new DeliveryBench({ after: 'archive' });
-    mkdirSync(bench.spool.statePath('archive/spam/2026-03-14/a'), { recursive: true });
-    for (const key of ['a', 'b', 'c']) bench.put(key);
-    bench.scheduler.start();
-    await bench.flowUntil('the others are learned', () => bench.events.counts.learned === 2);
-    expect(bench.spool.queued).toEqual(['spam/a']);
-    expect(bench.clock.monotonic()).toBeLessThan(5_000);
-  });
-
-  test('of one file that is over is said to be over, and forgotten', async () => {
-    const bench = new DeliveryBench({ after: 'archive' });
-    const blocker = bench.spool.statePath('archive/spam/2026-03-14/a');
-    mkdirSync(blocker, { recursive: true });
-    bench.put('a');
-    bench.scheduler.start();
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
-    rmSync(blocker, { recursive: true });
-    await bench.finish();
-    const [place] = bench.recorder.fieldOf('disk.fault', 'place');
-    expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual([place]);
-  });
-
-  test('of the disk keeps all from being posted: what can’t be disposed of comes again', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.faults.raise(DISPOSAL, Object.assign(new Error('full'), { code: 'ENOSPC' }));
-    bench.put('a');
-    await bench.flow(4_000);
-    expect(bench.trainer.posts).toEqual([]);
-    await bench.finish();
-    expect(bench.trainer.names).toEqual(['a', 'a']);
-    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
   });
 
   test('of the queue is said, and nobody’s attempt', async () => {
@@ -289,17 +245,6 @@ describe('an error of this program', () => {
       expect(bench.events.counts).toMatchObject({ learned: 21, quarantined: 0 });
     },
   );
-
-  test('that stays is met ever more rarely', async () => {
-    const bench = new DeliveryBench();
-    bench.trainer.plays(to('a', isBroken));
-    bench.put('a');
-    bench.scheduler.start();
-    await bench.flow(3_600_000);
-    expect(bench.bugs.seen.count).toBeGreaterThan(10);
-    expect(bench.bugs.seen.count).toBeLessThan(25);
-    expect(bench.spool.queued).toEqual(['spam/a']);
-  });
 
   test('in what follows a try leaves the message in one place', async () => {
     const bench = new DeliveryBench({ proveEvery: 1 });
@@ -358,16 +303,6 @@ describe('at the start', () => {
     expect(holder.names.sort()).toEqual(['b', 'c', 'd', 'e']);
     holder.open(DUPLICATE);
     await bench.finish();
-  });
-
-  test('nothing is posted before it, and what was offered is not lost', async () => {
-    const bench = new DeliveryBench();
-    bench.put('a');
-    await bench.flow(10_000);
-    expect(bench.trainer.posts).toEqual([]);
-    bench.scheduler.start();
-    await bench.finish();
-    expect(bench.filesOf('message.learned')).toEqual(['a']);
   });
 
   test('what lies in the queue is found, and settles: marked for a tenth of the time', async () => {
@@ -520,16 +455,6 @@ describe('memory', () => {
     expect(bench.events.counts.learned).toBe(100);
   });
 
-  test('holds no more when more is offered than it has room for', async () => {
-    const bench = new DeliveryBench({ backlog: 10 });
-    for (let i = 0; i < 100; i += 1) bench.put(`${i}`);
-    expect(bench.scheduler.counts.pending).toBe(10);
-    bench.scheduler.start();
-    await bench.finish();
-    expect(bench.events.counts.learned).toBe(100);
-    expect(bench.trainer.posts).toHaveLength(200);
-  });
-
   test.each([
     ['get no answer', 4, NO_ANSWER],
     ['get an unknown error', 4, UNKNOWN_ERROR],
@@ -560,17 +485,6 @@ describe('memory', () => {
     expect(bench.filesOf('message.learned')).toEqual(['a']);
   });
 
-  test('has the newest word of a message that is offered again', async () => {
-    const bench = new DeliveryBench();
-    bench.put('a');
-    rmSync(bench.spool.statePath('queue/spam/a'));
-    bench.put('a', { name: 'newer' });
-    bench.scheduler.start();
-    await bench.finish();
-    expect(bench.trainer.names).toEqual(['newer', 'newer']);
-    expect(bench.events.counts).toMatchObject({ learned: 1, withdrawn: 0 });
-  });
-
   test('forgets what is superseded, with a word', async () => {
     const bench = new DeliveryBench();
     bench.put('a');
@@ -582,23 +496,6 @@ describe('memory', () => {
     expect(bench.trainer.names).toEqual(['b', 'b']);
     expect(bench.filesOf('message.superseded')).toEqual(['a']);
     expect(bench.recorder.of('message.withdrawn')).toEqual([]);
-  });
-
-  test('of a scan that fails is as it was, and the fault is said', async () => {
-    const bench = new DeliveryBench();
-    const scan = bench.spool.queue.scan.bind(bench.spool.queue);
-    bench.spool.queue.scan = () => {
-      throw Object.assign(new Error('no'), { code: 'EIO' });
-    };
-    bench.enqueue('a');
-    bench.put('b');
-    bench.scheduler.start();
-    await bench.flowUntil('the other one is learned', () => bench.events.counts.learned === 1);
-    await bench.flow(60_000);
-    expect(bench.recorder.fieldOf('disk.fault', 'code')).toContain('EIO');
-    bench.spool.queue.scan = scan;
-    await bench.finish();
-    expect(bench.events.counts.learned).toBe(2);
   });
 });
 
@@ -628,24 +525,6 @@ describe('the liveness of the scheduler', () => {
     await beats(120_000);
     expect(most).toBeLessThan(1_000);
     expect(bench.scheduler.longestFlightMs).toBeGreaterThanOrEqual(120_000);
-  });
-
-  test('is not put off by those who wake it again and again', async () => {
-    const bench = new DeliveryBench({ backlog: 2 });
-    await bench.warmUp();
-    for (let i = 0; i < 20; i += 1) bench.enqueue(`${i}`);
-    // As setTimeout does: a timer of 0 ms takes one.
-    const after = bench.clock.after.bind(bench.clock);
-    bench.clock.after = (ms, callback) => after(Math.max(1, ms), callback);
-    bench.scheduler.rescan();
-    await bench.flowUntil(
-      'all are learned',
-      () => {
-        bench.scheduler.wake();
-        return bench.events.counts.learned === 21;
-      },
-      0.5,
-    );
   });
 
   test('stands still when its timer never comes', async () => {
@@ -680,16 +559,6 @@ describe('a stop', () => {
     bench.scheduler.wake();
     bench.scheduler.retryNow();
     expect(bench.clock.timers).toBe(0);
-  });
-
-  test('with nothing in flight is over at once, and may come twice', async () => {
-    const bench = new DeliveryBench();
-    bench.put('a');
-    bench.scheduler.start();
-    await bench.scheduler.stop();
-    await bench.scheduler.stop();
-    expect(bench.clock.timers).toBe(0);
-    expect(bench.spool.queued).toEqual(['spam/a']);
   });
 
   test('leaves a message that is not proven in the queue', async () => {

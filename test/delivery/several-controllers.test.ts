@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BOUND_MS } from '../../src/delivery/affinity.ts';
-import { preferenceOf } from '../../src/delivery/policy.ts';
+import { preferenceOf } from '../../src/delivery/affinity.ts';
 import { DeliveryBench } from '../support/delivery-bench.ts';
 import {
   DUPLICATE,
@@ -113,7 +113,7 @@ describe('the failure of one', () => {
   test('that is one message’s doing is found out by the next one, however long it has lasted', async () => {
     const trainers = NAMES.map((name) => new ScriptedTrainer(name));
     const others = new DeliveryBench({ trainers, maxAttempts: 1 });
-    const [bad = '', good = ''] = freshKeysOf(NAMES[0], 2);
+    const [bad = '', ...good] = freshKeysOf(NAMES[0], 10);
     // a worker that crashes refuses connections for a moment
     trainers[0]?.plays(to(bad, REFUSES, 1), to(bad, NO_ANSWER));
     trainers[1]?.plays(to(bad, REFUSES, 1), to(bad, NO_ANSWER));
@@ -121,9 +121,12 @@ describe('the failure of one', () => {
     others.scheduler.start();
     await others.flow(1_800_000);
     expect(others.quarantined).toEqual([]);
-    others.put(good);
-    await others.finish();
+    for (const key of good) {
+      others.put(key);
+      await others.flow(60_000);
+    }
     expect(others.quarantined).toEqual([bad]);
+    expect(others.isEmpty).toBe(true);
     expect(others.controllers.map(({ state }) => state)).toContain('up');
   });
 

@@ -93,25 +93,27 @@ export class DeliveryBench {
     const wall = (): number => clock.wall();
     const disposal = new Disposal({ queue, archive: stateDir.archive, after, wall });
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
-    this.affinity = new Affinity(() => clock.monotonic());
+    this.affinity = new Affinity(clock);
     this.locks.onKeyReleased((key) => this.released.push(key));
-    ({ scheduler: this.scheduler, backlog: this.#backlog } = createDelivery({
-      controllers: this.controllers,
-      store: new SpoolStore({ queue, quarantine, disposal, postCounts, wall }),
-      locks: this.locks,
-      affinity: this.affinity,
-      ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
-      events: this.events,
-      faults: this.faults,
-      bugs: this.bugs,
-      clock,
-      random,
-      concurrency,
-      backlog,
-      maxAttempts,
-      settleMs: SETTLE_MS,
-      rescanMs: RESCAN_MS,
-    }));
+    ({ scheduler: this.scheduler, backlog: this.#backlog } = createDelivery(
+      {
+        controllers: this.controllers,
+        store: new SpoolStore({ queue, quarantine, disposal, postCounts, wall }),
+        locks: this.locks,
+        ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
+        events: this.events,
+        faults: this.faults,
+        bugs: this.bugs,
+        clock,
+        random,
+        concurrency,
+        backlog,
+        maxAttempts,
+        settleMs: SETTLE_MS,
+        rescanMs: RESCAN_MS,
+      },
+      this.affinity,
+    ));
     onTestFinished(async () => {
       this.scheduler.hurryUp(0);
       clock.advance(0);
@@ -184,12 +186,12 @@ export class DeliveryBench {
 
   /** Looks at what the controllers show every five seconds, as the daemon does. */
   watchFigures(): void {
-    for (const { trainer, counts } of this.controllers) {
-      void trainer.statistics(new AbortController().signal).then((figures) => {
-        if (figures !== undefined) counts.observe(figures, this.clock.monotonic());
+    for (const controller of this.controllers) {
+      void controller.trainer.statistics(new AbortController().signal).then((figures) => {
+        if (figures === undefined) return;
+        if (controller.observe(figures, figures.learns ?? 0)) this.scheduler.wake();
       });
     }
-    if (this.controllers.some((each) => each.letCountedGo())) this.scheduler.wake();
     this.clock.after(5_000, () => {
       this.watchFigures();
     });
@@ -200,7 +202,7 @@ export class DeliveryBench {
     return pending + deferred + inFlight === 0 && this.spool.queued.length === 0;
   }
 
-  /** Makes a first controller that is up and has a witness, by a message that it learns. */
+  /** Makes a first controller that is up, by a message that it learns. */
   async warmUp(key = 'warm-up'): Promise<void> {
     this.put(key);
     this.scheduler.start();

@@ -1,8 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { Controller } from '../../src/delivery/controller.ts';
-import { newPendingMessage } from '../../src/delivery/message.ts';
-import type { PendingMessage } from '../../src/delivery/message.ts';
+import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { StatusServer } from '../../src/status/server.ts';
@@ -120,5 +119,5 @@ export function wellTrainer(
 /** A message on its way. */
 export function deliveryOf(key: string, verdict: Verdict = 'spam'): PendingMessage {
   const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  return newPendingMessage({ verdict, key, stamp }, []);
+  return new PendingMessage({ verdict, key, stamp }, []);
 }

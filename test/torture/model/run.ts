@@ -113,9 +113,9 @@ export class Run {
     }
     world.timeline.wallError = 0;
     for (let round = 0; round < HEALING_MINUTES && !this.#isDone(); round += 1) {
-      // Poison is known by what others come to.
-      if (round > 0) this.#help();
       for (let turn = 0; turn < 30 && !this.#isDone(); turn += 1) {
+        // Poison is known by what others come to. Then there must be time for a sweep.
+        if (round > 0 && (turn === 0 || turn === 10)) this.#help();
         await world.flow(2_000);
         if (turn % 10 === 0) this.#check();
       }

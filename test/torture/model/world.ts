@@ -1,13 +1,13 @@
 import { loadConfig } from '../../../src/config.ts';
 import type { Config } from '../../../src/config.ts';
 import { watch } from '../../../src/daemon/watch.ts';
+import type { Platform, WatchOptions } from '../../../src/daemon/watch.ts';
 import { QuarantinedMessages } from '../../../src/spool/quarantined.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
-import { inside } from '../inside.ts';
 import { Chronicle } from './chronicle.ts';
 import type { Setup } from './commands.ts';
 import { WrittenFiles } from './files.ts';
@@ -46,7 +46,6 @@ export class World {
   readonly root: string;
   readonly daemons: (Daemon | undefined)[] = [];
   readonly #chance: Chance;
-  readonly #random = Math.random;
   #born = 0;
 
   constructor(setup: Setup) {
@@ -94,25 +93,24 @@ export class World {
       ring: this.#ring.bind(this),
       trace: chronicle.trace.bind(chronicle),
     });
-    this.#putInside();
   }
 
   /** Gives the daemons the model's time, chance and controllers, each its own. */
-  #putInside(): void {
+  /** What a daemon in the model runs on. */
+  #platform(): Platform {
     const { timeline } = this;
-    Math.random = () => this.#chance.next();
-    inside.clock = {
-      monotonic: () => timeline.now,
-      wall: () => timeline.wall,
-      after: (ms, callback) => timeline.after(ms, callback, this.machine.running),
-    };
-    inside.trainerFor = (name) => {
-      const controller = this.controllers.find((each) =>
-        name.includes(new URL(each.name).hostname),
-      );
-      const { running } = this.machine;
-      if (controller === undefined || running === undefined) throw new Error(`no ${name}`);
-      return controller.trainerFor(running);
+    return {
+      clock: {
+        monotonic: () => timeline.now,
+        wall: () => timeline.wall,
+        after: (ms, callback) => timeline.after(ms, callback, this.machine.running),
+      },
+      random: () => this.#chance.next(),
+      trainersFor: () => {
+        const { running } = this.machine;
+        if (running === undefined) throw new Error('no daemon is running');
+        return this.controllers.map((controller) => controller.trainerFor(running));
+      },
     };
   }
 
@@ -140,7 +138,7 @@ export class World {
     const { process: own } = daemon;
     const { chronicle } = this;
     try {
-      await watch({
+      const options: WatchOptions = {
         config: this.#config(),
         log: (_severity, event, _text, fields = {}) => {
           if (own.isDead) return;
@@ -155,7 +153,8 @@ export class World {
         },
         onCrash: () => undefined,
         identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
-      });
+      };
+      await watch(options, this.#platform());
       daemon.isOver = true;
     } catch (error) {
       if (own.isDead) return;
@@ -200,7 +199,6 @@ export class World {
 
   close(): void {
     for (const [slot] of this.daemons.entries()) this.kill(slot);
-    Math.random = this.#random;
     real.rmSync(this.root, { recursive: true, force: true });
   }
 

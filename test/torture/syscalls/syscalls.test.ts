@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
@@ -15,13 +15,6 @@ import type { Scenario } from './scenarios.ts';
  * or so often of each kind of step (short, middle). It says what is wrong, goes on within ten seconds
  * after that is over, blames no message, and has learned everything in the end.
  */
-
-vi.mock('../../../src/clock.ts', async (original) =>
-  (await import('../inside.ts')).clockInside(await original()),
-);
-vi.mock('../../../src/trainers/rspamd.ts', async () =>
-  (await import('../inside.ts')).trainersInside(),
-);
 
 let fault: Error | undefined;
 ignoreKilled((each) => (fault ??= each));

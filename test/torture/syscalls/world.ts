@@ -32,7 +32,6 @@ import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
 import { filesOf, violationsIn } from '../files.ts';
 import type { FoundFile } from '../files.ts';
-import { inside } from '../inside.ts';
 import { Killed } from '../killed.ts';
 import { KILL, POST, canMeet, spreads } from './faults.ts';
 import type { Fault } from './faults.ts';
@@ -116,8 +115,6 @@ export class SyscallsWorld {
     this.#fault = options.fault;
     this.#once = options.once;
     this.trainer.clock = this.clock.wall();
-    inside.clock = this.clock;
-    inside.trainerFor = () => this.#watchedTrainer();
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
     const onStep = (step: FsStep): void => {
       this.#onStep(step);
@@ -231,7 +228,7 @@ export class SyscallsWorld {
       this.endedAt = this.clock.monotonic();
       this.#stop = undefined;
     };
-    watch({
+    const options = {
       config,
       log,
       once: this.#once,
@@ -239,7 +236,11 @@ export class SyscallsWorld {
       onHangup: () => undefined,
       onCrash: () => undefined,
       identity,
-    }).then(ended, ended);
+    };
+    const { clock } = this;
+    const trainersFor = (): Trainer[] => [this.#watchedTrainer()];
+    const platform = { clock, random: Math.random, trainersFor };
+    watch(options, platform).then(ended, ended);
   }
 
   stop(): void {
