@@ -1,3 +1,5 @@
+import env from 'env-var';
+import type { IPresentVariable } from 'env-var';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
@@ -6,8 +8,7 @@ import { clean } from './text.ts';
 
 /**
  * The settings, read once from the environment. Every fault of one start is collected and reported
- * together. An unset and an empty variable mean the same. `health`, which is run every few seconds,
- * loads this file: it imports no package.
+ * together. An unset and an empty variable mean the same.
  */
 export type Config = ReturnType<typeof loadConfig>;
 export type SpoolConfig = Config['spool'];
@@ -94,25 +95,39 @@ export function addressText({ host, port }: ListenAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Throws an error that says which form the text must have. */
-type Parse<T> = (text: string) => T;
+/** Throws an error that says which form the text, which is that of the variable, must have. */
+type Parse<T> = (text: string, variable: IPresentVariable) => T;
+
+/** An empty variable means the same as an unset one. */
+function sourceOf(environment: Environment) {
+  return env.from(
+    Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
+  );
+}
 
 /** Reads one variable after the other, and collects what is wrong with them. */
 class SettingsReader {
-  readonly #environment: Environment;
+  readonly #environment: ReturnType<typeof sourceOf>;
   readonly #faults: string[] = [];
 
   constructor(environment: Environment) {
-    this.#environment = environment;
+    this.#environment = sourceOf(environment);
   }
 
   /** A variable as `parse` understands it; where it doesn't, notes that, and goes on with the default. */
   read<T>(name: string, preset: string, parse: Parse<T>): T {
+    const variable = this.#environment.get(name).default(preset);
     try {
-      return parse(this.#environment[name] || preset);
+      return parse(variable.asString(), variable);
     } catch (error) {
       this.#note(name, error);
-      return parse(preset);
+      return parse(
+        preset,
+        env
+          .from({ [name]: preset })
+          .get(name)
+          .required(),
+      );
     }
   }
 
@@ -122,7 +137,10 @@ class SettingsReader {
 
   password(name: string, fileName: string): Secret {
     try {
-      return secret(this.#environment[name] ?? '', this.#environment[fileName] ?? '');
+      const [value, file] = [name, fileName].map((each) =>
+        this.#environment.get(each).default('').asString(),
+      );
+      return secret(value ?? '', file ?? '');
     } catch (error) {
       this.#note(`${name} or ${fileName}`, error);
       return Secret.none;
@@ -157,21 +175,31 @@ function choice<const T extends string>(...allowed: readonly T[]): Parse<T> {
 }
 
 function whole(min: number, max: number): Parse<number> {
-  return (text) => {
-    const value = Number(text);
-    // Number() also reads 0x10, 1e3 and blanks.
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+  return (text, variable) => {
+    // env-var also reads 0x10, as 0.
+    const value = /^\d+$/.test(text) ? numberOf(() => variable.asIntPositive()) : NaN;
+    if (value >= min && value <= max) return value;
     throw new Error(`must be a whole number from ${min} to ${max}, not '${text}'`);
   };
 }
 
 /** A number of seconds, in milliseconds. */
 function seconds(min: number, max: number): Parse<number> {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+(\.\d+)?$/.test(text) && value >= min && value <= max) return value * 1_000;
+  return (text, variable) => {
+    // env-var also reads 1e3, as 1000.
+    const value = /^\d+(\.\d+)?$/.test(text) ? numberOf(() => variable.asFloatPositive()) : NaN;
+    if (value >= min && value <= max) return value * 1_000;
     throw new Error(`must be a number from ${min} to ${max}, not '${text}'`);
   };
+}
+
+/** Not a number where env-var throws, whose words name no limits. */
+function numberOf(read: () => number): number {
+  try {
+    return read();
+  } catch {
+    return NaN;
+  }
 }
 
 function absolutePath(value: string): string {

@@ -19,6 +19,7 @@ const ROOMS = Object.keys(ARROWS);
 
 /** Packages with one importer each. */
 const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
+  'env-var': 'config.ts',
   pino: 'logger.ts',
   chokidar: 'spool/watcher.ts',
   got: 'trainers/connection.ts',
