@@ -121,13 +121,8 @@ class SettingsReader {
       return parse(variable.asString(), variable);
     } catch (error) {
       this.#note(name, error);
-      return parse(
-        preset,
-        env
-          .from({ [name]: preset })
-          .get(name)
-          .required(),
-      );
+      const usual = sourceOf({ [name]: preset }).get(name).required();
+      return parse(preset, usual);
     }
   }
 

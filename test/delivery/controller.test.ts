@@ -188,8 +188,6 @@ describe.each(PAUSED)('a controller that is %s', (state) => {
   });
 });
 
-describe('after a failure without an answer', () => {});
-
 describe('after a failure that was an answer', () => {
   beforeEach(() => {
     bring('up');

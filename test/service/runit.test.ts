@@ -191,6 +191,7 @@ describeReal('the runit service', () => {
 
       await writeFile(join(supervisor.service, 'user'), 'nobody-of-that-name\n');
       await supervisor.sv('term');
+      await supervisor.untilLogged('unknown user');
       await untilRested();
       expect((await supervisor.log()).split('unknown user')).toHaveLength(2);
     },
