@@ -121,7 +121,9 @@ class SettingsReader {
       return parse(variable.asString(), variable);
     } catch (error) {
       this.#note(name, error);
-      const usual = sourceOf({ [name]: preset }).get(name).required();
+      const usual = sourceOf({ [name]: preset })
+        .get(name)
+        .required();
       return parse(preset, usual);
     }
   }
