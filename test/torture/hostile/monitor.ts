@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 /**
  * Loaded into the daemon: writes the longest stretch that its main thread computed between two turns
  * of the event loop, in milliseconds, to the file that `HOSTILE_BLOCKS` names. What it waits for a CPU
- * on a busy machine is none of it; a system call that hangs shows itself.
+ * on a busy machine is none of it; a system call that hangs shows itself. The start of the program,
+ * before its first line of log, isn't counted: nobody waits for it yet.
  */
 const INTERVAL_MS = 10;
 const NS_PER_MS = 1e6;
@@ -12,17 +13,29 @@ const hasFigures = existsSync(FIGURES);
 
 const place = process.env['HOSTILE_BLOCKS'];
 if (place !== undefined) {
+  // The log writes to standard output itself, by `fs.writeSync`.
+  const calls = fs as unknown as Record<'writeSync', (...args: unknown[]) => unknown>;
+  const original = calls.writeSync;
+  calls.writeSync = (...args) => {
+    if (args[0] === 1) {
+      calls.writeSync = original;
+      watchLoop(place);
+    }
+    return original(...args);
+  };
+}
+
+function watchLoop(file: string): void {
   let longest = 0;
-  let last: number | undefined;
-  writeFileSync(place, '0');
+  let last = computedMs();
+  writeFileSync(file, '0');
   setInterval(() => {
     const now = computedMs();
-    // What comes before the first turn is the start of the program: nobody waits for it yet.
-    const ms = now - (last ?? now);
+    const ms = now - last;
     last = now;
     if (ms <= longest) return;
     longest = ms;
-    writeFileSync(place, String(ms));
+    writeFileSync(file, String(ms));
   }, INTERVAL_MS).unref();
 }
 
