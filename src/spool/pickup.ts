@@ -194,13 +194,15 @@ export class Pickup {
   }
 
   /** Locks a folder that was just opened; false when another daemon has it. */
-  async #begin({ verdict, folder }: ClassFolder): Promise<boolean> {
+  async #begin(opened: ClassFolder): Promise<boolean> {
     const { drop, lock, onLost } = this.#options;
+    const { verdict, folder } = opened;
     if ((await lock(folder)) === 'held') {
       drop.drop(verdict);
       onLost(`${folder.path} is locked by another process`);
       return false;
     }
+    await this.#moves.opened(opened);
     this.#scanner.opened(verdict);
     return true;
   }
