@@ -60,7 +60,11 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
   }
   const folder = await mkdtemp(join(tmpdir(), 'kopano-learnd-demo-'));
   const stage = new DemoStage({
-    ...{ folder, rspamd, redis, searchPath: options.searchPath, patienceMs: PATIENCE_MS },
+    folder,
+    rspamd,
+    redis,
+    searchPath: options.searchPath,
+    patienceMs: PATIENCE_MS,
     daemon: options.daemon,
     signal: options.signal,
   });

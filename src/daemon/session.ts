@@ -104,7 +104,13 @@ export class SpoolSession {
     this.#requeue = requeue;
     this.#pickup = new Pickup({
       ...common,
-      ...{ requeue, temporary, throttle, settleMs, sweepMs, polling, maxBytes },
+      requeue,
+      temporary,
+      throttle,
+      settleMs,
+      sweepMs,
+      polling,
+      maxBytes,
       events: spoolEvents,
       onLost: this.#lose.bind(this),
       lock: (folder) => lockDescriptor(folder.fd),

@@ -101,13 +101,19 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   });
   const progress = new Progress({
     kind: flags.quiet ? 'none' : options.errIsTerminal ? 'bar' : 'lines',
-    ...{ stats, clock: systemClock, write: err },
+    stats,
+    clock: systemClock,
+    write: err,
     total: () => expectedOf(sources, flags.limit),
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(config, { bulk: flags.bulk });
   const run = new BulkRun({
-    ...{ ...flags, ...common, sources, stats, journal },
+    ...flags,
+    ...common,
+    sources,
+    stats,
+    journal,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
     proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
@@ -126,7 +132,11 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     const isOver = ending === 'complete' || ending === 'limited';
     if (isOver && stats.posted > 0 && !flags.quiet) err(WAITING);
     const gain = await bayesGain({
-      ...{ trainers, clock: systemClock, before, startedAt, stats },
+      trainers,
+      clock: systemClock,
+      before,
+      startedAt,
+      stats,
       stop: isOver ? stop : AbortSignal.abort(),
     });
     const confirmingMs = systemClock.monotonic() - learnedAt;

@@ -64,7 +64,10 @@ export class Pickup {
     this.#moves = moves;
     this.#scanner = new Scanner({
       ...options,
-      ...{ gate, moves, enqueuer, stuck },
+      gate,
+      moves,
+      enqueuer,
+      stuck,
       onDue: () => {
         if (this.#plannedFor - clock.monotonic() > GATHER_MS) this.#plan();
       },

@@ -162,7 +162,9 @@ export class Scanner {
         this.#passOver();
       }),
       takenBefore: this.#taken,
-      ...{ entries: 0, idle: 0, costMs: 0 },
+      entries: 0,
+      idle: 0,
+      costMs: 0,
       whole: VERDICTS.every((verdict) => this.#pause(verdict) === 0),
     };
   }

@@ -133,7 +133,9 @@ test('one that is known or refused is done at once, and proves nothing', async (
   const bench = beginOf(['s0', 's1', 's2', 'known', 'short', 's3'], ...rules);
   await untilHeld(bench, holder);
   expect(bench.stats.counts).toMatchObject({
-    ...{ learned: { spam: 1 }, known: { spam: 1 }, refused: { spam: 1 } },
+    learned: { spam: 1 },
+    known: { spam: 1 },
+    refused: { spam: 1 },
   });
   holder.open(LEARNED);
   expect(await bench.finish()).toBe('complete');

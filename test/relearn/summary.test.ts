@@ -27,7 +27,12 @@ function summaryOf(
   const stats = new RunStats(() => undefined);
   for (const fill of fills) fill(stats);
   const summary = summarize({
-    ...{ stats, ending: 'complete', left: [], gain: GAIN, learningMs: 10_000, confirmingMs: 500 },
+    stats,
+    ending: 'complete',
+    left: [],
+    gain: GAIN,
+    learningMs: 10_000,
+    confirmingMs: 500,
     resume: 'kopano-learnd relearn /archive',
     ...input,
   });

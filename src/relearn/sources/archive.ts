@@ -88,7 +88,9 @@ async function olderFiles(folders: readonly ArchiveFolder[]): Promise<ReadonlySe
       const key = isArchiveDay(day) ? names.join('/') : place.slice(root.length);
       const { mtimeNs, mtime } = stats;
       const file = {
-        ...{ place, verdict, mtimeNs },
+        place,
+        verdict,
+        mtimeNs,
         day: isArchiveDay(day) ? day : mtime.toISOString().slice(0, 'YYYY-MM-DD'.length),
       };
       const known = newest.get(key);

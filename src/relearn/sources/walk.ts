@@ -119,7 +119,10 @@ function levelBelow(level: Level, name: string, isMaildir: boolean): Level {
   const isInherited = level.unwanted !== undefined && level.unwanted !== 'inbox';
   const place = `${level.place}/${encodePlace(name)}`;
   return {
-    ...{ verdict, depth: depth + 1, place, isInMaildir },
+    verdict,
+    depth: depth + 1,
+    place,
+    isInMaildir,
     folder: isInMaildir || isArchiveDay(name) ? level.folder : place,
     unwanted: isInMaildir || isInherited ? level.unwanted : unwantedFolder(name, verdict),
   };

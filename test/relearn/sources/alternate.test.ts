@@ -13,7 +13,11 @@ const KINDS = { m: 'message', s: 'skipped', f: 'failed', d: 'done', o: 'older' }
 /** A source of what these letters stand for. */
 function scripted(verdict: Verdict, kinds: string): Scripted {
   return {
-    ...{ name: verdict, verdict, expected: undefined, isEnded: false, reads: 0 },
+    name: verdict,
+    verdict,
+    expected: undefined,
+    isEnded: false,
+    reads: 0,
     count: () => Promise.resolve(),
     async *read() {
       try {

@@ -70,17 +70,22 @@ describe('of several files of a name one counts:', () => {
     [
       'that of the later day, whatever its time',
       {
-        ...{ 'spam/2026-03-01/a': NOON + 50, 'ham/2026-03-02/a': NOON },
-        ...{ 'ham/2026-03-01/b': NOON, 'ham/2026-03-03/b': NOON - 50 },
-        ...{ 'ham/2026-03-02/b': NOON + 50, 'spam/2026-03-01/x/a': NOON },
+        'spam/2026-03-01/a': NOON + 50,
+        'ham/2026-03-02/a': NOON,
+        'ham/2026-03-01/b': NOON,
+        'ham/2026-03-03/b': NOON - 50,
+        'ham/2026-03-02/b': NOON + 50,
+        'spam/2026-03-01/x/a': NOON,
       },
       ['ham/2026-03-02/a', 'ham/2026-03-03/b', 'spam/2026-03-01/x/a'],
     ],
     [
       'a file without a day has that of its time',
       {
-        ...{ 'spam/a': NOON, 'ham/2026-03-04/a': NOON + 10 * DAY },
-        ...{ 'spam/b': NOON - 2 * DAY, 'ham/2026-03-04/b': NOON - 10 * DAY },
+        'spam/a': NOON,
+        'ham/2026-03-04/a': NOON + 10 * DAY,
+        'spam/b': NOON - 2 * DAY,
+        'ham/2026-03-04/b': NOON - 10 * DAY,
       },
       ['ham/2026-03-04/b', 'spam/a'],
     ],

@@ -108,11 +108,15 @@ describe('trees of folders:', () => {
   test("Dovecot's with LAYOUT=fs", async () => {
     maildirs({ Maildir: 1, 'Maildir/INBOX/Lists': 2, 'Maildir/A/Junk': 3, 'Maildir/Trash/B/C': 4 });
     expect(await folders('ham')).toEqual({
-      ...{ '/Maildir': '1', '/Maildir/INBOX/Lists': '2' },
-      ...{ '/Maildir/A/Junk': `3: ${JUNK}`, '/Maildir/Trash/B/C': `4: ${TRASH}` },
+      '/Maildir': '1',
+      '/Maildir/INBOX/Lists': '2',
+      '/Maildir/A/Junk': `3: ${JUNK}`,
+      '/Maildir/Trash/B/C': `4: ${TRASH}`,
     });
     expect(await folders('spam')).toMatchObject({
-      ...{ '/Maildir': `1: ${INBOX}`, '/Maildir/INBOX/Lists': '2', '/Maildir/A/Junk': '3' },
+      '/Maildir': `1: ${INBOX}`,
+      '/Maildir/INBOX/Lists': '2',
+      '/Maildir/A/Junk': '3',
     });
   });
 

@@ -58,8 +58,15 @@ describeReal('nothing is lost by kills at random moments under load', () => {
     for (let left = KILLS / 2; left > 0; left -= ROUND) {
       await using world = await World.make({ elsewhere });
       const users = new Users({
-        ...{ lib: world.lib, writer: world, chance: chanceOf(own.below(2 ** 31)) },
-        ...{ perSecond: 25, flips: 0.2, repeats: 0.04, tooShort: 0, recent: 40, onlyTaken: false },
+        lib: world.lib,
+        writer: world,
+        chance: chanceOf(own.below(2 ** 31)),
+        perSecond: 25,
+        flips: 0.2,
+        repeats: 0.04,
+        tooShort: 0,
+        recent: 40,
+        onlyTaken: false,
       });
       const load = { kills: Math.min(left, ROUND), after, world, users };
       await killUnderLoad(load, own);

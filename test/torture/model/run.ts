@@ -127,7 +127,10 @@ export class Run {
     this.#helpers += 1;
     const key = `helper-${this.#helpers}`;
     const message = files.make(this.#helpers % 2 === 0 ? 'spam' : 'ham', {
-      ...{ key, kind: 'normal', tokens: `the words of ${key}`, messageId: key },
+      key,
+      kind: 'normal',
+      tokens: `the words of ${key}`,
+      messageId: key,
     });
     writer.write({ message, pieces: 1, pauses: [], steps: 99, skew: 0 });
   }

@@ -123,9 +123,15 @@ export class SoakWorld implements AsyncDisposable {
     this.#proxy = parts.proxy;
     this.#proxy.script = (request) => this.#harm(request, forWire);
     this.users = new Users({
-      ...{ lib: world.lib, writer: world, chance: chanceOf(chance.below(2 ** 31)) },
-      ...{ perSecond: 50, flips: 0.05, repeats: 0.02, tooShort: 0.01 },
-      ...{ recent: 150, onlyTaken: true },
+      lib: world.lib,
+      writer: world,
+      chance: chanceOf(chance.below(2 ** 31)),
+      perSecond: 50,
+      flips: 0.05,
+      repeats: 0.02,
+      tooShort: 0.01,
+      recent: 150,
+      onlyTaken: true,
       isBehind: () => this.waiting().length > MOST_WAITING,
     });
   }
