@@ -13,6 +13,7 @@
 #   start_spamd USER [ARGUMENT...]      SpamAssassin's spamd on 127.0.0.1:1783, without network tests, run
 #                                       as USER; `--allow-tell` is given
 #   tell FILE HEADER...                 teaches spamd a message; prints its answer on one line
+#   as USER COMMAND...                  runs a command as USER, in USER's home
 #   bayes USER COUNT                    a count of USER's Bayes: nspam, nham, ntokens
 #   seen WHAT VALUE WANTED              one result, which must be as it was when it was found
 #   finish                              says whether all were; the exit status is 1 if one was not
@@ -121,16 +122,25 @@ launch_rspamd() {
 start_spamd() {
   local user=$1
   shift
-  setsid setpriv --reuid "$user" --regid "$user" --init-groups env HOME="$(home_of "$user")" \
-    spamd --local --allow-tell --max-children 1 --nouser-config --listen 127.0.0.1:1783 "$@" \
-    >spamd.log 2>&1 </dev/null &
+  (become "$user" setsid spamd --local --allow-tell --max-children 1 --nouser-config \
+    --listen 127.0.0.1:1783 "$@") >spamd.log 2>&1 </dev/null &
   # shellcheck disable=SC2034
   spamd=$!
   until_true perl -MIO::Socket::INET -e 'IO::Socket::INET->new("127.0.0.1:1783") or exit 1'
 }
 
-home_of() {
-  getent passwd "$1" | cut -d: -f6
+as() {
+  (become "$@")
+}
+
+# the shell itself turns into the command
+become() {
+  local user=$1
+  shift
+  HOME=$(getent passwd "$user" | cut -d: -f6)
+  export HOME
+  cd
+  exec setpriv --reuid "$user" --regid "$user" --init-groups "$@"
 }
 
 tell() {
@@ -145,7 +155,7 @@ tell() {
 }
 
 bayes() {
-  setpriv --reuid "$1" --regid "$1" --init-groups env HOME="$(home_of "$1")" sa-learn --dump magic |
+  as "$1" sa-learn --dump magic |
     awk -v count="$2" '$NF == count { print $3 }'
 }
 

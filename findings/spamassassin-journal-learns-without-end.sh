@@ -15,6 +15,6 @@ message 1 >letter
 for number in 1 2 3; do
   seen "TELL $number" "$(tell letter 'Message-class: spam' 'Set: local')" 'SPAMD/1.1 0 EX_OK DidSet: local'
 done
-setpriv --reuid anna --regid anna --init-groups env HOME=/home/anna sa-learn --sync >sync.log 2>&1
+as anna sa-learn --sync >sync.log 2>&1
 seen 'spam that Bayes has' "$(bayes anna nspam)" 3
 finish

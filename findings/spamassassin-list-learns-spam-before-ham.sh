@@ -10,10 +10,9 @@
 system trixie spamassassin=4.0.1-* util-linux
 
 useradd --create-home anna
-message 1 >/home/anna/letter
-printf '%s:file:/home/anna/letter\n' ham spam >/home/anna/list
-as_anna() { setpriv --reuid anna --regid anna --init-groups env HOME=/home/anna "$@"; }
-seen 'sa-learn' "$(as_anna sa-learn -L -f /home/anna/list)" 'Learned tokens from 2 message(s) (2 message(s) examined)'
+message 1 | as anna tee letter >letter
+as anna sh -c 'printf "%s:file:$HOME/letter\n" ham spam >list'
+seen 'sa-learn' "$(as anna sa-learn -L -f list)" 'Learned tokens from 2 message(s) (2 message(s) examined)'
 seen 'spam that Bayes has' "$(bayes anna nspam)" 0
 seen 'ham that Bayes has' "$(bayes anna nham)" 1
 finish

@@ -86,16 +86,13 @@ export class Run {
   }
 
   #madeUp(key: number): MadeUp {
-    const { kinds, common, controllers } = this.world.setup;
+    const { kinds, common } = this.world.setup;
     const isLast = key === KEYS.length - 1;
     const other = nameOf(key - 1);
     const own = nameOf(key);
-    let kind = kinds[key] ?? 'normal';
-    // Not promised (docs/reliability.md): beside another controller it may hang for good.
-    if (kind === 'hanger' && controllers > 1) kind = 'crasher';
     return {
       key: own,
-      kind,
+      kind: kinds[key] ?? 'normal',
       messageId: isLast && (common === 'id' || common === 'both') ? other : own,
       tokens: `the words of ${isLast && (common === 'body' || common === 'both') ? other : own}`,
     };
