@@ -61,14 +61,19 @@ export class Reporter {
   /** @param stop ends what is being asked of rspamd */
   constructor(view: DaemonView, clock: Clock, stop: AbortSignal) {
     this.#view = view;
-    this.#probed = view.controllers.map((controller) => ({
-      of: controller,
-      probe: cached(
-        clock,
-        () => probe(controller.trainer, clock, stop),
-        ({ kind }) => (kind === 'closed' ? CLOSED_FRESH_MS : PROBE_FRESH_MS),
-      ),
-    }));
+    this.#probed = view.controllers.map((of) => {
+      let askedAt = 0;
+      const ask = (): Promise<Probe> => {
+        askedAt = clock.wall();
+        return probe(of.trainer, clock, stop);
+      };
+      const freshMs = ({ kind }: Probe): number => {
+        // A message that was proven since shows that the password is right.
+        const isKnownRight = (of.lastProofAt ?? -Infinity) >= askedAt;
+        return kind === 'closed' && !isKnownRight ? CLOSED_FRESH_MS : PROBE_FRESH_MS;
+      };
+      return { of, probe: cached(clock, ask, freshMs) };
+    });
     this.#waiting = cached(
       clock,
       () => countSpool(view.spool),
@@ -193,16 +198,17 @@ function cached<T>(
   freshMs: (value: T, tookMs: number) => number,
 ): () => Promise<T> {
   let answer: Promise<T> | undefined;
-  let freshUntil = Infinity;
+  /** `undefined` while the answer is under way. */
+  let isFresh: (() => boolean) | undefined;
   return () => {
+    if (answer !== undefined && isFresh?.() !== false) return answer;
+    isFresh = undefined;
     const startedAt = clock.monotonic();
-    if (answer !== undefined && startedAt < freshUntil) return answer;
-    freshUntil = Infinity;
     answer = ask();
     answer.then(
       (value) => {
         const endedAt = clock.monotonic();
-        freshUntil = endedAt + freshMs(value, endedAt - startedAt);
+        isFresh = () => clock.monotonic() < endedAt + freshMs(value, endedAt - startedAt);
       },
       () => (answer = undefined),
     );

@@ -163,6 +163,18 @@ describe('rspamd is asked', () => {
     expect(bench.clock.timers).toBe(0);
   });
 
+  test('again where it did not show its statistics, once a message was proven since', async () => {
+    const seen = await counting();
+    seen.trainer.figures = undefined;
+    expect((await seen.bench.get('/readyz')).status).toBe(503);
+    seen.trainer.figures = WELL;
+    seen.bench.clock.advance(2_100);
+    expect((await seen.bench.get('/readyz')).status).toBe(503);
+    seen.bench.controller.proved(deliveryOf('a'));
+    expect((await seen.bench.get('/readyz')).status).toBe(200);
+    expect(seen.asked).toBe(2);
+  });
+
   test('rarely where the password may be wrong, and never with one that it refused', async () => {
     const seen = await counting();
     seen.trainer.figures = undefined;
