@@ -244,9 +244,11 @@ export class Laws implements StepWatcher {
     const { root, files, posts } = this.#options;
     for (const verdict of VERDICTS) {
       const file = files.fileAt(`${root}/lib/${verdict}/${key}`);
-      const waited = file === undefined ? Infinity : this.#chronicle.now - file.changedAt;
-      if (waited < STUCK_MS)
+      // An empty file is no verdict yet: it takes the released one's place once it is.
+      if (file === undefined || file.length === 0) continue;
+      if (this.#chronicle.now - file.changedAt < STUCK_MS) {
         this.#chronicle.violate(`${key} was released beside ${verdict}/${key}`);
+      }
     }
     if (posts.isUnderWay(process, key)) {
       this.#chronicle.violate(`${key} was released while it was in flight`);
