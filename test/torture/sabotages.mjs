@@ -2,7 +2,6 @@
  * Ways to break the program that a suite must notice, one for each promise. `at` names a function or
  * a method of a class, which begins with `insert` then, wherever in `src/` it is; `find` is text that
  * occurs there once. The suite is run in its short length; `only` names the tests that are to notice.
- * What mutants of single lines show is StrykerJS' matter (`npm run mutants`).
  */
 export const SABOTAGES = [
   {
