@@ -13,7 +13,6 @@ import { clean } from './text.ts';
 export type Config = ReturnType<typeof loadConfig>;
 export type SpoolConfig = Config['spool'];
 export type RspamdConfig = Config['rspamd'];
-export type LearningConfig = Config['learning'];
 
 /** One controller of RSPAMD_URL. */
 export interface ControllerAddress {

@@ -4,7 +4,6 @@ import { Bugs } from '../../src/bugs.ts';
 import { SpoolStore } from '../../src/daemon/spool-store.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
 import { Controller } from '../../src/delivery/controller.ts';
-import type { Backlog } from '../../src/delivery/backlog.ts';
 import { createDelivery } from '../../src/delivery/create.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Scheduler } from '../../src/delivery/scheduler.ts';
@@ -69,7 +68,6 @@ export class DeliveryBench {
   readonly trainers: readonly ScriptedTrainer[];
   readonly controllers: readonly Controller[];
   readonly scheduler: Scheduler;
-  readonly #backlog: Backlog;
   /** Keys that were said to be in flight no longer. */
   readonly released: string[] = [];
 
@@ -95,7 +93,7 @@ export class DeliveryBench {
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
     this.affinity = new Affinity(clock);
     this.locks.onKeyReleased((key) => this.released.push(key));
-    ({ scheduler: this.scheduler, backlog: this.#backlog } = createDelivery(
+    ({ scheduler: this.scheduler } = createDelivery(
       {
         controllers: this.controllers,
         store: new SpoolStore({ queue, quarantine, disposal, postCounts, wall }),
@@ -141,12 +139,6 @@ export class DeliveryBench {
     const path = this.spool.enqueue(verdict, key, text);
     if (made.bytes !== undefined) truncateSync(path, made.bytes);
     return path;
-  }
-
-  /** Proves what is only acknowledged, as `relearn` does at its end. */
-  proveRest(): void {
-    for (const each of this.sampler?.takeLast() ?? []) this.#backlog.queueUp(each);
-    this.scheduler.wake();
   }
 
   /** Puts a complete message into the queue, as pickup does. */

@@ -17,7 +17,6 @@ export class ManualClock implements Clock {
   /** What every reading takes, in milliseconds; as in life, where two of them never agree. */
   readingMs = 0;
   #now = 0;
-  #wallOffset = START;
   readonly #alarms = new Set<Alarm>();
 
   monotonic(): number {
@@ -26,7 +25,7 @@ export class ManualClock implements Clock {
   }
 
   wall(): number {
-    return this.#wallOffset + this.#now;
+    return START + this.#now;
   }
 
   /** Counts in whole milliseconds, as `setTimeout` does: a timer may go off a bit too early. */
@@ -43,11 +42,6 @@ export class ManualClock implements Clock {
   /** Timers that are set. */
   get timers(): number {
     return this.#alarms.size;
-  }
-
-  /** Sets the wall clock; the monotonic one doesn't notice. */
-  setWall(epochMs: number): void {
-    this.#wallOffset = epochMs - this.#now;
   }
 
   /** Lets `ms` milliseconds pass, firing what falls due, also what that sets. */

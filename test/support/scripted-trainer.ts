@@ -42,7 +42,6 @@ export function tooFast(retryAfterMs?: number): Outcome {
     limit: { retryAfterMs, hint: 'raise limit_req' },
   };
 }
-export const ABORTED: Outcome = { kind: 'aborted' };
 export const WRONG_PASSWORD: Outcome = {
   kind: 'misconfigured',
   reason: '401 Unauthorized',

@@ -1,5 +1,4 @@
-import type { Clock, Timer } from '../../../src/clock.ts';
-
+import type { Timer } from '../../../src/clock.ts';
 /**
  * The time of the model: it jumps from one event to the next, and after each event everything that
  * this set off comes to its end before time goes on. Nothing depends on how fast the machine is, so
@@ -49,16 +48,6 @@ export class Timeline<O extends Owner> {
       cancel: () => {
         this.#events.delete(event);
       },
-    };
-  }
-
-  /** A process's clock. */
-  clockOf(owner: O): Clock {
-    const bornAt = this.now;
-    return {
-      monotonic: () => this.now - bornAt,
-      wall: () => this.wall,
-      after: (ms, callback) => this.after(ms, callback, owner),
     };
   }
 
