@@ -117,10 +117,17 @@ function manPage({ program, version, date, settings, codes }) {
       `.B ${roff([NAME, ...words].join(' '))}`,
       roff(usageOf(command)),
     ]),
+    '.SH OPTIONS',
+    ...program.options.flatMap(({ flags, description }) => [
+      '.TP',
+      `.B ${roff(flags)}`,
+      sentence(description),
+    ]),
     '.SH COMMANDS',
     ...commands,
     '.SH SETTINGS',
-    'Settings are environment variables.',
+    'Settings are environment variables, or lines NAME=VALUE of /etc/kopano\\-learnd.conf, taken literally.',
+    'The environment wins. KOPANO_LEARND_CONF names another file.',
     ...settings.flatMap(([name, fallback, meaning]) => [
       '.TP',
       `.B ${roff(name)}`,

@@ -1,12 +1,16 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { loadConfig } from './config.ts';
-import type { Environment } from './config.ts';
+import { loadConfig, readConfig, unknownText } from './config.ts';
+import type { Config, Environment } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { createLog } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
 import type { QuarantineOptions, Selection } from './quarantine/command.ts';
+import { accountFor, isInSpool } from './run-as.ts';
+import type { Account } from './run-as.ts';
 import { procFault } from './spool/folder.ts';
+import { clean } from './text.ts';
+import type { Terminal } from './text.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -32,15 +36,40 @@ export interface CliOptions {
   readonly outBytes: (bytes: Uint8Array) => Promise<void>;
   /** What went wrong with standard output so far; its reader may go away. */
   readonly outputFault: () => string | undefined;
-  readonly isTerminal: boolean;
+  /** Where standard output is seen; `undefined` for a pipe or a file. */
+  readonly terminal: Terminal | undefined;
+  /** journald reads standard output. */
+  readonly isJournal: boolean;
   /** Standard error: prose. */
   readonly err: (text: string) => void;
-  readonly errIsTerminal: boolean;
+  readonly errTerminal: Terminal | undefined;
   readonly stdin: () => AsyncIterable<Buffer>;
+  /** Runs this command as somebody else. Rejects with an `OperatorError` where that can't be done. */
+  readonly runAs: (account: Account) => Promise<ExitCode>;
 }
 
 /** One touches no file, the other says what is missing in its own way. */
 const NEED_NO_PROC = new Set(['health', 'doctor']);
+
+/** What each command that touches the spool does there. */
+const SPOOL_USE: Readonly<Record<string, 'reads' | 'writes'>> = {
+  watch: 'writes',
+  status: 'reads',
+  doctor: 'reads',
+  quarantine: 'writes',
+  relearn: 'writes',
+};
+
+/** Thrown instead of running a command that somebody else has run. */
+class RanAs extends Error {
+  override readonly name = 'RanAs';
+  readonly exitCode: ExitCode;
+
+  constructor(exitCode: ExitCode) {
+    super('somebody else has run it');
+    this.exitCode = exitCode;
+  }
+}
 
 /** Runs one command. Never rejects for what an operator can mend; those faults are printed on `err`. */
 export async function runCli(options: CliOptions): Promise<ExitCode> {
@@ -49,11 +78,20 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
   const program = buildProgram(options, (code) => {
     exitCode = code;
   });
-  program.hook('preAction', (_, command) => {
+  program.hook('preAction', async (_, command) => {
     isDaemon = command.name() === 'watch';
     const fault = NEED_NO_PROC.has(command.name()) ? undefined : procFault();
     if (fault !== undefined) throw fault;
+    const account = accountOf(options, command);
+    if (account === undefined) return;
+    const { name = `uid ${account.uid}`, because } = account;
+    options.err(`kopano-learnd: runs as ${name}, ${because} (--user NAME runs it as another)\n`);
+    throw new RanAs(await options.runAs(account));
   });
+  if (options.args.length === 0 && options.terminal !== undefined) {
+    options.out(`${program.helpInformation()}${intention(options)}`);
+    return EXIT.done;
+  }
   try {
     await program.parseAsync(withCommand(options.args), { from: 'user' });
     if (!isDaemon) checkOutput(options.outputFault());
@@ -61,17 +99,58 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
   } catch (error) {
     // Commander has told it already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (error instanceof RanAs) return error.exitCode;
     if (!(error instanceof OperatorError)) throw error;
     options.err(formatError(error));
     return error.exitCode;
   }
 }
 
+/** Whom a command has to run as; `undefined`: who runs it. */
+function accountOf({ environment, identity }: CliOptions, command: Command): Account | undefined {
+  const use = SPOOL_USE[command.name()] ?? SPOOL_USE[command.parent?.name() ?? ''];
+  if (use === undefined) return undefined;
+  const { user, spam = [], ham = [] } = command.optsWithGlobals<UserWords>();
+  const { spool } = readConfig(environment).config;
+  // Elsewhere relearn reads what may be for root alone.
+  const paths = [...command.args, ...spam, ...ham];
+  if (command.name() === 'relearn' && user === undefined && !isInSpool(paths, spool)) {
+    return undefined;
+  }
+  return accountFor({ spool, wanted: user, uid: identity.uid, writes: use === 'writes' });
+}
+
+interface UserWords {
+  readonly user?: string;
+  readonly spam?: readonly string[];
+  readonly ham?: readonly string[];
+}
+
 /** Without a command `watch` is meant. Not commander's default: that swallows mistyped commands. */
-function withCommand(words: readonly string[]): readonly string[] {
+function withCommand(args: readonly string[]): readonly string[] {
+  const words = args.filter(
+    (word, index) => !/^--user(=|$)/.test(word) && args[index - 1] !== '--user',
+  );
   const [first = ''] = words;
+  if (first === '-v') return ['--version'];
   const isBare = first === '' || first.startsWith('-');
-  return isBare && !['-h', '--help'].includes(first) ? ['watch', ...words] : words;
+  return isBare && !['-h', '--help'].includes(first) ? ['watch', ...args] : args;
+}
+
+/** What `kopano-learnd watch` would do, for who typed the bare name to see what happens. */
+function intention({ environment, identity }: CliOptions): string {
+  const { config } = readConfig(environment);
+  const { spool, rspamd } = config;
+  const urls = rspamd.controllers.map(({ name }) => name).join(', ');
+  let who = '';
+  try {
+    const account = accountFor({ spool, wanted: undefined, uid: identity.uid, writes: true });
+    if (account !== undefined) who = `, as ${account.name ?? `uid ${account.uid}`}`;
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    who = `; but ${error.message}`;
+  }
+  return `\nkopano-learnd watch would watch ${spool.libDir}\nand teach ${urls}${who}.\n`;
 }
 
 /** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
@@ -95,10 +174,17 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
   const program = new Command('kopano-learnd')
     .description('Teaches rspamd what Kopano users drag into Junk and back.')
     .version(VERSION)
+    .option('--user <NAME>', "run as this user; root's commands run as the spool's owner")
     // what a flag is without being given stands in its description, where it isn't plain
     .configureHelp({ optionDescription: ({ description }) => description })
-    .showHelpAfterError('(see kopano-learnd --help)')
-    .configureOutput({ writeOut: options.out, writeErr: options.err })
+    .configureOutput({
+      writeOut: options.out,
+      writeErr: options.err,
+      outputError: (text, write) => {
+        write(text.replace(/^error: /, 'kopano-learnd: '));
+      },
+    })
+    .helpCommand(false)
     .exitOverride();
   program
     .command('watch')
@@ -106,7 +192,11 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .option('--once', 'try every message that is there once, then exit (0, 1 or 75)', false)
     .action(async ({ once }: { once: boolean }) => {
       const config = loadConfig(options.environment);
-      const log = createLog({ ...config.log, write: options.out });
+      const { terminal, isJournal, out } = options;
+      const log = createLog({ ...config.log, terminal, isJournal, write: out });
+      for (const unknown of config.unknown) {
+        log('warning', 'settings.unknown', unknownText(unknown), { ...unknown });
+      }
       const { watch } = await import('./daemon/watch.ts');
       ended(await watch({ ...options, config, log, once }));
     });
@@ -116,7 +206,7 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .description('what waits, what was learned, and what rspamd says of it')
     .option('--json', 'the same as one JSON object', false)
     .action(async ({ json }: { json: boolean }) => {
-      const config = loadConfig(options.environment);
+      const config = settingsOf(options);
       const { status } = await import('./status/command.ts');
       ended(await status({ config, json, out: options.out, stop: options.stop }));
     });
@@ -147,7 +237,36 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
       });
     });
   addQuarantine(program, options, ended);
+  addHelp(program);
   return program;
+}
+
+/** Not commander's: that answers a mistyped command with the general help. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .argument('[command...]')
+    .description('the help of a command')
+    .action((words: string[]) => {
+      const found = words.reduce<Command | undefined>(
+        (command, word) => command?.commands.find((each) => each.name() === word),
+        program,
+      );
+      if (found !== undefined) found.outputHelp();
+      else program.error(`error: there is no command '${clean(words.join(' '))}'`);
+    });
+  const point = (command: Command, name: string): void => {
+    command.showHelpAfterError(`(see ${name} --help)`);
+    for (const each of command.commands) point(each, `${name} ${each.name()}`);
+  };
+  point(program, program.name());
+}
+
+/** The settings, after a word on what looks like one and is none. */
+function settingsOf({ environment, err }: CliOptions): Config {
+  const config = loadConfig(environment);
+  for (const unknown of config.unknown) err(`kopano-learnd: ${unknownText(unknown)}\n`);
+  return config;
 }
 
 /** As commander hands them over. */
@@ -180,11 +299,18 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .action(async (dirs: string[], words: RelearnWords) => {
-      const config = loadConfig(options.environment);
+      const config = settingsOf(options);
       const { relearn } = await import('./relearn/command.ts');
       const { journal, limit = Infinity, wait, ...rest } = words;
       const flags = { ...rest, dirs, journal, limit, waitMs: wait * 1_000 };
-      ended(await relearn({ ...options, config, flags }));
+      ended(
+        await relearn({
+          ...options,
+          errIsTerminal: options.errTerminal !== undefined,
+          config,
+          flags,
+        }),
+      );
     });
 }
 
@@ -216,8 +342,9 @@ function addQuarantine(
   const run = async (
     act: (commands: Commands, settings: QuarantineOptions) => Promise<ExitCode>,
   ): Promise<void> => {
-    const { stateDir } = loadConfig(options.environment).spool;
-    const settings = { ...options, stateDir, wall: () => Date.now() };
+    const { stateDir } = settingsOf(options).spool;
+    const isTerminal = options.terminal !== undefined;
+    const settings = { ...options, isTerminal, stateDir, wall: () => Date.now() };
     ended(await act(await import('./quarantine/command.ts'), settings));
   };
   quarantine

@@ -1,16 +1,16 @@
-import env from 'env-var';
-import type { IPresentVariable } from 'env-var';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
 import { Secret } from './secret.ts';
-import { clean } from './text.ts';
+import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
+import type { Environment, UnknownSetting } from './settings.ts';
 
 /**
- * The settings, read once from the environment. Every fault of one start is collected and reported
- * together. An unset and an empty variable mean the same.
+ * All settings and their defaults, read once. Every fault of one start is collected and reported
+ * together.
  */
-export type Config = ReturnType<typeof loadConfig>;
+export type { Environment, UnknownSetting };
+export type Config = ReturnType<typeof readConfig>['config'];
 export type SpoolConfig = Config['spool'];
 export type RspamdConfig = Config['rspamd'];
 
@@ -28,15 +28,20 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-
 /**
  * Reads the settings.
- * @throws {OperatorError} `config.invalid`, exit 78, naming every bad variable with the form that
- *   is expected of it
+ * @throws {OperatorError} `config.invalid`, exit 78, naming every bad setting with the form that is
+ *   expected of it
  */
-export function loadConfig(environment: Environment) {
-  const settings = new SettingsReader(environment);
+export function loadConfig(environment: Environment): Config {
+  const { config, faults } = readConfig(environment);
+  throwFaults(faults);
+  return config;
+}
+
+/** Reads the settings; what is wrong is told, and has its default. */
+export function readConfig(environment: Environment) {
+  const settings = new Settings(environment);
   const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
   const config = {
     spool: {
@@ -47,16 +52,16 @@ export function loadConfig(environment: Environment) {
       ),
       after: settings.read('LEARN_AFTER', 'remove', choice('remove', 'archive')),
       /** 0 keeps all. */
-      archiveDays: settings.read('LEARN_ARCHIVE_DAYS', '30', whole(0, 36_500)),
-      maxBytes: settings.read('LEARN_MAX_BYTES', '52428800', whole(1, 2 ** 30)),
-      settleMs: settings.read('LEARN_SETTLE_MS', '2000', whole(1, 3_600_000)),
-      sweepMs: settings.read('LEARN_SWEEP_SECONDS', '30', seconds(0.1, 86_400)),
+      archiveDays: settings.read('LEARN_ARCHIVE_DAYS', '30', days(0, 36_500)),
+      maxBytes: settings.read('LEARN_MAX_BYTES', '52428800', bytes(1, 2 ** 30)),
+      settleMs: settings.read('LEARN_SETTLE_MS', '2000', duration(1, 1, 3_600_000)),
+      sweepMs: settings.read('LEARN_SWEEP_SECONDS', '30', duration(1_000, 0.1, 86_400)),
       polling: settings.read('LEARN_POLLING', 'no', yesOrNo),
     },
     rspamd: {
       controllers: settings.read('RSPAMD_URL', 'http://127.0.0.1:11334', controllerAddresses),
-      password: settings.password('RSPAMD_PASSWORD', 'RSPAMD_PASSWORD_FILE'),
-      timeoutMs: settings.read('RSPAMD_TIMEOUT_SECONDS', '30', seconds(0.1, 3_600)),
+      password: password(settings),
+      timeoutMs: settings.read('RSPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
       /** PEM text. */
       ca: settings.read('RSPAMD_CA_FILE', '', certificate),
     },
@@ -66,15 +71,18 @@ export function loadConfig(environment: Environment) {
       maxAttempts: settings.read('LEARN_MAX_ATTEMPTS', '10', whole(1, 1_000_000)),
     },
     /** `undefined` when it is off. */
-    statusListen: settings.statusListen(),
+    statusListen: readListen(settings),
     log: {
-      level: settings.read('SYSLOG_LEVEL', '5', whole(0, 7)),
-      format: settings.read('LOG_FORMAT', 'json', choice('json', 'pretty')),
+      level: settings.read('SYSLOG_LEVEL', '5', severity),
+      format: settings.read('LOG_FORMAT', 'auto', choice('auto', 'json', 'pretty')),
     },
-    shutdownMs: settings.read('SHUTDOWN_SECONDS', '5', seconds(0, 3_600)),
+    shutdownMs: settings.read('SHUTDOWN_SECONDS', '5', duration(1_000, 0, 3_600)),
+    /** What in the environment looks like a setting and is none. */
+    unknown: settings.findUnknown(),
+    /** The settings file; `undefined` when there is none. */
+    file: settings.file,
   } as const;
-  settings.throwFaults();
-  return config;
+  return { config, faults: settings.faults };
 }
 
 /**
@@ -83,10 +91,15 @@ export function loadConfig(environment: Environment) {
  * @throws {OperatorError} `config.invalid`, exit 78
  */
 export function statusListen(environment: Environment): ListenAddress | undefined {
-  const settings = new SettingsReader(environment);
-  const listen = settings.statusListen();
-  settings.throwFaults();
+  const settings = new Settings(environment);
+  const listen = readListen(settings);
+  throwFaults(settings.faults);
   return listen;
+}
+
+/** How an unknown setting is told. */
+export function unknownText({ name, nearest }: UnknownSetting): string {
+  return `${name} is no setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
 }
 
 /** How a listen address is written, for people and in URLs. */
@@ -94,108 +107,20 @@ export function addressText({ host, port }: ListenAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Throws an error that says which form the text, which is that of the variable, must have. */
-type Parse<T> = (text: string, variable: IPresentVariable) => T;
-
-/** An empty variable means the same as an unset one. */
-function sourceOf(environment: Environment) {
-  return env.from(
-    Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== '')),
-  );
+function readListen(settings: Settings): ListenAddress | undefined {
+  return settings.read('STATUS_LISTEN', '127.0.0.1:11380', listenAddress);
 }
 
-/** Reads one variable after the other, and collects what is wrong with them. */
-class SettingsReader {
-  readonly #environment: ReturnType<typeof sourceOf>;
-  readonly #faults: string[] = [];
-
-  constructor(environment: Environment) {
-    this.#environment = sourceOf(environment);
-  }
-
-  /** A variable as `parse` understands it; where it doesn't, notes that, and goes on with the default. */
-  read<T>(name: string, preset: string, parse: Parse<T>): T {
-    const variable = this.#environment.get(name).default(preset);
-    try {
-      return parse(variable.asString(), variable);
-    } catch (error) {
-      this.#note(name, error);
-      const usual = sourceOf({ [name]: preset })
-        .get(name)
-        .required();
-      return parse(preset, usual);
-    }
-  }
-
-  statusListen(): ListenAddress | undefined {
-    return this.read('STATUS_LISTEN', '127.0.0.1:11380', listenAddress);
-  }
-
-  password(name: string, fileName: string): Secret {
-    try {
-      const [value, file] = [name, fileName].map((each) =>
-        this.#environment.get(each).default('').asString(),
-      );
-      return secret(value ?? '', file ?? '');
-    } catch (error) {
-      this.#note(`${name} or ${fileName}`, error);
-      return Secret.none;
-    }
-  }
-
-  #note(name: string, error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
-    this.#faults.push(clean(`${name} ${text}`, 400));
-  }
-
-  /** @throws {OperatorError} `config.invalid` with all faults, if there are any */
-  throwFaults(): void {
-    const count = this.#faults.length;
-    if (count === 0) return;
-    const lines = this.#faults.map((fault) => `  ${fault}`).join('\n');
-    throw new OperatorError({
-      code: 'config.invalid',
-      message: `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
-      hint: 'correct the environment of kopano-learnd; docs/configuration.md lists every variable',
-      exitCode: EXIT.configuration,
-    });
-  }
-}
-
-function choice<const T extends string>(...allowed: readonly T[]): Parse<T> {
-  return (text) => {
-    const found = allowed.find((each) => each === text);
-    if (found === undefined) throw new Error(`must be ${allowed.join(' or ')}, not '${text}'`);
-    return found;
-  };
-}
-
-function whole(min: number, max: number): Parse<number> {
-  return (text, variable) => {
-    // env-var also reads 0x10, as 0.
-    const value = /^\d+$/.test(text) ? numberOf(() => variable.asIntPositive()) : NaN;
-    if (value >= min && value <= max) return value;
-    throw new Error(`must be a whole number from ${min} to ${max}, not '${text}'`);
-  };
-}
-
-/** A number of seconds, in milliseconds. */
-function seconds(min: number, max: number): Parse<number> {
-  return (text, variable) => {
-    // env-var also reads 1e3, as 1000.
-    const value = /^\d+(\.\d+)?$/.test(text) ? numberOf(() => variable.asFloatPositive()) : NaN;
-    if (value >= min && value <= max) return value * 1_000;
-    throw new Error(`must be a number from ${min} to ${max}, not '${text}'`);
-  };
-}
-
-/** Not a number where env-var throws, whose words name no limits. */
-function numberOf(read: () => number): number {
-  try {
-    return read();
-  } catch {
-    return NaN;
-  }
+function throwFaults(faults: readonly string[]): void {
+  const count = faults.length;
+  if (count === 0) return;
+  const lines = faults.map((fault) => `  ${fault}`).join('\n');
+  throw new OperatorError({
+    code: 'config.invalid',
+    message: `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
+    hint: 'correct the settings file, or the environment of kopano-learnd; man kopano-learnd lists every setting',
+    exitCode: EXIT.configuration,
+  });
 }
 
 function absolutePath(value: string): string {
@@ -217,12 +142,6 @@ function stateDirectory(libDir: string, value: string): string {
     throw new Error(`must not be KOPANO_SPAMD_LIB itself; a folder inside it is fine`);
   }
   return directory;
-}
-
-function yesOrNo(value: string): boolean {
-  if (['yes', 'true', 'on', '1'].includes(value.toLowerCase())) return true;
-  if (['no', 'false', 'off', '0'].includes(value.toLowerCase())) return false;
-  throw new Error(`must be yes or no, not '${value}'`);
 }
 
 const URL_FORM =
@@ -248,6 +167,10 @@ function controllerAddress(text: string, mustBe: string): ControllerAddress {
     if (!path.isAbsolute(socketPath)) throw new Error(`${mustBe} ${URL_FORM}`);
     return { name: `unix:${socketPath}`, url: 'http://localhost/', socketPath };
   }
+  const [, port = '1'] = /^https?:\/\/[^/?#@]*:(\d+)(?:$|[/?#])/.exec(text) ?? [];
+  if (Number(port) < 1 || Number(port) > 65_535) {
+    throw new Error(`${mustBe} ${URL_FORM}, with a port from 1 to 65535, not ${port}`);
+  }
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol) || url.hostname === '') {
     throw new Error(`${mustBe} ${URL_FORM}`);
@@ -264,16 +187,21 @@ function controllerAddress(text: string, mustBe: string): ControllerAddress {
   return { name: url.href.replace(/\/$/, ''), url: url.href, socketPath: undefined };
 }
 
-function secret(value: string, file: string): Secret {
-  if (value !== '' && file !== '') throw new Error('are both set; set one of them');
-  if (file === '') return value === '' ? Secret.none : Secret.ofValue(value);
+function password(settings: Settings): Secret {
+  const names = ['RSPAMD_PASSWORD', 'RSPAMD_PASSWORD_FILE'] as const;
+  const [value, file] = settings.eitherOf(...names);
   try {
-    return Secret.ofFile(file);
+    if (value !== '' && file !== '') throw new Error('are both set; set one of them');
+    if (file !== '') return Secret.ofFile(file);
+    return value === '' ? Secret.none : Secret.ofValue(value);
   } catch (error) {
     // What is no path may be the password itself, set in the wrong place.
     const place = file.includes('/') ? file : 'the value is no path and is not shown';
     const why = error instanceof Error ? error.message : 'is unusable';
-    throw new Error(`(${place}) ${why}`, { cause: error });
+    if (value !== '' && file !== '') settings.note(names.join(' and '), error);
+    else if (value !== '') settings.note(names[0], error);
+    else settings.note(names[1], `(${place}) ${why}`);
+    return Secret.none;
   }
 }
 

@@ -1,17 +1,16 @@
+import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Clock } from './clock.ts';
-import { clean } from './text.ts';
+import { SEVERITIES } from './severity.ts';
+import type { Severity } from './severity.ts';
+import { clean, wrap } from './text.ts';
+import type { Terminal } from './text.ts';
 
 /**
  * The log: one line an event, with syslog's levels. Every field is a string, number or boolean
  * that the caller has made fit (`text.ts`); errors are never passed, because pino prints a got
  * error with the password header and the whole mail in it.
  */
-
-/** Syslog's severities by number, the most severe first. */
-const SEVERITIES = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug'] as const;
-
-export type Severity = (typeof SEVERITIES)[number];
 
 export type LogEvent =
   | `daemon.${'started' | 'standby' | 'owner' | 'stopped' | 'bug'}`
@@ -20,7 +19,10 @@ export type LogEvent =
   | `controller.${'up' | 'down' | 'misconfigured' | 'unproven' | 'forgot' | 'limited' | 'outdated'}`
   | `spool.${'adjusted' | 'missing' | 'ignored' | 'stuck'}`
   | `disk.${'fault' | 'ok'}`
-  | `status.${'listening' | 'unavailable'}`;
+  | `status.${'listening' | 'unavailable'}`
+  | 'settings.unknown';
+
+export type { Severity };
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -35,14 +37,22 @@ export type Log = (
 export interface LoggerOptions {
   /** Least severe level that is written, 0 (emerg) to 7 (debug). */
   readonly level: number;
-  readonly format: 'json' | 'pretty';
+  /** `auto`: `pretty` on a terminal, else `json`. */
+  readonly format: 'auto' | 'json' | 'pretty';
+  /** Where the lines are seen; `undefined` for a pipe or a file. */
+  readonly terminal?: Terminal | undefined;
+  /** journald reads them: each begins with its priority, `<3>` (sd-daemon(3)). */
+  readonly isJournal?: boolean;
   /** Takes each finished line, newline included. */
   readonly write: (line: string) => void;
 }
 
 /** Makes the log. Writing is synchronous: lines of an asynchronous one are lost at exit. */
-export function createLog({ level, format, write }: LoggerOptions): Log {
+export function createLog(options: LoggerOptions): Log {
+  const { level, format, terminal, isJournal = false, write } = options;
+  const isPretty = format === 'pretty' || (format === 'auto' && terminal !== undefined);
   const levels = Object.fromEntries(SEVERITIES.map((name, number) => [name, number]));
+  const lineOf = (json: string): string => (isPretty ? pretty(json, terminal) : json);
   const logger = pino(
     {
       base: null, // no pid, no host name: the collector knows them
@@ -54,12 +64,9 @@ export function createLog({ level, format, write }: LoggerOptions): Log {
       formatters: { level: (severity, number) => ({ level: number, severity }) },
     },
     {
-      write:
-        format === 'json'
-          ? write
-          : (line) => {
-              write(pretty(line));
-            },
+      write: (json) => {
+        write(isJournal ? `<${priorityOf(json)}>${lineOf(json)}` : lineOf(json));
+      },
     },
   );
   return (severity, event, message, fields) => {
@@ -67,15 +74,27 @@ export function createLog({ level, format, write }: LoggerOptions): Log {
   };
 }
 
-/** A line of JSON as people read it. */
-function pretty(line: string): string {
-  const record = JSON.parse(line) as Record<string, unknown>;
+/** Each line of JSON begins with its level. */
+function priorityOf(json: string): string {
+  return /\d/.exec(json)?.[0] ?? '5';
+}
+
+const COLOURS = ['red', 'red', 'red', 'red', 'yellow', 'green', 'gray', 'gray'] as const;
+
+/** A line of JSON as people read it: in UTC, one line; on a terminal in local time, as wide as that. */
+function pretty(json: string, terminal: Terminal | undefined): string {
+  const record = JSON.parse(json) as Record<string, unknown>;
   const { time, level, severity, event, msg, ...fields } = record;
   const details = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
   const names = `${String(severity).padEnd(7)} ${String(event).padEnd(24)}`;
-  const text = `${String(time)} ${String(level)} ${names} ${String(msg)}${details.join('')}`;
   // JSON escapes what would break a line or paint a terminal; here nothing does.
-  return `${clean(text, Infinity)}\n`;
+  const text = clean(`${names} ${String(msg)}${details.join('')}`, Infinity);
+  if (terminal === undefined) return `${String(time)} ${String(level)} ${text}\n`;
+  const clock = new Date(String(time)).toTimeString().slice(0, 8);
+  const lines = wrap(`${clock} ${text}`, terminal.columns, ' '.repeat(9));
+  const colour = COLOURS[Number(level)];
+  if (!terminal.hasColour || colour === undefined) return `${lines}\n`;
+  return `${lines.replace(String(severity), (word) => styleText(colour, word))}\n`;
 }
 
 /**

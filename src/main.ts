@@ -1,9 +1,13 @@
 #!/usr/bin/env node
+import { spawn, spawnSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
+import { fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { formatBug } from './bugs.ts';
 import { EXIT, OperatorError, errnoOf, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
+import type { Account } from './run-as.ts';
+import type { Terminal } from './text.ts';
 
 /** The process: signals in, exit code out. Nothing else may end it. */
 
@@ -18,15 +22,17 @@ let tellCrash = (error: unknown): void => {
   process.stderr.write(formatBug(error));
 };
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+/** What a signal does here; while somebody else's process does the work, that one gets it. */
+let onSignal = (signal: NodeJS.Signals): void => {
+  if (signal === 'SIGHUP') for (const callback of hangups) callback();
+  else if (stop.signal.aborted) process.exit(EXIT.failure);
+  else stop.abort();
+};
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   process.on(signal, () => {
-    if (stop.signal.aborted) process.exit(EXIT.failure);
-    stop.abort();
+    onSignal(signal);
   });
 }
-process.on('SIGHUP', () => {
-  for (const callback of hangups) callback();
-});
 // What it leaves behind is unknown: the queue is on the disk, and a new process starts from there.
 process.on('uncaughtException', (error) => {
   try {
@@ -62,11 +68,61 @@ async function run(): Promise<ExitCode> {
     out: stdoutWriter(noteOutputFault),
     outBytes: writeBytes,
     outputFault: () => outputFault,
-    isTerminal: isatty(1),
+    terminal: terminalOf(1),
+    isJournal: isJournal(),
     err: (text) => process.stderr.write(text),
-    errIsTerminal: isatty(2),
+    errTerminal: terminalOf(2),
     stdin: () => process.stdin,
+    runAs,
   });
+}
+
+/** `undefined` for what is no terminal: the stream of a pipe must not be opened (see below). */
+function terminalOf(fd: 1 | 2): Terminal | undefined {
+  if (!isatty(fd)) return undefined;
+  const { columns } = fd === 1 ? process.stdout : process.stderr;
+  return { columns: columns || 80, hasColour: (process.env['NO_COLOR'] ?? '') === '' };
+}
+
+/** JOURNAL_STREAM, which children inherit, names the socket that leads there (systemd.exec(5)). */
+function isJournal(): boolean {
+  try {
+    const { dev, ino } = fstatSync(1);
+    return process.env['JOURNAL_STREAM'] === `${dev}:${ino}`;
+  } catch {
+    return false; // standard output is closed
+  }
+}
+
+/**
+ * Runs the same command as somebody else, in a session of its own: so each signal reaches it once, from
+ * here, and not from the terminal, too.
+ */
+async function runAs(account: Account): Promise<ExitCode> {
+  const { asAccount, refusalOf } = await import('./run-as.ts');
+  const program = [process.execPath, ...process.argv.slice(1, 2)];
+  const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const [setpriv = '', ...words] = asAccount(account, command);
+  const child = spawn(setpriv, words, { stdio: 'inherit', detached: true });
+  onSignal = (signal) => {
+    child.kill(signal);
+  };
+  const code = await new Promise<number | 'ENOENT'>((resolve, reject) => {
+    child.once('error', (error) => {
+      if (errnoOf(error) === 'ENOENT') resolve('ENOENT');
+      else reject(error);
+    });
+    child.once('exit', (status) => {
+      resolve(status ?? EXIT.failure);
+    });
+  });
+  const canRead = (): boolean => {
+    const [first = '', ...rest] = asAccount(account, ['test', '-r', program[1] ?? '']);
+    return spawnSync(first, rest).status === 0;
+  };
+  const refusal = refusalOf(account, code, program, canRead);
+  if (refusal !== undefined) throw refusal;
+  return code as ExitCode;
 }
 
 /** The short way to the one command that is run every few seconds. */

@@ -61,7 +61,9 @@ function readSecretFile(file: string): string {
   try {
     content = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Error(`cannot be read (${errnoOf(error) ?? 'unknown error'})`, { cause: error });
+    const code = errnoOf(error) ?? 'unknown error';
+    const cure = code === 'EACCES' ? `: chown ${process.geteuid?.() ?? 'USER'} ${file}` : '';
+    throw new Error(`cannot be read (${code})${cure}`, { cause: error });
   }
   return checked(content.replace(/\r?\n$/, ''));
 }

@@ -29,3 +29,27 @@ export function tableRow(cells: readonly string[], widths: readonly number[]): s
   });
   return padded.join('  ').trimEnd();
 }
+
+/** What a person looks at. */
+export interface Terminal {
+  readonly columns: number;
+  /** Unless NO_COLOR is set. */
+  readonly hasColour: boolean;
+}
+
+/**
+ * Breaks a line between its words.
+ * @param indent what the second and later lines begin with
+ * @param columns how long a line may be; one word may be longer
+ */
+export function wrap(text: string, columns: number, indent = ''): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line.trim() !== '' && line.length + 1 + word.length > columns) {
+      lines.push(line.trimEnd());
+      line = `${indent}${word}`;
+    } else line = line === '' && lines.length === 0 ? word : `${line} ${word}`;
+  }
+  return [...lines, line.trimEnd()].join('\n');
+}

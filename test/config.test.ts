@@ -49,8 +49,10 @@ test('without any setting everything has its default', () => {
     },
     learning: { concurrency: 8, backlog: 1_000, maxAttempts: 10 },
     statusListen: { host: '127.0.0.1', port: 11_380 },
-    log: { level: 5, format: 'json' },
+    log: { level: 5, format: 'auto' },
     shutdownMs: 5_000,
+    unknown: [],
+    file: undefined,
   });
   expect(config.rspamd.password.header()).toBeUndefined();
 });
@@ -65,7 +67,10 @@ test('an empty variable means the same as an unset one, and those of others noth
   ];
   const empty = Object.fromEntries(names.map((name) => [name, '']));
   const others = { RSPAMD_HOST: 'x', LEARN: '-1', SYSLOG: 'y' };
-  expect(loadConfig({ ...empty, ...others })).toEqual(loadConfig({}));
+  expect(loadConfig({ ...empty, ...others })).toEqual({
+    ...loadConfig({}),
+    unknown: [{ name: 'RSPAMD_HOST', nearest: 'RSPAMD_URL' }],
+  });
 });
 
 test.each<[string, number, number, 'whole' | 'seconds', (config: Config) => number]>([
@@ -84,14 +89,74 @@ test.each<[string, number, number, 'whole' | 'seconds', (config: Config) => numb
     expect(read(loadConfig({ [name]: String(value) }))).toBe(value);
   }
   if (form === 'seconds') expect(read(loadConfig({ [name]: '1.5' }))).toBe(1.5);
-  const odd = ['abc', '5s', '1,5', '0x10', '1e1', 'NaN', 'Infinity', '-', '٣', '5 5', 'true'];
+  const odd = ['abc', '5 x', '1,5', '0x10', '1e1', 'NaN', 'Infinity', '-', '٣', '5 5', 'true'];
   const outside = [min - 1, min - 0.05, max + 1].map(String);
   const what = form === 'whole' ? 'a whole number' : 'a number';
   for (const value of [...odd, ...outside, ...(form === 'whole' ? ['1.5', '5.0'] : [])]) {
     expect(faults({ [name]: value })).toEqual([
-      `  ${name} must be ${what} from ${min} to ${max}, not '${value}'`,
+      expect.stringMatching(
+        RegExp(`^  ${name} must be ${what} from ${min} to ${max}(, or .*)?, not '`),
+      ),
     ]);
   }
+});
+
+test.each<[string, string, (config: Config) => number, number]>([
+  ['LEARN_MAX_BYTES', '50M', ({ spool }) => spool.maxBytes, 52_428_800],
+  ['LEARN_MAX_BYTES', '1 GiB', ({ spool }) => spool.maxBytes, 2 ** 30],
+  ['LEARN_MAX_BYTES', '1.5kB', ({ spool }) => spool.maxBytes, 1_536],
+  ['LEARN_SETTLE_MS', '2s', ({ spool }) => spool.settleMs, 2_000],
+  ['LEARN_SETTLE_MS', '250ms', ({ spool }) => spool.settleMs, 250],
+  ['LEARN_SWEEP_SECONDS', '2min', ({ spool }) => spool.sweepMs, 120_000],
+  ['LEARN_SWEEP_SECONDS', '100ms', ({ spool }) => spool.sweepMs, 100],
+  ['RSPAMD_TIMEOUT_SECONDS', '1 h', ({ rspamd }) => rspamd.timeoutMs, 3_600_000],
+  ['LEARN_ARCHIVE_DAYS', '30d', ({ spool }) => spool.archiveDays, 30],
+  ['LEARN_ARCHIVE_DAYS', '4w', ({ spool }) => spool.archiveDays, 28],
+  ['SYSLOG_LEVEL', 'debug', ({ log }) => log.level, 7],
+  ['SYSLOG_LEVEL', 'Warn', ({ log }) => log.level, 4],
+  ['SYSLOG_LEVEL', 'error', ({ log }) => log.level, 3],
+])('%s=%s is understood', (name, text, read, expected) => {
+  expect(read(loadConfig({ [name]: text }))).toBe(expected);
+});
+
+test.each([
+  ['LEARN_ARCHIVE_DAYS', '12h'],
+  ['LEARN_MAX_BYTES', '5s'],
+  ['LEARN_MAX_BYTES', '2G'],
+  ['LEARN_SETTLE_MS', '5M B'],
+  ['LEARN_CONCURRENCY', '8k'],
+  ['SYSLOG_LEVEL', 'loud'],
+])('%s=%s is a fault', (name, text) => {
+  expect(faults({ [name]: text })).toHaveLength(1);
+});
+
+describe('what looks like a setting and is none', () => {
+  const unknown = (environment: Environment): readonly (string | undefined)[] =>
+    loadConfig(environment).unknown.flatMap(({ name, nearest }) => [name, nearest]);
+
+  test.each([
+    ['LEARN_AFTR', 'LEARN_AFTER'],
+    ['RSPAMD_URI', 'RSPAMD_URL'],
+    ['KOPANO_SPAMD_DIR', 'KOPANO_SPAMD_LIB'],
+    ['STATUS_LISTENER', 'STATUS_LISTEN'],
+    ['KOPANO_LEARND_CONFIG', 'KOPANO_LEARND_CONF'],
+    ['SPAMD_XYZZY_PLUGH', undefined],
+  ])('%s is noted, with the nearest: %s', (name, nearest) => {
+    expect(unknown({ [name]: 'x' })).toEqual([name, nearest]);
+  });
+
+  test('are not those of others, nor what Kubernetes and docker set for a service', () => {
+    const environment = {
+      PATH: 'x',
+      SHUTDOWN: 'x',
+      RSPAMD_PORT: 'tcp://10.0.0.1:11334',
+      RSPAMD_PORT_11334_TCP: 'tcp://10.0.0.1:11334',
+      RSPAMD_PORT_11334_TCP_ADDR: '10.0.0.1',
+      RSPAMD_SERVICE_HOST: '10.0.0.1',
+      RSPAMD_SERVICE_PORT_CONTROLLER: '11334',
+    };
+    expect(unknown(environment)).toEqual([]);
+  });
 });
 
 const libDir = '/srv/spamd';
@@ -136,7 +201,7 @@ test.each<[Environment, string | RegExp]>([
     { LEARN_AFTER: value },
     `  LEARN_AFTER must be remove or archive, not '${value}'`,
   ]),
-  [{ LOG_FORMAT: 'Json' }, "  LOG_FORMAT must be json or pretty, not 'Json'"],
+  [{ LOG_FORMAT: 'Json' }, "  LOG_FORMAT must be auto, json or pretty, not 'Json'"],
   ...['2', 'y', 'ja', 'yes!'].map((value): [Environment, string] => [
     { LEARN_POLLING: value },
     `  LEARN_POLLING must be yes or no, not '${value}'`,
@@ -219,7 +284,7 @@ describe('the password', () => {
     [
       'set twice',
       () => ({ RSPAMD_PASSWORD: 'sesame', RSPAMD_PASSWORD_FILE: fileWith('sesame') }),
-      /RSPAMD_PASSWORD or RSPAMD_PASSWORD_FILE are both set/,
+      /RSPAMD_PASSWORD and RSPAMD_PASSWORD_FILE are both set/,
     ],
     [
       'in an empty file',
@@ -290,7 +355,7 @@ describe('the faults of one start', () => {
   test('are told together, one line each', () => {
     const error = refusal(wrong);
     expect(error).toMatchObject({ code: 'config.invalid', exitCode: 78 });
-    expect(error.hint).toMatch(/docs\/configuration\.md/);
+    expect(error.hint).toMatch(/settings file.*man kopano-learnd/);
     const lines = error.message.split('\n');
     expect(lines[0]).toBe('19 settings are wrong:');
     expect(refusal({ SYSLOG_LEVEL: '8' }).message).toMatch(/^a setting is wrong:\n/);

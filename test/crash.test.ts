@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { program } from './support/run.ts';
+import { asOneself, program } from './support/run.ts';
 import type { Result } from './support/run-cli.ts';
 import { TestSpool } from './support/test-spool.ts';
 
@@ -16,7 +16,13 @@ function runWith(
 ): Promise<Result> {
   const child = spawn(
     process.execPath,
-    ['--import', `data:text/javascript,${encodeURIComponent(script)}`, program(), ...args],
+    [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(script)}`,
+      program(),
+      ...asOneself(),
+      ...args,
+    ],
     {
       env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],

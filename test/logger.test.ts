@@ -87,6 +87,48 @@ describe('the form for people', () => {
   });
 });
 
+describe('on a terminal', () => {
+  const terminal = { columns: 60, hasColour: false };
+  const fill = (options: Partial<LoggerOptions>): string => {
+    const { log, written } = recorder(options);
+    log('err', 'disk.fault', 'the disk is full; make room there', { place: '/spool/of/kopano' });
+    return written.join('');
+  };
+
+  test('it is the form for people, with local time, wrapped between words', () => {
+    const text = fill({ format: 'auto', terminal });
+    const lines = text.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d err +disk\.fault +the disk is$/);
+    expect(lines.slice(1)).toEqual(['         full; make room there place=/spool/of/kopano']);
+    expect(lines.every((line) => line.length <= 60)).toBe(true);
+  });
+
+  test('the severity has a colour where that is wanted', () => {
+    const colour = fill({ format: 'auto', terminal: { columns: 200, hasColour: true } });
+    // eslint-disable-next-line no-control-regex -- the colour
+    expect(colour).toMatch(/^\d\d:\d\d:\d\d \x1b\[31merr\x1b\[39m +disk\.fault/);
+    expect(fill({ format: 'auto', terminal })).not.toContain('\x1b');
+  });
+
+  test('JSON is JSON there, too, and anything else gets JSON by itself', () => {
+    for (const options of [{ format: 'json', terminal }, { format: 'auto' }] as const) {
+      expect(JSON.parse(fill(options))).toMatchObject({ level: 3, event: 'disk.fault' });
+    }
+  });
+});
+
+test.each(['json', 'pretty'] as const)(
+  'for journald each %s line begins with its priority',
+  (format) => {
+    const { log, written } = recorder({ format, isJournal: true });
+    log('err', 'disk.fault', 'full');
+    log('info', 'disk.ok', 'well');
+    expect(written.map((line) => line.slice(0, 4))).toEqual(
+      format === 'json' ? ['<3>{', '<6>{'] : ['<3>2', '<6>2'],
+    );
+  },
+);
+
 describe('the throttle', () => {
   let clock: ManualClock;
   let lines: LogThrottle;

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { MOUNTS } from './support/needs.ts';
-import { program } from './support/run.ts';
+import { asOneself, program } from './support/run.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 /** A chroot or container without /proc, by which folders are worked through; made for real. */
@@ -16,7 +16,17 @@ interface Ended {
 /** Runs a command where something else is mounted on /proc. */
 function runWithoutProc(args: readonly string[], libDir: string): Promise<Ended> {
   const hidden = 'mount -t tmpfs none /proc && exec "$@"';
-  const words = ['--mount', 'sh', '-c', hidden, 'sh', process.execPath, program(), ...args];
+  const words = [
+    '--mount',
+    'sh',
+    '-c',
+    hidden,
+    'sh',
+    process.execPath,
+    program(),
+    ...asOneself(),
+    ...args,
+  ];
   const env = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: libDir };
   return new Promise((resolve) => {
     const child = execFile('unshare', words, { env }, (_error, out, err) => {

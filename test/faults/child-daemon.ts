@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KopanoWriter } from '../lab/kopano-writer.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { program } from '../support/run.ts';
+import { asOneself, program } from '../support/run.ts';
 
 /**
  * The built program as a child process, a spool of its own in a temporary folder, and a writer that
@@ -123,7 +123,7 @@ export class ChildDaemon {
 
   constructor(args: readonly string[], settings: Settings, through: readonly string[] = []) {
     const env = { PATH: process.env['PATH'] ?? '', ...settings };
-    const [first = '', ...rest] = [...through, process.execPath, program(), ...args];
+    const [first = '', ...rest] = [...through, process.execPath, program(), ...asOneself(), ...args];
     const child = spawn(first, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     child.stdout.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text));

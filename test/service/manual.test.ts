@@ -21,7 +21,7 @@ test('the man page has every command, flag, setting and exit code', () => {
 });
 
 test.each([
-  ['kopano-learnd ', 'watch relearn status health doctor demo quarantine --version --help'],
+  ['kopano-learnd ', 'watch relearn status health doctor demo quarantine --version --user --help'],
   ['kopano-learnd rel', 'relearn'],
   ['kopano-learnd quarantine l', 'list'],
   ['kopano-learnd relearn --spam x --pro', '--prove-all'],

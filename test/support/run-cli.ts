@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { runCli as runInProcess } from '../../src/cli.ts';
-import { program } from './run.ts';
+import { asOneself, program } from './run.ts';
 
 export interface Result {
   readonly code: number | null;
@@ -49,7 +49,7 @@ export async function call(
   const out: Buffer[] = [];
   let err = '';
   const code = await runInProcess({
-    args,
+    args: [...asOneself(), ...args],
     environment,
     stop,
     onHangup: () => undefined,
@@ -65,13 +65,16 @@ export async function call(
       return Promise.resolve();
     },
     outputFault: () => undefined,
-    isTerminal: false,
+    terminal: undefined,
+    isJournal: false,
     err: (text) => {
       err += text;
       onErr?.(text);
     },
-    errIsTerminal: false,
+    errTerminal: undefined,
     stdin: () => Readable.from([Buffer.from(input)]),
+    // The spools of tests are those of who runs them.
+    runAs: () => Promise.reject(new Error('it would run as somebody else')),
   });
   return { code, out: Buffer.concat(out).toString(), err };
 }
@@ -84,7 +87,8 @@ export function start(
 ): Promise<Result> {
   const { stdout = 'pipe', ...user } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program(), ...args], {
+    const itself = options.uid === undefined ? asOneself() : [];
+    const child = spawn(process.execPath, [program(), ...itself, ...args], {
       env: environment,
       stdio: ['ignore', stdout, 'pipe'],
       timeout: 120_000,

@@ -54,6 +54,11 @@ export function program(): string {
   return join(packageFolder(), 'bin/kopano-learnd.mjs');
 }
 
+/** Words behind the program's name: the spools of tests belong to who runs them, root included. */
+export function asOneself(): readonly string[] {
+  return process.geteuid?.() === 0 ? ['--user', 'root'] : [];
+}
+
 /** The demo, as a program; it is made by the one test that runs it. */
 export function makeDemo(): string {
   runScript('demo.mjs', packageFolder());

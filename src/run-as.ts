@@ -1,0 +1,199 @@
+import { execFileSync } from 'node:child_process';
+import { lstatSync, readFileSync, realpathSync } from 'node:fs';
+import path from 'node:path';
+import type { SpoolConfig } from './config.ts';
+import { EXIT, OperatorError, errnoOf } from './errors.ts';
+import { isUnmapped } from './spool/user-namespace.ts';
+import { clean } from './text.ts';
+
+/**
+ * Whom a command runs as. What touches the spool, started by root, becomes the spool's owner: what root
+ * makes there keeps the daemon out. It does so by a child under `setpriv` (util-linux), because Debian's
+ * Node.js refuses setuid() (its guard against CVE-2024-22017).
+ */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+  /** The user's name; `undefined` where the number has none, and so no groups of its own. */
+  readonly name: string | undefined;
+  /** Why this one. */
+  readonly because: string;
+}
+
+export interface AccountQuery {
+  readonly spool: Pick<SpoolConfig, 'libDir' | 'stateDir'>;
+  /** `--user NAME`. */
+  readonly wanted: string | undefined;
+  /** Whom this process runs as. */
+  readonly uid: number;
+  /** It changes what is in the spool, so that it must not do so as root by mistake. */
+  readonly writes: boolean;
+}
+
+/**
+ * Whom to become.
+ * @returns `undefined` to stay who this process is
+ * @throws {OperatorError} `user.*`, exit 64 or 78
+ */
+export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Account | undefined {
+  if (wanted !== undefined) {
+    const found = lookUp(wanted);
+    if (found === undefined) {
+      throw usage(`there is no user ${clean(wanted)} on this machine`, 'getent passwd lists them');
+    }
+    if (found.uid === uid) return undefined;
+    if (uid === 0) return { ...found, because: '--user' };
+    throw usage(`only root may run it as ${clean(wanted)}`, 'say it as root, or without --user');
+  }
+  if (uid !== 0) return undefined;
+  const owned = ownerOf(spool);
+  // Who has no number in this container can't be become.
+  if (owned !== undefined && isUnmapped('uid', owned.uid)) return undefined;
+  if (owned !== undefined && owned.uid !== 0) {
+    const because = `who owns ${owned.place}`;
+    return {
+      uid: owned.uid,
+      gid: owned.gid,
+      name: undefined,
+      ...lookUp(String(owned.uid)),
+      because,
+    };
+  }
+  if (!writes || !isRealRoot()) return undefined;
+  throw owned === undefined ? noOwner(spool.libDir) : ownedByRoot(spool, owned.place);
+}
+
+/** True when one of the paths lies in the spool, or in the state dir. */
+export function isInSpool(
+  paths: readonly string[],
+  { libDir, stateDir }: AccountQuery['spool'],
+): boolean {
+  const places = [libDir, stateDir].map(realPlace);
+  return paths
+    .map(realPlace)
+    .some((each) => places.some((place) => each === place || each.startsWith(`${place}/`)));
+}
+
+/** The command line that runs another one as somebody else; it dies with this process. */
+export function asAccount({ uid, gid, name }: Account, command: readonly string[]): string[] {
+  const groups = name === undefined ? '--clear-groups' : '--init-groups';
+  const ids = [`--reuid=${uid}`, `--regid=${gid}`, groups];
+  return ['setpriv', ...ids, '--pdeathsig=TERM', '--', ...command];
+}
+
+/**
+ * What kept a child from being that user, by its exit code.
+ * @param canRead whether that user can read the program, asked only when it may be the reason
+ * @returns `undefined` where it was the command itself that ended so
+ */
+export function refusalOf(
+  account: Account,
+  code: number | 'ENOENT',
+  program: readonly string[],
+  canRead: () => boolean,
+): OperatorError | undefined {
+  const who = `uid ${account.uid}${account.name === undefined ? '' : ` (${account.name})`}`;
+  if (code === 'ENOENT') {
+    return refused(
+      `the program setpriv, by which root's command becomes ${who}, is missing`,
+      'install it: apt-get install util-linux, or apk add setpriv; or run the command as that user',
+    );
+  }
+  if (code === 127) {
+    return refused(
+      `this process may not become ${who}, ${account.because}`,
+      `in a container start it as that user: --user ${account.uid}:${account.gid} (or give it the capabilities SETUID and SETGID)`,
+    );
+  }
+  if (code === 126 || (code === EXIT.failure && !canRead())) {
+    return refused(
+      `${who}, ${account.because}, may not read the program: ${program.join(', ')}`,
+      'install it where everybody may read it, such as /usr/local/lib/kopano-learnd',
+    );
+  }
+  return undefined;
+}
+
+/** The state dir's owner, else that of `ham/`, which kopano-spamd makes. */
+function ownerOf({ libDir, stateDir }: AccountQuery['spool']) {
+  for (const place of [stateDir, path.join(libDir, 'ham')]) {
+    const stats = statsOf(place);
+    if (stats?.isDirectory() === true) return { uid: stats.uid, gid: stats.gid, place };
+  }
+  return undefined;
+}
+
+/** @param user a name or a number */
+function lookUp(user: string) {
+  if (user === 'root') return { uid: 0, gid: 0, name: user };
+  const [name, , uid, gid] = passwdLine(user) ?? [];
+  return uid === undefined ? undefined : { uid: Number(uid), gid: Number(gid), name };
+}
+
+/** As getent(1) has it, which asks LDAP, too, where the machine does. */
+function passwdLine(user: string): string[] | undefined {
+  if (user.startsWith('-')) return undefined;
+  try {
+    return execFileSync('getent', ['passwd', user], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .trim()
+      .split(':');
+  } catch {
+    return undefined; // no such user
+  }
+}
+
+/** In a user namespace, as rootless containers have them, root is an ordinary user outside. */
+function isRealRoot(): boolean {
+  try {
+    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+  } catch {
+    return true; // a kernel without them
+  }
+}
+
+function statsOf(place: string) {
+  try {
+    return lstatSync(place, { throwIfNoEntry: false });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+function realPlace(place: string): string {
+  try {
+    return realpathSync(place);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return path.resolve(place);
+  }
+}
+
+function noOwner(libDir: string): OperatorError {
+  return refused(
+    `there is no ${libDir}/ham yet, whose owner it would run as; it is not run as root`,
+    'start kopano-spamd, which makes it, or correct KOPANO_SPAMD_LIB, or say --user NAME',
+  );
+}
+
+function ownedByRoot({ libDir, stateDir }: AccountQuery['spool'], place: string): OperatorError {
+  const ham = statsOf(path.join(libDir, 'ham'));
+  const isHams = place === stateDir && ham !== undefined && ham.uid !== 0;
+  return refused(
+    `${place} belongs to root, and root's own spool is not used by mistake`,
+    isHams
+      ? `chown -R --reference=${libDir}/ham ${stateDir}`
+      : `give it to the user of kopano-spamd: chown -R kopano:kopano ${place}; or, if root is meant, say --user root`,
+  );
+}
+
+function usage(message: string, hint: string): OperatorError {
+  return new OperatorError({ code: 'user.usage', message, hint, exitCode: EXIT.usage });
+}
+
+function refused(message: string, hint: string): OperatorError {
+  return new OperatorError({ code: 'user.refused', message, hint, exitCode: EXIT.configuration });
+}

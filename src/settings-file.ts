@@ -1,0 +1,66 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { errnoOf } from './errors.ts';
+
+/**
+ * The settings file: one NAME=VALUE a line, taken literally, without quotes, escapes or variables;
+ * comments begin with `#`. No shell reads it. Whoever may write to it decides what is learned, and
+ * where root's commands go: it has to be root's, or that of the user who runs the command.
+ */
+export const SETTINGS_FILE = '/etc/kopano-learnd.conf';
+
+export interface SettingsFile {
+  readonly path: string;
+  readonly values: ReadonlyMap<string, string>;
+  /** What is wrong with it, a sentence each, with the cure; then some values may be missing. */
+  readonly faults: readonly string[];
+}
+
+/** Reads a settings file. @param mustExist it was named, and isn't only looked for */
+export function readSettingsFile(path: string, mustExist: boolean): SettingsFile {
+  const values = new Map<string, string>();
+  const faults: string[] = [];
+  let text = '';
+  try {
+    text = readTrusted(path);
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code !== undefined && (mustExist || code !== 'ENOENT')) faults.push(unreadable(path, code));
+    if (code === undefined) faults.push(`${path} ${error instanceof Error ? error.message : ''}`);
+  }
+  for (const [index, line] of text.split('\n').entries()) {
+    const [, name, value = ''] = /^\s*([A-Za-z_]\w*)=(.*?)\r?$/s.exec(line) ?? [];
+    const place = `${path} line ${index + 1}`;
+    if (name === undefined) {
+      if (!/^\s*(#|$)/.test(line)) faults.push(`${place} is not NAME=VALUE, nor a comment (#)`);
+    } else if (values.has(name)) {
+      faults.push(`${place} sets ${name} once more; leave one of the lines`);
+    } else values.set(name, value);
+  }
+  return { path, values, faults };
+}
+
+/** An empty file is trusted, whoever made it: /dev/null stands for no settings. */
+function readTrusted(path: string): string {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const { mode, uid, gid } = fstatSync(fd);
+    const text = readFileSync(fd, 'utf8');
+    const isOurs = uid === 0 || uid === process.geteuid?.();
+    if (text !== '' && (!isOurs || (mode & 0o022) !== 0)) {
+      throw new Error(
+        `can be written by others (uid ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}): chown root:${gid} ${path} && chmod go-w ${path}`,
+      );
+    }
+    return text;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function unreadable(path: string, code: string): string {
+  const cure =
+    code === 'EACCES'
+      ? `: chgrp ${process.getegid?.() ?? 'GROUP'} ${path} && chmod g+r ${path}`
+      : '; KOPANO_LEARND_CONF names it';
+  return `${path} cannot be read (${code})${cure}`;
+}

@@ -1,0 +1,215 @@
+import env from 'env-var';
+import leven from 'leven';
+import { SEVERITIES } from './severity.ts';
+import { SETTINGS_FILE, readSettingsFile } from './settings-file.ts';
+import { clean } from './text.ts';
+
+/**
+ * Reads one setting after the other, from the environment and from the settings file, and collects
+ * what is wrong with them. The environment wins; an empty variable means the same as an unset one.
+ */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A name that looks like a setting and is none. */
+export interface UnknownSetting {
+  readonly name: string;
+  /** The setting whose name is the most like it. */
+  readonly nearest: string | undefined;
+}
+
+/** Throws an error that says which form the text must have. */
+export type Parse<T> = (text: string) => T;
+
+/** How the names of settings begin; other variables of the environment are somebody else's. */
+const OWN = /^(LEARN|RSPAMD|SPAMD|KOPANO_SPAMD|KOPANO_LEARND|STATUS)_/;
+/** What Kubernetes and docker's links set for a service that is called `rspamd`. */
+const SERVICE_LINK = /_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_|$)/;
+const SERVICE_URL = /^(tcp|udp|sctp):\/\//;
+
+export class Settings {
+  /** What is wrong, a line each, without a secret. */
+  readonly faults: string[];
+  /** The settings file; `undefined` when there is none. */
+  readonly file: string | undefined;
+  readonly #known = new Set(['KOPANO_LEARND_CONF']);
+  readonly #source: ReturnType<typeof sourceOf>;
+  readonly #environment: ReadonlyMap<string, string>;
+  readonly #inFile: ReadonlyMap<string, string>;
+
+  constructor(environment: Environment) {
+    const given = Object.entries(environment).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
+    );
+    this.#environment = new Map(given);
+    const named = this.#environment.get('KOPANO_LEARND_CONF');
+    const { path, values, faults } = readSettingsFile(named ?? SETTINGS_FILE, named !== undefined);
+    this.faults = faults.map((fault) => clean(fault, 400));
+    this.file = values.size > 0 || named !== undefined ? path : undefined;
+    this.#inFile = new Map([...values].filter(([, value]) => value !== ''));
+    this.#source = sourceOf([...this.#inFile, ...given]);
+  }
+
+  /** A setting as `parse` understands it; where it doesn't, notes that, and goes on with the default. */
+  read<T>(name: string, preset: string, parse: Parse<T>): T {
+    const text = this.text(name, preset);
+    try {
+      return parse(text);
+    } catch (error) {
+      this.note(name, error);
+      return parse(preset);
+    }
+  }
+
+  /** A setting as it stands there. */
+  text(name: string, preset = ''): string {
+    this.#known.add(name);
+    return this.#source.get(name).default(preset).asString();
+  }
+
+  /** Two settings of which one may be set: where the environment has one, the file's don't count. */
+  eitherOf(first: string, second: string): readonly [string, string] {
+    const texts = [this.text(first), this.text(second)] as const;
+    const isHere = [first, second].map((name) => this.#environment.has(name));
+    if (isHere[0] === isHere[1]) return texts;
+    return isHere[0] === true ? [texts[0], ''] : ['', texts[1]];
+  }
+
+  /** Notes what is wrong with a setting. */
+  note(name: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error);
+    this.faults.push(clean(`${name} ${text}`, 400));
+  }
+
+  /**
+   * To be called when all settings were read: a name in the file that is none of them is a fault, one
+   * in the environment only gets noted.
+   */
+  findUnknown(): readonly UnknownSetting[] {
+    const nearest = (name: string): string | undefined => nearestOf(name, this.#known);
+    for (const name of this.#inFile.keys()) {
+      if (this.#known.has(name)) continue;
+      const meant = nearest(name);
+      this.note(
+        name,
+        `(${this.file ?? ''}) is no setting${meant ? `; did you mean ${meant}?` : ''}`,
+      );
+    }
+    return [...this.#environment]
+      .filter(([name, value]) => OWN.test(name) && !this.#known.has(name) && !isLink(name, value))
+      .map(([name]) => ({ name: clean(name, 100), nearest: nearest(name) }));
+  }
+}
+
+function sourceOf(entries: readonly (readonly [string, string])[]) {
+  return env.from(Object.fromEntries(entries));
+}
+
+function isLink(name: string, value: string): boolean {
+  return SERVICE_LINK.test(name) || SERVICE_URL.test(value);
+}
+
+/** The name that is the most like another one, if it is like it at all. */
+function nearestOf(name: string, names: ReadonlySet<string>): string | undefined {
+  const ranked = [...names].map((each) => ({ each, distance: leven(name.toUpperCase(), each) }));
+  const best = ranked.reduce((one, other) => (other.distance < one.distance ? other : one));
+  return best.distance <= name.length / 2.5 ? best.each : undefined;
+}
+
+// --- how values are written
+
+export function choice<const T extends string>(...allowed: readonly T[]): Parse<T> {
+  return (text) => {
+    const found = allowed.find((each) => each === text);
+    if (found !== undefined) return found;
+    const forms = `${allowed.slice(0, -1).join(', ')} or ${allowed.at(-1) ?? ''}`;
+    throw new Error(`must be ${forms}, not '${text}'`);
+  };
+}
+
+export function yesOrNo(text: string): boolean {
+  if (['yes', 'true', 'on', '1'].includes(text.toLowerCase())) return true;
+  if (['no', 'false', 'off', '0'].includes(text.toLowerCase())) return false;
+  throw new Error(`must be yes or no, not '${text}'`);
+}
+
+const MS = { ms: 1, s: 1_000, min: 60_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const BYTES = { b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** A whole number from one to another. */
+export function whole(min: number, max: number): Parse<number> {
+  return quantity({ min, max, unit: 1, units: {}, isWhole: true, form: '' });
+}
+
+/** Milliseconds. @param unit that of a mere number, and of `min` and `max`, in milliseconds */
+export function duration(unit: number, min: number, max: number): Parse<number> {
+  const isWhole = unit === MS.ms;
+  const parse = quantity({
+    min,
+    max,
+    unit,
+    units: MS,
+    isWhole,
+    form: ', or with a unit: 500ms, 2s',
+  });
+  return (text) => parse(text) * unit;
+}
+
+/** Whole days. */
+export function days(min: number, max: number): Parse<number> {
+  return quantity({ min, max, unit: MS.d, units: MS, isWhole: true, form: ', or with a unit: 4w' });
+}
+
+/** Bytes; K, M and G are powers of 1,024, with B or iB behind them or without. */
+export function bytes(min: number, max: number): Parse<number> {
+  const parse = quantity({
+    min,
+    max,
+    unit: 1,
+    units: BYTES,
+    isWhole: true,
+    form: ', or with a unit: 50M',
+  });
+  return (text) => parse(text.replace(/(?<=[kmg])i?b$/i, ''));
+}
+
+/** A severity of syslog, by number or name. */
+export function severity(text: string): number {
+  const names: Readonly<Record<string, string>> = { error: 'err', warn: 'warning' };
+  const name = text.toLowerCase();
+  const index = SEVERITIES.findIndex((each) => each === (names[name] ?? name));
+  if (index !== -1) return index;
+  return quantity({
+    min: 0,
+    max: 7,
+    unit: 1,
+    units: {},
+    isWhole: true,
+    form: ', or a name: debug',
+  })(text);
+}
+
+interface Quantity {
+  readonly min: number;
+  readonly max: number;
+  /** What a mere number counts, in the measure of `units`. */
+  readonly unit: number;
+  readonly units: Readonly<Record<string, number>>;
+  readonly isWhole: boolean;
+  /** What else may be written, for the error. */
+  readonly form: string;
+}
+
+/** A number in `unit`, written with or without a unit. */
+function quantity({ min, max, unit, units, isWhole, form }: Quantity): Parse<number> {
+  return (text) => {
+    const [, digits = '', name = ''] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
+    const factor = name === '' ? unit : (units[name.toLowerCase()] ?? NaN);
+    const value = (Number(digits || NaN) * factor) / unit;
+    const isFit = isWhole
+      ? Number.isInteger(value) && (name !== '' || !digits.includes('.'))
+      : true;
+    if (isFit && value >= min && value <= max) return value;
+    const what = isWhole ? 'a whole number' : 'a number';
+    throw new Error(`must be ${what} from ${min} to ${max}${form}, not '${text}'`);
+  };
+}
