@@ -208,7 +208,8 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .action(async ({ json }: { json: boolean }) => {
       const config = settingsOf(options);
       const { status } = await import('./status/command.ts');
-      ended(await status({ config, json, out: options.out, stop: options.stop }));
+      const columns = options.terminal?.columns ?? 80;
+      ended(await status({ ...options, config, json, columns }));
     });
   program
     .command('health')
@@ -220,10 +221,13 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
   program
     .command('doctor')
     .description('tries everything that must work, and says how to mend what does not')
-    .action(async () => {
-      const config = loadConfig(options.environment);
+    .option('--all', 'what is well, too', false)
+    .option('--json', 'all of it as one JSON object', false)
+    .action(async (flags: { all: boolean; json: boolean }) => {
+      const read = readConfig(options.environment);
       const { doctor } = await import('./doctor/command.ts');
-      ended(await doctor({ ...options, config }));
+      const columns = options.terminal?.columns ?? 80;
+      ended(await doctor({ ...options, ...read, ...flags, columns }));
     });
   program
     .command('demo')
