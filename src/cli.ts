@@ -111,7 +111,9 @@ function accountOf({ environment, identity }: CliOptions, command: Command): Acc
   const use = SPOOL_USE[command.name()] ?? SPOOL_USE[command.parent?.name() ?? ''];
   if (use === undefined) return undefined;
   const { user, spam = [], ham = [] } = command.optsWithGlobals<UserWords>();
-  const { spool } = readConfig(environment).config;
+  // The doctor tells of wrong settings in its own way.
+  const isDoctor = command.name() === 'doctor';
+  const { spool } = isDoctor ? readConfig(environment).config : loadConfig(environment);
   // Elsewhere relearn reads what may be for root alone.
   const paths = [...command.args, ...spam, ...ham];
   if (command.name() === 'relearn' && user === undefined && !isInSpool(paths, spool)) {
