@@ -189,9 +189,8 @@ function bayesLines(bayes: Summary['bayes']): string[] {
   if (forgotten) lines.push(...FORGOTTEN);
   else if (missing > 0) {
     lines.push(
-      `That lacks ${plural(missing, 'message')} of those that rspamd said it learned. Either they were learned`,
-      'the other way round before (a turned verdict takes from one class what it gives to the other),',
-      "or they are lost: look at rspamd's log and at its Redis, and teach them again, without their journal.",
+      `That lacks ${plural(missing, 'message')} of those that rspamd said it learned: look at rspamd's log`,
+      'and at its Redis, and teach them again, without their journal.',
     );
   }
   return lines;

@@ -65,7 +65,20 @@ test.each<[string, Counts | undefined, Counts, Counts | undefined, Partial<Gain>
     { gained: { spam: 5, ham: 7 }, missing: 0 },
   ],
   ['lacks what never shows', [0, 0], [50, 50], [45, 50], { missing: 5 }, true],
-  ['lacks it in a store that held more', [900, 900], [50, 50], [920, 900], { missing: 80 }, true],
+  ['lacks it in a store that held more', [900, 900], [50, 0], [920, 900], { missing: 30 }, true],
+  ['lacks what no turned verdict explains', [900, 20], [50, 50], [920, 20], { missing: 30 }, true],
+  [
+    'lacks nothing where verdicts were turned both ways',
+    ...([
+      [100, 100],
+      [20, 30],
+      [90, 110],
+    ] as const),
+    { gained: { spam: -10, ham: 10 }, missing: 0 },
+    true,
+  ],
+  // As many turned verdicts would look like this as well.
+  ['is not known: the same as before', [300, 300], [300, 300], [300, 300], unknown, true],
   ['lacks nothing within 2 %', [100, 100], [50, 50], [149, 150], { missing: 0 }, true],
   [
     'may be a loss of one class, where verdicts were turned',
