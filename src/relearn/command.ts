@@ -3,13 +3,14 @@ import type { Config } from '../config.ts';
 import { Controller } from '../delivery/controller.ts';
 import type { ExitCode } from '../errors.ts';
 import type { Log, LogEvent } from '../logger.ts';
+import type { Terminal } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import { checkSources, inShell, pathsByVerdict } from './source-arguments.ts';
+import { inShell, pathsByVerdict, sortedSources } from './source-arguments.ts';
 import type { SourceArguments } from './source-arguments.ts';
 import { archiveSources } from './sources/archive.ts';
 import { PathSource } from './sources/path-source.ts';
@@ -36,7 +37,8 @@ export interface RelearnOptions {
   readonly out: (text: string) => void;
   /** Standard error: everything else. */
   readonly err: (text: string) => void;
-  readonly errIsTerminal: boolean;
+  /** Where standard error is seen; `undefined` for a pipe or a file. */
+  readonly errTerminal: Terminal | undefined;
 }
 
 export interface RelearnFlags extends SourceArguments {
@@ -49,12 +51,14 @@ export interface RelearnFlags extends SourceArguments {
   readonly proveAll: boolean;
   readonly json: boolean;
   readonly quiet: boolean;
-  /** How long rspamd may be away. */
-  readonly waitMs: number;
+  /** How long rspamd may be away. @defaultValue five minutes, and ten seconds before its first answer */
+  readonly waitMs: number | undefined;
 }
 
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
+const WAIT_MS = 300_000;
+const FIRST_WAIT_MS = 10_000;
 const WAITING =
   "kopano-learnd: waiting for rspamd's own count, which it refreshes every 30 to 60 s\n";
 const WITHOUT_JOURNAL =
@@ -66,12 +70,11 @@ const WITHOUT_JOURNAL =
  *   unfit
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
-  const { flags, config } = options;
-  checkSources(flags);
+  const flags = { ...options.flags, ...sortedSources(options.flags) };
   const paths = [...flags.dirs, ...flags.spam, ...flags.ham].filter((each) => each !== STDIN);
-  const release = await lockSpools(paths, config.spool);
+  const release = await lockSpools(paths, options.config.spool);
   try {
-    return flags.dryRun ? await readAll(options) : await learnAll(options);
+    return await (flags.dryRun ? readAll : learnAll)({ ...options, flags });
   } finally {
     release();
   }
@@ -91,20 +94,22 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
 }
 
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop, err } = options;
+  const { config, flags, stop, err, errTerminal } = options;
   const paths = pathsByVerdict(flags);
   const journal =
     flags.journal === undefined ? undefined : await Journal.open(flags.journal, paths);
-  const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
+  const sources = sourcesOf(options, (place) => journal?.done.has(place) ?? false);
   const stats = new RunStats((named) => {
     progress.say(failureLine(named));
   });
-  const progress = new Progress({
-    kind: flags.quiet ? 'none' : options.errIsTerminal ? 'bar' : 'lines',
+  const progress: Progress = new Progress({
+    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
     stats,
     clock: systemClock,
     write: err,
+    acknowledged: () => run.acknowledged,
     total: () => expectedOf(sources, flags.limit),
+    columns: errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(config, { bulk: flags.bulk });
@@ -116,13 +121,15 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     journal,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
+    waitMs: flags.waitMs ?? WAIT_MS,
+    firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
     proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
     shutdownMs: config.shutdownMs,
   });
   const counting = new AbortController();
-  progress.start();
   try {
     const before = await bayesCounts(trainers);
+    progress.start();
     for (const source of sources) void source.count(counting.signal);
     const startedAt = systemClock.monotonic();
     const ending = await run.run(stop);

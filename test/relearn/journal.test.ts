@@ -42,8 +42,8 @@ describe('a journal', () => {
   test('has what was noted, when the same sources come again, and goes on behind it', async () => {
     await journalWith('/archive/spam/a.eml');
     const journal = await Journal.open(path, { ...SOURCES });
-    expect(journal.has('/archive/spam/a.eml')).toBe(true);
-    expect(journal.has('/archive/spam/b.eml')).toBe(false);
+    expect(journal.done.has('/archive/spam/a.eml')).toBe(true);
+    expect(journal.done.has('/archive/spam/b.eml')).toBe(false);
     journal.add('duplicate', 'ham', '/archive/box#2');
     journal.add('refused', 'ham', '/b');
     const lines = [

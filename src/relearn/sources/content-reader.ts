@@ -137,9 +137,7 @@ interface ContentPlace {
 }
 
 function messageOf(wrapped: Buffer, place: string, folder: string): Found {
-  const body = unwrapped(wrapped);
-  const isUnwrapped = body !== wrapped;
-  return { kind: 'message', place, folder, body, ...(isUnwrapped && { isUnwrapped }) };
+  return { kind: 'message', place, folder, body: unwrapped(wrapped) };
 }
 
 function overSize(place: string, maxBytes: number): Found {
