@@ -20,7 +20,6 @@ import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';
 import type { Named } from './stats.ts';
 import { inWords, summarize } from './summary.ts';
-import type { SummaryInput } from './summary.ts';
 
 /**
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
@@ -85,20 +84,19 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
   const { flags, err } = options;
   const { journal } = flags;
   const paths = pathsByVerdict(flags);
-  const done = journal === undefined ? undefined : await Journal.peek(journal, paths);
-  const sources = sourcesOf(options, (place) => done?.has(place) ?? false);
+  const isDone = journal === undefined ? undefined : await Journal.peek(journal, paths);
   const stats = new RunStats((named) => {
     err(`${failureLine(named)}\n`);
   });
-  return dryRun({ ...options, ...flags, sources, stats });
+  return dryRun({ ...options, ...flags, sources: sourcesOf(options, isDone), stats });
 }
 
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop, err, errTerminal } = options;
+  const { config, flags, args, stop, out, err, errTerminal } = options;
   const paths = pathsByVerdict(flags);
   const journal =
     flags.journal === undefined ? undefined : await Journal.open(flags.journal, paths);
-  const sources = sourcesOf(options, (place) => journal?.done.has(place) ?? false);
+  const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
   const stats = new RunStats((named) => {
     progress.say(failureLine(named));
   });
@@ -146,32 +144,32 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
       stats,
       stop: isOver ? stop : AbortSignal.abort(),
     });
-    const confirmingMs = systemClock.monotonic() - learnedAt;
-    const times = { learningMs: learnedAt - startedAt, confirmingMs };
-    return conclude(options, { stats, ending, left: run.left, gain, ...times });
+    const summary = summarize({
+      stats,
+      ending,
+      left: run.left,
+      gain,
+      learningMs: learnedAt - startedAt,
+      confirmingMs: systemClock.monotonic() - learnedAt,
+      resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
+    });
+    out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
+    if (summary.resume !== null && journal === undefined) err(WITHOUT_JOURNAL);
+    return summary.exitCode;
   } finally {
     counting.abort();
     progress.stop();
   }
 }
 
-/** Prints the summary. */
-function conclude(
-  { args, flags, out, err }: RelearnOptions,
-  came: Omit<SummaryInput, 'resume'>,
-): ExitCode {
-  const resume = ['kopano-learnd', ...args.map(inShell)].join(' ');
-  const summary = summarize({ ...came, resume });
-  out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
-  if (summary.resume !== null && flags.journal === undefined) err(WITHOUT_JOURNAL);
-  return summary.exitCode;
-}
-
 function failureLine({ place, reason }: Named): string {
   return `kopano-learnd: failed: ${place}: ${reason}`;
 }
 
-function sourcesOf(options: RelearnOptions, isDone: (place: string) => boolean): Source[] {
+function sourcesOf(
+  options: RelearnOptions,
+  isDone: (place: string) => boolean = () => false,
+): Source[] {
   const { flags, config, stdin } = options;
   const reading: ReadingOptions = { maxBytes: config.spool.maxBytes, isDone, stdin };
   return [
@@ -190,26 +188,25 @@ function expectedOf(sources: readonly Source[], limit: number): number | undefin
   return Math.min(Math.round(sum), limit);
 }
 
-const PREFIXES: Partial<Record<LogEvent, string>> = {
-  'controller.up': '',
-  'controller.limited': '',
-  'controller.outdated': '',
-  'controller.down': 'waiting: ',
-  'controller.misconfigured': 'waiting: ',
-  'controller.unproven': 'waiting: ',
-  'daemon.bug': '',
-};
+const WAITS: ReadonlySet<LogEvent> = new Set([
+  'controller.down',
+  'controller.misconfigured',
+  'controller.unproven',
+]);
+const TOLD: ReadonlySet<LogEvent> = new Set([
+  'controller.limited',
+  'controller.outdated',
+  'daemon.bug',
+]);
 
 /** The log of the delivery, for people: what becomes of single messages is in the summary. */
 function proseLog(progress: Progress): Log {
   let hasWaited = false;
   return (_severity, event, message, fields) => {
-    const prefix = PREFIXES[event];
-    if (prefix === undefined || (event === 'controller.up' && !hasWaited)) return;
-    hasWaited ||= prefix !== '';
-    const stack = fields?.['stack'];
-    progress.say(
-      `kopano-learnd: ${prefix}${message}${stack === undefined ? '' : ` ${String(stack)}`}`,
-    );
+    const isWaiting = WAITS.has(event);
+    if (!isWaiting && !TOLD.has(event) && !(event === 'controller.up' && hasWaited)) return;
+    hasWaited ||= isWaiting;
+    const stack = fields?.['stack'] === undefined ? '' : ` ${String(fields['stack'])}`;
+    progress.say(`kopano-learnd: ${isWaiting ? 'waiting: ' : ''}${message}${stack}`);
   };
 }

@@ -30,39 +30,21 @@ const TITLE = 'kopano-learnd relearn journal 2';
 const LINE = /^(?:learned|known|refused) (?:spam|ham) (.+)$/;
 
 /**
- * The messages of a journal, as the first 64 bits of SHA-256: 47 bytes of memory for each. Another
- * message is taken for one of them, and so passed over, once in 18 million runs that read a million
- * messages beside a journal of a million.
+ * A message in memory: 64 bits of SHA-256, which takes 47 bytes. Another one is taken for it, and so
+ * passed over, once in 18 million runs that read a million messages beside a journal of a million.
  */
-class DoneMessages {
-  readonly #hashes = new Set<bigint>();
-
-  get size(): number {
-    return this.#hashes.size;
-  }
-
-  add(place: string): void {
-    this.#hashes.add(hashOf(place));
-  }
-
-  has(place: string): boolean {
-    return this.#hashes.has(hashOf(place));
-  }
-}
-
 function hashOf(place: string): bigint {
   return createHash('sha256').update(place, 'latin1').digest().readBigUInt64LE();
 }
 
 export class Journal {
-  /** What it had when it was opened. */
-  readonly done: DoneMessages;
   readonly #path: string;
+  readonly #done: ReadonlySet<bigint>;
   readonly #stream: WriteStream;
 
-  private constructor(path: string, handle: FileHandle, done: DoneMessages) {
+  private constructor(path: string, handle: FileHandle, done: ReadonlySet<bigint>) {
     this.#path = path;
-    this.done = done;
+    this.#done = done;
     this.#stream = handle.createWriteStream({ flush: true });
     // A journal that can't be written only makes a later run post more again: `close` says it.
     this.#stream.on('error', () => undefined);
@@ -95,13 +77,19 @@ export class Journal {
    * Which messages a journal has, for a run that writes nothing; a missing file has none.
    * @throws {OperatorError} as {@link open}
    */
-  static async peek(path: string, sources: JournalSources): Promise<DoneMessages> {
+  static async peek(path: string, sources: JournalSources): Promise<(place: string) => boolean> {
     try {
-      return (await readJournal(path, sources)).done;
+      const { done } = await readJournal(path, sources);
+      return (place) => done.has(hashOf(place));
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return new DoneMessages();
+      if (errnoOf(error) === 'ENOENT') return () => false;
       throw unusable(path, error);
     }
+  }
+
+  /** True for a message that it had when it was opened. */
+  has(place: string): boolean {
+    return this.#done.has(hashOf(place));
   }
 
   /** Notes that a message needs no further post. */
@@ -122,12 +110,14 @@ export class Journal {
   }
 }
 
-/** How much of it is whole is `goodBytes`: a torn heading is begun anew. */
-async function readJournal(
-  path: string,
-  sources: JournalSources,
-): Promise<{ readonly done: DoneMessages; readonly goodBytes: number }> {
-  const done = new DoneMessages();
+interface Contents {
+  readonly done: ReadonlySet<bigint>;
+  /** How much of it is whole: a torn heading is begun anew. */
+  readonly goodBytes: number;
+}
+
+async function readJournal(path: string, sources: JournalSources): Promise<Contents> {
+  const done = new Set<bigint>();
   let count = 0;
   let goodBytes = 0;
   let rest = '';
@@ -139,7 +129,7 @@ async function readJournal(
       goodBytes += line.length + 1;
       if (count === 2 && line !== inOneLine(sources)) throw foreign(path, line);
       const place = count > 2 ? LINE.exec(line)?.[1] : undefined;
-      if (place !== undefined) done.add(place);
+      if (place !== undefined) done.add(hashOf(place));
       else if (count > 2 || (count === 1 && line !== TITLE)) throw broken(path, count);
     }
     // Something else may have no lines at all.

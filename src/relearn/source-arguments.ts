@@ -58,7 +58,7 @@ export function sortedSources({ dirs, spam, ham }: SourceArguments): SourceArgum
     spam: [...spam, ...maildirs.flatMap(junkFoldersOf)],
     ham: [...ham, ...maildirs],
   };
-  sorted.dirs.forEach(refuseFile);
+  sorted.dirs.forEach(refuseUnsorted);
   refuseOverlap(sorted);
   return sorted;
 }
@@ -82,12 +82,14 @@ function junkFoldersOf(maildir: string): string[] {
   );
 }
 
-function refuseFile(path: string): void {
-  if (!existsSync(path) || isFolder(path)) return;
+function refuseUnsorted(dir: string): void {
+  if (VERDICTS.some((verdict) => isFolder(`${dir}/${verdict}`))) return;
+  const isFile = existsSync(dir) && !isFolder(dir);
+  const what = isFile ? 'is a file' : 'holds neither spam/ nor ham/ that this user may look into';
   throw usage(
     'unsorted',
-    `${clean(path, 1_000)} is a file: it doesn't say which of its messages are spam`,
-    `give it as --spam ${inShell(path)} or as --ham ${inShell(path)}`,
+    `${clean(dir, 1_000)} ${what}: it doesn't say which of its messages are spam`,
+    `give it as --spam ${inShell(dir)} or as --ham ${inShell(dir)}`,
   );
 }
 

@@ -88,8 +88,8 @@ describe('without a flag', () => {
     expect(refusal({ dirs: [box], spam: [`${box}/.Junk`] })?.code).toBe('usage.overlap');
   });
 
-  test('a Maildir without one, or a file, is refused with what to type, and nothing else', () => {
-    folders('M/cur', 'M/new', 'A/spam', 'B/ham', 'B/cur', 'B/new', 'B/.Junk', 'C/cur', 'D');
+  test('a Maildir without one, a file, or any other folder is refused with what to type', () => {
+    folders('M/cur', 'M/new', 'A/spam', 'B/ham', 'B/cur', 'B/new', 'B/.Junk', 'C/cur');
     const maildir = refusal({ dirs: [`${folder}/M`] });
     expect(maildir).toMatchObject({ code: 'usage.unsorted' });
     expect(maildir?.message).toContain(`${folder}/M is a Maildir without a junk folder`);
@@ -97,7 +97,11 @@ describe('without a flag', () => {
     const file = `${folder}/junk mail.mbox`;
     writeFileSync(file, '');
     expect(refusal({ dirs: [file] })?.hint).toContain(`--spam '${file}' or as --ham`);
-    for (const name of ['A', 'B', 'C', 'D', 'E']) {
+    for (const name of ['C', 'D']) {
+      const error = refusal({ dirs: [`${folder}/${name}`] });
+      expect(error?.message).toContain(`${folder}/${name} holds neither spam/ nor ham/`);
+    }
+    for (const name of ['A', 'B']) {
       const dirs = [`${folder}/${name}`];
       expect(sortedSources({ dirs, ...none })).toEqual({ dirs, ...none });
     }
