@@ -5,7 +5,6 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
-import type { ExitCode } from '../errors.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
 import type { Verdict } from '../verdict.ts';
@@ -60,8 +59,8 @@ export class Journal {
     try {
       handle = await open(path, 'a+', 0o600);
       const stats = await handle.stat();
-      if (!stats.isFile()) throw broken(path, 1);
-      if ((await lockDescriptor(handle.fd)) === 'held') throw inUse(path);
+      if (!stats.isFile()) throw fault('broken', path, ': line 1 is something else');
+      if ((await lockDescriptor(handle.fd)) === 'held') throw fault('in-use', path, '');
       const { done, goodBytes } = await readJournal(path, sources);
       if (goodBytes < stats.size) await handle.truncate(goodBytes);
       if (goodBytes === 0) await handle.write(`${TITLE}\n${inOneLine(sources)}\n`);
@@ -127,13 +126,16 @@ async function readJournal(path: string, sources: JournalSources): Promise<Conte
     for (const line of lines) {
       count += 1;
       goodBytes += line.length + 1;
-      if (count === 2 && line !== inOneLine(sources)) throw foreign(path, line);
+      if (count === 2 && line !== inOneLine(sources))
+        throw fault('foreign', path, `: ${clean(line, 1_000)}`);
       const place = count > 2 ? LINE.exec(line)?.[1] : undefined;
       if (place !== undefined) done.add(hashOf(place));
-      else if (count > 2 || (count === 1 && line !== TITLE)) throw broken(path, count);
+      else if (count > 2 || (count === 1 && line !== TITLE))
+        throw fault('broken', path, `: line ${count} is something else`);
     }
     // Something else may have no lines at all.
-    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length))) throw broken(path, 1);
+    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length)))
+      throw fault('broken', path, ': line 1 is something else');
   }
   return { done, goodBytes: count < 2 ? 0 : goodBytes };
 }
@@ -146,44 +148,37 @@ function inOneLine(sources: JournalSources): string {
   );
 }
 
-function foreign(path: string, line: string): OperatorError {
-  return fault(
-    'foreign',
-    `the journal ${clean(path)} belongs to other sources: ${clean(line, 1_000)}`,
-    'give the sources that it was begun with, in the same way, or another file to --journal',
-    EXIT.usage,
-  );
-}
+const FAULTS = {
+  foreign: {
+    says: 'belongs to other sources',
+    hint: 'give the sources that it was begun with, in the same way, or another file to --journal',
+    exitCode: EXIT.usage,
+  },
+  broken: {
+    says: "is none of this kopano-learnd's relearn",
+    hint: 'nothing in it was changed; give another file to --journal (a new one is made)',
+    exitCode: EXIT.usage,
+  },
+  'in-use': {
+    says: 'is being written by another run',
+    hint: 'wait for that to end, or give another file to --journal',
+    exitCode: EXIT.temporary,
+  },
+  unusable: {
+    says: 'cannot be read or written',
+    hint: 'give --journal a file in a folder that you may write to, on a disk with room',
+    exitCode: EXIT.failure,
+  },
+} as const;
 
-function broken(path: string, line: number): OperatorError {
-  return fault(
-    'broken',
-    `${clean(path)} is not a journal of this kopano-learnd's relearn: line ${line} is something else`,
-    'nothing in it was changed; give another file to --journal (a new one is made)',
-    EXIT.usage,
-  );
-}
-
-function inUse(path: string): OperatorError {
-  return fault(
-    'in-use',
-    `another run is writing the journal ${clean(path)}`,
-    'wait for it to end, or give another file to --journal',
-    EXIT.temporary,
-  );
+function fault(kind: keyof typeof FAULTS, path: string, detail: string): OperatorError {
+  const { says, hint, exitCode } = FAULTS[kind];
+  const message = `the journal ${clean(path)} ${says}${detail}`;
+  return new OperatorError({ code: `journal.${kind}`, message, hint, exitCode });
 }
 
 /** What to throw for an error: one that has its cure, or that is this program's, stays as it is. */
 function unusable(path: string, error: unknown): unknown {
   if (error instanceof OperatorError || isBug(error)) return error;
-  return fault(
-    'unusable',
-    `the journal ${clean(path)} cannot be read or written (${errnoOf(error) ?? 'flock failed'})`,
-    'give --journal a file in a folder that you may write to, on a disk with room',
-    EXIT.failure,
-  );
-}
-
-function fault(code: string, message: string, hint: string, exitCode: ExitCode): OperatorError {
-  return new OperatorError({ code: `journal.${code}`, message, hint, exitCode });
+  return fault('unusable', path, ` (${errnoOf(error) ?? 'flock failed'})`);
 }

@@ -84,10 +84,9 @@ export class Progress {
     const total = this.#totalAt(now, done);
     const rate = passedMs === 0 ? 0 : (posted * 1_000) / passedMs;
     const isMeasured = total !== undefined && rate > 0 && passedMs >= MEASURED_MS;
-    const share = total === undefined ? 0 : done / Math.max(1, total);
     const counts = COUNTS.filter((each) => stats.total(each) > 0);
     return [
-      `${kind === 'bar' ? `${barOf(share)} ` : ''}${done}/${total ?? '?'} ${Math.floor(share * 100)} %`,
+      total === undefined ? `${done}/?` : howFar(done, total, kind === 'bar'),
       `${Math.round(rate)}/s`,
       `${isMeasured ? inClockTime((total - done) / rate) : '?'} left`,
       ...counts.map((each) => `${each} ${stats.total(each)}`),
@@ -104,9 +103,11 @@ export class Progress {
   }
 }
 
-function barOf(share: number): string {
+function howFar(done: number, total: number, hasBar: boolean): string {
+  const share = done / Math.max(1, total);
   const filled = Math.round(share * BAR_WIDTH);
-  return `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
+  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] `;
+  return `${hasBar ? bar : ''}${done}/${total} ${Math.floor(share * 100)} %`;
 }
 
 /** Seconds as `h:mm:ss`. */

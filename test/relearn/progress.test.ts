@@ -78,7 +78,7 @@ test('a number of messages that is estimated changes slowly, and is none at firs
   const { clock, seen, written, learn } = progressOf('bar', 1_000);
   learn(50);
   clock.advance(1_800);
-  expect(written.at(-1)).toContain('50/? 0 %  28/s  ? left');
+  expect(written.at(-1)).toContain('50/?  28/s  ? left');
   clock.advance(200);
   const totals = [1_000];
   for (const estimate of [3_000, 3_000, 200, 200, 200, 200, 200, 200, 10]) {
