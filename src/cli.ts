@@ -291,7 +291,10 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
   program
     .command('relearn')
     .description('learns a whole archive once; its sources are never changed')
-    .argument('[DIR...]', "folders that hold spam/ and ham/, such as the daemon's archive")
+    .argument(
+      '[DIR...]',
+      "folders that hold spam/ and ham/, such as the daemon's archive; or Maildirs with a junk folder",
+    )
     .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
     .option('--ham <PATH>', 'ham: the same', collect, [])
     .option('--concurrency <N>', posts, whole(1, 1_000), 32)
