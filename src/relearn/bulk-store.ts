@@ -72,8 +72,7 @@ export class BulkStore implements MessageStore {
     return true;
   }
 
-  dispose({ entry }: PendingMessage, disposition: Disposition): CheckResult {
-    const { key, verdict } = entry;
+  dispose({ entry: { key, verdict } }: PendingMessage, disposition: Disposition): CheckResult {
     if (!this.#end(key)) return undefined;
     this.#stats.finished(key, verdict, disposition);
     const { kind } = disposition;

@@ -34,7 +34,7 @@ const ORPHAN_AFTER_MS = 60_000;
 
 type Folders = Readonly<Record<Verdict, Folder | undefined>>;
 
-export class QuarantinedMessages {
+export class QuarantinedMessages implements Disposable {
   readonly #root: Folder;
   readonly #quarantine: Folders;
   readonly #release: Folders;
@@ -58,6 +58,10 @@ export class QuarantinedMessages {
   static open(stateDir: string): QuarantinedMessages | undefined {
     const root = openFolder(stateDir, () => Folder.open(stateDir));
     return root === undefined ? undefined : new QuarantinedMessages(root);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   close(): void {
