@@ -76,16 +76,6 @@ describe('a wrong word', () => {
   });
 });
 
-test('doctor prints a line a check on stdout, the sum on stderr, and exits 1 for a fault', async () => {
-  const { code, out, err } = await run(['doctor'], {
-    KOPANO_SPAMD_LIB: join(temporaryFolder(), 'missing'),
-    RSPAMD_URL: 'http://127.0.0.1:9',
-  });
-  expect(code).toBe(1);
-  expect(out).toMatch(/^((ok|warning|failed|not tried) +\S.* {2}\S.*\n)+$/);
-  expect(err).toMatch(/^\d+ failed, \d+ warnings?, \d+ not tried, \d+ ok\n$/);
-});
-
 test.each([[['status', '--json']], [['quarantine', 'show', 'a.eml']]])(
   'half an answer is no success, on a disk that is full: %j',
   async (args) => {
