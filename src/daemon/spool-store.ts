@@ -53,9 +53,12 @@ export class SpoolStore implements MessageStore {
     return false;
   }
 
-  async dispose(message: PendingMessage, disposition: Disposition): Promise<CheckResult> {
+  async dispose(
+    entry: QueueEntry,
+    disposition: Disposition,
+    { identity, failures }: PendingMessage,
+  ): Promise<CheckResult> {
     const { queue, quarantine, disposal, postCounts, wall } = this.#options;
-    const { entry, identity, failures } = message;
     const different =
       disposition.kind !== 'quarantined'
         ? disposal.dispose(entry)

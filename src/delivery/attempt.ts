@@ -2,13 +2,12 @@ import { sleep } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { FAULTED } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { Stamp } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import { identify } from './message.ts';
-import type { PendingMessage } from './message.ts';
+import type { MessageEntry, PendingMessage } from './message.ts';
 import type { Pace } from './pace.ts';
 import { MOST_POSTS, PROOF_WAITS_MS, postsOfRound, reasonToLetGo } from './proof.ts';
 import { quarantined } from './result.ts';
@@ -20,7 +19,7 @@ export type Attempt = (
   | { readonly kind: 'done'; readonly result: Disposition }
   | { readonly kind: 'withdrawn' }
   /** The file has changed: it has to settle again. */
-  | { readonly kind: 'changed'; readonly stamp: Stamp }
+  | { readonly kind: 'changed'; readonly entry: MessageEntry }
   /** One of its locks is held, or binds it to another controller, or its turn has not come. */
   | { readonly kind: 'busy' }
   /** `isRound`: it was posted again after a 200; one 200 alone shows nothing of the controller. */
@@ -132,7 +131,9 @@ export class Attempts {
     const isRepeated = message.disposition !== undefined;
     const own = disposalOf(message);
     message.disposition = disposition;
-    const different = await faults.guard(DISPOSAL, () => store.dispose(message, disposition), {
+    const move = (): ReturnType<typeof store.dispose> =>
+      store.dispose(message.entry, disposition, message);
+    const different = await faults.guard(DISPOSAL, move, {
       // One file that can't be moved doesn't stop the others.
       narrow: (error) => (FILE_ERRORS.has(errnoOf(error) ?? '') ? own : undefined),
       throwsBugs: true,

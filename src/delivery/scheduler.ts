@@ -2,7 +2,6 @@ import PQueue from 'p-queue';
 import type { Timer } from '../clock.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { QueueEntry } from '../spool/message.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Affinity } from './affinity.ts';
 import { DISPOSAL } from './attempt.ts';
@@ -11,7 +10,7 @@ import type { Attribution, Flight } from './attribution.ts';
 import { backoffMs } from './backoff.ts';
 import type { Backlog } from './backlog.ts';
 import type { Controller } from './controller.ts';
-import type { PendingMessage } from './message.ts';
+import type { MessageEntry, PendingMessage } from './message.ts';
 import type { DeliveryOptions } from './store.ts';
 
 export interface SchedulerParts {
@@ -65,7 +64,7 @@ export class Scheduler {
   // --- what the spool says
 
   /** A message came into the queue; one that isn't settled may still be written to. */
-  enqueued(entry: QueueEntry, settled: boolean): void {
+  enqueued(entry: MessageEntry, settled: boolean): void {
     const { clock, settleMs } = this.#options;
     this.#backlog.add(entry, clock.monotonic() + (settled ? 0 : settleMs));
     this.wake();
@@ -249,7 +248,7 @@ export class Scheduler {
     const othersWait = (): boolean => [...pending.values()].some((each) => !each.isGuilty);
     for (const message of pending.values()) {
       if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
-      const bytes = this.#bodiesBytes + Number(message.entry.stamp.size);
+      const bytes = this.#bodiesBytes + message.entry.bytes;
       if (this.#bodiesBytes > 0 && bytes > BODIES_BYTES) return undefined;
       if (!message.failures.alone) return message;
       if (message.isGuilty && controller.guiltyNotBefore > now && othersWait()) continue;
@@ -327,7 +326,7 @@ export class Scheduler {
       controller,
       isProbe,
       startedAt: clock.monotonic(),
-      bytes: Number(message.entry.stamp.size),
+      bytes: message.entry.bytes,
       wasAlone: others.length === 0,
       isExclusive: isProbe || message.failures.alone,
     };

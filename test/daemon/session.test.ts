@@ -17,7 +17,6 @@ import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 import { MOUNTS } from '../support/needs.ts';
 
-const STAMP = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
 
 test('a session that is over leaves no timer behind', async () => {
   const clock = new ManualClock();
@@ -128,7 +127,7 @@ test('a session knows nothing of the messages of an earlier one', () => {
   const { lib, stateDir } = new TestSpool();
   const trainer = new ScriptedTrainer();
   const controller = controllerOf(clock, trainer);
-  controller.unproven(new PendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []), false);
+  controller.unproven(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []), false);
   expect(
     sessionOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib }, [controller]).lostReason,
   ).toBeUndefined();
@@ -153,7 +152,7 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   // Nothing is asked before a message has shown that the password is right.
   await clock.flow(70_000, 100);
   show(300, 300);
-  controller.proved(new PendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []));
+  controller.proved(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []));
   await clock.flow(70_000, 100);
   show(300, 360);
   await clock.flow(30_000, 100);

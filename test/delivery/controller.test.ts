@@ -38,8 +38,7 @@ beforeEach(() => {
 });
 
 function delivery(key: string): PendingMessage {
-  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  return new PendingMessage({ verdict: 'spam', key, stamp }, []);
+  return new PendingMessage({ verdict: 'spam', key, bytes: 1 }, []);
 }
 
 /** A failure as it may be. */

@@ -16,8 +16,7 @@ beforeEach(() => {
 });
 
 function message(key = 'a.eml'): PendingMessage {
-  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  const made = new PendingMessage({ verdict: 'spam', key, stamp }, []);
+  const made = new PendingMessage({ verdict: 'spam', key, bytes: 1 }, []);
   made.identity = identify(
     key,
     Buffer.from('Message-ID: <one@example.org>\nSubject: secret\n\nsecret'),

@@ -85,9 +85,9 @@ describe('reading an entry', () => {
     setMtime(path, 1_000);
     const entry = entryOf(spool, 'spam', 'a.eml');
     change(path);
-    const { stamp } = entryOf(spool, 'spam', 'a.eml');
-    expect(await spool.queue.read(entry)).toEqual({ kind: 'changed', stamp });
-    expect(spool.queue.check(entry)).toEqual({ kind: 'changed', stamp });
+    const now = entryOf(spool, 'spam', 'a.eml');
+    expect(await spool.queue.read(entry)).toEqual({ kind: 'changed', entry: now });
+    expect(spool.queue.check(entry)).toEqual({ kind: 'changed', entry: now });
   });
 
   test('leaves no descriptor open, whatever comes of it', async () => {
