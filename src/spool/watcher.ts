@@ -20,9 +20,6 @@ export interface WatcherOptions extends SpoolContext {
   readonly onFailure: () => void;
 }
 
-/** With more files than this in a folder, chokidar's own listing eats the CPU. */
-const WATCHED_AT_MOST = 5_000;
-
 /** What is being done, where it is a bug. */
 const WATCH = 'the watch on a class folder';
 
@@ -44,13 +41,13 @@ export class FolderWatcher {
 
   /**
    * Watches the class folders, unless they are polled.
-   * @param left files that lie in them; with many a watch costs more than it brings
+   * @param isMany so many files lie in them that a watch costs more than it brings
    */
-  watchFolders(left: number): void {
+  watchFolders(isMany: boolean): void {
     const { drop, polling } = this.#options;
     if (polling) return;
     for (const verdict of VERDICTS) {
-      if (left > WATCHED_AT_MOST || drop.get(verdict) === undefined) this.unwatch(verdict);
+      if (isMany || drop.get(verdict) === undefined) this.unwatch(verdict);
       else if (!this.#watchers.has(verdict)) this.#watch(verdict);
     }
   }
