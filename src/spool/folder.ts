@@ -223,12 +223,17 @@ export function procFault(): OperatorError | undefined {
   });
 }
 
-/** True when `path` leads to a folder, symlinks followed. */
-export function isFolder(path: string): boolean {
+/** What `path` leads to, symlinks followed; `undefined` for nothing, or where that can't be seen. */
+export function statsAt(path: string): BigIntStats | undefined {
   try {
-    return statSync(path).isDirectory();
+    return statSync(path, { bigint: true });
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return false;
+    return undefined;
   }
+}
+
+/** True when `path` leads to a folder, symlinks followed. */
+export function isFolder(path: string): boolean {
+  return statsAt(path)?.isDirectory() === true;
 }

@@ -160,7 +160,7 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   await clock.flow(120_000, 100);
   expect(recorder.of('controller.forgot')).toEqual([]);
   show(0, 0);
-  await clock.flow(10_000, 100);
+  await clock.flow(70_000, 100);
   expect(recorder.fieldOf('controller.forgot', 'missing')).toEqual([600]);
   expect(controller.forgot?.missing).toBe(600);
   stop.abort();
