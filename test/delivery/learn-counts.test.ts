@@ -53,33 +53,6 @@ describe('nothing is missing', () => {
     expect(lookFor(100, 4_900, 5_000)).toEqual(NOTHING);
   });
 
-  // The first one is what rspamd 3.4 showed; in the last one some are turned back.
-  const shows: readonly (readonly (readonly [number, number])[])[] = [
-    [[300, 360], [240, 360]],
-    [[240, 300], [240, 360]],
-    [[240, 360]],
-    [[360, 300], [360, 240]],
-    [[240, 300], [240, 360], [300, 360], [300, 300]],
-  ]; // prettier-ignore
-
-  describe.each([60, 0])('when 60 verdicts are turned, %i of them by this controller', (ours) => {
-    test.each(shows.map((torn) => ({ torn })))('which shows as $torn', ({ torn }) => {
-      lookFor(100, 300, 300);
-      learns += ours;
-      for (const [spam, ham] of torn) expect(lookFor(30, spam, ham)).toEqual(NOTHING);
-      const [spam, ham] = torn.at(-1) ?? [300, 300];
-      expect(lookFor(200, spam, ham)).toEqual(NOTHING);
-    });
-
-    test('which two workers show at different times', () => {
-      lookFor(100, 300, 300);
-      learns += ours;
-      for (let i = 0; i < 6; i += 1) expect([look(240, 300), look(300, 360)]).toEqual([0, 0]);
-      for (let i = 0; i < 6; i += 1) expect([look(240, 300), look(240, 360)]).toEqual([0, 0]);
-      expect(lookFor(200, 240, 360)).toEqual(NOTHING);
-    });
-  });
-
   test('while figures are unknown, or rspamd is young', () => {
     lookFor(100, 1_000, 1_000);
     expect(look(undefined, 0)).toBe(0);
