@@ -95,13 +95,6 @@ describe('putting a message into quarantine', () => {
     expect(spool.queued).toEqual([]);
     expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
   });
-
-  test('that is a symlink moves the link, and reads nothing', async () => {
-    symlinkSync(put(`${spool.lib}/secret`, 'secret'), spool.statePath('queue/spam/a.eml'));
-    const entry = entryOf('spam');
-    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
-    expect(lstatSync(spool.statePath('quarantine/spam/a.eml')).isSymbolicLink()).toBe(true);
-  });
 });
 
 describe('removing a key from quarantine', () => {
