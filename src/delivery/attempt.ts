@@ -159,7 +159,9 @@ export class Attempts {
     const startedAt = clock.monotonic();
     message.tries += 1;
     proof.firstPostAt ??= startedAt;
-    const send = this.#counting(message, controller, post, most);
+    const isCounted = !proof.isOrdered;
+    proof.isOrdered = false;
+    const send = (): Promise<Outcome> => this.#sendCounted(message, controller, post, isCounted);
     let outcome = await send();
     if (outcome.kind === 'duplicate') {
       // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
@@ -216,39 +218,29 @@ export class Attempts {
   }
 
   /**
-   * Sends a message, counts the posts that are answered 200, and records the number: before there can
-   * be a third one, but of the last round only when it is over, because that has to have been made.
+   * Sends a message, counts the posts that are answered 200, and records the number from the third one
+   * on: before it is sent, but the last one only afterwards, because that one has to have been made.
    */
-  #counting(
+  async #sendCounted(
     message: PendingMessage,
     controller: Controller,
     post: Post,
-    most: number,
-  ): () => Promise<Outcome> {
+    isCounted: boolean,
+  ): Promise<Outcome> {
     const { proof } = message;
-    const before = proof.posts ?? 0;
-    const { isOrdered } = proof;
-    const isLast = before + most >= MOST_POSTS;
-    let posted = 0;
-    let isRecorded = isLast || isOrdered;
-    proof.isOrdered = false;
-    return async () => {
-      if (before + posted >= UNRECORDED_POSTS && !isRecorded) {
-        isRecorded = true;
-        await this.#record(message, before + most);
-      }
-      const outcome = await this.#send(controller, post);
-      if (outcome.kind !== 'learned') return outcome;
-      this.#sequence += 1;
-      const at = this.#options.clock.monotonic();
-      proof.acknowledged = { controller: controller.name, sequence: this.#sequence, at };
-      if (isOrdered) return outcome;
-      posted += 1;
-      proof.posts = before + posted;
-      proof.othersProved = false;
-      if (isLast && posted === most) await this.#record(message, proof.posts);
-      return outcome;
-    };
+    const posts = (proof.posts ?? 0) + 1;
+    const isLast = posts >= MOST_POSTS;
+    if (isCounted && posts > UNRECORDED_POSTS && !isLast) await this.#record(message, posts);
+    const outcome = await this.#send(controller, post);
+    if (outcome.kind !== 'learned') return outcome;
+    this.#sequence += 1;
+    const at = this.#options.clock.monotonic();
+    proof.acknowledged = { controller: controller.name, sequence: this.#sequence, at };
+    if (!isCounted) return outcome;
+    proof.posts = posts;
+    proof.othersProved = false;
+    if (isLast) await this.#record(message, posts);
+    return outcome;
   }
 
   async #record({ entry }: PendingMessage, posts: number): Promise<void> {
