@@ -41,6 +41,8 @@ export interface SpoolSessionOptions {
   readonly locks: MessageLocks;
   readonly affinity: Affinity;
   readonly events: MessageEvents;
+  /** Ends the session when it is aborted. */
+  readonly stop: AbortSignal;
 }
 
 const ARCHIVE = 'the retention of the archive';
@@ -70,9 +72,15 @@ export class SpoolSession {
   #stopping: Promise<void> | undefined;
 
   constructor(options: SpoolSessionOptions) {
-    const { config, clock, log, bugs, stateDir, controllers, events } = options;
+    const { config, clock, log, bugs, stateDir, controllers, events, stop } = options;
+    const ending = this.#ending.signal;
     this.#options = options;
-    setMaxListeners(0, this.#ending.signal);
+    setMaxListeners(0, ending);
+    const end = (): void => {
+      this.#ending.abort();
+    };
+    if (stop.aborted) end();
+    else stop.addEventListener('abort', end, { once: true, signal: ending });
     for (const controller of controllers) controller.forgetMessages();
     const { libDir, settleMs, sweepMs, polling, maxBytes, after } = config.spool;
     const { archive, temporary } = stateDir;
@@ -97,7 +105,8 @@ export class SpoolSession {
       outdated: events.superseded.bind(events),
       rescan: scheduler.rescan.bind(scheduler),
     };
-    const requeue = new Requeue({ ...common, folders: stateDir.release, events: spoolEvents });
+    const { release: folders } = stateDir;
+    const requeue = new Requeue({ ...common, folders, events: spoolEvents, ending });
     this.#faults = faults;
     this.#drop = drop;
     this.#scheduler = scheduler;
@@ -140,23 +149,19 @@ export class SpoolSession {
   }
 
   /**
-   * Takes the drop directory over, and what was released; at an abort it leaves the rest.
+   * Takes the drop directory over, and what was released; at a stop it leaves the rest.
    * @param progress is called now and then while there is more
    * @returns false when the spool belongs to another daemon
    */
-  async prepare(signal: AbortSignal, progress?: () => void): Promise<boolean> {
-    const stopRequeue = (): void => {
-      this.#requeue.stop();
-    };
-    signal.addEventListener('abort', stopRequeue, { once: true, signal: this.#ending.signal });
+  async prepare(progress?: () => void): Promise<boolean> {
     await this.#pickup.openFolders();
-    if (this.#lostReason === undefined && !signal.aborted) await this.#requeue.take(progress);
+    await this.#requeue.take(progress);
     return this.#lostReason === undefined;
   }
 
-  /** Works until `signal` is aborted or the session is lost, then stops. */
-  async run(signal: AbortSignal): Promise<void> {
-    this.#begin(signal);
+  /** Works until it is stopped or lost. */
+  async run(): Promise<void> {
+    this.#scheduler.start();
     this.#pickup.start();
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
       this.#watchStateDir();
@@ -175,8 +180,8 @@ export class SpoolSession {
    * One pass: tries what is there once, then stops.
    * @returns how many messages are left
    */
-  async pass(signal: AbortSignal): Promise<number> {
-    this.#begin(signal);
+  async pass(): Promise<number> {
+    this.#scheduler.start();
     const stays = await this.#pickup.pass();
     // What it could not carry into the queue must not hold what lies there.
     await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
@@ -205,15 +210,6 @@ export class SpoolSession {
     return this.#stopping;
   }
 
-  #begin(signal: AbortSignal): void {
-    const end = (): void => {
-      this.#ending.abort();
-    };
-    if (signal.aborted) end();
-    else signal.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
-    this.#scheduler.start();
-  }
-
   #lose(reason: string): void {
     this.#lostReason ??= reason;
     this.#ending.abort();
@@ -223,7 +219,6 @@ export class SpoolSession {
     const { clock, config } = this.#options;
     const { shutdownMs } = config;
     this.#ending.abort();
-    this.#requeue.stop();
     this.#scheduler.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
     const isOver = Promise.all([this.#pickup.stop(), this.#scheduler.stop()])
       .then(() => Promise.all(this.#chores))

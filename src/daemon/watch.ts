@@ -103,7 +103,7 @@ class Daemon {
   #step = { what: 'the start', since: 0 };
 
   constructor(options: WatchOptions, { clock, random, trainersFor }: Platform) {
-    const { config, log } = options;
+    const { config, log, stop } = options;
     this.#options = options;
     this.#clock = clock;
     this.#throttle = new LogThrottle(clock);
@@ -118,7 +118,7 @@ class Daemon {
     );
     const shared = { locks: new MessageLocks(), affinity: new Affinity(clock) };
     const { events } = this;
-    this.#parts = { config, clock, random, log, bugs, controllers, events, ...shared };
+    this.#parts = { config, clock, random, log, bugs, controllers, events, stop, ...shared };
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
     });
@@ -201,7 +201,7 @@ class Daemon {
     };
     opens();
     try {
-      const isOurs = await session.prepare(stop, opens);
+      const isOurs = await session.prepare(opens);
       this.#faults.clear(config.spool.stateDir);
       if (isOurs && !stop.aborted) {
         this.#standsBy = false;
@@ -209,8 +209,8 @@ class Daemon {
           spool: config.spool.libDir,
         });
         this.#session = session;
-        if (once) return await session.pass(stop);
-        await session.run(stop);
+        if (once) return await session.pass();
+        await session.run();
       }
       if (session.lostReason !== undefined) this.#standBy(session.lostReason);
     } finally {

@@ -33,7 +33,8 @@ const BODIES_BYTES = 64 * 1024 * 1024;
  * Each controller has a queue (p-queue) whose `concurrency` is what the controller may have in flight:
  * 1 while it is unknown, paused, slow, or has a message that is to be alone, else LEARN_CONCURRENCY.
  * What waits in that queue is not a message but a turn: a turn that starts chooses its message then,
- * by what is known then, and where several may be in flight puts the next turn behind itself. A turn
+ * by what is known then (so that p-queue's `priority`, set when something gets in line, decides
+ * nothing), and where several may be in flight puts the next turn behind itself. A turn
  * that finds nothing ends; whatever may change that (a message that comes in or settles, a flight that
  * ends, a backoff that is over) wakes the scheduler, which puts turns into the queues anew.
  */

@@ -161,7 +161,7 @@ describe('a released message', () => {
   test('is not taken any more after the stop', async () => {
     const bench = await prepared();
     release(bench.spool, 'spam');
-    bench.requeue.stop();
+    bench.ending.abort();
     await bench.requeue.take();
     expect(filesOf(bench.spool, 'release')).toEqual(['spam/a.eml']);
   });
