@@ -11,7 +11,7 @@ import type { MessageEvents } from '../delivery/events.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
-import { Disposal, removeOldDays } from '../spool/archive.ts';
+import { removeOldDays } from '../spool/archive.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
@@ -89,9 +89,8 @@ export class SpoolSession {
     const queue = new Queue(stateDir.queue, { maxBytes });
     const quarantine = new Quarantine(stateDir.quarantine, temporary);
     const wall = (): number => clock.wall();
-    const disposal = new Disposal({ queue, archive, after, wall });
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
-    const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
+    const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
     const parts = { store, faults, settleMs, rescanMs: sweepMs };
     const { scheduler } = createDelivery(

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { sleep } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { FAULTED } from '../spool/disk-faults.ts';
@@ -46,13 +47,6 @@ export type Failure = Extract<
   { readonly kind: 'held' | 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
 >;
 
-interface AttemptSignals {
-  /** Ends the waits between the posts of one message. */
-  readonly ending: AbortSignal;
-  /** Aborts posts. */
-  readonly abort: AbortSignal;
-}
-
 /** What is posted. */
 interface Post {
   readonly verdict: Verdict;
@@ -82,16 +76,20 @@ export function disposalOf({ entry }: PendingMessage): string {
  * It judges nobody: what a failure means is for attribution to say. Nothing else posts.
  */
 export class Attempts {
+  /** Ends the waits between the posts of one message. */
+  readonly ending = new AbortController();
+  /** Aborts posts. */
+  readonly aborting = new AbortController();
   readonly #options: DeliveryOptions;
   readonly #affinity: Affinity;
-  readonly #signals: AttemptSignals;
   /** Counts the 200s of all controllers. */
   #sequence = 0;
 
-  constructor(options: DeliveryOptions, affinity: Affinity, signals: AttemptSignals) {
+  constructor(options: DeliveryOptions, affinity: Affinity) {
     this.#options = options;
     this.#affinity = affinity;
-    this.#signals = signals;
+    // Every post in flight listens.
+    setMaxListeners(0, this.ending.signal, this.aborting.signal);
   }
 
   /** The caller holds the lock of the message's key. Rejects only by an error of this program. */
@@ -174,7 +172,7 @@ export class Attempts {
     if (isSparse && !wasAcknowledged) return { kind: 'acknowledged' };
     for (const waitMs of PROOF_WAITS_MS.slice(0, most - 1)) {
       if (outcome.kind !== 'learned') break;
-      if (waitMs > 0) await sleep(clock, waitMs, this.#signals.ending);
+      if (waitMs > 0) await sleep(clock, waitMs, this.ending.signal);
       outcome = await send();
       if (outcome.kind !== 'duplicate') continue;
       return { ...(await this.#remembered(message, post, 'proof')), isLate: waitMs > 0 };
@@ -257,7 +255,7 @@ export class Attempts {
     const { pace, trainer } = controller;
     if (!(await this.#isItsTurn(pace))) return pace.refusal;
     const sentAt = clock.monotonic();
-    const outcome = await trainer.learn(post.verdict, post.body, this.#signals.abort);
+    const outcome = await trainer.learn(post.verdict, post.body, this.aborting.signal);
     if (outcome.kind === 'unavailable' && outcome.limit !== undefined) {
       pace.refused(outcome, sentAt);
       return pace.refusal;
@@ -273,7 +271,7 @@ export class Attempts {
       if (patienceMs <= 0) return false;
       waitMs = Math.min(waitMs, patienceMs);
       patienceMs -= waitMs;
-      await sleep(this.#options.clock, waitMs, this.#signals.ending);
+      await sleep(this.#options.clock, waitMs, this.ending.signal);
     }
     return true;
   }

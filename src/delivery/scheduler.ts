@@ -18,10 +18,6 @@ export interface SchedulerParts {
   readonly attempts: Attempts;
   readonly attribution: Attribution;
   readonly affinity: Affinity;
-  /** Ends the waits between the posts of one message. */
-  readonly ending: AbortController;
-  /** Aborts posts. */
-  readonly abort: AbortController;
 }
 
 /** Bodies in flight take this much memory in all; a larger one goes alone. */
@@ -59,7 +55,7 @@ export class Scheduler {
     );
     options.locks.onKeyReleased(() => {
       this.wake();
-    }, parts.ending.signal);
+    }, parts.attempts.ending.signal);
   }
 
   // --- what the spool says
@@ -105,10 +101,10 @@ export class Scheduler {
 
   /** Ends waits at once, and aborts posts after `graceMs`. Messages that are due go on being tried. */
   hurryUp(graceMs: number): void {
-    const { ending, abort } = this.#parts;
+    const { ending, aborting } = this.#parts.attempts;
     ending.abort();
     this.#grace = this.#options.clock.after(graceMs, () => {
-      abort.abort();
+      aborting.abort();
     });
   }
 
@@ -116,16 +112,16 @@ export class Scheduler {
   async stop(): Promise<void> {
     this.#isRunning = false;
     this.#timer?.cancel();
-    this.#parts.ending.abort();
+    this.#parts.attempts.ending.abort();
     this.#backlog.close();
     await Promise.all([...this.#turns.values()].map((queue) => queue.onIdle()));
     this.#grace?.cancel();
-    this.#parts.abort.abort();
+    this.#parts.attempts.aborting.abort();
   }
 
   /** True once posts are aborted. */
   get isAborted(): boolean {
-    return this.#parts.abort.signal.aborted;
+    return this.#parts.attempts.aborting.signal.aborted;
   }
 
   /** What is in memory, by state. */

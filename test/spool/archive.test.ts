@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Disposal, removeOldDays } from '../../src/spool/archive.ts';
+import { disposeOf, removeOldDays } from '../../src/spool/archive.ts';
 import type { CheckResult } from '../../src/spool/queue.ts';
 import type { QueueEntry } from '../../src/spool/message.ts';
 import type { Verdict } from '../../src/verdict.ts';
@@ -19,7 +19,7 @@ beforeEach(() => {
 
 function dispose(entry: QueueEntry, after: 'remove' | 'archive' = 'archive'): CheckResult {
   const { archive } = spool.stateDir;
-  return new Disposal({ queue: spool.queue, archive, after, wall: () => now }).dispose(entry);
+  return disposeOf(entry, { queue: spool.queue, archive, after, wall: () => now });
 }
 
 /** A message in the queue. */
