@@ -315,9 +315,7 @@ describe('at the start', () => {
     const bench = new DeliveryBench();
     bench.scheduler.start();
     bench.enqueue('a');
-    const entry = bench.spool.queue.find('spam', 'a');
-    if (entry === undefined) throw new Error('it is gone');
-    bench.scheduler.enqueued(entry, false);
+    bench.scheduler.enqueued(bench.spool.entry('spam', 'a'), false);
     await bench.flow(SETTLE_MS - 100);
     expect(bench.trainer.posts).toEqual([]);
     await bench.finish();

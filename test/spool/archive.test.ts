@@ -25,9 +25,7 @@ function dispose(entry: QueueEntry, after: 'remove' | 'archive' = 'archive'): Ch
 /** A message in the queue. */
 function message(verdict: Verdict, key = 'a.eml', body = `${verdict} ${key}`): QueueEntry {
   spool.enqueue(verdict, key, body);
-  const entry = spool.queue.find(verdict, key);
-  if (entry === undefined) throw new Error('it is gone');
-  return entry;
+  return spool.entry(verdict, key);
 }
 
 describe.each(['remove', 'archive'] as const)('%s', (after) => {

@@ -164,9 +164,7 @@ describe('a file', () => {
     await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: false }]);
-    const entry = spool.queue.find('spam', 'a.eml');
-    if (entry === undefined) throw new Error('it is gone');
-    expect(await spool.queue.read(entry)).toEqual({
+    expect(await spool.queue.read(spool.entry('spam', 'a.eml'))).toEqual({
       kind: 'unfit',
       reason: 'not a regular file',
     });

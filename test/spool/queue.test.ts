@@ -1,23 +1,15 @@
 import { appendFileSync, openSync, readSync, rmSync, truncateSync } from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { QueueEntry } from '../../src/spool/message.ts';
 import { Fifo } from '../support/fifo.ts';
 import { watchFileSystem } from '../support/fs-steps.ts';
 import { TestSpool, put, replace, setMtime, setMtimeNs } from '../support/test-spool.ts';
-
-/** The entry as the queue has it now. */
-function entryOf(spool: TestSpool, place: 'spam' | 'ham', key: string): QueueEntry {
-  const entry = spool.queue.find(place, key);
-  if (entry === undefined) throw new Error(`${place}/${key} is gone`);
-  return entry;
-}
 
 describe('reading an entry', () => {
   test('that is a FIFO is refused without opening it', async () => {
     const spool = new TestSpool();
     const fifo = await Fifo.make(spool.statePath('queue/spam/a.eml'));
     for (let i = 0; i < 5; i += 1) {
-      expect(await spool.queue.read(entryOf(spool, 'spam', 'a.eml'))).toEqual({
+      expect(await spool.queue.read(spool.entry('spam', 'a.eml'))).toEqual({
         kind: 'unfit',
         reason: 'not a regular file',
       });
@@ -36,9 +28,9 @@ describe('reading an entry', () => {
     const spool = new TestSpool();
     const path = spool.enqueue('spam', 'a.eml', 'the body');
     setMtime(path, 1_000);
-    const entry = entryOf(spool, 'spam', 'a.eml');
+    const entry = spool.entry('spam', 'a.eml');
     change(path);
-    const now = entryOf(spool, 'spam', 'a.eml');
+    const now = spool.entry('spam', 'a.eml');
     expect(await spool.queue.read(entry)).toEqual({ kind: 'changed', entry: now });
     expect(spool.queue.check(entry)).toEqual({ kind: 'changed', entry: now });
   });
@@ -47,10 +39,10 @@ describe('reading an entry', () => {
     const spool = new TestSpool({ maxBytes: 10 });
     const path = spool.enqueue('spam', 'a.eml', 'body');
     spool.enqueue('spam', 'large.eml', 'more than that');
-    const entry = entryOf(spool, 'spam', 'a.eml');
+    const entry = spool.entry('spam', 'a.eml');
     const probe = openSync('/dev/null', 'r');
     await spool.queue.read(entry);
-    await spool.queue.read(entryOf(spool, 'spam', 'large.eml'));
+    await spool.queue.read(spool.entry('spam', 'large.eml'));
     appendFileSync(path, 'x');
     await spool.queue.read(entry);
     expect(openSync('/dev/null', 'r')).toBe(probe + 1);
@@ -64,7 +56,7 @@ test.each(['before', 'after'] as const)(
     const spool = new TestSpool();
     const path = spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
     setMtime(path, 1_000);
-    const entry = entryOf(spool, 'spam', 'a.eml');
+    const entry = spool.entry('spam', 'a.eml');
     let reads = 0;
     onTestFinished(
       watchFileSystem(

@@ -143,9 +143,7 @@ export class DeliveryBench {
   /** Puts a complete message into the queue, as pickup does. */
   put(key: string, made: MadeUp = {}): string {
     const path = this.enqueue(key, made);
-    const entry = this.spool.queue.find(made.verdict ?? 'spam', key);
-    if (entry === undefined) throw new Error(`${key} is gone`);
-    this.scheduler.enqueued(entry, true);
+    this.scheduler.enqueued(this.spool.entry(made.verdict ?? 'spam', key), true);
     return path;
   }
 
