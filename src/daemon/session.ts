@@ -82,7 +82,7 @@ export class SpoolSession {
     if (stop.aborted) end();
     else stop.addEventListener('abort', end, { once: true, signal: ending });
     for (const controller of controllers) controller.forgetMessages();
-    const { libDir, settleMs, sweepMs, polling, maxBytes, after } = config.spool;
+    const { libDir, settleMs, sweepMs, maxBytes, after } = config.spool;
     const { archive, temporary } = stateDir;
     const throttle = new LogThrottle(clock);
     const faults = new DiskFaults({ clock, log, bugs });
@@ -97,29 +97,23 @@ export class SpoolSession {
       { ...options, ...config.learning, ...parts },
       options.affinity,
     );
-    const common = { ...options, drop, queue, quarantine, faults };
     const spoolEvents = {
       enqueued: scheduler.enqueued.bind(scheduler),
       superseded: scheduler.superseded.bind(scheduler),
       outdated: events.superseded.bind(events),
       rescan: scheduler.rescan.bind(scheduler),
     };
-    const { release: folders } = stateDir;
-    const requeue = new Requeue({ ...common, folders, events: spoolEvents, ending });
+    const common = { ...options, drop, queue, quarantine, faults, events: spoolEvents };
     this.#faults = faults;
     this.#drop = drop;
     this.#scheduler = scheduler;
-    this.#requeue = requeue;
+    this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });
     this.#pickup = new Pickup({
       ...common,
-      requeue,
+      ...config.spool,
+      requeue: this.#requeue,
       temporary,
       throttle,
-      settleMs,
-      sweepMs,
-      polling,
-      maxBytes,
-      events: spoolEvents,
       onLost: this.#lose.bind(this),
       lock: (folder) => lockDescriptor(folder.fd),
     });
