@@ -2,6 +2,7 @@ import { renameSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
+import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
 import { copyMessage, syncFolder } from './copy.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
@@ -89,6 +90,7 @@ export class CrossDeviceMoves {
    * @throws the system's error for everything else
    */
   stage(from: ClassFolder, rawName: string, key: string, stamp: Stamp): void {
+    from.mayHoldStaged = true;
     try {
       renameSync(from.folder.at(rawName), from.folder.at(STAGED_PREFIX + key));
     } catch (error) {
@@ -97,6 +99,15 @@ export class CrossDeviceMoves {
       // Also after an error, which may be a lie (NFS, where the answer got lost): the try will see.
       this.#add(from, key, stamp);
     }
+  }
+
+  /** A folder was opened: looks whether an earlier daemon left something half-way in it. */
+  async opened(from: ClassFolder): Promise<void> {
+    for (const { rawName } of from.folder.list()) {
+      if (STAGED.test(rawName)) return;
+      await yieldIfDue();
+    }
+    from.mayHoldStaged = false;
   }
 
   /** A sweep came upon a dotted name, which may be a file that lies staged. */
@@ -116,9 +127,9 @@ export class CrossDeviceMoves {
   }
 
   /** Removes what is staged of a key in a folder; true when there was something. */
-  removeKey({ verdict, folder }: ClassFolder, key: string): boolean {
+  removeKey({ verdict, folder, mayHoldStaged }: ClassFolder, key: string): boolean {
     // First of all: where that fails it must not be forgotten.
-    const wasThere = folder.removeFile(STAGED_PREFIX + key);
+    const wasThere = mayHoldStaged && folder.removeFile(STAGED_PREFIX + key);
     const staged = this.#staged.get(idOf(verdict, key));
     if (staged !== undefined) this.#forget(staged);
     return wasThere;

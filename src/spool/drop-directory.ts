@@ -16,6 +16,8 @@ export interface ClassFolder {
   readonly folder: Folder;
   /** A rename into the queue is refused with EXDEV: it was when the folder was opened, or later. */
   elsewhere: boolean;
+  /** A file on its way to another file system may lie in it: else no pickup has to ask. */
+  mayHoldStaged: boolean;
 }
 
 export interface DropDirectoryOptions {
@@ -109,7 +111,7 @@ export class DropDirectory {
       const elsewhere = crossesDevices(folder, queue[verdict]);
       throttle.forget(`missing ${verdict}`);
       faults.clear(path);
-      return { verdict, folder, elsewhere };
+      return { verdict, folder, elsewhere, mayHoldStaged: true };
     } catch (error) {
       folder?.close();
       const code = errnoOf(error);

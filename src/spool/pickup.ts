@@ -205,6 +205,7 @@ export class Pickup {
       onLost(`${folder.path} is locked by another process`);
       return false;
     }
+    await this.#moves.opened(opened);
     this.#scanner.opened(verdict);
     return true;
   }
