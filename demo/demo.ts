@@ -7,9 +7,9 @@
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT, type ExitCode } from '../src/errors.ts';
+import { EXIT, errnoOf, type ExitCode } from '../src/errors.ts';
 import { DemoStage, type Fate } from './stage.ts';
 import {
   makeMessage,
@@ -58,7 +58,14 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     if (redis === undefined) explainMissing('redis-server', say);
     return EXIT.failure;
   }
-  const folder = await mkdtemp(join(tmpdir(), 'kopano-learnd-demo-'));
+  let folder: string;
+  try {
+    folder = await mkdtemp(join(resolve(tmpdir()), 'kopano-learnd-demo-'));
+  } catch (error) {
+    const why = `${tmpdir()} can't be used (${errnoOf(error) ?? 'unknown'})`;
+    say(`The demo needs a temporary folder, and ${why}: set TMPDIR to one that can be written.`);
+    return EXIT.failure;
+  }
   const stage = new DemoStage({
     folder,
     rspamd,
@@ -207,6 +214,7 @@ class Story {
     for (const { event, verdict, file } of others) this.#say(`  ${event} ${verdict}/${file}`);
     if (right && others.length === 0 && dropped + queued === 0) {
       this.#say('Every message was learned and removed, and Bayes knows spam from ham.');
+      this.#say('Next: README.md, "Install"; then kopano-learnd doctor says whether all is well.');
       return EXIT.done;
     }
     this.#say(`This is not right: ${dropped + queued} messages are left, or Bayes is mistaken.`);

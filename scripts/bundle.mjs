@@ -82,11 +82,14 @@ console.log(
  */
 function firstLines() {
   const small = '--max-semi-space-size=4 --heap-growing-percent=40';
-  return [
-    '#!/bin/sh',
-    `':' //; case \${1-watch} in watch | -*) flags='${small}'; node $flags -e 0 >/dev/null 2>&1 || flags=;; esac; exec node \${flags-} "$0" "$@"`,
-    '',
-  ].join('\n');
+  // Node.js 12, as Ubuntu 22.04 has it, can't read the file at all, and would print it.
+  const start =
+    'if(parseInt(process.version.slice(1))<14){console.error("kopano-learnd: needs Node.js 20.19 or later; this is "+process.version);process.exit(78)}import(require("url").pathToFileURL(process.argv[1]))';
+  const words = [
+    `case \${1-watch} in watch | -*) flags='${small}'; node $flags -e 0 >/dev/null 2>&1 || flags=;; esac`,
+    `exec node \${flags-} -e '${start}' "$0" "$@"`,
+  ];
+  return ['#!/bin/sh', `':' //; ${words.join('; ')}`, ''].join('\n');
 }
 
 /**

@@ -111,7 +111,9 @@ function accountOf({ environment, identity }: CliOptions, command: Command): Acc
   const use = SPOOL_USE[command.name()] ?? SPOOL_USE[command.parent?.name() ?? ''];
   if (use === undefined) return undefined;
   const { user, spam = [], ham = [] } = command.optsWithGlobals<UserWords>();
-  const { spool } = readConfig(environment).config;
+  // The doctor tells of wrong settings in its own way.
+  const isDoctor = command.name() === 'doctor';
+  const { spool } = isDoctor ? readConfig(environment).config : loadConfig(environment);
   // Elsewhere relearn reads what may be for root alone.
   const paths = [...command.args, ...spam, ...ham];
   if (command.name() === 'relearn' && user === undefined && !isInSpool(paths, spool)) {
@@ -208,7 +210,8 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .action(async ({ json }: { json: boolean }) => {
       const config = settingsOf(options);
       const { status } = await import('./status/command.ts');
-      ended(await status({ config, json, out: options.out, stop: options.stop }));
+      const columns = options.terminal?.columns ?? 80;
+      ended(await status({ ...options, config, json, columns }));
     });
   program
     .command('health')
@@ -220,10 +223,13 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
   program
     .command('doctor')
     .description('tries everything that must work, and says how to mend what does not')
-    .action(async () => {
-      const config = loadConfig(options.environment);
+    .option('--all', 'what is well, too', false)
+    .option('--json', 'all of it as one JSON object', false)
+    .action(async (flags: { all: boolean; json: boolean }) => {
+      const read = readConfig(options.environment);
       const { doctor } = await import('./doctor/command.ts');
-      ended(await doctor({ ...options, config }));
+      const columns = options.terminal?.columns ?? 80;
+      ended(await doctor({ ...options, ...read, ...flags, columns }));
     });
   program
     .command('demo')
@@ -273,7 +279,7 @@ function settingsOf({ environment, err }: CliOptions): Config {
 interface RelearnWords extends Omit<RelearnFlags, 'dirs' | 'journal' | 'limit' | 'waitMs'> {
   readonly journal?: string;
   readonly limit?: number;
-  readonly wait: number;
+  readonly wait?: number;
 }
 
 const PATH_HELP =
@@ -282,11 +288,15 @@ const PATH_HELP =
 function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCode) => void): void {
   const collect = (path: string, paths: string[]): string[] => [...paths, path];
   const posts = 'requests in flight for each controller, 32 unless set';
-  const patience = 'give up when rspamd is away for longer, 300 unless set';
+  const patience =
+    'give up when rspamd is away for longer: 300 unless set, 10 before its first answer';
   program
     .command('relearn')
     .description('learns a whole archive once; its sources are never changed')
-    .argument('[DIR...]', "folders that hold spam/ and ham/, such as the daemon's archive")
+    .argument(
+      '[DIR...]',
+      "folders that hold spam/ and ham/, such as the daemon's archive; or Maildirs with a junk folder",
+    )
     .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
     .option('--ham <PATH>', 'ham: the same', collect, [])
     .option('--concurrency <N>', posts, whole(1, 1_000), 32)
@@ -295,22 +305,16 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
     .option('--prove-all', 'prove each message, not one in a hundred', false)
-    .option('--wait <SECONDS>', patience, whole(0, 604_800), 300)
+    .option('--wait <SECONDS>', patience, whole(0, 604_800))
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .action(async (dirs: string[], words: RelearnWords) => {
       const config = settingsOf(options);
       const { relearn } = await import('./relearn/command.ts');
       const { journal, limit = Infinity, wait, ...rest } = words;
-      const flags = { ...rest, dirs, journal, limit, waitMs: wait * 1_000 };
-      ended(
-        await relearn({
-          ...options,
-          errIsTerminal: options.errTerminal !== undefined,
-          config,
-          flags,
-        }),
-      );
+      const waitMs = wait === undefined ? undefined : wait * 1_000;
+      const flags = { ...rest, dirs, journal, limit, waitMs };
+      ended(await relearn({ ...options, config, flags }));
     });
 }
 

@@ -94,7 +94,7 @@ function pretty(json: string, terminal: Terminal | undefined): string {
   const lines = wrap(`${clock} ${text}`, terminal.columns, ' '.repeat(9));
   const colour = COLOURS[Number(level)];
   if (!terminal.hasColour || colour === undefined) return `${lines}\n`;
-  return `${lines.replace(String(severity), (word) => styleText(colour, word))}\n`;
+  return `${lines.replace(String(severity), (word) => styleText(colour, word, { validateStream: false }))}\n`;
 }
 
 /**

@@ -42,8 +42,19 @@ process.on('uncaughtException', (error) => {
   }
 });
 
+checkNode();
 const args = process.argv.slice(2);
 process.exit(args.length === 1 && args[0] === 'health' ? await checkHealth() : await run());
+
+/** An older one fails somewhere, by an error that tells nobody why. One before 14.8 can't read this. */
+function checkNode(): void {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return;
+  process.stderr.write(
+    `kopano-learnd: needs Node.js 20.19 or later; this is ${process.versions.node} (${process.execPath})\ncure: install Debian 13's nodejs or a newer one, first on the PATH\n`,
+  );
+  process.exit(EXIT.configuration);
+}
 
 function noteOutputFault(error: Error): void {
   const code = errnoOf(error) ?? error.message;

@@ -44,12 +44,13 @@ export interface Terminal {
  */
 export function wrap(text: string, columns: number, indent = ''): string {
   const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
+  const [first = '', ...words] = text.split(' ');
+  let line = first;
+  for (const word of words) {
     if (line.trim() !== '' && line.length + 1 + word.length > columns) {
       lines.push(line.trimEnd());
       line = `${indent}${word}`;
-    } else line = line === '' && lines.length === 0 ? word : `${line} ${word}`;
+    } else line = `${line} ${word}`;
   }
   return [...lines, line.trimEnd()].join('\n');
 }

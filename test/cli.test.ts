@@ -204,10 +204,9 @@ describe('relearn', () => {
 
   test('names a folder that holds neither class', async () => {
     const folder = temporaryFolder();
-    const { code, out } = await run(['relearn', '--dry-run', folder]);
-    expect(code).toBe(1);
-    expect(out).toContain(folder);
-    expect(out).toContain('neither spam/ nor ham/');
+    const { code, err } = await run(['relearn', '--dry-run', folder]);
+    expect(code).toBe(64);
+    expect(err).toContain(`${folder} holds neither spam/ nor ham/`);
   });
 });
 

@@ -98,8 +98,8 @@ describe('on a terminal', () => {
   test('it is the form for people, with local time, wrapped between words', () => {
     const text = fill({ format: 'auto', terminal });
     const lines = text.trimEnd().split('\n');
-    expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d err +disk\.fault +the disk is$/);
-    expect(lines.slice(1)).toEqual(['         full; make room there place=/spool/of/kopano']);
+    expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d err +disk\.fault +the disk is full;$/);
+    expect(lines.slice(1)).toEqual(['         make room there place=/spool/of/kopano']);
     expect(lines.every((line) => line.length <= 60)).toBe(true);
   });
 

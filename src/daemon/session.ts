@@ -13,6 +13,7 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { removeOldDays } from '../spool/archive.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
+import type { DiskFault } from '../spool/disk-faults.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
 import { lockDescriptor } from '../spool/owner.ts';
@@ -125,6 +126,11 @@ export class SpoolSession {
   }
 
   /** What is in memory. */
+  /** Places on the disk that don't work. */
+  get diskFaults(): readonly DiskFault[] {
+    return this.#faults.current;
+  }
+
   get counts(): Counts {
     return this.#scheduler.counts;
   }

@@ -1,6 +1,6 @@
 import { systemClock, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
-import type { Config } from '../config.ts';
+import type { Config, Environment } from '../config.ts';
 import { Bugs } from '../bugs.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
@@ -15,8 +15,11 @@ import { acquireOwnership } from '../spool/owner.ts';
 import type { Ownership } from '../spool/owner.ts';
 import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import { hostOf } from '../host.ts';
+import { Reporter } from '../status/reports.ts';
+import type { DaemonView, Stall } from '../status/reports.ts';
 import type { StatusServer } from '../status/server.ts';
-import type { Stall } from '../status/reports.ts';
+import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
@@ -32,13 +35,19 @@ export interface WatchOptions {
   readonly log: Log;
   /** One pass over what is there, instead of for ever. */
   readonly once: boolean;
+  /** For what tells how it is run. */
+  readonly environment: Environment;
   /** Aborted when the daemon is to stop. */
   readonly stop: AbortSignal;
   /** Calls back on SIGHUP. */
   readonly onHangup: (callback: () => void) => void;
   /** Calls back with the error that ends the process, which nobody has caught. */
   readonly onCrash: (callback: (error: unknown) => void) => void;
-  readonly identity: { readonly uid: number; readonly gid: number };
+  readonly identity: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly groups: readonly number[];
+  };
 }
 
 /** What the daemon runs on; tests give it another one. */
@@ -98,7 +107,12 @@ class Daemon {
   readonly #parts: Omit<SpoolSessionOptions, 'stateDir'>;
   #session: SpoolSession | undefined;
   #standsBy = false;
+  readonly #reporter: Reporter;
+  /** Ends what the reporter asks of rspamd. */
+  readonly #ending = new AbortController();
   #status: StatusServer | undefined;
+  /** What keeps it from owning the spool. */
+  #waitsFor: string | undefined = 'it starts';
   /** What it does outside of a session, and since when. */
   #step = { what: 'the start', since: 0 };
 
@@ -119,6 +133,7 @@ class Daemon {
     const shared = { locks: new MessageLocks(), affinity: new Affinity(clock) };
     const { events } = this;
     this.#parts = { config, clock, random, log, bugs, controllers, events, stop, ...shared };
+    this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
     });
@@ -133,21 +148,38 @@ class Daemon {
     const { statusListen: listen } = config;
     if (listen === undefined) return;
     const { StatusServer } = await import('../status/server.ts');
-    const { controllers, bugs } = this.#parts;
-    const view = {
-      spool: config.spool,
-      controllers,
-      messages: this.events,
-      bugs,
-      counts: () => this.#session?.counts,
-      stalls: () => this.#stalls(),
-    };
-    this.#status = new StatusServer({ view, listen, clock: this.#clock, log });
+    const { bugs } = this.#parts;
+    const reporter = this.#reporter;
+    this.#status = new StatusServer({ reporter, bugs, listen, clock: this.#clock, log });
     this.#status.start();
   }
 
   async hideStatus(): Promise<void> {
+    this.#ending.abort();
     await this.#status?.stop();
+  }
+
+  #view(): DaemonView {
+    const { config, identity, environment } = this.#options;
+    const { controllers, bugs } = this.#parts;
+    return {
+      spool: config.spool,
+      controllers,
+      messages: this.events,
+      bugs,
+      process: {
+        pid: process.pid,
+        uid: identity.uid,
+        groups: identity.groups,
+        host: hostOf(environment),
+        file: config.file ?? null,
+        after: config.spool.after,
+      },
+      counts: () => this.#session?.counts,
+      stalls: () => this.#stalls(),
+      faults: () => [...this.#faults.current, ...(this.#session?.diskFaults ?? [])],
+      waitsFor: () => (this.#session === undefined ? this.#waitsFor : undefined),
+    };
   }
 
   #stalls(): readonly Stall[] {
@@ -196,6 +228,7 @@ class Daemon {
   async #own(stateDir: StateDir): Promise<number | undefined> {
     const { config, log, once, stop } = this.#options;
     const session = new SpoolSession({ ...this.#parts, stateDir });
+    const socket = new StatusSocket(this.#reporter, this.#parts.bugs);
     const opens = (): void => {
       this.#begin('opening the spool');
     };
@@ -210,12 +243,14 @@ class Daemon {
         });
         this.#session = session;
         if (once) return await session.pass();
+        socket.start(stateDir.root);
         await session.run();
       }
       if (session.lostReason !== undefined) this.#standBy(session.lostReason);
     } finally {
       this.#session = undefined;
       this.#begin('giving up the spool');
+      await socket.stop();
       await session.stop();
     }
     if (!once) await sleep(this.#clock, RETRY_MS, stop);
@@ -230,8 +265,9 @@ class Daemon {
       this.#faults.raise(config.spool.stateDir, error);
       return;
     }
-    if (!this.#throttle.allows('missing')) return;
     const { libDir } = config.spool;
+    this.#waitsFor = `${libDir} is missing`;
+    if (!this.#throttle.allows('missing')) return;
     const cure = `install -d -o kopano -g kopano -m 0755 ${libDir}`;
     log(
       'warning',
@@ -253,6 +289,7 @@ class Daemon {
   }
 
   #standBy(reason: string): void {
+    this.#waitsFor = reason;
     if (this.#standsBy || this.#options.stop.aborted) return;
     this.#standsBy = true;
     this.#options.log('notice', 'daemon.standby', `stands by: ${reason}`, { reason });

@@ -1,82 +1,103 @@
-import { statSync } from 'node:fs';
-import type { Stats } from 'node:fs';
 import type { Config } from '../config.ts';
+import { unknownText } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
+import { likelyHost } from '../host.ts';
 import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
-import { isUnmapped } from '../spool/user-namespace.ts';
-import { askStatus } from '../status/client.ts';
+import { askStatus } from '../status/ask.ts';
 import { plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
 import { checkController } from './controller.ts';
-import { failed, lineOf, notTried, ok, warning } from './finding.ts';
+import { checkDaemon } from './daemon.ts';
+import { failed, notTried, ok, textOf } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
-import { named, plainName } from './machine.ts';
+import { named } from './machine.ts';
 import type { Account } from './machine.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
 import { checkWatching } from './watching.ts';
 
 /**
- * `kopano-learnd doctor`: tries everything that must work and says of each what to do about it.
- * Teaches rspamd nothing, and leaves nothing behind.
+ * `kopano-learnd doctor`: tries everything that must work, asks the running daemon what it met, and says
+ * of each fault what to do about it. Teaches rspamd nothing, and leaves nothing behind.
  */
 export interface DoctorOptions {
   readonly config: Config;
+  /** What is wrong with the settings; the others, and defaults for these, are in `config`. */
+  readonly faults: readonly string[];
   /** Whom this process runs as. */
   readonly identity: Account;
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly stop: AbortSignal;
-  /** One line a check. */
+  /** One JSON object instead of a text. */
+  readonly json: boolean;
+  /** Shows what is well, too. */
+  readonly all: boolean;
+  /** How wide the text may be. */
+  readonly columns: number;
   readonly out: (text: string) => void;
   /** The sum of it. */
   readonly err: (text: string) => void;
 }
 
+const PROBLEMS: ReadonlySet<Finding['state']> = new Set(['warning', 'failed']);
+
 /** @returns 1 when a check failed */
 export async function doctor(options: DoctorOptions): Promise<ExitCode> {
-  const { stop, out, err } = options;
-  const counts = { ok: 0, warning: 0, failed: 0, 'not tried': 0 };
+  const { stop, json, all, columns, out, err } = options;
+  const found: Finding[] = [];
   for await (const finding of findings(options)) {
     // What was cut short is no finding.
     if (stop.aborted) break;
-    counts[finding.state] += 1;
-    out(lineOf(finding));
+    found.push(finding);
+    const isProblem = PROBLEMS.has(finding.state);
+    // Problems come last: where the rest is shown they have to wait for it.
+    if (!json && isProblem !== all) out(textOf(finding, columns));
+  }
+  const count = (state: Finding['state']): number =>
+    found.filter((each) => each.state === state).length;
+  if (json) out(`${JSON.stringify({ interrupted: stop.aborted, checks: found }, undefined, 2)}\n`);
+  else if (all) {
+    for (const each of found) if (PROBLEMS.has(each.state)) out(textOf(each, columns));
   }
   if (stop.aborted) {
     err('interrupted: not everything was tried\n');
     return EXIT.failure;
   }
-  err(
-    `${counts.failed} failed, ${plural(counts.warning, 'warning')}, ${counts['not tried']} not tried, ${counts.ok} ok\n`,
-  );
-  return counts.failed > 0 ? EXIT.failure : EXIT.done;
+  const rest = `${plural(count('ok'), 'check')} ok, ${count('not tried')} not tried`;
+  const more = all || json ? '' : ' (--all shows them)';
+  err(`${count('failed')} failed, ${plural(count('warning'), 'warning')}; ${rest}${more}\n`);
+  return count('failed') > 0 ? EXIT.failure : EXIT.done;
 }
 
-async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenerator<Finding> {
+async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
+  const { config, identity, environment, stop } = options;
   const { libDir, stateDir, polling } = config.spool;
+  yield* checkSettings(options);
   const noProc = procFault();
   if (noProc !== undefined) {
     yield failed('/proc', noProc.message, noProc.hint);
     yield notTried('all else', 'mend the above first');
     return;
   }
-  const [who, account] = daemonUser(identity, stateDir);
-  yield who;
-  const daemon = await askStatus(config.statusListen, stop);
+  yield ok('user', `runs as ${named('uid', identity.uid)}`);
+  const daemon = await askStatus(config, stop);
+  const host = daemon.kind === 'running' ? daemon.report.process.host : likelyHost(environment);
   const folders: Folder[] = [];
   try {
-    const isReachable = yield* checkSpool(libDir, account, folders);
+    const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
     if (isReachable || !stateDir.startsWith(`${libDir}/`)) {
-      yield* await checkState({ stateDir, libDir, folders, account, daemon });
+      yield* await checkState({ stateDir, libDir, folders, account: identity, daemon });
     } else {
       yield notTried('state dir', `${stateDir}: mend the spool first`);
     }
   } finally {
     for (const folder of folders) folder.close();
   }
+  yield* checkDaemon(config, identity, daemon);
   yield* checkWatching(libDir, polling);
   const known: Known[] = [];
   for (const controller of config.rspamd.controllers) {
@@ -86,34 +107,18 @@ async function* findings({ config, identity, stop }: DoctorOptions): AsyncGenera
   yield* checkLearning(known, daemon);
 }
 
-/** Whom the daemon runs as. Root may do everything, and so sees no fault of permissions. */
-function daemonUser(identity: Account, stateDir: string): [Finding, Account] {
-  const check = 'user';
-  const { uid = 0, gid = 0 } = (identity.uid === 0 ? tryStat(stateDir) : undefined) ?? {};
-  if (identity.uid !== 0 || isUnmapped('uid', uid)) {
-    return [ok(check, `runs as ${named('uid', identity.uid)}`), identity];
+function* checkSettings({ config, faults }: DoctorOptions): Generator<Finding> {
+  const check = 'settings';
+  for (const fault of faults)
+    yield failed(check, fault, 'correct it; the daemon does not start with it');
+  for (const unknown of config.unknown) {
+    yield failed(
+      check,
+      `${unknownText(unknown)} (in the environment)`,
+      'correct the name, or take it away',
+    );
   }
-  const name = plainName('uid', uid);
-  const how =
-    name === String(uid)
-      ? `setpriv --reuid=${uid} --regid=${gid} --groups=GID,... --`
-      : `runuser -u ${name} --`;
-  const owner = uid === 0 ? '' : `, but the state dir belongs to ${named('uid', uid)}`;
-  const finding = warning(
-    check,
-    `runs as root${owner}: root may do everything, so that permissions are not really tried`,
-    uid === 0
-      ? "run the daemon, and this, as a user of its own or as kopano-spamd's: runuser -u kopano -- kopano-learnd doctor"
-      : `run it as the daemon's user, with its groups and environment: ${how} kopano-learnd doctor`,
-  );
-  return [finding, { uid, gid, groups: [gid] }];
-}
-
-/** Not even root sees everything: a FUSE or NFS mount, a loop of links. */
-function tryStat(place: string): Stats | undefined {
-  try {
-    return statSync(place);
-  } catch {
-    return undefined;
+  if (faults.length + config.unknown.length === 0) {
+    yield ok(check, `come from the environment${config.file ? ` and ${config.file}` : ''}`);
   }
 }

@@ -1,6 +1,6 @@
-import { clean, tableRow } from '../text.ts';
+import { clean, wrap } from '../text.ts';
 
-/** What one check came to: one line of `kopano-learnd doctor`. */
+/** What one check came to. */
 export interface Finding {
   /**
    * `warning`: it works, but not as well or as safely as it could. `not tried`: it can't be known
@@ -13,25 +13,41 @@ export interface Finding {
   readonly says: string;
   /** What the operator has to change. */
   readonly cure?: string;
+  /** What does that, to be pasted as root on this machine. */
+  readonly command?: string;
 }
+
+/** In words, or with the command that does it. */
+export type Cure = string | { readonly says: string; readonly command: string | undefined };
 
 export function ok(check: string, says: string): Finding {
   return { state: 'ok', check, says };
 }
 
-export function warning(check: string, says: string, cure: string): Finding {
-  return { state: 'warning', check, says, cure };
+export function warning(check: string, says: string, cure: Cure): Finding {
+  return { state: 'warning', check, says, ...cureOf(cure) };
 }
 
-export function failed(check: string, says: string, cure: string): Finding {
-  return { state: 'failed', check, says, cure };
+export function failed(check: string, says: string, cure: Cure): Finding {
+  return { state: 'failed', check, says, ...cureOf(cure) };
 }
 
 export function notTried(check: string, says: string): Finding {
   return { state: 'not tried', check, says };
 }
 
-export function lineOf({ state, check, says, cure }: Finding): string {
-  const text = cure === undefined ? says : `${says}. Cure: ${cure}`;
-  return `${clean(tableRow([state, check, text], [9, 11]), 2_000)}\n`;
+function cureOf(cure: Cure): Pick<Finding, 'cure' | 'command'> {
+  if (typeof cure === 'string') return { cure };
+  const { says, command } = cure;
+  return command === undefined ? { cure: says } : { cure: says, command };
+}
+
+const INDENT = ' '.repeat(11);
+
+/** For people: what was found and the cure, wrapped; the command whole, on a line of its own. */
+export function textOf({ state, check, says, cure, command }: Finding, columns: number): string {
+  const lines = [wrap(clean(`${state.padEnd(9)}  ${check}: ${says}`, 2_000), columns, INDENT)];
+  if (cure !== undefined) lines.push(wrap(clean(`${INDENT}cure: ${cure}`, 2_000), columns, INDENT));
+  if (command !== undefined) lines.push(`${INDENT}  ${clean(command, 2_000)}`);
+  return lines.map((line) => `${line}\n`).join('');
 }

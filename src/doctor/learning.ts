@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
-import type { DaemonAnswer } from '../status/client.ts';
+import type { DaemonAnswer } from '../status/ask.ts';
 import type { ControllerReport } from '../status/reports.ts';
 import { clean, plural } from '../text.ts';
 import type { Statistics } from '../trainers/trainer.ts';

@@ -1,16 +1,18 @@
 import { constants, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
+import { restartCommand } from '../host.ts';
+import type { Host } from '../host.ts';
 import { openErrorHint } from '../spool/drop-directory.ts';
 import { Folder } from '../spool/folder.ts';
 import { bearsFinishingMark } from '../spool/message.ts';
 import { octal } from '../spool/state-dir.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.ts';
 import { clean } from '../text.ts';
-import { VERDICTS } from '../verdict.ts';
+import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
+import type { Cure, Finding } from './finding.ts';
 import { accessFault, named, plainName } from './machine.ts';
 import type { Account } from './machine.ts';
 
@@ -25,21 +27,23 @@ const SAMPLE = 200;
 const UNFINISHED_MS = 10_000;
 const { R_OK, W_OK, X_OK } = constants;
 
-/**
- * @param opened takes the class folders that can be opened; the caller closes them
- * @returns false where nothing in it can be looked at
- */
-export function* checkSpool(
-  libDir: string,
-  account: Account,
-  opened: Folder[],
-): Generator<Finding, boolean> {
+export interface SpoolCheckOptions {
+  readonly libDir: string;
+  readonly account: Account;
+  readonly host: Host;
+  /** Takes the class folders that can be opened; the caller closes them. */
+  readonly opened: Folder[];
+}
+
+/** @returns false where nothing in it can be looked at */
+export function* checkSpool(options: SpoolCheckOptions): Generator<Finding, boolean> {
+  const { libDir, account, opened } = options;
   const root = checkRoot(libDir, account);
   yield root;
   if (root.state !== 'ok') return false;
-  for (const verdict of VERDICTS) yield checkClass(libDir, verdict, account, opened);
+  for (const verdict of VERDICTS) yield checkClass(verdict, options);
   yield checkWriteAccess([{ path: libDir, stats: statSync(libDir, { bigint: true }) }, ...opened]);
-  yield checkFiles(opened, account);
+  yield checkFiles(options);
   return true;
 }
 
@@ -57,20 +61,18 @@ function checkRoot(libDir: string, account: Account): Finding {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      return failed(
-        check,
-        `${libDir} is missing`,
-        `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder; else, with kopano-spamd's user and group: install -d -o USER -g GROUP -m 0755 ${libDir}`,
-      );
+      return failed(check, `${libDir} is missing`, {
+        says: 'start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder, or make it',
+        command: `install -d -o kopano -g kopano -m 0755 ${libDir}`,
+      });
     }
     if (shut === undefined) {
       return failed(check, `${libDir} cannot be reached (${code})`, 'look at the file system');
     }
   }
   const stats = statSync(shut, { bigint: true });
-  const cure = account.groups.includes(Number(stats.gid))
-    ? `chmod g+x ${shut}`
-    : `give the daemon's user that group and the folder g+x, or: chmod o+x ${shut}`;
+  const whose = account.groups.includes(Number(stats.gid)) ? 'g' : 'o';
+  const cure = { says: "let the daemon's user pass", command: `chmod ${whose}+x ${shut}` };
   return failed(
     check,
     `${shut} may not be entered by ${named('uid', account.uid)} (${ownershipOf(stats)})`,
@@ -85,31 +87,30 @@ function shutFolder(libDir: string): string | undefined {
   return folders.slice(1).find((folder) => accessFault(folder, X_OK) === 'EACCES');
 }
 
-function checkClass(libDir: string, verdict: Verdict, account: Account, opened: Folder[]): Finding {
+function checkClass(verdict: Verdict, options: SpoolCheckOptions): Finding {
+  const { libDir, opened } = options;
   try {
     const folder = Folder.open(`${libDir}/${verdict}`);
     opened.push(folder);
-    return judgeClass(folder, `${verdict}/`, account);
+    return judgeClass(folder, verdict, options);
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     const { message, cure } = openErrorHint(libDir, verdict, code);
-    return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), cure);
+    const isCommand = cure.startsWith('install ');
+    const says = isCommand ? { says: 'make it, as kopano-spamd does ham/', command: cure } : cure;
+    return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), says);
   }
 }
 
-function judgeClass(folder: Folder, check: string, account: Account): Finding {
+function judgeClass(folder: Folder, verdict: Verdict, options: SpoolCheckOptions): Finding {
+  const check = `${verdict}/`;
+  const { account } = options;
   const { path: place, stats } = folder;
   const me = named('uid', account.uid);
-  if (isBlind(account)) {
-    return notTried(
-      check,
-      `${place} is there (${ownershipOf(stats)}); whether ${me} may empty it is not tried as root`,
-    );
-  }
-  const cure = `${ownershipOf(stats)}: ${folderCure(place, stats, account)}`;
+  const cure = folderCure(folder, verdict, options);
   if (accessFault(folder.at('.'), R_OK | X_OK) !== undefined) {
-    return failed(check, `${place} may not be listed by ${me}`, cure);
+    return failed(check, `${place} may not be listed by ${me} (${ownershipOf(stats)})`, cure);
   }
   const fault = accessFault(folder.at('.'), W_OK | X_OK);
   if (fault === 'EROFS') {
@@ -120,23 +121,59 @@ function judgeClass(folder: Folder, check: string, account: Account): Finding {
     );
   }
   if (fault !== undefined) {
-    const says = `no message can be moved out of ${place} by ${me}, who may not write to it`;
+    const says = `no message can be moved out of ${place} by ${me}, who may not write to it (${ownershipOf(stats)})`;
     return failed(check, says, cure);
   }
   const isSticky = (stats.mode & 0o1000n) !== 0n;
   if (isSticky && account.uid !== 0 && stats.uid !== BigInt(account.uid)) {
     const says = `${place} has the sticky bit: only a file's owner may move it`;
-    return failed(check, says, `chmod -t ${place}`);
+    return failed(check, says, { says: 'take it away', command: `chmod -t ${place}` });
   }
   return ok(check, `${place} can be read and emptied (${ownershipOf(stats)})`);
 }
 
-function folderCure(place: string, stats: BigIntStats, { uid }: Account): string {
-  const hasUser = stats.uid !== 0n && !isUnmapped('uid', stats.uid);
-  const asOwner = `run the daemon as ${named('uid', stats.uid)}`;
-  if (isUnmapped('gid', stats.gid)) return hasUser ? asOwner : outsidersCure(place);
-  const group = `give ${named('uid', uid)} that group and the folder mode 0770 or 2770 (chmod g+rwx ${place})`;
-  return hasUser ? `${group}, or ${asOwner}` : group;
+/** Never the group root for a mail service, and nothing given to root. */
+function folderCure(
+  { path: place, stats }: Folder,
+  verdict: Verdict,
+  { libDir, account, host }: SpoolCheckOptions,
+): Cure {
+  const { uid, gid } = account;
+  if (isUnmapped('uid', stats.uid) && isUnmapped('gid', stats.gid)) return outsidersCure(place);
+  if (stats.uid === 0n || stats.uid === BigInt(uid)) {
+    const other = `${libDir}/${otherVerdict(verdict)}`;
+    const isLikeOther = statOf(other)?.uid === BigInt(uid);
+    const whose = isLikeOther ? `--reference=${other}` : `${uid}:${gid}`;
+    const says = isLikeOther
+      ? `let it belong to whom ${other} belongs to`
+      : "let it be the daemon's user's";
+    return { says, command: `chown ${whose} ${place} && chmod 0755 ${place}` };
+  }
+  if (stats.gid === 0n || isUnmapped('gid', stats.gid)) {
+    return `run the daemon as ${named('uid', stats.uid)}, who owns it`;
+  }
+  const join = joining(stats.gid, account, host);
+  return {
+    says: `let its group write, and the daemon's user be in that group; or run the daemon as ${named('uid', stats.uid)}`,
+    command: `chmod g+rwx ${place}${join === undefined ? '' : ` && ${join}`}`,
+  };
+}
+
+function statOf(place: string): BigIntStats | undefined {
+  try {
+    return statSync(place, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** What puts the daemon's user into a group, and lets the daemon have it. */
+function joining(gid: bigint, account: Account, host: Host): string | undefined {
+  if (account.groups.includes(Number(gid))) return undefined;
+  const [user, group] = [plainName('uid', account.uid), plainName('gid', gid)];
+  const restart = restartCommand(host);
+  return `usermod -aG ${group} ${user}${restart === undefined ? '' : ` && ${restart}`}`;
 }
 
 function checkWriteAccess(
@@ -148,17 +185,14 @@ function checkWriteAccess(
   return warning(
     check,
     `everybody on this machine may write to ${open.join(' and ')}, and so decide what is learned`,
-    `chmod o-w ${open.join(' ')}`,
+    { says: 'take that right away', command: `chmod o-w ${open.join(' ')}` },
   );
 }
 
 /** kopano-spamd gives its files to a group: a daemon without that reads none of them. */
-function checkFiles(folders: readonly Folder[], account: Account): Finding {
+function checkFiles({ opened: folders, account, host }: SpoolCheckOptions): Finding {
   const check = 'group';
   const me = named('uid', account.uid);
-  if (isBlind(account)) {
-    return notTried(check, `whether ${me} may read the messages is not tried as root`);
-  }
   let seen = 0;
   for (const { folder, rawName, stats } of sample(folders)) {
     const ageMs = Date.now() - Number(stats.mtimeMs);
@@ -166,7 +200,7 @@ function checkFiles(folders: readonly Folder[], account: Account): Finding {
     seen += 1;
     if (accessFault(folder.at(rawName), R_OK) === 'EACCES') {
       const says = `${folder.path}/${clean(rawName)} (${ownershipOf(stats)}) can't be read by ${me}`;
-      return failed(check, says, groupCure(folder.path, stats, account));
+      return failed(check, says, groupCure(folder.path, stats, account, host));
     }
   }
   if (seen > 0) return ok(check, 'the messages that wait can be read');
@@ -188,21 +222,24 @@ function* sample(folders: readonly Folder[]) {
   }
 }
 
-function groupCure(place: string, stats: BigIntStats, account: Account): string {
+function groupCure(place: string, stats: BigIntStats, account: Account, host: Host): Cure {
   if (isOutsiders(stats)) return outsidersCure(place);
   if ((stats.mode & 0o040n) === 0n) {
     return "it has no read permission for its group: look at sa_group in kopano-spamd's configuration, and whether that group exists";
   }
+  if (stats.gid === 0n) {
+    return "set sa_group in kopano-spamd's configuration to a group of the daemon's user, not to root's";
+  }
   if (account.groups.includes(Number(stats.gid)) || isUnmapped('gid', stats.gid)) {
     return `run the daemon as ${named('uid', stats.uid)}`;
   }
-  const [user, group] = [plainName('uid', account.uid), plainName('gid', stats.gid)];
-  return `give the daemon's user that group (usermod -aG ${group} ${user}, SupplementaryGroups=${group} for systemd, chpst -u ${user}:${group} for runit, group_add: ["${stats.gid}"] for a container), or set sa_group in kopano-spamd's configuration to a group that it has`;
-}
-
-/** Root may do everything: it sees nothing of what the daemon's user may not. */
-function isBlind({ uid }: Account): boolean {
-  return uid !== 0 && process.geteuid?.() === 0;
+  if (host.kind === 'container') {
+    return `give the container that group: --group-add ${stats.gid} (docker, podman), group_add: ["${stats.gid}"] (compose), supplementalGroups: [${stats.gid}] (Kubernetes)`;
+  }
+  return {
+    says: `give the daemon's user the group ${plainName('gid', stats.gid)}, which is kopano-spamd's sa_group, and start the daemon again`,
+    command: joining(stats.gid, account, host),
+  };
 }
 
 function ownershipOf({ uid, gid, mode }: BigIntStats): string {

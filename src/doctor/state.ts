@@ -6,7 +6,7 @@ import { isFolder } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
-import type { DaemonAnswer } from '../status/client.ts';
+import type { DaemonAnswer } from '../status/ask.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { accessFault, named } from './machine.ts';
@@ -50,7 +50,10 @@ function loose({ path: place, stats }: Folder): Finding {
   return warning(
     'state dir',
     `${place} can be written by others (mode ${octal(stats.mode)}), as Kubernetes' fsGroup makes it; the daemon takes that away at its start, and while it runs`,
-    `start the daemon, or: chmod 0700 ${place}; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again`,
+    {
+      says: 'start the daemon, or do it yourself; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again',
+      command: `chmod 0700 ${place}`,
+    },
   );
 }
 
@@ -71,7 +74,9 @@ function checkUnopened(error: unknown, { stateDir, account }: StateCheckOptions)
   }
   const { uid, gid } = account;
   const says = `${stateDir} is missing, and ${named('uid', uid)} may not make it in ${parent} (${fault})`;
-  return failed(check, says, CURES[fault] ?? howToMake(stateDir, uid, gid));
+  const make = howToMake(stateDir, uid, gid);
+  const cure = make.startsWith('install ') ? { says: 'make it', command: make } : make;
+  return failed(check, says, CURES[fault] ?? cure);
 }
 
 /** As much as most messages have. */
@@ -104,7 +109,10 @@ function checkProbe(root: Folder): Finding {
     return failed(
       check,
       `in ${root.path} no file can be written, renamed and removed (${code})`,
-      CURES[code] ?? `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
+      CURES[code] ?? {
+        says: "let it be the daemon's own, as a whole",
+        command: `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
+      },
     );
   }
 }

@@ -32,17 +32,13 @@ const UNREADABLE = 'the reason is not readable';
 /** Prints a line for each message, or a JSON array. */
 export async function listQuarantine(options: QuarantineOptions, json: boolean): Promise<ExitCode> {
   const { stop, out, err } = options;
-  using opened = openQuarantine(options);
-  const { messages } = opened;
+  using messages = openQuarantine(options);
   let count = 0;
   for (const message of messages?.list() ?? []) {
     await yieldIfDue();
     if (stop.aborted || messages === undefined) return EXIT.failure;
-    out(
-      json
-        ? `${count === 0 ? '[\n' : ',\n'}${asJson(messages, message)}`
-        : asLine(messages, message),
-    );
+    const before = count === 0 ? '[\n' : ',\n';
+    out(json ? before + asJson(messages, message) : asLine(messages, message));
     count += 1;
   }
   if (json) out(count === 0 ? '[]\n' : '\n]\n');
@@ -52,8 +48,7 @@ export async function listQuarantine(options: QuarantineOptions, json: boolean):
 
 /** Prints the reason as prose and the message as data. */
 export async function showQuarantined(options: QuarantineOptions, name: string): Promise<ExitCode> {
-  using opened = openQuarantine(options);
-  const { messages } = opened;
+  using messages = openQuarantine(options);
   const message = meant(messages, name);
   if (messages === undefined || message === undefined) throw unknown([name], messages);
   const { verdict, key } = message;
@@ -104,8 +99,7 @@ async function each(
   verb: 'released' | 'dropped',
   act: (messages: QuarantinedMessages, message: Quarantined) => Moved,
 ): Promise<number> {
-  using opened = openQuarantine(options);
-  const { messages } = opened;
+  using messages = openQuarantine(options);
   const names = selection === 'all' ? [] : [...new Set(selection)];
   // Before anything is done: what was meant has to be clear first.
   const chosen = names.flatMap((name) => meant(messages, name) ?? []);
@@ -183,17 +177,10 @@ function terminalText(): (piece: Buffer) => Uint8Array {
   };
 }
 
-function openQuarantine({ stateDir, err }: QuarantineOptions): Disposable & {
-  readonly messages: QuarantinedMessages | undefined;
-} {
+function openQuarantine({ stateDir, err }: QuarantineOptions): QuarantinedMessages | undefined {
   const messages = QuarantinedMessages.open(stateDir);
   if (messages === undefined) {
     err(`there is no state dir ${stateDir}, so nothing was ever quarantined\n`);
   }
-  return {
-    messages,
-    [Symbol.dispose]: () => {
-      messages?.close();
-    },
-  };
+  return messages;
 }

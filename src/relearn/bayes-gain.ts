@@ -2,7 +2,7 @@ import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { COUNT_AGE_MS } from '../delivery/learn-counts.ts';
 import type { Trainer } from '../trainers/trainer.ts';
-import { VERDICTS } from '../verdict.ts';
+import { VERDICTS, otherVerdict } from '../verdict.ts';
 import { sumOf } from './stats.ts';
 import type { CountByVerdict, RunStats } from './stats.ts';
 
@@ -60,7 +60,6 @@ export async function bayesCounts(
 /** Waits until Bayes' count shows what was learned, or can't be older than that. */
 export async function bayesGain(question: GainQuestion): Promise<Gain> {
   const { trainers, clock, before, startedAt, stats, stop } = question;
-  const { learned } = stats.counts;
   const finalAt = clock.monotonic() + COUNT_AGE_MS;
   for (;;) {
     const after = await bayesCounts(trainers);
@@ -68,7 +67,9 @@ export async function bayesGain(question: GainQuestion): Promise<Gain> {
     // Where all is known, the count tells whether that is true: it must not be from before the run.
     const isFresh = !stats.isNearlyAllKnown || now >= startedAt + COUNT_AGE_MS;
     const isShown =
-      after === undefined ? before === undefined : lackOf(learned, before ?? EMPTY, after) === 0;
+      after === undefined
+        ? before === undefined
+        : lackOf(stats.counts.learned, before ?? EMPTY, after, EMPTY) === 0;
     const isFinal = now >= finalAt;
     if (isFinal || (isShown && isFresh) || stop.aborted) {
       const confirmed = isFinal || (isShown && isFresh);
@@ -88,8 +89,8 @@ function compare(
   // Fewer than those that have no proof.
   const { unproven } = stats;
   const few = unproven > 0 ? unproven - 1 : sumOf(learned) * TOLERANCE;
-  const missingSince = (base: CountByVerdict): number => {
-    const lack = isFinal ? lackOf(learned, base, after) : 0;
+  const missingSince = (base: CountByVerdict, flips: CountByVerdict): number => {
+    const lack = isFinal ? lackOf(learned, base, after, flips) : 0;
     return lack > few ? lack : 0;
   };
   const mayHaveBeenEmpty = sumOf(after) <= sumOf(learned) * LARGEST_COUNT;
@@ -97,19 +98,26 @@ function compare(
     before !== undefined &&
     // Nothing that is learned makes the sum fall: a turned verdict keeps it.
     sumOf(after) >= sumOf(before) - few &&
-    !(mayHaveBeenEmpty && missingSince(before) > 0);
-  if (!isComparable) return { gained: undefined, missing: missingSince(EMPTY) };
+    !(mayHaveBeenEmpty && missingSince(before, EMPTY) > 0);
+  if (!isComparable) return { gained: undefined, missing: missingSince(EMPTY, EMPTY) };
   const gained = { spam: after.spam - before.spam, ham: after.ham - before.ham };
-  return { gained, missing: missingSince(before) };
+  return { gained, missing: missingSince(before, before) };
 }
 
 /**
  * How many of the learned messages the count lacks. A turned verdict takes from the other class what
- * it gives to its own, so each class may shrink.
+ * it gives to its own.
+ * @param turnable so many messages of each class may have been turned to the other one
  */
-function lackOf(learned: CountByVerdict, before: CountByVerdict, after: CountByVerdict): number {
+function lackOf(
+  learned: CountByVerdict,
+  before: CountByVerdict,
+  after: CountByVerdict,
+  turnable: CountByVerdict,
+): number {
   return VERDICTS.reduce((sum, verdict) => {
     const gained = Math.max(0, after[verdict] - before[verdict]);
-    return sum + Math.max(0, learned[verdict] - gained);
+    const turned = Math.min(turnable[verdict], learned[otherVerdict(verdict)]);
+    return sum + Math.max(0, learned[verdict] - gained - turned);
   }, 0);
 }

@@ -3,13 +3,14 @@ import type { Config } from '../config.ts';
 import { Controller } from '../delivery/controller.ts';
 import type { ExitCode } from '../errors.ts';
 import type { Log, LogEvent } from '../logger.ts';
+import type { Terminal } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import { checkSources, inShell, pathsByVerdict } from './source-arguments.ts';
+import { inShell, pathsByVerdict, sortedSources } from './source-arguments.ts';
 import type { SourceArguments } from './source-arguments.ts';
 import { archiveSources } from './sources/archive.ts';
 import { PathSource } from './sources/path-source.ts';
@@ -19,7 +20,6 @@ import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';
 import type { Named } from './stats.ts';
 import { inWords, summarize } from './summary.ts';
-import type { SummaryInput } from './summary.ts';
 
 /**
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
@@ -36,7 +36,8 @@ export interface RelearnOptions {
   readonly out: (text: string) => void;
   /** Standard error: everything else. */
   readonly err: (text: string) => void;
-  readonly errIsTerminal: boolean;
+  /** Where standard error is seen; `undefined` for a pipe or a file. */
+  readonly errTerminal: Terminal | undefined;
 }
 
 export interface RelearnFlags extends SourceArguments {
@@ -49,12 +50,14 @@ export interface RelearnFlags extends SourceArguments {
   readonly proveAll: boolean;
   readonly json: boolean;
   readonly quiet: boolean;
-  /** How long rspamd may be away. */
-  readonly waitMs: number;
+  /** How long rspamd may be away. @defaultValue five minutes, and ten seconds before its first answer */
+  readonly waitMs: number | undefined;
 }
 
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
+const WAIT_MS = 300_000;
+const FIRST_WAIT_MS = 10_000;
 const WAITING =
   "kopano-learnd: waiting for rspamd's own count, which it refreshes every 30 to 60 s\n";
 const WITHOUT_JOURNAL =
@@ -66,12 +69,11 @@ const WITHOUT_JOURNAL =
  *   unfit
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
-  const { flags, config } = options;
-  checkSources(flags);
+  const flags = { ...options.flags, ...sortedSources(options.flags) };
   const paths = [...flags.dirs, ...flags.spam, ...flags.ham].filter((each) => each !== STDIN);
-  const release = await lockSpools(paths, config.spool);
+  const release = await lockSpools(paths, options.config.spool);
   try {
-    return flags.dryRun ? await readAll(options) : await learnAll(options);
+    return await (flags.dryRun ? readAll : learnAll)({ ...options, flags });
   } finally {
     release();
   }
@@ -82,16 +84,15 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
   const { flags, err } = options;
   const { journal } = flags;
   const paths = pathsByVerdict(flags);
-  const done = journal === undefined ? undefined : await Journal.peek(journal, paths);
-  const sources = sourcesOf(options, (place) => done?.has(place) ?? false);
+  const isDone = journal === undefined ? undefined : await Journal.peek(journal, paths);
   const stats = new RunStats((named) => {
     err(`${failureLine(named)}\n`);
   });
-  return dryRun({ ...options, ...flags, sources, stats });
+  return dryRun({ ...options, ...flags, sources: sourcesOf(options, isDone), stats });
 }
 
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop, err } = options;
+  const { config, flags, args, stop, out, err, errTerminal } = options;
   const paths = pathsByVerdict(flags);
   const journal =
     flags.journal === undefined ? undefined : await Journal.open(flags.journal, paths);
@@ -99,12 +100,14 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   const stats = new RunStats((named) => {
     progress.say(failureLine(named));
   });
-  const progress = new Progress({
-    kind: flags.quiet ? 'none' : options.errIsTerminal ? 'bar' : 'lines',
+  const progress: Progress = new Progress({
+    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
     stats,
     clock: systemClock,
     write: err,
+    acknowledged: () => run.acknowledged,
     total: () => expectedOf(sources, flags.limit),
+    columns: errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(config, { bulk: flags.bulk });
@@ -116,13 +119,15 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     journal,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
+    waitMs: flags.waitMs ?? WAIT_MS,
+    firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
     proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
     shutdownMs: config.shutdownMs,
   });
   const counting = new AbortController();
-  progress.start();
   try {
     const before = await bayesCounts(trainers);
+    progress.start();
     for (const source of sources) void source.count(counting.signal);
     const startedAt = systemClock.monotonic();
     const ending = await run.run(stop);
@@ -139,32 +144,32 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
       stats,
       stop: isOver ? stop : AbortSignal.abort(),
     });
-    const confirmingMs = systemClock.monotonic() - learnedAt;
-    const times = { learningMs: learnedAt - startedAt, confirmingMs };
-    return conclude(options, { stats, ending, left: run.left, gain, ...times });
+    const summary = summarize({
+      stats,
+      ending,
+      left: run.left,
+      gain,
+      learningMs: learnedAt - startedAt,
+      confirmingMs: systemClock.monotonic() - learnedAt,
+      resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
+    });
+    out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
+    if (summary.resume !== null && journal === undefined) err(WITHOUT_JOURNAL);
+    return summary.exitCode;
   } finally {
     counting.abort();
     progress.stop();
   }
 }
 
-/** Prints the summary. */
-function conclude(
-  { args, flags, out, err }: RelearnOptions,
-  came: Omit<SummaryInput, 'resume'>,
-): ExitCode {
-  const resume = ['kopano-learnd', ...args.map(inShell)].join(' ');
-  const summary = summarize({ ...came, resume });
-  out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
-  if (summary.resume !== null && flags.journal === undefined) err(WITHOUT_JOURNAL);
-  return summary.exitCode;
-}
-
 function failureLine({ place, reason }: Named): string {
   return `kopano-learnd: failed: ${place}: ${reason}`;
 }
 
-function sourcesOf(options: RelearnOptions, isDone: (place: string) => boolean): Source[] {
+function sourcesOf(
+  options: RelearnOptions,
+  isDone: (place: string) => boolean = () => false,
+): Source[] {
   const { flags, config, stdin } = options;
   const reading: ReadingOptions = { maxBytes: config.spool.maxBytes, isDone, stdin };
   return [
@@ -183,26 +188,25 @@ function expectedOf(sources: readonly Source[], limit: number): number | undefin
   return Math.min(Math.round(sum), limit);
 }
 
-const PREFIXES: Partial<Record<LogEvent, string>> = {
-  'controller.up': '',
-  'controller.limited': '',
-  'controller.outdated': '',
-  'controller.down': 'waiting: ',
-  'controller.misconfigured': 'waiting: ',
-  'controller.unproven': 'waiting: ',
-  'daemon.bug': '',
-};
+const WAITS: ReadonlySet<LogEvent> = new Set([
+  'controller.down',
+  'controller.misconfigured',
+  'controller.unproven',
+]);
+const TOLD: ReadonlySet<LogEvent> = new Set([
+  'controller.limited',
+  'controller.outdated',
+  'daemon.bug',
+]);
 
 /** The log of the delivery, for people: what becomes of single messages is in the summary. */
 function proseLog(progress: Progress): Log {
   let hasWaited = false;
   return (_severity, event, message, fields) => {
-    const prefix = PREFIXES[event];
-    if (prefix === undefined || (event === 'controller.up' && !hasWaited)) return;
-    hasWaited ||= prefix !== '';
-    const stack = fields?.['stack'];
-    progress.say(
-      `kopano-learnd: ${prefix}${message}${stack === undefined ? '' : ` ${String(stack)}`}`,
-    );
+    const isWaiting = WAITS.has(event);
+    if (!isWaiting && !TOLD.has(event) && !(event === 'controller.up' && hasWaited)) return;
+    hasWaited ||= isWaiting;
+    const stack = fields?.['stack'] === undefined ? '' : ` ${String(fields['stack'])}`;
+    progress.say(`kopano-learnd: ${isWaiting ? 'waiting: ' : ''}${message}${stack}`);
   };
 }

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
-import type { RunStats } from './stats.ts';
+import type { Kind, RunStats } from './stats.ts';
 
 /**
  * Shows on standard error how far a run is: a bar on a terminal, otherwise a line every ten seconds.
@@ -8,8 +8,12 @@ import type { RunStats } from './stats.ts';
 export interface ProgressOptions {
   readonly kind: 'bar' | 'lines' | 'none';
   readonly stats: RunStats;
+  /** How many messages rspamd has acknowledged whose proof is still to come. */
+  readonly acknowledged: () => number;
   /** How many messages there are in all, as far as is known. */
   readonly total: () => number | undefined;
+  /** How wide the terminal is. */
+  readonly columns: number;
   readonly clock: Clock;
   readonly write: (text: string) => void;
 }
@@ -18,10 +22,18 @@ const BAR_MS = 200;
 const LINE_MS = 10_000;
 const BAR_WIDTH = 20;
 const WIPE = '\r\u001b[K';
+/** Nothing is estimated before: neither how many messages an mbox holds, nor how fast they go. */
+const MEASURED_MS = 2_000;
+/** What an mbox still holds is estimated anew all the time; what is shown of it changes slowly. */
+const LARGEST_STEP = 1.25;
+const COUNTS: readonly Kind[] = ['learned', 'known', 'refused', 'failed'];
 
 export class Progress {
   readonly #options: ProgressOptions;
   #startedAt = 0;
+  /** When the first message was under way. */
+  #begunAt = 0;
+  #total: number | undefined;
   #timer: Timer | undefined;
   #isBarShown = false;
 
@@ -30,7 +42,7 @@ export class Progress {
   }
 
   start(): void {
-    this.#startedAt = this.#options.clock.monotonic();
+    this.#startedAt = this.#begunAt = this.#options.clock.monotonic();
     if (this.#options.kind !== 'none') this.#plan();
   }
 
@@ -46,10 +58,12 @@ export class Progress {
   }
 
   #plan(): void {
-    const isBar = this.#options.kind === 'bar';
-    this.#timer = this.#options.clock.after(isBar ? BAR_MS : LINE_MS, () => {
+    const { kind, clock, write, columns } = this.#options;
+    const isBar = kind === 'bar';
+    this.#timer = clock.after(isBar ? BAR_MS : LINE_MS, () => {
       const text = this.#describe();
-      this.#options.write(isBar ? `${WIPE}${text}` : `${text}\n`);
+      // In its last column a terminal begins a new line, which no return goes back from.
+      write(isBar ? `${WIPE}${text.slice(0, columns - 1)}` : `${text}\n`);
       this.#isBarShown = isBar;
       this.#plan();
     });
@@ -61,26 +75,39 @@ export class Progress {
   }
 
   #describe(): string {
-    const { stats, total, kind, clock } = this.#options;
-    const ended = stats.ended + stats.total('doneBefore');
-    const all = total();
-    const rate = (stats.ended * 1_000) / (clock.monotonic() - this.#startedAt);
-    const known = all === undefined ? '?' : String(Math.max(all, ended));
-    const share = all === undefined || all === 0 ? undefined : Math.min(1, ended / all);
-    const left = all === undefined || rate === 0 ? '?' : inClockTime((all - ended) / rate);
-    const bar = kind === 'bar' && share !== undefined ? `${barOf(share)} ` : '';
-    const percent = share === undefined ? '' : ` ${Math.floor(share * 100)} %`;
-    return (
-      `${bar}${ended}/${known}${percent}  ${Math.round(rate)}/s  ${left} left  ` +
-      `learned ${stats.total('learned')}  known ${stats.total('known')}  ` +
-      `refused ${stats.total('refused')}  failed ${stats.total('failed')}`
-    );
+    const { stats, kind, clock, acknowledged } = this.#options;
+    const now = clock.monotonic();
+    const posted = stats.ended + acknowledged();
+    if (posted === 0) this.#begunAt = now;
+    const passedMs = now - this.#begunAt;
+    const done = posted + stats.total('doneBefore');
+    const total = this.#totalAt(now, done);
+    const rate = passedMs === 0 ? 0 : (posted * 1_000) / passedMs;
+    const isMeasured = total !== undefined && rate > 0 && passedMs >= MEASURED_MS;
+    const counts = COUNTS.filter((each) => stats.total(each) > 0);
+    return [
+      total === undefined ? `${done}/?` : howFar(done, total, kind === 'bar'),
+      `${Math.round(rate)}/s`,
+      `${isMeasured ? inClockTime((total - done) / rate) : '?'} left`,
+      ...counts.map((each) => `${each} ${stats.total(each)}`),
+    ].join('  ');
+  }
+
+  #totalAt(now: number, done: number): number | undefined {
+    const estimate = this.#options.total();
+    if (estimate === undefined || now - this.#startedAt < MEASURED_MS) return undefined;
+    const last = this.#total ?? estimate;
+    const near = Math.min(Math.max(estimate, last / LARGEST_STEP), last * LARGEST_STEP);
+    this.#total = Math.max(done, Math.round(near));
+    return this.#total;
   }
 }
 
-function barOf(share: number): string {
+function howFar(done: number, total: number, hasBar: boolean): string {
+  const share = done / Math.max(1, total);
   const filled = Math.round(share * BAR_WIDTH);
-  return `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
+  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] `;
+  return `${hasBar ? bar : ''}${done}/${total} ${Math.floor(share * 100)} %`;
 }
 
 /** Seconds as `h:mm:ss`. */

@@ -57,13 +57,11 @@ export class SparseProofs implements ProofSampler {
     unproven.bytes += message.entry.bytes;
   }
 
-  commit({ proof: { acknowledged } }: PendingMessage): PendingMessage[] {
-    if (acknowledged === undefined) return [];
-    const { controller, sequence } = acknowledged;
-    return this.#take(
-      controller,
-      ({ proof }) => (proof.acknowledged?.sequence ?? Infinity) < sequence,
-    );
+  commit({ proof: { acknowledged: proven } }: PendingMessage): PendingMessage[] {
+    if (proven === undefined) return [];
+    const isEarlier = ({ proof: { acknowledged } }: PendingMessage): boolean =>
+      acknowledged !== undefined && acknowledged.sequence < proven.sequence;
+    return this.#take(proven.controller, isEarlier);
   }
 
   recall(controller: string): PendingMessage[] {

@@ -42,6 +42,8 @@ export interface BulkRunOptions {
   readonly limit: number;
   /** How long no controller may learn, or nothing but failed messages be left, in milliseconds. */
   readonly waitMs: number;
+  /** The same while rspamd has not answered once. */
+  readonly firstWaitMs: number;
   /** How long a stop waits for what is in flight, in milliseconds. */
   readonly shutdownMs: number;
 }
@@ -131,6 +133,11 @@ export class BulkRun {
       this.#timer?.cancel();
       await this.#scheduler.stop();
     }
+  }
+
+  /** How many messages are acknowledged and not proven. */
+  get acknowledged(): number {
+    return this.#sampler.size;
   }
 
   /** The messages that were read and have not ended, and what keeps them. */
@@ -251,16 +258,19 @@ export class BulkRun {
 
   /** Ends a run that gets nowhere; until then what is down is probed. */
   #lookOut(): void {
-    const { clock, waitMs, controllers, stats } = this.#options;
+    const { clock, waitMs, firstWaitMs, controllers, stats } = this.#options;
     const now = clock.monotonic();
+    const isHeard =
+      stats.posted > 0 || controllers.some(({ trainer }) => trainer.version !== undefined);
+    const patienceMs = isHeard ? waitMs : firstWaitMs;
     const isStuck = this.#isStuck;
     if (!isStuck || stats.ended > this.#ended) this.#stuckSince = now;
     if (!isStuck) this.#probedAt = now;
     this.#ended = stats.ended;
     const isRefused = controllers.every((each) => each.state === 'misconfigured');
     if (isRefused && stats.posted === 0) this.#end('misconfigured');
-    else if (isStuck && now - this.#stuckSince >= waitMs) this.#end('away');
-    else if (now - this.#probedAt >= waitMs / PROBES_IN_WAIT) this.#probe(now);
+    else if (isStuck && now - this.#stuckSince >= patienceMs) this.#end('away');
+    else if (now - this.#probedAt >= patienceMs / PROBES_IN_WAIT) this.#probe(now);
     this.#timer = clock.after(LOOK_MS, () => {
       this.#lookOut();
     });

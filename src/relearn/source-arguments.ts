@@ -1,11 +1,11 @@
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
 import { clean } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { isPassedOver } from './sources/folder-use.ts';
+import { isPassedOver, unwantedFolder } from './sources/folder-use.ts';
 import { STDIN } from './sources/source.ts';
 
 /** The sources as the command line names them, and what is wrong with them before any is read. */
@@ -26,11 +26,11 @@ export function pathsByVerdict(named: SourceArguments): Readonly<Record<Verdict,
 }
 
 /**
+ * @returns the sources to read: a Maildir among the folders is ham, and its junk folders are spam
  * @throws {OperatorError} `usage.no-source`, `usage.stdin-class`, `usage.stdin-twice`,
  *   `usage.unsorted` or `usage.overlap`
  */
-export function checkSources(named: SourceArguments): void {
-  const { dirs, spam, ham } = named;
+export function sortedSources({ dirs, spam, ham }: SourceArguments): SourceArguments {
   if (dirs.length + spam.length + ham.length === 0) {
     throw usage(
       'no-source',
@@ -52,23 +52,44 @@ export function checkSources(named: SourceArguments): void {
       'standard input can be read once, as spam or as ham',
     );
   }
-  dirs.forEach(refuseUnsorted);
-  refuseOverlap(named);
+  const maildirs = dirs.filter(isMaildir);
+  const sorted = {
+    dirs: dirs.filter((dir) => !maildirs.includes(dir)),
+    spam: [...spam, ...maildirs.flatMap(junkFoldersOf)],
+    ham: [...ham, ...maildirs],
+  };
+  sorted.dirs.forEach(refuseUnsorted);
+  refuseOverlap(sorted);
+  return sorted;
 }
 
-/** A file, or a Maildir, says of none of its messages what they are; a flag has to. */
-function refuseUnsorted(dir: string): void {
-  const isFile = existsSync(dir) && !isFolder(dir);
-  const isMaildir = ['cur', 'new'].every((name) => isFolder(`${dir}/${name}`));
-  const isSorted = VERDICTS.some((verdict) => isFolder(`${dir}/${verdict}`));
-  if (!isFile && (!isMaildir || isSorted)) return;
-  const word = inShell(dir);
+function isMaildir(dir: string): boolean {
+  const has = (name: string): boolean => isFolder(`${dir}/${name}`);
+  return ['cur', 'new'].every(has) && !VERDICTS.some(has);
+}
+
+/** Nothing in a Maildir without one says which of its messages are spam. */
+function junkFoldersOf(maildir: string): string[] {
+  const folders = readdirSync(maildir).filter(
+    (name) => unwantedFolder(rawName(name), 'ham') === 'junk' && isFolder(`${maildir}/${name}`),
+  );
+  if (folders.length > 0) return folders.map((name) => `${maildir}/${name}`);
+  const word = inShell(maildir);
   throw usage(
     'unsorted',
-    `${clean(dir, 1_000)} is a ${isFile ? 'file' : 'Maildir'}: it doesn't say which of its messages are spam`,
-    isFile
-      ? `give it as --spam ${word} or as --ham ${word}`
-      : `give it as --ham ${word} (folders such as Junk, Trash and Drafts are passed over), and its junk folder as --spam ${inShell(`${dir}/.Junk`)}; both may stand in one command`,
+    `${clean(maildir, 1_000)} is a Maildir without a junk folder: it doesn't say which of its messages are spam`,
+    `give it as --ham ${word} (folders such as Trash and Drafts are passed over), and what is spam as --spam PATH; both may stand in one command`,
+  );
+}
+
+function refuseUnsorted(dir: string): void {
+  if (VERDICTS.some((verdict) => isFolder(`${dir}/${verdict}`))) return;
+  const isFile = existsSync(dir) && !isFolder(dir);
+  const what = isFile ? 'is a file' : 'holds neither spam/ nor ham/ that this user may look into';
+  throw usage(
+    'unsorted',
+    `${clean(dir, 1_000)} ${what}: it doesn't say which of its messages are spam`,
+    `give it as --spam ${inShell(dir)} or as --ham ${inShell(dir)}`,
   );
 }
 
@@ -105,8 +126,13 @@ function isReadIn(
   { real, verdict }: { readonly real: string; readonly verdict: Verdict },
 ): boolean {
   if (!inner.startsWith(`${real}/`)) return false;
-  const below = Buffer.from(inner.slice(real.length + 1)).toString('latin1');
+  const below = rawName(inner.slice(real.length + 1));
   return !isPassedOver(below, isFolder(inner), verdict);
+}
+
+/** One character a byte, as the walk has it. */
+function rawName(name: string): string {
+  return Buffer.from(name).toString('latin1');
 }
 
 function realPathOrItself(place: string): string {

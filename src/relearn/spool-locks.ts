@@ -85,33 +85,27 @@ function realPath(place: string): string[] {
  */
 async function lock(place: string): Promise<Release> {
   const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
+  const name = `${clean(place, 1_000)}, where a source lies`;
   let fd: number | undefined;
   try {
     // For writing, where it is a file: NFS grants exclusive locks on nothing else.
     fd = openSync(place, O_NOFOLLOW | (isFolder(place) ? O_RDONLY : O_RDWR));
-    if ((await lockDescriptor(fd)) === 'held') throw owned(place);
-    return closeSync.bind(undefined, fd);
+    if ((await lockDescriptor(fd)) !== 'held') return closeSync.bind(undefined, fd);
+    throw new OperatorError({
+      code: 'relearn.owned',
+      message: `a daemon is at work on ${name}`,
+      hint: 'stop it first; messages wait meanwhile. Start it again when relearn is done',
+      exitCode: EXIT.temporary,
+    });
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
     if (fd === undefined && errnoOf(error) === 'ENOENT') return () => undefined;
-    throw error instanceof OperatorError || isBug(error) ? error : unlockable(place, error);
+    if (error instanceof OperatorError || isBug(error)) throw error;
+    throw new OperatorError({
+      code: 'relearn.unlockable',
+      message: `${name}, cannot be locked (${errnoOf(error) ?? 'flock failed'})`,
+      hint: "run relearn as the daemon's user",
+      exitCode: EXIT.failure,
+    });
   }
-}
-
-function owned(place: string): OperatorError {
-  return new OperatorError({
-    code: 'relearn.owned',
-    message: `a daemon is at work on ${clean(place, 1_000)}, where a source lies`,
-    hint: 'stop it first; messages wait meanwhile. Start it again when relearn is done',
-    exitCode: EXIT.temporary,
-  });
-}
-
-function unlockable(place: string, error: unknown): OperatorError {
-  return new OperatorError({
-    code: 'relearn.unlockable',
-    message: `${clean(place, 1_000)}, where a source lies, cannot be locked (${errnoOf(error) ?? 'flock failed'})`,
-    hint: "run relearn as the daemon's user",
-    exitCode: EXIT.failure,
-  });
 }

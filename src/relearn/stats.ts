@@ -97,22 +97,8 @@ export class RunStats {
 
   /** A message has ended. */
   finished(place: string, verdict: Verdict, disposition: Disposition): void {
-    switch (disposition.kind) {
-      case 'learned': {
-        const named = disposition.proven ? undefined : { place, reason: UNPROVEN_REASON };
-        this.#add('learned', verdict, named);
-        break;
-      }
-      case 'duplicate':
-        this.#add('known', verdict);
-        break;
-      case 'refused':
-        this.#add('refused', verdict, { place, reason: inShort(disposition.reason) });
-        break;
-      case 'quarantined':
-        this.#add('failed', verdict, { place, reason: disposition.reason });
-        break;
-    }
+    const [kind, reason] = resultOf(disposition);
+    this.#add(kind, verdict, reason === undefined ? undefined : { place, reason });
   }
 
   total(...kinds: readonly Kind[]): number {
@@ -166,6 +152,20 @@ export class RunStats {
     if (known > 0 || reasons.size < REASONS_KEPT) reasons.set(reason, known + 1);
     if (this.names[kind].length < NAMES_KEPT) this.names[kind].push({ place, reason });
     if (kind === 'failed' && known < NAMES_KEPT) this.#onFailed(named);
+  }
+}
+
+/** What a message came to, and why, where there is something to say. */
+function resultOf(disposition: Disposition): readonly [Kind, reason?: string] {
+  switch (disposition.kind) {
+    case 'learned':
+      return disposition.proven ? ['learned'] : ['learned', UNPROVEN_REASON];
+    case 'duplicate':
+      return ['known'];
+    case 'refused':
+      return ['refused', inShort(disposition.reason)];
+    case 'quarantined':
+      return ['failed', disposition.reason];
   }
 }
 

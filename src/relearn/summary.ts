@@ -82,19 +82,21 @@ function exitCodeOf(hasFailed: boolean, isUnlearned: boolean): ExitCode {
 const ALWAYS_SHOWN: readonly Kind[] = ['learned', 'known', 'refused', 'failed'];
 const REASONS_SHOWN = 5;
 
-const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, string>> = {
-  limited: 'Stopped at the limit',
-  interrupted: 'Interrupted',
-  away: 'Given up: rspamd did not learn what is left for too long',
-  misconfigured: 'Given up: rspamd will not learn until a setting is changed',
+type Title = readonly [what: string, why?: string];
+
+const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, Title>> = {
+  limited: ['Stopped at the limit'],
+  interrupted: ['Interrupted'],
+  away: ['Given up', ': rspamd did not learn what is left for too long'],
+  misconfigured: ['Given up', ': rspamd will not learn until a setting is changed'],
 };
 
 /** The summary for people. */
 export function inWords(summary: Summary): string {
   const { seconds, rate, ending, left, resume, bayes } = summary;
-  const title = ending === 'complete' ? howComplete(summary) : ENDINGS[ending];
+  const [title, why = ''] = ending === 'complete' ? [howComplete(summary)] : ENDINGS[ending];
   const lines = [
-    `${title} after ${seconds.learning.toFixed(1)} s, ${Math.round(rate)} messages a second.`,
+    `${title} after ${seconds.learning.toFixed(1)} s, ${Math.round(rate)} messages a second${why}.`,
     '',
     `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
     ...KINDS.flatMap((kind) =>
@@ -143,8 +145,12 @@ function nameLines({ names, cure }: Summary): string[] {
   ];
   return blocks.flatMap(([title, named]) => {
     const first = named.length < NAMES_KEPT ? '' : ` (the first ${NAMES_KEPT})`;
-    const lines = named.map(({ place, reason }) => `  ${place}: ${reason}`);
-    return lines.length === 0 ? [] : ['', `${title}${first}:`, ...lines];
+    const reasons = new Set(named.map(({ reason }) => reason));
+    // A reason that all have is said once.
+    const isCommon = named.length > 1 && reasons.size === 1;
+    const common = isCommon ? `, ${[...reasons].join()}` : '';
+    const lines = named.map(({ place, reason }) => `  ${place}${isCommon ? '' : `: ${reason}`}`);
+    return lines.length === 0 ? [] : ['', `${title}${first}${common}:`, ...lines];
   });
 }
 
@@ -189,9 +195,8 @@ function bayesLines(bayes: Summary['bayes']): string[] {
   if (forgotten) lines.push(...FORGOTTEN);
   else if (missing > 0) {
     lines.push(
-      `That lacks ${plural(missing, 'message')} of those that rspamd said it learned. Either they were learned`,
-      'the other way round before (a turned verdict takes from one class what it gives to the other),',
-      "or they are lost: look at rspamd's log and at its Redis, and teach them again, without their journal.",
+      `That lacks ${plural(missing, 'message')} of those that rspamd said it learned: look at rspamd's log`,
+      'and at its Redis, and teach them again, without their journal.',
     );
   }
   return lines;

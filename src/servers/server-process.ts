@@ -127,7 +127,7 @@ export class ServerProcess {
   }
 }
 
-/** Waits for the end of its standard input, which comes when this process is gone. */
+/** A shell that waits for the end of its standard input, which comes when this process is gone. */
 function spawnGuardian(group: number): ChildProcess {
   const script = 'read -r _; kill -s KILL -- "-$1"';
   const guardian = spawn('/bin/sh', ['-c', script, 'guardian', String(group)], {
@@ -148,19 +148,8 @@ export function groupIsAlive(group: number): boolean {
   return processes().some((each) => each.group === group);
 }
 
-/** A process as Linux shows it in /proc. */
-export interface RunningProcess {
-  readonly pid: number;
-  readonly parent: number;
-  readonly group: number;
-  readonly commandLine: string;
-}
-
-/**
- * All processes, but for those that have ended and wait to be reaped by their parent (in a container
- * perhaps for ever).
- */
-export function processes(): RunningProcess[] {
+/** All processes, but for those that have ended and wait to be reaped (in a container perhaps for ever). */
+export function processes() {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
   return pids.flatMap((pid) => {
     try {
@@ -169,8 +158,8 @@ export function processes(): RunningProcess[] {
       const [state, parent, group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       if (state === 'Z' || state === 'X') return [];
       const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      const numbers = { pid: Number(pid), parent: Number(parent), group: Number(group) };
-      return [{ ...numbers, commandLine: words.trim() }];
+      const commandLine = words.trim();
+      return [{ pid: Number(pid), parent: Number(parent), group: Number(group), commandLine }];
     } catch {
       return []; // it has just ended
     }

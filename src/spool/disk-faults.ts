@@ -16,6 +16,13 @@ export interface GuardOptions<T> {
   readonly throwsBugs?: boolean;
 }
 
+/** A place that doesn't work, with the system's code and what it means. */
+export interface DiskFault {
+  readonly place: string;
+  readonly code: string;
+  readonly says: string;
+}
+
 /** Faults of the disk or the process, not of the one file or folder that met them. */
 const WIDE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM']);
 
@@ -31,6 +38,7 @@ export class DiskFaults {
   readonly #bugs: Bugs;
   readonly #throttle: LogThrottle;
   readonly #until = new Map<string, number>();
+  readonly #found = new Map<string, Omit<DiskFault, 'place'>>();
   /** Places whose fault was logged. */
   readonly #said = new Set<string>();
 
@@ -70,6 +78,7 @@ export class DiskFaults {
       return;
     }
     const { code, words } = faultOf(error);
+    this.#found.set(place, { code, says: words });
     if (!this.#throttle.allows(place, code)) return;
     this.#said.add(place);
     this.#log('err', 'disk.fault', `${place}: ${words}`, {
@@ -82,6 +91,11 @@ export class DiskFaults {
   /** True when the fault isn't that of a single file or folder. */
   static isWide(error: unknown): boolean {
     return WIDE.has(errnoOf(error) ?? '');
+  }
+
+  /** The places that don't work now. */
+  get current(): readonly DiskFault[] {
+    return [...this.#found].map(([place, fault]) => ({ place, ...fault }));
   }
 
   /** True while some place does not work. */
@@ -104,6 +118,7 @@ export class DiskFaults {
    * and goes, as on a disk that is almost full, is logged once a minute all the same.
    */
   clear(place: string): void {
+    this.#found.delete(place);
     if (!this.#until.delete(place) || !this.#said.delete(place)) return;
     this.#log('notice', 'disk.ok', `${place}: works again`, { place });
   }

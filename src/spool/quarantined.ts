@@ -33,7 +33,7 @@ const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
 type Folders = Readonly<Record<Verdict, Folder | undefined>>;
 
-export class QuarantinedMessages {
+export class QuarantinedMessages implements Disposable {
   readonly #root: Folder;
   readonly #quarantine: Folders;
   readonly #release: Folders;
@@ -57,6 +57,10 @@ export class QuarantinedMessages {
   static open(stateDir: string): QuarantinedMessages | undefined {
     const root = openFolder(stateDir, () => Folder.open(stateDir));
     return root === undefined ? undefined : new QuarantinedMessages(root);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   close(): void {

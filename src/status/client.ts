@@ -4,7 +4,6 @@ import { text } from 'node:stream/consumers';
 import { addressText } from '../config.ts';
 import type { ListenAddress } from '../config.ts';
 import { codeOf } from '../errors.ts';
-import type { DaemonReport } from './reports.ts';
 
 /**
  * Asks the running daemon for one of its pages. By node:http, not by got as rspamd is asked:
@@ -21,21 +20,22 @@ export type PageReply<Report> =
 
 /**
  * Asks for a page of JSON that tells the daemon's role, as nobody else's does. Never rejects.
- * @param listen where the daemon listens; "any address" is asked on loopback
+ * @param at where the daemon listens; "any address" is asked on loopback
  */
 export async function askDaemon<Report extends { readonly role: string }>(
-  listen: ListenAddress,
+  at: ListenAddress | { readonly socketPath: string },
   path: string,
   timeoutMs: number,
   stop = new AbortController().signal,
 ): Promise<PageReply<Report>> {
-  const place = addressText(listen);
-  const host = LOOPBACK_OF[listen.host] ?? listen.host;
+  const place = 'host' in at ? addressText(at) : 'the socket in the state dir';
+  const target =
+    'host' in at ? { host: LOOPBACK_OF[at.host] ?? at.host, port: at.port } : { ...at };
   const timeout = AbortSignal.timeout(timeoutMs);
   try {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const signal = AbortSignal.any([stop, timeout]);
-      const options = { host, port: listen.port, path, agent: false, signal };
+      const options = { ...target, path, agent: false, signal };
       get(options, resolve).on('error', reject);
     });
     const report = JSON.parse(await text(response)) as Report | null;
@@ -58,19 +58,3 @@ const SILENCES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nobody listens there',
   ECONNRESET: 'it closed the connection',
 };
-
-const STATUS_TIMEOUT_MS = 5_000;
-
-/** What is known of the daemon at STATUS_LISTEN; `off`: it may not be asked. */
-export type DaemonAnswer =
-  PageReply<DaemonReport> | { readonly kind: 'off'; readonly reason: string };
-
-/** Asks for `/status`. Never rejects. */
-export async function askStatus(
-  listen: ListenAddress | undefined,
-  stop: AbortSignal,
-): Promise<DaemonAnswer> {
-  return listen === undefined
-    ? { kind: 'off', reason: 'STATUS_LISTEN is off' }
-    : askDaemon(listen, '/status', STATUS_TIMEOUT_MS, stop);
-}

@@ -3,12 +3,12 @@ import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { FINAL_RESULTS } from '../delivery/result.ts';
-import { clean, tableRow } from '../text.ts';
+import { clean, plural, tableRow, wrap } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { askStatus } from './client.ts';
+import { askStatus } from './ask.ts';
 import { countPlace, countSpool } from './counts.ts';
 import type { CountFaults } from './counts.ts';
 import { learnedIn, learnedOf, obstacleIn, probe } from './probe.ts';
@@ -22,6 +22,8 @@ export interface StatusOptions {
   readonly config: Config;
   /** One JSON object instead of a text. */
   readonly json: boolean;
+  /** How wide the text may be. */
+  readonly columns: number;
   readonly out: (text: string) => void;
   readonly stop: AbortSignal;
 }
@@ -30,21 +32,36 @@ export interface StatusOptions {
 export type Overview = Awaited<ReturnType<typeof overviewOf>>;
 
 /** @returns 0, whatever it finds; 1 when it was stopped */
-export async function status({ config, json, out, stop }: StatusOptions): Promise<ExitCode> {
+export async function status({
+  config,
+  json,
+  columns,
+  out,
+  stop,
+}: StatusOptions): Promise<ExitCode> {
   const overview = await overviewOf(config, stop);
   // What was cut short was not answered, and must not be told as such.
   if (stop.aborted) return EXIT.failure;
-  out(json ? `${JSON.stringify(overview, undefined, 2)}\n` : overviewText(overview));
+  out(
+    json
+      ? `${JSON.stringify(overview, undefined, 2)}\n`
+      : overviewText(overview, columns, systemClock.wall()),
+  );
   return EXIT.done;
 }
 
 async function overviewOf(config: Config, stop: AbortSignal) {
   const { spool } = config;
-  const asked = Promise.all([daemonOf(config, stop), askControllers(config, stop)]);
+  const asked = daemonOf(config, stop).then(async (daemon) => ({
+    daemon,
+    // A running daemon has its own settings, the password among them.
+    controllers:
+      daemon.kind === 'running' ? daemon.report.controllers : await askControllers(config, stop),
+  }));
   const faults: CountFaults = new Map();
   const counts = await countSpool(spool, faults);
   const archived = await countPlace(spool, 'archive', faults);
-  const [daemon, controllers] = await asked;
+  const { daemon, controllers } = await asked;
   const learned = learnedOf(controllers);
   const missing = (verdict: Verdict): number | null =>
     learned[verdict] === null ? null : Math.max(0, MIN_LEARNS - learned[verdict]);
@@ -70,9 +87,10 @@ async function overviewOf(config: Config, stop: AbortSignal) {
   };
 }
 
-/** The daemon of this spool, as it answers at STATUS_LISTEN. */
-async function daemonOf({ statusListen, spool }: Config, stop: AbortSignal) {
-  const answer = await askStatus(statusListen, stop);
+/** The daemon of this spool. */
+async function daemonOf(config: Config, stop: AbortSignal) {
+  const { spool } = config;
+  const answer = await askStatus(config, stop);
   if (answer.kind !== 'running') return { kind: 'unknown', reason: answer.reason } as const;
   const { report } = answer;
   if (report.spool === spool.libDir && report.stateDir === spool.stateDir) return answer;
@@ -94,59 +112,93 @@ function askControllers(config: Config, stop: AbortSignal) {
 
 const FAULTS: Readonly<Record<string, string>> = {
   ENOENT: 'missing',
-  EACCES: "may not be read (EACCES): run this as the daemon's user",
+  EACCES: "may not be read (EACCES): run this as root, or as the daemon's user",
 };
 
-function overviewText(overview: Overview): string {
+function overviewText(overview: Overview, columns: number, now: number): string {
   const { dropped, queued, quarantined, released, archived, bayes } = overview;
   const lines = [
     `spool: ${overview.spool}`,
     `state dir: ${overview.stateDir}`,
     '',
-    row('', { spam: 'spam', ham: 'ham' }),
-    row('dropped', dropped, 'in the drop directory, not taken yet'),
-    row('queued', queued, 'taken, not learned yet'),
-    row('quarantined', quarantined, "rspamd can't take them"),
-    row('released', released, 'from there, until the daemon takes them'),
-    row('archived', archived),
+    ...table('', [
+      ['dropped', dropped, 'not taken yet'],
+      ['queued', queued, 'taken, not learned yet'],
+      ['quarantined', quarantined, 'kopano-learnd quarantine list'],
+      ['released', released, 'from there, not taken yet'],
+      ['archived', archived, ''],
+    ]),
     ...overview.faults.map(({ path, code }) => `  ${path}: ${FAULTS[code] ?? code}`),
     '',
-    ...daemonLines(overview.daemon),
+    ...daemonLines(overview.daemon, now),
     '',
     ...overview.rspamd.map(({ name, obstacle }) => `rspamd at ${name}: ${obstacle ?? 'reachable'}`),
     ...VERDICTS.map((verdict) => {
       const { learned, minLearns, missing } = bayes;
-      if (learned[verdict] === null) return `bayes, ${verdict}: not known`;
+      const label = `bayes, ${verdict}:`;
+      if (learned[verdict] === null) return `${label} not known`;
       const rest = missing[verdict] === 0 ? 'enough' : `${missing[verdict] ?? '?'} more`;
-      return `bayes, ${verdict}: ${learned[verdict]} learned, ${rest} for min_learns = ${minLearns}`;
+      return `${label} ${learned[verdict]} learned, ${rest} for min_learns = ${minLearns}`;
     }),
   ];
-  return lines.map((line) => `${clean(line, Infinity)}\n`).join('');
+  return lines.map((line) => `${wrap(clean(line, Infinity), columns, '    ')}\n`).join('');
 }
 
-function daemonLines(daemon: Overview['daemon']): string[] {
+function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   if (daemon.kind === 'unknown') return [`daemon: ${daemon.reason}`];
   const { report } = daemon;
-  const { readiness, health, messages, deferred, inFlight } = report;
+  const { readiness, health, messages, deferred, inFlight, faults } = report;
   const role = report.role === 'owner' ? 'owns the spool' : 'stands by';
-  const lines = [
-    `daemon: ${role}, ${readiness.ready ? 'ready' : 'not ready'}, version ${report.version}`,
-    ...[...health.reasons, ...readiness.reasons].map((reason) => `  ${reason}`),
-    row(`since ${report.startedAt.slice(0, 19)}Z`, { spam: 'spam', ham: 'ham' }),
-    ...FINAL_RESULTS.map((result) =>
-      row(result, { spam: messages.spam[result], ham: messages.ham[result] }),
-    ),
+  const since = `for ${span(now - Date.parse(report.startedAt))}`;
+  const state = `${role}, ${readiness.ready ? 'ready' : 'not ready'}, version ${report.version}, ${since}`;
+  const reasons = [...health.reasons, ...readiness.reasons];
+  const told = faults.map(({ place, says }) => `${place}: ${says}`);
+  const open = [
+    ...((deferred ?? 0) > 0 ? [`${deferred ?? 0} deferred`] : []),
+    ...((inFlight ?? 0) > 0 ? [`${inFlight ?? 0} in flight`] : []),
   ];
-  return deferred === null
-    ? lines
-    : [...lines, `  deferred: ${deferred}, in flight: ${inFlight ?? 0}`];
+  return [
+    `daemon: ${state}`,
+    ...[...reasons, ...told].map((reason) => `  ${reason}`),
+    ...table(
+      'since its start',
+      FINAL_RESULTS.map((result) => [
+        result,
+        { spam: messages.spam[result], ham: messages.ham[result] },
+        '',
+      ]),
+    ),
+    ...(open.length === 0 ? [] : [`  ${open.join(', ')}`]),
+  ];
 }
 
-function row(
-  name: string,
-  numbers: Readonly<Record<Verdict, number | string | null>>,
-  note = '',
-): string {
-  const cells = VERDICTS.map((verdict) => String(numbers[verdict] ?? '?'));
-  return tableRow([`  ${name}`, ...cells, note], [28, -6, -6]);
+type Row = readonly [name: string, numbers: Readonly<Record<Verdict, number | null>>, note: string];
+
+/** What is not zero. */
+function table(title: string, rows: readonly Row[]): string[] {
+  const shown = rows.filter(([, { spam, ham }]) => spam !== 0 || ham !== 0);
+  if (shown.length === 0)
+    return [`  ${title === '' ? 'no message is here' : `${title}: no message`}`];
+  const head = tableRow([`  ${title}`, ...VERDICTS], WIDTHS);
+  return [
+    head,
+    ...shown.map(([name, numbers, note]) => {
+      const cells = VERDICTS.map((verdict) => String(numbers[verdict] ?? '?'));
+      return tableRow([`  ${name}`, ...cells, note], WIDTHS);
+    }),
+  ];
+}
+
+const WIDTHS = [19, -8, -8];
+
+/** How long something has lasted, as people say it. */
+function span(ms: number): string {
+  const units = [
+    ['day', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+  ] as const;
+  const [unit, size] = units.find(([, each]) => ms >= 2 * each) ?? ['s', 1_000];
+  const count = Math.max(0, Math.floor(ms / size));
+  return unit === 'day' ? plural(count, unit) : `${count} ${unit}`;
 }

@@ -3,6 +3,8 @@ import type { Clock } from '../clock.ts';
 import type { SpoolConfig } from '../config.ts';
 import type { Controller } from '../delivery/controller.ts';
 import type { MessageEvents } from '../delivery/events.ts';
+import type { Host } from '../host.ts';
+import type { DiskFault } from '../spool/disk-faults.ts';
 import { VERSION } from '../version.ts';
 import { countSpool } from './counts.ts';
 import type { SpoolCounts } from './counts.ts';
@@ -21,10 +23,27 @@ export interface DaemonView {
   readonly controllers: readonly Controller[];
   readonly messages: MessageEvents;
   readonly bugs: Bugs;
+  /** What it runs as, and under. */
+  readonly process: ProcessFacts;
+  /** Places on the disk that don't work. */
+  faults(): readonly DiskFault[];
+  /** What keeps it from owning the spool; `undefined` while it owns it. */
+  waitsFor(): string | undefined;
   /** What is in memory; `undefined` while it isn't the owner. */
   counts(): Counts | undefined;
   /** Its parts; to wait for what is outside (rspamd, a missing spool, its owner) is no stall. */
   stalls(): readonly Stall[];
+}
+
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly uid: number;
+  /** All groups. */
+  readonly groups: readonly number[];
+  readonly host: Host;
+  /** The settings file; `null` when there is none. */
+  readonly file: string | null;
+  readonly after: 'remove' | 'archive';
 }
 
 export interface Counts {
@@ -121,6 +140,9 @@ export class Reporter {
       inFlight: counts?.inFlight ?? null,
       controllers,
       bugs: bugs.seen,
+      process: this.#view.process,
+      faults: this.#view.faults(),
+      waitsFor: this.#view.waitsFor() ?? null,
     };
   }
 
@@ -141,7 +163,13 @@ export class Reporter {
   }
 
   #readinessOf(controllers: readonly ControllerReport[]) {
-    const reasons = this.#role === 'standby' ? ['it does not own the spool'] : [];
+    const waitsFor = this.#view.waitsFor();
+    const faults = this.#view.faults().map(({ place, says }) => `${place}: ${says}`);
+    const why = [waitsFor, ...faults].filter((each) => each !== undefined).join('; ');
+    const reasons: string[] = [];
+    if (this.#role === 'standby') {
+      reasons.push(`it does not own the spool${why === '' ? '' : `: ${why}`}`);
+    }
     if (!controllers.some(({ ready }) => ready)) {
       reasons.push(...controllers.map(({ name, obstacle }) => `${name}: ${obstacle ?? ''}`));
     }

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
+import type { Bugs } from '../bugs.ts';
 import type { Clock, Timer } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { addressText } from '../config.ts';
@@ -8,15 +9,16 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import type { Verdict } from '../verdict.ts';
 import { Metrics } from './metrics.ts';
-import { Reporter } from './reports.ts';
-import type { DaemonView } from './reports.ts';
+import { LIMITS, answerWith, json } from './pages.ts';
+import type { Page } from './pages.ts';
+import type { Reporter } from './reports.ts';
 
 /**
- * The status server: the daemon's pages for GET and HEAD, one answer a connection. Nobody is trusted to
- * be quick or brief, and a port that is taken costs the pages and nothing else: it is asked for again.
+ * The status server: the daemon's pages at STATUS_LISTEN. A port that is taken costs the pages and nothing else: it is asked for again.
  */
 export interface StatusServerOptions {
-  readonly view: DaemonView;
+  readonly reporter: Reporter;
+  readonly bugs: Bugs;
   readonly listen: ListenAddress;
   readonly clock: Clock;
   readonly log: Log;
@@ -29,34 +31,22 @@ const PORT_RETRY_MS = 5_000;
 /** From the first byte to the last of ours. */
 const CONNECTION_MS = 15_000;
 const MAX_CONNECTIONS = 64;
-const LIMITS = {
-  maxHeaderSize: 8_192,
-  headersTimeout: 5_000,
-  requestTimeout: 5_000,
-  connectionsCheckingInterval: 1_000,
-};
-
 export class StatusServer {
   readonly #options: StatusServerOptions;
   readonly #throttle: LogThrottle;
   readonly #metrics = new Metrics();
-  readonly #reporter: Reporter;
-  /** Ends what is being asked of rspamd. */
-  readonly #stop = new AbortController();
   #server: Server | undefined;
   #retry: Timer | undefined;
 
   constructor(options: StatusServerOptions) {
     this.#options = options;
     this.#throttle = new LogThrottle(options.clock);
-    this.#reporter = new Reporter(options.view, options.clock, this.#stop.signal);
   }
 
   /** Listens, now or as soon as it may. */
   start(): void {
-    const server = createServer(LIMITS, (request, response) => {
-      void this.#answer(request, response);
-    });
+    const pageAt = (path: string): Promise<Page | undefined> => this.#page(path);
+    const server = createServer(LIMITS, answerWith(this.#options.bugs, pageAt));
     server.maxConnections = MAX_CONNECTIONS;
     // Node.js reads and parses what is sent after the first request all the same: it gets no page.
     server.maxRequestsPerSocket = 1;
@@ -90,7 +80,6 @@ export class StatusServer {
 
   /** Closes the port and every connection. Idempotent. */
   async stop(): Promise<void> {
-    this.#stop.abort();
     this.#metrics.close();
     this.#retry?.cancel();
     const server = this.#server;
@@ -103,12 +92,12 @@ export class StatusServer {
   }
 
   #failed(error: Error): void {
-    const { clock, log, listen, view } = this.#options;
+    const { clock, log, listen, bugs } = this.#options;
     this.#retry = clock.after(PORT_RETRY_MS, () => {
       this.start();
     });
     const code = errnoOf(error);
-    if (code === undefined) view.bugs.report(error, 'the status server');
+    if (code === undefined) bugs.report(error, 'the status server');
     else if (this.#throttle.allows('listen', code)) {
       const says = `the status can't be shown at ${this.#place} (${code}); learning goes on; ${CURE}`;
       const fields = { ...listen, code, cure: CURE, retrySeconds: PORT_RETRY_MS / 1000 };
@@ -116,43 +105,23 @@ export class StatusServer {
     }
   }
 
-  async #answer(
-    { url = '', method = '' }: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<void> {
-    const [path = ''] = url.split('?', 1);
-    try {
-      const isAllowed = method === 'GET' || method === 'HEAD';
-      const { status, type, body } = isAllowed ? await this.#page(path) : NOT_ALLOWED;
-      response.writeHead(status, {
-        'content-type': type,
-        'content-length': Buffer.byteLength(body),
-        connection: 'close',
-      });
-      response.end(body);
-    } catch (error) {
-      // Whoever asks can do nothing about it.
-      this.#options.view.bugs.report(error, `the page ${path}`);
-      response.writeHead(500).end('internal error\n');
-    }
-  }
-
-  async #page(path: string): Promise<Page> {
+  async #page(path: string): Promise<Page | undefined> {
+    const { reporter } = this.#options;
     switch (path) {
       case '/healthz': {
-        const health = this.#reporter.health();
+        const health = reporter.health();
         return json(health.healthy ? 200 : 503, health);
       }
       case '/readyz': {
-        const readiness = await this.#reporter.readiness();
+        const readiness = await reporter.readiness();
         return json(readiness.ready ? 200 : 503, readiness);
       }
       case '/status':
-        return json(200, await this.#reporter.status());
+        return json(200, await reporter.status());
       case '/metrics':
-        return { status: 200, ...(await this.#metrics.text(await this.#reporter.status())) };
+        return { status: 200, ...(await this.#metrics.text(await reporter.status())) };
       default:
-        return plain(404, 'not found');
+        return undefined;
     }
   }
 
@@ -161,19 +130,3 @@ export class StatusServer {
     return `http://${addressText({ host, port: this.port ?? port })}`;
   }
 }
-
-interface Page {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
-}
-
-function json(status: number, content: unknown): Page {
-  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(content)}\n` };
-}
-
-function plain(status: number, text: string): Page {
-  return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
-}
-
-const NOT_ALLOWED = plain(405, 'only GET and HEAD');

@@ -82,16 +82,13 @@ export class Inquiry {
   #replyOf(result: Answer | Fault): Reply {
     const isAnswer = 'status' in result;
     const meaning = isAnswer ? classifyAnswer(result) : classifyFault(result);
+    const shown = (reason: string): string =>
+      presentable(this.#password.redact(reason), Buffer.alloc(0));
     return {
       ...result,
-      reason: this.#presentable(isAnswer ? statusLine(result) : result.code),
-      meaning:
-        'reason' in meaning ? { ...meaning, reason: this.#presentable(meaning.reason) } : meaning,
+      reason: shown(isAnswer ? statusLine(result) : result.code),
+      meaning: 'reason' in meaning ? { ...meaning, reason: shown(meaning.reason) } : meaning,
       isProxys: isAnswer && isProxys(result),
     };
-  }
-
-  #presentable(reason: string): string {
-    return presentable(this.#password.redact(reason), Buffer.alloc(0));
   }
 }

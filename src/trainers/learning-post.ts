@@ -70,11 +70,7 @@ export class LearningPost {
   }
 }
 
-/**
- * Listens for the answer to a request.
- * @param settle hears of the answer, or of what came instead, at least once
- * @returns what has come of the answer so far
- */
+/** Has `settle` hear of the answer, or of what came instead, at least once. @returns what came so far */
 function listen(
   request: ClientRequest,
   settle: (result: Answer | Fault) => void,

@@ -31,6 +31,7 @@ export class RspamdTrainer implements Trainer {
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
   readonly #pages: ControllerPages;
+  readonly #now: () => number;
   #version: string | undefined;
   /** When it last answered; a post without an answer forgets that. */
   #answeredAt = -Infinity;
@@ -40,6 +41,7 @@ export class RspamdTrainer implements Trainer {
     this.#options = options;
     this.#post = new LearningPost(options);
     this.#pages = new ControllerPages(options);
+    this.#now = options.now ?? (() => performance.now());
   }
 
   get version(): string | undefined {
@@ -56,7 +58,7 @@ export class RspamdTrainer implements Trainer {
       this.#answeredAt = -Infinity;
       return this.#presented(classifyFault(result), body, signal);
     }
-    this.#answeredAt = this.#now;
+    this.#answeredAt = this.#now();
     this.#noteVersion(/^rspamd\/(\S+)/.exec(String(result.headers['server']))?.[1]);
     return this.#presented(classifyAnswer(result), body, signal);
   }
@@ -72,10 +74,6 @@ export class RspamdTrainer implements Trainer {
     return Number.isNaN(time) ? undefined : time;
   }
 
-  get #now(): number {
-    return (this.#options.now ?? (() => performance.now()))();
-  }
-
   /**
    * Waits until rspamd answers `/ping`, where it may just have started: 4.1.5 listens before its
    * scripts are loaded, answers 200 to what is posted then and learns nothing of it, and in 2 of 100
@@ -83,7 +81,7 @@ export class RspamdTrainer implements Trainer {
    * @returns why nothing was posted, if it doesn't answer
    */
   async #wake(signal: AbortSignal): Promise<Outcome | undefined> {
-    if (this.#now - this.#answeredAt < FRESH_MS) return undefined;
+    if (this.#now() - this.#answeredAt < FRESH_MS) return undefined;
     const result = await this.#pages.get('ping', signal);
     if (signal.aborted) return { kind: 'aborted' };
     // Whatever it answers, and a proxy may answer for it: the post tells what that means.

@@ -76,7 +76,7 @@ async function warningOf(spool: Spool, check: string, settings = {}): Promise<st
 
 /** Does what a cure says. */
 function cure(text: string, command: RegExp): void {
-  execFileSync('sh', ['-euc', command.exec(text)?.[0] ?? 'false']);
+  execFileSync('sh', ['-euc', command.exec(text)?.[0].replace(/ \(.*$/, '') ?? 'false']);
 }
 
 test('a spool without a fault has none, and is as it was', async () => {
@@ -101,7 +101,7 @@ describe('the doctor finds', () => {
     rmSync(spool.lib, { recursive: true });
     const text = await fault(spool, 'spool');
     expect(text).toMatch(
-      /spamd is missing.*Cure: start kopano-spamd.*KOPANO_SPAMD_LIB.*install -d/,
+      /spamd is missing.*Cure: install -d -o kopano .*start kopano-spamd.*KOPANO_SPAMD_LIB/,
     );
     // Two cures would undo each other.
     expect(only(await see(spool), 'state dir').state).toBe('not tried');
@@ -159,7 +159,7 @@ describe('the doctor finds', () => {
     [
       'a class folder that nothing can be moved out of',
       'ham/',
-      /no message can be moved out.*Cure: uid 23451, gid 23452, mode 0755.*chmod g\+rwx/,
+      /no message can be moved out.*uid 23451, gid 23452, mode 0755.*Cure: chmod g\+rwx \S+ && usermod -aG 23452 /,
       ({ lib }) => {
         chownSync(`${lib}/ham`, KOPANO.uid, KOPANO.gid);
       },
@@ -207,9 +207,13 @@ describe('the doctor finds', () => {
     const spool = makeSpool();
     const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o660);
     chownSync(file, KOPANO.uid, KOPANO.gid);
-    const text = await fault(spool, 'group');
+    const services = temporaryFolder();
+    mkdirSync(`${services}/kopano-learnd`);
+    const text = await fault(spool, 'group', { SVDIR: services });
     expect(text).toContain(`uid ${KOPANO.uid}, gid ${KOPANO.gid}, mode 0660`);
-    expect(text).toMatch(/Cure: .*usermod -aG 23452 .*sa_group/);
+    expect(text).toMatch(
+      RegExp(`Cure: usermod -aG 23452 \\S+ && sv restart ${services}/kopano-learnd .*sa_group`),
+    );
     const member = { ...nobody, groups: [NOBODY, KOPANO.gid] };
     expect(only(await see(spool, {}, member), 'group').state).toBe('ok');
   });
@@ -296,19 +300,5 @@ describe('the doctor finds', () => {
     if (isRoot) chownSync(`${spool.stateDir}/owner.lock`, NOBODY, NOBODY);
     const text = await fault(spool, 'owner', { PATH: spool.lib });
     expect(text).toMatch(/flock.*Cure: install it: apt-get install util-linux/);
-  });
-
-  test('that it runs as root, and whom to run it as', ROOT, async () => {
-    const spool = makeSpool();
-    const seen = await examine({ KOPANO_SPAMD_LIB: spool.lib, LEARN_STATE_DIR: spool.stateDir });
-    const { state, text } = only(seen, 'user');
-    expect(state).toBe('warning');
-    expect(text).toMatch(
-      /state dir belongs to uid 65534.*Cure: .*(runuser -u|setpriv --reuid=65534)/,
-    );
-    expect(only(seen, 'state dir').state).toBe('ok');
-    // Root sees nothing of what that user may not.
-    for (const check of ['spam/', 'ham/', 'group'])
-      expect(only(seen, check).state).toBe('not tried');
   });
 });

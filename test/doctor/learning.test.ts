@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { PROCESS } from '../support/status-bench.ts';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/servers/ports.ts';
 import type { ControllerReport, DaemonReport } from '../../src/status/reports.ts';
@@ -59,6 +60,9 @@ function daemonSays(
     inFlight: 0,
     controllers: [{ ...CONTROLLER, ...controller }],
     bugs,
+    process: PROCESS,
+    faults: [],
+    waitsFor: null,
   };
   return seeWith(JSON.stringify(report));
 }

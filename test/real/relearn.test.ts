@@ -329,7 +329,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
   test('waits for an rspamd that is restarted, and for one that is not there yet', async () => {
     const corpus = corpusOf(someMessages(MESSAGES));
     await servers.rspamd.stop();
-    const run = new Run(['--json', corpus]);
+    const run = new Run(['--json', '--wait', '300', corpus]);
     await until('it says that it waits', 20_000, () => run.err.includes('waiting'));
     await servers.rspamd.start();
     await until('it learns', 60_000, async () => (await learned()) > 100);

@@ -220,7 +220,10 @@ describeReal('a stand-by', () => {
     expect(await second.run('health')).toEqual({ code: 0, out: 'healthy: stands by\n', err: '' });
     const refusal = await second.get('/readyz');
     expect(refusal.status).toBe(503);
-    expect(await refusal.json()).toEqual({ ready: false, reasons: ['it does not own the spool'] });
+    expect(await refusal.json()).toEqual({
+      ready: false,
+      reasons: [expect.stringMatching(/^it does not own the spool: .* owned by another daemon$/)],
+    });
     await owner.untilReady();
     await world.daemons[0]?.kill();
     await second.untilReady();

@@ -60,24 +60,24 @@ describe('a journal', () => {
     const places = Array.from({ length: 20_000 }, (_, index) => `/m${index}`);
     await journalWith(...places);
     const done = await Journal.peek(path, SOURCES);
-    expect(done.size).toBe(20_000);
-    expect(places.every((place) => done.has(place))).toBe(true);
+    expect(places.every(done)).toBe(true);
   });
 
   test('may be torn anywhere: the torn line is cut off, the others stay', async () => {
     await journalWith('/a', '/b', '/c');
-    const whole = readFileSync(path);
-    for (let length = whole.length - 1; length > 0; length -= 1) {
-      const torn = whole.subarray(0, length);
+    const content = readFileSync(path);
+    for (let length = content.length - 1; length > 0; length -= 1) {
+      const torn = content.subarray(0, length);
       writeFileSync(path, torn);
       const lines = torn.toString().split('\n').slice(2, -1);
-      expect((await Journal.peek(path, SOURCES)).size).toBe(lines.length);
+      const whole = ['/a', '/b', '/c'].slice(0, lines.length);
+      expect(['/a', '/b', '/c', '/d'].filter(await Journal.peek(path, SOURCES))).toEqual(whole);
       // A look changes nothing.
       expect(readFileSync(path)).toEqual(torn);
       if (length % 10 !== 0) continue;
       await journalWith('/d');
-      const again = await Journal.peek(path, SOURCES);
-      expect([again.size, again.has('/d')]).toEqual([lines.length + 1, true]);
+      const again = ['/a', '/b', '/c', '/d'].filter(await Journal.peek(path, SOURCES));
+      expect(again).toEqual([...whole, '/d']);
     }
   });
 
@@ -140,11 +140,11 @@ describe('a journal', () => {
     for (let i = 0; i < 10_000; i += 1) journal.add('learned', 'spam', `/archive/${i}`);
     await expect(journal.close()).rejects.toThrow(/cannot be read or written \(ENOSPC\)/);
     // what was written is of use
-    expect((await Journal.peek(path, SOURCES)).size).toBeGreaterThan(100);
+    expect((await Journal.peek(path, SOURCES))('/archive/100')).toBe(true);
   });
 
   test('that is missing has nothing for a look, which makes none', async () => {
-    expect((await Journal.peek(path, SOURCES)).size).toBe(0);
+    expect((await Journal.peek(path, SOURCES))('/a')).toBe(false);
     expect(text).toThrow('ENOENT');
   });
 });

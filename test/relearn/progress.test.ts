@@ -3,18 +3,28 @@ import { Progress } from '../../src/relearn/progress.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
-function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
+const WIPE = '\r\u001b[K';
+
+function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined, columns = 80) {
   const clock = new ManualClock();
   const stats = new RunStats(() => undefined);
+  const seen = { total, acknowledged: 0 };
   const written: string[] = [];
-  const write = (text: string): unknown => written.push(text);
-  const progress = new Progress({ kind, stats, total: () => total, clock, write });
+  const progress = new Progress({
+    kind,
+    stats,
+    clock,
+    total: () => seen.total,
+    acknowledged: () => seen.acknowledged,
+    columns,
+    write: (text) => written.push(text),
+  });
   const learn = (count: number): void => {
     for (let i = 0; i < count; i += 1)
       stats.finished('m', 'spam', { kind: 'learned', proven: true });
   };
   progress.start();
-  return { clock, stats, written, progress, learn };
+  return { clock, stats, seen, written, progress, learn };
 }
 
 test('without a terminal a line is written every ten seconds', () => {
@@ -25,9 +35,7 @@ test('without a terminal a line is written every ten seconds', () => {
   learn(100);
   clock.advance(10_100);
   expect(written).toHaveLength(2);
-  expect(written[1]).toBe(
-    '200/1100 18 %  5/s  0:03:00 left  learned 100  known 0  refused 0  failed 0\n',
-  );
+  expect(written[1]).toBe('200/1100 18 %  5/s  0:03:00 left  learned 100\n');
   progress.stop();
   clock.advance(60_000);
   expect(written).toHaveLength(2);
@@ -36,25 +44,54 @@ test('without a terminal a line is written every ten seconds', () => {
 test('on a terminal there is one line that is written over', () => {
   const { clock, written, learn, progress } = progressOf('bar', 200);
   learn(50);
-  clock.advance(400);
-  expect(written).toHaveLength(2);
-  expect(written[1]).toMatch(/^..\[K\[#####-{15}\] 50\/200 25 %/s);
+  clock.advance(2_000);
+  expect(written.at(-1)).toBe(
+    `${WIPE}[#####---------------] 50/200 25 %  25/s  0:00:06 left  learned 50`,
+  );
   expect(written.join('')).not.toContain('\n');
   progress.say('a line');
-  expect(written.slice(2)).toEqual(['\r\u001b[K', 'a line\n']);
+  expect(written.slice(-2)).toEqual([WIPE, 'a line\n']);
   clock.advance(200);
   progress.stop();
-  expect(written.at(-1)).toBe('\r\u001b[K');
+  expect(written.at(-1)).toBe(WIPE);
 });
 
-test.each([
-  ['that is not known yet is left open', undefined, '50/?'],
-  ['that was estimated too low grows', 10, '50/50 100 %'],
-])('a number of messages %s', (_what, total, shown) => {
-  const { clock, written, learn } = progressOf('bar', total);
+test('the line leaves the last column of the terminal free', () => {
+  const { clock, written, learn } = progressOf('bar', 200, 40);
   learn(50);
+  clock.advance(2_000);
+  expect(written.at(-1)?.slice(WIPE.length)).toHaveLength(39);
+});
+
+test('what is acknowledged counts before it is proven, from the first message on', () => {
+  const { clock, stats, seen, written } = progressOf('bar', 1_100);
+  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'done', place: `${i}` }, 'spam');
+  clock.advance(60_000);
+  expect(written.at(-1)).toContain('100/1100 9 %  0/s  ? left');
+  seen.acknowledged = 100;
+  clock.advance(2_000);
+  // Not 18 minutes.
+  expect(written.at(-1)).toContain('200/1100 18 %  50/s  0:00:18 left');
+});
+
+test('a number of messages that is estimated changes slowly, and is none at first', () => {
+  const { clock, seen, written, learn } = progressOf('bar', 1_000);
+  learn(50);
+  clock.advance(1_800);
+  expect(written.at(-1)).toContain('50/?  28/s  ? left');
   clock.advance(200);
-  expect(written[0]).toContain(shown);
+  const totals = [1_000];
+  for (const estimate of [3_000, 3_000, 200, 200, 200, 200, 200, 200, 10]) {
+    seen.total = estimate;
+    clock.advance(200);
+    totals.push(Number(/50\/(\d+)/.exec(written.at(-1) ?? '')?.[1]));
+  }
+  expect(totals.slice(0, 3)).toEqual([1_000, 1_250, 1_563]);
+  for (const [index, total] of totals.slice(1).entries()) {
+    expect(Math.abs(total / (totals[index] ?? 0) - 1)).toBeLessThan(1 / 3);
+  }
+  clock.advance(4_000);
+  expect(written.at(-1)).toContain('50/50 100 %');
 });
 
 test('nothing is written when nothing is wanted, but for lines that must be', () => {

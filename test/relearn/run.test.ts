@@ -117,7 +117,7 @@ describe('a run', () => {
     expect(await bench.finish(20)).toBe('complete');
     await journal.close();
     const done = await Journal.peek(path, sources);
-    expect(namesOf('s', 5).filter((name) => done.has(name))).toEqual(['s0', 's2', 's4']);
+    expect(namesOf('s', 5).filter(done)).toEqual(['s0', 's2', 's4']);
   });
 
   test('stops at its limit, and has everything proven', async () => {
@@ -238,6 +238,19 @@ describe('an outage', () => {
     expect(bench.clock.monotonic()).toBeGreaterThanOrEqual(60_000);
     expect(bench.clock.monotonic()).toBeLessThan(90_000);
     expect(bench.left.length).toBeGreaterThan(0);
+  });
+
+  test('from the start is waited for shortly, until rspamd has answered once', async () => {
+    const waits = { waitMs: 60_000, firstWaitMs: 10_000 };
+    const never = begin(spam(9), waits, toAll(REFUSES));
+    expect(await never.finish(50)).toBe('away');
+    expect(never.clock.monotonic()).toBeGreaterThanOrEqual(10_000);
+    expect(never.clock.monotonic()).toBeLessThan(15_000);
+    const trainer = new ScriptedTrainer();
+    trainer.version = '3.12.1';
+    const heard = begin(spam(9), { ...waits, trainers: [trainer] }, toAll(REFUSES));
+    expect(await heard.finish(50)).toBe('away');
+    expect(heard.clock.monotonic()).toBeGreaterThanOrEqual(60_000);
   });
 
   test('of one of two controllers, which freezes, is waited for no longer than may be', async () => {

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { OperatorError } from '../../src/errors.ts';
-import { checkSources } from '../../src/relearn/source-arguments.ts';
+import { sortedSources } from '../../src/relearn/source-arguments.ts';
 import type { SourceArguments } from '../../src/relearn/source-arguments.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
@@ -21,7 +21,7 @@ function folders(...names: readonly string[]): void {
 
 function refusal(named: Partial<SourceArguments>): OperatorError | undefined {
   try {
-    checkSources({ dirs: [], spam: [], ham: [], ...named });
+    sortedSources({ dirs: [], spam: [], ham: [], ...named });
     return undefined;
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
@@ -76,17 +76,34 @@ describe('sources that overlap are refused:', () => {
   });
 });
 
-test('without a flag a Maildir or a file is refused with what to type, and nothing else', () => {
-  folders('M/cur', 'M/new', 'A/spam', 'B/ham', 'B/cur', 'B/new', 'C/cur', 'D');
-  const maildir = refusal({ dirs: [`${folder}/M`] });
-  expect(maildir).toMatchObject({ code: 'usage.unsorted' });
-  expect(maildir?.message).toContain(`${folder}/M is a Maildir`);
-  expect(maildir?.hint).toContain(`--ham ${folder}/M `);
-  expect(maildir?.hint).toContain(`--spam ${folder}/M/.Junk`);
-  const file = `${folder}/junk mail.mbox`;
-  writeFileSync(file, '');
-  expect(refusal({ dirs: [file] })?.hint).toContain(`--spam '${file}' or as --ham`);
-  for (const name of ['A', 'B', 'C', 'D', 'E']) {
-    expect(refusal({ dirs: [`${folder}/${name}`] })).toBeUndefined();
-  }
+describe('without a flag', () => {
+  const none = { spam: [], ham: [] };
+
+  test('a Maildir is ham, and its junk folders are spam', () => {
+    folders('Maildir/.INBOX.Spam', 'Maildir/.Trash.Junk');
+    writeFileSync(`${box}/.Junk.old`, '');
+    const { dirs, spam, ham } = sortedSources({ dirs: [box], ...none });
+    expect([dirs, ham]).toEqual([[], [box]]);
+    expect([...spam].sort()).toEqual([`${box}/.INBOX.Spam`, `${box}/.Junk`]);
+    expect(refusal({ dirs: [box], spam: [`${box}/.Junk`] })?.code).toBe('usage.overlap');
+  });
+
+  test('a Maildir without one, a file, or any other folder is refused with what to type', () => {
+    folders('M/cur', 'M/new', 'A/spam', 'B/ham', 'B/cur', 'B/new', 'B/.Junk', 'C/cur');
+    const maildir = refusal({ dirs: [`${folder}/M`] });
+    expect(maildir).toMatchObject({ code: 'usage.unsorted' });
+    expect(maildir?.message).toContain(`${folder}/M is a Maildir without a junk folder`);
+    expect(maildir?.hint).toContain(`--ham ${folder}/M `);
+    const file = `${folder}/junk mail.mbox`;
+    writeFileSync(file, '');
+    expect(refusal({ dirs: [file] })?.hint).toContain(`--spam '${file}' or as --ham`);
+    for (const name of ['C', 'D']) {
+      const error = refusal({ dirs: [`${folder}/${name}`] });
+      expect(error?.message).toContain(`${folder}/${name} holds neither spam/ nor ham/`);
+    }
+    for (const name of ['A', 'B']) {
+      const dirs = [`${folder}/${name}`];
+      expect(sortedSources({ dirs, ...none })).toEqual({ dirs, ...none });
+    }
+  });
 });

@@ -135,6 +135,19 @@ describe('the summary', () => {
     expect(text).toContain('2 x too few words for Bayes; 2 x Bayes is sure of it already');
   });
 
+  test('says a reason that all have once, and in one sentence why it was given up', () => {
+    const left = Array.from({ length: 12 }, (_, index) => ({
+      place: `/${index}`,
+      reason: 'connection refused',
+    }));
+    const { text } = summaryOf([], { ending: 'misconfigured', left });
+    expect(text).toMatch(
+      /^Given up after 10\.0 s, 0 messages a second: rspamd will not learn .*\.\n/,
+    );
+    expect(text).toContain('Left over (the first 10), connection refused:\n  /0\n  /1\n');
+    expect(text.split('connection refused')).toHaveLength(2);
+  });
+
   test('counts what was learned without proof as learned, and names it', () => {
     const { summary, text } = summaryOf([learn(2), leaveUnproven]);
     expect(summary.learned).toEqual({ spam: 3, ham: 0 });
@@ -155,7 +168,7 @@ describe('the summary', () => {
     const { summary, text } = summaryOf([], { stats });
     expect(summary.failed.ham).toBe(2_000);
     expect(summary.names.failed).toHaveLength(10);
-    expect(text).toContain('Failed (the first 10):\n  /0: xz');
+    expect(text).toContain('Failed (the first 10), xz: xzcat FILE:\n  /0\n');
   });
 
   test('names the results as scripts know them', () => {

@@ -89,9 +89,9 @@ describeReal('a private rspamd', () => {
 
   test('keeps its ports over a restart, with other processes', async () => {
     const { rspamd } = servers;
-    const first = await rspamd.workers();
+    const first = rspamd.workers();
     await rspamd.restart();
-    const second = await rspamd.workers();
+    const second = rspamd.workers();
     const controllers = [first, second].flat().filter(({ kind }) => kind === 'controller');
     expect(new Set(controllers.map(({ pid }) => pid)).size).toBe(2);
     expect([200, 208]).toContain(await learn(rspamd, 2));
@@ -114,7 +114,7 @@ describeReal('a private rspamd', () => {
 
   test('gets a new controller worker when that is killed', async () => {
     const { rspamd } = servers;
-    await rspamd.killWorker();
+    rspamd.killWorker();
     await expect.poll(() => learn(rspamd, 4).catch(() => 0), { timeout: 10_000 }).toBe(200);
   });
 });
@@ -137,8 +137,8 @@ describeReal('a private rspamd with options of its own', () => {
   test('stops although it is frozen, with all its workers, and leaves no folder', async () => {
     const servers = await startServers({ rspamd: { controllerWorkers: 2, unixSocket: true } });
     await access(servers.rspamd.socketPath);
-    const controllers = async (): Promise<number> =>
-      (await servers.rspamd.workers()).filter(({ kind }) => kind === 'controller').length;
+    const controllers = (): number =>
+      servers.rspamd.workers().filter(({ kind }) => kind === 'controller').length;
     await expect.poll(controllers, { timeout: 60_000 }).toBe(2);
     const group = servers.rspamd.pid;
     expect(groupIsAlive(group ?? 0)).toBe(true);

@@ -35,7 +35,29 @@ test.each([
     const program = bundle.path('bin/kopano-learnd');
     const { stdout } = await run(program, args, { env: { PATH: folder } });
     const flags = isSmall ? ['--max-semi-space-size=4', '--heap-growing-percent=40'] : [];
-    expect(stdout).toBe([...flags, program, ...args, ''].join('\n'));
+    const start = expect.stringMatching(/^if\(parseInt.*import\(/) as string;
+    expect(stdout.split('\n')).toEqual([...flags, '-e', start, program, ...args, '']);
+  },
+);
+
+test.each(['v12.22.12', 'v18.20.8'])(
+  'on Node.js %s it says which one it needs, and exits 78',
+  async (version) => {
+    const preload = join(temporaryFolder(), 'older.cjs');
+    await writeFile(
+      preload,
+      `Object.defineProperty(process, 'version', { value: '${version}' });
+     Object.defineProperty(process, 'versions', { value: { node: '${version.slice(1)}' } });`,
+    );
+    const older = run(bundle.path('bin/kopano-learnd'), ['health'], {
+      env: { PATH: process.env['PATH'], NODE_OPTIONS: `--require=${preload}` },
+    });
+    await expect(older).rejects.toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(
+        /^kopano-learnd: needs Node\.js 20\.19 or later; this is /,
+      ) as string,
+    });
   },
 );
 

@@ -114,7 +114,7 @@ describe('without a daemon', () => {
     const RSPAMD_URL = await rspamd(FIGURES);
     const { code, out, err } = await runCli(['status'], { KOPANO_SPAMD_LIB: spool(), RSPAMD_URL });
     expect({ code, err }).toEqual({ code: 0, err: '' });
-    expect(out).toMatch(/^ {2}dropped +2 +0 +in the drop directory/m);
+    expect(out).toMatch(/^ {2}dropped +2 +0 +not taken yet$/m);
     expect(out).toMatch(/^ {2}archived +0 +2$/m);
     expect(out).toMatch(/^daemon: STATUS_LISTEN is off/m);
     expect(out).toContain(`rspamd at ${RSPAMD_URL}: reachable\n`);
@@ -144,6 +144,7 @@ test('what is stopped tells nothing, and fails', async () => {
   const code = await status({
     config,
     json: true,
+    columns: 80,
     out: (text) => (out += text),
     stop: stop.signal,
   });
@@ -173,8 +174,8 @@ describe('a folder', () => {
     const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
     const user = { uid: NOBODY, gid: NOBODY };
     const { out } = await runCli(['status'], environment, user);
-    expect(out).toContain(
-      `${lib}/.learnd: may not be read (EACCES): run this as the daemon's user`,
+    expect(out.replace(/\n {4}/g, ' ')).toContain(
+      `${lib}/.learnd: may not be read (EACCES): run this as root, or as the daemon's user`,
     );
   });
 });
@@ -202,7 +203,7 @@ describe('the running daemon', () => {
     });
     expect(out).toMatch(/^daemon: owns the spool, ready, version /m);
     expect(out).toMatch(/^ {2}superseded +0 +1$/m);
-    expect(out).toMatch(/^ {2}deferred: 7, /m);
+    expect(out).toMatch(/^ {2}7 deferred$/m);
   });
 
   test('of another spool or state dir is not taken for this one’s', async () => {

@@ -81,7 +81,7 @@ describe('/readyz', () => {
     bench.counts = undefined;
     expect(await bench.get('/readyz')).toMatchObject({
       status: 503,
-      text: '{"ready":false,"reasons":["it does not own the spool"]}\n',
+      text: '{"ready":false,"reasons":["it does not own the spool: another daemon owns it"]}\n',
     });
   });
 

@@ -45,7 +45,8 @@ export async function examine(
     ...settings,
   };
   const { code, out, err } = as === undefined ? await runDoctor(all) : await askExaminer(all, as);
-  const lines = out.split('\n').slice(0, -1).map(parseLine);
+  const { checks } = JSON.parse(out) as { readonly checks: readonly Found[] };
+  const lines = checks.map(lineOf);
   return { code, lines, err, of: (check) => lines.filter((line) => line.check === check) };
 }
 
@@ -86,9 +87,15 @@ function setpriv({ uid, gid, groups }: Account): string[] {
   return [program, `--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(',')}`];
 }
 
-function parseLine(line: string): Line {
-  const match = /^(ok|warning|failed|not tried) +(\S.*?) {2,}(.*)$/.exec(line);
-  if (match === null) throw new Error(`not a doctor's line: ${line}`);
-  const [, state = '', check = '', text = ''] = match;
-  return { state, check, text };
+interface Found {
+  readonly state: string;
+  readonly check: string;
+  readonly says: string;
+  readonly cure?: string;
+  readonly command?: string;
+}
+
+function lineOf({ state, check, says, cure, command }: Found): Line {
+  const how = command === undefined ? cure : `${command} (${cure ?? ''})`;
+  return { state, check, text: how === undefined ? says : `${says}. Cure: ${how}` };
 }

@@ -16,6 +16,11 @@ export async function runDoctor(settings: Readonly<Record<string, string>>): Pro
   try {
     const code = await doctor({
       config: loadConfig(settings),
+      faults: [],
+      environment: settings,
+      json: true,
+      all: true,
+      columns: 80,
       identity: {
         uid: process.geteuid?.() ?? 0,
         gid: process.getegid?.() ?? 0,

@@ -14,7 +14,7 @@ import type { Rule } from './scripted-trainer.ts';
 export type RelearnBenchOptions = Partial<
   Pick<
     BulkRunOptions,
-    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'journal'
+    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'firstWaitMs' | 'journal'
   >
 > & {
   readonly trainers?: readonly ScriptedTrainer[];
@@ -49,6 +49,7 @@ export class RelearnBench {
       proveEvery: 10,
       limit: Infinity,
       waitMs: 300_000,
+      firstWaitMs: options.waitMs ?? 300_000,
       shutdownMs: 5_000,
       ...options,
     });

@@ -4,8 +4,10 @@ import { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Verdict } from '../../src/verdict.ts';
+import type { DiskFault } from '../../src/spool/disk-faults.ts';
+import { Reporter } from '../../src/status/reports.ts';
 import { StatusServer } from '../../src/status/server.ts';
-import type { Counts, Stall } from '../../src/status/reports.ts';
+import type { Counts, ProcessFacts, Stall } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -35,6 +37,16 @@ export interface StatusBenchOptions {
   readonly port?: number;
 }
 
+/** What a daemon says of its process. */
+export const PROCESS: ProcessFacts = {
+  pid: 4_711,
+  uid: 999,
+  groups: [993],
+  host: { kind: 'other' },
+  file: null,
+  after: 'remove',
+};
+
 /** The status of a daemon that does as the test says, at a real port. */
 export class StatusBench {
   readonly clock = new ManualClock();
@@ -44,10 +56,12 @@ export class StatusBench {
   readonly controllers: readonly Controller[];
   readonly messages: MessageEvents;
   readonly bugs: Bugs;
+  readonly reporter: Reporter;
   readonly status: StatusServer;
   /** `undefined`: it stands by. */
   counts: Counts | undefined = IDLE;
   stalls: readonly Stall[] = [];
+  faults: readonly DiskFault[] = [];
 
   constructor(options: StatusBenchOptions = {}) {
     const { clock, spool } = this;
@@ -60,20 +74,26 @@ export class StatusBench {
     this.messages = new MessageEvents(log, clock, (verdict, ms) => {
       this.status.learned(verdict, ms);
     });
-    this.status = new StatusServer({
-      view: {
-        spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
-        controllers: this.controllers,
-        messages: this.messages,
-        bugs: this.bugs,
-        counts: () => this.counts,
-        stalls: () => this.stalls,
-      },
-      listen: { host: '127.0.0.1', port: options.port ?? 0 },
-      clock,
-      log,
+    const view = {
+      spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
+      controllers: this.controllers,
+      messages: this.messages,
+      bugs: this.bugs,
+      process: PROCESS,
+      counts: () => this.counts,
+      stalls: () => this.stalls,
+      faults: () => this.faults,
+      waitsFor: () => (this.counts === undefined ? 'another daemon owns it' : undefined),
+    };
+    const ending = new AbortController();
+    this.reporter = new Reporter(view, clock, ending.signal);
+    const listen = { host: '127.0.0.1', port: options.port ?? 0 };
+    const { reporter, bugs } = this;
+    this.status = new StatusServer({ reporter, bugs, listen, clock, log });
+    onTestFinished(() => {
+      ending.abort();
+      return this.status.stop();
     });
-    onTestFinished(() => this.status.stop());
   }
 
   static async start(options: StatusBenchOptions = {}): Promise<StatusBench> {

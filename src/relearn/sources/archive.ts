@@ -1,6 +1,7 @@
 import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
 import { isArchiveDay } from '../../spool/archive.ts';
-import { clean } from '../../text.ts';
+import { isFolder } from '../../spool/folder.ts';
 import { VERDICTS, takesPrecedence } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
@@ -8,6 +9,11 @@ import { PathSource } from './path-source.ts';
 import { placeOf } from './source.ts';
 import type { ReadingOptions, Source } from './source.ts';
 import { walk } from './walk.ts';
+
+interface ArchiveFolder {
+  readonly path: string;
+  readonly verdict: Verdict;
+}
 
 /**
  * The DIR arguments: folders that hold `spam/` and `ham/`, such as the daemon's archive with
@@ -19,50 +25,15 @@ import { walk } from './walk.ts';
  * A survey lists all files before the first one is read; it takes some 300 bytes of memory for each.
  */
 export function archiveSources(dirs: readonly string[], options: ReadingOptions): Source[] {
-  const byDir = dirs.map((dir) => ({ dir, folders: foldersOf(dir) }));
+  const folders = dirs
+    .flatMap((dir) => VERDICTS.map((verdict) => ({ path: join(dir, verdict), verdict })))
+    .filter(({ path }) => isFolder(path));
   let survey: Promise<ReadonlySet<string>> | undefined;
   const isOlder = async (place: string): Promise<boolean> => {
-    survey ??= olderFiles(byDir.flatMap(({ folders }) => folders));
+    survey ??= olderFiles(folders);
     return (await survey).has(place);
   };
-  return byDir.flatMap(({ dir, folders }) =>
-    folders.length === 0
-      ? unsorted(dir)
-      : folders.map(({ path, verdict }) => new PathSource(path, verdict, options, isOlder)),
-  );
-}
-
-interface ArchiveFolder {
-  readonly path: string;
-  readonly verdict: Verdict;
-}
-
-function foldersOf(dir: string): ArchiveFolder[] {
-  return VERDICTS.map((verdict) => ({
-    path: `${dir.replace(/\/+$/, '')}/${verdict}`,
-    verdict,
-  })).filter(({ path }) => !isMissing(path));
-}
-
-function isMissing(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false }) === undefined;
-  } catch {
-    return false; // Reading it says what is wrong.
-  }
-}
-
-function unsorted(dir: string): Source {
-  return {
-    name: clean(dir),
-    verdict: 'spam',
-    expected: 0,
-    count: () => Promise.resolve(),
-    async *read() {
-      const reason = 'holds neither spam/ nor ham/';
-      yield await Promise.resolve({ kind: 'failed', place: placeOf(dir), reason } as const);
-    },
-  };
+  return folders.map(({ path, verdict }) => new PathSource(path, verdict, options, isOlder));
 }
 
 interface ArchiveFile {

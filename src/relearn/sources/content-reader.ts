@@ -4,25 +4,38 @@ import { ByteWindow } from './byte-window.ts';
 import { contentStart, HEAD_BYTES, headerOf, unwrapped, whyDeleted } from './mail.ts';
 import type { MailStart } from './mail.ts';
 import { splitMessages, unquote } from './mbox.ts';
-import type { SizeEstimate } from './size-estimate.ts';
 import { entryFault } from './source.ts';
 import type { Found, Reading, ReadingOptions } from './source.ts';
 import { gunzip, MAGIC_BYTES, packingOf, unzstd } from './unpack.ts';
 
 /**
- * Reads the messages of one content after the other: a file, or standard input. The memory that it
+ * Reads the contents of a source, one after the other: files, or standard input. The memory that it
  * takes is bounded by the largest message, however much a content holds and however tightly it is
  * packed; nothing that a file may turn out to be blocks.
  */
 export class ContentReader {
+  /** How many files the source holds; `undefined` until they are counted. */
+  files: number | undefined;
   readonly #options: ReadingOptions;
-  readonly #estimate: SizeEstimate;
+  #filesBegun = 0;
   /** Bytes read of the current file. */
   #bytesRead = 0;
+  /** Messages that the current file still holds, as the part that was read tells. */
+  #rest = 0;
 
-  constructor(options: ReadingOptions, estimate: SizeEstimate) {
+  constructor(options: ReadingOptions) {
     this.#options = options;
-    this.#estimate = estimate;
+  }
+
+  /** How many messages are still to be read, with one in each file; `undefined` without a count. */
+  get rest(): number | undefined {
+    return this.files && this.#rest + Math.max(0, this.files - this.#filesBegun);
+  }
+
+  /** A file of the source has its turn. */
+  fileBegins(): void {
+    this.#filesBegun += 1;
+    this.#rest = 0;
   }
 
   /** Reads a file, unless a symlink stands there. @param folder the place of its mail folder */
@@ -94,7 +107,7 @@ export class ContentReader {
       const folder = isLast && number === 1 ? where.folder : where.place;
       if (where.size !== undefined) {
         const share = (content.passed + (body?.length ?? 0)) / content.pulled;
-        this.#estimate.inside(number, share * (this.#bytesRead / where.size));
+        this.#rest = isLast ? 0 : number / (share * (this.#bytesRead / where.size)) - number;
       }
       const header = body === undefined ? undefined : headerOf(body);
       const deleted = isMbox && header !== undefined ? whyDeleted(header) : undefined;
@@ -137,9 +150,7 @@ interface ContentPlace {
 }
 
 function messageOf(wrapped: Buffer, place: string, folder: string): Found {
-  const body = unwrapped(wrapped);
-  const isUnwrapped = body !== wrapped;
-  return { kind: 'message', place, folder, body, ...(isUnwrapped && { isUnwrapped }) };
+  return { kind: 'message', place, folder, body: unwrapped(wrapped) };
 }
 
 function overSize(place: string, maxBytes: number): Found {

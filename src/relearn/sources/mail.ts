@@ -28,11 +28,15 @@ interface OtherStart {
 const DOVEADM =
   'pipe in what doveadm fetch -u USER "uid text" mailbox FOLDER prints, as --spam - or --ham -';
 
+function unpackedBy(packing: string, program: string): string {
+  return `${packing} isn't read: ${program} FILE | kopano-learnd relearn --spam - (or --ham -)`;
+}
+
 /** Mail that is not read here, by its first bytes: what it is, and what opens it. */
 const UNREADABLE: readonly (readonly [RegExp, string])[] = [
-  [/^BZh[1-9](?:1AY&SY|.rE8P)/s, 'compressed with bzip2: unpack it first (bunzip2)'],
-  [/^\xfd7zXZ/, 'compressed with xz: unpack it first (unxz)'],
-  [/^(?:[^ -~]"M|[^ -~]!L)[^ -~]/, 'compressed with lz4: unpack it first (unlz4)'],
+  [/^BZh[1-9](?:1AY&SY|.rE8P)/s, unpackedBy('bzip2', 'bzcat')],
+  [/^\xfd7zXZ/, unpackedBy('xz', 'xzcat')],
+  [/^(?:[^ -~]"M|[^ -~]!L)[^ -~]/, unpackedBy('lz4', 'lz4cat')],
   [/^Dovecot-LZ4/, `compressed by Dovecot (lz4): ${DOVEADM}`],
   [/^CRYPTED[^ -~]/, `encrypted by Dovecot (mail_crypt): ${DOVEADM}`],
   [/^2 M[0-9a-f]+ C[0-9a-f]+\n/, `in Dovecot's dbox format: ${DOVEADM}`],
@@ -43,6 +47,9 @@ const UNREADABLE: readonly (readonly [RegExp, string])[] = [
     'an Outlook message (MSG): convert it first (msgconvert FILE)',
   ],
 ];
+
+/** The magic stands behind the name and the rights of the first file. */
+const TAR = /^.{257}ustar/s;
 
 /** @param head the content from its beginning; `HEAD_BYTES` are enough */
 export function contentStart(head: Buffer): MailStart | OtherStart {
@@ -55,7 +62,10 @@ export function contentStart(head: Buffer): MailStart | OtherStart {
   if (unreadable !== undefined) return { form: 'other', isUnreadable: true, reason: unreadable };
   // Each message of an mbox is judged by itself, and the first one may be broken.
   if (headerOf(head, at) === undefined && !beginsDated(lead)) {
-    return { form: 'other', isUnreadable: false, reason: 'not a mail message' };
+    const reason = TAR.test(text)
+      ? 'a tar archive: unpack it first (tar -xf)'
+      : 'not a mail message';
+    return { form: 'other', isUnreadable: false, reason };
   }
   return { form: lead === '' ? 'message' : lead.startsWith('From ') ? 'mbox' : 'fetch', at, lead };
 }

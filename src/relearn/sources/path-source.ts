@@ -4,11 +4,12 @@ import { clean } from '../../text.ts';
 import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
 import { ContentReader } from './content-reader.ts';
-import { SizeEstimate } from './size-estimate.ts';
 import { entryFault, placeOf, STDIN } from './source.ts';
 import type { Found, Reading, ReadingOptions, Source } from './source.ts';
 import { walk } from './walk.ts';
 import type { Walked } from './walk.ts';
+
+const COUNTED: ReadonlySet<Found['kind']> = new Set(['message', 'done', 'failed']);
 
 /** Asked for every file of a folder by its place: whether a newer one counts instead. */
 type IsOlder = (place: string) => Promise<boolean>;
@@ -25,7 +26,10 @@ export class PathSource implements Source {
   readonly #place: string;
   readonly #options: ReadingOptions;
   readonly #isOlder: IsOlder | undefined;
-  readonly #estimate = new SizeEstimate();
+  readonly #reader: ContentReader;
+  /** Messages, those done before and those that failed. */
+  #found = 0;
+  #isOver = false;
 
   constructor(path: string, verdict: Verdict, options: ReadingOptions, isOlder?: IsOlder) {
     this.name = path === STDIN ? 'standard input' : clean(path);
@@ -34,10 +38,12 @@ export class PathSource implements Source {
     this.#place = placeOf(path);
     this.#options = options;
     this.#isOlder = isOlder;
+    this.#reader = new ContentReader(options);
   }
 
   get expected(): number | undefined {
-    return this.#estimate.expected;
+    const rest = this.#isOver ? 0 : this.#reader.rest;
+    return rest === undefined ? undefined : this.#found + rest;
   }
 
   async *read(): Reading {
@@ -45,13 +51,13 @@ export class PathSource implements Source {
     let skipped = 0;
     let itself: Found | undefined;
     for await (const found of this.#read()) {
-      this.#estimate.add(found);
+      if (COUNTED.has(found.kind)) this.#found += 1;
       if (found.kind !== 'skipped') isMail = true;
       else skipped += 1;
       if (found.kind === 'skipped' && found.place === this.#place) itself = found;
       else yield found;
     }
-    this.#estimate.over();
+    this.#isOver = true;
     if (isMail || skipped === 0) {
       // The first message of an mbox is at the place of the mbox.
       if (itself !== undefined) yield itself;
@@ -63,34 +69,33 @@ export class PathSource implements Source {
 
   async *#read(): Reading {
     const place = this.#place;
-    const reader = new ContentReader(this.#options, this.#estimate);
     if (place === STDIN) {
-      yield* reader.read(this.#options.stdin(), { place, folder: place });
+      yield* this.#reader.read(this.#options.stdin(), { place, folder: place });
     } else if (isFolder(this.#path)) {
-      yield* this.#readFolder(reader);
+      yield* this.#readFolder();
     } else {
-      this.#estimate.files = 1;
-      this.#estimate.fileBegins();
+      this.#reader.files = 1;
+      this.#reader.fileBegins();
       try {
         const address = realpathSync(this.#path, 'buffer');
-        yield* reader.readFile(address, place, place);
+        yield* this.#reader.readFile(address, place, place);
       } catch (error) {
         yield entryFault(error, place);
       }
     }
   }
 
-  async *#readFolder(reader: ContentReader): Reading {
+  async *#readFolder(): Reading {
     for (const walked of this.#walk()) {
       await yieldIfDue();
       if (walked.kind !== 'file') {
         yield walked;
         continue;
       }
-      this.#estimate.fileBegins();
+      this.#reader.fileBegins();
       const { address, place, folder } = walked;
       if ((await this.#isOlder?.(place)) === true) yield { kind: 'older', place };
-      else yield* reader.readFile(address, place, folder);
+      else yield* this.#reader.readFile(address, place, folder);
     }
   }
 
@@ -102,7 +107,7 @@ export class PathSource implements Source {
       if (signal.aborted) return;
       if (kind === 'file') files += 1;
     }
-    this.#estimate.files = files;
+    this.#reader.files = files;
   }
 
   #walk(): Iterable<Walked> {

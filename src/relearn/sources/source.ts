@@ -16,8 +16,6 @@ export type Found =
       readonly kind: 'message';
       readonly place: string;
       readonly body: Buffer;
-      /** The body is what SpamAssassin had wrapped. */
-      readonly isUnwrapped?: boolean;
       readonly folder?: string;
     }
   /** Not mail; `reason` in plain words. */

@@ -47,6 +47,7 @@ test.each([
   ['fields of no message', 'Name: x\nVersion: 1\n\nSubject: below\n'],
   ['a PNG', '\u0089PNG\r\n\u001a\n'],
   ['binary with a colon', 'X-a:\u0000\nSubject: x\n\n'],
+  ['a tar archive', `a.eml${'\0'.repeat(252)}ustar`, 'a tar archive: unpack it first (tar -xf)'],
   ['a shell script', '#!/bin/sh\nSubject: x\n'],
   ['a From_ line alone', 'From a@example.org Thu Jan  1 00:00:00 2026'],
   ['texts that begin like packed mail', 'BZh is short\n2 More\n'],
@@ -64,9 +65,9 @@ test.each<[string, string | Buffer, string]>([
   ['dbox', '2 M1e C6b0bdca5\n\u0001\u0002N          0000000000000020\nFrom: a@x\n', DOVEADM],
   ['doveadm fetch hdr', 'hdr:\nFrom: a@example.org\nSubject: one\n\nhdr:\n', DOVEADM],
   ['doveadm fetch "uid flags text"', `uid: 1\nflags: \\Seen\ntext:\n${mail('one')}`, DOVEADM],
-  ['bzip2', 'BZh91AY&SYI\u000by\u009d\0\0', 'bunzip2'],
-  ['xz', '\u00fd7zXZ\0\0\u0004\u00e6\u00d6', 'unxz'],
-  ['lz4', Buffer.from('04224d186440a71f000080', 'hex'), 'unlz4'],
+  ['bzip2', 'BZh91AY&SYI\u000by\u009d\0\0', 'bzcat FILE . kopano-learnd relearn --spam -'],
+  ['xz', '\u00fd7zXZ\0\0\u0004\u00e6\u00d6', 'xzcat'],
+  ['lz4', Buffer.from('04224d186440a71f000080', 'hex'), 'lz4cat'],
   ['PST', '!BDN\u00aa\u00bb\u00cc\u00dd', 'readpst -e -o DIR FILE'],
   [
     'MSG',
@@ -134,7 +135,6 @@ describe('a message that SpamAssassin has wrapped', () => {
     }
     const found = await read(mboxOf([mail('a'), wrapped(original)]));
     expect(bodiesOf(found)).toEqual([mail('a'), original]);
-    expect(found[1]).toMatchObject({ isUnwrapped: true });
   });
 
   test.each([

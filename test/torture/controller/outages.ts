@@ -118,8 +118,8 @@ export function serverOutages({ redis, rspamd }: RealServers): readonly Outage[]
         server.resume();
       },
     ] as const;
-  const hang = async (): Promise<void> => {
-    for (const { kind, pid } of await rspamd.workers()) {
+  const hang = (): void => {
+    for (const { kind, pid } of rspamd.workers()) {
       if (kind === 'controller') process.kill(pid, 'SIGTERM');
     }
   };

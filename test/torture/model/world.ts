@@ -152,7 +152,8 @@ export class World {
           daemon.hangUp = callback;
         },
         onCrash: () => undefined,
-        identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+        identity: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, groups: [] },
+        environment: {},
       };
       await watch(options, this.#platform());
       daemon.isOver = true;

@@ -34,8 +34,9 @@ const FAULTS = {
     await sleep(ms);
     world.rspamd.resume();
   },
-  "rspamd's worker is killed": async ({ world }) => {
-    await world.rspamd.killWorker();
+  "rspamd's worker is killed": ({ world }) => {
+    world.rspamd.killWorker();
+    return Promise.resolve();
   },
   'Redis is stopped': async ({ world }, ms) => {
     await world.redis.stop();

@@ -217,7 +217,7 @@ export class SyscallsWorld {
       this.lines.push({ severity, event, message, fields, at: this.clock.monotonic() });
     };
     const config = this.quietly(() => loadConfig(this.#environment));
-    const identity = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+    const identity = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, groups: [] };
     const ended = (end: unknown): void => {
       if (this.#isDead) {
         const violations = this.#violationsNow().filter((each) => !before.includes(each));
@@ -236,6 +236,7 @@ export class SyscallsWorld {
       onHangup: () => undefined,
       onCrash: () => undefined,
       identity,
+      environment: {},
     };
     const { clock } = this;
     const trainersFor = (): Trainer[] => [this.#watchedTrainer()];

@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from 'node:fs';
+
+/** How a daemon is run, as far as the cure of a fault depends on it. */
+export type Host =
+  | { readonly kind: 'systemd'; readonly unit: string }
+  /** `service`: the folder that runsv runs. */
+  | { readonly kind: 'runit'; readonly service: string }
+  | { readonly kind: 'container' | 'other' };
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** How this process is run. */
+export function hostOf(environment: Environment): Host {
+  if (textOf(`/proc/${process.ppid}/comm`).trim() === 'runsv') {
+    return { kind: 'runit', service: process.cwd() };
+  }
+  // Children inherit both, and are no services by that (systemd.exec(5)).
+  const isService = [undefined, String(process.pid)].includes(environment['SYSTEMD_EXEC_PID']);
+  if (environment['INVOCATION_ID'] !== undefined && isService) {
+    const unit = /([^/\s]+)\.service\s*$/.exec(textOf('/proc/self/cgroup'))?.[1];
+    return { kind: 'systemd', unit: unit ?? 'kopano-learnd' };
+  }
+  return { kind: isInContainer(environment) ? 'container' : 'other' };
+}
+
+/** How a daemon that doesn't tell is likely to be run on this machine. */
+export function likelyHost(environment: Environment): Host {
+  const services = [environment['SVDIR'] ?? '/etc/service', '/service', '/etc/sv'];
+  const service = services.map((each) => `${each}/kopano-learnd`).find((each) => existsSync(each));
+  if (service !== undefined) return { kind: 'runit', service };
+  const units = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
+  if (units.some((each) => existsSync(`${each}/kopano-learnd.service`))) {
+    return { kind: 'systemd', unit: 'kopano-learnd' };
+  }
+  return { kind: isInContainer(environment) ? 'container' : 'other' };
+}
+
+/** The command that starts the daemon again; `undefined` where only words can say it. */
+export function restartCommand(host: Host): string | undefined {
+  if (host.kind === 'systemd') return `systemctl restart ${host.unit}`;
+  return host.kind === 'runit' ? `sv restart ${host.service}` : undefined;
+}
+
+function isInContainer(environment: Environment): boolean {
+  return (
+    environment['KUBERNETES_SERVICE_HOST'] !== undefined ||
+    ['/.dockerenv', '/run/.containerenv'].some((each) => existsSync(each))
+  );
+}
+
+function textOf(place: string): string {
+  try {
+    return readFileSync(place, 'latin1');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,53 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Bugs } from '../bugs.ts';
+
+/** Pages over HTTP: GET and HEAD, one answer a connection. */
+export interface Page {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+/** Nobody is trusted to be quick or brief. */
+export const LIMITS = {
+  maxHeaderSize: 8_192,
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+};
+
+export function json(status: number, content: unknown): Page {
+  return { status, type: 'application/json; charset=utf-8', body: `${JSON.stringify(content)}\n` };
+}
+
+function plain(status: number, text: string): Page {
+  return { status, type: 'text/plain; charset=utf-8', body: `${text}\n` };
+}
+
+/** @param pageAt the page of a path; `undefined` where there is none */
+export function answerWith(
+  bugs: Bugs,
+  pageAt: (path: string) => Promise<Page | undefined>,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const answer = async (url: string, method: string, response: ServerResponse): Promise<void> => {
+    const [path = ''] = url.split('?', 1);
+    try {
+      const isAllowed = method === 'GET' || method === 'HEAD';
+      const page = isAllowed ? await pageAt(path) : plain(405, 'only GET and HEAD');
+      const { status, type, body } = page ?? plain(404, 'not found');
+      response.writeHead(status, {
+        'content-type': type,
+        'content-length': Buffer.byteLength(body),
+        connection: 'close',
+      });
+      response.end(body);
+    } catch (error) {
+      // Whoever asks can do nothing about it.
+      bugs.report(error, `the page ${path}`);
+      response.writeHead(500).end('internal error\n');
+    }
+  };
+  return ({ url = '', method = '' }, response) => {
+    void answer(url, method, response);
+  };
+}
