@@ -11,7 +11,7 @@ import type { MessageEvents } from '../delivery/events.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
-import { Disposal, removeOldDays } from '../spool/archive.ts';
+import { removeOldDays } from '../spool/archive.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
@@ -42,6 +42,8 @@ export interface SpoolSessionOptions {
   readonly locks: MessageLocks;
   readonly affinity: Affinity;
   readonly events: MessageEvents;
+  /** Ends the session when it is aborted. */
+  readonly stop: AbortSignal;
 }
 
 const ARCHIVE = 'the retention of the archive';
@@ -71,48 +73,48 @@ export class SpoolSession {
   #stopping: Promise<void> | undefined;
 
   constructor(options: SpoolSessionOptions) {
-    const { config, clock, log, bugs, stateDir, controllers, events } = options;
+    const { config, clock, log, bugs, stateDir, controllers, events, stop } = options;
+    const ending = this.#ending.signal;
     this.#options = options;
-    setMaxListeners(0, this.#ending.signal);
+    setMaxListeners(0, ending);
+    const end = (): void => {
+      this.#ending.abort();
+    };
+    if (stop.aborted) end();
+    else stop.addEventListener('abort', end, { once: true, signal: ending });
     for (const controller of controllers) controller.forgetMessages();
-    const { libDir, settleMs, sweepMs, polling, maxBytes, after } = config.spool;
+    const { libDir, settleMs, sweepMs, maxBytes, after } = config.spool;
     const { archive, temporary } = stateDir;
     const throttle = new LogThrottle(clock);
     const faults = new DiskFaults({ clock, log, bugs });
     const queue = new Queue(stateDir.queue, { maxBytes });
     const quarantine = new Quarantine(stateDir.quarantine, temporary);
     const wall = (): number => clock.wall();
-    const disposal = new Disposal({ queue, archive, after, wall });
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
-    const store = new SpoolStore({ queue, quarantine, disposal, postCounts, wall });
+    const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
     const parts = { store, faults, settleMs, rescanMs: sweepMs };
     const { scheduler } = createDelivery(
       { ...options, ...config.learning, ...parts },
       options.affinity,
     );
-    const common = { ...options, drop, queue, quarantine, faults };
     const spoolEvents = {
       enqueued: scheduler.enqueued.bind(scheduler),
       superseded: scheduler.superseded.bind(scheduler),
       outdated: events.superseded.bind(events),
       rescan: scheduler.rescan.bind(scheduler),
     };
-    const requeue = new Requeue({ ...common, folders: stateDir.release, events: spoolEvents });
+    const common = { ...options, drop, queue, quarantine, faults, events: spoolEvents };
     this.#faults = faults;
     this.#drop = drop;
     this.#scheduler = scheduler;
-    this.#requeue = requeue;
+    this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });
     this.#pickup = new Pickup({
       ...common,
-      requeue,
+      ...config.spool,
+      requeue: this.#requeue,
       temporary,
       throttle,
-      settleMs,
-      sweepMs,
-      polling,
-      maxBytes,
-      events: spoolEvents,
       onLost: this.#lose.bind(this),
       lock: (folder) => lockDescriptor(folder.fd),
     });
@@ -146,23 +148,19 @@ export class SpoolSession {
   }
 
   /**
-   * Takes the drop directory over, and what was released; at an abort it leaves the rest.
+   * Takes the drop directory over, and what was released; at a stop it leaves the rest.
    * @param progress is called now and then while there is more
    * @returns false when the spool belongs to another daemon
    */
-  async prepare(signal: AbortSignal, progress?: () => void): Promise<boolean> {
-    const stopRequeue = (): void => {
-      this.#requeue.stop();
-    };
-    signal.addEventListener('abort', stopRequeue, { once: true, signal: this.#ending.signal });
+  async prepare(progress?: () => void): Promise<boolean> {
     await this.#pickup.openFolders();
-    if (this.#lostReason === undefined && !signal.aborted) await this.#requeue.take(progress);
+    await this.#requeue.take(progress);
     return this.#lostReason === undefined;
   }
 
-  /** Works until `signal` is aborted or the session is lost, then stops. */
-  async run(signal: AbortSignal): Promise<void> {
-    this.#begin(signal);
+  /** Works until it is stopped or lost. */
+  async run(): Promise<void> {
+    this.#scheduler.start();
     this.#pickup.start();
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
       this.#watchStateDir();
@@ -181,8 +179,8 @@ export class SpoolSession {
    * One pass: tries what is there once, then stops.
    * @returns how many messages are left
    */
-  async pass(signal: AbortSignal): Promise<number> {
-    this.#begin(signal);
+  async pass(): Promise<number> {
+    this.#scheduler.start();
     const stays = await this.#pickup.pass();
     // What it could not carry into the queue must not hold what lies there.
     await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
@@ -211,15 +209,6 @@ export class SpoolSession {
     return this.#stopping;
   }
 
-  #begin(signal: AbortSignal): void {
-    const end = (): void => {
-      this.#ending.abort();
-    };
-    if (signal.aborted) end();
-    else signal.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
-    this.#scheduler.start();
-  }
-
   #lose(reason: string): void {
     this.#lostReason ??= reason;
     this.#ending.abort();
@@ -229,7 +218,6 @@ export class SpoolSession {
     const { clock, config } = this.#options;
     const { shutdownMs } = config;
     this.#ending.abort();
-    this.#requeue.stop();
     this.#scheduler.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
     const isOver = Promise.all([this.#pickup.stop(), this.#scheduler.stop()])
       .then(() => Promise.all(this.#chores))

@@ -2,20 +2,17 @@ import path from 'node:path';
 import type { PendingMessage } from '../delivery/message.ts';
 import type { Disposition } from '../delivery/result.ts';
 import type { MessageStore } from '../delivery/store.ts';
-import type { Disposal } from '../spool/archive.ts';
+import { disposeOf } from '../spool/archive.ts';
+import type { Destination } from '../spool/archive.ts';
 import type { QueueEntry } from '../spool/message.ts';
 import type { PostCounts } from '../spool/post-counts.ts';
 import type { Quarantine } from '../spool/quarantine.ts';
-import type { CheckResult, FoundEntry, Queue, ReadResult } from '../spool/queue.ts';
+import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Verdict } from '../verdict.ts';
 
-export interface SpoolStoreOptions {
-  readonly queue: Queue;
+export interface SpoolStoreOptions extends Destination {
   readonly quarantine: Quarantine;
-  readonly disposal: Disposal;
   readonly postCounts: PostCounts;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
 }
 
 /** The daemon's messages: they lie in the queue, and end in the disposal or the quarantine. */
@@ -53,12 +50,15 @@ export class SpoolStore implements MessageStore {
     return false;
   }
 
-  async dispose(message: PendingMessage, disposition: Disposition): Promise<CheckResult> {
-    const { queue, quarantine, disposal, postCounts, wall } = this.#options;
-    const { entry, identity, failures } = message;
+  async dispose(
+    entry: QueueEntry,
+    disposition: Disposition,
+    { identity, failures }: PendingMessage,
+  ): Promise<CheckResult> {
+    const { queue, quarantine, postCounts, wall } = this.#options;
     const different =
       disposition.kind !== 'quarantined'
-        ? disposal.dispose(entry)
+        ? disposeOf(entry, this.#options)
         : await quarantine.put(entry, queue, {
             name: entry.key,
             verdict: entry.verdict,

@@ -117,7 +117,7 @@ class Daemon {
   #step = { what: 'the start', since: 0 };
 
   constructor(options: WatchOptions, { clock, random, trainersFor }: Platform) {
-    const { config, log } = options;
+    const { config, log, stop } = options;
     this.#options = options;
     this.#clock = clock;
     this.#throttle = new LogThrottle(clock);
@@ -132,7 +132,7 @@ class Daemon {
     );
     const shared = { locks: new MessageLocks(), affinity: new Affinity(clock) };
     const { events } = this;
-    this.#parts = { config, clock, random, log, bugs, controllers, events, ...shared };
+    this.#parts = { config, clock, random, log, bugs, controllers, events, stop, ...shared };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
@@ -234,7 +234,7 @@ class Daemon {
     };
     opens();
     try {
-      const isOurs = await session.prepare(stop, opens);
+      const isOurs = await session.prepare(opens);
       this.#faults.clear(config.spool.stateDir);
       if (isOurs && !stop.aborted) {
         this.#standsBy = false;
@@ -242,9 +242,9 @@ class Daemon {
           spool: config.spool.libDir,
         });
         this.#session = session;
-        if (once) return await session.pass(stop);
+        if (once) return await session.pass();
         socket.start(stateDir.root);
-        await session.run(stop);
+        await session.run();
       }
       if (session.lostReason !== undefined) this.#standBy(session.lostReason);
     } finally {

@@ -1,14 +1,14 @@
+import { setMaxListeners } from 'node:events';
 import { sleep } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { FAULTED } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { Stamp } from '../spool/message.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import { identify } from './message.ts';
-import type { PendingMessage } from './message.ts';
+import type { MessageEntry, PendingMessage } from './message.ts';
 import type { Pace } from './pace.ts';
 import { MOST_POSTS, PROOF_WAITS_MS, postsOfRound, reasonToLetGo } from './proof.ts';
 import { quarantined } from './result.ts';
@@ -20,7 +20,7 @@ export type Attempt = (
   | { readonly kind: 'done'; readonly result: Disposition }
   | { readonly kind: 'withdrawn' }
   /** The file has changed: it has to settle again. */
-  | { readonly kind: 'changed'; readonly stamp: Stamp }
+  | { readonly kind: 'changed'; readonly entry: MessageEntry }
   /** One of its locks is held, or binds it to another controller, or its turn has not come. */
   | { readonly kind: 'busy' }
   /** `isRound`: it was posted again after a 200; one 200 alone shows nothing of the controller. */
@@ -46,13 +46,6 @@ export type Failure = Extract<
   Outcome,
   { readonly kind: 'held' | 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
 >;
-
-interface AttemptSignals {
-  /** Ends the waits between the posts of one message. */
-  readonly ending: AbortSignal;
-  /** Aborts posts. */
-  readonly abort: AbortSignal;
-}
 
 /** What is posted. */
 interface Post {
@@ -83,16 +76,20 @@ export function disposalOf({ entry }: PendingMessage): string {
  * It judges nobody: what a failure means is for attribution to say. Nothing else posts.
  */
 export class Attempts {
+  /** Ends the waits between the posts of one message. */
+  readonly ending = new AbortController();
+  /** Aborts posts. */
+  readonly aborting = new AbortController();
   readonly #options: DeliveryOptions;
   readonly #affinity: Affinity;
-  readonly #signals: AttemptSignals;
   /** Counts the 200s of all controllers. */
   #sequence = 0;
 
-  constructor(options: DeliveryOptions, affinity: Affinity, signals: AttemptSignals) {
+  constructor(options: DeliveryOptions, affinity: Affinity) {
     this.#options = options;
     this.#affinity = affinity;
-    this.#signals = signals;
+    // Every post in flight listens.
+    setMaxListeners(0, this.ending.signal, this.aborting.signal);
   }
 
   /** The caller holds the lock of the message's key. Rejects only by an error of this program. */
@@ -132,7 +129,9 @@ export class Attempts {
     const isRepeated = message.disposition !== undefined;
     const own = disposalOf(message);
     message.disposition = disposition;
-    const different = await faults.guard(DISPOSAL, () => store.dispose(message, disposition), {
+    const move = (): ReturnType<typeof store.dispose> =>
+      store.dispose(message.entry, disposition, message);
+    const different = await faults.guard(DISPOSAL, move, {
       // One file that can't be moved doesn't stop the others.
       narrow: (error) => (FILE_ERRORS.has(errnoOf(error) ?? '') ? own : undefined),
       throwsBugs: true,
@@ -158,7 +157,9 @@ export class Attempts {
     const startedAt = clock.monotonic();
     message.tries += 1;
     proof.firstPostAt ??= startedAt;
-    const send = this.#counting(message, controller, post, most);
+    const isCounted = !proof.isOrdered;
+    proof.isOrdered = false;
+    const send = (): Promise<Outcome> => this.#sendCounted(message, controller, post, isCounted);
     let outcome = await send();
     if (outcome.kind === 'duplicate') {
       // Answered 200 in an earlier try and 208 now: that is the proof that it was waiting for.
@@ -171,7 +172,7 @@ export class Attempts {
     if (isSparse && !wasAcknowledged) return { kind: 'acknowledged' };
     for (const waitMs of PROOF_WAITS_MS.slice(0, most - 1)) {
       if (outcome.kind !== 'learned') break;
-      if (waitMs > 0) await sleep(clock, waitMs, this.#signals.ending);
+      if (waitMs > 0) await sleep(clock, waitMs, this.ending.signal);
       outcome = await send();
       if (outcome.kind !== 'duplicate') continue;
       return { ...(await this.#remembered(message, post, 'proof')), isLate: waitMs > 0 };
@@ -215,39 +216,29 @@ export class Attempts {
   }
 
   /**
-   * Sends a message, counts the posts that are answered 200, and records the number: before there can
-   * be a third one, but of the last round only when it is over, because that has to have been made.
+   * Sends a message, counts the posts that are answered 200, and records the number from the third one
+   * on: before it is sent, but the last one only afterwards, because that one has to have been made.
    */
-  #counting(
+  async #sendCounted(
     message: PendingMessage,
     controller: Controller,
     post: Post,
-    most: number,
-  ): () => Promise<Outcome> {
+    isCounted: boolean,
+  ): Promise<Outcome> {
     const { proof } = message;
-    const before = proof.posts ?? 0;
-    const { isOrdered } = proof;
-    const isLast = before + most >= MOST_POSTS;
-    let posted = 0;
-    let isRecorded = isLast || isOrdered;
-    proof.isOrdered = false;
-    return async () => {
-      if (before + posted >= UNRECORDED_POSTS && !isRecorded) {
-        isRecorded = true;
-        await this.#record(message, before + most);
-      }
-      const outcome = await this.#send(controller, post);
-      if (outcome.kind !== 'learned') return outcome;
-      this.#sequence += 1;
-      const at = this.#options.clock.monotonic();
-      proof.acknowledged = { controller: controller.name, sequence: this.#sequence, at };
-      if (isOrdered) return outcome;
-      posted += 1;
-      proof.posts = before + posted;
-      proof.othersProved = false;
-      if (isLast && posted === most) await this.#record(message, proof.posts);
-      return outcome;
-    };
+    const posts = (proof.posts ?? 0) + 1;
+    const isLast = posts >= MOST_POSTS;
+    if (isCounted && posts > UNRECORDED_POSTS && !isLast) await this.#record(message, posts);
+    const outcome = await this.#send(controller, post);
+    if (outcome.kind !== 'learned') return outcome;
+    this.#sequence += 1;
+    const at = this.#options.clock.monotonic();
+    proof.acknowledged = { controller: controller.name, sequence: this.#sequence, at };
+    if (!isCounted) return outcome;
+    proof.posts = posts;
+    proof.othersProved = false;
+    if (isLast) await this.#record(message, posts);
+    return outcome;
   }
 
   async #record({ entry }: PendingMessage, posts: number): Promise<void> {
@@ -264,7 +255,7 @@ export class Attempts {
     const { pace, trainer } = controller;
     if (!(await this.#isItsTurn(pace))) return pace.refusal;
     const sentAt = clock.monotonic();
-    const outcome = await trainer.learn(post.verdict, post.body, this.#signals.abort);
+    const outcome = await trainer.learn(post.verdict, post.body, this.aborting.signal);
     if (outcome.kind === 'unavailable' && outcome.limit !== undefined) {
       pace.refused(outcome, sentAt);
       return pace.refusal;
@@ -280,7 +271,7 @@ export class Attempts {
       if (patienceMs <= 0) return false;
       waitMs = Math.min(waitMs, patienceMs);
       patienceMs -= waitMs;
-      await sleep(this.#options.clock, waitMs, this.#signals.ending);
+      await sleep(this.#options.clock, waitMs, this.ending.signal);
     }
     return true;
   }

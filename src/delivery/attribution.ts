@@ -84,7 +84,7 @@ export class Attribution {
         events.ended(message, attempt, tookMs);
         break;
       case 'changed':
-        backlog.settleAgain(message, attempt.stamp);
+        backlog.settleAgain(message, attempt.entry);
         break;
       case 'busy':
         backlog.queueUp(message, BUSY_MS);

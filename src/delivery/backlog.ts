@@ -1,12 +1,11 @@
 import { DiskFaults } from '../spool/disk-faults.ts';
-import { sameStamp, settleTime } from '../spool/message.ts';
-import type { QueueEntry, Stamp } from '../spool/message.ts';
+import { settleTime } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
 import { VERDICTS } from '../verdict.ts';
 import { preferenceOf } from './affinity.ts';
 import { FIRST_BACKOFF_MS } from './backoff.ts';
-import { PendingMessage } from './message.ts';
-import type { MessageState } from './message.ts';
+import { PendingMessage, isSameFile } from './message.ts';
+import type { MessageEntry, MessageState } from './message.ts';
 import { reasonToLetGo } from './proof.ts';
 import type { DeliveryOptions } from './store.ts';
 
@@ -75,7 +74,7 @@ export class Backlog {
   // --- what comes and goes
 
   /** Takes a new entry of the queue in, or leaves it to a scan where there is no room. */
-  add(entry: QueueEntry, dueAt: number): void {
+  add(entry: MessageEntry, dueAt: number): void {
     const { backlog, controllers } = this.#options;
     this.forget(entry.key);
     if (this.#fresh >= backlog) {
@@ -132,10 +131,10 @@ export class Backlog {
    * The file of a message in flight is another one by now: what is known of the earlier one is
    * forgotten, and it has to settle again.
    */
-  settleAgain(message: PendingMessage, stamp: Stamp): void {
+  settleAgain(message: PendingMessage, entry: MessageEntry): void {
     this.#onForgotten(message);
     this.#place(message, { kind: 'out' });
-    message.renew({ ...message.entry, stamp });
+    message.renew(entry);
     this.queueUp(message, this.#options.settleMs);
   }
 
@@ -229,7 +228,7 @@ export class Backlog {
     const { entry, marked } = next.value;
     if (this.find(entry.key) !== undefined) return true;
     const known = this.#in.onDisk.get(entry.key);
-    if (known?.state.kind !== 'onDisk' || !sameStamp(known.entry.stamp, entry.stamp)) {
+    if (known?.state.kind !== 'onDisk' || !isSameFile(known.entry, entry)) {
       this.add(entry, now + settleTime(marked, settleMs));
     } else if (!this.#isFullOfTried) {
       this.#place(known, { kind: 'deferred', dueAt: known.state.dueAt });

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { Affinity } from './affinity.ts';
 import { Attempts, disposalOf } from './attempt.ts';
 import { Attribution } from './attribution.ts';
@@ -20,15 +19,12 @@ export function createDelivery(
   affinity = new Affinity(options.clock),
 ): Delivery {
   const { controllers, faults } = options;
-  const [ending, abort] = [new AbortController(), new AbortController()];
-  // Every post in flight listens.
-  for (const { signal } of [ending, abort]) setMaxListeners(0, signal);
-  const attempts = new Attempts(options, affinity, { ending: ending.signal, abort: abort.signal });
+  const attempts = new Attempts(options, affinity);
   const backlog = new Backlog(options, (message) => {
     faults.clear(disposalOf(message));
     for (const controller of controllers) controller.forget(message);
   });
   const attribution = new Attribution(options, backlog, attempts);
-  const parts = { affinity, backlog, attempts, attribution, ending, abort };
+  const parts = { affinity, backlog, attempts, attribution };
   return { scheduler: new Scheduler(options, parts), backlog };
 }

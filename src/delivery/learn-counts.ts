@@ -89,9 +89,9 @@ export class LearnCounts {
       this.#missingSince = undefined;
       return 0;
     }
-    const since = (this.#missingSince ??= now.at);
-    const before = samples.filter(({ at }) => at < since);
-    if (isHalf(now, before) && now.at - since < COUNT_AGE_MS) return 0;
+    // Somebody else may have turned verdicts, which show in one class first.
+    this.#missingSince ??= now.at;
+    if (now.at - this.#missingSince < COUNT_AGE_MS) return 0;
     this.#sure = least;
     return missing;
   }
@@ -99,13 +99,6 @@ export class LearnCounts {
   #lastUntil(moment: number): CountSample | undefined {
     return this.#samples.findLast(({ at }) => at <= moment);
   }
-}
-
-/** Somebody else may have turned verdicts, and one class's figure be from before that. */
-function isHalf(now: CountSample, before: readonly CountSample[]): boolean {
-  return VERDICTS.some(
-    (verdict) => now[verdict] > 0 && before.some((sample) => sample[verdict] === now[verdict]),
-  );
 }
 
 function sumOf({ spam, ham }: CountSample): number {

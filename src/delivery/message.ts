@@ -1,15 +1,30 @@
 import { createHash } from 'node:crypto';
 import { keyLock } from '../spool/message-locks.ts';
-import type { QueueEntry } from '../spool/message.ts';
+import { sameStamp } from '../spool/message.ts';
+import type { Stamp } from '../spool/message.ts';
 import { clean } from '../text.ts';
+import type { Verdict } from '../verdict.ts';
 import type { Disposition } from './result.ts';
+
+/** A message as its store names it; one that is no file, and so can't change, has no stamp. */
+export interface MessageEntry {
+  readonly verdict: Verdict;
+  readonly key: string;
+  readonly bytes: number;
+  readonly stamp?: Stamp;
+}
+
+/** Whether two entries of one key are the same file. */
+export function isSameFile({ stamp: a }: MessageEntry, { stamp: b }: MessageEntry): boolean {
+  return a === undefined || b === undefined ? a === b : sameStamp(a, b);
+}
 
 /**
  * A message that is to be learned, and what happened to it so far. It lives in memory only: after a
  * restart the queue's folders are all there is.
  */
 export class PendingMessage {
-  entry: QueueEntry;
+  entry: MessageEntry;
   /** The controllers, the preferred one first. */
   readonly preference: readonly string[];
   /** Only the backlog assigns it. */
@@ -23,7 +38,7 @@ export class PendingMessage {
   /** Reached; only moving the file failed. */
   disposition: Disposition | undefined;
 
-  constructor(entry: QueueEntry, preference: readonly string[]) {
+  constructor(entry: MessageEntry, preference: readonly string[]) {
     this.entry = entry;
     this.preference = preference;
   }
@@ -34,7 +49,7 @@ export class PendingMessage {
   }
 
   /** The file is another one now: what was known of the earlier one is forgotten. */
-  renew(entry: QueueEntry): void {
+  renew(entry: MessageEntry): void {
     Object.assign(this, new PendingMessage(entry, this.preference));
   }
 }

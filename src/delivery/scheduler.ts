@@ -2,7 +2,6 @@ import PQueue from 'p-queue';
 import type { Timer } from '../clock.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { QueueEntry } from '../spool/message.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Affinity } from './affinity.ts';
 import { DISPOSAL } from './attempt.ts';
@@ -11,7 +10,7 @@ import type { Attribution, Flight } from './attribution.ts';
 import { backoffMs } from './backoff.ts';
 import type { Backlog } from './backlog.ts';
 import type { Controller } from './controller.ts';
-import type { PendingMessage } from './message.ts';
+import type { MessageEntry, PendingMessage } from './message.ts';
 import type { DeliveryOptions } from './store.ts';
 
 export interface SchedulerParts {
@@ -19,10 +18,6 @@ export interface SchedulerParts {
   readonly attempts: Attempts;
   readonly attribution: Attribution;
   readonly affinity: Affinity;
-  /** Ends the waits between the posts of one message. */
-  readonly ending: AbortController;
-  /** Aborts posts. */
-  readonly abort: AbortController;
 }
 
 /** Bodies in flight take this much memory in all; a larger one goes alone. */
@@ -34,7 +29,8 @@ const BODIES_BYTES = 64 * 1024 * 1024;
  * Each controller has a queue (p-queue) whose `concurrency` is what the controller may have in flight:
  * 1 while it is unknown, paused, slow, or has a message that is to be alone, else LEARN_CONCURRENCY.
  * What waits in that queue is not a message but a turn: a turn that starts chooses its message then,
- * by what is known then, and where several may be in flight puts the next turn behind itself. A turn
+ * by what is known then (so that p-queue's `priority`, set when something gets in line, decides
+ * nothing), and where several may be in flight puts the next turn behind itself. A turn
  * that finds nothing ends; whatever may change that (a message that comes in or settles, a flight that
  * ends, a backoff that is over) wakes the scheduler, which puts turns into the queues anew.
  */
@@ -59,13 +55,13 @@ export class Scheduler {
     );
     options.locks.onKeyReleased(() => {
       this.wake();
-    }, parts.ending.signal);
+    }, parts.attempts.ending.signal);
   }
 
   // --- what the spool says
 
   /** A message came into the queue; one that isn't settled may still be written to. */
-  enqueued(entry: QueueEntry, settled: boolean): void {
+  enqueued(entry: MessageEntry, settled: boolean): void {
     const { clock, settleMs } = this.#options;
     this.#backlog.add(entry, clock.monotonic() + (settled ? 0 : settleMs));
     this.wake();
@@ -105,10 +101,10 @@ export class Scheduler {
 
   /** Ends waits at once, and aborts posts after `graceMs`. Messages that are due go on being tried. */
   hurryUp(graceMs: number): void {
-    const { ending, abort } = this.#parts;
+    const { ending, aborting } = this.#parts.attempts;
     ending.abort();
     this.#grace = this.#options.clock.after(graceMs, () => {
-      abort.abort();
+      aborting.abort();
     });
   }
 
@@ -116,16 +112,16 @@ export class Scheduler {
   async stop(): Promise<void> {
     this.#isRunning = false;
     this.#timer?.cancel();
-    this.#parts.ending.abort();
+    this.#parts.attempts.ending.abort();
     this.#backlog.close();
     await Promise.all([...this.#turns.values()].map((queue) => queue.onIdle()));
     this.#grace?.cancel();
-    this.#parts.abort.abort();
+    this.#parts.attempts.aborting.abort();
   }
 
   /** True once posts are aborted. */
   get isAborted(): boolean {
-    return this.#parts.abort.signal.aborted;
+    return this.#parts.attempts.aborting.signal.aborted;
   }
 
   /** What is in memory, by state. */
@@ -249,7 +245,7 @@ export class Scheduler {
     const othersWait = (): boolean => [...pending.values()].some((each) => !each.isGuilty);
     for (const message of pending.values()) {
       if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
-      const bytes = this.#bodiesBytes + Number(message.entry.stamp.size);
+      const bytes = this.#bodiesBytes + message.entry.bytes;
       if (this.#bodiesBytes > 0 && bytes > BODIES_BYTES) return undefined;
       if (!message.failures.alone) return message;
       if (message.isGuilty && controller.guiltyNotBefore > now && othersWait()) continue;
@@ -327,7 +323,7 @@ export class Scheduler {
       controller,
       isProbe,
       startedAt: clock.monotonic(),
-      bytes: Number(message.entry.stamp.size),
+      bytes: message.entry.bytes,
       wasAlone: others.length === 0,
       isExclusive: isProbe || message.failures.alone,
     };

@@ -1,7 +1,6 @@
-import { sameStamp } from '../spool/message.ts';
-import type { Stamp } from '../spool/message.ts';
 import type { LearnCounts } from './learn-counts.ts';
-import type { PendingMessage } from './message.ts';
+import { isSameFile } from './message.ts';
+import type { MessageEntry, PendingMessage } from './message.ts';
 
 /**
  * Suspects: the messages that failed at one controller, or were answered 200 and never proven there,
@@ -22,7 +21,7 @@ export class Suspects {
   /** How many were when a message last failed. */
   #proofsAtFailure = new WeakMap<PendingMessage, number>();
   /** What failed since the controller was last up, by key: memory may let go of a message meanwhile. */
-  readonly #failed = new Map<string, Stamp>();
+  readonly #failed = new Map<string, MessageEntry>();
   /** How many fresh messages failed as probes since then. */
   #freshProbes = 0;
   /** Failed alone, and once more although others were proven in between: the next proof charges them. */
@@ -35,12 +34,12 @@ export class Suspects {
   /** True for what failed since the controller was last up: another try of it shows nothing new. */
   has(message: PendingMessage): boolean {
     const failed = this.#failed.get(message.entry.key);
-    return failed !== undefined && sameStamp(failed, message.entry.stamp);
+    return failed !== undefined && isSameFile(failed, message.entry);
   }
 
   /** The message failed, and the controller with it. */
   add(message: PendingMessage): void {
-    this.#failed.set(message.entry.key, message.entry.stamp);
+    this.#failed.set(message.entry.key, message.entry);
   }
 
   /**

@@ -21,8 +21,6 @@ export interface QuarantineOptions {
   readonly isTerminal: boolean;
   /** Prose. */
   readonly err: (text: string) => void;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
 }
 
 /** Which messages are meant: names as the user gave them. */
@@ -112,7 +110,6 @@ async function each(
     if (options.stop.aborted || messages === undefined) break;
     counts[act(messages, one)] += 1;
   }
-  if (selection === 'all') messages?.removeOrphans(options.wall());
   const { done, gone } = counts;
   const note = gone === 0 ? '' : `, ${gone} gone already (taken back or superseded)`;
   options.err(`${plural(done, 'message')} ${verb}${note}\n`);

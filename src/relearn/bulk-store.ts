@@ -1,7 +1,6 @@
-import type { PendingMessage } from '../delivery/message.ts';
+import type { MessageEntry } from '../delivery/message.ts';
 import type { Disposition } from '../delivery/result.ts';
 import type { MessageStore } from '../delivery/store.ts';
-import type { QueueEntry } from '../spool/message.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
 import type { Verdict } from '../verdict.ts';
@@ -35,12 +34,10 @@ export class BulkStore implements MessageStore {
   }
 
   /** Takes a message in; its place is its key. */
-  put(place: string, verdict: Verdict, body: Buffer): QueueEntry {
+  put(place: string, verdict: Verdict, body: Buffer): MessageEntry {
     this.#bodies.set(place, body);
     this.#bytes += body.length;
-    // No file: its size is all that the delivery asks for.
-    const stamp = { dev: 0n, ino: 0n, size: BigInt(body.length), mtimeNs: 0n };
-    return { verdict, key: place, stamp };
+    return { verdict, key: place, bytes: body.length };
   }
 
   placeOf(verdict?: Verdict): string {
@@ -52,7 +49,7 @@ export class BulkStore implements MessageStore {
     // nothing
   }
 
-  read({ key }: QueueEntry): Promise<ReadResult> {
+  read({ key }: MessageEntry): Promise<ReadResult> {
     const body = this.#bodies.get(key);
     return Promise.resolve(body === undefined ? { kind: 'gone' } : { kind: 'body', body });
   }
@@ -67,12 +64,12 @@ export class BulkStore implements MessageStore {
   }
 
   /** For this run a message that is held back has ended. */
-  leave({ key, verdict }: QueueEntry, why: Held): boolean {
+  leave({ key, verdict }: MessageEntry, why: Held): boolean {
     if (this.#end(key)) this.#stats.held(key, verdict, why);
     return true;
   }
 
-  dispose({ entry: { key, verdict } }: PendingMessage, disposition: Disposition): CheckResult {
+  dispose({ key, verdict }: MessageEntry, disposition: Disposition): CheckResult {
     if (!this.#end(key)) return undefined;
     this.#stats.finished(key, verdict, disposition);
     const { kind } = disposition;

@@ -54,7 +54,7 @@ export class SparseProofs implements ProofSampler {
   add(message: PendingMessage, controller: string): void {
     const unproven = this.#of(controller);
     unproven.messages.add(message);
-    unproven.bytes += bytesOf(message);
+    unproven.bytes += message.entry.bytes;
   }
 
   commit({ proof: { acknowledged: proven } }: PendingMessage): PendingMessage[] {
@@ -81,7 +81,7 @@ export class SparseProofs implements ProofSampler {
     const taken = [...unproven.messages].filter(isMeant);
     for (const message of taken) {
       unproven.messages.delete(message);
-      unproven.bytes -= bytesOf(message);
+      unproven.bytes -= message.entry.bytes;
     }
     return taken;
   }
@@ -93,8 +93,4 @@ export class SparseProofs implements ProofSampler {
     this.#unproven.set(controller, unproven);
     return unproven;
   }
-}
-
-function bytesOf({ entry }: PendingMessage): number {
-  return Number(entry.stamp.size);
 }

@@ -16,7 +16,8 @@ const DAY_MS = 86_400_000;
 /** Most that rspamd's clock and ours may differ before neither is trusted with a removal. */
 const TRUSTED_SKEW_MS = DAY_MS;
 
-export interface DisposalOptions {
+/** Where learned messages go. */
+export interface Destination {
   readonly queue: Queue;
   readonly archive: Readonly<Record<Verdict, Folder>>;
   readonly after: 'remove' | 'archive';
@@ -24,45 +25,35 @@ export interface DisposalOptions {
   readonly wall: () => number;
 }
 
-export class Disposal {
-  readonly #options: DisposalOptions;
+/**
+ * Disposes of an entry. Safe to repeat.
+ * @returns what is different about the file, which then stays; `undefined` when it is done
+ * @throws the system's error for a disk fault; the entry is then still in the queue
+ */
+export function disposeOf(entry: QueueEntry, to: Destination): CheckResult {
+  const different = to.queue.check(entry);
+  if (different !== undefined) return different;
+  if (to.after === 'archive') moveToArchive(entry, to);
+  else unlinkSync(to.queue.folder(entry.verdict).at(entry.key));
+  return undefined;
+}
 
-  constructor(options: DisposalOptions) {
-    this.#options = options;
-  }
-
-  /**
-   * Disposes of an entry. Safe to repeat.
-   * @returns what is different about the file, which then stays; `undefined` when it is done
-   * @throws the system's error for a disk fault; the entry is then still in the queue
-   */
-  dispose(entry: QueueEntry): CheckResult {
-    const { queue, after } = this.#options;
-    const different = queue.check(entry);
-    if (different !== undefined) return different;
-    if (after === 'archive') this.#archive(entry);
-    else unlinkSync(queue.folder(entry.verdict).at(entry.key));
-    return undefined;
-  }
-
-  #archive({ verdict, key }: QueueEntry): void {
-    const { queue, archive, wall } = this.#options;
-    const day = dayOf(wall());
-    const folder = archive[verdict];
-    if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
-    // The other verdict of the same day is history; of two days the reader takes the later one, which
-    // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
-    // message in the queue.
-    archive[otherVerdict(verdict)].removeFile(`${day}/${key}`);
-    for (const each of VERDICTS) {
-      for (const later of daysOf(archive[each]).filter((name) => name > day)) {
-        if (archive[each].lstat(later)?.isDirectory() === true) {
-          archive[each].removeFile(`${later}/${key}`);
-        }
+function moveToArchive({ verdict, key }: QueueEntry, { queue, archive, wall }: Destination): void {
+  const day = dayOf(wall());
+  const folder = archive[verdict];
+  if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
+  // The other verdict of the same day is history; of two days the reader takes the later one, which
+  // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
+  // message in the queue.
+  archive[otherVerdict(verdict)].removeFile(`${day}/${key}`);
+  for (const each of VERDICTS) {
+    for (const later of daysOf(archive[each]).filter((name) => name > day)) {
+      if (archive[each].lstat(later)?.isDirectory() === true) {
+        archive[each].removeFile(`${later}/${key}`);
       }
     }
-    renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
   }
+  renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
 }
 
 export interface RetentionOptions {

@@ -1,12 +1,10 @@
-import { statSync } from 'node:fs';
-import type { Stats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
-import { Folder, isFolder } from './folder.ts';
-import { crossesDevices } from './state-dir.ts';
+import { Folder, isFolder, statsAt } from './folder.ts';
+import { crossesDevices, octal } from './state-dir.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /**
@@ -18,7 +16,7 @@ export interface ClassFolder {
   readonly folder: Folder;
   /** A rename into the queue is refused with EXDEV: it was when the folder was opened, or later. */
   elsewhere: boolean;
-  /** A file on its way to another file system may lie in it. */
+  /** A file on its way to another file system may lie in it: else no pickup has to ask. */
   mayHoldStaged: boolean;
 }
 
@@ -157,32 +155,22 @@ export function openErrorHint(
 
 /** The line that makes a missing folder right: like its sibling, else like the spool. */
 function installLine(libDir: string, verdict: Verdict): string {
-  const model = tryStat(`${libDir}/${otherVerdict(verdict)}`) ?? tryStat(libDir);
+  const model = statsAt(`${libDir}/${otherVerdict(verdict)}`) ?? statsAt(libDir);
   if (model !== undefined && isOutsiders(model)) {
     return `install -d -o OWNER -g GROUP -m MODE ${libDir}/${verdict}, on the host and with those of ${libDir}`;
   }
-  const { uid = 'kopano', gid = 'kopano', mode = 0o775 } = model ?? {};
-  const octal = (mode & 0o7777).toString(8).padStart(4, '0');
-  return `install -d -o ${uid} -g ${gid} -m ${octal} ${libDir}/${verdict}`;
+  const { uid = 'kopano', gid = 'kopano', mode = 0o775n } = model ?? {};
+  return `install -d -o ${uid} -g ${gid} -m ${octal(mode)} ${libDir}/${verdict}`;
 }
 
 function accessCure(libDir: string, place: string): string {
-  const stats = tryStat(place);
+  const stats = statsAt(place);
   // It can't even be seen where its parent may not be entered.
-  const [closed, owner] = stats === undefined ? [libDir, tryStat(libDir)] : [place, stats];
+  const [closed, owner] = stats === undefined ? [libDir, statsAt(libDir)] : [place, stats];
   if (owner === undefined) return `let the daemon's user enter ${libDir}`;
   if (isOutsiders(owner)) return outsidersCure(closed);
-  const is = `uid ${owner.uid}, gid ${owner.gid}, mode ${(owner.mode & 0o7777).toString(8)}:`;
+  const is = `uid ${owner.uid}, gid ${owner.gid}, mode ${octal(owner.mode)}:`;
   return stats === undefined
     ? `${is} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
     : `${is} give the daemon's user that group, or: chmod g+rwx ${place}`;
-}
-
-function tryStat(place: string): Stats | undefined {
-  try {
-    return statSync(place);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }

@@ -9,7 +9,7 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import type { BigIntStats, Dirent } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
 
@@ -78,7 +78,7 @@ export class Folder {
     const directory = opendirSync(this.at('.'), { encoding: LATIN1, bufferSize: 1024 });
     try {
       for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-        yield { rawName: entry.name, regular: entry.isFile() || isOfUnknownType(entry) };
+        yield { rawName: entry.name, regular: entry.isFile() };
       }
     } finally {
       directory.closeSync();
@@ -144,24 +144,12 @@ export class Folder {
 
 export interface FolderEntry {
   readonly rawName: string;
-  /** False for what is surely no regular file; true may still turn out to be none. */
+  /** As it was listed: by now it may be something else. */
   readonly regular: boolean;
 }
 
 // Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
 const LATIN1: BufferEncoding = 'latin1';
-
-/** Some file systems don't say what an entry is. */
-function isOfUnknownType(entry: Dirent): boolean {
-  return !(
-    entry.isDirectory() ||
-    entry.isSymbolicLink() ||
-    entry.isFIFO() ||
-    entry.isSocket() ||
-    entry.isCharacterDevice() ||
-    entry.isBlockDevice()
-  );
-}
 
 export interface ListedEntry {
   readonly verdict: Verdict;
@@ -223,12 +211,17 @@ export function procFault(): OperatorError | undefined {
   });
 }
 
-/** True when `path` leads to a folder, symlinks followed. */
-export function isFolder(path: string): boolean {
+/** What `path` leads to, symlinks followed; `undefined` for nothing, or where that can't be seen. */
+export function statsAt(path: string): BigIntStats | undefined {
   try {
-    return statSync(path).isDirectory();
+    return statSync(path, { bigint: true });
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return false;
+    return undefined;
   }
+}
+
+/** True when `path` leads to a folder, symlinks followed. */
+export function isFolder(path: string): boolean {
+  return statsAt(path)?.isDirectory() === true;
 }

@@ -30,7 +30,12 @@ export function sameStamp(a: Stamp, b: Stamp): boolean {
 export interface QueueEntry {
   readonly verdict: Verdict;
   readonly key: string;
+  readonly bytes: number;
   readonly stamp: Stamp;
+}
+
+export function entryOf(verdict: Verdict, key: string, stats: BigIntStats): QueueEntry {
+  return { verdict, key, bytes: Number(stats.size), stamp: stampOf(stats) };
 }
 
 /** How a file is named in its class folder that is half-way to another file system. */

@@ -2,7 +2,6 @@ import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import type { ExitCode } from '../errors.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { Folder } from './folder.ts';
@@ -29,8 +28,8 @@ export type Moved = 'done' | 'gone';
 export type FoundReason = Partial<QuarantineReason>;
 
 const CHUNK_BYTES = 65_536;
-/** A reason is written before its message comes; after this time that isn't what it waits for. */
-const ORPHAN_AFTER_MS = 60_000;
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
 type Folders = Readonly<Record<Verdict, Folder | undefined>>;
 
@@ -65,18 +64,20 @@ export class QuarantinedMessages implements Disposable {
   }
 
   close(): void {
-    this.#root.close();
-    for (const verdict of VERDICTS) {
-      this.#quarantine[verdict]?.close();
-      this.#release[verdict]?.close();
-    }
+    const { spam, ham } = this.#quarantine;
+    const { spam: releasedSpam, ham: releasedHam } = this.#release;
+    for (const each of [this.#root, spam, ham, releasedSpam, releasedHam]) each?.close();
   }
 
   /** Lists what is there, as it comes. What comes and goes meanwhile may be in it. */
   *list(): Generator<Quarantined, void, undefined> {
     for (const verdict of VERDICTS) {
-      for (const key of namesIn(this.#quarantine[verdict])) {
-        if (isKey(key)) yield { verdict, key };
+      const folder = this.#quarantine[verdict];
+      if (folder === undefined) continue;
+      try {
+        for (const { rawName: key } of folder.list()) if (isKey(key)) yield { verdict, key };
+      } catch (error) {
+        throw forOperator(folder, error);
       }
     }
   }
@@ -112,12 +113,10 @@ export class QuarantinedMessages implements Disposable {
     const stats = statsOf(folder, message.key);
     if (folder === undefined || stats === undefined) return;
     checkFit(message, stats);
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     const told = (error: unknown): never => {
       throw forOperator(folder, error);
     };
-    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-    const file = await open(folder.at(message.key), flags).catch(told);
+    const file = await open(folder.at(message.key), READ).catch(told);
     try {
       checkFit(message, await file.stat({ bigint: true }).catch(told));
       for (;;) {
@@ -156,29 +155,6 @@ export class QuarantinedMessages implements Disposable {
     });
   }
 
-  /**
-   * Removes a reason without a message, which an interrupted command leaves behind.
-   * @param now milliseconds since the epoch
-   * @returns false when there was none
-   */
-  removeOrphan({ verdict, key }: Quarantined, now: number): boolean {
-    const folder = this.#quarantine[verdict];
-    if (folder === undefined || !isKey(key) || statsOf(folder, key) !== undefined) return false;
-    const stats = statsOf(folder, `${key}.json`);
-    if (stats === undefined || now - Number(stats.mtimeMs) < ORPHAN_AFTER_MS) return false;
-    return guard(folder, () => folder.removeFile(`${key}.json`));
-  }
-
-  /** Removes all reasons without a message. */
-  removeOrphans(now: number): void {
-    for (const verdict of VERDICTS) {
-      for (const name of namesIn(this.#quarantine[verdict])) {
-        const [, key] = /^(.*)\.json$/.exec(name) ?? [];
-        if (key !== undefined) this.removeOrphan({ verdict, key }, now);
-      }
-    }
-  }
-
   /** Takes the message away, then its reason, unless that is another one by now. */
   #leave({ verdict, key }: Quarantined, take: (folder: Folder) => void): Moved {
     const folder = this.#quarantine[verdict];
@@ -209,22 +185,12 @@ function openFolder(place: string, act: () => Folder): Folder | undefined {
     if (code === 'EACCES' || code === 'EPERM') throw forbidden(place);
     if (code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
     const message = `${place} is not a folder (a symlink is not followed)`;
-    throw fault(
-      'not-a-folder',
+    throw new OperatorError({
+      code: 'quarantine.not-a-folder',
       message,
-      'set LEARN_STATE_DIR as the daemon has it',
-      EXIT.configuration,
-    );
-  }
-}
-
-/** The raw names in a folder; none where there is no folder. */
-function* namesIn(folder: Folder | undefined): Generator<string, void, undefined> {
-  if (folder === undefined) return;
-  try {
-    for (const { rawName } of folder.list()) yield rawName;
-  } catch (error) {
-    throw forOperator(folder, error);
+      hint: 'set LEARN_STATE_DIR as the daemon has it',
+      exitCode: EXIT.configuration,
+    });
   }
 }
 
@@ -240,33 +206,21 @@ function guard<T>(folder: Folder, act: () => T): T {
   }
 }
 
-function forOperator(folder: Folder, error: unknown): unknown {
+function forOperator({ path, stats }: Folder, error: unknown): unknown {
   const code = errnoOf(error);
   if (code === undefined) return error;
-  if (code === 'EACCES' || code === 'EPERM') return forbidden(folder.path, folder.stats.uid);
-  return fault(
-    'disk',
-    `${folder.path}: the file system answers ${code}`,
-    'mend that, and say it again: what is done already stays done',
-  );
+  if (code === 'EACCES' || code === 'EPERM') return forbidden(path, `uid ${stats.uid}`);
+  const hint = 'mend that, and say it again: what is done already stays done';
+  return fault('disk', `${path}: the file system answers ${code}`, hint);
 }
 
-function forbidden(place: string, uid?: bigint): OperatorError {
-  const owner = uid === undefined ? "the daemon's user" : `uid ${uid}`;
-  return fault(
-    'forbidden',
-    `${place} may not be used by this user (permission denied)`,
-    `run the command as ${owner}, or as root`,
-  );
+function forbidden(place: string, owner = "the daemon's user"): OperatorError {
+  const message = `${place} may not be used by this user (permission denied)`;
+  return fault('forbidden', message, `run the command as ${owner}, or as root`);
 }
 
-function fault(
-  code: string,
-  message: string,
-  hint: string,
-  exitCode: ExitCode = EXIT.failure,
-): OperatorError {
-  return new OperatorError({ code: `quarantine.${code}`, message, hint, exitCode });
+function fault(code: string, message: string, hint: string): OperatorError {
+  return new OperatorError({ code: `quarantine.${code}`, message, hint, exitCode: EXIT.failure });
 }
 
 function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
@@ -280,8 +234,7 @@ function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
 }
 
 function readSmallFile(folder: Folder, name: string): string {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  const fd = openSync(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const fd = openSync(folder.at(name), READ);
   try {
     const stats = fstatSync(fd);
     if (!stats.isFile()) return '{}';

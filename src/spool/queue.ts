@@ -1,4 +1,5 @@
 import { constants, renameSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
@@ -6,8 +7,8 @@ import { VERDICTS, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { listByTurns } from './folder.ts';
 import type { Folder } from './folder.ts';
-import { bearsFinishingMark, sameStamp, stampOf } from './message.ts';
-import type { QueueEntry, Stamp } from './message.ts';
+import { bearsFinishingMark, entryOf, sameStamp } from './message.ts';
+import type { QueueEntry } from './message.ts';
 
 /**
  * The queue: `queue/VERDICT/KEY` of the state dir. It belongs to the daemon alone; only the owner
@@ -20,7 +21,7 @@ export type ReadResult =
   /** It is gone: the verdict was withdrawn. */
   | { readonly kind: 'gone' }
   /** Somebody writes on into it: it has to settle again. */
-  | { readonly kind: 'changed'; readonly stamp: Stamp }
+  | { readonly kind: 'changed'; readonly entry: QueueEntry }
   /** It can't be taught, whatever rspamd says: quarantine it unread. */
   | { readonly kind: 'unfit'; readonly reason: string };
 
@@ -50,7 +51,7 @@ export class Queue {
   /** The entry as it lies there now. */
   find(verdict: Verdict, key: string): QueueEntry | undefined {
     const stats = this.#folders[verdict].lstat(key);
-    return stats === undefined ? undefined : { verdict, key, stamp: stampOf(stats) };
+    return stats === undefined ? undefined : entryOf(verdict, key, stats);
   }
 
   /** Removes whatever the queue holds of `key`; says which verdicts that were. */
@@ -88,14 +89,15 @@ export class Queue {
    * @throws the system's error for a disk fault
    */
   async read(entry: QueueEntry): Promise<ReadResult> {
-    const folder = this.#folders[entry.verdict];
-    const found = folder.lstat(entry.key);
+    const { verdict, key } = entry;
+    const folder = this.#folders[verdict];
+    const found = folder.lstat(key);
     if (found === undefined) return { kind: 'gone' };
     // A device could act on being opened: what is no regular file isn't even opened.
     if (!found.isFile()) return NO_FILE;
     if (found.nlink > 1n) return { kind: 'unfit', reason: 'the file has several hard links' };
-    const stamp = stampOf(found);
-    if (!sameStamp(stamp, entry.stamp)) return { kind: 'changed', stamp };
+    const changed = changeOf(entry, found);
+    if (changed !== undefined) return changed;
     if (found.size > BigInt(this.#maxBytes)) {
       const reason = `over-size: ${found.size} bytes, LEARN_MAX_BYTES is ${this.#maxBytes}`;
       return { kind: 'unfit', reason };
@@ -103,19 +105,19 @@ export class Queue {
     const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     let handle: FileHandle;
     try {
-      handle = await open(folder.at(entry.key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      handle = await open(folder.at(key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return { kind: 'gone' };
       if (errnoOf(error) === 'ELOOP') return NO_FILE;
       throw error;
     }
     try {
-      const before = stampOf(await handle.stat({ bigint: true }));
-      if (!sameStamp(before, entry.stamp)) return { kind: 'changed', stamp: before };
-      const body = await readWhole(handle, Number(entry.stamp.size));
-      const after = stampOf(await handle.stat({ bigint: true }));
-      const isWhole = body !== undefined && sameStamp(after, entry.stamp);
-      return isWhole ? { kind: 'body', body } : { kind: 'changed', stamp: after };
+      const before = changeOf(entry, await handle.stat({ bigint: true }));
+      if (before !== undefined) return before;
+      const body = await readWhole(handle, entry.bytes);
+      const after = await handle.stat({ bigint: true });
+      if (body === undefined) return { kind: 'changed', entry: entryOf(verdict, key, after) };
+      return changeOf(entry, after) ?? { kind: 'body', body };
     } finally {
       await handle.close();
     }
@@ -123,9 +125,8 @@ export class Queue {
 
   /** What is different about the entry's file by now; `undefined` when nothing is. */
   check(entry: QueueEntry): CheckResult {
-    const now = this.find(entry.verdict, entry.key);
-    if (now === undefined) return { kind: 'gone' };
-    return sameStamp(now.stamp, entry.stamp) ? undefined : { kind: 'changed', stamp: now.stamp };
+    const stats = this.#folders[entry.verdict].lstat(entry.key);
+    return stats === undefined ? { kind: 'gone' } : changeOf(entry, stats);
   }
 
   /**
@@ -140,7 +141,7 @@ export class Queue {
       const stats = this.#folders[verdict].lstat(key);
       if (stats === undefined) continue;
       yield {
-        entry: { verdict, key, stamp: stampOf(stats) },
+        entry: entryOf(verdict, key, stats),
         marked: bearsFinishingMark(stats.mode),
       };
     }
@@ -159,6 +160,11 @@ export class Queue {
 }
 
 const NO_FILE: ReadResult = { kind: 'unfit', reason: 'not a regular file' };
+
+function changeOf({ verdict, key, stamp }: QueueEntry, stats: BigIntStats): CheckResult {
+  const entry = entryOf(verdict, key, stats);
+  return sameStamp(entry.stamp, stamp) ? undefined : { kind: 'changed', entry };
+}
 
 async function readWhole(handle: FileHandle, size: number): Promise<Buffer | undefined> {
   // Not from Node's shared pool: a body may live as long as a proof takes.

@@ -20,11 +20,12 @@ export interface RequeueOptions extends Pick<
   'queue' | 'quarantine' | 'drop' | 'locks' | 'events' | 'faults'
 > {
   readonly folders: Readonly<Record<Verdict, Folder>>;
+  /** Once it is aborted nothing more is taken. */
+  readonly ending: AbortSignal;
 }
 
 export class Requeue {
   readonly #options: RequeueOptions;
-  #isStopped = false;
 
   constructor(options: RequeueOptions) {
     this.#options = options;
@@ -36,11 +37,11 @@ export class Requeue {
    * @returns how many stay for later
    */
   async take(progress: () => void = () => undefined): Promise<number> {
-    const { folders, faults, events } = this.#options;
+    const { folders, faults, events, ending } = this.#options;
     let stay = 0;
     for (const verdict of VERDICTS) {
       const { path } = folders[verdict];
-      if (this.#isStopped || faults.pause(path) > 0) continue;
+      if (ending.aborted || faults.pause(path) > 0) continue;
       const stayed = await faults.guard(path, () => this.#takeAll(verdict, progress));
       stay += stayed === FAULTED ? 1 : stayed;
       if (stayed === FAULTED) events.rescan(); // one may have come into the queue all the same
@@ -60,17 +61,13 @@ export class Requeue {
     }
   }
 
-  /** Takes nothing more; a call that is under way ends at its next message. */
-  stop(): void {
-    this.#isStopped = true;
-  }
-
   async #takeAll(verdict: Verdict, progress: () => void): Promise<number> {
+    const { folders, ending } = this.#options;
     let stay = 0;
-    for (const { rawName } of this.#options.folders[verdict].list()) {
+    for (const { rawName } of folders[verdict].list()) {
       if (isKey(rawName) && !this.#takeOne(verdict, rawName)) stay += 1;
       if (await yieldIfDue()) progress();
-      if (this.#isStopped) break; // its folder may be closed by now
+      if (ending.aborted) break; // its folder may be closed by now
     }
     return stay;
   }

@@ -4,7 +4,7 @@ import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
 import type { CrossDeviceMoves } from './cross-device-move.ts';
 import { FAULTED } from './disk-faults.ts';
-import type { Enqueuer, Look } from './enqueue.ts';
+import type { Enqueuer } from './enqueue.ts';
 import { listByTurns } from './folder.ts';
 import type { ListedEntry } from './folder.ts';
 import type { Gate } from './gate.ts';
@@ -44,9 +44,6 @@ interface Sweep {
   readonly names: Generator<ListedEntry, void>;
   readonly takenBefore: number;
   entries: number;
-  /** Of these, how many stay until something about them changes. */
-  idle: number;
-  costMs: number;
   /** False once a name was passed over that could not be looked at. */
   whole: boolean;
 }
@@ -55,8 +52,8 @@ interface Sweep {
 const WAITING_AT_MOST = 10_000;
 /** How often folders without a watch are swept, and those that a sweep couldn't finish. */
 export const CHECK_MS = 2_000;
-/** Sweeps over files that stay take at most this part of the time. */
-const SWEEP_SHARE = 10;
+/** With more files than this chokidar's own listing, or a sweep every two seconds, eats the CPU. */
+const MANY_FILES = 5_000;
 /** How often a sweep looks whether the gate has room. */
 const FULL_MS = 100;
 
@@ -163,8 +160,6 @@ export class Scanner {
       }),
       takenBefore: this.#taken,
       entries: 0,
-      idle: 0,
-      costMs: 0,
       whole: VERDICTS.every((verdict) => this.#pause(verdict) === 0),
     };
   }
@@ -175,22 +170,16 @@ export class Scanner {
    *   waits for the gate
    */
   async sweepOn(): Promise<boolean> {
-    const { clock } = this.#options;
     const sweep = this.#sweep;
     if (sweep === undefined) return false;
-    const began = clock.monotonic();
     while (!this.#isStopped && this.#hasRoom()) {
       const next = sweep.names.next();
       if (next.done === true) {
-        sweep.costMs += clock.monotonic() - began;
         await this.#endSweep(sweep);
         return false;
       }
       await this.#sweepOver(sweep, next.value);
-      if (await this.#yieldIfDue()) {
-        sweep.costMs += clock.monotonic() - began;
-        return true;
-      }
+      if (await this.#yieldIfDue()) return true;
     }
     return false;
   }
@@ -213,7 +202,7 @@ export class Scanner {
     this.#options.onDue();
   }
 
-  async #look(file: DroppedFile): Promise<Look['kind'] | 'fault'> {
+  async #look(file: DroppedFile): Promise<void> {
     const { enqueuer, faults, drop, events, clock } = this.#options;
     const { verdict, rawName } = file;
     const id = idOf(verdict, rawName);
@@ -224,14 +213,14 @@ export class Scanner {
             proves: ({ kind }) => kind === 'taken',
           });
     if (look === undefined || look === FAULTED || look.kind === 'full') this.#passOver();
-    if (look === undefined) return 'fault';
+    if (look === undefined) return;
     this.#waiting.delete(id);
     this.#failing.delete(id);
     if (look === FAULTED) {
       this.#failing.set(id, file);
       this.#sweepSoon();
       events.rescan(); // it may have come into the queue all the same
-      return 'fault';
+      return;
     }
     if (look.kind === 'taken') this.#taken += 1;
     if (look.kind === 'stays') this.#stays += 1;
@@ -239,7 +228,6 @@ export class Scanner {
     if (look.kind === 'wait') {
       this.#waiting.set(id, { ...file, dueAt: clock.monotonic() + look.ms });
     }
-    return look.kind;
   }
 
   #passOver(): void {
@@ -258,9 +246,9 @@ export class Scanner {
     sweep.entries += 1;
     const id = idOf(verdict, rawName);
     if (!regular) stuck.note(verdict, rawName, 'irregular');
-    else if (this.#waiting.has(id) || this.#failing.has(id)) return;
-    const kind = regular ? await this.#look({ verdict, rawName }) : 'stays';
-    if (kind === 'stays') sweep.idle += 1;
+    else if (!this.#waiting.has(id) && !this.#failing.has(id)) {
+      await this.#look({ verdict, rawName });
+    }
   }
 
   async #endSweep(sweep: Sweep): Promise<void> {
@@ -278,12 +266,10 @@ export class Scanner {
       }
     }
     const left = sweep.entries - (this.#taken - sweep.takenBefore);
-    if (this.#watches) this.#watcher.watchFolders(left);
-    // What was taken costs the next sweep nothing.
-    const cost = (sweep.costMs * sweep.idle) / Math.max(1, sweep.entries);
-    const interval = this.#watcher.isWatchingAll && whole ? sweepMs : CHECK_MS;
-    const wait = Math.min(sweepMs, Math.max(interval, whole ? cost * SWEEP_SHARE : 0));
-    this.#sweepAt = clock.monotonic() + wait;
+    const isMany = left > MANY_FILES;
+    if (this.#watches) this.#watcher.watchFolders(isMany);
+    const isRare = whole && (isMany || this.#watcher.isWatchingAll);
+    this.#sweepAt = clock.monotonic() + (isRare ? sweepMs : Math.min(CHECK_MS, sweepMs));
   }
 
   #sweepSoon(): void {

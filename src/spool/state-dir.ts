@@ -5,7 +5,6 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
-  realpathSync,
   renameSync,
   statSync,
 } from 'node:fs';
@@ -13,7 +12,7 @@ import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
-import { Folder } from './folder.ts';
+import { Folder, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
 /**
@@ -134,14 +133,10 @@ export function openStateRoot(options: StateDirOptions): Folder {
     const code = errnoOf(error);
     if (code === 'ELOOP' || code === 'ENOTDIR') {
       const says = `the state dir ${place} is not a folder (a symlink is not followed)`;
-      throw fault(
-        'not-a-folder',
-        says,
-        `set LEARN_STATE_DIR to a folder itself: ${targetOf(place)}`,
-      );
+      throw fault('not-a-folder', says, 'set LEARN_STATE_DIR to the folder itself');
     }
     if (code !== 'EACCES') throw error;
-    const stats = visibleStats(place);
+    const stats = statsAt(place);
     const whose = stats && foreignness(stats, uid);
     throw refusal(options, whose ?? 'cannot be opened (EACCES)', stats?.uid);
   }
@@ -213,16 +208,6 @@ function refusal(
   return fault('foreign', `the state dir ${place} ${says}`, hint);
 }
 
-function targetOf(place: string): string {
-  try {
-    const target = realpathSync(place);
-    return target === place ? `not to ${place}` : `LEARN_STATE_DIR=${target}`;
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return `where ${place} leads there is none`;
-  }
-}
-
 function fault(code: string, message: string, hint: string): OperatorError {
   return new OperatorError({
     code: `state-dir.${code}`,
@@ -265,20 +250,11 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
 
 /** What makes a state dir that the daemon may not make by itself. */
 export function howToMake(place: string, uid: number, gid: number): string {
-  const above = visibleStats(path.dirname(place));
+  const parent = path.dirname(place);
+  const above = statsAt(parent);
   return above !== undefined && isOutsiders(above)
-    ? outsidersCure(path.dirname(place))
+    ? outsidersCure(parent)
     : `install -d -o ${uid} -g ${gid} -m 0700 ${place}`;
-}
-
-/** `undefined` also where a folder above it may not be entered. */
-function visibleStats(place: string): BigIntStats | undefined {
-  try {
-    return lstatSync(place, { bigint: true });
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }
 
 /** @throws the system's error where that can't be told */

@@ -5,7 +5,6 @@ import type { Verdict } from '../verdict.ts';
 import { SweepMap } from './gate.ts';
 import { idOf } from './message.ts';
 import { octal } from './state-dir.ts';
-import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /** Why a file stays in the drop directory. */
 export type StuckReason = keyof typeof SAYS;
@@ -48,9 +47,7 @@ export class StuckFiles {
       this.#log('warning', 'spool.ignored', SAYS.irregular, file);
       return;
     }
-    const isOut = reason === 'unreadable' && stats !== undefined && isOutsiders(stats);
-    const says = isOut ? `can't be read for ten minutes; ${outsidersCure('it')}` : SAYS[reason];
-    this.#log('warning', 'spool.stuck', says, { ...file, reason, ...ownerOf(stats) });
+    this.#log('warning', 'spool.stuck', SAYS[reason], { ...file, reason, ...ownerOf(stats) });
   }
 
   /** To be called after a sweep that saw every file. */

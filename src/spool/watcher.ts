@@ -1,6 +1,6 @@
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
-import { errnoOf } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { SpoolContext } from './context.ts';
@@ -20,17 +20,12 @@ export interface WatcherOptions extends SpoolContext {
   readonly onFailure: () => void;
 }
 
-/** With more files than this in a folder, chokidar's own listing eats the CPU. */
-const WATCHED_AT_MOST = 5_000;
-
 /** What is being done, where it is a bug. */
 const WATCH = 'the watch on a class folder';
 
 export class FolderWatcher {
   readonly #options: WatcherOptions;
   readonly #watchers = new Map<Verdict, FSWatcher>();
-  /** Folders whose watch failed, as logged. */
-  readonly #failed = new Set<Verdict>();
 
   constructor(options: WatcherOptions) {
     this.#options = options;
@@ -44,13 +39,13 @@ export class FolderWatcher {
 
   /**
    * Watches the class folders, unless they are polled.
-   * @param left files that lie in them; with many a watch costs more than it brings
+   * @param isMany so many files lie in them that a watch costs more than it brings
    */
-  watchFolders(left: number): void {
+  watchFolders(isMany: boolean): void {
     const { drop, polling } = this.#options;
     if (polling) return;
     for (const verdict of VERDICTS) {
-      if (left > WATCHED_AT_MOST || drop.get(verdict) === undefined) this.unwatch(verdict);
+      if (isMany || drop.get(verdict) === undefined) this.unwatch(verdict);
       else if (!this.#watchers.has(verdict)) this.#watch(verdict);
     }
   }
@@ -68,8 +63,9 @@ export class FolderWatcher {
   }
 
   #watch(verdict: Verdict): void {
-    const { drop, onChange, bugs } = this.#options;
+    const { drop, faults, onChange, onFailure, bugs } = this.#options;
     const path = drop.path(verdict);
+    const place = `the watch on ${path}`;
     const watcher = watch(path, {
       ignored: (candidate) => candidate !== path,
       ignoreInitial: true,
@@ -86,45 +82,32 @@ export class FolderWatcher {
     });
     watcher.on('ready', () => {
       bugs.guard(WATCH, () => {
-        if (isInUse()) this.#works(verdict); // it comes after an error, too
+        if (isInUse()) faults.clear(place); // it comes after an error, too
         // No event came for what was added while chokidar was starting.
         onChange(verdict, undefined);
       });
     });
     watcher.on('error', (error) => {
       bugs.guard(WATCH, () => {
-        if (isInUse()) this.#fails(verdict, error);
+        if (!isInUse()) return;
+        this.unwatch(verdict);
+        onFailure();
+        faults.raise(place, explained(error));
       });
     });
   }
-
-  #works(verdict: Verdict): void {
-    if (!this.#failed.delete(verdict)) return;
-    const path = this.#options.drop.path(verdict);
-    this.#options.log('notice', 'disk.ok', `${path} is watched again`, { place: placeOf(path) });
-  }
-
-  #fails(verdict: Verdict, error: unknown): void {
-    const { drop, onFailure, log, throttle } = this.#options;
-    const path = drop.path(verdict);
-    const code = errnoOf(error);
-    this.unwatch(verdict);
-    onFailure();
-    if (code === undefined) throw error;
-    if (!throttle.allows(`watch ${verdict}`, code)) return;
-    this.#failed.add(verdict);
-    const cure =
-      code === 'ENOSPC' || code === 'EMFILE'
-        ? 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances'
-        : 'set LEARN_POLLING=yes where the file system has no inotify';
-    const says = `${path} can't be watched (${code}); it is swept every 2 s instead. ${cure}`;
-    log('warning', 'disk.fault', says, { place: placeOf(path), code });
-  }
 }
 
-/** Names the watch on a folder, which fails and works apart from the folder itself. */
-function placeOf(path: string): string {
-  return `the watch on ${path}`;
+/** A fault of the watch isn't one of the folder, and has another cure. */
+function explained(error: unknown): unknown {
+  const code = errnoOf(error);
+  if (code === undefined) return error;
+  const hint =
+    code === 'ENOSPC' || code === 'EMFILE'
+      ? 'raise fs.inotify.max_user_watches and fs.inotify.max_user_instances'
+      : 'set LEARN_POLLING=yes where the file system has no inotify';
+  const message = `it fails (${code}), and the folder is swept every 2 s instead`;
+  return new OperatorError({ code, message, hint, exitCode: EXIT.failure });
 }
 
 /** Node.js hands names over as UTF-8 text; one that wasn't UTF-8 can't be told from others. */

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -9,7 +9,6 @@ import { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
-import type { StateDir } from '../../src/spool/state-dir.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
@@ -17,15 +16,22 @@ import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 import { MOUNTS } from '../support/needs.ts';
 
-const STAMP = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
+let clock: ManualClock;
+let spool: TestSpool;
+let recorder: LogRecorder;
+let stop: AbortController;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  spool = new TestSpool();
+  recorder = new LogRecorder();
+  stop = new AbortController();
+});
 
 test('a session that is over leaves no timer behind', async () => {
-  const clock = new ManualClock();
-  const { lib, stateDir } = new TestSpool();
-  const session = sessionOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, []);
-  await session.prepare(new AbortController().signal);
-  const stop = new AbortController();
-  const run = session.run(stop.signal);
+  const session = sessionOf([]);
+  await session.prepare();
+  const run = session.run();
   expect(clock.timers).toBeGreaterThan(0);
   stop.abort();
   await run;
@@ -33,15 +39,11 @@ test('a session that is over leaves no timer behind', async () => {
 });
 
 test('a session that is stopped while it takes back what was released leaves the rest', async () => {
-  const clock = new ManualClock();
-  const spool = new TestSpool();
-  const { lib, stateDir } = spool;
   const count = 5_000;
   for (let i = 0; i < count; i += 1) put(spool.statePath(`release/spam/${i}.eml`), 'x');
-  const session = sessionOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, []);
-  const stop = new AbortController();
+  const session = sessionOf([]);
   let steps = 0;
-  await session.prepare(stop.signal, () => {
+  await session.prepare(() => {
     steps += 1;
     if (steps === 2) stop.abort();
   });
@@ -53,10 +55,7 @@ test('a session that is stopped while it takes back what was released leaves the
 });
 
 test('a chore that meets an error of this program is called again, and so are the others', async () => {
-  const clock = new ManualClock();
-  const spool = new TestSpool();
-  const { lib, stateDir } = spool;
-  const recorder = new LogRecorder();
+  const { stateDir } = spool;
   const isOurs = stateDir.isOurs.bind(stateDir);
   let calls = 0;
   stateDir.isOurs = () => {
@@ -66,16 +65,9 @@ test('a chore that meets an error of this program is called again, and so are th
   };
   const trainer = new ScriptedTrainer();
   trainer.figures = { hasBackend: true, learned: { spam: 1, ham: 1 }, uptimeSeconds: 1_000 };
-  const session = sessionOf(
-    clock,
-    stateDir,
-    { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' },
-    [controllerOf(clock, trainer)],
-    recorder,
-  );
-  await session.prepare(new AbortController().signal);
-  const stop = new AbortController();
-  const run = session.run(stop.signal);
+  const session = sessionOf([controllerOf(trainer)]);
+  await session.prepare();
+  const run = session.run();
   spool.drop('spam', 'a.eml');
   await clock.flowUntil('it is called again', () => calls > 3);
   await clock.flowUntil('the message is learned', () => trainer.posts.length === 2);
@@ -88,72 +80,52 @@ test('a chore that meets an error of this program is called again, and so are th
 });
 
 test('a session that is over late lets go of its folders all the same', async () => {
-  const clock = new ManualClock();
-  const spool = new TestSpool();
-  const { lib, stateDir } = spool;
   mkdirSync(spool.statePath('archive/spam/2000-01-01'));
   let answer: (time: undefined) => void = () => undefined;
   const trainer = new ScriptedTrainer();
   // What is asked for the time before anything old is removed hangs.
   trainer.time = () => new Promise((resolve) => (answer = resolve));
-  const session = sessionOf(
-    clock,
-    stateDir,
-    {
-      KOPANO_SPAMD_LIB: lib,
-      LEARN_POLLING: 'yes',
-      SHUTDOWN_SECONDS: '1',
-      LEARN_ARCHIVE_DAYS: '30',
-    },
-    [controllerOf(clock, trainer)],
-  );
-  await session.prepare(new AbortController().signal);
-  const stop = new AbortController();
+  const session = sessionOf([controllerOf(trainer)], {
+    SHUTDOWN_SECONDS: '1',
+    LEARN_ARCHIVE_DAYS: '30',
+  });
+  await session.prepare();
   let isOver = false;
-  const run = session.run(stop.signal).finally(() => {
+  const run = session.run().finally(() => {
     isOver = true;
   });
   await clock.flow(1_000);
   stop.abort();
   await clock.flowUntil('it has given up waiting', () => isOver);
   await run;
-  expect(isLocked(`${lib}/spam`)).toBe(true);
+  expect(isLocked(`${spool.lib}/spam`)).toBe(true);
   answer(undefined);
   await clock.flow(1_000);
-  expect(isLocked(`${lib}/spam`)).toBe(false);
+  expect(isLocked(`${spool.lib}/spam`)).toBe(false);
 });
 
 test('a session knows nothing of the messages of an earlier one', () => {
-  const clock = new ManualClock();
-  const { lib, stateDir } = new TestSpool();
   const trainer = new ScriptedTrainer();
-  const controller = controllerOf(clock, trainer);
-  controller.unproven(new PendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []), false);
-  expect(
-    sessionOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib }, [controller]).lostReason,
-  ).toBeUndefined();
+  const controller = controllerOf(trainer);
+  controller.unproven(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []), false);
+  expect(sessionOf([controller]).lostReason).toBeUndefined();
   expect(controller.isSuspected).toBe(false);
 });
 
 test('a session tells what a controller has forgotten, and takes turned verdicts for nothing of it', async () => {
-  const clock = new ManualClock();
-  const { lib, stateDir } = new TestSpool();
-  const recorder = new LogRecorder();
   const trainer = new ScriptedTrainer();
-  const controller = controllerOf(clock, trainer, recorder);
+  const controller = controllerOf(trainer);
   const show = (spam: number, ham: number): void => {
     trainer.figures = { hasBackend: true, learned: { spam, ham }, uptimeSeconds: 9_999 };
   };
   show(9_000, 9_000);
-  const environment = { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' };
-  const session = sessionOf(clock, stateDir, environment, [controller], recorder);
-  await session.prepare(new AbortController().signal);
-  const stop = new AbortController();
-  const run = session.run(stop.signal);
+  const session = sessionOf([controller]);
+  await session.prepare();
+  const run = session.run();
   // Nothing is asked before a message has shown that the password is right.
   await clock.flow(70_000, 100);
   show(300, 300);
-  controller.proved(new PendingMessage({ verdict: 'spam', key: 'a', stamp: STAMP }, []));
+  controller.proved(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []));
   await clock.flow(70_000, 100);
   show(300, 360);
   await clock.flow(30_000, 100);
@@ -161,7 +133,7 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   await clock.flow(120_000, 100);
   expect(recorder.of('controller.forgot')).toEqual([]);
   show(0, 0);
-  await clock.flow(10_000, 100);
+  await clock.flow(70_000, 100);
   expect(recorder.fieldOf('controller.forgot', 'missing')).toEqual([600]);
   expect(controller.forgot?.missing).toBe(600);
   stop.abort();
@@ -169,23 +141,19 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
 });
 
 test('one pass ends though a copy can’t be made, and learns what is queued', MOUNTS, async () => {
-  const clock = new ManualClock();
   const base = temporaryFolder();
   mountTmpfs(`${base}/tiny`, 'size=300k');
-  const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-  const { lib, stateDir } = spool;
+  spool = new TestSpool({ stateDir: `${base}/tiny/state` });
   // killed between the copy's rename and the removal of the original
   const text = `Message-ID: <a@x>\n\n${'x'.repeat(50_000)}\n`;
   spool.enqueue('spam', 'a.eml', text);
   put(spool.dropPath('spam', '.learnd-a.eml'), text);
   put(`${base}/tiny/filler`, Buffer.alloc(230_000));
   const trainer = new ScriptedTrainer();
-  const session = sessionOf(clock, stateDir, { KOPANO_SPAMD_LIB: lib, LEARN_POLLING: 'yes' }, [
-    controllerOf(clock, trainer),
-  ]);
-  await session.prepare(new AbortController().signal);
+  const session = sessionOf([controllerOf(trainer)]);
+  await session.prepare();
   let left: number | undefined;
-  void session.pass(new AbortController().signal).then((count) => {
+  void session.pass().then((count) => {
     left = count;
   });
   await clock.flowUntil('the pass is over', () => left !== undefined);
@@ -194,33 +162,27 @@ test('one pass ends though a copy can’t be made, and learns what is queued', M
   expect(trainer.posts.length).toBe(2);
 });
 
-function controllerOf(
-  clock: ManualClock,
-  trainer: ScriptedTrainer,
-  { log } = new LogRecorder(),
-): Controller {
-  return new Controller({ trainer, clock, random: () => 0.5, log });
+function controllerOf(trainer: ScriptedTrainer): Controller {
+  return new Controller({ trainer, clock, random: () => 0.5, log: recorder.log });
 }
 
-/** A tenure of the spool that the environment names. */
 function sessionOf(
-  clock: ManualClock,
-  stateDir: StateDir,
-  environment: Readonly<Record<string, string>>,
   controllers: readonly Controller[],
-  { log } = new LogRecorder(),
+  settings: Readonly<Record<string, string>> = {},
 ): SpoolSession {
+  const { log } = recorder;
   return new SpoolSession({
-    config: loadConfig(environment),
+    config: loadConfig({ KOPANO_SPAMD_LIB: spool.lib, LEARN_POLLING: 'yes', ...settings }),
     clock,
     random: () => 0.5,
     log,
     bugs: new Bugs({ clock, log }),
-    stateDir,
+    stateDir: spool.stateDir,
     controllers,
     locks: new MessageLocks(),
     affinity: new Affinity(clock),
     events: new MessageEvents(log, clock),
+    stop: stop.signal,
   });
 }
 

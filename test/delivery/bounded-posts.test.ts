@@ -145,19 +145,6 @@ describe('eight messages that always get an error', () => {
   test.each([
     ['that nobody knows', UNKNOWN_ERROR],
     ['that begins with a word of Redis', NO_REDIS],
-  ])('%s keep a good one behind them waiting for seconds only', async (_what, error) => {
-    const bench = new DeliveryBench();
-    bench.trainer.plays(to(POISON, error));
-    for (const name of POISON) bench.put(name);
-    bench.put('good');
-    bench.scheduler.start();
-    await bench.finishOf('good');
-    expect(bench.clock.monotonic()).toBeLessThan(10_000);
-  });
-
-  test.each([
-    ['that nobody knows', UNKNOWN_ERROR],
-    ['that begins with a word of Redis', NO_REDIS],
   ])('%s go to quarantine, while all others are learned at once', async (_what, error) => {
     const bench = new DeliveryBench({ maxAttempts: 4 });
     await bench.warmUp();

@@ -24,17 +24,12 @@ describe('the Message-ID', () => {
   test.each([
     ['with LF', `Subject: x\nMessage-ID: <${ID}>\n\nbody`],
     ['with CRLF', `Subject: x\r\nMessage-ID: <${ID}>\r\n\r\nbody`],
-    ['in the first line', `Message-ID: <${ID}>\r\n\r\nbody`],
     ['in other capitals', `MESSAGE-id: <${ID}>\n\nbody`],
     ['without brackets', `Message-ID: ${ID}\n\nbody`],
-    ['without a space', `Message-ID:<${ID}>\n\nbody`],
-    ['after a tab', `Message-ID:\t<${ID}>\n\nbody`],
     ['folded with CRLF', `Message-ID:\r\n <${ID}>\r\n\r\nbody`],
     ['folded with LF and a tab', `Message-ID: \n\t<${ID}>\n\nbody`],
     ['folded twice', `Message-ID:\r\n \r\n\t<${ID}>\r\n\r\nbody`],
-    ['with a comment behind it', `Message-ID: <${ID}> (made up)\n\nbody`],
     ['after an mbox line', `From a@b Sat Mar 14\nMessage-ID: <${ID}>\n\nbody`],
-    ['of a message that has no body', `Message-ID: <${ID}>\n`],
     ['of a message that ends in its header', `Message-ID: <${ID}`],
   ])('is found %s', (_what, text) => {
     expect(messageIdOf(text)).toBe(ID);
@@ -43,12 +38,9 @@ describe('the Message-ID', () => {
   test.each([
     ['no header has it', 'Subject: x\n\nbody'],
     ['it is in the body', `Subject: x\n\nMessage-ID: <${ID}>\n`],
-    ['it is in the body, with CRLF', `Subject: x\r\n\r\nMessage-ID: <${ID}>\r\n`],
     ['it is only a part of another name', `X-Message-ID: <${ID}>\n\nbody`],
     ['it is in a folded header', `Subject: x\n Message-ID: <${ID}>\n\nbody`],
-    ['it is empty', 'Message-ID:\nSubject: x\n\nbody'],
     ['there is nothing', ''],
-    ['there are only blank lines', '\n\n\n'],
     ['it lies beyond what is searched', `X: ${'x'.repeat(300_000)}\nMessage-ID: <${ID}>\n\nbody`],
   ])('is unknown where %s', (_what, text) => {
     expect(messageIdOf(text)).toBeUndefined();

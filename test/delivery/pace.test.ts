@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { ManualClock } from '../support/manual-clock.ts';
 import { DeliveryBench } from '../support/delivery-bench.ts';
-import { RelearnBench, namesOf, sourceOf } from '../support/relearn-bench.ts';
-import { ScriptedTrainer, toAll, tooFast } from '../support/scripted-trainer.ts';
+import { toAll, tooFast } from '../support/scripted-trainer.ts';
 import type { Rule } from '../support/scripted-trainer.ts';
+
+/** So many names. */
+function namesOf(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+}
 
 /** Lets a post through every so many milliseconds, as nginx's limit_req does without a burst. */
 function limits(clock: ManualClock, everyMs: number): Rule & { refused: number } {
@@ -84,20 +88,5 @@ describe('a proxy that limits the rate', () => {
     bench.trainer.plays();
     await bench.finish(250);
     expect(bench.events.counts).toMatchObject({ learned: 6 });
-  });
-});
-
-describe('a bulk run', () => {
-  test('waits for a limited rate and is complete', async () => {
-    const trainer = new ScriptedTrainer();
-    const bench = new RelearnBench({
-      trainers: [trainer],
-      sources: [sourceOf('spam', namesOf('s', 300))],
-      waitMs: 1_000,
-    });
-    trainer.plays(limits(bench.clock, 100));
-    bench.start();
-    expect(await bench.finish()).toBe('complete');
-    expect(bench.stats.counts.learned.spam).toBe(300);
   });
 });

@@ -131,16 +131,6 @@ describe('an answer about the message itself', () => {
     expect(bench.recorder.of('message.refused')).toHaveLength(1);
     expect(bench.spool.names('archive/ham/2026-03-14')).toEqual(['a']);
   });
-
-  test('that it is known disposes of it as a duplicate', async () => {
-    const bench = new DeliveryBench();
-    bench.trainer.plays(to('a', DUPLICATE));
-    bench.put('a');
-    bench.scheduler.start();
-    await bench.finish();
-    expect(bench.trainer.posts).toHaveLength(1);
-    expect(bench.events.counts).toMatchObject({ duplicate: 1, learned: 0 });
-  });
 });
 
 describe('a learned message', () => {
@@ -325,9 +315,7 @@ describe('at the start', () => {
     const bench = new DeliveryBench();
     bench.scheduler.start();
     bench.enqueue('a');
-    const entry = bench.spool.queue.find('spam', 'a');
-    if (entry === undefined) throw new Error('it is gone');
-    bench.scheduler.enqueued(entry, false);
+    bench.scheduler.enqueued(bench.spool.entry('spam', 'a'), false);
     await bench.flow(SETTLE_MS - 100);
     expect(bench.trainer.posts).toEqual([]);
     await bench.finish();

@@ -16,7 +16,6 @@ test('what may not be read or looked into is said so, whatever the command', asy
     outBytes: () => Promise.reject(new Error('it was read')),
     isTerminal: false,
     err: () => undefined,
-    wall: () => Date.now(),
   };
   const refused = { code: 'quarantine.forbidden', exitCode: 1 };
   put(spool.statePath('quarantine/spam/a.eml'), 'secret', 0);

@@ -106,7 +106,7 @@ async function untilShown({ redis, rspamd }: World): Promise<void> {
 // A suite without a test is a failure, and the short length has none.
 (ROUNDS.length === 0 ? () => undefined : describeReal)('what Bayes forgets', () => {
   it.each(ROUNDS)(
-    'is told a minute later, and verdicts that are turned %i times are no part of it',
+    'is told two minutes later, and verdicts that are turned %i times are no part of it',
     { timeout: 1_800_000 },
     async (rounds) => {
       await using world = await World.make();
@@ -126,8 +126,8 @@ async function untilShown({ redis, rspamd }: World): Promise<void> {
       expect(daemon.linesOf('controller.forgot')).toEqual([]);
       await world.redis.command('FLUSHALL');
       const isTold = (): boolean => daemon.linesOf('controller.forgot').length > 0;
-      // rspamd's own minute, and the daemon's next look
-      await daemon.until('tell what Bayes has forgotten', isTold, { timeoutMs: 75_000 });
+      // rspamd's own minute, and the daemon's minute of doubt
+      await daemon.until('tell what Bayes has forgotten', isTold, { timeoutMs: 140_000 });
     },
   );
 });

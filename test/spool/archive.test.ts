@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Disposal, removeOldDays } from '../../src/spool/archive.ts';
+import { disposeOf, removeOldDays } from '../../src/spool/archive.ts';
 import type { CheckResult } from '../../src/spool/queue.ts';
 import type { QueueEntry } from '../../src/spool/message.ts';
 import type { Verdict } from '../../src/verdict.ts';
@@ -19,15 +19,13 @@ beforeEach(() => {
 
 function dispose(entry: QueueEntry, after: 'remove' | 'archive' = 'archive'): CheckResult {
   const { archive } = spool.stateDir;
-  return new Disposal({ queue: spool.queue, archive, after, wall: () => now }).dispose(entry);
+  return disposeOf(entry, { queue: spool.queue, archive, after, wall: () => now });
 }
 
 /** A message in the queue. */
 function message(verdict: Verdict, key = 'a.eml', body = `${verdict} ${key}`): QueueEntry {
   spool.enqueue(verdict, key, body);
-  const entry = spool.queue.find(verdict, key);
-  if (entry === undefined) throw new Error('it is gone');
-  return entry;
+  return spool.entry(verdict, key);
 }
 
 describe.each(['remove', 'archive'] as const)('%s', (after) => {

@@ -42,11 +42,6 @@ describe('opening', () => {
     expect(() => open(`${parent}/link`)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
   });
 
-  test('a FIFO is refused, and nobody waits for its writer', () => {
-    execFileSync('mkfifo', [`${parent}/fifo`]);
-    expect(() => open(`${parent}/fifo`)).toThrow(expect.objectContaining({ code: 'ENOTDIR' }));
-  });
-
   test('a folder keeps it, whatever its path leads to afterwards', () => {
     const folder = open();
     renameSync(path, `${parent}/moved`);

@@ -53,32 +53,16 @@ describe('a file', () => {
     expect(look(path, false)).toMatchObject({ kind: 'stalled' });
   });
 
-  test('that is empty does not pass, marked or not', () => {
-    put(path, '');
-    look();
-    clock.advance(SETTLE_MS);
-    expect(look()).toEqual({ kind: 'stalled', reason: 'empty', stuck: false });
-    chmodSync(path, UNMARKED);
-    clock.advance(SETTLE_MS);
-    expect(look()).toMatchObject({ kind: 'stalled', reason: 'empty' });
-  });
-
-  test('settles for the whole time without the mark', () => {
-    put(path, 'body', UNMARKED);
-    expect(look()).toEqual({ kind: 'settling', ms: SETTLE_MS });
-    clock.advance(SETTLE_MS - 1);
+  test.each([
+    ['with the mark a tenth of the time', 0o660, MARKED_MS],
+    ['without it the whole', UNMARKED, SETTLE_MS],
+  ])('settles %s', (_what, mode, ms) => {
+    put(path, 'body', mode);
+    expect(look()).toEqual({ kind: 'settling', ms });
+    clock.advance(ms - 1);
     expect(look()).toEqual({ kind: 'settling', ms: 1 });
     clock.advance(1);
     expect(look()).toEqual({ kind: 'passed' });
-  });
-
-  test('settles for a tenth of the time with the mark', () => {
-    put(path, 'body');
-    expect(look()).toEqual({ kind: 'settling', ms: MARKED_MS });
-    clock.advance(MARKED_MS - 1);
-    expect(look()).toEqual({ kind: 'settling', ms: 1 });
-    clock.advance(1);
-    expect(look()).toMatchObject({ kind: 'passed' });
   });
 });
 

@@ -64,13 +64,9 @@ describe('what is no regular file is left alone, and said once:', () => {
 describe('a name', () => {
   const names: [what: string, bytes: Buffer, key: string][] = [
     ['with a newline', Buffer.from('a\nb.eml'), 'a%0Ab.eml'],
-    ['with ESC', Buffer.from('\u001b[31mred.eml'), '%1B%5B31mred.eml'],
     ['with a leading dash', Buffer.from('-rf'), '%2Drf'],
-    ['with a percent sign', Buffer.from('100%.eml'), '100%25.eml'],
-    ['that ends in .json', Buffer.from('a.json'), 'a%2Ejson'],
     ['in UTF-8', Buffer.from('ü.eml'), '%C3%BC.eml'],
     ['that is not UTF-8', Buffer.from('ü.eml', 'latin1'), '%FC.eml'],
-    ['with a right-to-left override', Buffer.from('a\u202eb.eml'), 'a%E2%80%AEb.eml'],
   ];
 
   test('of 255 bytes is taken under a key of 200', async () => {
@@ -168,9 +164,7 @@ describe('a file', () => {
     await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: false }]);
-    const entry = spool.queue.find('spam', 'a.eml');
-    if (entry === undefined) throw new Error('it is gone');
-    expect(await spool.queue.read(entry)).toEqual({
+    expect(await spool.queue.read(spool.entry('spam', 'a.eml'))).toEqual({
       kind: 'unfit',
       reason: 'not a regular file',
     });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { Verdict } from '../../src/verdict.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
-import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
+import { TestSpool, put, setMtimeNs } from '../support/test-spool.ts';
 import { systemError, watchFileSystem } from '../support/fs-steps.ts';
 
 /** Puts a message where an operator's `release` puts it. */
@@ -68,18 +68,6 @@ describe('a released message gives way', () => {
     expect(bench.places).toEqual(['ham/a.eml']);
   });
 
-  test('to the newer of two that are released', async () => {
-    for (const newer of ['spam', 'ham'] as const) {
-      const bench = await prepared();
-      for (const verdict of ['spam', 'ham'] as const) {
-        setMtime(release(bench.spool, verdict), verdict === newer ? 2_000 : 1_000);
-      }
-      expect(await bench.requeue.take()).toBe(0);
-      expect(bench.spool.queued).toEqual([`${newer}/a.eml`]);
-      expect(filesOf(bench.spool, 'release')).toEqual([]);
-    }
-  });
-
   test.each([
     ['spam', 1n],
     ['ham', 0n],
@@ -139,15 +127,6 @@ describe('a released message', () => {
     expect(filesOf(bench.spool, 'release')).toEqual([]);
   });
 
-  test('takes the reason along that an interrupted command left', async () => {
-    const bench = await prepared();
-    const { spool } = bench;
-    quarantine(spool, 'spam');
-    renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
-    await bench.requeue.take();
-    expect(filesOf(spool, 'quarantine')).toEqual([]);
-  });
-
   test.each(['taken', 'superseded'])(
     'goes after its reason where it is %s: what a kill leaves is looked at again',
     async (how) => {
@@ -182,7 +161,7 @@ describe('a released message', () => {
   test('is not taken any more after the stop', async () => {
     const bench = await prepared();
     release(bench.spool, 'spam');
-    bench.requeue.stop();
+    bench.ending.abort();
     await bench.requeue.take();
     expect(filesOf(bench.spool, 'release')).toEqual(['spam/a.eml']);
   });

@@ -158,9 +158,7 @@ describe('a newer verdict supersedes an older one', () => {
     const bench = new PickupBench();
     const { spool } = bench;
     spool.enqueue(older, 'a.eml', 'older');
-    const entry = spool.queue.find(older, 'a.eml');
-    if (entry === undefined) throw new Error('it is gone');
-    await spool.quarantine.put(entry, spool.queue, {
+    await spool.quarantine.put(spool.entry(older, 'a.eml'), spool.queue, {
       name: 'a.eml',
       verdict: older,
       reason: 'too large',

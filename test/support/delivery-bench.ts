@@ -9,7 +9,6 @@ import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Scheduler } from '../../src/delivery/scheduler.ts';
 import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
 import { DiskFaults } from '../../src/spool/disk-faults.ts';
-import { Disposal } from '../../src/spool/archive.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { PostCounts } from '../../src/spool/post-counts.ts';
@@ -89,14 +88,14 @@ export class DeliveryBench {
       (trainer) => new Controller({ trainer, clock, random, log }),
     );
     const wall = (): number => clock.wall();
-    const disposal = new Disposal({ queue, archive: stateDir.archive, after, wall });
+    const { archive } = stateDir;
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
     this.affinity = new Affinity(clock);
     this.locks.onKeyReleased((key) => this.released.push(key));
     ({ scheduler: this.scheduler } = createDelivery(
       {
         controllers: this.controllers,
-        store: new SpoolStore({ queue, quarantine, disposal, postCounts, wall }),
+        store: new SpoolStore({ queue, quarantine, postCounts, archive, after, wall }),
         locks: this.locks,
         ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
         events: this.events,
@@ -144,9 +143,7 @@ export class DeliveryBench {
   /** Puts a complete message into the queue, as pickup does. */
   put(key: string, made: MadeUp = {}): string {
     const path = this.enqueue(key, made);
-    const entry = this.spool.queue.find(made.verdict ?? 'spam', key);
-    if (entry === undefined) throw new Error(`${key} is gone`);
-    this.scheduler.enqueued(entry, true);
+    this.scheduler.enqueued(this.spool.entry(made.verdict ?? 'spam', key), true);
     return path;
   }
 

@@ -57,6 +57,7 @@ export class PickupBench {
   readonly bugs: Bugs;
   readonly faults: DiskFaults;
   readonly requeue: Requeue;
+  readonly ending = new AbortController();
   readonly pickup: Pickup;
   readonly queued: Queued[] = [];
   /** `VERDICT/KEY` of what gave way. */
@@ -103,6 +104,7 @@ export class PickupBench {
       ...common,
       folders: spool.stateDir.release,
       faults: this.faults,
+      ending: this.ending.signal,
     });
     this.pickup = new Pickup({
       ...common,

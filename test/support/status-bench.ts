@@ -138,6 +138,5 @@ export function wellTrainer(
 
 /** A message on its way. */
 export function deliveryOf(key: string, verdict: Verdict = 'spam'): PendingMessage {
-  const stamp = { dev: 0n, ino: 0n, size: 1n, mtimeNs: 0n };
-  return new PendingMessage({ verdict, key, stamp }, []);
+  return new PendingMessage({ verdict, key, bytes: 1 }, []);
 }

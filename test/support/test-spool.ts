@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { onTestFinished } from 'vitest';
 import type { Verdict } from '../../src/verdict.ts';
+import type { QueueEntry } from '../../src/spool/message.ts';
 import { Quarantine } from '../../src/spool/quarantine.ts';
 import { Queue } from '../../src/spool/queue.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
@@ -73,6 +74,13 @@ export class TestSpool {
   /** Puts a message into the queue, as a daemon before this one left it. */
   enqueue(verdict: Verdict, key: string, body: string | Buffer = key, mode = MARK): string {
     return put(this.statePath(`queue/${verdict}/${key}`), body, mode);
+  }
+
+  /** What the queue has of a key now. */
+  entry(verdict: Verdict, key: string): QueueEntry {
+    const entry = this.queue.find(verdict, key);
+    if (entry === undefined) throw new Error(`${verdict}/${key} is gone`);
+    return entry;
   }
 
   /** The names in a folder of the state dir, such as `queue/spam`, sorted. */

@@ -27,8 +27,9 @@ export const SABOTAGES = [
   {
     suite: 'controller',
     name: 'the proof is skipped',
-    at: 'learnAndProve',
-    insert: "if (Date.now() > 0) return { kind: 'proven', isLate: false };",
+    at: 'Attempts.#learn',
+    insert:
+      "if (Date.now() > 0) return { ...(await this.end(message, { kind: 'learned', proven: true })), shown: 'proof' };",
   },
   {
     suite: 'controller',
