@@ -194,7 +194,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   it('finds that Redis is full, as the daemon learned', { timeout: 60_000 }, async () => {
     await using world = await World.make();
     const settings = { STATUS_LISTEN: `127.0.0.1:${await freePort()}` };
-    const daemon = await world.startDaemon(settings);
+    const daemon = world.startDaemon(settings);
     await world.redis.command('CONFIG', 'SET', 'maxmemory', '1');
     for (let i = 0; i < 3; i += 1) await world.judge(makeMessage('spam', i));
     // 3.4 says 200 and stores nothing, later ones say 500 OOM.
@@ -215,7 +215,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   it('finds a daemon on the spool that has another state dir', { timeout: 60_000 }, async () => {
     await using world = await World.make({ elsewhere: true });
     const STATUS_LISTEN = `127.0.0.1:${await freePort()}`;
-    const daemon = await world.startDaemon({ STATUS_LISTEN });
+    const daemon = world.startDaemon({ STATUS_LISTEN });
     await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
       timeoutMs: 10_000,
     });
@@ -274,7 +274,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
         LEARN_STATE_DIR: world.stateDir,
         RSPAMD_URL: world.rspamd.url,
       };
-      const daemon = await world.startDaemon();
+      const daemon = world.startDaemon();
       await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
         timeoutMs: 10_000,
       });

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type { DaemonProcess } from '../lab/daemon-process.ts';
+import type { Daemon } from '../lab/daemon.ts';
 import { makeMessage } from '../lab/messages.ts';
 import { describeReal } from './harness.ts';
 import { World, until } from './world.ts';
 
 const PATIENCE = { timeoutMs: 30_000 };
 
-async function untilLogged(daemon: DaemonProcess, event: string): Promise<void> {
+async function untilLogged(daemon: Daemon, event: string): Promise<void> {
   await daemon.until(`log ${event}`, () => daemon.linesOf(event).length > 0, PATIENCE);
 }
 
@@ -15,10 +15,10 @@ async function untilLogged(daemon: DaemonProcess, event: string): Promise<void> 
 async function startTwo(
   world: World,
   settings: Readonly<Record<string, string>> = {},
-): Promise<readonly [DaemonProcess, DaemonProcess]> {
-  const first = await world.startDaemon();
+): Promise<readonly [Daemon, Daemon]> {
+  const first = world.startDaemon();
   await untilLogged(first, 'daemon.owner');
-  const second = await world.startDaemon(settings);
+  const second = world.startDaemon(settings);
   await untilLogged(second, 'daemon.standby');
   return [first, second];
 }

@@ -28,7 +28,7 @@ describeReal('a released message', () => {
   it('is learned by the running daemon, and has a fresh start', async () => {
     await using world = await World.make();
     const message = makeMessage('spam', 1);
-    const daemon = await world.startDaemon();
+    const daemon = world.startDaemon();
     await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
       timeoutMs: 10_000,
     });
@@ -50,15 +50,14 @@ describeReal('a released message', () => {
     await setAside(world, turned, 'spam');
     await setAside(world, released, 'spam');
     // Made by the daemon of this version.
-    await (
-      await world.startDaemon({}, ['--once'])
-    )
+    await world
+      .startDaemon({}, ['--once'])
       .until('end', () => false, { timeoutMs: 20_000 })
       .catch(() => undefined);
     await release(world, '--all');
     await world.judge(turned, 'ham');
     world.sent.set(released.name, { message: released, verdict: 'spam' });
-    const daemon = await world.startDaemon({}, ['--once']);
+    const daemon = world.startDaemon({}, ['--once']);
     await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
       timeoutMs: 20_000,
     });

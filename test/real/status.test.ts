@@ -32,7 +32,7 @@ class Observer {
   ): Promise<Observer> {
     const [port = 0] = await freePorts(1);
     const observer = new Observer(world, port);
-    await world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
+    world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
     await until('the status is shown', 10_000, async () => {
       return (await observer.get('/healthz').catch(() => undefined)) !== undefined;
     });

@@ -40,7 +40,7 @@ async function untilQueued(world: World, when: 'first' | 'last'): Promise<void> 
 describeReal('the latest verdict wins', () => {
   it('when it changes at once', async () => {
     await using world = await World.make();
-    await world.startDaemon();
+    world.startDaemon();
     for (const { message, first, last } of FLIPS) {
       await world.judge(message, first);
       await world.judge(message, last);
@@ -51,7 +51,7 @@ describeReal('the latest verdict wins', () => {
 
   it.each(FLIPS)('when $first becomes $last while in flight', async ({ message, first, last }) => {
     await using world = await World.make();
-    await world.startDaemon();
+    world.startDaemon();
     world.rspamd.freeze();
     await world.judge(message, first);
     await until('it is in the queue', 10_000, async () => {
@@ -70,7 +70,7 @@ describeReal('the latest verdict wins', () => {
   it('when it changes while deferred', async () => {
     await using world = await World.make();
     await world.rspamd.stop();
-    await world.startDaemon();
+    world.startDaemon();
     await judgeAll(world, 'first');
     await until('rspamd is missed', 10_000, () => {
       return world.daemon.linesOf('controller.down').length > 0;
@@ -87,7 +87,7 @@ describeReal('the latest verdict wins', () => {
 
   it('when it changes much later', async () => {
     await using world = await World.make();
-    await world.startDaemon();
+    world.startDaemon();
     await judgeAll(world, 'first');
     await world.untilDone(20_000);
     await expectOneOfEach(world);
@@ -101,7 +101,7 @@ describeReal('the latest verdict wins', () => {
     const frozenMs = byLength({ short: 6_000, middle: 12_000, long: 60_000 });
     const timeout = byLength({ short: '2', middle: '5', long: '30' });
     await using world = await World.make({ controllers: 2 });
-    await world.startDaemon({ RSPAMD_TIMEOUT_SECONDS: timeout });
+    world.startDaemon({ RSPAMD_TIMEOUT_SECONDS: timeout });
     const [first, second] = world.rspamds;
     if (first === undefined || second === undefined) throw new Error('two controllers wanted');
     // A key that goes to the first controller: freezing that one leaves it unanswered.
@@ -149,7 +149,7 @@ describeReal('single messages', () => {
       makeMessage('ham', 1),
     ];
     expect(await world.status(known, 'spam')).toBe(200);
-    await world.startDaemon();
+    world.startDaemon();
     await writeFile(join(world.lib, 'spam', 'empty.eml'), '');
     for (const message of [short, known, other]) await world.judge(message);
     const filesOf = (event: string): unknown[] =>
@@ -171,7 +171,7 @@ describeReal('single messages', () => {
 
   it('never takes a file before its finishing mark, nor a partial one', async () => {
     await using world = await World.make();
-    await world.startDaemon();
+    world.startDaemon();
     for (let seed = 0; seed < 5; seed += 1) {
       const message = makeMessage('ham', seed);
       const outcome = await world.write({
@@ -199,7 +199,7 @@ describeReal('single messages', () => {
       await mkdir(folder, { mode: 0o700 });
     }
     await writeFile(join(old, 'a.eml'), 'x');
-    await world.startDaemon({ LEARN_AFTER: 'archive' });
+    world.startDaemon({ LEARN_AFTER: 'archive' });
     const message = makeMessage('spam', 1);
     await world.judge(message);
     await world.untilDone(20_000);
@@ -228,7 +228,7 @@ describeReal('a controller that will not learn', () => {
       rspamd: { password: 'right', secureIp: [], unixSocket: true },
     });
     await writeFile(join(world.folder, 'password'), 'wrong\n');
-    const daemon = await world.startDaemon({
+    const daemon = world.startDaemon({
       RSPAMD_PASSWORD_FILE: join(world.folder, 'password'),
     });
     for (let seed = 0; seed < 20; seed += 1) await world.judge(makeMessage('ham', seed));
@@ -238,7 +238,7 @@ describeReal('a controller that will not learn', () => {
     expect(await world.quarantined()).toEqual([]);
     expect((await world.redis.bayesCounts()).ham).toBe(20);
     await daemon.stop();
-    await world.startDaemon({ RSPAMD_URL: `unix:${world.rspamd.socketPath}` });
+    world.startDaemon({ RSPAMD_URL: `unix:${world.rspamd.socketPath}` });
     await world.judge(makeMessage('ham', 20));
     await world.untilDone(20_000);
     expect((await world.redis.bayesCounts()).ham).toBe(21);
@@ -246,7 +246,7 @@ describeReal('a controller that will not learn', () => {
 
   it('holds everything without a Bayes backend', async () => {
     await using world = await World.make({ rspamd: { redisPort: null } });
-    await world.startDaemon();
+    world.startDaemon();
     await world.judge(makeMessage('ham', 1));
     await untilMisconfigured(world, /Redis/);
     expect(await world.waiting()).toHaveLength(1);
@@ -254,7 +254,7 @@ describeReal('a controller that will not learn', () => {
 
   it('holds everything at the scan worker', async () => {
     await using world = await World.make();
-    await world.startDaemon({ RSPAMD_URL: `http://127.0.0.1:${world.rspamd.scannerPort}` });
+    world.startDaemon({ RSPAMD_URL: `http://127.0.0.1:${world.rspamd.scannerPort}` });
     await world.judge(makeMessage('ham', 1));
     await untilMisconfigured(world, /11334/);
     expect(await world.waiting()).toHaveLength(1);

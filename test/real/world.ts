@@ -3,7 +3,8 @@ import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DaemonProcess } from '../lab/daemon-process.ts';
+import { Daemon } from '../lab/daemon.ts';
+import type { Settings } from '../lab/daemon.ts';
 import { KopanoWriterProcess } from '../lab/kopano-writer-process.ts';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
@@ -12,6 +13,7 @@ import type { WriteOrder, WriteOutcome } from '../lab/kopano-writer.ts';
 import type { PrivateRedis } from '../../src/servers/private-redis.ts';
 import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
 import { borrowServers, end, returnServers, startRedis, startRspamd } from './harness.ts';
+import { startHere } from '../support/daemon-here.ts';
 import { program, writerProgram, secondFolder } from '../support/run.ts';
 
 /**
@@ -53,7 +55,7 @@ export class World {
   readonly stateDir: string;
   readonly redis: PrivateRedis;
   readonly rspamds: readonly PrivateRspamd[];
-  readonly daemons: DaemonProcess[] = [];
+  readonly daemons: Daemon[] = [];
   /** The last verdict of every name that was written. */
   readonly sent = new Map<string, Sent>();
   writerErrors = 0;
@@ -85,7 +87,7 @@ export class World {
     return first;
   }
 
-  get daemon(): DaemonProcess {
+  get daemon(): Daemon {
     const last = this.daemons.at(-1);
     if (last === undefined) throw new Error('no daemon was started');
     return last;
@@ -100,22 +102,29 @@ export class World {
     }
   }
 
-  async startDaemon(
-    settings: Readonly<Record<string, string>> = {},
-    args: readonly string[] = [],
-  ): Promise<DaemonProcess> {
-    const daemon = await DaemonProcess.start({
-      command: [process.execPath, program(), 'watch', ...args],
-      settings: {
-        KOPANO_SPAMD_LIB: this.lib,
-        RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
-        LEARN_STATE_DIR: this.stateDir,
-        STATUS_LISTEN: 'off',
-        ...settings,
-      },
-      searchPath: process.env['PATH'] ?? '',
-      folder: this.folder,
-    });
+  /** Starts a daemon in this process. */
+  startDaemon(settings: Settings = {}, args: readonly string[] = []): Daemon {
+    return this.#keep(startHere(['watch', ...args], this.#with(settings)));
+  }
+
+  /** Starts the built program. */
+  async spawnDaemon(settings: Settings = {}): Promise<Daemon> {
+    const command = [process.execPath, program(), 'watch'] as const;
+    return this.#keep(await Daemon.spawn([...command], this.#with(settings)));
+  }
+
+  #with(settings: Settings): Settings {
+    return {
+      KOPANO_SPAMD_LIB: this.lib,
+      RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
+      LEARN_STATE_DIR: this.stateDir,
+      STATUS_LISTEN: 'off',
+      SHUTDOWN_SECONDS: '2',
+      ...settings,
+    };
+  }
+
+  #keep(daemon: Daemon): Daemon {
     this.daemons.push(daemon);
     return daemon;
   }

@@ -27,8 +27,10 @@ export const SABOTAGES = [
   {
     suite: 'controller',
     name: 'the proof is skipped',
-    at: 'learnAndProve',
-    insert: "if (Date.now() > 0) return { kind: 'proven', isLate: false };",
+    at: 'Attempts.#learn',
+    insert:
+      'const said = await controller.trainer.learn(post.verdict, post.body, this.#signals.abort);' +
+      "if (said.kind === 'learned') return this.#remembered(message, post, 'proof');",
   },
   {
     suite: 'controller',
