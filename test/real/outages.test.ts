@@ -49,7 +49,7 @@ describeReal('nothing is lost', () => {
         // What lies in the folder at this moment goes with it, and comes back as files that are new.
         await rename(join(world.lib, verdict), join(world.folder, verdict));
       }
-      await until('the daemon misses them', 10_000, () => {
+      await until('the daemon misses them', 30_000, () => {
         return world.daemon.linesOf('spool.missing').length >= 2;
       });
       await world.makeSpool();
@@ -76,7 +76,7 @@ describeReal('nothing is lost', () => {
       await world.judgeMany(50, PER_SECOND);
       await world.untilDone(PATIENCE_MS);
       await rm(world.lib, { recursive: true });
-      await until('the daemon misses it', 10_000, () => {
+      await until('the daemon misses it', 30_000, () => {
         return world.daemon.linesOf('spool.missing').length >= 1;
       });
       await mkdir(world.lib);
@@ -91,7 +91,7 @@ describeReal('nothing is lost', () => {
 const HELD = 150;
 const TURNED = 60;
 /** Each takes as long as rspamd takes to show it, up to a minute on 3.4. */
-const ROUNDS = byLength({ short: [], middle: [3], long: [12] });
+const ROUNDS = byLength({ short: [], middle: [1], long: [12] });
 
 /** rspamd shows what Bayes holds. */
 async function untilShown({ redis, rspamd }: World): Promise<void> {

@@ -1,4 +1,6 @@
 import { setMaxListeners } from 'node:events';
+// Now, as the command line would do at the first start: a busy machine needs seconds for it.
+import '../../src/daemon/watch.ts';
 import { Daemon, Output } from '../lab/daemon.ts';
 import type { Settings } from '../lab/daemon.ts';
 import { call } from './run-cli.ts';
