@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon } from '../lab/daemon.ts';
 import type { Settings } from '../lab/daemon.ts';
-import { KopanoWriterProcess } from '../lab/kopano-writer-process.ts';
+import { KopanoWriterProcess } from '../lab/kopano-writer.ts';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Verdict } from '../../src/verdict.ts';
@@ -131,12 +131,7 @@ export class World {
 
   /** Writes as kopano-spamd does. */
   write(order: WriteOrder): Promise<WriteOutcome> {
-    writer ??= new KopanoWriterProcess({
-      script: writerProgram(),
-      lib: tmpdir(),
-      uid: KOPANO.uid,
-      gid: KOPANO.gid,
-    });
+    writer ??= new KopanoWriterProcess(writerProgram(), tmpdir(), KOPANO);
     return writer.write({ ...order, lib: this.lib });
   }
 
