@@ -42,8 +42,8 @@ export class Spool implements AsyncDisposable {
    * @param through a command that runs the one that follows it, and becomes it
    */
   async spawn(settings: Settings, through: readonly string[] = []): Promise<Daemon> {
-    const [first = '', ...rest] = [...through, process.execPath, program(), ...asOneself(), 'watch'];
-    const daemon = await Daemon.spawn([first, ...rest], this.#with(settings));
+    const command = [...through, process.execPath, program(), ...asOneself(), 'watch'];
+    const daemon = await Daemon.spawn(command, this.#with(settings));
     this.#daemons.push(daemon);
     return daemon;
   }

@@ -77,7 +77,7 @@ export class Daemon implements AsyncDisposable {
    * @param folder of the caller's, for standard error; the run of the tests removes its own
    */
   static async spawn(
-    [program, ...args]: readonly [string, ...string[]],
+    [program = '', ...args]: readonly string[],
     settings: Settings,
     folder = mkdtempSync(join(tmpdir(), 'learnd-daemon-')),
   ): Promise<Daemon> {

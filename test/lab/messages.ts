@@ -43,7 +43,8 @@ const LINE_LENGTH = 72;
 
 /** The message of a verdict and a whole number: always the same, and another for each number. */
 export function makeMessage(verdict: Verdict, seed: number): MadeMessage {
-  const random = chanceOf(digestOf(`${verdict} ${seed}`).readUInt32LE(0)).next;
+  const chance = chanceOf(digestOf(`${verdict} ${seed}`).readUInt32LE(0));
+  const random: Random = () => chance.next();
   const vocabulary = VOCABULARIES[verdict];
   const fill = (template: string): string => fillSlots(template, vocabulary, random);
   const count = 8 + Math.floor(random() * 5);

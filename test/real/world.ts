@@ -14,7 +14,7 @@ import type { PrivateRedis } from '../../src/servers/private-redis.ts';
 import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
 import { borrowServers, end, returnServers, startRedis, startRspamd } from './harness.ts';
 import { startHere } from '../support/daemon-here.ts';
-import { program, writerProgram, secondFolder } from '../support/run.ts';
+import { asOneself, program, writerProgram, secondFolder } from '../support/run.ts';
 
 /**
  * A whole little mail server: a spool with Kopano's permissions, a writer with a user and a group
@@ -109,8 +109,8 @@ export class World {
 
   /** Starts the built program. */
   async spawnDaemon(settings: Settings = {}): Promise<Daemon> {
-    const command = [process.execPath, program(), 'watch'] as const;
-    return this.#keep(await Daemon.spawn([...command], this.#with(settings)));
+    const command = [process.execPath, program(), ...asOneself(), 'watch'];
+    return this.#keep(await Daemon.spawn(command, this.#with(settings)));
   }
 
   #with(settings: Settings): Settings {

@@ -21,7 +21,7 @@ import { SmallDisk } from './small-disk.ts';
 
 const MESSAGES = [...makeMessages('spam', 4), ...makeMessages('ham', 4)];
 /** How long the fault goes on after it was said. */
-const LASTS_MS = byLength({ short: 1_000, middle: 15_000, long: 130_000 });
+const LASTS_MS = byLength({ short: 1_000, middle: 7_000, long: 130_000 });
 const TIMEOUT_MS = LASTS_MS + 120_000;
 
 /** What lies on the small file system. */

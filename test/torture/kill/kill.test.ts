@@ -16,7 +16,7 @@ import type { FoundFile } from '../files.ts';
  * two places, its writer meets no error, and each message's last verdict is what rspamd remembers.
  * (The kill at every single step is the suite of the system calls.)
  */
-const KILLS = byLength({ short: 24, middle: 100, long: 2_000 });
+const KILLS = byLength({ short: 24, middle: 60, long: 2_000 });
 /** Kills until one daemon may finish its work: then rspamd is asked, and another one is started. */
 const ROUND = 50;
 const TIMEOUT_MS = byLength({ short: 180_000, middle: 900_000, long: 10_800_000 });
