@@ -139,7 +139,7 @@ function expectAllSent({ posts }: FaultServer): void {
   expect(post?.body.equals(MESSAGE.raw)).toBe(true);
 }
 
-describe.concurrent('neither password nor mail is printed after', () => {
+describe('neither password nor mail is printed after', () => {
   test.each(Object.entries(GROUPS))('%s', async (_, failures) => {
     await using server = await FaultServer.start({ play: always(SILENCE) });
     await using spool = new Spool();
