@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongFirst } from './test/support/long-first.ts';
 import { ordinaryUser } from './test/support/ordinary-user.ts';
 import { startRun } from './test/support/run.ts';
 
@@ -26,6 +27,7 @@ export default defineConfig({
     // The files of a worker share the modules, which saves a third of the CPU time; those that replace
     // modules, or patch Node's, have a process for each file.
     isolate: false,
+    sequence: { sequencer: LongFirst },
     projects: [
       {
         extends: true,

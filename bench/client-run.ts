@@ -80,9 +80,7 @@ export async function runClient(command: ClientCommand): Promise<ClientRun> {
     process.kill(pid, 'SIGINT');
   }, PEAK_POLL_MS);
   try {
-    await new Promise<void>((resolve) => {
-      shell.onEnd(resolve);
-    });
+    await shell.ended;
   } finally {
     clearInterval(poll);
     await shell.kill();

@@ -7,7 +7,7 @@
 import { access, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DaemonProcess, type LogLine } from '../test/lab/daemon-process.ts';
+import { Daemon, type LogLine } from '../test/lab/daemon.ts';
 import { KopanoWriter } from '../test/lab/kopano-writer.ts';
 import type { MadeMessage } from '../test/lab/messages.ts';
 import type { Verdict } from '../src/verdict.ts';
@@ -53,7 +53,7 @@ export class DemoStage {
   readonly #writer: KopanoWriter;
   #redis: PrivateRedis | undefined;
   #rspamd: PrivateRspamd | undefined;
-  #daemon: DaemonProcess | undefined;
+  #daemon: Daemon | undefined;
 
   constructor(options: DemoStageOptions) {
     this.#options = options;
@@ -75,18 +75,16 @@ export class DemoStage {
   /** Makes the class folders as kopano-spamd has them and starts the daemon on them. */
   async startDaemon(): Promise<void> {
     for (const verdict of VERDICTS) await mkdir(join(this.lib, verdict), { recursive: true });
-    this.#daemon = await DaemonProcess.start({
-      command: this.#options.daemon,
-      searchPath: this.#options.searchPath,
-      folder: this.#options.folder,
-      settings: {
-        KOPANO_SPAMD_LIB: this.lib,
-        RSPAMD_URL: started(this.#rspamd).url,
-        STATUS_LISTEN: 'off',
-        LOG_FORMAT: 'json',
-        SHUTDOWN_SECONDS: '2',
-      },
-    });
+    const { daemon, folder, searchPath } = this.#options;
+    const settings = {
+      PATH: searchPath,
+      KOPANO_SPAMD_LIB: this.lib,
+      RSPAMD_URL: started(this.#rspamd).url,
+      STATUS_LISTEN: 'off',
+      LOG_FORMAT: 'json',
+      SHUTDOWN_SECONDS: '2',
+    };
+    this.#daemon = await Daemon.spawn(daemon, settings, folder);
     await this.#untilDaemon('get ready', () => this.#lines.some(isOwner));
   }
 
@@ -139,7 +137,8 @@ export class DemoStage {
 
   /** Stops what was started, the daemon first; resolves when all of it is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#daemon?.[Symbol.asyncDispose]();
+    if (this.#daemon?.running === true) await this.#daemon.stop();
+    await this.#daemon?.kill();
     await this.#rspamd?.[Symbol.asyncDispose]();
     await this.#redis?.[Symbol.asyncDispose]();
   }

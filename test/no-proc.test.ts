@@ -1,38 +1,18 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { MOUNTS } from './support/needs.ts';
-import { asOneself, program } from './support/run.ts';
+import { callThrough } from './support/elsewhere.ts';
+import type { Result } from './support/run-cli.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 /** A chroot or container without /proc, by which folders are worked through; made for real. */
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
 /** Runs a command where something else is mounted on /proc. */
-function runWithoutProc(args: readonly string[], libDir: string): Promise<Ended> {
+function runWithoutProc(args: readonly string[], libDir: string): Promise<Result> {
   const hidden = 'mount -t tmpfs none /proc && exec "$@"';
-  const words = [
-    '--mount',
-    'sh',
-    '-c',
-    hidden,
-    'sh',
-    process.execPath,
-    program(),
-    ...asOneself(),
-    ...args,
-  ];
-  const env = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: libDir };
-  return new Promise((resolve) => {
-    const child = execFile('unshare', words, { env }, (_error, out, err) => {
-      resolve({ code: child.exitCode, out, err });
-    });
-  });
+  const PATH = process.env['PATH'] ?? '';
+  const environment = { PATH, STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: libDir };
+  return callThrough(['unshare', '--mount', 'sh', '-c', hidden, 'sh'], { args, environment });
 }
 
 describe('without /proc', MOUNTS, () => {

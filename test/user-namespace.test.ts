@@ -1,8 +1,8 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { needs } from './support/needs.ts';
-import { program } from './support/run.ts';
+import { callThrough } from './support/elsewhere.ts';
 import { isRoot, temporaryFolder } from './support/temporary.ts';
 
 /**
@@ -28,14 +28,14 @@ beforeEach(() => {
 });
 
 /** Runs a command in a user namespace that has no user but root. */
-function runInside(...args: readonly string[]): Promise<{ code: number | null; all: string }> {
-  const words = ['--user', '--map-root-user', process.execPath, program(), ...args];
-  const env = { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: lib };
-  return new Promise((resolve) => {
-    const child = execFile('unshare', words, { env }, (_error, out, err) => {
-      resolve({ code: child.exitCode, all: out + err });
-    });
-  });
+async function runInside(
+  ...args: readonly string[]
+): Promise<{ code: number | null; all: string }> {
+  const PATH = process.env['PATH'] ?? '';
+  const environment = { PATH, STATUS_LISTEN: 'off', KOPANO_SPAMD_LIB: lib };
+  const through = ['unshare', '--user', '--map-root-user'];
+  const { code, out, err } = await callThrough(through, { args, environment });
+  return { code, all: out + err };
 }
 
 /** What nobody can do in there. */

@@ -34,10 +34,11 @@ export interface ServerCommand {
 
 export class ServerProcess {
   readonly pid: number;
+  /** Its exit code or signal, once the main process has ended and its last line has been heard. */
+  readonly ended: Promise<number | NodeJS.Signals>;
   readonly #child: ChildProcess;
   readonly #guardian: ChildProcess;
   readonly #outputFile: string;
-  readonly #ended: Promise<unknown>;
   /** The whole group is gone; its number may be somebody else's now. */
   #gone = false;
 
@@ -46,7 +47,9 @@ export class ServerProcess {
     this.pid = pid;
     this.#outputFile = outputFile;
     this.#guardian = spawnGuardian(pid);
-    this.#ended = once(child, 'close');
+    this.ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]) => {
+      return code ?? signal ?? 'SIGKILL';
+    });
   }
 
   /** Starts the program. Rejects when it can't be executed; a later exit shows in {@link running}. */
@@ -90,11 +93,6 @@ export class ServerProcess {
     }
   }
 
-  /** Calls back once the main process has ended and its last line has been heard. */
-  onEnd(listener: () => void): void {
-    void this.#ended.then(listener);
-  }
-
   /** SIGTERM, SIGKILL after three seconds; resolves when the whole group is gone. Idempotent. */
   async stop(): Promise<void> {
     this.signal('SIGTERM');
@@ -123,7 +121,7 @@ export class ServerProcess {
   }
 
   async #untilEnd(timeoutMs: number): Promise<void> {
-    await Promise.race([this.#ended, sleep(timeoutMs, undefined, { ref: false })]);
+    await Promise.race([this.ended, sleep(timeoutMs, undefined, { ref: false })]);
   }
 }
 

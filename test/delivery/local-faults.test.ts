@@ -2,7 +2,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { DISPOSAL } from '../../src/delivery/attempt.ts';
 import { DeliveryBench } from '../support/delivery-bench.ts';
-import { failOnce, failSteps } from '../support/failing-steps.ts';
+import { failOnce, failSteps } from '../support/fs-steps.ts';
 import { TOO_LARGE, to } from '../support/scripted-trainer.ts';
 
 /** What an error of the file system does to messages in the queue: nothing that stays. */

@@ -1,10 +1,10 @@
-import { appendFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { Daemon } from '../lab/daemon.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import { freePort } from '../../src/servers/ports.ts';
-import { Spool } from './child-daemon.ts';
-import type { ChildDaemon } from './child-daemon.ts';
 import { FaultServer } from './fault-server.ts';
 import type { Act } from './fault-server.ts';
 import {
@@ -20,59 +20,46 @@ import {
   mentions,
   plays,
 } from './plays.ts';
+import { Spool } from './spool.ts';
 
-/** The real daemon against a controller that fails in every way that is known. */
+/** The whole daemon against a controller that fails in every way that is known. */
 
 const BAD = makeMessage('spam', 666);
 const isBad = mentions(BAD.messageId);
-const GROWTH = 'still growing: 7c1f\r\n';
 const INNOCENT = makeMessages('ham', 6);
 /** Where nobody listens. */
 const nobody = `http://127.0.0.1:${await freePort()}`;
 const TOO_LARGE = failure(413, 'Undefined Error');
 
-describe.concurrent('a message that is at fault', () => {
-  test('is over-size: it is quarantined unread and never sent', async () => {
-    await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
-    const long = { ...BAD, raw: Buffer.concat([BAD.raw, Buffer.alloc(10_000, 'x')]) };
-    const daemon = spool.start({ RSPAMD_URL: server.url, LEARN_MAX_BYTES: '9000' });
-    await spool.write(long, ...INNOCENT);
-    await daemon.learns(6);
-    expect(await daemon.says('message.quarantined', long.name)).toMatchObject({
-      reason: `over-size: ${long.raw.length} bytes, LEARN_MAX_BYTES is 9000`,
-    });
-    expect(spool.reasonOf(long)).toMatchObject({ attempts: 0 });
-    expect(server.posts.filter(({ body }) => body.length > 9000)).toEqual([]);
-  });
-
-  const short = tooShortMessage();
-  const few = failure(204, `<${short.messageId}> contains less tokens than required: 9 < 11`);
-  test.each([
-    ['413', BAD, TOO_LARGE, 'message.quarantined'],
-    [
-      'an empty message',
-      BAD,
-      failure(500, 'Trying to learn an empty message'),
-      'message.quarantined',
-    ],
-    ['too few tokens', short, few, 'message.refused'],
-  ] as const)('by %s: one post, one line, and it is put away', async (_, message, act, event) => {
-    const isIts = mentions(message.messageId);
-    await using server = await FaultServer.start({ play: plays({ when: isIts, act }) });
-    await using spool = new Spool();
-    const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.write(message);
-    await daemon.says(event);
-    // what came after it is through: had it been tried again, that would have shown by now
-    await spool.write(...INNOCENT);
-    await daemon.learns(6);
-    expect(await daemon.stop()).toBe(0);
-    expect(daemon.logged(event)).toHaveLength(1);
-    expect(server.posts.filter(isIts)).toHaveLength(1);
-    expect(spool.waiting).toEqual([]);
-    expect(spool.quarantined).toEqual(event === 'message.refused' ? [] : [message.name]);
-  });
+test('messages that are at fault: one post and one line each at most, and they are put away', async () => {
+  const long = { ...BAD, raw: Buffer.concat([BAD.raw, Buffer.alloc(10_000, 'x')]) };
+  const [large, empty, short] = [makeMessage('spam', 1), makeMessage('spam', 2), tooShortMessage()];
+  const is = ({ messageId }: { readonly messageId: string }) => mentions(messageId);
+  const play = plays(
+    { when: is(large), act: TOO_LARGE },
+    { when: is(empty), act: failure(500, 'Trying to learn an empty message') },
+    { when: is(short), act: failure(204, '<x@y> contains less tokens than required: 9 < 11') },
+  );
+  await using server = await FaultServer.start({ play });
+  await using spool = new Spool();
+  const daemon = spool.start({ RSPAMD_URL: server.url, LEARN_MAX_BYTES: '9000' });
+  await spool.write(long, large, empty, short);
+  await daemon.until('put all away', () => spool.waiting.length === 0);
+  // what came after them is through: had one been tried again, that would have shown by now
+  await spool.write(...INNOCENT);
+  await daemon.learns(6);
+  expect(await daemon.stop()).toBe(0);
+  for (const message of [large, empty, short]) {
+    expect(server.posts.filter(is(message))).toHaveLength(1);
+  }
+  expect(server.posts.filter(({ body }) => body.length > 9000)).toEqual([]);
+  expect(daemon.logged('message.quarantined')).toHaveLength(3);
+  expect(daemon.logged('message.quarantined', long.name)).toMatchObject([
+    { reason: `over-size: ${long.raw.length} bytes, LEARN_MAX_BYTES is 9000` },
+  ]);
+  expect(spool.reasonOf(long)).toMatchObject({ attempts: 0 });
+  expect(daemon.logged('message.refused', short.name)).toHaveLength(1);
+  expect(spool.waiting).toEqual([]);
 });
 
 describe.concurrent('a setting that is wrong', () => {
@@ -116,30 +103,37 @@ describe.concurrent('a setting that is wrong', () => {
     expect(server.posts.filter(lacks('right')).length).toBeLessThanOrEqual(1);
   });
 
-  test.each([
-    ['a password, too often', failure(429, 'Too many authentication failures'), /the lock ends/],
-    ["the scan worker's port", failure(500, 'invalid command'), /11334/],
-    ['a wrong path', NOT_FOUND, /path prefix/],
-    ['no backend', failure(404, '<x@y> has been already learned as ham, ignore it'), /backend/],
-  ] as const)('as %s: everything is held, and a SIGHUP tries again now', async (_, act, cure) => {
-    await using server = await FaultServer.start({ play: always(act) });
+  test('in other ways, one after the other: all is held, and a SIGHUP tries again now', async () => {
+    const wrong: readonly [Act, RegExp, atLeastSeconds: number][] = [
+      [failure(429, 'Too many authentication failures'), /the lock ends/, 60],
+      [failure(500, 'invalid command'), /11334/, 0],
+      [NOT_FOUND, /path prefix/, 0],
+      [failure(404, '<x@y> has been already learned as ham, ignore it'), /backend/, 0],
+    ];
+    await using server = await FaultServer.start({ play: always(SILENCE) });
     await using spool = new Spool();
     const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.write(...INNOCENT);
-    const line = await daemon.says('controller.misconfigured');
-    expect(line['severity']).toBe('err');
-    expect(line['cure']).toMatch(cure);
-    // a lock-out is waited for
-    if (cure.source === 'the lock ends') expect(line['retrySeconds']).toBeGreaterThanOrEqual(60);
-    await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 6);
-    expect(server.posts).toHaveLength(1);
-    daemon.signal('SIGHUP');
-    await daemon.until('try again', () => server.posts.length === 2);
-    server.play = plays();
-    // by itself it would try again in half a minute
-    await daemon.hurry('learn all', () => spool.waiting.length === 0);
-    expect(daemon.logged('controller.misconfigured')).toHaveLength(1);
-    expect(daemon.logged('controller.up')).toHaveLength(1);
+    for (const [index, [act, cure, atLeastSeconds]] of wrong.entries()) {
+      const since = (event: string): unknown[] => daemon.logged(event).slice(index);
+      server.play = always(act);
+      server.forget();
+      const [first = BAD, ...others] = makeMessages('ham', 6, 10 * index);
+      await spool.write(first);
+      await daemon.until('be held', () => since('controller.misconfigured').length > 0);
+      const line = daemon.logged('controller.misconfigured').at(-1);
+      expect(line).toMatchObject({ severity: 'err', cure: expect.stringMatching(cure) as string });
+      expect(line?.['retrySeconds']).toBeGreaterThanOrEqual(atLeastSeconds);
+      await spool.write(...others);
+      await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 6);
+      expect(server.posts).toHaveLength(1);
+      daemon.signal('SIGHUP');
+      await daemon.until('try again', () => server.posts.length === 2);
+      server.play = plays();
+      // by itself it would try again in half a minute
+      await daemon.hurry('learn all', () => spool.waiting.length === 0);
+      expect(since('controller.misconfigured')).toHaveLength(1);
+      expect(since('controller.up')).toHaveLength(1);
+    }
     expect(spool.quarantined).toEqual([]);
   });
 });
@@ -251,7 +245,7 @@ describe.concurrent('watch --once ends with', () => {
     await using spool = new Spool();
     const file = join(spool.lib, 'spam', 'growing.eml');
     const growing = setInterval(() => {
-      appendFileSync(file, GROWTH);
+      appendFileSync(file, 'still growing: 7c1f\r\n');
     }, 20);
     try {
       expect(await spool.start({ RSPAMD_URL: server.url }, ONCE).ends()).toBe(75);
@@ -277,68 +271,68 @@ describe.concurrent('watch --once ends with', () => {
   });
 });
 
-test('a log whose reader goes away does not keep the daemon from learning', async () => {
+test('a log whose reader goes away does not keep the built daemon from learning', async () => {
   await using server = await FaultServer.start({ play: plays() });
   await using spool = new Spool();
-  const daemon = spool.start({ RSPAMD_URL: server.url, SYSLOG_LEVEL: '7' });
-  await daemon.says('daemon.owner');
-  daemon.closeLog();
-  for (const message of INNOCENT) {
-    await spool.write(message);
-    await daemon.until('learn it', () => spool.waiting.length === 0);
-  }
+  const LOG_PIPE = join(spool.folder, 'log');
+  execFileSync('mkfifo', [LOG_PIPE]);
+  const reader = openSync(LOG_PIPE, constants.O_RDWR);
+  const settings = { RSPAMD_URL: server.url, SYSLOG_LEVEL: '7', LOG_PIPE };
+  const daemon = await spool.spawn(settings, ['sh', '-c', 'exec "$@" >"$LOG_PIPE"', 'sh']);
+  await spool.write(...INNOCENT.slice(0, 3));
+  await daemon.until('learn some', () => spool.waiting.length === 0);
+  closeSync(reader);
+  await spool.write(...INNOCENT.slice(3));
+  await daemon.until('learn the others', () => spool.waiting.length === 0);
   expect(server.posts).toHaveLength(12);
   expect(daemon.stderr).toBe('');
   expect(await daemon.stop()).toBe(0);
 });
 
 describe.concurrent('a stop', () => {
-  /** A daemon with eight posts in flight that are never answered. */
-  async function hanging(spool: Spool, server: FaultServer, seconds: string): Promise<ChildDaemon> {
-    const daemon = spool.start({
-      RSPAMD_URL: server.url,
-      RSPAMD_TIMEOUT_SECONDS: '600',
-      SHUTDOWN_SECONDS: seconds,
-    });
+  const settingsFor = (server: FaultServer, SHUTDOWN_SECONDS: string) => {
+    // the requests would hang for ten minutes
+    return { RSPAMD_URL: server.url, RSPAMD_TIMEOUT_SECONDS: '600', SHUTDOWN_SECONDS };
+  };
+
+  /** Lets it have eight posts in flight that are never answered. */
+  async function hang(daemon: Daemon, spool: Spool, server: FaultServer): Promise<void> {
     await spool.write(...INNOCENT);
     await daemon.learns(6);
     server.play = always(SILENCE);
     await spool.write(...makeMessages('spam', 20));
     await daemon.until('have eight in flight', () => server.open === 8);
     await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 20);
-    return daemon;
   }
 
   test('with eight posts hanging ends in SHUTDOWN_SECONDS, all still queued', async () => {
     await using server = await FaultServer.start({ play: plays() });
     await using spool = new Spool();
-    const daemon = await hanging(spool, server, '2');
-    // the requests would hang for ten minutes
+    const daemon = spool.start(settingsFor(server, '2'));
+    await hang(daemon, spool, server);
     expect(await daemon.stop()).toBe(0);
     expect(spool.names('.learnd/queue')).toHaveLength(20);
     expect(daemon.logged('daemon.stopped')).toHaveLength(1);
     expect(daemon.logged('message.deferred')).toEqual([]);
   });
 
-  test.each(['SIGTERM', 'SIGINT'] as const)(
-    'by a second signal ends at once: %s',
-    async (signal) => {
-      await using server = await FaultServer.start({ play: plays() });
-      await using spool = new Spool();
-      const daemon = await hanging(spool, server, '600');
-      daemon.signal('SIGTERM');
-      // as often as it takes: two that come together are one to the kernel
-      const again = setInterval(() => {
-        daemon.signal(signal);
-      }, 50);
-      try {
-        expect(await daemon.ends()).toBe(1);
-      } finally {
-        clearInterval(again);
-      }
-      expect(spool.names('.learnd/queue')).toHaveLength(20);
-    },
-  );
+  test('by a second signal ends the built daemon at once', async () => {
+    await using server = await FaultServer.start({ play: plays() });
+    await using spool = new Spool();
+    const daemon = await spool.spawn(settingsFor(server, '600'));
+    await hang(daemon, spool, server);
+    daemon.signal('SIGTERM');
+    // as often as it takes: two that come together are one to the kernel
+    const again = setInterval(() => {
+      daemon.signal('SIGINT');
+    }, 50);
+    try {
+      expect(await daemon.ends()).toBe(1);
+    } finally {
+      clearInterval(again);
+    }
+    expect(spool.names('.learnd/queue')).toHaveLength(20);
+  });
 
   test('lets a post end whose answer comes in time', async () => {
     const slow = { ...SUCCESS, everyMs: 500 };

@@ -2,14 +2,15 @@
  * Writes messages exactly as kopano-spamd does when a user drags one into Junk or back: unlink the
  * other folder's file, open under the final name, write, close, chown, chmod 0660.
  *
- * Run as a program (`node kopano-writer.js LIB [UID GID]`) it does so for the commands on its
- * standard input, one JSON object a line, and answers one JSON line each; so a test can have a
- * writer with a user and a group of its own.
+ * Run as a program (`node kopano-writer.js LIB`) it does so for the orders on its standard input, one
+ * JSON object a line.
  */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { chmod, chown, open, unlink } from 'node:fs/promises';
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Verdict } from '../../src/verdict.ts';
@@ -143,45 +144,48 @@ function errorCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
-/** A command line of the program: an order with its body in base64. */
-export function encodeOrder(order: WriteOrder): string {
-  return JSON.stringify({ ...order, body: order.body.toString('base64') });
-}
+/**
+ * A writer with a user and a group of its own (needs root), as a process. It carries out one order
+ * after the other, and ends with this process.
+ */
+export class KopanoWriterProcess {
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #waiting: ((outcome: WriteOutcome) => void)[] = [];
 
-/** @throws when the line is not a command */
-function parseOrder(line: string): WriteOrder {
-  const order = JSON.parse(line) as Omit<WriteOrder, 'body'> & {
-    readonly body: string;
-  };
-  if (!['spam', 'ham'].includes(order.verdict) || typeof order.name !== 'string') {
-    throw new Error('a command has verdict, name and body');
+  /** @param script this file, as a program */
+  constructor(script: string, lib: string, user: { readonly uid: number; readonly gid: number }) {
+    const stdio = ['pipe', 'pipe', 'inherit'] as const;
+    this.#child = spawn(process.execPath, [script, lib], { stdio: [...stdio], ...user });
+    this.#child.unref();
+    createInterface({ input: this.#child.stdout }).on('line', (line) => {
+      this.#waiting.shift()?.(JSON.parse(line) as WriteOutcome);
+    });
+    this.#child.stdin.on('error', () => undefined);
   }
-  return { ...order, body: Buffer.from(order.body, 'base64') };
+
+  write(order: WriteOrder): Promise<WriteOutcome> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#child.stdin.write(
+        `${JSON.stringify({ ...order, body: order.body.toString('base64') })}\n`,
+      );
+    });
+  }
 }
 
-/** @throws when the line is not an answer of the program */
-export function parseOutcome(line: string): WriteOutcome {
-  const outcome = JSON.parse(line) as WriteOutcome;
-  if (!['written', 'vanished', 'failed'].includes(outcome.kind))
-    throw new Error(`not one: ${line}`);
-  return outcome;
-}
-
-/** Carries out commands until the input ends; each is answered when it is done. */
-async function serve(options: KopanoWriterOptions): Promise<void> {
-  const writer = new KopanoWriter(options);
+/** Carries out orders from standard input, until that ends; answers each with its outcome. */
+async function serve(lib: string): Promise<void> {
+  const writer = new KopanoWriter({ lib });
   for await (const line of createInterface({ input: process.stdin })) {
-    const order = parseOrder(line);
-    const outcome = await writer.write(order);
-    const answer = { verdict: order.verdict, name: order.name, ...outcome };
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
+    const order = JSON.parse(line) as Omit<WriteOrder, 'body'> & { readonly body: string };
+    const outcome = await writer.write({ ...order, body: Buffer.from(order.body, 'base64') });
+    process.stdout.write(`${JSON.stringify(outcome)}\n`);
   }
 }
 
-const [, script, lib, uid = '-1', gid = '-1'] = process.argv;
+const [, script, lib = ''] = process.argv;
 // In the bundle, too, the script that runs is the file that holds this module.
 const isProgram = /kopano-writer\.m?js$/.test(import.meta.url);
 if (isProgram && script !== undefined && realpathSync(script) === fileURLToPath(import.meta.url)) {
-  if (lib === undefined) throw new Error('usage: kopano-writer.js LIB [UID GID]');
-  await serve({ lib, uid: Number(uid), gid: Number(gid) });
+  await serve(lib);
 }

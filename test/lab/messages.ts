@@ -6,6 +6,7 @@
  */
 import type { Verdict } from '../../src/verdict.ts';
 import { createHash } from 'node:crypto';
+import { chanceOf } from '../support/seed.ts';
 import { HAM_VOCABULARY, SPAM_VOCABULARY, type Vocabulary } from './message-vocabulary.ts';
 
 /** One made message. */
@@ -42,7 +43,8 @@ const LINE_LENGTH = 72;
 
 /** The message of a verdict and a whole number: always the same, and another for each number. */
 export function makeMessage(verdict: Verdict, seed: number): MadeMessage {
-  const random = seededRandom(`${verdict} ${seed}`);
+  const chance = chanceOf(digestOf(`${verdict} ${seed}`).readUInt32LE(0));
+  const random: Random = () => chance.next();
   const vocabulary = VOCABULARIES[verdict];
   const fill = (template: string): string => fillSlots(template, vocabulary, random);
   const count = 8 + Math.floor(random() * 5);
@@ -123,7 +125,7 @@ const UNSEEN = {
 
 function finish(draft: Draft): MadeMessage {
   const { verdict, subject } = draft;
-  const digest = createHash('sha256').update(draft.id).digest('hex');
+  const digest = digestOf(draft.id).toString('hex');
   const messageId = `${digest.slice(0, 24)}@mail.example`;
   const lines = [
     `From: ${draft.sender} <${mailbox(draft.sender)}>`,
@@ -189,13 +191,6 @@ function shuffled(items: readonly string[], random: Random): readonly string[] {
     .map(({ item }) => item);
 }
 
-/** mulberry32: small, fast, and the same everywhere. */
-function seededRandom(seed: string): Random {
-  let state = createHash('sha256').update(seed).digest().readUInt32LE(0);
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
+function digestOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }

@@ -16,7 +16,7 @@ import {
 import type { QuarantineOptions } from '../../src/quarantine/command.ts';
 import { OperatorError } from '../../src/errors.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import { failSteps } from '../support/failing-steps.ts';
+import { failSteps } from '../support/fs-steps.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
 import type { PrivateRedis } from '../../src/servers/private-redis.ts';
-import { freePort } from '../../src/servers/ports.ts';
+import { freePort, freePorts } from '../../src/servers/ports.ts';
 import type { PrivateRspamd } from '../../src/servers/private-rspamd.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination, Line } from '../support/examine.ts';
@@ -194,7 +194,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   it('finds that Redis is full, as the daemon learned', { timeout: 60_000 }, async () => {
     await using world = await World.make();
     const settings = { STATUS_LISTEN: `127.0.0.1:${await freePort()}` };
-    const daemon = await world.startDaemon(settings);
+    const daemon = world.startDaemon(settings);
     await world.redis.command('CONFIG', 'SET', 'maxmemory', '1');
     for (let i = 0; i < 3; i += 1) await world.judge(makeMessage('spam', i));
     // 3.4 says 200 and stores nothing, later ones say 500 OOM.
@@ -212,83 +212,50 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     expect(await world.waiting()).toHaveLength(3);
   });
 
-  it('finds a daemon on the spool that has another state dir', { timeout: 60_000 }, async () => {
-    await using world = await World.make({ elsewhere: true });
-    const STATUS_LISTEN = `127.0.0.1:${await freePort()}`;
-    const daemon = await world.startDaemon({ STATUS_LISTEN });
-    await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
-      timeoutMs: 10_000,
-    });
-    // As if called without the daemon's environment.
-    const settings = { KOPANO_SPAMD_LIB: world.lib, RSPAMD_URL: world.rspamd.url };
-    const [locked] = (await examine({ ...settings, STATUS_LISTEN })).of('owner');
-    expect(locked).toMatchObject({ state: 'warning' });
-    expect(locked?.text).toMatch(
-      /another LEARN_STATE_DIR owns the spool: .*spam is locked\. Cure: .*fuser -v \S+\/spam$/,
-    );
-    await daemon.stop();
-    expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'not tried' }]);
-  });
-
   it(
-    'tells an owner, by whatever path, from a stand-by and from one that hangs',
+    'tells an owner, by whatever path, from a stand-by and from one that hangs, and disturbs none',
     { timeout: 60_000 },
     async () => {
-      await using world = await World.make();
-      const ports = [await freePort(), await freePort()].map((port) => `127.0.0.1:${port}`);
-      const [first, second] = await Promise.all(
-        ports.map((STATUS_LISTEN) => world.startDaemon({ STATUS_LISTEN })),
-      );
-      const isOwner = (daemon = first): boolean =>
-        (daemon?.linesOf('daemon.owner').length ?? 0) > 0;
-      await until(
-        'there is an owner and a stand-by',
-        20_000,
-        () => isOwner(first) !== isOwner(second),
-      );
-      const [owner, standby] = isOwner(first) ? ports : ports.toReversed();
+      await using world = await World.make({ elsewhere: true });
+      const [at = '', atStandby = ''] = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
+      const owner = await world.spawnDaemon({ STATUS_LISTEN: at });
+      await owner.says('daemon.owner');
+      const standby = world.startDaemon({ STATUS_LISTEN: atStandby });
+      await standby.says('daemon.standby');
       const link = `${world.folder}/link`;
       await symlink(world.lib, link);
-      const see = async (STATUS_LISTEN = ''): Promise<Line | undefined> => {
-        const settings = { KOPANO_SPAMD_LIB: link, LEARN_STATE_DIR: world.stateDir, STATUS_LISTEN };
-        return (await examine(settings)).of('owner')[0];
+      const see = async (settings: Record<string, string> = {}): Promise<Line | undefined> => {
+        const places = { KOPANO_SPAMD_LIB: link, LEARN_STATE_DIR: world.stateDir };
+        return (await examine({ ...places, ...settings })).of('owner')[0];
       };
-      expect(await see(owner)).toMatchObject({ state: 'ok' });
-      expect((await see(standby))?.text).toMatch(/is not the one that STATUS_LISTEN leads to/);
-      const daemon = isOwner(first) ? first : second;
-      daemon?.signal('SIGSTOP');
-      const hangs = await see(owner);
-      daemon?.signal('SIGCONT');
-      expect(hangs).toMatchObject({ state: 'failed' });
-      expect(hangs?.text).toMatch(/does not answer: .*no answer within 5 s.*Cure: restart it/);
-    },
-  );
-
-  it(
-    'finds that another daemon owns the spool, and disturbs none',
-    { timeout: 60_000 },
-    async () => {
-      await using world = await World.make();
-      const settings = {
-        KOPANO_SPAMD_LIB: world.lib,
-        LEARN_STATE_DIR: world.stateDir,
-        RSPAMD_URL: world.rspamd.url,
-      };
-      const daemon = await world.startDaemon();
-      await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
-        timeoutMs: 10_000,
-      });
-      const [held] = (await examine({ ...settings, STATUS_LISTEN: '127.0.0.1:9' })).of('owner');
-      expect(held).toMatchObject({ state: 'warning' });
-      expect(held?.text).toMatch(/a daemon owns the spool.*Cure: /);
+      // As if called without the daemon's environment.
+      const elsewhere = { LEARN_STATE_DIR: '' };
+      expect(await see(elsewhere)).toMatchObject({ state: 'warning' });
+      expect((await see(elsewhere))?.text).toMatch(
+        /another LEARN_STATE_DIR owns the spool: .*spam is locked\. Cure: .*fuser -v \S+\/spam$/,
+      );
+      expect(await see({ STATUS_LISTEN: at })).toMatchObject({ state: 'ok' });
       // STATUS_LISTEN is off
-      expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'ok' }]);
+      expect(await see()).toMatchObject({ state: 'ok' });
+      const unheard = await see({ STATUS_LISTEN: '127.0.0.1:9' });
+      expect(unheard).toMatchObject({ state: 'warning' });
+      expect(unheard?.text).toMatch(/a daemon owns the spool.*Cure: /);
+      expect((await see({ STATUS_LISTEN: atStandby }))?.text).toMatch(
+        /is not the one that STATUS_LISTEN leads to/,
+      );
       await world.judge(makeMessage('spam', 1));
       await world.untilDone(15_000);
-      expect(daemon.linesOf('daemon.standby')).toEqual([]);
-      await daemon.stop();
-      expect((await examine(settings)).of('owner')).toMatchObject([{ state: 'ok' }]);
+      expect(owner.linesOf('daemon.standby')).toEqual([]);
       expect(await world.filesIn('.learnd/tmp')).toEqual([]);
+      owner.signal('SIGSTOP');
+      const hangs = await see({ STATUS_LISTEN: at });
+      owner.signal('SIGCONT');
+      expect(hangs).toMatchObject({ state: 'failed' });
+      expect(hangs?.text).toMatch(/does not answer: .*no answer within 5 s.*Cure: restart it/);
+      await standby.stop();
+      await owner.stop();
+      expect(await see()).toMatchObject({ state: 'ok' });
+      expect(await see(elsewhere)).toMatchObject({ state: 'not tried' });
     },
   );
 });

@@ -423,7 +423,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 describeReal('relearn of the daemon’s own archive', () => {
   test('is refused while the daemon runs, and takes the newest of a name', async () => {
     await using world = await World.make();
-    const daemon = await world.startDaemon({ LEARN_AFTER: 'archive' });
+    const daemon = world.startDaemon({ LEARN_AFTER: 'archive' });
     const owns = (): boolean => daemon.linesOf('daemon.owner').length > 0;
     await daemon.until('own the spool', owns, { timeoutMs: 10_000 });
     for (const message of someMessages(20)) await world.judge(message);

@@ -28,18 +28,16 @@ describeReal('a released message', () => {
   it('is learned by the running daemon, and has a fresh start', async () => {
     await using world = await World.make();
     const message = makeMessage('spam', 1);
-    const daemon = await world.startDaemon();
-    await daemon.until('own it', () => daemon.linesOf('daemon.owner').length > 0, {
-      timeoutMs: 10_000,
-    });
+    const daemon = world.startDaemon();
+    await daemon.says('daemon.owner');
     await setAside(world, message, 'spam');
     world.sent.set(message.name, { message, verdict: 'spam' });
     await release(world, message.name);
-    await daemon.until('learn it', () => daemon.linesOf('message.learned').length > 0, {
-      timeoutMs: 15_000,
+    expect(await daemon.says('message.learned')).toMatchObject({
+      verdict: 'spam',
+      file: message.name,
+      attempt: 1,
     });
-    const [line] = daemon.linesOf('message.learned');
-    expect(line?.fields).toMatchObject({ verdict: 'spam', file: message.name, attempt: 1 });
     expect(await world.quarantined()).toEqual([]);
     expect(await world.forgotten()).toEqual([]);
   });
@@ -49,20 +47,14 @@ describeReal('a released message', () => {
     const [turned, released] = [makeMessage('spam', 1), makeMessage('spam', 2)];
     await setAside(world, turned, 'spam');
     await setAside(world, released, 'spam');
-    // Made by the daemon of this version.
-    await (
-      await world.startDaemon({}, ['--once'])
-    )
-      .until('end', () => false, { timeoutMs: 20_000 })
-      .catch(() => undefined);
+    // The folders of this version.
+    await world.startDaemon({}, ['--once']).ends();
     await release(world, '--all');
     await world.judge(turned, 'ham');
     world.sent.set(released.name, { message: released, verdict: 'spam' });
-    const daemon = await world.startDaemon({}, ['--once']);
-    await daemon.until('learn both', () => daemon.linesOf('message.learned').length === 2, {
-      timeoutMs: 20_000,
-    });
-    const learned = daemon.linesOf('message.learned').map(({ fields }) => fields['verdict']);
+    const daemon = world.startDaemon({}, ['--once']);
+    expect(await daemon.ends()).toBe(0);
+    const learned = daemon.logged('message.learned').map(({ verdict }) => verdict);
     expect(learned.sort()).toEqual(['ham', 'spam']);
     expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
     expect(await world.forgotten()).toEqual([]);

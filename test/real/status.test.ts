@@ -32,8 +32,8 @@ class Observer {
   ): Promise<Observer> {
     const [port = 0] = await freePorts(1);
     const observer = new Observer(world, port);
-    await world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
-    await until('the status is shown', 10_000, async () => {
+    world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
+    await until('the status is shown', 30_000, async () => {
       return (await observer.get('/healthz').catch(() => undefined)) !== undefined;
     });
     return observer;
@@ -105,7 +105,7 @@ describeReal('the counters', () => {
     const [flipped, withdrawn] = [makeMessage('spam', 902), makeMessage('ham', 903)];
     await judge(flipped, 'spam');
     await judge(withdrawn, 'ham');
-    await until('both are queued', 10_000, async () => {
+    await until('both are queued', 30_000, async () => {
       const names = await world.waiting();
       return (
         names.includes(`.learnd/queue/spam/${flipped.name}`) &&
@@ -113,20 +113,20 @@ describeReal('the counters', () => {
       );
     });
     await judge(flipped, 'ham');
-    await until('the newer one takes its place', 10_000, async () => {
+    await until('the newer one takes its place', 30_000, async () => {
       return (await world.filesIn('.learnd/queue/ham')).includes(flipped.name);
     });
     await rm(join(world.stateDir, 'queue/ham', withdrawn.name));
     await world.rspamd.start();
     await world.untilDone(30_000);
-    await until('all are counted', 10_000, async () => {
+    await until('all are counted', 30_000, async () => {
       const { spam, ham } = (await observer.report()).messages;
       return sum([...Object.values(spam), ...Object.values(ham)]) >= sent;
     });
 
     let text = '';
     // What rspamd said last may be two seconds old, and from before it was there again.
-    await until('its controller is up', 10_000, async () => {
+    await until('its controller is up', 30_000, async () => {
       text = await (await observer.get('/metrics')).text();
       return [...samplesOf(text, 'kopano_learnd_controller_up').values()].join() === '1';
     });
@@ -190,7 +190,7 @@ describeReal('an outage of rspamd', () => {
       async () => (await observer.statusOf('/readyz')) === 503,
     );
     await world.judge(makeMessage('spam', 2));
-    await until('it is missed', 10_000, async () => {
+    await until('it is missed', 30_000, async () => {
       return (await observer.report()).controllers[0]?.state === 'down';
     });
     expect(await observer.statusOf('/readyz')).toBe(503);
@@ -213,10 +213,12 @@ describeReal('an outage of rspamd', () => {
 });
 
 describeReal('a stand-by', () => {
-  it('is healthy, not ready, and both when it takes over', async () => {
+  it('is healthy, not ready, and both when it takes over, also with another state dir', async () => {
     await using world = await World.make();
     const owner = await Observer.start(world);
-    const second = await Observer.start(world);
+    await owner.untilReady();
+    const other = { LEARN_STATE_DIR: join(world.folder, 'other') };
+    const second = await Observer.start(world, other);
     expect(await second.run('health')).toEqual({ code: 0, out: 'healthy: stands by\n', err: '' });
     const refusal = await second.get('/readyz');
     expect(refusal.status).toBe(503);
@@ -225,7 +227,7 @@ describeReal('a stand-by', () => {
       reasons: [expect.stringMatching(/^it does not own the spool: .* owned by another daemon$/)],
     });
     await owner.untilReady();
-    await world.daemons[0]?.kill();
+    await world.daemons[0]?.stop();
     await second.untilReady();
     expect(await second.run('health')).toMatchObject({ out: 'healthy: owns its spool\n' });
   });

@@ -12,7 +12,7 @@ it(
   async () => {
     await using world = await World.make({ store: valkey ?? '', persistence: 'always' });
     expect(await world.redis.command('INFO', 'server')).toContain('server_name:valkey');
-    await world.startDaemon();
+    world.startDaemon();
     const turned = makeMessage('spam', 0);
     for (let seed = 0; seed < 20; seed += 1) await world.judge(makeMessage('spam', seed));
     await world.untilDone(20_000);

@@ -3,8 +3,9 @@ import { chmod, chown, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DaemonProcess } from '../lab/daemon-process.ts';
-import { KopanoWriterProcess } from '../lab/kopano-writer-process.ts';
+import { Daemon } from '../lab/daemon.ts';
+import type { Settings } from '../lab/daemon.ts';
+import { KopanoWriterProcess } from '../lab/kopano-writer.ts';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Verdict } from '../../src/verdict.ts';
@@ -12,7 +13,8 @@ import type { WriteOrder, WriteOutcome } from '../lab/kopano-writer.ts';
 import type { PrivateRedis } from '../../src/servers/private-redis.ts';
 import type { PrivateRspamd, PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
 import { borrowServers, end, returnServers, startRedis, startRspamd } from './harness.ts';
-import { program, writerProgram, secondFolder } from '../support/run.ts';
+import { startHere } from '../support/daemon-here.ts';
+import { asOneself, program, writerProgram, secondFolder } from '../support/run.ts';
 
 /**
  * A whole little mail server: a spool with Kopano's permissions, a writer with a user and a group
@@ -53,7 +55,7 @@ export class World {
   readonly stateDir: string;
   readonly redis: PrivateRedis;
   readonly rspamds: readonly PrivateRspamd[];
-  readonly daemons: DaemonProcess[] = [];
+  readonly daemons: Daemon[] = [];
   /** The last verdict of every name that was written. */
   readonly sent = new Map<string, Sent>();
   writerErrors = 0;
@@ -85,7 +87,7 @@ export class World {
     return first;
   }
 
-  get daemon(): DaemonProcess {
+  get daemon(): Daemon {
     const last = this.daemons.at(-1);
     if (last === undefined) throw new Error('no daemon was started');
     return last;
@@ -100,34 +102,36 @@ export class World {
     }
   }
 
-  async startDaemon(
-    settings: Readonly<Record<string, string>> = {},
-    args: readonly string[] = [],
-  ): Promise<DaemonProcess> {
-    const daemon = await DaemonProcess.start({
-      command: [process.execPath, program(), 'watch', ...args],
-      settings: {
-        KOPANO_SPAMD_LIB: this.lib,
-        RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
-        LEARN_STATE_DIR: this.stateDir,
-        STATUS_LISTEN: 'off',
-        ...settings,
-      },
-      searchPath: process.env['PATH'] ?? '',
-      folder: this.folder,
-    });
+  /** Starts a daemon in this process. */
+  startDaemon(settings: Settings = {}, args: readonly string[] = []): Daemon {
+    return this.#keep(startHere(['watch', ...args], this.#with(settings)));
+  }
+
+  /** Starts the built program. */
+  async spawnDaemon(settings: Settings = {}): Promise<Daemon> {
+    const command = [process.execPath, program(), ...asOneself(), 'watch'];
+    return this.#keep(await Daemon.spawn(command, this.#with(settings)));
+  }
+
+  #with(settings: Settings): Settings {
+    return {
+      KOPANO_SPAMD_LIB: this.lib,
+      RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
+      LEARN_STATE_DIR: this.stateDir,
+      STATUS_LISTEN: 'off',
+      SHUTDOWN_SECONDS: '2',
+      ...settings,
+    };
+  }
+
+  #keep(daemon: Daemon): Daemon {
     this.daemons.push(daemon);
     return daemon;
   }
 
   /** Writes as kopano-spamd does. */
   write(order: WriteOrder): Promise<WriteOutcome> {
-    writer ??= new KopanoWriterProcess({
-      script: writerProgram(),
-      lib: tmpdir(),
-      uid: KOPANO.uid,
-      gid: KOPANO.gid,
-    });
+    writer ??= new KopanoWriterProcess(writerProgram(), tmpdir(), KOPANO);
     return writer.write({ ...order, lib: this.lib });
   }
 

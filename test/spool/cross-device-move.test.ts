@@ -18,12 +18,11 @@ import {
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
 import { MOUNTS, SECOND_FILE_SYSTEM } from '../support/needs.ts';
-import { failOnce, failSteps } from '../support/failing-steps.ts';
+import { failOnce, failSteps, watchFileSystem } from '../support/fs-steps.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { bindMount, folderElsewhere, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
-import { watchFileSystem } from '../support/fs-steps.ts';
 
 /** A spool whose state dir lies on another file system. */
 function splitSpool(maxBytes?: number): TestSpool {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
 import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
-import { failOnce, failSteps, resolved } from '../support/failing-steps.ts';
+import { failOnce, failSteps, resolved } from '../support/fs-steps.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';

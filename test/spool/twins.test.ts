@@ -1,7 +1,7 @@
 import { appendFileSync, linkSync, mkdirSync, rmSync, unlinkSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { failSteps, resolved } from '../support/failing-steps.ts';
+import { failSteps, resolved } from '../support/fs-steps.ts';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { TestSpool, setMtime, setMtimeNs } from '../support/test-spool.ts';
 

@@ -1,10 +1,4 @@
-import { fork } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { findProgram } from '../../src/servers/programs.ts';
-import { runDoctor } from './examiner.ts';
-import type { Examined } from './examiner.ts';
-import { examinerProgram } from './run.ts';
+import { callThrough, callWithPath } from './elsewhere.ts';
 import { NOBODY } from './temporary.ts';
 
 /** One line of `kopano-learnd doctor`. */
@@ -16,7 +10,7 @@ export interface Line {
 }
 
 export interface Examination {
-  readonly code: number;
+  readonly code: number | null;
   readonly lines: readonly Line[];
   readonly err: string;
   /** The lines about one check. */
@@ -44,47 +38,21 @@ export async function examine(
     RSPAMD_URL: 'http://127.0.0.1:9',
     ...settings,
   };
-  const { code, out, err } = as === undefined ? await runDoctor(all) : await askExaminer(all, as);
+  const order = { args: ['doctor', '--json', '--all'], environment: all };
+  const { code, out, err } = await (as === undefined
+    ? callWithPath(order)
+    : callThrough(setpriv(as), order));
   const { checks } = JSON.parse(out) as { readonly checks: readonly Found[] };
   const lines = checks.map(lineOf);
   return { code, lines, err, of: (check) => lines.filter((line) => line.check === check) };
-}
-
-/** One process for each user; it ends with this one. */
-const examiners = new Map<string, ChildProcess>();
-
-async function askExaminer(
-  settings: Readonly<Record<string, string>>,
-  as: Account,
-): Promise<Examined> {
-  const user = setpriv(as);
-  const examiner = examiners.get(user.join()) ?? startExaminer(user);
-  examiners.set(user.join(), examiner);
-  examiner.send(settings);
-  examiner.channel?.ref();
-  const [examined] = (await once(examiner, 'message')) as [Examined];
-  examiner.channel?.unref();
-  return examined;
 }
 
 /**
  * By setpriv: Debian's Node.js doesn't give root's rights away, as it can't be sure that its libuv
  * uses no io_uring (CVE-2024-22017).
  */
-function startExaminer([program = '', ...words]: readonly string[]): ChildProcess {
-  const script = examinerProgram();
-  const child = fork(script, {
-    cwd: '/',
-    execPath: program,
-    execArgv: [...words, process.execPath],
-  });
-  child.unref();
-  return child;
-}
-
 function setpriv({ uid, gid, groups }: Account): string[] {
-  const program = findProgram('setpriv', process.env['PATH']) ?? 'setpriv';
-  return [program, `--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(',')}`];
+  return ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, `--groups=${groups.join(',')}`];
 }
 
 interface Found {

@@ -20,6 +20,9 @@ export interface RunOptions {
 export interface Watching {
   /** As a SIGINT. */
   readonly stop?: AbortSignal;
+  /** Takes what a SIGHUP does. */
+  readonly onHangup?: (callback: () => void) => void;
+  readonly onOut?: (text: string) => void;
   /** What it says on standard error. */
   readonly onErr?: (text: string) => void;
   readonly input?: string | Buffer;
@@ -44,7 +47,7 @@ export function runCli(
 export async function call(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
-  { stop = new AbortController().signal, onErr, input = '' }: Watching = {},
+  { stop = new AbortController().signal, onHangup, onOut, onErr, input = '' }: Watching = {},
 ): Promise<Result> {
   const out: Buffer[] = [];
   let err = '';
@@ -52,14 +55,17 @@ export async function call(
     args: [...asOneself(), ...args],
     environment,
     stop,
-    onHangup: () => undefined,
+    onHangup: (callback) => onHangup?.(callback),
     onCrash: () => undefined,
     identity: {
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,
       groups: process.getgroups?.() ?? [],
     },
-    out: (text) => out.push(Buffer.from(text)),
+    out: (text) => {
+      out.push(Buffer.from(text));
+      onOut?.(text);
+    },
     outBytes: (bytes) => {
       out.push(Buffer.from(bytes));
       return Promise.resolve();

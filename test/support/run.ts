@@ -70,9 +70,9 @@ export function writerProgram(): string {
   return join(packageFolder(), 'kopano-writer.mjs');
 }
 
-/** The doctor, as a program that other users may run. */
-export function examinerProgram(): string {
-  return join(packageFolder(), 'examiner.mjs');
+/** Every command, as a program that other users may run (elsewhere.ts). */
+export function commanderProgram(): string {
+  return join(packageFolder(), 'commander.mjs');
 }
 
 /** Others may get there. */
@@ -85,7 +85,7 @@ function buildPrograms(folder: string): void {
   runScript('bundle.mjs', folder);
   for (const [from, to] of [
     ['test/lab/kopano-writer.ts', 'kopano-writer.mjs'],
-    ['test/support/examiner.ts', 'examiner.mjs'],
+    ['test/support/elsewhere.ts', 'commander.mjs'],
   ] as const) {
     buildSync({
       entryPoints: [join(PROJECT, from)],

@@ -29,7 +29,8 @@ export const SABOTAGES = [
     name: 'the proof is skipped',
     at: 'Attempts.#learn',
     insert:
-      "if (Date.now() > 0) return { ...(await this.end(message, { kind: 'learned', proven: true })), shown: 'proof' };",
+      'const said = await controller.trainer.learn(post.verdict, post.body, this.aborting.signal);' +
+      "if (said.kind === 'learned') return this.#remembered(message, post, 'proof');",
   },
   {
     suite: 'controller',

@@ -5,8 +5,8 @@ import { expect } from 'vitest';
 import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
-import { Spool } from '../../faults/child-daemon.ts';
-import type { ChildDaemon, Settings } from '../../faults/child-daemon.ts';
+import { Spool } from '../../faults/spool.ts';
+import type { Daemon, Settings } from '../../lab/daemon.ts';
 import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
 import type { MadeMessage } from '../../lab/messages.ts';
 import { FaultProxy } from '../proxy.ts';
@@ -67,7 +67,7 @@ export class Stage implements AsyncDisposable {
   readonly #rspamd: PrivateRspamd;
   readonly #status: string;
   readonly #options: StageOptions;
-  #daemon: ChildDaemon;
+  #daemon: Daemon | undefined;
 
   private constructor(
     rspamd: PrivateRspamd,
@@ -79,24 +79,31 @@ export class Stage implements AsyncDisposable {
     this.proxy = proxy;
     this.#status = status;
     this.#options = options;
-    this.#daemon = this.#start();
   }
 
   static async start(rspamd: PrivateRspamd, options: StageOptions = {}): Promise<Stage> {
     const proxy = options.proxy ?? (await FaultProxy.start({ target: rspamd.controllerPort }));
     const stage = new Stage(rspamd, proxy, `127.0.0.1:${await freePort()}`, options);
-    // a SIGHUP before would end it
-    await stage.daemon.says('daemon.owner');
+    await stage.restart();
     return stage;
   }
 
-  get daemon(): ChildDaemon {
+  get daemon(): Daemon {
+    if (this.#daemon === undefined) throw new Error('no daemon was started');
     return this.#daemon;
   }
 
   /** Starts a new daemon after the last one has stopped. */
   async restart(): Promise<void> {
-    this.#daemon = this.#start();
+    const { settings, through } = this.#options;
+    const all = {
+      RSPAMD_URL: this.proxy.url,
+      RSPAMD_TIMEOUT_SECONDS: '1',
+      STATUS_LISTEN: this.#status,
+      ...settings,
+    };
+    this.#daemon = await this.spool.spawn(all, through);
+    // a SIGHUP before would end it
     await this.#daemon.says('daemon.owner');
   }
 
@@ -261,7 +268,7 @@ export class Stage implements AsyncDisposable {
   }
 
   #linesFrom(offset: number): Line[] {
-    const texts = this.daemon.output.slice(offset).split('\n').slice(0, -1);
+    const texts = this.daemon.stdout.slice(offset).split('\n').slice(0, -1);
     return texts.map((text) => {
       const { event, file, charges } = JSON.parse(text) as Record<string, unknown>;
       return { event: String(event), file: String(file), charges: Number(charges ?? 0), text };
@@ -269,18 +276,7 @@ export class Stage implements AsyncDisposable {
   }
 
   #now(): Pick<Fleet, 'from' | 'contacts'> {
-    return { from: this.#daemon.output.length, contacts: this.proxy.contacts.length };
-  }
-
-  #start(): ChildDaemon {
-    const { settings, through } = this.#options;
-    const all = {
-      RSPAMD_URL: this.proxy.url,
-      RSPAMD_TIMEOUT_SECONDS: '1',
-      STATUS_LISTEN: this.#status,
-      ...settings,
-    };
-    return this.spool.start(all, ['watch'], through);
+    return { from: this.daemon.stdout.length, contacts: this.proxy.contacts.length };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

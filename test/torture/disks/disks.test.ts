@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { Spool } from '../../faults/child-daemon.ts';
-import type { ChildDaemon } from '../../faults/child-daemon.ts';
+import { Spool } from '../../faults/spool.ts';
 import { FaultServer } from '../../faults/fault-server.ts';
 import { plays } from '../../faults/plays.ts';
+import type { Daemon } from '../../lab/daemon.ts';
 import { makeMessages } from '../../lab/messages.ts';
 import { byLength } from '../../support/length.ts';
 import { needsLoopDevice } from '../../support/needs.ts';
@@ -21,12 +21,12 @@ import { SmallDisk } from './small-disk.ts';
 
 const MESSAGES = [...makeMessages('spam', 4), ...makeMessages('ham', 4)];
 /** How long the fault goes on after it was said. */
-const LASTS_MS = byLength({ short: 1_000, middle: 15_000, long: 130_000 });
+const LASTS_MS = byLength({ short: 1_000, middle: 7_000, long: 130_000 });
 const TIMEOUT_MS = LASTS_MS + 120_000;
 
 /** What lies on the small file system. */
 type Layout = 'all of it' | 'the state dir' | 'the drop directory';
-type Act = (disk: SmallDisk, daemon?: ChildDaemon) => void;
+type Act = (disk: SmallDisk, daemon?: Daemon) => void;
 
 interface Fault {
   readonly code: string;
@@ -98,8 +98,8 @@ class DiskWorld implements AsyncDisposable {
     return new DiskWorld(await FaultServer.start({ play: plays() }), layout);
   }
 
-  start(): ChildDaemon {
-    return this.spool.start({
+  start(): Promise<Daemon> {
+    return this.spool.spawn({
       RSPAMD_URL: this.server.url,
       LEARN_STATE_DIR: this.stateDir,
       LEARN_MAX_ATTEMPTS: '2',
@@ -128,7 +128,7 @@ class DiskWorld implements AsyncDisposable {
 }
 
 /** How many lines say which fault of which place. */
-function saidOf(daemon: ChildDaemon): Map<string, number> {
+function saidOf(daemon: Daemon): Map<string, number> {
   const said = new Map<string, number>();
   for (const fields of daemon.logged('disk.fault')) {
     const what = `${String(fields['place'])} (${String(fields['code'])})`;
@@ -138,7 +138,7 @@ function saidOf(daemon: ChildDaemon): Map<string, number> {
 }
 
 /** Places whose last word is a fault. */
-function faultyOf(daemon: ChildDaemon): string[] {
+function faultyOf(daemon: Daemon): string[] {
   const faulty = new Set<string>();
   for (const { event, fields } of daemon.lines) {
     if (event === 'disk.fault') faulty.add(String(fields['place']));
@@ -148,9 +148,9 @@ function faultyOf(daemon: ChildDaemon): string[] {
 }
 
 /** Starts a daemon that meets the fault, as long as there are messages. */
-async function startInto(world: DiskWorld, fail: Act, when: When): Promise<ChildDaemon> {
+async function startInto(world: DiskWorld, fail: Act, when: When): Promise<Daemon> {
   const { spool, disk } = world;
-  const first = when === 'from the start' ? undefined : world.start();
+  const first = when === 'from the start' ? undefined : await world.start();
   await first?.says('daemon.owner');
   if (when === 'from its second start') await first?.stop();
   else first?.signal('SIGSTOP');
@@ -201,7 +201,7 @@ describe.concurrent('on a file system of its own', needsLoopDevice(), () => {
     expect(daemon.logged('message.learned')).toEqual([]);
     expect(await daemon.stop()).toBe(0);
     disk.repair();
-    await world.start().learns(MESSAGES.length);
+    await (await world.start()).learns(MESSAGES.length);
     world.expectArchived();
   });
 });

@@ -8,7 +8,7 @@ import { chanceFor } from '../../support/seed.ts';
 import { MARKER, certify } from './messages.ts';
 import { HostileWorld, expectClean, expectUnharmed, until } from './world.ts';
 import type { HostileOptions } from './world.ts';
-import type { ChildDaemon } from '../../faults/child-daemon.ts';
+import type { Daemon } from '../../lab/daemon.ts';
 import type { StagedAccount, SwapAccount } from './adversary.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { EXHIBITS, NAMES } from './zoo.ts';
@@ -44,7 +44,7 @@ test.for(PLACES)(
     for (const { name, make } of EXHIBITS) make(world.path('spam', name), world);
     linkSync(world.secret(9), world.path('ham', '.learnd-planted.eml'));
     const names = NAMES.map((name) => world.drop('spam', name));
-    const daemon = world.start();
+    const daemon = await world.start();
     const isLearned = (version: number): boolean => {
       const counts = controller.counts(version);
       return names.every((name) => counts.get(name) === 2);
@@ -132,7 +132,7 @@ test.for(JUNK_PLACES)(
       for (let i = 0; i < 50; i += 1) world.drop(verdict, `${batch}-${i}.eml`);
     };
     write('spam', 'early');
-    const daemon = world.start();
+    const daemon = await world.start();
     await until(daemon, 'learn what was there', () => world.controller.counts(1).size === 50);
     write('ham', 'late');
     await until(daemon, 'learn what came', () => world.controller.counts(1).size === 100);
@@ -162,9 +162,9 @@ function seed(): number {
 
 async function started(
   options: HostileOptions,
-): Promise<{ readonly world: HostileWorld; readonly daemon: ChildDaemon }> {
+): Promise<{ readonly world: HostileWorld; readonly daemon: Daemon }> {
   const world = await HostileWorld.make(options);
-  const daemon = world.start();
+  const daemon = await world.start();
   await daemon.says('daemon.owner');
   return { world, daemon };
 }

@@ -13,11 +13,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
-import { ChildDaemon } from '../../faults/child-daemon.ts';
-import type { Settings } from '../../faults/child-daemon.ts';
 import { FaultServer } from '../../faults/fault-server.ts';
 import type { Act } from '../../faults/fault-server.ts';
 import { alreadyLearned, learns, plays } from '../../faults/plays.ts';
+import { Daemon } from '../../lab/daemon.ts';
+import type { Settings } from '../../lab/daemon.ts';
+import { asOneself, program } from '../../support/run.ts';
 import { runCli } from '../../support/run-cli.ts';
 import type { Result } from '../../support/run-cli.ts';
 import {
@@ -115,15 +116,14 @@ export class HostileWorld {
     return certifiedName;
   }
 
-  start(settings: Settings = {}): ChildDaemon {
-    const daemon = new ChildDaemon(['watch'], {
+  async start(): Promise<Daemon> {
+    const daemon = await Daemon.spawn([process.execPath, program(), ...asOneself(), 'watch'], {
       ...this.#settings,
       LEARN_SETTLE_MS: '200',
       LEARN_SWEEP_SECONDS: '1',
       SHUTDOWN_SECONDS: '2',
       NODE_OPTIONS: preload('hostile/monitor.ts').join(' '),
       HOSTILE_BLOCKS: this.#blocks,
-      ...settings,
     });
     onTestFinished(() => daemon.kill());
     return daemon;
@@ -272,7 +272,7 @@ const PATIENCE_MS = 60_000;
 const POLL_MS = 20;
 
 /** As the daemon's own `until`, with patience for as long as it gets on: a long run leaves much to do. */
-export async function until(daemon: ChildDaemon, what: string, isSo: () => boolean): Promise<void> {
+export async function until(daemon: Daemon, what: string, isSo: () => boolean): Promise<void> {
   let said = 0;
   let deadline = performance.now() + PATIENCE_MS;
   while (!isSo()) {
@@ -294,7 +294,7 @@ export function expectClean(text: string): void {
 }
 
 /** What must hold whatever the adversary does. */
-export function expectUnharmed(world: HostileWorld, daemon: ChildDaemon): void {
+export function expectUnharmed(world: HostileWorld, daemon: Daemon): void {
   expect(world.controller.strangers).toEqual([]);
   expect(daemon.running).toBe(true);
   expect(daemon.stderr).toBe('');

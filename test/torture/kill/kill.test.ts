@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, it } from 'vitest';
-import type { DaemonProcess } from '../../lab/daemon-process.ts';
+import type { Daemon } from '../../lab/daemon.ts';
 import { describeReal } from '../../real/harness.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
@@ -16,7 +16,7 @@ import type { FoundFile } from '../files.ts';
  * two places, its writer meets no error, and each message's last verdict is what rspamd remembers.
  * (The kill at every single step is the suite of the system calls.)
  */
-const KILLS = byLength({ short: 24, middle: 100, long: 2_000 });
+const KILLS = byLength({ short: 24, middle: 60, long: 2_000 });
 /** Kills until one daemon may finish its work: then rspamd is asked, and another one is started. */
 const ROUND = 50;
 const TIMEOUT_MS = byLength({ short: 180_000, middle: 900_000, long: 10_800_000 });
@@ -80,13 +80,13 @@ describeReal('nothing is lost by kills at random moments under load', () => {
 /** Kills so many daemons, lets one more finish, and looks whether all is as it must be. */
 async function killUnderLoad(load: Load, own: Chance): Promise<void> {
   const { after, world, users } = load;
-  const start = async (): Promise<DaemonProcess> =>
-    world.startDaemon({
+  const start = async (): Promise<Daemon> =>
+    world.spawnDaemon({
       LEARN_CONCURRENCY: String(CONCURRENCY),
       LEARN_SETTLE_MS: '1000',
       LEARN_AFTER: after,
     });
-  const owns = (daemon: DaemonProcess): Promise<void> =>
+  const owns = (daemon: Daemon): Promise<void> =>
     daemon.until('start', () => daemon.linesOf('daemon.owner').length > 0, {
       timeoutMs: PATIENCE_MS,
     });

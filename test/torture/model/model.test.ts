@@ -15,7 +15,7 @@ import { Run } from './run.ts';
  *
  * `TEST_SEED` replays a run, `TEST_PATH` with the path that a failure prints only the failure.
  */
-const RUNS = byLength({ short: 200, middle: 1_000, long: 20_000 });
+const RUNS = byLength({ short: 200, middle: 500, long: 20_000 });
 /** Far more than that takes: what has not ended by then has failed, with the smallest case so far. */
 const LIMIT_MS = byLength({ short: 400_000, middle: 600_000, long: 7_200_000 });
 

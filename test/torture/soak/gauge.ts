@@ -4,8 +4,8 @@ import { until } from '../../real/world.ts';
 import type { Probe } from './probe.ts';
 
 /**
- * What a process holds: its heap, its active resources and its maps (by the probe in it), its
- * descriptors and inotify watches (by the kernel). Only reads.
+ * What a process holds: its heap and its active resources (by the probe in it), its descriptors and
+ * inotify watches (by the kernel). Only reads.
  */
 export interface Reading extends Probe {
   /** Open descriptors by what they lead to. */
@@ -104,14 +104,14 @@ export function held({ resources, descriptors, watches }: Reading): object {
 
 /** A reading in one line. */
 export function told(reading: Reading): string {
-  const { heapUsed, machineCode, peakMb, resources, descriptors, watches, entries } = reading;
+  const { heapUsed, machineCode, peakMb, resources, descriptors, watches } = reading;
   const sum = (counts: Readonly<Record<string, number>>): number =>
     Object.values(counts).reduce((total, count) => total + count, 0);
   return (
     `heap ${inMb(heapUsed)} MB (${inMb(machineCode)} MB of it machine code), ` +
     `peak RSS ${peakMb.toFixed(0)} MB, ${sum(descriptors)} descriptors, ` +
     `${resources['Timeout'] ?? 0} timers among ${sum(resources)} active resources, ` +
-    `${watches} watches, ${sum(entries)} entries in memory`
+    `${watches} watches`
   );
 }
 
@@ -121,22 +121,4 @@ function inMb(bytes: number): string {
 
 function heldText(reading: Reading): string {
   return JSON.stringify(held(reading));
-}
-
-/** Remembers what it has said, at most so many names: that grows up to there (`LogThrottle`). */
-const BOUNDED: readonly (readonly [origin: RegExp, limit: number])[] = [
-  [/^Map of new _?LogThrottle/, 1_000],
-];
-/** Entries that come and go. */
-const PLAY = 10;
-
-/** Maps that hold more entries than before, and more than they may. */
-export function grown(before: Reading, after: Reading): Readonly<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const [origin, entries] of Object.entries(after.entries)) {
-    const earlier = before.entries[origin] ?? 0;
-    const limit = BOUNDED.find(([pattern]) => pattern.test(origin))?.[1] ?? earlier + PLAY;
-    if (entries > limit) found[origin] = `${earlier} entries, then ${entries}`;
-  }
-  return found;
 }

@@ -6,7 +6,7 @@ import { byLength } from '../../support/length.ts';
 import { chanceFor, chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { Faults, NEW_TENURE } from './faults.ts';
-import { grown, held, told } from './gauge.ts';
+import { held, told } from './gauge.ts';
 import type { Reading } from './gauge.ts';
 import { messageOf } from '../users.ts';
 import { SoakWorld } from './world.ts';
@@ -20,7 +20,7 @@ import type { Place } from './world.ts';
  * | length | warm-up | until the last rest | rests | faults every |
  * | ------ | ------- | ------------------- | ----- | ------------ |
  * | short  | 8 s     | 17 s                | 2     | 2 s          |
- * | middle | 40 s    | 80 s                | 3     | 4 s          |
+ * | middle | 30 s    | 54 s                | 3     | 3 s          |
  * | long   | 2 min   | 28 min              | 8     | 10 s         |
  */
 const SECOND = 1_000;
@@ -34,11 +34,11 @@ const { warmUpMs, stretchMs, stretches, calmMs, faults } = byLength({
     faults: { everyMs: 2 * SECOND, shortestMs: 500, longestMs: 1_500 },
   },
   middle: {
-    warmUpMs: 40 * SECOND,
-    stretchMs: 32 * SECOND,
+    warmUpMs: 30 * SECOND,
+    stretchMs: 22 * SECOND,
     stretches: 2,
-    calmMs: 16 * SECOND,
-    faults: { everyMs: 4 * SECOND, shortestMs: 500, longestMs: 3_000 },
+    calmMs: 10 * SECOND,
+    faults: { everyMs: 3 * SECOND, shortestMs: 500, longestMs: 2_500 },
   },
   long: {
     warmUpMs: 2 * MINUTE,
@@ -165,7 +165,6 @@ function expectFlat(readings: readonly Reading[]): void {
     throw new Error('there was no rest');
   }
   for (const reading of [first, ...others]) expect(held(reading)).toEqual(held(start));
-  for (const reading of others) expect(grown(first, reading)).toEqual({});
   expect(heapMb(last) - heapMb(first)).toBeLessThan(HEAP_MB);
   expect(last.peakMb).toBeLessThan(PEAK_MB);
 }

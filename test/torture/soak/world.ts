@@ -5,10 +5,11 @@ import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import type { FaultRequest } from '../../faults/fault-server.ts';
 import { CLOSES, RESETS, SILENCE, messageIdOf } from '../../faults/plays.ts';
-import { DaemonProcess } from '../../lab/daemon-process.ts';
+import { Daemon } from '../../lab/daemon.ts';
+import type { Settings } from '../../lab/daemon.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
-import { program, secondFolder } from '../../support/run.ts';
+import { asOneself, program, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { canMount } from '../../support/temporary.ts';
@@ -91,7 +92,7 @@ interface Parts {
   readonly proxy: FaultProxy;
   readonly log: SoakLog;
   readonly pulse: Pulse;
-  readonly daemon: DaemonProcess;
+  readonly daemon: Daemon;
 }
 
 export class SoakWorld implements AsyncDisposable {
@@ -101,7 +102,7 @@ export class SoakWorld implements AsyncDisposable {
   readonly log: SoakLog;
   readonly users: Users;
   readonly pulse: Pulse;
-  readonly daemon: DaemonProcess;
+  readonly daemon: Daemon;
   readonly gauge: Gauge;
   /** How the way to the controller is. */
   wire: Wire = 'good';
@@ -117,7 +118,7 @@ export class SoakWorld implements AsyncDisposable {
     this.log = parts.log;
     this.daemon = daemon;
     this.pulse = parts.pulse;
-    this.gauge = new Gauge(daemon.pid ?? 0, join(world.folder, 'probe'));
+    this.gauge = new Gauge(daemon.pid, join(world.folder, 'probe'));
     // What goes on at the same time has chances of its own, or none would come again.
     const forWire = chanceOf(chance.below(2 ** 31));
     this.#proxy = parts.proxy;
@@ -201,18 +202,12 @@ export class SoakWorld implements AsyncDisposable {
   }
 }
 
-async function startDaemon(
-  world: World,
-  settings: Readonly<Record<string, string>>,
-): Promise<DaemonProcess> {
+async function startDaemon(world: World, settings: Settings): Promise<Daemon> {
   const node = [process.execPath, '--expose-gc', ...SETTLED_CODE, ...SMALL_HEAP];
-  const daemon = await DaemonProcess.start({
-    command: [
-      '/bin/sh',
-      ...['-c', 'exec "$@" > "$LOG_PIPE"', 'sh'],
-      ...[...node, ...preload('soak/probe.ts'), program(), 'watch'],
-    ],
-    settings: {
+  const command = [...node, ...preload('soak/probe.ts'), program(), ...asOneself(), 'watch'];
+  const daemon = await Daemon.spawn(
+    ['/bin/sh', '-c', 'exec "$@" > "$LOG_PIPE"', 'sh', ...command],
+    {
       KOPANO_SPAMD_LIB: world.lib,
       RSPAMD_TIMEOUT_SECONDS: '2',
       LEARN_SWEEP_SECONDS: '5',
@@ -221,9 +216,7 @@ async function startDaemon(
       LEARN_MAX_ATTEMPTS: '3',
       ...settings,
     },
-    searchPath: process.env['PATH'] ?? '',
-    folder: world.folder,
-  });
+  );
   world.daemons.push(daemon);
   return daemon;
 }
