@@ -97,7 +97,14 @@ function checkClass(verdict: Verdict, options: SpoolCheckOptions): Finding {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     const { message, cure } = openErrorHint(libDir, verdict, code);
-    const isCommand = cure.startsWith('install ');
+    const place = `${libDir}/${verdict}`;
+    const stats = code === 'EACCES' ? statOf(place) : undefined;
+    if (stats !== undefined) {
+      const who = `${named('uid', options.account.uid)} (${ownershipOf(stats)})`;
+      const how = folderCure({ path: place, stats }, verdict, options);
+      return failed(`${verdict}/`, `${place} may not be listed by ${who}`, how);
+    }
+    const isCommand = cure.startsWith('install ') && !cure.includes(' OWNER ');
     const says = isCommand ? { says: 'make it, as kopano-spamd does ham/', command: cure } : cure;
     return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), says);
   }
@@ -134,7 +141,7 @@ function judgeClass(folder: Folder, verdict: Verdict, options: SpoolCheckOptions
 
 /** Never the group root for a mail service, and nothing given to root. */
 function folderCure(
-  { path: place, stats }: Folder,
+  { path: place, stats }: Pick<Folder, 'path' | 'stats'>,
   verdict: Verdict,
   { libDir, account, host }: SpoolCheckOptions,
 ): Cure {

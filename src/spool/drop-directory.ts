@@ -172,5 +172,5 @@ function accessCure(libDir: string, place: string): string {
   const is = `uid ${owner.uid}, gid ${owner.gid}, mode ${octal(owner.mode)}:`;
   return stats === undefined
     ? `${is} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
-    : `${is} give the daemon's user that group, or: chmod g+rwx ${place}`;
+    : `${is} kopano-learnd doctor says which command lets the daemon's user in`;
 }

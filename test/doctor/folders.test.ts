@@ -150,7 +150,7 @@ describe('the doctor finds', () => {
     [
       'a class folder that may not be listed',
       'spam/',
-      /Cure: .*uid 23451, gid 23452, mode 750/,
+      /may not be listed.*uid 23451, gid 23452, mode 0750.*Cure: chmod g/,
       ({ lib }) => {
         chownSync(`${lib}/spam`, KOPANO.uid, KOPANO.gid);
         chmodSync(`${lib}/spam`, 0o750);
