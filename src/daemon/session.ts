@@ -25,6 +25,7 @@ import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import { probe } from '../status/probe.ts';
 import type { Counts, Stall } from '../status/reports.ts';
+import { LearnedFigures } from './learned-figures.ts';
 import { SpoolStore } from './spool-store.ts';
 
 /**
@@ -69,6 +70,7 @@ export class SpoolSession {
   readonly #chores: Promise<void>[] = [];
   /** Learns that each controller has acknowledged. */
   readonly #learns = new Map<Controller, number>();
+  readonly #figures: LearnedFigures;
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -105,6 +107,7 @@ export class SpoolSession {
       rescan: scheduler.rescan.bind(scheduler),
     };
     const common = { ...options, drop, queue, quarantine, faults, events: spoolEvents };
+    this.#figures = new LearnedFigures({ stateDir, controllers, clock });
     this.#faults = faults;
     this.#drop = drop;
     this.#scheduler = scheduler;
@@ -125,12 +128,12 @@ export class SpoolSession {
     return this.#lostReason;
   }
 
-  /** What is in memory. */
   /** Places on the disk that don't work. */
   get diskFaults(): readonly DiskFault[] {
     return this.#faults.current;
   }
 
+  /** What is in memory. */
   get counts(): Counts {
     return this.#scheduler.counts;
   }
@@ -265,13 +268,16 @@ export class SpoolSession {
     for (const controller of controllers) {
       // Its last answers show that the password is right: a wrong one must not be repeated.
       const isUnknown = controller.state === 'starting' && controller.learns === 0;
-      if (isUnknown || !controller.lacksOnlyProof) continue;
+      const isWanted = !isUnknown || this.#figures.wants(controller);
+      if (!isWanted || !controller.lacksOnlyProof) continue;
       const seen = await probe(controller.trainer, clock, this.#ending.signal);
+      this.#figures.note(controller, seen);
       if (seen.kind !== 'answers') continue;
       this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
       const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
       if (controller.observe(seen.statistics, learns)) this.#scheduler.wake();
     }
+    this.#figures.save();
   }
 
   async #retain(): Promise<void> {

@@ -23,6 +23,7 @@ import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
+import { teachAgain } from './learned-figures.ts';
 import { SpoolSession } from './session.ts';
 import type { SpoolSessionOptions } from './session.ts';
 
@@ -128,7 +129,14 @@ class Daemon {
     const bugs = new Bugs({ clock, log });
     this.#faults = new DiskFaults({ clock, log, bugs });
     const controllers = trainersFor(config).map(
-      (trainer) => new Controller({ trainer, clock, random, log }),
+      (trainer) =>
+        new Controller({
+          trainer,
+          clock,
+          random,
+          log,
+          teachAgain: () => teachAgain(config.spool.stateDir),
+        }),
     );
     const shared = { locks: new MessageLocks(), affinity: new Affinity(clock) };
     const { events } = this;

@@ -39,6 +39,8 @@ export interface ControllerOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** What to do when it has forgotten what it had learned. */
+  readonly teachAgain?: () => string;
 }
 
 export class Controller {
@@ -229,6 +231,11 @@ export class Controller {
 
   // --- what its `/stat` shows
 
+  /** So many messages it had learned when it was last seen, by an earlier process. */
+  recall(sum: number): void {
+    this.#counts.recall(sum);
+  }
+
   /**
    * Takes in what it says of how many messages it has learned, and logs what it has forgotten. The
    * messages whose last posts are shown to be counted wait no longer: they are stored, whether rspamd
@@ -242,7 +249,7 @@ export class Controller {
     if (missing > 0) {
       this.forgot = { missing, at: clock.wall() };
       const what = `${this.name} has forgotten ${plural(missing, 'learned message')}`;
-      const says = `${what}; teach it again from the archive`;
+      const says = `${what}; ${this.#options.teachAgain?.() ?? 'teach it again'}`;
       log('err', 'controller.forgot', says, { controller: this.name, missing });
     }
     const counted = this.#suspects.takeCounted(this.#counts);

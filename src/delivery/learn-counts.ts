@@ -31,6 +31,11 @@ export class LearnCounts {
   #sure = 0;
   #missingSince: number | undefined;
 
+  /** So many were learned when it was last seen, before this process. */
+  recall(sum: number): void {
+    this.#sure = Math.max(this.#sure, sum);
+  }
+
   /**
    * Adds a sample. Samples reach back ten minutes at most, and to the controller's last start.
    * @param learns acknowledged learns of all controllers that share the memory

@@ -60,7 +60,10 @@ export class SpoolMissingError extends Error {
 
 const NAMES = ['queue', 'archive', 'quarantine', 'release', 'posts'] as const;
 /** All that a state dir holds. */
-const LAYOUT: ReadonlySet<string> = new Set([...NAMES, 'tmp', 'owner.lock']);
+const LAYOUT: ReadonlySet<string> = new Set([
+  ...NAMES,
+  ...['tmp', 'owner.lock', 'learned.json', 'status.sock'],
+]);
 
 /**
  * Opens the state dir, making what is missing.

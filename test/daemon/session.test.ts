@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
-import { beforeEach, expect, test } from 'vitest';
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
+import { teachAgain } from '../../src/daemon/learned-figures.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
@@ -9,6 +10,7 @@ import { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
+import type { Statistics } from '../../src/trainers/trainer.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
@@ -162,8 +164,84 @@ test('one pass ends though a copy can’t be made, and learns what is queued', M
   expect(trainer.posts.length).toBe(2);
 });
 
+describe('what Bayes had learned when it was last seen', () => {
+  const FIGURES = 'learned.json';
+  const statistics = (spam: number, ham: number): Statistics => ({
+    learned: { spam, ham },
+    learns: 0,
+    uptimeSeconds: 100_000,
+    hasBackend: true,
+    version: '3.12.1',
+    users: 1,
+  });
+
+  /** A daemon that idles for some minutes beside a Bayes with these figures. */
+  async function idle(
+    figures: Statistics | undefined,
+  ): Promise<ScriptedTrainer & { asked: number }> {
+    const trainer = Object.assign(new ScriptedTrainer(), { asked: 0, figures, clock: 0 });
+    trainer.statistics = () => {
+      trainer.asked += 1;
+      return Promise.resolve(trainer.figures);
+    };
+    stop = new AbortController();
+    const session = sessionOf([controllerOf(trainer)]);
+    await session.prepare();
+    const run = session.run();
+    await clock.flow(240_000, 500);
+    stop.abort();
+    await run;
+    return trainer;
+  }
+
+  const kept = (): unknown => JSON.parse(readFileSync(spool.statePath(FIGURES), 'utf8'));
+
+  test('is missed after a reboot that lost it, by an idle daemon, once', async () => {
+    put(spool.statePath(FIGURES), '{"http://one:11334":2325}');
+    await idle(statistics(0, 0));
+    expect(recorder.fieldOf('controller.forgot', 'missing')).toEqual([2_325]);
+    expect(recorder.of('controller.forgot')[0]?.message).toMatch(
+      /has forgotten 2325 learned messages; there is no archive to teach it from again/,
+    );
+    await idle(statistics(0, 0));
+    expect(recorder.of('controller.forgot')).toHaveLength(1);
+  });
+
+  test('is not missed where it is still there, or has grown, and is kept anew', async () => {
+    put(spool.statePath(FIGURES), '{"http://one:11334":2325}');
+    await idle(statistics(1_200, 1_300));
+    expect(recorder.of('controller.forgot')).toEqual([]);
+    expect(kept()).toEqual({ 'http://one:11334': 2_500 });
+  });
+
+  test.each(['', '{', '[1]', '"x"', '{"http://one:11334":"many"}'])(
+    'is nothing where the file is damaged: %s',
+    async (text) => {
+      put(spool.statePath(FIGURES), text);
+      await idle(statistics(0, 0));
+      expect(recorder.of('controller.forgot')).toEqual([]);
+      expect(recorder.of('daemon.bug')).toEqual([]);
+    },
+  );
+
+  test('is asked for once where the password is refused, and never without a figure', async () => {
+    put(spool.statePath(FIGURES), '{"http://one:11334":2325}');
+    expect((await idle(undefined)).asked).toBe(1);
+    rmSync(spool.statePath(FIGURES));
+    expect((await idle(statistics(1, 1))).asked).toBe(0);
+  });
+
+  test('can be taught again from the archive, which is named', () => {
+    mkdirSync(spool.statePath('archive/ham/2026-01-01'));
+    const stateDir = spool.stateDir.root.path;
+    expect(teachAgain(stateDir)).toContain(`kopano-learnd relearn ${stateDir}/archive`);
+  });
+});
+
 function controllerOf(trainer: ScriptedTrainer): Controller {
-  return new Controller({ trainer, clock, random: () => 0.5, log: recorder.log });
+  const stateDir = spool.stateDir.root.path;
+  const common = { clock, random: () => 0.5, log: recorder.log };
+  return new Controller({ ...common, trainer, teachAgain: () => teachAgain(stateDir) });
 }
 
 function sessionOf(

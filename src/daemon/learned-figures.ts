@@ -1,0 +1,116 @@
+import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import type { Clock } from '../clock.ts';
+import type { Controller } from '../delivery/controller.ts';
+import { errnoOf } from '../errors.ts';
+import type { StateDir } from '../spool/state-dir.ts';
+import type { Probe } from '../status/probe.ts';
+import { VERDICTS } from '../verdict.ts';
+
+/**
+ * The last figures of each controller, kept in the state dir: a Redis that came up empty after a reboot
+ * is noticed by them, also while no message comes. They are a memory aid: a file that can't be read is
+ * no figure, and what is damaged in it is replaced.
+ */
+export const FIGURES_FILE = 'learned.json';
+
+type Figures = Readonly<Record<string, number>>;
+
+/** Between two questions to a controller that has shown nothing since the start. */
+const ASK_MS = 20_000;
+/** So long its answers must go on until the old figure is found right or missed (learn-counts.ts). */
+const JUDGED_MS = 180_000;
+const SAVE_MS = 60_000;
+
+export interface LearnedFiguresOptions {
+  readonly stateDir: Pick<StateDir, 'root' | 'temporary'>;
+  readonly controllers: readonly Controller[];
+  readonly clock: Clock;
+}
+
+export class LearnedFigures {
+  readonly #options: LearnedFiguresOptions;
+  /** Controllers whose old figure is still to be judged: when to ask next, and the first answer. */
+  readonly #open = new Map<Controller, { askAt: number; since: number | undefined }>();
+  readonly #sums = new Map<string, number>();
+  #savedAt = -Infinity;
+  #isChanged = false;
+
+  constructor(options: LearnedFiguresOptions) {
+    this.#options = options;
+    const figures = readFigures(options.stateDir);
+    for (const controller of options.controllers) {
+      const sum = figures[controller.name];
+      if (sum === undefined) continue;
+      this.#sums.set(controller.name, sum);
+      this.#open.set(controller, { askAt: options.clock.monotonic(), since: undefined });
+      controller.recall(sum);
+    }
+  }
+
+  /** True when a controller should be asked although nothing was learned there since the start. */
+  wants(controller: Controller): boolean {
+    return this.#options.clock.monotonic() >= (this.#open.get(controller)?.askAt ?? Infinity);
+  }
+
+  /** Takes in an answer. */
+  note(controller: Controller, seen: Probe): void {
+    const now = this.#options.clock.monotonic();
+    const open = this.#open.get(controller);
+    // A refused password must not be repeated.
+    if (seen.kind === 'closed') this.#open.delete(controller);
+    else if (open !== undefined) {
+      open.askAt = now + ASK_MS;
+      if (seen.kind === 'answers') open.since ??= now;
+      if (now - (open.since ?? now) >= JUDGED_MS) this.#open.delete(controller);
+    }
+    if (seen.kind !== 'answers') return;
+    const { spam, ham } = seen.statistics.learned;
+    const before = this.#sums.get(controller.name) ?? 0;
+    if (spam === undefined || ham === undefined || spam + ham === before) return;
+    // A lower figure before it was judged would take the loss for granted.
+    if (this.#open.has(controller) && spam + ham < before) return;
+    this.#sums.set(controller.name, spam + ham);
+    this.#isChanged = true;
+  }
+
+  /** Writes what has changed, once a minute at most. @throws the system's error */
+  save(): void {
+    const { clock, stateDir } = this.#options;
+    if (!this.#isChanged || clock.monotonic() - this.#savedAt < SAVE_MS) return;
+    const fresh = stateDir.temporary.at(FIGURES_FILE);
+    writeFileSync(fresh, `${JSON.stringify(Object.fromEntries(this.#sums))}\n`, { mode: 0o600 });
+    renameSync(fresh, stateDir.root.at(FIGURES_FILE));
+    this.#savedAt = clock.monotonic();
+    this.#isChanged = false;
+  }
+}
+
+/** Which command teaches again what was forgotten, or that nothing can. */
+export function teachAgain(stateDir: string): string {
+  const archive = `${stateDir}/archive`;
+  return VERDICTS.some((verdict) => holdsAny(`${archive}/${verdict}`))
+    ? `teach it again: stop the daemon, kopano-learnd relearn ${archive}, start it`
+    : 'there is no archive to teach it from again; LEARN_AFTER=archive keeps one from now on';
+}
+
+function holdsAny(folder: string): boolean {
+  try {
+    return readdirSync(folder).length > 0;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
+}
+
+function readFigures({ root }: Pick<StateDir, 'root'>): Figures {
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(root.at(FIGURES_FILE), 'utf8'));
+    const entries = Object.entries(typeof parsed === 'object' && parsed !== null ? parsed : {});
+    return Object.fromEntries(
+      entries.filter((entry): entry is [string, number] => Number.isSafeInteger(entry[1])),
+    );
+  } catch (error) {
+    if (errnoOf(error) === undefined && !(error instanceof SyntaxError)) throw error;
+    return {};
+  }
+}
