@@ -1,10 +1,9 @@
-import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { errnoOf } from '../errors.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Probe } from '../status/probe.ts';
-import { VERDICTS } from '../verdict.ts';
 
 /**
  * The last figures of each controller, kept in the state dir: a Redis that came up empty after a reboot
@@ -82,23 +81,6 @@ export class LearnedFigures {
     renameSync(fresh, stateDir.root.at(FIGURES_FILE));
     this.#savedAt = clock.monotonic();
     this.#isChanged = false;
-  }
-}
-
-/** Which command teaches again what was forgotten, or that nothing can. */
-export function teachAgain(stateDir: string): string {
-  const archive = `${stateDir}/archive`;
-  return VERDICTS.some((verdict) => holdsAny(`${archive}/${verdict}`))
-    ? `teach it again: stop the daemon, kopano-learnd relearn ${archive}, start it`
-    : 'there is no archive to teach it from again; LEARN_AFTER=archive keeps one from now on';
-}
-
-function holdsAny(folder: string): boolean {
-  try {
-    return readdirSync(folder).length > 0;
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return false;
   }
 }
 

@@ -23,7 +23,7 @@ import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
-import { teachAgain } from './learned-figures.ts';
+import { teachAgain } from '../spool/archive.ts';
 import { SpoolSession } from './session.ts';
 import type { SpoolSessionOptions } from './session.ts';
 

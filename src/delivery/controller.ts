@@ -306,7 +306,7 @@ export class Controller {
     const fault = this.versionFault;
     if (fault === undefined || this.#toldVersion === this.trainer.version) return;
     this.#toldVersion = this.trainer.version;
-    const says = `${this.name}: ${fault.does}; ${fault.cure}`;
+    const says = `${this.name}: ${fault.does}`;
     const fields = { controller: this.name, reason: fault.does, cure: fault.cure };
     this.#options.log('warning', 'controller.outdated', says, fields);
   }
@@ -325,13 +325,12 @@ export class Controller {
     this.#retryAt = clock.monotonic() + waitMs;
     this.#freshAt = options.freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
-    const cure = hint === undefined ? '' : `; ${hint}`;
-    const says = `${this.name} ${SAYS[state]}: ${reason}${cure}`;
+    const says = `${this.name} ${SAYS[state]}: ${reason}`;
     log(state === 'down' ? 'warning' : 'err', `controller.${state}`, says, {
       controller: this.name,
       reason,
       retrySeconds: Math.round(waitMs / 100) / 10,
-      ...(hint === undefined ? {} : { cure: hint }),
+      cure: hint ?? 'kopano-learnd doctor says more',
     });
   }
 }

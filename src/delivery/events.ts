@@ -62,7 +62,12 @@ export class MessageEvents {
     this.counts[result.kind] += 1;
     this.countsOf[verdict][result.kind] += 1;
     const { kind } = result;
-    const says = kind === 'learned' ? `learned as ${verdict}` : SAYS[kind];
+    const says =
+      kind === 'learned'
+        ? `learned as ${verdict}`
+        : kind === 'quarantined'
+          ? `set aside: ${result.reason}; kopano-learnd quarantine list has it`
+          : SAYS[kind];
     this.#log(kind === 'quarantined' ? 'warning' : 'notice', `message.${kind}`, says, {
       ...fields,
       ...('proven' in result ? { proven: result.proven } : {}),
@@ -80,10 +85,9 @@ export interface Deferral {
 
 type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
 
-const SAYS: Readonly<Record<Exclude<FinalResult, 'learned'>, string>> = {
+const SAYS: Readonly<Record<Exclude<FinalResult, 'learned' | 'quarantined'>, string>> = {
   duplicate: 'rspamd knew it already',
   refused: 'rspamd finds nothing to learn in it',
-  quarantined: "rspamd can't take it; it is set aside",
   superseded: 'a newer verdict took its place',
   withdrawn: 'gone from the queue before it was disposed of',
 };

@@ -104,7 +104,7 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
     known.push({ controller, statistics: yield* checkController(inquiry) });
   }
-  yield* checkLearning(known, daemon);
+  yield* checkLearning(known, daemon, stateDir);
 }
 
 function* checkSettings({ config, faults }: DoctorOptions): Generator<Finding> {

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
+import { teachAgain } from '../spool/archive.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import type { ControllerReport } from '../status/reports.ts';
 import { clean, plural } from '../text.ts';
@@ -20,16 +21,20 @@ export interface Known {
   readonly statistics: Statistics | undefined;
 }
 
-export function checkLearning(known: readonly Known[], daemon: DaemonAnswer): Finding[] {
+export function checkLearning(
+  known: readonly Known[],
+  daemon: DaemonAnswer,
+  stateDir: string,
+): Finding[] {
   return [
-    ...known.map(({ controller }) => checkProof(controller, daemon)),
+    ...known.map(({ controller }) => checkProof(controller, daemon, stateDir)),
     checkSharing(known),
     ...known.map(({ controller }) => checkCount(controller)),
     checkBugs(daemon),
   ];
 }
 
-function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding {
+function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer, stateDir: string): Finding {
   if (daemon.kind !== 'running') {
     const says = `whether ${name} remembers what it learns shows a running daemon`;
     return notTried('proof', `${says}; ${daemon.reason}`);
@@ -37,10 +42,13 @@ function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer): Finding 
   const reported = daemon.report.controllers.find((each) => each.name === name);
   return reported === undefined
     ? notTried('proof', `the running daemon doesn't know ${name}: it has another RSPAMD_URL`)
-    : judgeProof(reported);
+    : judgeProof(reported, stateDir);
 }
 
-function judgeProof({ name, state, reason, forgot, proven }: ControllerReport): Finding {
+function judgeProof(
+  { name, state, reason, forgot, proven }: ControllerReport,
+  stateDir: string,
+): Finding {
   const check = 'proof';
   if (state === 'unproven') {
     return failed(
@@ -60,7 +68,7 @@ function judgeProof({ name, state, reason, forgot, proven }: ControllerReport): 
     return warning(
       check,
       `${name} has forgotten ${plural(forgot.missing, 'learned message')}`,
-      "look at the persistence (save, appendonly) and the memory limit of rspamd's Redis; teach it again from the archive",
+      `look at the persistence (save, appendonly) and the memory limit of rspamd's Redis; ${teachAgain(stateDir)}`,
     );
   }
   return proven

@@ -206,7 +206,8 @@ function proseLog(progress: Progress): Log {
     const isWaiting = WAITS.has(event);
     if (!isWaiting && !TOLD.has(event) && !(event === 'controller.up' && hasWaited)) return;
     hasWaited ||= isWaiting;
-    const stack = fields?.['stack'] === undefined ? '' : ` ${String(fields['stack'])}`;
-    progress.say(`kopano-learnd: ${isWaiting ? 'waiting: ' : ''}${message}${stack}`);
+    const more = ['cure', 'stack'].flatMap((name) => fields?.[name] ?? []);
+    const says = [`${isWaiting ? 'waiting: ' : ''}${message}`, ...more].join('; ');
+    progress.say(`kopano-learnd: ${says}`);
   };
 }

@@ -1,5 +1,6 @@
-import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { errnoOf } from '../errors.ts';
 import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
@@ -98,4 +99,21 @@ function daysOf(folder: Folder): string[] {
 
 function dayOf(epochMs: number): string {
   return new Date(epochMs).toISOString().slice(0, 10);
+}
+
+/** Which command teaches again what was forgotten, or that nothing can. */
+export function teachAgain(stateDir: string): string {
+  const archive = `${stateDir}/archive`;
+  return VERDICTS.some((verdict) => holdsAny(`${archive}/${verdict}`))
+    ? `teach it again: stop the daemon, kopano-learnd relearn ${archive}, start it`
+    : 'there is no archive to teach it from again; LEARN_AFTER=archive keeps one from now on';
+}
+
+function holdsAny(folder: string): boolean {
+  try {
+    return readdirSync(folder).length > 0;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return false;
+  }
 }

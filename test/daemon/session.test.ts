@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
-import { teachAgain } from '../../src/daemon/learned-figures.ts';
+import { teachAgain } from '../../src/spool/archive.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
