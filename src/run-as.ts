@@ -46,7 +46,7 @@ export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Accoun
     throw usage(`only root may run it as ${clean(wanted)}`, 'say it as root, or without --user');
   }
   if (uid !== 0) return undefined;
-  const owned = ownerOf(spool);
+  const owned = ownerOf(spool, writes);
   // Who has no number in this container can't be become.
   if (owned !== undefined && isUnmapped('uid', owned.uid)) return undefined;
   if (owned !== undefined && owned.uid !== 0) {
@@ -114,13 +114,17 @@ export function refusalOf(
   return undefined;
 }
 
-/** The state dir's owner, else that of `ham/`, which kopano-spamd makes. */
-function ownerOf({ libDir, stateDir }: AccountQuery['spool']) {
-  for (const place of [stateDir, path.join(libDir, 'ham')]) {
+/**
+ * The state dir's owner, else that of `ham/`, which kopano-spamd makes. Who only reads sees more of what
+ * is wrong with a state dir of root's as `ham/`'s owner.
+ */
+function ownerOf({ libDir, stateDir }: AccountQuery['spool'], writes: boolean) {
+  const owners = [stateDir, path.join(libDir, 'ham')].flatMap((place) => {
     const stats = statsOf(place);
-    if (stats?.isDirectory() === true) return { uid: stats.uid, gid: stats.gid, place };
-  }
-  return undefined;
+    return stats?.isDirectory() === true ? [{ uid: stats.uid, gid: stats.gid, place }] : [];
+  });
+  const others = owners.filter(({ uid }) => uid !== 0);
+  return (writes ? undefined : others[0]) ?? owners[0];
 }
 
 /** @param user a name or a number */

@@ -136,7 +136,8 @@ function faultOf(error: unknown): { readonly code: string; readonly words: strin
 const CURES: Readonly<Record<string, string>> = {
   ENOSPC: 'no space (or no inode) is left on the device; make room, nothing is lost meanwhile',
   EDQUOT: 'the disk quota is used up; raise it or make room, nothing is lost meanwhile',
-  EROFS: 'the file system is mounted read-only; remount it writable, nothing is lost meanwhile',
+  EROFS:
+    "the file system is mounted read-only, or the unit's ReadWritePaths= leave it out (kopano-learnd doctor says which); nothing is lost meanwhile",
   EIO: 'the device reports an input/output error; look at the kernel log',
   EMFILE: 'this process has too many open files; raise its limit (ulimit -n)',
   ENFILE: 'the system has too many open files; raise fs.file-max',

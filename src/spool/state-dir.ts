@@ -205,6 +205,8 @@ function refusal(
   let hint = `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`;
   if (isUnmapped('uid', owner)) {
     hint = `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`;
+  } else if (uid === 0) {
+    hint = `run it as uid ${owner}, who owns it: without --user root`; // nothing is given to root
   } else if (!mayBeAStateDir(place, owner === BigInt(uid))) {
     hint = `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`;
   }
