@@ -156,9 +156,9 @@ kubernetes_understands() {
 # Of the package podman only the program that makes units of such files is needed.
 podman_understands() {
   local made=$scratch/quadlet
-  online "${machine[@]}" sh -euc 'cd /tmp && apt-get -qq download podman && dpkg-deb -x podman_*.deb podman' &&
-    mkdir -p "$root/tmp/quadlet" && cp service/podman/*.container "$root/tmp/quadlet/" || return 1
-  "${machine[@]}" env QUADLET_UNIT_DIRS=/tmp/quadlet /tmp/podman/usr/libexec/podman/quadlet -dryrun \
+  online "${machine[@]}" sh -euc 'cd /root && apt-get -qq download podman && dpkg-deb -x podman_*.deb podman' &&
+    mkdir -p "$root/root/quadlet" && cp service/podman/*.container "$root/root/quadlet/" || return 1
+  "${machine[@]}" env QUADLET_UNIT_DIRS=/root/quadlet /root/podman/usr/libexec/podman/quadlet -dryrun \
     >"$made" 2>"$scratch/said" || { cat "$scratch/said" && return 1; }
   grep -E '^ExecStart=/usr/bin/podman run .*--read-only .*localhost/kopano-learnd:' "$made" &&
     ! grep -v 'Loading source unit file' "$scratch/said"
@@ -193,7 +193,6 @@ make_machine() {
     online "${machine[@]}" apt-get -qq -y --no-install-recommends install systemd || return 1
   mkdir -p "$root$LAB/dist" "$root/root/new" "$root/root/old"
   cp -a package.json "$root$LAB/" && cp -a dist/lab "$root$LAB/dist/"
-  cp "$scratch"/one/*.deb "$root/root/new/" && cp "$scratch"/older/*.deb "$root/root/old/"
 }
 
 # Kopano's user and its folder as kopano-spamd leaves it; the modes are not the package's.
@@ -378,19 +377,34 @@ test_removal() {
   test_that 'they are as they were' kopano_is_unchanged
 }
 
+# What `apart` installs isn't enough; the way out of here is by `online`.
+install_tools() {
+  local program missing=()
+  for program in lintian busybox yamllint; do
+    command -v $program >/dev/null || missing+=("$program")
+  done
+  ((${#missing[@]} == 0)) ||
+    { online apt-get -qq update && online apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null; }
+}
+
 run_all() {
+  local machine_pid
   root=$scratch/trixie
   seed=0
   machine=(chroot "$root" env -i HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-  install_missing lintian busybox yamllint
+  install_tools
+  # it waits for the network most of the time
+  make_machine >"$scratch/machine.log" 2>&1 &
+  machine_pid=$!
   test_files
-  if ((failed > 0)) || ! make_machine >"$scratch/machine" 2>&1; then
-    if [[ -e $scratch/machine ]]; then tail -n 20 "$scratch/machine"; fi
+  if ! wait $machine_pid || ((failed > 0)); then
+    tail -n 20 "$scratch/machine.log"
     echo 'nothing more can be tried'
     failed=$((failed + 1))
     return
   fi
+  cp "$scratch"/one/*.deb "$root/root/new/" && cp "$scratch"/older/*.deb "$root/root/old/"
   test_containers
   test_that 'systemd runs, on a fresh Debian 13' boot
   test_without_kopano
