@@ -17,7 +17,7 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/service/blocks.sh
 . test/service/blocks.sh
 
-readonly LIB=/var/lib/kopano/spamd LAB=/usr/src/lab
+readonly LIB=/var/lib/kopano/spamd LAB=/usr/src/lab PACKAGES=/usr/src/packages
 version=$(node -p 'require("./package.json").version')
 readonly version OLDER=0.0.1
 
@@ -156,9 +156,9 @@ kubernetes_understands() {
 # Of the package podman only the program that makes units of such files is needed.
 podman_understands() {
   local made=$scratch/quadlet
-  online "${machine[@]}" sh -euc 'cd /root && apt-get -qq download podman && dpkg-deb -x podman_*.deb podman' &&
-    mkdir -p "$root/root/quadlet" && cp service/podman/*.container "$root/root/quadlet/" || return 1
-  "${machine[@]}" env QUADLET_UNIT_DIRS=/root/quadlet /root/podman/usr/libexec/podman/quadlet -dryrun \
+  online "${machine[@]}" sh -euc 'cd /usr/src && apt-get -qq download podman && dpkg-deb -x podman_*.deb podman' &&
+    mkdir -p "$root/usr/src/quadlet" && cp service/podman/*.container "$root/usr/src/quadlet/" || return 1
+  "${machine[@]}" env QUADLET_UNIT_DIRS=/usr/src/quadlet /usr/src/podman/usr/libexec/podman/quadlet -dryrun \
     >"$made" 2>"$scratch/said" || { cat "$scratch/said" && return 1; }
   grep -E '^ExecStart=/usr/bin/podman run .*--read-only .*localhost/kopano-learnd:' "$made" &&
     ! grep -v 'Loading source unit file' "$scratch/said"
@@ -191,7 +191,7 @@ make_machine() {
   # what a machine that serves mail has
   online "${machine[@]}" apt-get -qq update &&
     online "${machine[@]}" apt-get -qq -y --no-install-recommends install systemd || return 1
-  mkdir -p "$root$LAB/dist" "$root/root/new" "$root/root/old"
+  mkdir -p "$root$LAB/dist" "$root$PACKAGES/new" "$root$PACKAGES/old"
   cp -a package.json "$root$LAB/" && cp -a dist/lab "$root$LAB/dist/"
 }
 
@@ -216,7 +216,7 @@ start_rspamd() {
 follow() {
   local text
   text=$(block . "$1") || return 1
-  online "${machine[@]}" env --chdir="/root/${2-new}" bash -euo pipefail -c "$text" </dev/null
+  online "${machine[@]}" env --chdir="$PACKAGES/${2-new}" bash -euo pipefail -c "$text" </dev/null
 }
 
 # --- what is looked at
@@ -279,7 +279,7 @@ in_queue() {
 # Nothing is left that has the program's name, but the fetched package itself.
 nothing_is_left() {
   local left
-  left=$(find "$root" -xdev \( -path "$root/root" -o -path "$root/proc" -o -path "$root/dev" -o -path "$root/sys" -o -path "$root/run" -o -path "$root/var/log" \) -prune \
+  left=$(find "$root" -xdev \( -path "$root/usr/src" -o -path "$root/proc" -o -path "$root/dev" -o -path "$root/sys" -o -path "$root/run" -o -path "$root/var/log" \) -prune \
     -o -name '*learnd*' -print)
   echo "$left"
   [[ -z $left ]] && ! grep -rs learnd "$root/etc/systemd" "$root/var/lib/systemd"
@@ -404,7 +404,7 @@ run_all() {
     failed=$((failed + 1))
     return
   fi
-  cp "$scratch"/one/*.deb "$root/root/new/" && cp "$scratch"/older/*.deb "$root/root/old/"
+  cp "$scratch"/one/*.deb "$root$PACKAGES/new/" && cp "$scratch"/older/*.deb "$root$PACKAGES/old/"
   test_containers
   test_that 'systemd runs, on a fresh Debian 13' boot
   test_without_kopano
