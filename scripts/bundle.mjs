@@ -45,6 +45,8 @@ const { metafile } = await build({
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
+  // where node_modules/ really lies must not get into the file
+  preserveSymlinks: true,
   // names stay as they are, for stack traces
   minifySyntax: true,
   minifyWhitespace: true,

@@ -3,6 +3,7 @@
  * line's own definitions and from the tables of docs/, so that they never say anything else:
  *
  *   kopano-learnd.1       for man
+ *   kopano-learnd.conf.5  for man: the settings, as a file
  *   kopano-learnd.bash    for bash-completion
  *   _kopano-learnd        for zsh
  *   kopano-learnd.fish    for fish
@@ -16,7 +17,7 @@ import { pathToFileURL } from 'node:url';
 const NAME = 'kopano-learnd';
 const root = path.join(import.meta.dirname, '..');
 
-/** Writes the four files. @param {string} folder @param {string} date the page's, YYYY-MM-DD */
+/** Writes the files. @param {string} folder @param {string} date the page's, YYYY-MM-DD */
 export async function writeManual(folder, date) {
   const program = await loadProgram();
   const { version } = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8'));
@@ -26,6 +27,7 @@ export async function writeManual(folder, date) {
   ]);
   const files = {
     [`${NAME}.1`]: manPage({ program, version, date, settings, codes }),
+    [`${NAME}.conf.5`]: settingsPage({ version, date, settings }),
     [`${NAME}.bash`]: bashCompletion(program),
     [`_${NAME}`]: zshCompletion(program),
     [`${NAME}.fish`]: fishCompletion(program),
@@ -61,7 +63,7 @@ async function loadProgram() {
 }
 
 /** The rows below the head of the first table under a heading, as plain text. */
-async function tableRows(file, heading) {
+export async function tableRows(file, heading) {
   const text = await readFile(path.join(root, file), 'utf8');
   const section = text.split(/^## /m).find((part) => part.startsWith(`${heading}\n`));
   const lines = section?.split('\n').filter((line) => line.startsWith('|')) ?? [];
@@ -128,15 +130,42 @@ function manPage({ program, version, date, settings, codes }) {
     '.SH SETTINGS',
     'Settings are environment variables, or lines NAME=VALUE of /etc/kopano\\-learnd.conf, taken literally.',
     'The environment wins. KOPANO_LEARND_CONF names another file.',
-    ...settings.flatMap(([name, fallback, meaning]) => [
-      '.TP',
-      `.B ${roff(name)}`,
-      roff(`${sentence(capital(meaning))} Default: ${fallback}.`),
-    ]),
+    ...settingsList(settings),
     '.SH EXIT STATUS',
     ...codes.flatMap(([code, meaning]) => ['.TP', `.B ${roff(code)}`, roff(capital(meaning))]),
+    '.SH SEE ALSO',
+    `.BR ${roff(NAME)}.conf (5)`,
     '',
   ].join('\n');
+}
+
+function settingsPage({ version, date, settings }) {
+  const file = `/etc/${NAME}.conf`;
+  return [
+    `.TH KOPANO\\-LEARND.CONF 5 ${date} "${NAME} ${version}"`,
+    '.SH NAME',
+    `${roff(`${NAME}.conf`)} \\- settings of ${roff(NAME)}`,
+    '.SH DESCRIPTION',
+    roff(
+      `${file} holds one NAME=VALUE a line. A value is taken as it stands, without quotes. Lines that begin with # are comments.`,
+    ),
+    roff(
+      `Variables of the environment come before the file, and KOPANO_LEARND_CONF names another one. A file that its group or others may write to is refused.`,
+    ),
+    '.SH SETTINGS',
+    ...settingsList(settings),
+    '.SH SEE ALSO',
+    `.BR ${roff(NAME)} (1)`,
+    '',
+  ].join('\n');
+}
+
+function settingsList(settings) {
+  return settings.flatMap(([name, fallback, meaning]) => [
+    '.TP',
+    `.B ${roff(name)}`,
+    `${sentence(meaning)} Default: ${roff(fallback)}.`,
+  ]);
 }
 
 /** What stands behind a command's words. */
@@ -148,8 +177,9 @@ function sentence(text) {
   return `${roff(capital(text)).replace(/\.$/, '')}.`;
 }
 
-function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+/** Names of programs stay as they are written. */
+export function capital(text) {
+  return /^(?:rspamd|kopano)/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Text that groff prints as it is, on one line. */

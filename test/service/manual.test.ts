@@ -20,6 +20,13 @@ test('the man page has every command, flag, setting and exit code', () => {
   }
 });
 
+test('the page of the settings file has every setting, as it is written', () => {
+  const page = readFileSync(join(folder, 'kopano-learnd.conf.5'), 'utf8').replaceAll('\\-', '-');
+  expect(page).toContain('.TH KOPANO-LEARND.CONF 5 2026-01-02');
+  expect(page).toContain('\n.B LEARN_STATE_DIR\n');
+  expect(page).toContain('\nWhere kopano-spamd writes');
+});
+
 test.each([
   ['kopano-learnd ', 'watch relearn status health doctor demo quarantine --version --user --help'],
   ['kopano-learnd rel', 'relearn'],

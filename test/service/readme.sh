@@ -27,8 +27,8 @@ readonly PASSWORD='not secret: a test'
 # rspamd trusts 127.0.0.1, and asks who comes by this address for the password.
 readonly RSPAMD_ADDRESS=192.0.2.1
 
-# What ../debian/fresh.sh runs.
-readonly BY_FRESH=$'try-demo\ntry-tests'
+# What ../debian/fresh.sh and release.sh run.
+readonly BY_OTHERS=$'try-demo\ntry-tests\ndeb-install\ndeb-update\ndeb-remove\ndeb-purge'
 
 seed=0
 
@@ -42,7 +42,7 @@ take() {
 
 no_block_left() {
   local left
-  left=$(block_names "$documents" | grep -vxF -f "$scratch/used" | grep -vxF "$BY_FRESH")
+  left=$(block_names "$documents" | grep -vxF -f "$scratch/used" | grep -vxF "$BY_OTHERS")
   [[ -z $left ]] || { printf 'nothing runs these:\n%s\n' "$left" && return 1; }
 }
 
@@ -270,32 +270,6 @@ permit() {
 
 # --- systemd
 
-# Makes systemd the first process of the machine, for what comes after it.
-boot() {
-  local unit run
-  # these run already
-  for unit in redis-server rspamd runit; do ln -sf /dev/null "$root/etc/systemd/system/$unit.service"; done
-  # shellcheck disable=SC2016
-  unshare --pid --mount --cgroup --fork --kill-child sh -euc '
-    cd "$1"
-    mount -t proc proc proc
-    mount -t tmpfs tmpfs run
-    mount -t cgroup2 cgroup2 sys/fs/cgroup
-    exec chroot . env -i container=chroot PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --show-status=no
-  ' sh "$root" </dev/null >"$scratch/systemd.log" 2>&1 &
-  run=$!
-  within 10 pgrep -P $run >"$scratch/systemd.pid" || return 1
-  within 10 test "$(readlink "/proc/$(cat "$scratch/systemd.pid")/exe")" || return 1
-  without_systemd=("${machine[@]}")
-  machine=(nsenter --target "$(cat "$scratch/systemd.pid")" --pid --mount --root --wd "${machine[@]:2}")
-  within 20 "${machine[@]}" systemctl show --property Version
-}
-
-halt() {
-  kill -KILL "$(cat "$scratch/systemd.pid")"
-  machine=("${without_systemd[@]}")
-}
-
 # As after a restore from a backup.
 replace_folders() {
   mv "$root$LIB" "$root$LIB.old"
@@ -304,7 +278,10 @@ replace_folders() {
 }
 
 test_systemd() {
+  local unit
   echo '--- systemd'
+  # these run already
+  for unit in redis-server rspamd runit; do ln -sf /dev/null "$root/etc/systemd/system/$unit.service"; done
   test_that 'systemd runs' boot
   lay_out
   test_that 'spam/ is made, and the unit installed and started' follow systemd

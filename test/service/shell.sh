@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What image.sh, readme.sh and image/docker share: tests and how they are told, namespaces, images
+# What image.sh, readme.sh, release.sh and image/docker share: tests and how they are told, namespaces, images
 # by buildah, containers by unshare and chroot, and what happens around kopano-spamd's folder.
 #
 # It is sourced, with `set -uo pipefail` and from the project's folder. Everything lies in $scratch.
@@ -224,6 +224,32 @@ gone() {
 
 logged() {
   grep -q -- "$2" "$scratch/$1.log" || { tail -n 20 "$scratch/$1.log" && return 1; }
+}
+
+# --- a machine, which is a chroot in $root; `machine` is the command that runs another one in it
+
+# Makes systemd the first process of the machine, for what comes after it.
+boot() {
+  local run
+  # shellcheck disable=SC2016
+  unshare --pid --mount --cgroup --fork --kill-child sh -euc '
+    cd "$1"
+    mount -t proc proc proc
+    mount -t tmpfs tmpfs run
+    mount -t cgroup2 cgroup2 sys/fs/cgroup
+    exec chroot . env -i container=chroot PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --show-status=no
+  ' sh "$root" </dev/null >"$scratch/systemd.log" 2>&1 &
+  run=$!
+  within 10 pgrep -P $run >"$scratch/systemd.pid" || return 1
+  within 10 test "$(readlink "/proc/$(cat "$scratch/systemd.pid")/exe")" || return 1
+  without_systemd=("${machine[@]}")
+  machine=(nsenter --target "$(cat "$scratch/systemd.pid")" --pid --mount --root --wd "${machine[@]:2}")
+  within 20 "${machine[@]}" systemctl show --property Version
+}
+
+halt() {
+  kill -KILL "$(cat "$scratch/systemd.pid")"
+  machine=("${without_systemd[@]}")
 }
 
 # --- what happens around kopano-spamd's folder
