@@ -21,6 +21,8 @@ export interface OperatorErrorOptions {
   readonly message: string;
   /** What to do about it. */
   readonly hint: string;
+  /** What does that, to be pasted as root. */
+  readonly command?: string | undefined;
   readonly exitCode: ExitCode;
 }
 
@@ -29,18 +31,21 @@ export class OperatorError extends Error {
   override readonly name = 'OperatorError';
   readonly code: string;
   readonly hint: string;
+  readonly command: string | undefined;
   readonly exitCode: ExitCode;
 
-  constructor({ code, message, hint, exitCode }: OperatorErrorOptions) {
+  constructor({ code, message, hint, command, exitCode }: OperatorErrorOptions) {
     super(message);
     this.code = code;
     this.hint = hint;
+    this.command = command;
     this.exitCode = exitCode;
   }
 }
 
 export function formatError(error: OperatorError): string {
-  return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n`;
+  const command = error.command === undefined ? '' : `  ${error.command}\n`;
+  return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n${command}`;
 }
 
 /**

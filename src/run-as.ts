@@ -189,8 +189,9 @@ function ownedByRoot({ libDir, stateDir }: AccountQuery['spool'], place: string)
   return refused(
     `${place} belongs to root, and root's own spool is not used by mistake`,
     isHams
-      ? `chown -R --reference=${libDir}/ham ${stateDir}`
+      ? 'let it belong to whom ham/ belongs to:'
       : `give it to the user of kopano-spamd: chown -R kopano:kopano ${place}; or, if root is meant, say --user root`,
+    isHams ? `chown -R --reference=${libDir}/ham ${stateDir}` : undefined,
   );
 }
 
@@ -198,6 +199,7 @@ function usage(message: string, hint: string): OperatorError {
   return new OperatorError({ code: 'user.usage', message, hint, exitCode: EXIT.usage });
 }
 
-function refused(message: string, hint: string): OperatorError {
-  return new OperatorError({ code: 'user.refused', message, hint, exitCode: EXIT.configuration });
+function refused(message: string, hint: string, command?: string): OperatorError {
+  const exitCode = EXIT.configuration;
+  return new OperatorError({ code: 'user.refused', message, hint, command, exitCode });
 }

@@ -116,7 +116,7 @@ describe('whom root’s commands run as', ROOT, () => {
     mkdirSync(join(query.spool.stateDir, 'queue'), { recursive: true });
     const { code, err } = run(['quarantine', 'list'], lib);
     expect(code).toBe(78);
-    const cure = /^cure: (.*)$/m.exec(err)?.[1] ?? '';
+    const cure = /^cure: .*:\n {2}(.*)$/m.exec(err)?.[1] ?? '';
     expect(spawnSync('sh', ['-c', cure]).status).toBe(0);
     expect(run(['watch', '--once'], lib).code).toBe(0);
   });

@@ -60,7 +60,9 @@ function loose({ path: place, stats }: Folder): Finding {
 /** Only `watch` makes it; this says whether it could. */
 function checkUnopened(error: unknown, { stateDir, account }: StateCheckOptions): Finding {
   const check = 'state dir';
-  if (error instanceof OperatorError) return failed(check, error.message, error.hint);
+  if (error instanceof OperatorError) {
+    return failed(check, error.message, { says: error.hint, command: error.command });
+  }
   const code = errnoOf(error);
   if (code === undefined) throw error;
   if (code !== 'ENOENT') {

@@ -202,22 +202,27 @@ function refusal(
 ): OperatorError {
   const isAnothers = owner !== BigInt(uid) && owner !== 0n;
   const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
-  let hint = `${other}make it the daemon's own: chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}; or set LEARN_STATE_DIR to another folder`;
+  let hint = `${other}set LEARN_STATE_DIR to another folder, or make this one the daemon's own:`;
+  let command: string | undefined = `chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}`;
   if (isUnmapped('uid', owner)) {
+    command = undefined;
     hint = `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`;
-  } else if (uid === 0) {
-    hint = `run it as uid ${owner}, who owns it: without --user root`; // nothing is given to root
   } else if (!mayBeAStateDir(place, owner === BigInt(uid))) {
+    command = undefined;
     hint = `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`;
+  } else if (uid === 0 && isAnothers) {
+    command = undefined;
+    hint = `run it as uid ${owner}, who owns it: without --user root`; // nothing is given to root
   }
-  return fault('foreign', `the state dir ${place} ${says}`, hint);
+  return fault('foreign', `the state dir ${place} ${says}`, hint, command);
 }
 
-function fault(code: string, message: string, hint: string): OperatorError {
+function fault(code: string, message: string, hint: string, command?: string): OperatorError {
   return new OperatorError({
     code: `state-dir.${code}`,
     message,
     hint,
+    command,
     exitCode: EXIT.configuration,
   });
 }

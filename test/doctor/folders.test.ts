@@ -248,7 +248,7 @@ describe('the doctor finds', () => {
       const text = await fault(spool, 'state dir');
       expect(text).toContain(`belongs to uid ${KOPANO.uid}, but kopano-learnd runs as uid`);
       expect(text).toContain(
-        `Cure: run kopano-learnd as uid ${KOPANO.uid}, who owns it, or make it the daemon's own: chown -R ${NOBODY}:${NOBODY} ${spool.stateDir}`,
+        `Cure: chown -R ${NOBODY}:${NOBODY} ${spool.stateDir} && chmod 0700 ${spool.stateDir} (run kopano-learnd as uid ${KOPANO.uid}, who owns it, or`,
       );
       expect(only(await see(spool), 'owner').state).toBe('not tried');
       // as the owner does

@@ -50,9 +50,8 @@ describe('a state dir is refused', () => {
         code: 'state-dir.foreign',
         exitCode: 78,
         message: `the state dir ${path} belongs to uid 1, but kopano-learnd runs as uid 0`,
-        hint: expect.stringMatching(
-          `^run kopano-learnd as uid 1, who owns it, or make it .*: chown -R 0:0 ${path} && chmod 0700 ${path}`,
-        ) as string,
+        hint: 'run it as uid 1, who owns it: without --user root',
+        command: undefined,
       }),
     );
     expect(readdirSync(path)).toEqual([]);
