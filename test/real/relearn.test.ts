@@ -320,7 +320,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     const result = await run.ended;
     expect(result.code).toBe(75);
     expect(result.out).toContain('Interrupted');
-    expect(result.out).toContain(`kopano-learnd relearn --journal ${journal} ${corpus}`);
+    expect(result.out).toContain(`relearn --journal ${journal} ${corpus}`);
     const done = readFileSync(journal, 'utf8').trimEnd().split('\n').length - 2;
     // all that rspamd learned is proven and noted
     expect(done).toBe(await learned());

@@ -203,7 +203,7 @@ describeReal('an outage of rspamd', () => {
     const { out } = await observer.run('status');
     expect(out).toMatch(/^ {2}queued +1 +0 /m);
     expect(out).toMatch(/^daemon: owns the spool, not ready/m);
-    expect(out).toMatch(/^rspamd at .*: it does not answer$/m);
+    expect(out).toMatch(/^rspamd at .*: down: connection refused/m);
 
     await world.rspamd.start();
     await observer.untilReady();
@@ -224,7 +224,7 @@ describeReal('a stand-by', () => {
     expect(refusal.status).toBe(503);
     expect(await refusal.json()).toEqual({
       ready: false,
-      reasons: [expect.stringMatching(/^it does not own the spool: .* owned by another daemon$/)],
+      reasons: [expect.stringMatching(/^it does not own the spool: .* (owned|locked) by another (daemon|process)$/)],
     });
     await owner.untilReady();
     await world.daemons[0]?.stop();

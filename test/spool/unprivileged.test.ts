@@ -114,7 +114,7 @@ describe('the state dir', () => {
     expect(() => new TestSpool({ stateDir: `${lib}/state` })).toThrow(
       expect.objectContaining({
         code: 'state-dir.foreign',
-        hint: expect.stringContaining(`chmod 0700 ${lib}/state`) as string,
+        command: expect.stringContaining(`chmod 0700 ${lib}/state`) as string,
       }),
     );
     chmodSync(`${lib}/state`, 0o700); // Node.js 24 can't remove it otherwise
