@@ -57,6 +57,13 @@ describe('the documents', () => {
     expect(statSync(path.join(PROJECT, 'README.md')).size).toBeLessThanOrEqual(16 * 1024);
   });
 
+  test('README has no cell of a table over 60 characters, links aside', () => {
+    const rows = read('README.md').matchAll(/^\|(.+)\|$/gm);
+    const cells = [...rows].flatMap(([, row = '']) => row.replace(/\]\([^)]*\)/g, ']').split('|'));
+    expect(cells.length).toBeGreaterThan(50);
+    expect(cells.map((cell) => cell.trim()).filter((cell) => cell.length > 60)).toEqual([]);
+  });
+
   test('README leads to every page in docs/', () => {
     const pages = DOCUMENTS.filter((name) => name.startsWith('docs/'));
     const readme = read('README.md');
