@@ -15,9 +15,11 @@ process.stdout.on('error', () => {
   stop.abort();
 });
 const bundle = join(dirname(fileURLToPath(import.meta.url)), 'bin/kopano-learnd.mjs');
+const asOneself = process.geteuid?.() === 0 ? ['--user', 'root'] : [];
 process.exitCode = await demo({
   signal: stop.signal,
   searchPath: process.env['PATH'] ?? '',
   write: (text) => process.stdout.write(text),
-  daemon: [process.execPath, bundle, 'watch'],
+  // The demo's spool belongs to who runs it.
+  daemon: [process.execPath, bundle, ...asOneself, 'watch'],
 });

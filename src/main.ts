@@ -127,11 +127,11 @@ async function runAs(account: Account): Promise<ExitCode> {
       resolve(status ?? EXIT.failure);
     });
   });
-  const canRead = (): boolean => {
-    const [first = '', ...rest] = asAccount(account, ['test', '-r', program[1] ?? '']);
+  const can = (...test: readonly string[]): boolean => {
+    const [first = '', ...rest] = asAccount(account, test);
     return spawnSync(first, rest).status === 0;
   };
-  const refusal = refusalOf(account, code, program, canRead);
+  const refusal = refusalOf(account, code, program, can);
   if (refusal !== undefined) throw refusal;
   return code as ExitCode;
 }

@@ -83,20 +83,21 @@ export function asAccount({ uid, gid, name }: Account, command: readonly string[
 
 /**
  * What kept a child from being that user, by its exit code.
- * @param canRead whether that user can read the program, asked only when it may be the reason
+ * @param can whether that user can run a command, asked only when it may be the reason
  * @returns `undefined` where it was the command itself that ended so
  */
 export function refusalOf(
   account: Account,
   code: number | 'ENOENT',
   program: readonly string[],
-  canRead: () => boolean,
+  can: (...command: readonly string[]) => boolean,
 ): OperatorError | undefined {
   const who = `uid ${account.uid}${account.name === undefined ? '' : ` (${account.name})`}`;
-  if (code === 'ENOENT') {
+  const isEarly = code === EXIT.failure && !can('true');
+  if (code === 'ENOENT' || isEarly) {
     return refused(
-      `the program setpriv, by which root's command becomes ${who}, is missing`,
-      'install it: apt-get install util-linux, or apk add setpriv; or run the command as that user',
+      `the program setpriv, by which root's command becomes ${who}, is missing, or is busybox's`,
+      "install util-linux's: apt-get install util-linux, or apk add setpriv; or run the command as that user",
     );
   }
   if (code === 127) {
@@ -105,7 +106,7 @@ export function refusalOf(
       `in a container start it as that user: --user ${account.uid}:${account.gid} (or give it the capabilities SETUID and SETGID)`,
     );
   }
-  if (code === 126 || (code === EXIT.failure && !canRead())) {
+  if (code === 126 || (code === EXIT.failure && !can('test', '-r', program[1] ?? ''))) {
     return refused(
       `${who}, ${account.because}, may not read the program: ${program.join(', ')}`,
       'install it where everybody may read it, such as /usr/local/lib/kopano-learnd',

@@ -128,7 +128,11 @@ function overviewText(overview: Overview, columns: number, now: number): string 
       ['released', released, 'from there, not taken yet'],
       ['archived', archived, ''],
     ]),
-    ...overview.faults.map(({ path, code }) => `  ${path}: ${FAULTS[code] ?? code}`),
+    ...overview.faults.map(({ path, code }) =>
+      path === overview.stateDir && code === 'ENOENT'
+        ? '  the state dir is not there yet: no daemon has run'
+        : `  ${path}: ${FAULTS[code] ?? code}`,
+    ),
     '',
     ...daemonLines(overview.daemon, now),
     '',

@@ -164,7 +164,7 @@ describe('a folder', () => {
     ]);
     const { out } = await runCli(['status'], environment);
     expect(out).toMatch(/^ {2}dropped +\? +0 /m);
-    expect(out).toContain(`  ${lib}/.learnd: missing\n`);
+    expect(out).toContain('  the state dir is not there yet: no daemon has run\n');
     expect(everything(lib)).toEqual(['ham']);
   });
 
