@@ -67,7 +67,7 @@ export class RelearnStage {
 
   /** CPU time so far of the process that learns, and of Redis. */
   async serverCpuMs(): Promise<{ readonly rspamd: number; readonly redis: number }> {
-    const workers = await this.#rspamd.workers();
+    const workers = this.#rspamd.workers();
     const controller = workers.find(({ kind }) => kind === 'controller');
     const { pid } = this.#redis;
     if (controller === undefined || pid === undefined) throw new Error('a server has ended');
@@ -91,7 +91,7 @@ export class RelearnStage {
   }
 
   async #allCpuMs(): Promise<number> {
-    const workers = await this.#rspamd.workers();
+    const workers = this.#rspamd.workers();
     return workers.reduce((sum, { pid }) => sum + cpuMsOf(pid), 0);
   }
 }
