@@ -66,7 +66,7 @@ export class RelearnStage {
   }
 
   /** CPU time so far of the process that learns, and of Redis. */
-  async serverCpuMs(): Promise<{ readonly rspamd: number; readonly redis: number }> {
+  serverCpuMs(): { readonly rspamd: number; readonly redis: number } {
     const workers = this.#rspamd.workers();
     const controller = workers.find(({ kind }) => kind === 'controller');
     const { pid } = this.#redis;
@@ -83,14 +83,14 @@ export class RelearnStage {
   async #untilQuiet(): Promise<void> {
     const deadline = performance.now() + QUIET_PATIENCE_MS;
     for (;;) {
-      const before = await this.#allCpuMs();
+      const before = this.#allCpuMs();
       await sleep(QUIET_MS);
-      if ((await this.#allCpuMs()) - before < QUIET_CPU_MS) return;
+      if (this.#allCpuMs() - before < QUIET_CPU_MS) return;
       if (performance.now() > deadline) throw new Error('rspamd does not come to rest');
     }
   }
 
-  async #allCpuMs(): Promise<number> {
+  #allCpuMs(): number {
     const workers = this.#rspamd.workers();
     return workers.reduce((sum, { pid }) => sum + cpuMsOf(pid), 0);
   }

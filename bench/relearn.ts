@@ -108,9 +108,9 @@ async function runRounds(corpus: string, count: number): Promise<readonly Round[
 
 async function runOne(stage: RelearnStage, contender: Contender, corpus: string): Promise<Result> {
   await stage.reset();
-  const [before, machineBefore] = [await stage.serverCpuMs(), machineCpuMs()];
+  const [before, machineBefore] = [stage.serverCpuMs(), machineCpuMs()];
   const finish = await contender.run({ corpus, port: stage.port });
-  const [after, machineAfter] = [await stage.serverCpuMs(), machineCpuMs()];
+  const [after, machineAfter] = [stage.serverCpuMs(), machineCpuMs()];
   const rspamdCpuMs = after.rspamd - before.rspamd;
   const redisCpuMs = after.redis - before.redis;
   return {
