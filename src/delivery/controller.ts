@@ -59,7 +59,7 @@ export class Controller {
   forgot: { readonly missing: number; readonly at: number } | undefined;
   readonly #options: ControllerOptions;
   readonly #throttle: LogThrottle;
-  readonly #suspects = new Suspects();
+  readonly #suspects: Suspects;
   readonly #counts = new LearnCounts();
   #state: ControllerState = 'starting';
   #failures = 0;
@@ -76,6 +76,7 @@ export class Controller {
     this.name = options.trainer.name;
     this.trainer = options.trainer;
     this.pace = new Pace({ ...options, name: this.name });
+    this.#suspects = new Suspects(this.name);
     this.#options = options;
     this.#throttle = new LogThrottle(options.clock);
   }

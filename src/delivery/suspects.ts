@@ -1,6 +1,7 @@
 import type { LearnCounts } from './learn-counts.ts';
 import { isSameFile } from './message.ts';
 import type { MessageEntry, PendingMessage } from './message.ts';
+import { MOST_POSTS } from './proof.ts';
 
 /**
  * Suspects: the messages that failed at one controller, or were answered 200 and never proven there,
@@ -16,6 +17,8 @@ const FRESH_STEP_MS = 200;
 const LONGEST_FRESH_WAIT_MS = 5_000;
 
 export class Suspects {
+  /** The controller's name. */
+  readonly #at: string;
   /** Messages that were proven there. */
   #proofs = 0;
   /** How many were when a message last failed. */
@@ -30,6 +33,10 @@ export class Suspects {
   readonly #unproven = new Set<PendingMessage>();
   /** Answered 200 to each post, and neither proven since nor gone. */
   readonly #waiting = new Set<PendingMessage>();
+
+  constructor(at: string) {
+    this.#at = at;
+  }
 
   /** True for what failed since the controller was last up: another try of it shows nothing new. */
   has(message: PendingMessage): boolean {
@@ -89,12 +96,17 @@ export class Suspects {
     this.#unproven.clear();
     for (const each of this.#waiting) {
       if (each.disposition !== undefined) this.#waiting.delete(each);
-      else if (each !== message) each.proof.othersProved = true;
+      else if (each !== message && this.#tellsOf(each)) each.proof.othersProved = true;
     }
     this.#repeaters.delete(message);
     const charged = [...this.#repeaters];
     this.#repeaters.clear();
     return charged;
+  }
+
+  /** A message that may not be posted any more is let go by a proof where it was posted last. */
+  #tellsOf({ proof: { posts = 0, acknowledged } }: PendingMessage): boolean {
+    return posts < MOST_POSTS || acknowledged === undefined || acknowledged.controller === this.#at;
   }
 
   // --- without proof

@@ -1,6 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { BOUND_MS } from '../../src/delivery/affinity.ts';
 import { preferenceOf } from '../../src/delivery/affinity.ts';
+import { PendingMessage } from '../../src/delivery/message.ts';
+import { MOST_POSTS, reasonToLetGo } from '../../src/delivery/proof.ts';
+import { Suspects } from '../../src/delivery/suspects.ts';
 import { DeliveryBench } from '../support/delivery-bench.ts';
 import {
   DUPLICATE,
@@ -222,6 +225,20 @@ describe('a message whose post got no answer', () => {
     expect(new Set(two.names)).toEqual(new Set([key]));
     expect(bench.events.counts.learned + bench.events.counts.duplicate).toBe(3);
   });
+});
+
+test('what was posted as often as it may be is let go by a proof where it was posted last', () => {
+  const entry = { verdict: 'spam', key: 'spent', bytes: 1 } as const;
+  const [spent, other] = [new PendingMessage(entry, NAMES), new PendingMessage(entry, NAMES)];
+  spent.proof.posts = MOST_POSTS;
+  spent.proof.acknowledged = { controller: NAMES[0], sequence: 1, at: 0 };
+  const [atOne, atTwo] = NAMES.map((name) => new Suspects(name));
+  atOne?.addSpent(spent);
+  atTwo?.addSpent(spent);
+  atTwo?.proved(other);
+  expect(reasonToLetGo(spent.proof)).toBeUndefined();
+  atOne?.proved(other);
+  expect(reasonToLetGo(spent.proof)).toMatch(/remembered other messages/);
 });
 
 test('what failed at a controller is not its probe while the other one works', async () => {

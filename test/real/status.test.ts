@@ -224,7 +224,11 @@ describeReal('a stand-by', () => {
     expect(refusal.status).toBe(503);
     expect(await refusal.json()).toEqual({
       ready: false,
-      reasons: [expect.stringMatching(/^it does not own the spool: .* (owned|locked) by another (daemon|process)$/)],
+      reasons: [
+        expect.stringMatching(
+          /^it does not own the spool: .* (owned|locked) by another (daemon|process)$/,
+        ),
+      ],
     });
     await owner.untilReady();
     await world.daemons[0]?.stop();
