@@ -203,6 +203,30 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
       ended(await watch({ ...options, config, log, once }));
     });
   addRelearn(program, options, ended);
+  addQuestions(program, options, ended);
+  program
+    .command('demo')
+    .description('shows the whole job, in a checkout of the sources: npm run demo')
+    .action(() => {
+      throw new OperatorError({
+        code: 'demo.checkout',
+        message: 'the demo is no part of the installed program',
+        hint: 'in a checkout of its sources: npm ci && npm run demo',
+        exitCode: EXIT.usage,
+      });
+    });
+  addQuarantine(program, options, ended);
+  addHelp(program);
+  return program;
+}
+
+/** The commands that ask how things are. */
+function addQuestions(
+  program: Command,
+  options: CliOptions,
+  ended: (code: ExitCode) => void,
+): void {
+  const columns = options.terminal?.columns ?? 80;
   program
     .command('status')
     .description('what waits, what was learned, and what rspamd says of it')
@@ -210,7 +234,6 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .action(async ({ json }: { json: boolean }) => {
       const config = settingsOf(options);
       const { status } = await import('./status/command.ts');
-      const columns = options.terminal?.columns ?? 80;
       ended(await status({ ...options, config, json, columns }));
     });
   program
@@ -228,23 +251,8 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .action(async (flags: { all: boolean; json: boolean }) => {
       const read = readConfig(options.environment);
       const { doctor } = await import('./doctor/command.ts');
-      const columns = options.terminal?.columns ?? 80;
       ended(await doctor({ ...options, ...read, ...flags, columns }));
     });
-  program
-    .command('demo')
-    .description('shows the whole job, in a checkout of the sources: npm run demo')
-    .action(() => {
-      throw new OperatorError({
-        code: 'demo.checkout',
-        message: 'the demo is no part of the installed program',
-        hint: 'in a checkout of its sources: npm ci && npm run demo',
-        exitCode: EXIT.usage,
-      });
-    });
-  addQuarantine(program, options, ended);
-  addHelp(program);
-  return program;
 }
 
 /** Not commander's: that answers a mistyped command with the general help. */

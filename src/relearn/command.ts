@@ -92,38 +92,12 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
 }
 
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, args, stop, out, err, errTerminal } = options;
-  const paths = pathsByVerdict(flags);
+  const { flags, args, stop, out, err } = options;
   const journal =
-    flags.journal === undefined ? undefined : await Journal.open(flags.journal, paths);
-  const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
-  const stats = new RunStats((named) => {
-    progress.say(failureLine(named));
-  });
-  const progress: Progress = new Progress({
-    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
-    stats,
-    clock: systemClock,
-    write: err,
-    acknowledged: () => run.acknowledged,
-    total: () => expectedOf(sources, flags.limit),
-    columns: errTerminal?.columns ?? Infinity,
-  });
-  const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
-  const trainers = createTrainers(config, { bulk: flags.bulk });
-  const run = new BulkRun({
-    ...flags,
-    ...common,
-    sources,
-    stats,
-    journal,
-    controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
-    maxAttempts: config.learning.maxAttempts,
-    waitMs: flags.waitMs ?? WAIT_MS,
-    firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
-    proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
-    shutdownMs: config.shutdownMs,
-  });
+    flags.journal === undefined
+      ? undefined
+      : await Journal.open(flags.journal, pathsByVerdict(flags));
+  const { trainers, sources, stats, progress, run } = prepare(options, journal);
   const counting = new AbortController();
   try {
     const before = await bayesCounts(trainers);
@@ -160,6 +134,40 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     counting.abort();
     progress.stop();
   }
+}
+
+/** The parts of a run, none of them at work yet. */
+function prepare(options: RelearnOptions, journal: Journal | undefined) {
+  const { config, flags, err, errTerminal } = options;
+  const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
+  const stats = new RunStats((named) => {
+    progress.say(failureLine(named));
+  });
+  const progress: Progress = new Progress({
+    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
+    stats,
+    clock: systemClock,
+    write: err,
+    acknowledged: () => run.acknowledged,
+    total: () => expectedOf(sources, flags.limit),
+    columns: errTerminal?.columns ?? Infinity,
+  });
+  const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
+  const trainers = createTrainers(config, { bulk: flags.bulk });
+  const run: BulkRun = new BulkRun({
+    ...flags,
+    ...common,
+    sources,
+    stats,
+    journal,
+    controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
+    maxAttempts: config.learning.maxAttempts,
+    waitMs: flags.waitMs ?? WAIT_MS,
+    firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
+    proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
+    shutdownMs: config.shutdownMs,
+  });
+  return { trainers, sources, stats, progress, run };
 }
 
 function failureLine({ place, reason }: Named): string {
