@@ -271,9 +271,12 @@ export class SyscallsWorld {
 
   /** Messages that were learned when the process died, and posted once more. */
   get repeated(): number {
+    const before = this.trainer.posts.slice(0, this.#postsAtDeath);
+    // One that was written anew is another one to learn, though it has its name.
     const again = this.trainer.posts
       .slice(this.#postsAtDeath)
-      .filter(({ name, verdict }) => this.#known.get(name) === verdict);
+      .filter(({ name, verdict }) => this.#known.get(name) === verdict)
+      .filter(({ name, text }) => before.some((post) => post.name === name && post.text === text));
     return new Set(again.map(({ name }) => name)).size;
   }
 
