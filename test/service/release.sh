@@ -28,7 +28,7 @@ release() {
   npm run --silent release -- --output "$@"
 }
 
-# Busybox, and of node and flock no more than that they are there.
+# Busybox, and of node, flock and setpriv no more than that they are there.
 make_tiny_base() {
   local base=$scratch/tiny program
   mkdir -p "$base/bin" "$base/usr/local/bin"
@@ -36,7 +36,7 @@ make_tiny_base() {
   # Debian's busybox is not static
   ldd "$base/bin/busybox" | grep -o '/[^ ]*' | xargs -r cp -L --parents -t "$base"
   for program in sh cat rm; do ln -s busybox "$base/bin/$program"; done
-  for program in node flock; do
+  for program in node flock setpriv; do
     printf '#!/bin/sh\nexit 0\n' >"$base/usr/local/bin/$program"
     chmod 755 "$base/usr/local/bin/$program"
   done
