@@ -1,5 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { loadConfig, readConfig, unknownText } from './config.ts';
+import { loadConfig, readConfig } from './config.ts';
 import type { Config, Environment } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
@@ -9,6 +9,7 @@ import type { QuarantineOptions, Selection } from './quarantine/command.ts';
 import { accountFor, isInSpool } from './run-as.ts';
 import type { Account } from './run-as.ts';
 import { procFault } from './spool/folder.ts';
+import { unknownText } from './settings.ts';
 import { clean } from './text.ts';
 import type { Terminal } from './text.ts';
 import { VERSION } from './version.ts';
@@ -111,6 +112,7 @@ function accountOf({ environment, identity }: CliOptions, command: Command): Acc
   const use = SPOOL_USE[command.name()] ?? SPOOL_USE[command.parent?.name() ?? ''];
   if (use === undefined) return undefined;
   const { user, spam = [], ham = [] } = command.optsWithGlobals<UserWords>();
+  if (identity.uid !== 0 && user === undefined) return undefined;
   // The doctor tells of wrong settings in its own way.
   const isDoctor = command.name() === 'doctor';
   const { spool } = isDoctor ? readConfig(environment).config : loadConfig(environment);
@@ -356,7 +358,7 @@ function addQuarantine(
   ): Promise<void> => {
     const { stateDir } = settingsOf(options).spool;
     const isTerminal = options.terminal !== undefined;
-    const settings = { ...options, isTerminal, stateDir, wall: () => Date.now() };
+    const settings = { ...options, isTerminal, stateDir };
     ended(await act(await import('./quarantine/command.ts'), settings));
   };
   quarantine

@@ -97,11 +97,6 @@ export function statusListen(environment: Environment): ListenAddress | undefine
   return listen;
 }
 
-/** How an unknown setting is told. */
-export function unknownText({ name, nearest }: UnknownSetting): string {
-  return `${name} is no setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
-}
-
 /** How a listen address is written, for people and in URLs. */
 export function addressText({ host, port }: ListenAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;

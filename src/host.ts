@@ -11,13 +11,13 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How this process is run. */
 export function hostOf(environment: Environment): Host {
-  if (textOf(`/proc/${process.ppid}/comm`).trim() === 'runsv') {
+  if (readText(`/proc/${process.ppid}/comm`).trim() === 'runsv') {
     return { kind: 'runit', service: process.cwd() };
   }
   // Children inherit both, and are no services by that (systemd.exec(5)).
   const isService = [undefined, String(process.pid)].includes(environment['SYSTEMD_EXEC_PID']);
   if (environment['INVOCATION_ID'] !== undefined && isService) {
-    const unit = /([^/\s]+)\.service\s*$/.exec(textOf('/proc/self/cgroup'))?.[1];
+    const unit = /([^/\s]+)\.service\s*$/.exec(readText('/proc/self/cgroup'))?.[1];
     return { kind: 'systemd', unit: unit ?? 'kopano-learnd' };
   }
   return { kind: isInContainer(environment) ? 'container' : 'other' };
@@ -48,7 +48,8 @@ function isInContainer(environment: Environment): boolean {
   );
 }
 
-function textOf(place: string): string {
+/** A file's bytes, one character each; empty where it can't be read. */
+export function readText(place: string): string {
   try {
     return readFileSync(place, 'latin1');
   } catch {

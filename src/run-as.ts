@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { lstatSync, readFileSync, realpathSync } from 'node:fs';
+import { lstatSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { SpoolConfig } from './config.ts';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
+import { readText } from './host.ts';
 import { isUnmapped } from './spool/user-namespace.ts';
 import { clean } from './text.ts';
 
@@ -152,11 +153,8 @@ function passwdLine(user: string): string[] | undefined {
 
 /** In a user namespace, as rootless containers have them, root is an ordinary user outside. */
 function isRealRoot(): boolean {
-  try {
-    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
-  } catch {
-    return true; // a kernel without them
-  }
+  const map = readText('/proc/self/uid_map');
+  return map === '' || /^\s*0\s+0\s+4294967295\s*$/.test(map); // '': a kernel without them
 }
 
 function statsOf(place: string) {

@@ -88,11 +88,7 @@ export class Settings {
     const nearest = (name: string): string | undefined => nearestOf(name, this.#known);
     for (const name of this.#inFile.keys()) {
       if (this.#known.has(name)) continue;
-      const meant = nearest(name);
-      this.note(
-        name,
-        `(${this.file ?? ''}) is no setting${meant ? `; did you mean ${meant}?` : ''}`,
-      );
+      this.note(name, `(${this.file ?? ''}) ${noSetting(nearest(name))}`);
     }
     return [...this.#environment]
       .filter(([name, value]) => OWN.test(name) && !this.#known.has(name) && !isLink(name, value))
@@ -106,6 +102,15 @@ function sourceOf(entries: readonly (readonly [string, string])[]) {
 
 function isLink(name: string, value: string): boolean {
   return SERVICE_LINK.test(name) || SERVICE_URL.test(value);
+}
+
+/** How an unknown setting is told. */
+export function unknownText({ name, nearest }: UnknownSetting): string {
+  return `${name} ${noSetting(nearest)}`;
+}
+
+function noSetting(nearest: string | undefined): string {
+  return `is no setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
 }
 
 /** The name that is the most like another one, if it is like it at all. */

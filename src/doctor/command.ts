@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { unknownText } from '../config.ts';
+import { unknownText } from '../settings.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { likelyHost } from '../host.ts';

@@ -8,7 +8,7 @@ import { clean, plural } from '../text.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { readText } from './machine.ts';
+import { readText } from '../host.ts';
 
 /**
  * What only learning shows: whether a controller remembers, whether all of them have one memory, and

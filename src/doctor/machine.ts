@@ -1,5 +1,6 @@
-import { accessSync, readFileSync } from 'node:fs';
+import { accessSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
+import { readText } from '../host.ts';
 import { isUnmapped } from '../spool/user-namespace.ts';
 
 /** What this machine says of its users and files. */
@@ -24,15 +25,6 @@ export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
   const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
   const [name = ''] = lines.find((line) => line.split(':')[2] === String(id))?.split(':') ?? [];
   return name === '' ? String(id) : name;
-}
-
-/** A file's bytes, one character each; empty where it can't be read. */
-export function readText(file: string): string {
-  try {
-    return readFileSync(file, 'latin1');
-  } catch {
-    return '';
-  }
 }
 
 /** The code of why access is refused to this process; `undefined` when it isn't. */

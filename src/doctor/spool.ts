@@ -4,7 +4,7 @@ import { errnoOf } from '../errors.ts';
 import { restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import { openErrorHint } from '../spool/drop-directory.ts';
-import { Folder } from '../spool/folder.ts';
+import { Folder, statsAt } from '../spool/folder.ts';
 import { bearsFinishingMark } from '../spool/message.ts';
 import { octal } from '../spool/state-dir.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.ts';
@@ -98,7 +98,7 @@ function checkClass(verdict: Verdict, options: SpoolCheckOptions): Finding {
     if (code === undefined) throw error;
     const { message, cure } = openErrorHint(libDir, verdict, code);
     const place = `${libDir}/${verdict}`;
-    const stats = code === 'EACCES' ? statOf(place) : undefined;
+    const stats = code === 'EACCES' ? statsAt(place) : undefined;
     if (stats !== undefined) {
       const who = `${named('uid', options.account.uid)} (${ownershipOf(stats)})`;
       const how = folderCure({ path: place, stats }, verdict, options);
@@ -149,7 +149,7 @@ function folderCure(
   if (isUnmapped('uid', stats.uid) && isUnmapped('gid', stats.gid)) return outsidersCure(place);
   if (stats.uid === 0n || stats.uid === BigInt(uid)) {
     const other = `${libDir}/${otherVerdict(verdict)}`;
-    const isLikeOther = statOf(other)?.uid === BigInt(uid);
+    const isLikeOther = statsAt(other)?.uid === BigInt(uid);
     const whose = isLikeOther ? `--reference=${other}` : `${uid}:${gid}`;
     const says = isLikeOther
       ? `let it belong to whom ${other} belongs to`
@@ -164,15 +164,6 @@ function folderCure(
     says: `let its group write, and the daemon's user be in that group; or run the daemon as ${named('uid', stats.uid)}`,
     command: `chmod g+rwx ${place}${join === undefined ? '' : ` && ${join}`}`,
   };
-}
-
-function statOf(place: string): BigIntStats | undefined {
-  try {
-    return statSync(place, { bigint: true, throwIfNoEntry: false });
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }
 
 /** What puts the daemon's user into a group, and lets the daemon have it. */

@@ -2,7 +2,7 @@ import { statfsSync, watch } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { readText } from './machine.ts';
+import { readText } from '../host.ts';
 
 /** Whether the kernel can tell when something comes into the spool. Without that sweeps find it. */
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readText } from '../host.ts';
 
 /**
  * User namespaces (user_namespaces(7)), as rootless containers have them: who has no number in one is
@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs';
  * that every ordinary cure of a wrong owner is impossible.
  */
 export function isUnmapped(kind: 'uid' | 'gid', id: number | bigint): boolean {
-  const overflow = textOf(`/proc/sys/kernel/overflow${kind}`).trim();
-  return overflow === String(id) && !isInside(textOf(`/proc/self/${kind}_map`), Number(id));
+  const overflow = readText(`/proc/sys/kernel/overflow${kind}`).trim();
+  return overflow === String(id) && !isInside(readText(`/proc/self/${kind}_map`), Number(id));
 }
 
 /** True when neither the owner nor the group of something has a number here. */
@@ -35,12 +35,4 @@ function isInside(map: string, id: number): boolean {
       return id >= first && id < first + count;
     })
   );
-}
-
-function textOf(place: string): string {
-  try {
-    return readFileSync(place, 'latin1');
-  } catch {
-    return ''; // a kernel without them
-  }
 }

@@ -14,7 +14,8 @@ import type { Page } from './pages.ts';
 import type { Reporter } from './reports.ts';
 
 /**
- * The status server: the daemon's pages at STATUS_LISTEN. A port that is taken costs the pages and nothing else: it is asked for again.
+ * The status server: the daemon's pages at STATUS_LISTEN. A port that is taken costs the pages and
+ * nothing else: it is asked for again.
  */
 export interface StatusServerOptions {
   readonly reporter: Reporter;
