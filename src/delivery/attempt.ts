@@ -3,8 +3,7 @@ import { sleep } from '../clock.ts';
 import { errnoOf } from '../errors.ts';
 import { FAULTED } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
-import type { Outcome } from '../trainers/trainer.ts';
-import type { Verdict } from '../verdict.ts';
+import type { Example, Outcome } from '../trainers/trainer.ts';
 import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import { identify } from './message.ts';
@@ -47,10 +46,7 @@ export type Failure = Extract<
   { readonly kind: 'held' | 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
 >;
 
-/** What is posted. */
-interface Post {
-  readonly verdict: Verdict;
-  readonly body: Buffer;
+interface Post extends Example {
   readonly locks: readonly string[];
 }
 
@@ -117,7 +113,7 @@ export class Attempts {
     if (!held.areFree(others) || bound !== controller.name) return { kind: 'busy' };
     held.hold(others);
     try {
-      return await this.#learn(message, controller, { verdict, body, locks });
+      return await this.#learn(message, controller, { verdict, key, body, locks });
     } finally {
       held.release(others);
     }
@@ -255,7 +251,7 @@ export class Attempts {
     const { pace, trainer } = controller;
     if (!(await this.#isItsTurn(pace))) return pace.refusal;
     const sentAt = clock.monotonic();
-    const outcome = await trainer.learn(post.verdict, post.body, this.aborting.signal);
+    const outcome = await trainer.learn(post, this.aborting.signal);
     if (outcome.kind === 'unavailable' && outcome.limit !== undefined) {
       pace.refused(outcome, sentAt);
       return pace.refusal;

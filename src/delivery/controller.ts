@@ -2,9 +2,7 @@ import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { plural } from '../text.ts';
-import { faultOfVersion } from '../trainers/answers.ts';
-import type { VersionFault } from '../trainers/answers.ts';
-import type { Outcome, Statistics, Trainer } from '../trainers/trainer.ts';
+import type { Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
 import { backoffMs } from './backoff.ts';
 import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
@@ -31,8 +29,6 @@ const FIRST_MISCONFIGURED_MS = 15_000;
 const FIRST_PASSWORD_MS = 75_000;
 const NO_PROOF_YET = 'no proof yet';
 const FORGETS = 'it answers 200 and remembers nothing of it';
-const LOOK_AT_REDIS =
-  "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable; once that is mended, the next message or a SIGHUP to the daemon shows it";
 
 export interface ControllerOptions {
   readonly trainer: Trainer;
@@ -122,7 +118,7 @@ export class Controller {
 
   /** What is known to be wrong with its version of rspamd. */
   get versionFault(): VersionFault | undefined {
-    return faultOfVersion(this.trainer.version);
+    return this.trainer.versionFault;
   }
 
   // --- probing it
@@ -221,7 +217,7 @@ export class Controller {
     }
     this.#suspects.excuseUnproven();
     const fault = this.versionFault;
-    const hint = fault === undefined ? LOOK_AT_REDIS : `${fault.does}: ${fault.cure}`;
+    const hint = fault === undefined ? this.trainer.memoryCure : `${fault.does}: ${fault.cure}`;
     this.#pause('unproven', FORGETS, { wasProbe, freshAt, hint });
   }
 

@@ -1,5 +1,5 @@
 import type { Answer } from './connection.ts';
-import type { Outcome } from './trainer.ts';
+import type { Outcome, VersionFault } from './trainer.ts';
 
 /**
  * The table of answers, which log and doctor share: what rspamd's controller says, or a proxy in
@@ -183,11 +183,6 @@ function retryAfterMs({ headers }: Answer): number | undefined {
   const { 'retry-after': after = '', date = '' } = headers;
   const ms = /^\d+$/.test(after) ? Number(after) * 1_000 : Date.parse(after) - Date.parse(date);
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), LONGEST_WAIT_MS);
-}
-
-export interface VersionFault {
-  readonly does: string;
-  readonly cure: string;
 }
 
 /**

@@ -1,12 +1,12 @@
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
-import { MAKE_BACKEND, classifyAnswer } from './answers.ts';
+import { MAKE_BACKEND, classifyAnswer, faultOfVersion } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
 import { ControllerPages } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { LearningPost } from './learning-post.ts';
 import { presentable } from './reason.ts';
-import type { Outcome, Statistics, Trainer } from './trainer.ts';
+import type { Example, Outcome, Statistics, Trainer, VersionFault } from './trainer.ts';
 
 /** One rspamd controller as a trainer: what is posted to it, and what its answers come to. */
 export interface RspamdTrainerOptions extends ConnectionOptions {
@@ -21,12 +21,17 @@ const DENIED = /^204 all learn conditions denied/;
 /** After so long without an answer rspamd may have been started anew. */
 const FRESH_MS = 250;
 
+const LOOK_AT_REDIS =
+  "look at rspamd's log and at its Redis: out of memory, read-only, hung or unreachable; once that is mended, the next message or a SIGHUP to the daemon shows it";
+
 export const NO_BACKEND = {
   reason: 'rspamd has no Bayes backend ("statfiles" is empty in /stat)',
   hint: MAKE_BACKEND,
 } as const;
 
 export class RspamdTrainer implements Trainer {
+  readonly filter = 'rspamd';
+  readonly memoryCure = LOOK_AT_REDIS;
   readonly name: string;
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
@@ -48,7 +53,11 @@ export class RspamdTrainer implements Trainer {
     return this.#version;
   }
 
-  async learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome> {
+  get versionFault(): VersionFault | undefined {
+    return faultOfVersion(this.#version);
+  }
+
+  async learn({ verdict, body }: Example, signal: AbortSignal): Promise<Outcome> {
     const asleep = await this.#wake(signal);
     if (asleep !== undefined) return asleep;
     const headers = { ...(this.#options.bulk && { 'learn-type': 'bulk' }) };

@@ -1,16 +1,34 @@
 import type { Verdict } from '../verdict.ts';
 
+/** The spam filters that there are trainers for. */
+export const FILTERS = ['rspamd', 'spamassassin'] as const;
+export type Filter = (typeof FILTERS)[number];
+
+/** A message to learn from. */
+export interface Example {
+  readonly verdict: Verdict;
+  /** The name of its file, by which a later verdict takes this one's place. */
+  readonly key: string;
+  /** The whole message. */
+  readonly body: Buffer;
+}
+
 /**
  * A trainer teaches one message to one controller of a spam filter and says what came of it. It
  * doesn't retry, wait or remember; that is the delivery's.
  */
 export interface Trainer {
+  readonly filter: Filter;
   /** The controller's address without secrets; names it in logs. */
   readonly name: string;
   /** The filter's version, once an answer has shown it: `3.12.1`. */
   readonly version: string | undefined;
+  /** What is known to be wrong with that version. */
+  readonly versionFault: VersionFault | undefined;
+  /** What to look at when it acknowledges what it is taught and remembers nothing of it. */
+  readonly memoryCure: string;
   /** Posts the message once. Never rejects: every failure is an outcome. */
-  learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome>;
+  learn(example: Example, signal: AbortSignal): Promise<Outcome>;
   /** What the filter says of itself; `undefined` when it doesn't answer. */
   statistics(signal: AbortSignal): Promise<Statistics | undefined>;
   /** The controller's clock, milliseconds since the epoch; `undefined` when it doesn't answer. */
@@ -63,6 +81,11 @@ export interface Held {
   readonly kind: 'held';
   readonly reason: string;
   readonly hint: string;
+}
+
+export interface VersionFault {
+  readonly does: string;
+  readonly cure: string;
 }
 
 /** Messages of each class that rspamd's Bayes wants before it judges, unless it is set otherwise. */

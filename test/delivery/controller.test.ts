@@ -116,7 +116,7 @@ describe('a controller that is up', () => {
     expect(controller.state).toBe('unproven');
     const [line] = recorder.of('controller.unproven');
     expect(line).toMatchObject({ severity: 'err' });
-    expect(line?.fields['cure']).toContain('Redis');
+    expect(line?.fields['cure']).toBe('look at its memory');
   });
 
   test('lets another message probe at once when a probe was only not proven', () => {

@@ -1,5 +1,12 @@
 import type { Verdict } from '../../src/verdict.ts';
-import type { Outcome, Statistics, Trainer } from '../../src/trainers/trainer.ts';
+import { faultOfVersion } from '../../src/trainers/answers.ts';
+import type {
+  Example,
+  Outcome,
+  Statistics,
+  Trainer,
+  VersionFault,
+} from '../../src/trainers/trainer.ts';
 
 export const LEARNED: Outcome = { kind: 'learned' };
 export const DUPLICATE: Outcome = { kind: 'duplicate' };
@@ -74,6 +81,8 @@ export type Rule = (post: Post) => Outcome | Promise<Outcome> | undefined;
  * learns like rspamd, which remembers the latest verdict of a message.
  */
 export class ScriptedTrainer implements Trainer {
+  readonly filter = 'rspamd';
+  readonly memoryCure = 'look at its memory';
   readonly name: string;
   readonly posts: Post[] = [];
   /** Most posts that were in flight at a moment. */
@@ -96,7 +105,11 @@ export class ScriptedTrainer implements Trainer {
     return this;
   }
 
-  async learn(verdict: Verdict, body: Buffer, signal: AbortSignal): Promise<Outcome> {
+  get versionFault(): VersionFault | undefined {
+    return faultOfVersion(this.version);
+  }
+
+  async learn({ verdict, body }: Example, signal: AbortSignal): Promise<Outcome> {
     if (signal.aborted) return { kind: 'aborted' };
     this.#inFlight += 1;
     this.most = Math.max(this.most, this.#inFlight);
@@ -104,14 +117,17 @@ export class ScriptedTrainer implements Trainer {
     const name = /^X-Test: (.*?)\r?$/m.exec(body.toString('latin1', 0, 1_000))?.[1] ?? '';
     const post = { verdict, text, name, besides: this.#inFlight };
     this.posts.push(post);
+    const answered = new AbortController();
     const aborted = new Promise<Outcome>((resolve) => {
-      signal.addEventListener('abort', () => {
+      const abort = (): void => {
         resolve({ kind: 'aborted' });
-      });
+      };
+      signal.addEventListener('abort', abort, { signal: answered.signal });
     });
     try {
       return await Promise.race([this.#answer(post), aborted]);
     } finally {
+      answered.abort();
       this.#inFlight -= 1;
     }
   }

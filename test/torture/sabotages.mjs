@@ -29,7 +29,7 @@ export const SABOTAGES = [
     name: 'the proof is skipped',
     at: 'Attempts.#learn',
     insert:
-      'const said = await controller.trainer.learn(post.verdict, post.body, this.aborting.signal);' +
+      'const said = await controller.trainer.learn(post, this.aborting.signal);' +
       "if (said.kind === 'learned') return this.#remembered(message, post, 'proof');",
   },
   {

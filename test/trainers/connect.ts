@@ -4,7 +4,8 @@ import { makeMessage } from '../lab/messages.ts';
 import { Secret } from '../../src/secret.ts';
 import { RspamdTrainer } from '../../src/trainers/rspamd.ts';
 import type { RspamdTrainerOptions } from '../../src/trainers/rspamd.ts';
-import type { Outcome } from '../../src/trainers/trainer.ts';
+import type { Example, Outcome } from '../../src/trainers/trainer.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act } from '../faults/fault-server.ts';
 import { always } from '../faults/plays.ts';
@@ -33,9 +34,13 @@ export function trainerAt(url: string, options: Partial<RspamdTrainerOptions> = 
   });
 }
 
+export function example(verdict: Verdict, body: Buffer): Example {
+  return { verdict, key: 'a.eml', body };
+}
+
 /** Posts one message as spam. */
 export function learn(trainer: RspamdTrainer, body = MESSAGE): Promise<Outcome> {
-  return trainer.learn('spam', body, new AbortController().signal);
+  return trainer.learn(example('spam', body), new AbortController().signal);
 }
 
 /** What comes of a post that a server of its own acts on so. */

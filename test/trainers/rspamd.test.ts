@@ -26,7 +26,7 @@ import {
   statistics,
 } from '../faults/plays.ts';
 import { temporaryFolder } from '../support/temporary.ts';
-import { MESSAGE, PATIENCE_MS, learn, trainerAt } from './connect.ts';
+import { MESSAGE, PATIENCE_MS, example, learn, trainerAt } from './connect.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -51,7 +51,9 @@ describe('a post', () => {
   test.each(['spam', 'ham'] as const)('of %s goes to its path, byte for byte', async (verdict) => {
     await using server = await FaultServer.start({ play: plays() });
     const body = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 256));
-    expect(await trainerAt(server.url).learn(verdict, body, NEVER)).toEqual({ kind: 'learned' });
+    expect(await trainerAt(server.url).learn(example(verdict, body), NEVER)).toEqual({
+      kind: 'learned',
+    });
     const request = theRequest(server);
     expect([request.method, request.path]).toEqual(['POST', `/learn${verdict}`]);
     expect(request.body.equals(body)).toBe(true);
@@ -79,7 +81,7 @@ describe('a post', () => {
     const trainer = trainerAt(server.url);
     const kinds: string[] = [];
     for (const verdict of ['spam', 'spam', 'ham', 'ham', 'spam'] as const) {
-      kinds.push((await trainer.learn(verdict, MESSAGE, NEVER)).kind);
+      kinds.push((await trainer.learn(example(verdict, MESSAGE), NEVER)).kind);
     }
     expect(kinds).toEqual(['learned', 'duplicate', 'learned', 'duplicate', 'learned']);
   });
@@ -307,7 +309,7 @@ describe('an abort', () => {
   ])('ends %s, and its connection', async (_, playsPing) => {
     await using server = await FaultServer.start({ play: always(SILENCE), playsPing });
     const abort = new AbortController();
-    const outcome = trainerAt(server.url).learn('spam', MESSAGE, abort.signal);
+    const outcome = trainerAt(server.url).learn(example('spam', MESSAGE), abort.signal);
     await until(() => server.open === 1);
     abort.abort();
     expect(await outcome).toEqual({ kind: 'aborted' });
@@ -318,7 +320,7 @@ describe('an abort', () => {
     await using server = await FaultServer.start({ play: plays() });
     const trainer = trainerAt(server.url, { now: () => 0 });
     await learn(trainer);
-    const outcome = await trainer.learn('spam', MESSAGE, AbortSignal.abort());
+    const outcome = await trainer.learn(example('spam', MESSAGE), AbortSignal.abort());
     expect(outcome).toEqual({ kind: 'aborted' });
     expect(server.requests).toHaveLength(1);
   });
@@ -329,7 +331,8 @@ describe('an abort', () => {
     });
     const abort = new AbortController();
     const trainer = trainerAt(server.url);
-    for (let count = 0; count < 3; count += 1) await trainer.learn('spam', MESSAGE, abort.signal);
+    for (let count = 0; count < 3; count += 1)
+      await trainer.learn(example('spam', MESSAGE), abort.signal);
     await trainer.statistics(abort.signal);
     await until(() => server.connected === 0);
     expect(getEventListeners(abort.signal, 'abort')).toEqual([]);

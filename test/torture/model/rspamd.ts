@@ -1,6 +1,6 @@
 import type { Timer } from '../../../src/clock.ts';
 import type { Verdict } from '../../../src/verdict.ts';
-import type { Outcome, Trainer } from '../../../src/trainers/trainer.ts';
+import type { Example, Outcome, Trainer } from '../../../src/trainers/trainer.ts';
 import {
   DUPLICATE,
   LEARNED,
@@ -155,9 +155,12 @@ export class Rspamd {
   /** The trainer that a process has for it. */
   trainerFor(process: Process): Trainer {
     return {
+      filter: 'rspamd',
       name: this.name,
       version: undefined,
-      learn: (verdict, body, signal) => this.#receive(process, verdict, body, signal),
+      versionFault: undefined,
+      memoryCure: '',
+      learn: (example, signal) => this.#receive(process, example, signal),
       statistics: () => Promise.resolve(undefined),
       time: () => {
         this.#options.watcher.asked();
@@ -182,12 +185,7 @@ export class Rspamd {
     return [...this.#waiting].filter((each) => each.process === process);
   }
 
-  #receive(
-    process: Process,
-    verdict: Verdict,
-    body: Buffer,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
+  #receive(process: Process, { verdict, body }: Example, signal: AbortSignal): Promise<Outcome> {
     if (process.isDead) return new Promise(() => undefined);
     if (signal.aborted) return Promise.resolve({ kind: 'aborted' });
     const { files, violate, timeline, watcher } = this.#options;

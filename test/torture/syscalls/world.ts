@@ -283,7 +283,7 @@ export class SyscallsWorld {
   #watchedTrainer(): Trainer {
     const { trainer } = this;
     const learn = async (...args: Parameters<Trainer['learn']>): Promise<Outcome> => {
-      const step = { call: POST, path: `learn${args[0]}` };
+      const step = { call: POST, path: `learn${args[0].verdict}` };
       try {
         this.#onStep({ ...step, when: 'before' });
         const outcome = await trainer.learn(...args);
@@ -295,8 +295,11 @@ export class SyscallsWorld {
       }
     };
     return {
+      filter: trainer.filter,
       name: trainer.name,
       version: undefined,
+      versionFault: undefined,
+      memoryCure: trainer.memoryCure,
       learn,
       statistics: () => trainer.statistics(),
       time: () => trainer.time(),
