@@ -97,7 +97,7 @@ export class BulkRun {
       store: this.#store,
       locks,
       sampler: this.#sampler,
-      events: new MessageEvents(log, clock),
+      events: new MessageEvents({ log, clock, filter: 'rspamd' }),
       faults: new DiskFaults({ clock, log, bugs }),
       bugs,
       // What is offered is bounded here.

@@ -1,8 +1,5 @@
+import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
-
-/** The spam filters that there are trainers for. */
-export const FILTERS = ['rspamd', 'spamassassin'] as const;
-export type Filter = (typeof FILTERS)[number];
 
 /** A message to learn from. */
 export interface Example {

@@ -14,7 +14,12 @@ beforeEach(() => {
   clock = new ManualClock();
   recorder = new LogRecorder();
   heard = [];
-  events = new MessageEvents(recorder.log, clock, (...what) => heard.push(what));
+  events = new MessageEvents({
+    log: recorder.log,
+    clock,
+    filter: 'rspamd',
+    onLearned: (...what) => heard.push(what),
+  });
 });
 
 function message(key = 'a.eml'): PendingMessage {

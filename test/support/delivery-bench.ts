@@ -82,7 +82,7 @@ export class DeliveryBench {
     this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
     const { proveEvery } = options;
     this.sampler = proveEvery === undefined ? undefined : new SparseProofs(proveEvery);
-    this.events = new MessageEvents(log, clock);
+    this.events = new MessageEvents({ log, clock, filter: 'rspamd' });
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random, log }),
