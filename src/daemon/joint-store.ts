@@ -82,7 +82,7 @@ export class JointStore implements MessageStore {
     if (startedAt < this.#restsUntil) return;
     let isFruitless = true;
     for (const found of store.scan()) {
-      if (this.isDone(found.entry as QueueEntry)) continue;
+      if (this.isDone(found.entry)) continue;
       isFruitless = false;
       yield found;
     }

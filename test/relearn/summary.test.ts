@@ -27,6 +27,7 @@ function summaryOf(
   const stats = new RunStats(() => undefined);
   for (const fill of fills) fill(stats);
   const summary = summarize({
+    filter: 'rspamd',
     stats,
     ending: 'complete',
     left: [],
@@ -152,7 +153,7 @@ describe('the summary', () => {
     const { summary, text } = summaryOf([learn(2), leaveUnproven]);
     expect(summary.learned).toEqual({ spam: 3, ham: 0 });
     expect(summary.names.learned.map(({ place }) => place)).toEqual(['/x']);
-    expect(text).toContain('Learned without proof:\n  /x: rspamd said');
+    expect(text).toContain('Learned without proof:\n  /x: the filter said');
   });
 
   test('has the first few names, of any number, and what fails is told at once as often', () => {
