@@ -255,7 +255,8 @@ export class SpoolSession {
       // Its last answers show that the password is right: a wrong one must not be repeated.
       const isUnknown = controller.state === 'starting' && controller.learns === 0;
       const isWanted = !isUnknown || this.#figures.wants(controller);
-      if (!isWanted || !controller.lacksOnlyProof) continue;
+      const isAskable = controller.trainer.statistics !== undefined;
+      if (!isAskable || !isWanted || !controller.lacksOnlyProof) continue;
       const seen = await probe(controller.trainer, clock, this.#ending.signal);
       this.#figures.note(controller, seen);
       if (seen.kind !== 'answers') continue;
@@ -274,7 +275,7 @@ export class SpoolSession {
       wall: () => clock.wall(),
       witnessTime: async () => {
         for (const { trainer } of this.#controllers) {
-          const time = await trainer.time(this.#ending.signal);
+          const time = await trainer.time?.(this.#ending.signal);
           if (time !== undefined) return time;
         }
         return undefined;

@@ -26,10 +26,18 @@ export interface Trainer {
   readonly memoryCure: string;
   /** Posts the message once. Never rejects: every failure is an outcome. */
   learn(example: Example, signal: AbortSignal): Promise<Outcome>;
-  /** What the filter says of itself; `undefined` when it doesn't answer. */
-  statistics(signal: AbortSignal): Promise<Statistics | undefined>;
-  /** The controller's clock, milliseconds since the epoch; `undefined` when it doesn't answer. */
-  time(signal: AbortSignal): Promise<number | undefined>;
+  /** What the filter says of itself, where it does; `undefined` when it doesn't answer. */
+  statistics?(signal: AbortSignal): Promise<Statistics | undefined>;
+  /**
+   * The controller's clock, where it tells: milliseconds since the epoch; `undefined` when it doesn't
+   * answer.
+   */
+  time?(signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Where there are no statistics: asks, without teaching anything, whether it takes messages.
+   * @returns why not
+   */
+  obstacle?(signal: AbortSignal): Promise<string | undefined>;
 }
 
 /** What one post came to. `reason` is cleaned text for a log line, without secrets or mail. */

@@ -101,6 +101,7 @@ describe('without a daemon', () => {
       rspamd: [
         { name: expect.stringMatching(/^http:/) as string, reachable: true, obstacle: null },
       ],
+      spamassassin: [],
       bayes: {
         learned: { spam: 150, ham: 230 },
         minLearns: 200,

@@ -176,7 +176,7 @@ export class DeliveryBench {
   /** Looks at what the controllers show every five seconds, as the daemon does. */
   watchFigures(): void {
     for (const controller of this.controllers) {
-      void controller.trainer.statistics(new AbortController().signal).then((figures) => {
+      void controller.trainer.statistics?.(new AbortController().signal).then((figures) => {
         if (figures === undefined) return;
         if (controller.observe(figures, figures.learns ?? 0)) this.scheduler.wake();
       });
