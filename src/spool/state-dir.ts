@@ -34,6 +34,8 @@ export interface StateDir {
   readonly posts: Both;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
+  /** Opens what was last taught under each key, and makes it where it is missing. */
+  openTaught(): Folder;
   /**
    * Takes away what rights others have got on it since it was opened.
    * @returns false when that can't be done, or not all of it is still where it was opened
@@ -63,6 +65,7 @@ const NAMES = ['queue', 'archive', 'quarantine', 'release', 'posts'] as const;
 const LAYOUT: ReadonlySet<string> = new Set([
   ...NAMES,
   ...['tmp', 'owner.lock', 'learned.json', 'status.sock'],
+  ...['taught', 'done-rspamd', 'done-spamassassin'],
 ]);
 
 /**
@@ -104,6 +107,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       release: both('release'),
       posts: both('posts'),
       temporary: inner(root, 'tmp'),
+      openTaught: () => inner(root, 'taught'),
       isOurs: () => {
         try {
           tighten();
