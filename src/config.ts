@@ -70,7 +70,7 @@ export function readConfig(environment: Environment) {
     },
     spamd: {
       address: settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress),
-      /** Whose Bayes learns; empty: that of the user that spamd runs as. */
+      /** Whose Bayes learns; `undefined`: that of the user that spamd runs as. */
       user: settings.read('SPAMD_USER', '', spamdUser),
       /** Larger messages are not sent to it. */
       maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
@@ -241,8 +241,9 @@ function filters(value: string): readonly Filter[] {
 }
 
 /** It becomes a header line of the request. */
-function spamdUser(value: string): string {
-  if (/^[\w.@+-]*$/.test(value)) return value;
+function spamdUser(value: string): string | undefined {
+  if (value === '') return undefined;
+  if (/^[\w.@+-]+$/.test(value)) return value;
   throw new Error(`must be the name of a user, such as amavis, not '${value}'`);
 }
 

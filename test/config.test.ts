@@ -49,7 +49,6 @@ test('without any setting everything has its default', () => {
     },
     spamd: {
       address: { name: 'spamd://127.0.0.1:783', host: '127.0.0.1', port: 783, tls: false },
-      user: '',
       maxBytes: 10_485_760,
       timeoutMs: 30_000,
     },

@@ -19,10 +19,12 @@ import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import { TaughtMessages } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
 import type { Counts, Stall } from '../status/reports.ts';
 import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
+import type { SessionTaught } from './session-taught.ts';
 import { SpoolStore } from './spool-store.ts';
 
 /**
@@ -38,11 +40,14 @@ export interface SpoolSessionOptions {
   readonly stateDir: StateDir;
   readonly learners: readonly Learner[];
   readonly locks: MessageLocks;
+  /** Gets what was taught, where SpamAssassin is. */
+  readonly taught: SessionTaught;
   /** Ends the session when it is aborted. */
   readonly stop: AbortSignal;
 }
 
 const ARCHIVE = 'the retention of the archive';
+const TAUGHT = 'what was taught';
 const WATCHDOG_MS = 2_000;
 const RETENTION_MS = 3_600_000;
 const LEARN_COUNTS_MS = 5_000;
@@ -65,6 +70,7 @@ export class SpoolSession {
   /** Learns that each controller has acknowledged. */
   readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
+  readonly #taught: TaughtMessages | undefined;
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -95,6 +101,17 @@ export class SpoolSession {
     const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
     const events = deliveries.spoolEvents;
     const common = { ...options, drop, queue, quarantine, faults, events };
+    if (learners.some(({ filter }) => filter === 'spamassassin')) {
+      this.#taught = new TaughtMessages({
+        folder: stateDir.openTaught(),
+        temporary,
+        wall,
+        onFault: (error) => {
+          faults.raise(TAUGHT, error);
+        },
+      });
+    }
+    options.taught.messages = this.#taught;
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
     this.#faults = faults;
     this.#drop = drop;
@@ -160,6 +177,8 @@ export class SpoolSession {
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
     this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
+    const taught = this.#taught;
+    if (taught !== undefined) this.#every(RETENTION_MS, TAUGHT, () => taught.prune());
     await aborted(this.#ending.signal);
     await this.stop();
   }

@@ -21,10 +21,12 @@ import type { DaemonView, Stall } from '../status/reports.ts';
 import type { StatusServer } from '../status/server.ts';
 import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
+import type { TrainersOptions } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
 import { teachAgain } from '../spool/archive.ts';
 import { createLearners } from './learners.ts';
+import { SessionTaught } from './session-taught.ts';
 import { SpoolSession } from './session.ts';
 import type { SpoolSessionOptions } from './session.ts';
 
@@ -57,7 +59,7 @@ export interface Platform {
   readonly clock: Clock;
   readonly random: () => number;
   /** One trainer for each controller of the settings. */
-  readonly trainersFor: (config: Config) => readonly Trainer[];
+  readonly trainersFor: (config: Config, options: TrainersOptions) => readonly Trainer[];
 }
 
 const SYSTEM: Platform = {
@@ -125,9 +127,10 @@ class Daemon {
     this.#begin('the start');
     const bugs = new Bugs({ clock, log });
     this.#faults = new DiskFaults({ clock, log, bugs });
+    const taught = new SessionTaught();
     const learners = createLearners({
       config,
-      trainers: trainersFor(config),
+      trainers: trainersFor(config, { taught }),
       clock,
       random,
       log,
@@ -137,7 +140,7 @@ class Daemon {
       },
     });
     const locks = new MessageLocks();
-    this.#parts = { config, clock, random, log, bugs, learners, locks, stop };
+    this.#parts = { config, clock, random, log, bugs, learners, locks, taught, stop };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());

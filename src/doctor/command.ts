@@ -8,6 +8,7 @@ import type { Folder } from '../spool/folder.ts';
 import { askStatus } from '../status/ask.ts';
 import { plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
+import { SpamdTrainer } from '../trainers/spamassassin/spamd.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
 import { failed, notTried, ok, textOf } from './finding.ts';
@@ -16,6 +17,7 @@ import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
 import { named } from './machine.ts';
 import type { Account } from './machine.ts';
+import { checkSpamd } from './spamd.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
 import { checkWatching } from './watching.ts';
@@ -99,12 +101,18 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   }
   yield* checkDaemon(config, identity, daemon);
   yield* checkWatching(libDir, polling);
+  const { spamd } = config;
+  const spamds = config.trainers.includes('spamassassin') ? [spamd.address] : [];
+  for (const address of spamds) {
+    yield* checkSpamd(new SpamdTrainer({ ...spamd, address }), spamd.user, stop);
+  }
   const known: Known[] = [];
-  for (const controller of config.rspamd.controllers) {
+  const controllers = config.trainers.includes('rspamd') ? config.rspamd.controllers : [];
+  for (const controller of controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
     known.push({ controller, statistics: yield* checkController(inquiry) });
   }
-  yield* checkLearning(known, daemon, stateDir);
+  yield* checkLearning(known, spamds, daemon, stateDir);
 }
 
 function* checkSettings({ config, faults }: DoctorOptions): Generator<Finding> {

@@ -3,6 +3,7 @@ import { restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import type { DaemonReport } from '../status/reports.ts';
+import type { Filter } from '../filter.ts';
 import { clean } from '../text.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
@@ -68,21 +69,26 @@ function diskCure(place: string, code: string, host: Host): Cure {
 }
 
 /** The daemon was started with other settings than this command reads. */
-function* settingsOf({ spool, rspamd }: Config, report: DaemonReport): Generator<Finding> {
+function* settingsOf(config: Config, report: DaemonReport): Generator<Finding> {
   const check = 'settings';
-  const controllers = (names: readonly { readonly name: string }[]): string =>
-    names.map(({ name }) => name).join(', ');
+  const { spool, rspamd, spamd, trainers } = config;
+  const textOf = (names: readonly string[]): string => names.join(', ');
+  const theirs = (filter: Filter): readonly string[] | undefined =>
+    report.trainers.find(({ trainer }) => trainer === filter)?.controllers;
+  const controllers = rspamd.controllers.map(({ name }) => name);
   const pairs = [
     ['KOPANO_SPAMD_LIB', report.spool, spool.libDir],
     ['LEARN_STATE_DIR', report.stateDir, spool.stateDir],
     ['LEARN_AFTER', report.process.after, spool.after],
-    ['RSPAMD_URL', controllers(report.controllers), controllers(rspamd.controllers)],
+    ['LEARN_TRAINERS', textOf(report.trainers.map(({ trainer }) => trainer)), textOf(trainers)],
+    ['RSPAMD_URL', textOf(theirs('rspamd') ?? controllers), textOf(controllers)],
+    ['SPAMD_URL', textOf(theirs('spamassassin') ?? []), spamd.address.name],
   ] as const;
-  for (const [name, theirs, ours] of pairs) {
-    if (theirs === ours) continue;
+  for (const [name, has, ours] of pairs) {
+    if (has === ours || (name === 'SPAMD_URL' && has === '')) continue;
     yield warning(
       check,
-      `the running daemon has ${name}=${clean(theirs)}, and this command ${clean(ours)}`,
+      `the running daemon has ${name}=${clean(has)}, and this command ${clean(ours)}`,
       {
         says: 'write it into /etc/kopano-learnd.conf, which every command reads, and restart the daemon',
         command: restartCommand(report.process.host),

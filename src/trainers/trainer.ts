@@ -67,6 +67,8 @@ export type Outcome =
        * have had earlier posts is gone; `none` when it can't be reached at all.
        */
       readonly contact: 'answered' | 'refused' | 'none';
+      /** What may be done about it, where that is known. */
+      readonly hint?: string;
       /** Where it was only asked too fast: milliseconds to wait, if told, and what raises the limit. */
       readonly limit?: { readonly retryAfterMs: number | undefined; readonly hint: string };
     }

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { teachAgain } from '../../src/spool/archive.ts';
+import { SessionTaught } from '../../src/daemon/session-taught.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Controller } from '../../src/delivery/controller.ts';
@@ -257,6 +258,7 @@ function sessionOf(
     stateDir: spool.stateDir,
     learners: [learnerOf(controllers, { log, clock })],
     locks: new MessageLocks(),
+    taught: new SessionTaught(),
     stop: stop.signal,
   });
 }

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createLearners } from '../../src/daemon/learners.ts';
+import { SessionTaught } from '../../src/daemon/session-taught.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
@@ -56,6 +57,7 @@ async function begin(): Promise<{ readonly end: () => Promise<void> }> {
       onLearned: () => () => undefined,
     }),
     locks: new MessageLocks(),
+    taught: new SessionTaught(),
     stop: stop.signal,
   });
   await session.prepare();

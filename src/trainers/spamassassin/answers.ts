@@ -150,7 +150,7 @@ export function classifyFault({ code, text }: TellFault): Failure {
   const detail = code === 'NOT_SPAMD' ? line : code;
   const reason = `${row.says} (${detail})`;
   if (row.means === 'misconfigured') return misconfigured(reason, row.cure);
-  return unavailable(reason, row.means === 'refused' ? 'refused' : 'none');
+  return unavailable(reason, row.means === 'refused' ? 'refused' : 'none', row.cure);
 }
 
 /** Nobody knows whose fault these are. */
@@ -175,8 +175,9 @@ export function blameless(failure: Failure): Blameless {
 export function unavailable(
   reason: string,
   contact: 'answered' | 'refused' | 'none',
+  hint?: string,
 ): Extract<Outcome, { readonly kind: 'unavailable' }> {
-  return { kind: 'unavailable', reason, contact };
+  return { kind: 'unavailable', reason, contact, ...(hint === undefined ? {} : { hint }) };
 }
 
 export function misconfigured(

@@ -97,14 +97,10 @@ export class SpamdTrainer implements Trainer {
     return { ...outcome, reason: presentable(outcome.reason, example.body) };
   }
 
-  /** spamd has none. */
-  statistics(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
-
-  /** spamd doesn't tell it. */
-  time(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  /** Asks whether TELL is allowed: only a message, or a canary, shows more. */
+  async obstacle(signal: AbortSignal): Promise<string | undefined> {
+    const failure = await this.#probe(signal);
+    return failure !== undefined && 'reason' in failure ? failure.reason : undefined;
   }
 
   /**
