@@ -49,7 +49,10 @@ function checkProof(
   }
   const reported = daemon.report.controllers.find((each) => each.name === name);
   return reported === undefined
-    ? notTried('proof', `the running daemon doesn't know ${name}: it has another RSPAMD_URL, SPAMD_URL or LEARN_TRAINERS`)
+    ? notTried(
+        'proof',
+        `the running daemon doesn't know ${name}: it has another RSPAMD_URL, SPAMD_URL or LEARN_TRAINERS`,
+      )
     : judgeProof(reported, stateDir);
 }
 
