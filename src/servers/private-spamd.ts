@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -102,6 +102,8 @@ export class PrivateSpamd extends PrivateServer {
 
   /** What Bayes has counted, by `sa-learn` as the owner of Bayes; zeros before the first message. */
   async counts(): Promise<SpamdCounts> {
+    // sa-learn calls that an error.
+    if (!existsSync(`${this.bayesPath}_toks`)) return { spam: 0, ham: 0, tokens: 0 };
     const dump = await this.saLearn('--dump', 'magic');
     const count = (name: string): number =>
       Number(new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? 0);

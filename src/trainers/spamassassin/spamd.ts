@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { presentable } from '../reason.ts';
-import type { Example, Outcome, Trainer } from '../trainer.ts';
+import type { Example, Outcome, Statistics, Trainer } from '../trainer.ts';
 import type { Verdict } from '../../verdict.ts';
 import {
   NOT_ALLOWED,
@@ -98,12 +98,12 @@ export class SpamdTrainer implements Trainer {
   }
 
   /** spamd has none. */
-  statistics(): Promise<undefined> {
+  statistics(): Promise<Statistics | undefined> {
     return Promise.resolve(undefined);
   }
 
   /** spamd doesn't tell it. */
-  time(): Promise<undefined> {
+  time(): Promise<number | undefined> {
     return Promise.resolve(undefined);
   }
 
@@ -245,7 +245,7 @@ export class SpamdTrainer implements Trainer {
       return classify(result);
     }
     if (result.code !== 0) return classify(result);
-    const did = [...result.didSet, ...result.didRemove].includes('local');
+    const did = (telling.set === undefined ? result.didRemove : result.didSet).includes('local');
     if (!did && isSlow(result.ms, telling.body.length)) return this.#locked(signal);
     this.#lock.free();
     return did;
