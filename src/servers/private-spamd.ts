@@ -54,7 +54,8 @@ export interface SpamdCounts {
 /** The package's folders: rules, and what the site sets. */
 const PACKAGE_RULES = '/usr/share/spamassassin';
 const PACKAGE_SITE = '/etc/spamassassin';
-const PLUGINS = ['Bayes', 'Check'];
+/** The last one is who looks after `bayes_ignore_from`. */
+const PLUGINS = ['Bayes', 'Check', 'WLBLEval'];
 /** A frozen or busy spamd is given up after so long. */
 const ANSWER_MS = 1_000;
 const run = promisify(execFile);
@@ -129,6 +130,11 @@ export class PrivateSpamd extends PrivateServer {
     for (const name of ['toks', 'seen', 'journal']) {
       await rm(`${this.bayesPath}_${name}`, { force: true });
     }
+    await this.unlock();
+  }
+
+  /** Takes the lock away from whoever has it. */
+  async unlock(): Promise<void> {
     await rm(`${this.bayesPath}.lock`, { force: true });
   }
 

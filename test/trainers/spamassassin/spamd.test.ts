@@ -283,7 +283,7 @@ describe('spamd is checked', () => {
   test.each([
     ['deaf', [OK, OK, OK, OK], 'misconfigured', 'SPAMD_USER'],
     ['journaling', [DID_SET, DID_SET, OK, OK], 'misconfigured', 'bayes_learn_to_journal 0'],
-    ['read-only', [DID_SET, DID_SET, DID_REMOVE, DID_REMOVE], 'misconfigured', 'database'],
+    ['read-only', [DID_SET, DID_SET, DID_REMOVE, DID_REMOVE], 'misconfigured', 'bayes_sql_dsn'],
   ] as const)('and found %s', async (_what, acts, kind, cure) => {
     let number = 0;
     const spamd = await ScriptedSpamd.start(({ body }) =>
