@@ -5,7 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -54,7 +54,8 @@ export interface SpamdCounts {
 /** The package's folders: rules, and what the site sets. */
 const PACKAGE_RULES = '/usr/share/spamassassin';
 const PACKAGE_SITE = '/etc/spamassassin';
-const PLUGINS = ['Bayes', 'Check'];
+/** The last one is who looks after `bayes_ignore_from`. */
+const PLUGINS = ['Bayes', 'Check', 'WLBLEval'];
 /** A frozen or busy spamd is given up after so long. */
 const ANSWER_MS = 1_000;
 const run = promisify(execFile);
@@ -102,6 +103,8 @@ export class PrivateSpamd extends PrivateServer {
 
   /** What Bayes has counted, by `sa-learn` as the owner of Bayes; zeros before the first message. */
   async counts(): Promise<SpamdCounts> {
+    // sa-learn calls that an error.
+    if (!existsSync(`${this.bayesPath}_toks`)) return { spam: 0, ham: 0, tokens: 0 };
     const dump = await this.saLearn('--dump', 'magic');
     const count = (name: string): number =>
       Number(new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? 0);
@@ -127,6 +130,11 @@ export class PrivateSpamd extends PrivateServer {
     for (const name of ['toks', 'seen', 'journal']) {
       await rm(`${this.bayesPath}_${name}`, { force: true });
     }
+    await this.unlock();
+  }
+
+  /** Takes the lock away from whoever has it. */
+  async unlock(): Promise<void> {
     await rm(`${this.bayesPath}.lock`, { force: true });
   }
 

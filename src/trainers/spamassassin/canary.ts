@@ -31,22 +31,15 @@ export function canaryMessage(id: string): Buffer {
 /** Whether each of the TELLs says that it did: Set, Set, Remove, Remove. */
 export type CanaryAnswers = readonly [boolean, boolean, boolean, boolean];
 
-export type Finding = 'works' | 'deaf' | 'journal' | 'read-only' | 'unclear';
+export type Finding = 'works' | 'deaf' | 'forgetful' | 'unclear';
 
 export function judgeCanary(answers: CanaryAnswers): Finding {
-  switch (answers.map(Number).join('')) {
-    case '1010':
-      return 'works';
-    case '0000':
-      return 'deaf';
-    // What is only journaled can't be forgotten yet (seen on 4.0.1).
-    case '1100':
-      return 'journal';
-    case '1111':
-      return 'read-only';
-    default:
-      return 'unclear';
-  }
+  const said = answers.map(Number).join('');
+  if (said === '1010') return 'works';
+  if (said === '0000') return 'deaf';
+  // Journals and SQL that refuses writes look alike: what isn't stored isn't known the second time.
+  // Whether it is forgotten then depends on the database (seen with SQLite: it isn't).
+  return said.startsWith('11') ? 'forgetful' : 'unclear';
 }
 
 const SEE_LOG = "spamd's log says which";
@@ -64,15 +57,10 @@ export function classifyFinding(
           ? `set SPAMD_USER to the user whose Bayes the filter reads (amavis: amavis or vscan), because a spamd that runs as root learns nothing without it; or ${CANNOT_WRITE}`
           : CANNOT_WRITE,
       );
-    case 'journal':
+    case 'forgetful':
       return misconfigured(
-        'it only notes what it learns in a journal, where it counts each message again and forgets none',
-        'set bayes_learn_to_journal 0 in its local.cf, and reload spamd',
-      );
-    case 'read-only':
-      return misconfigured(
-        'it acknowledges what it learns and stores nothing of it',
-        "let SpamAssassin write to its database (bayes_sql_dsn): read_only of the server, the rights of bayes_sql_username, the file's permissions, a full disk",
+        'it acknowledges what it learns, each time anew, and remembers nothing of it',
+        MAKE_IT_REMEMBER,
       );
     case 'unclear':
       return unavailable(
@@ -81,5 +69,9 @@ export function classifyFinding(
       );
   }
 }
+
+/** What is to be done where each `Set` is answered `DidSet`. */
+export const MAKE_IT_REMEMBER =
+  "set bayes_learn_to_journal 0 in SpamAssassin's local.cf and reload spamd; where Bayes is in SQL (bayes_sql_dsn), let SpamAssassin write there: read_only of the server, the rights of bayes_sql_username, the permissions of SQLite's file, a full disk";
 
 const CANNOT_WRITE = `let that user write the folder and the files of bayes_path (~/.spamassassin unless set; bayes_toks belongs to root after sa-learn ran as root: chown it back), mend the database behind it (Redis, SQL, disk full), and set use_bayes 1, use_learner 1 and bayes_learn_during_report 1; ${SEE_LOG}`;

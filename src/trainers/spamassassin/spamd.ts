@@ -11,7 +11,13 @@ import {
   unavailable,
 } from './answers.ts';
 import type { Blameless, Failure } from './answers.ts';
-import { FIRST_CANARY, canaryMessage, classifyFinding, judgeCanary } from './canary.ts';
+import {
+  FIRST_CANARY,
+  MAKE_IT_REMEMBER,
+  canaryMessage,
+  classifyFinding,
+  judgeCanary,
+} from './canary.ts';
 import type { CanaryAnswers, Finding } from './canary.ts';
 import { LockWatch, isSlow } from './lock-watch.ts';
 import { OwedAnswers } from './owed-answers.ts';
@@ -70,8 +76,7 @@ export class SpamdTrainer implements Trainer {
   readonly name: string;
   readonly version = undefined;
   readonly versionFault = undefined;
-  readonly memoryCure =
-    "spamd says DidSet each time: set bayes_learn_to_journal 0 in SpamAssassin's local.cf, or let it write to its SQL database (read_only, rights, disk full)";
+  readonly memoryCure = MAKE_IT_REMEMBER;
   readonly #options: SpamdTrainerOptions;
   readonly #client: SpamdClient;
   readonly #now: () => number;
@@ -241,7 +246,7 @@ export class SpamdTrainer implements Trainer {
       return classify(result);
     }
     if (result.code !== 0) return classify(result);
-    const did = [...result.didSet, ...result.didRemove].includes('local');
+    const did = (telling.set === undefined ? result.didRemove : result.didSet).includes('local');
     if (!did && isSlow(result.ms, telling.body.length)) return this.#locked(signal);
     this.#lock.free();
     return did;

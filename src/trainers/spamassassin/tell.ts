@@ -2,6 +2,7 @@ import { connect, isIP } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { codeOf } from '../../errors.ts';
+import type { SpamdAddress } from '../../spamd-address.ts';
 import type { Verdict } from '../../verdict.ts';
 
 /**
@@ -12,18 +13,11 @@ import type { Verdict } from '../../verdict.ts';
  * What the answer means is for `answers.ts` to say. Nothing here retries.
  */
 
-export interface SpamdAddress {
-  /** As the operator wrote it; names spamd in logs. */
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-  /** A Unix socket, instead of host and port. */
-  readonly socketPath?: string | undefined;
-  readonly tls: boolean;
-}
-
 export interface SpamdClientOptions {
-  readonly address: SpamdAddress;
+  readonly address: Pick<SpamdAddress, 'name' | 'host' | 'port' | 'tls'> & {
+    /** A Unix socket, instead of host and port. */
+    readonly socketPath?: string | undefined;
+  };
   /** Certificates (PEM) of the authorities to trust, instead of the system's. */
   readonly ca?: string | undefined;
   /** Whose Bayes it is: spamd's `User` header. No control characters. */
