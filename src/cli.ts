@@ -3,14 +3,14 @@ import { loadConfig, readConfig } from './config.ts';
 import type { Config, Environment } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
-import { createLog } from './logger.ts';
+import { createLog, forJournal } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
 import type { QuarantineOptions, Selection } from './quarantine/command.ts';
 import { accountFor, isInSpool } from './run-as.ts';
 import type { Account } from './run-as.ts';
 import { procFault } from './spool/folder.ts';
 import { unknownText } from './settings.ts';
-import { clean } from './text.ts';
+import { clean, wrap } from './text.ts';
 import type { Terminal } from './text.ts';
 import { VERSION } from './version.ts';
 
@@ -86,7 +86,7 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     const account = accountOf(options, command);
     if (account === undefined) return;
     const { name = `uid ${account.uid}`, because } = account;
-    options.err(`kopano-learnd: runs as ${name}, ${because} (--user NAME runs it as another)\n`);
+    say(options, `kopano-learnd: runs as ${name}, ${because}`);
     throw new RanAs(await options.runAs(account));
   });
   if (options.args.length === 0 && options.terminal !== undefined) {
@@ -102,9 +102,16 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     if (error instanceof RanAs) return error.exitCode;
     if (!(error instanceof OperatorError)) throw error;
-    options.err(formatError(error));
+    const text = formatError(error, options.errTerminal?.columns);
+    // Unmarked, it would be no error to journalctl -p err.
+    options.err(options.isJournal ? forJournal(text, 'err') : text);
     return error.exitCode;
   }
+}
+
+/** Tells something on standard error. */
+function say({ err, errTerminal }: CliOptions, text: string): void {
+  err(`${wrap(text, errTerminal?.columns ?? Infinity, '    ')}\n`);
 }
 
 /** Whom a command has to run as; `undefined`: who runs it. */
@@ -142,7 +149,7 @@ function withCommand(args: readonly string[]): readonly string[] {
 }
 
 /** What `kopano-learnd watch` would do, for who typed the bare name to see what happens. */
-function intention({ environment, identity }: CliOptions): string {
+function intention({ environment, identity, terminal }: CliOptions): string {
   const { config } = readConfig(environment);
   const { spool, rspamd } = config;
   const urls = rspamd.controllers.map(({ name }) => name).join(', ');
@@ -154,7 +161,8 @@ function intention({ environment, identity }: CliOptions): string {
     if (!(error instanceof OperatorError)) throw error;
     who = `; but ${error.message}`;
   }
-  return `\nkopano-learnd watch would watch ${spool.libDir}\nand teach ${urls}${who}.\n`;
+  const text = `kopano-learnd watch would watch ${spool.libDir} and teach ${urls}${who}.`;
+  return `\n${wrap(text, terminal?.columns ?? Infinity)}\n`;
 }
 
 /** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
@@ -279,9 +287,9 @@ function addHelp(program: Command): void {
 }
 
 /** The settings, after a word on what looks like one and is none. */
-function settingsOf({ environment, err }: CliOptions): Config {
-  const config = loadConfig(environment);
-  for (const unknown of config.unknown) err(`kopano-learnd: ${unknownText(unknown)}\n`);
+function settingsOf(options: CliOptions): Config {
+  const config = loadConfig(options.environment);
+  for (const unknown of config.unknown) say(options, `kopano-learnd: ${unknownText(unknown)}`);
   return config;
 }
 

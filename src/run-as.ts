@@ -43,7 +43,7 @@ export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Accoun
       throw usage(`there is no user ${clean(wanted)} on this machine`, 'getent passwd lists them');
     }
     if (found.uid === uid) return undefined;
-    if (uid === 0) return { ...found, because: '--user' };
+    if (uid === 0) return { ...found, because: 'by --user' };
     throw usage(`only root may run it as ${clean(wanted)}`, 'say it as root, or without --user');
   }
   if (uid !== 0) return undefined;

@@ -47,10 +47,12 @@ export function wrap(text: string, columns: number, indent = ''): string {
   const [first = '', ...words] = text.split(' ');
   let line = first;
   for (const word of words) {
-    if (line.trim() !== '' && line.length + 1 + word.length > columns) {
+    if (line.trim() === '' || line.length + 1 + word.length <= columns) line = `${line} ${word}`;
+    // Blanks that stand at the break go with it.
+    else if (word !== '') {
       lines.push(line.trimEnd());
       line = `${indent}${word}`;
-    } else line = `${line} ${word}`;
+    }
   }
   return [...lines, line.trimEnd()].join('\n');
 }
