@@ -1,6 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { loadConfig, readConfig } from './config.ts';
-import type { Config, Environment } from './config.ts';
+import type { Config, Environment, SpoolConfig } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import { createLog, forJournal } from './logger.ts';
@@ -153,16 +153,25 @@ function intention({ environment, identity, terminal }: CliOptions): string {
   const { config } = readConfig(environment);
   const { spool, rspamd } = config;
   const urls = rspamd.controllers.map(({ name }) => name).join(', ');
+  const { account, refusal } = identity.uid === 0 ? rootsAccount(spool) : {};
   let who = '';
-  try {
-    const account = accountFor({ spool, wanted: undefined, uid: identity.uid, writes: true });
-    if (account !== undefined) who = `, as ${account.name ?? `uid ${account.uid}`}`;
-  } catch (error) {
-    if (!(error instanceof OperatorError)) throw error;
-    who = `; but ${error.message}`;
-  }
+  if (account !== undefined) who = `, as ${account.name ?? `uid ${account.uid}`}`;
+  if (refusal !== undefined) who = `; but ${refusal.message}`;
   const text = `kopano-learnd watch would watch ${spool.libDir} and teach ${urls}${who}.`;
   return `\n${wrap(text, terminal?.columns ?? Infinity)}\n`;
+}
+
+/** Whom root's `watch` would run as, or why it would not. */
+function rootsAccount(spool: SpoolConfig): {
+  readonly account?: Account | undefined;
+  readonly refusal?: OperatorError;
+} {
+  try {
+    return { account: accountFor({ spool, wanted: undefined, uid: 0, writes: true }) };
+  } catch (error) {
+    if (error instanceof OperatorError) return { refusal: error };
+    throw error;
+  }
 }
 
 /** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
@@ -221,7 +230,8 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
       throw new OperatorError({
         code: 'demo.checkout',
         message: 'the demo is no part of the installed program',
-        hint: 'in a checkout of its sources: npm ci && npm run demo',
+        hint: 'in a checkout of its sources',
+        command: 'npm ci && npm run demo',
         exitCode: EXIT.usage,
       });
     });
@@ -261,7 +271,9 @@ function addQuestions(
     .action(async (flags: { all: boolean; json: boolean }) => {
       const read = readConfig(options.environment);
       const { doctor } = await import('./doctor/command.ts');
-      ended(await doctor({ ...options, ...read, ...flags, columns }));
+      const isRoots = options.identity.uid === 0 && program.opts<UserWords>().user === undefined;
+      const refusal = isRoots ? rootsAccount(read.config.spool).refusal : undefined;
+      ended(await doctor({ ...options, ...read, ...flags, columns, refusal }));
     });
 }
 
@@ -400,7 +412,8 @@ function selectionOf(names: readonly string[], all: boolean): Selection {
   throw new OperatorError({
     code: 'usage.names',
     message: all ? '--all and names exclude each other' : 'no message is named',
-    hint: 'give NAMES as kopano-learnd quarantine list shows them, or --all',
+    hint: 'give NAMES as the list shows them, or --all',
+    command: 'kopano-learnd quarantine list',
     exitCode: EXIT.usage,
   });
 }

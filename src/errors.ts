@@ -56,6 +56,25 @@ export function formatError(error: OperatorError, columns = Infinity): string {
   return [...lines, ...commands].join('');
 }
 
+/** What is wrong with a setting, with what mends it where a command does. */
+export interface SettingFault {
+  /** A sentence without a secret. */
+  readonly says: string;
+  /** To be pasted as root. */
+  readonly command?: string | undefined;
+}
+
+/** Thrown by what reads a setting: `message` says what is wrong with it. */
+export class SettingError extends Error {
+  override readonly name = 'SettingError';
+  readonly command: string | undefined;
+
+  constructor(message: string, command?: string) {
+    super(message);
+    this.command = command;
+  }
+}
+
 /**
  * Trouble on this machine that is neither a system error nor an error of this program: a helper that
  * was killed, a folder that was closed when a stop took too long. `message` says it.

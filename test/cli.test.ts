@@ -48,7 +48,7 @@ describe('help and version', () => {
 test('the demo is a checkout’s: the installed program says so', async () => {
   const { code, out, err } = await run(['demo']);
   expect([code, out]).toEqual([64, '']);
-  expect(err).toMatch(/no part of the installed program\ncure: .*npm run demo\n$/);
+  expect(err).toMatch(/no part of the installed program\ncure: .*\n {2}npm ci && npm run demo\n$/);
 });
 
 describe('a wrong word', () => {

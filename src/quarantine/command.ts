@@ -145,7 +145,8 @@ function unknown(names: readonly string[], messages?: QuarantinedMessages): Oper
     message: `not in quarantine: ${clean(names.join(', '))}`,
     hint: isReleased
       ? 'it was released, and waits for the daemon to take it'
-      : 'kopano-learnd quarantine list shows what is there',
+      : 'the list shows what is there',
+    command: isReleased ? undefined : 'kopano-learnd quarantine list',
     exitCode: EXIT.failure,
   });
 }

@@ -204,6 +204,7 @@ test('what is interrupted is no finding', async () => {
       STATUS_LISTEN: 'off',
     }),
     faults: [],
+      refusal: undefined,
     environment: {},
     json: false,
     all: false,

@@ -80,7 +80,7 @@ describe('names', () => {
     add('spam', 'other.eml');
     const fault = await faultOf(releaseQuarantined(options, ['lettre-1.eml', 'other.eml']));
     expect(fault.message).toBe('not in quarantine: lettre-1.eml');
-    expect(fault.hint).toBe('kopano-learnd quarantine list shows what is there');
+    expect(fault.command).toBe('kopano-learnd quarantine list');
     expect(fault.exitCode).toBe(1);
     expect(filesIn('release')).toEqual(['spam/other.eml']);
   });
