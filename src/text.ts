@@ -32,6 +32,7 @@ export function tableRow(cells: readonly string[], widths: readonly number[]): s
 
 /** What a person looks at. */
 export interface Terminal {
+  /** How wide it is now. */
   readonly columns: number;
   /** Unless NO_COLOR is set. */
   readonly hasColour: boolean;

@@ -150,7 +150,7 @@ function prepare(options: RelearnOptions, journal: Journal | undefined) {
     write: err,
     acknowledged: () => run.acknowledged,
     total: () => expectedOf(sources, flags.limit),
-    columns: errTerminal?.columns ?? Infinity,
+    columns: () => errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(config, { bulk: flags.bulk });

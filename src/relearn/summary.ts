@@ -87,8 +87,8 @@ type Title = readonly [what: string, why?: string];
 const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, Title>> = {
   limited: ['Stopped at the limit'],
   interrupted: ['Interrupted'],
-  away: ['Given up', ': rspamd did not learn what is left for too long'],
-  misconfigured: ['Given up', ': rspamd will not learn until a setting is changed'],
+  away: ['Given up', ': rspamd learned nothing for too long'],
+  misconfigured: ['Given up', ': rspamd learns nothing until a setting is changed'],
 };
 
 /** The summary for people. */

@@ -97,6 +97,15 @@ describe('names', () => {
     expect(out.toString()).toBe('as ham');
   });
 
+  test('are taken as the file had them, too', async () => {
+    add('ham', 'big%20one.eml');
+    add('spam', '%2Dn');
+    add('spam', 'Gr%C3%BC%C3%9Fe');
+    const listed = ['ham/big one.eml', 'spam/-n', 'Grüße'];
+    expect(await releaseQuarantined(options, listed)).toBe(0);
+    expect(filesIn('release')).toEqual(['spam/%2Dn', 'spam/Gr%C3%BC%C3%9Fe', 'ham/big%20one.eml']);
+  });
+
   test.each([
     '../../owner.lock',
     'spam/../ham/a.eml',
