@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { clean, plural, wrap } from '../src/text.ts';
@@ -47,4 +48,14 @@ test('wrap breaks between words, and leaves out the blanks that stand there', ()
   expect(wrap('  one two', 5, '    ')).toBe('  one\n    two');
   expect(wrap('a  b', 80)).toBe('a  b');
   expect(wrap('unbreakable', 4)).toBe('unbreakable');
+});
+
+test('the program prints no apostrophe that a terminal without UTF-8 lacks', () => {
+  const source = new URL('../src/', import.meta.url);
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' });
+  const texts = files.filter((file) => file.endsWith('.ts'));
+  expect(texts.length).toBeGreaterThan(50);
+  expect(
+    texts.filter((file) => /[‘’“”]/.test(readFileSync(new URL(file, source), 'utf8'))),
+  ).toEqual([]);
 });

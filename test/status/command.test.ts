@@ -7,7 +7,7 @@ import { status } from '../../src/status/command.ts';
 import { loadConfig } from '../../src/config.ts';
 import { freePorts } from '../../src/servers/ports.ts';
 import type { Overview } from '../../src/status/command.ts';
-import { runCli } from '../support/run-cli.ts';
+import { call, runCli } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
 import { NOBODY, temporaryFolder } from '../support/temporary.ts';
 import { ROOT } from '../support/needs.ts';
@@ -216,6 +216,25 @@ describe('the running daemon', () => {
     expect(out).toMatch(/^daemon: owns the spool, ready, version /m);
     expect(out).toMatch(/^ {2}superseded +0 +1$/m);
     expect(out).toMatch(/^ {2}7 deferred$/m);
+  });
+
+  test('is told without a row of zeros, and as wide as the terminal', async () => {
+    const bench = await StatusBench.start();
+    bench.messages.superseded('ham', 'a', undefined);
+    const { out } = await call(
+      ['status'],
+      {
+        PATH: process.env['PATH'] ?? '',
+        KOPANO_SPAMD_LIB: bench.spool.lib,
+        RSPAMD_URL: await nobody(),
+        STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+      },
+      { columns: 60 },
+    );
+    expect(out).not.toMatch(/ 0 +0\b/);
+    expect(out).toMatch(/, for \d+ (s|min|h|days)$/m);
+    const long = out.split('\n').filter((line) => line.length > 60 && / \S+ \S/.test(line));
+    expect(long).toEqual([]);
   });
 
   test('is not simply ready while a class folder is missing', async () => {
