@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { plainName } from '../../src/host.ts';
 import { needsChown } from '../support/needs.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { NOBODY } from '../support/temporary.ts';
@@ -103,9 +104,7 @@ describe('the state dir', () => {
         code: 'state-dir.unwritable',
         exitCode: 78,
         message: expect.stringContaining(`${lib}/closed/state`) as string,
-        hint: expect.stringContaining(
-          `install -d -o ${process.getuid?.()} -g ${process.getgid?.()} -m 0700 ${lib}/closed/state`,
-        ) as string,
+        command: `install -d -o ${plainName('uid', process.getuid?.() ?? 0)} -g ${plainName('gid', process.getgid?.() ?? 0)} -m 0700 ${lib}/closed/state`,
       }),
     );
   });
