@@ -61,7 +61,9 @@ test(
     expect(rest.some(({ check }) => check === 'spool')).toBe(true);
     chmodSync(folder, 0o700);
     const [shut] = await ask();
-    expect(shut).toMatchObject({ says: expect.stringMatching(/may not enter a folder above it/) });
+    expect(shut).toMatchObject({
+      says: expect.stringMatching(/may not enter a folder above it/) as string,
+    });
     expect(shut).not.toHaveProperty('command');
   },
 );
