@@ -33,7 +33,7 @@ export function* checkUser(
   yield failed(
     check,
     `runs as ${me}, and the spool with its state dir is that of ${named('uid', ham.uid)}`,
-    "say it as root, whose commands run as that user by themselves; the daemon's too",
+    'say it as root, whose commands run as that user by themselves',
   );
   yield notTried('spool', 'what that other user may do there can be told to that one alone');
   return false;
