@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { errnoOf } from './errors.ts';
+import { readFileSync, statSync } from 'node:fs';
+import { SettingError, errnoOf } from './errors.ts';
 
 /**
  * The controller's password. It lives behind a method so that no serializer meets it by accident,
@@ -62,10 +62,25 @@ function readSecretFile(file: string): string {
     content = readFileSync(file, 'utf8');
   } catch (error) {
     const code = errnoOf(error) ?? 'unknown error';
-    const cure = code === 'EACCES' ? `: chown ${process.geteuid?.() ?? 'USER'} ${file}` : '';
-    throw new Error(`cannot be read (${code})${cure}`, { cause: error });
+    if (code !== 'EACCES') throw new SettingError(`cannot be read (${code})`);
+    const uid = process.geteuid?.() ?? 'USER';
+    if (isReachable(file))
+      throw new SettingError('cannot be read (EACCES)', `chown ${uid} ${file}`);
+    throw new SettingError(
+      `cannot be read (EACCES): uid ${uid} may not enter a folder above it; keep it in /etc`,
+    );
   }
   return checked(content.replace(/\r?\n$/, ''));
+}
+
+/** Whether this user may enter all folders above a file. */
+function isReachable(file: string): boolean {
+  try {
+    statSync(file);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function checked(value: string): string {

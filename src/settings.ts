@@ -1,5 +1,7 @@
 import env from 'env-var';
 import leven from 'leven';
+import { SettingError } from './errors.ts';
+import type { SettingFault } from './errors.ts';
 import { SEVERITIES } from './severity.ts';
 import { SETTINGS_FILE, readSettingsFile } from './settings-file.ts';
 import { clean } from './text.ts';
@@ -28,7 +30,7 @@ const SERVICE_URL = /^(tcp|udp|sctp):\/\//;
 
 export class Settings {
   /** What is wrong, a line each, without a secret. */
-  readonly faults: string[];
+  readonly faults: SettingFault[];
   /** The settings file; `undefined` when there is none. */
   readonly file: string | undefined;
   readonly #known = new Set(['KOPANO_LEARND_CONF']);
@@ -43,7 +45,7 @@ export class Settings {
     this.#environment = new Map(given);
     const named = this.#environment.get('KOPANO_LEARND_CONF');
     const { path, values, faults } = readSettingsFile(named ?? SETTINGS_FILE, named !== undefined);
-    this.faults = faults.map((fault) => clean(fault, 400));
+    this.faults = faults.map((fault) => ({ ...fault, says: clean(fault.says, 400) }));
     this.file = values.size > 0 || named !== undefined ? path : undefined;
     this.#inFile = new Map([...values].filter(([, value]) => value !== ''));
     this.#source = sourceOf([...this.#inFile, ...given]);
@@ -77,7 +79,8 @@ export class Settings {
   /** Notes what is wrong with a setting. */
   note(name: string, error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
-    this.faults.push(clean(`${name} ${text}`, 400));
+    const command = error instanceof SettingError ? error.command : undefined;
+    this.faults.push({ says: clean(`${name} ${text}`, 400), command });
   }
 
   /**

@@ -1,25 +1,27 @@
 import type { Config } from '../config.ts';
 import { unknownText } from '../settings.ts';
 import { EXIT } from '../errors.ts';
-import type { ExitCode } from '../errors.ts';
+import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
 import { likelyHost } from '../host.ts';
+import type { Host } from '../host.ts';
 import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { askStatus } from '../status/ask.ts';
+import type { DaemonAnswer } from '../status/ask.ts';
 import { plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
 import { SpamdTrainer } from '../trainers/spamassassin/spamd.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
-import { failed, notTried, ok, textOf } from './finding.ts';
+import { cureIn, failed, notTried, ok, textOf } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
-import { named } from './machine.ts';
 import type { Account } from './machine.ts';
 import { checkSpamd } from './spamd.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
+import { checkUser } from './user.ts';
 import { checkWatching } from './watching.ts';
 
 /**
@@ -29,9 +31,11 @@ import { checkWatching } from './watching.ts';
 export interface DoctorOptions {
   readonly config: Config;
   /** What is wrong with the settings; the others, and defaults for these, are in `config`. */
-  readonly faults: readonly string[];
+  readonly faults: readonly SettingFault[];
   /** Whom this process runs as. */
   readonly identity: Account;
+  /** Why the daemon would not run, where root started both. */
+  readonly refusal: OperatorError | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly stop: AbortSignal;
   /** One JSON object instead of a text. */
@@ -81,13 +85,35 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   yield* checkSettings(options);
   const noProc = procFault();
   if (noProc !== undefined) {
-    yield failed('/proc', noProc.message, noProc.hint);
+    yield failed('/proc', noProc.message, cureIn(noProc));
     yield notTried('all else', 'mend the above first');
     return;
   }
-  yield ok('user', `runs as ${named('uid', identity.uid)}`);
+  const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
   const daemon = await askStatus(config, stop);
   const host = daemon.kind === 'running' ? daemon.report.process.host : likelyHost(environment);
+  if (isAtHome) yield* checkFolders(options, daemon, host);
+  yield* checkDaemon(config, identity, daemon);
+  yield* checkWatching(libDir, polling);
+  const { spamd, rspamd, trainers } = config;
+  const spamds = trainers.includes('spamassassin') ? [spamd.address] : [];
+  for (const address of spamds) {
+    yield* checkSpamd(new SpamdTrainer({ ...spamd, address }), spamd.user, stop);
+  }
+  const known: Known[] = [];
+  for (const controller of trainers.includes('rspamd') ? rspamd.controllers : []) {
+    const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
+    known.push({ controller, statistics: yield* checkController(inquiry) });
+  }
+  yield* checkLearning(known, spamds, daemon, stateDir);
+}
+
+async function* checkFolders(
+  { config, identity }: DoctorOptions,
+  daemon: DaemonAnswer,
+  host: Host,
+): AsyncGenerator<Finding> {
+  const { libDir, stateDir } = config.spool;
   const folders: Folder[] = [];
   try {
     const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
@@ -99,26 +125,13 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   } finally {
     for (const folder of folders) folder.close();
   }
-  yield* checkDaemon(config, identity, daemon);
-  yield* checkWatching(libDir, polling);
-  const { spamd } = config;
-  const spamds = config.trainers.includes('spamassassin') ? [spamd.address] : [];
-  for (const address of spamds) {
-    yield* checkSpamd(new SpamdTrainer({ ...spamd, address }), spamd.user, stop);
-  }
-  const known: Known[] = [];
-  const controllers = config.trainers.includes('rspamd') ? config.rspamd.controllers : [];
-  for (const controller of controllers) {
-    const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    known.push({ controller, statistics: yield* checkController(inquiry) });
-  }
-  yield* checkLearning(known, spamds, daemon, stateDir);
 }
 
 function* checkSettings({ config, faults }: DoctorOptions): Generator<Finding> {
   const check = 'settings';
-  for (const fault of faults)
-    yield failed(check, fault, 'correct it; the daemon does not start with it');
+  for (const { says, command } of faults) {
+    yield failed(check, says, { says: 'correct it; the daemon does not start with it', command });
+  }
   for (const unknown of config.unknown) {
     yield failed(
       check,

@@ -54,7 +54,7 @@ function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
       says: `cannot be talked to (${code})`,
       cure: cureIn(reply, "is it an HTTP server at all? Correct RSPAMD_URL; look at rspamd's log"),
     };
-    return failed(name, says, cure);
+    return failed(name, says, code === 'ECONNRESET' ? `${cure}; or ${WRONG_PLACE}` : cure);
   }
   // Learning goes on, slowly.
   if (isProxys && meaning.kind === 'unavailable') {

@@ -26,6 +26,8 @@ export function* checkDaemon(
   yield* settingsOf(config, report);
   yield* userOf(account, report);
   for (const { place, code, says } of faults) {
+    // A missing folder was found above.
+    if (code === 'ENOENT' && report.spool === config.spool.libDir) continue;
     yield failed(
       check,
       `${place} fails the running daemon: ${clean(says)}`,

@@ -187,7 +187,7 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     write: err,
     acknowledged: () => run.acknowledged,
     total: () => expectedOf(sources, flags.limit),
-    columns: errTerminal?.columns ?? Infinity,
+    columns: () => errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers({ ...config, trainers: [filter] }, { bulk: flags.bulk });

@@ -91,8 +91,8 @@ type Title = readonly [what: string, why?: string];
 const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, Title>> = {
   limited: ['Stopped at the limit'],
   interrupted: ['Interrupted'],
-  away: ['Given up', ': FILTER did not learn what is left for too long'],
-  misconfigured: ['Given up', ': FILTER will not learn until a setting is changed'],
+  away: ['Given up', ': FILTER learned nothing for too long'],
+  misconfigured: ['Given up', ': FILTER learns nothing until a setting is changed'],
 };
 
 /** The summary for people. */

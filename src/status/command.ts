@@ -133,19 +133,25 @@ const FAULTS: Readonly<Record<string, string>> = {
 };
 
 function overviewText(overview: Overview, columns: number, now: number): string {
-  const { dropped, queued, quarantined, released, archived } = overview;
+  const { dropped, queued, quarantined, released, archived, faults } = overview;
+  // What is missing holds nothing.
+  const isCounted = faults.every(({ code }) => code === 'ENOENT');
   const lines = [
     `spool: ${overview.spool}`,
     `state dir: ${overview.stateDir}`,
     '',
-    ...table('', [
-      ['dropped', dropped, 'not taken yet'],
-      ['queued', queued, 'taken, not learned yet'],
-      ['quarantined', quarantined, 'kopano-learnd quarantine list'],
-      ['released', released, 'from there, not taken yet'],
-      ['archived', archived, ''],
-    ]),
-    ...overview.faults.map(({ path, code }) =>
+    ...table(
+      '',
+      [
+        ['dropped', dropped, 'not taken yet'],
+        ['queued', queued, 'taken, not learned yet'],
+        ['quarantined', quarantined, 'kopano-learnd quarantine list'],
+        ['released', released, 'from there, not taken yet'],
+        ['archived', archived, ''],
+      ],
+      isCounted ? ['  no message is here'] : [],
+    ),
+    ...faults.map(({ path, code }) =>
       path === overview.stateDir && code === 'ENOENT'
         ? '  the state dir is not there yet: no daemon has run'
         : `  ${path}: ${FAULTS[code] ?? code}`,
@@ -178,7 +184,9 @@ function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   const { readiness, health, trainers, faults } = report;
   const role = report.role === 'owner' ? 'owns the spool' : 'stands by';
   const since = `for ${span(now - Date.parse(report.startedAt))}`;
-  const state = `${role}, ${readiness.ready ? 'ready' : 'not ready'}, version ${report.version}, ${since}`;
+  const isWhole = faults.length === 0;
+  const ready = isWhole ? 'ready' : 'ready but for the following';
+  const state = `${role}, ${readiness.ready ? ready : 'not ready'}, version ${report.version}, ${since}`;
   const reasons = [...health.reasons, ...readiness.reasons];
   const told = faults.map(({ place, says }) => `${place}: ${says}`);
   return [
@@ -196,18 +204,20 @@ function daemonLines(daemon: Overview['daemon'], now: number): string[] {
         ...((each.deferred ?? 0) > 0 ? [`${each.deferred ?? 0} deferred`] : []),
         ...((each.inFlight ?? 0) > 0 ? [`${each.inFlight ?? 0} in flight`] : []),
       ];
-      return [...table(title, rows), ...(open.length === 0 ? [] : [`  ${open.join(', ')}`])];
+      return [
+        ...table(title, rows, [`  ${title}: no message`]),
+        ...(open.length === 0 ? [] : [`  ${open.join(', ')}`]),
+      ];
     }),
   ];
 }
 
 type Row = readonly [name: string, numbers: Readonly<Record<Verdict, number | null>>, note: string];
 
-/** What is not zero. */
-function table(title: string, rows: readonly Row[]): string[] {
-  const shown = rows.filter(([, { spam, ham }]) => spam !== 0 || ham !== 0);
-  if (shown.length === 0)
-    return [`  ${title === '' ? 'no message is here' : `${title}: no message`}`];
+/** What is neither zero nor wholly unknown: of that, the folders tell. */
+function table(title: string, rows: readonly Row[], none: readonly string[]): string[] {
+  const shown = rows.filter(([, { spam, ham }]) => (spam ?? 0) + (ham ?? 0) > 0 || spam !== ham);
+  if (shown.length === 0) return [...none];
   const head = tableRow([`  ${title}`, ...VERDICTS], WIDTHS);
   return [
     head,

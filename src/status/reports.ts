@@ -8,7 +8,7 @@ import type { Host } from '../host.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
 import type { Verdict } from '../verdict.ts';
 import { VERSION } from '../version.ts';
-import { countSpool } from './counts.ts';
+import { closedFolders, countSpool } from './counts.ts';
 import type { SpoolCounts } from './counts.ts';
 import { learnedIn, obstacleIn, probe } from './probe.ts';
 import type { Probe } from './probe.ts';
@@ -78,6 +78,7 @@ export class Reporter {
   readonly #view: DaemonView;
   readonly #probed: readonly { readonly of: Controller; readonly probe: () => Promise<Probe> }[];
   readonly #waiting: () => Promise<SpoolCounts>;
+  readonly #closed: () => Promise<readonly DiskFault[]>;
   readonly #startedAt: string;
 
   /** @param stop ends what is being asked of rspamd */
@@ -102,6 +103,11 @@ export class Reporter {
       () => countSpool(view.spool),
       (_, tookMs) => Math.max(1_000, tookMs * 20),
     );
+    this.#closed = cached(
+      clock,
+      () => closedFolders(view.spool.libDir),
+      () => 1_000,
+    );
     this.#startedAt = iso(clock.wall());
   }
 
@@ -121,11 +127,14 @@ export class Reporter {
 
   async status() {
     const { spool, learners, bugs } = this.#view;
-    const [controllers, waiting] = await Promise.all([
+    const isOwner = this.#role === 'owner';
+    const [controllers, waiting, closed] = await Promise.all([
       this.#controllerReports(),
       // The folders are the owner's to count.
-      this.#role === 'owner' ? this.#waiting() : null,
+      isOwner ? this.#waiting() : null,
+      isOwner ? this.#closed() : [],
     ]);
+    const met = this.#view.faults();
     const counts = this.#view.counts();
     return {
       version: VERSION,
@@ -153,7 +162,8 @@ export class Reporter {
       controllers,
       bugs: bugs.seen,
       process: this.#view.process,
-      faults: this.#view.faults(),
+      /** What it has met, and folders that it could not take a message from. */
+      faults: [...met, ...closed.filter((each) => !met.some(({ place }) => place === each.place))],
       waitsFor: this.#view.waitsFor() ?? null,
     };
   }

@@ -143,10 +143,13 @@ describe('the summary', () => {
     }));
     const { text } = summaryOf([], { ending: 'misconfigured', left });
     expect(text).toMatch(
-      /^Given up after 10\.0 s, 0 messages a second: rspamd will not learn .*\.\n/,
+      /^Given up after 10\.0 s, 0 messages a second: rspamd learns nothing until a setting is changed\.\n/,
     );
     expect(text).toContain('Left over (the first 10), connection refused:\n  /0\n  /1\n');
     expect(text.split('connection refused')).toHaveLength(2);
+    expect(summaryOf([], { ending: 'away', left }).text).toMatch(
+      /^Given up .*: rspamd learned nothing for too long\.\n/,
+    );
   });
 
   test('counts what was learned without proof as learned, and names it', () => {
