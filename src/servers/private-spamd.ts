@@ -4,6 +4,7 @@
  * makes a start four times as fast; Bayes is the same. Tried on SpamAssassin 4.0.1.
  */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -101,7 +102,10 @@ export class PrivateSpamd extends PrivateServer {
       .map(({ pid }) => pid);
   }
 
-  /** What Bayes has counted, by `sa-learn` as the owner of Bayes; zeros before the first message. */
+  /**
+   * What Bayes has counted in its files, by `sa-learn` as their owner; zeros before the first message.
+   * Of another store `saLearn('--dump', 'magic')` tells.
+   */
   async counts(): Promise<SpamdCounts> {
     // sa-learn calls that an error.
     if (!existsSync(`${this.bayesPath}_toks`)) return { spam: 0, ham: 0, tokens: 0 };
@@ -167,20 +171,23 @@ export class PrivateSpamd extends PrivateServer {
 
   protected async answers(): Promise<boolean> {
     const { tls, allowedIps } = this.#options;
-    // Whom it doesn't allow it closes on, and speaking TLS is not this one's job.
-    if (tls !== undefined || allowedIps !== undefined) return this.log.includes('server started');
     const socket = connect(
       this.#options.unixSocket === true
         ? { path: this.socketPath }
         : { host: LOOPBACK, port: this.port },
     );
     socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('spamd is silent')));
-    socket.end('PING SPAMC/1.5\r\n\r\n');
     let received = '';
     try {
+      await once(socket, 'connect');
+      socket.end('PING SPAMC/1.5\r\n\r\n');
+      // Whom it doesn't allow it closes upon, and speaking TLS is not this one's job.
+      if (tls !== undefined || allowedIps !== undefined) return true;
       for await (const chunk of socket as AsyncIterable<Buffer>) received += chunk.toString();
     } catch {
       return false;
+    } finally {
+      socket.destroy();
     }
     return received.includes('PONG');
   }

@@ -28,7 +28,8 @@ import type { SpamdClientOptions, TellResult, Telling } from './tell.ts';
 /**
  * One spamd as a trainer. spamd says `EX_OK` without `DidSet` of a message that it knows and of one
  * that it couldn't learn at all; so that answer alone is never a proof here:
- * - After this very buffer was `DidSet` it is: it was learned and is known now.
+ * - After this very buffer was `DidSet`, with nothing in between, it is: it was learned and is known
+ *   now.
  * - Otherwise the message must be forgotten (`DidRemove`) and learned again, and known then.
  * - If it can't be forgotten either, a canary tells whether it is the message's own or Bayes'.
  */
@@ -82,8 +83,8 @@ export class SpamdTrainer implements Trainer {
   readonly #now: () => number;
   readonly #lock = new LockWatch();
   readonly #owed = new OwedAnswers();
-  /** The verdict that each buffer was last `DidSet` with. */
-  readonly #didSet = new WeakMap<Buffer, Verdict>();
+  /** The verdict that each buffer was last `DidSet` with: good for one proof, if nothing fails first. */
+  #didSet = new WeakMap<Buffer, Verdict>();
   /** It was seen to learn, and nothing has failed since. */
   #works = false;
   #diagnosing: Promise<Diagnosis> | undefined;
@@ -97,7 +98,11 @@ export class SpamdTrainer implements Trainer {
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
     const outcome = await this.#teach(example, signal);
-    if (isFailure(outcome)) this.#works = false;
+    if (outcome.kind === 'duplicate') this.#didSet.delete(example.body);
+    if (isFailure(outcome)) {
+      this.#works = false;
+      this.#didSet = new WeakMap();
+    }
     if (!('reason' in outcome)) return outcome;
     return { ...outcome, reason: presentable(outcome.reason, example.body) };
   }

@@ -1,10 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
 import { makeMessage } from '../../lab/messages.ts';
-import { ROOT, needs } from '../../support/needs.ts';
+import { startRedis } from '../../real/harness.ts';
+import { ROOT, needs, needsPrograms } from '../../support/needs.ts';
 import { NEVER, example, prove, trainerAt } from './connect.ts';
 import { SPAMD, startSpamd } from './real-spamd.ts';
 
@@ -41,13 +42,12 @@ function makeDatabase(spamd: PrivateSpamd): string {
 /** Its configuration names the file, so that it has to be started anew. */
 async function useDatabase(spamd: PrivateSpamd): Promise<string> {
   const file = makeDatabase(spamd);
-  const config = join(spamd.folder, 'site/local.cf');
   const lines = [
     'bayes_store_module Mail::SpamAssassin::BayesStore::SQL',
     `bayes_sql_dsn dbi:SQLite:${file}`,
     'bayes_sql_override_username everybody',
   ];
-  writeFileSync(config, `${readFileSync(config, 'utf8')}${lines.join('\n')}\n`);
+  appendFileSync(join(spamd.folder, 'site/local.cf'), `${lines.join('\n')}\n`);
   await spamd.restart();
   return file;
 }
@@ -77,6 +77,31 @@ describe('a Bayes in SQL', () => {
       expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
     },
   );
+});
+
+describe('a Bayes in Redis', needsPrograms('spamd', 'redis-server'), () => {
+  test('learns, and no message is charged while Redis is full or away', async () => {
+    await using redis = await startRedis();
+    await using spamd = await startSpamd({
+      config: [
+        'bayes_store_module Mail::SpamAssassin::BayesStore::Redis',
+        `bayes_sql_dsn server=127.0.0.1:${redis.port};database=2`,
+      ],
+    });
+    const trainer = trainerAt(spamd);
+    const message = example('spam', SPAM);
+    expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+    expect(await prove(trainer, example('ham', SPAM))).toEqual(['learned', 'duplicate']);
+    const deaf = { kind: 'misconfigured', hint: expect.stringContaining('Redis') as string };
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    expect(await trainer.learn(message, NEVER)).toMatchObject(deaf);
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0');
+    expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+    await redis.stop();
+    expect(await trainer.learn(example('ham', HAM), NEVER)).toMatchObject(deaf);
+    await redis.start();
+    expect(await prove(trainer, example('ham', HAM))).toEqual(['learned', 'duplicate']);
+  });
 });
 
 describe('a lock on Bayes', () => {

@@ -64,6 +64,21 @@ describe('the proof', () => {
     expect(spamd.told).toContain('remove');
   });
 
+  test('is given once: nothing that was said before a proof, or a failure, proves anything later', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const trainer = trainerAt(spamd);
+    await prove(trainer, SPAM);
+    // It cannot be written now, and says what it says of a known message.
+    spamd.play = () => OK;
+    expect(await learn(trainer)).toMatchObject({ kind: 'misconfigured' });
+    spamd.play = () => undefined;
+    expect(await learn(trainer, HAM)).toEqual({ kind: 'learned' });
+    spamd.play = inTurn(RESETS);
+    expect(await learn(trainer, HAM)).toMatchObject({ kind: 'deferred' });
+    spamd.play = inTurn(OK);
+    expect(await learn(trainer, HAM)).toMatchObject({ kind: 'refused' });
+  });
+
   test('is not given by DidSet again and again, and the next one waits for a canary', async () => {
     const spamd = await ScriptedSpamd.start(inTurn(DID_SET));
     const trainer = trainerAt(spamd);
@@ -386,10 +401,11 @@ describe('an answer without DidSet that took ten seconds', () => {
     const { trainer, pass, state } = await slow();
     expect(await learn(trainer)).toMatchObject(locked);
     pass(400_000);
+    expect(await learn(trainer)).toMatchObject(locked);
     state.tookMs = 10;
     expect(await prove(trainer, SPAM)).toEqual(['learned', 'duplicate']);
     state.tookMs = LOCK_MS;
-    pass(400_000);
+    pass(300_000);
     expect(await learn(trainer, HAM)).toMatchObject(locked);
   });
 
