@@ -75,6 +75,8 @@ export function readConfig(environment: Environment) {
       user: settings.read('SPAMD_USER', '', spamdUser),
       /** Larger messages are not sent to it. */
       maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
+      /** Whether what users call spam is reported to the networks that SpamAssassin is set up for. */
+      report: settings.read('SPAMD_REPORT', 'no', yesOrNo),
       timeoutMs: settings.read('SPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
       /** PEM text. */
       ca: settings.read('SPAMD_CA_FILE', '', certificate),

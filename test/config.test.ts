@@ -50,6 +50,7 @@ test('without any setting everything has its default', () => {
     spamd: {
       address: { name: 'spamd://127.0.0.1:783', host: '127.0.0.1', port: 783, tls: false },
       maxBytes: 10_485_760,
+      report: false,
       timeoutMs: 30_000,
     },
     trainers: ['rspamd'],
@@ -70,6 +71,7 @@ test('an empty variable means the same as an unset one, and those of others noth
     ...['LEARN_ARCHIVE_DAYS', 'LEARN_CONCURRENCY', 'LEARN_BACKLOG', 'LEARN_MAX_BYTES'],
     ...['LEARN_SETTLE_MS', 'LEARN_SWEEP_SECONDS', 'LEARN_POLLING', 'LEARN_MAX_ATTEMPTS'],
     ...['SPAMD_URL', 'SPAMD_USER', 'SPAMD_MAX_BYTES', 'SPAMD_TIMEOUT_SECONDS', 'SPAMD_CA_FILE'],
+    ...['SPAMD_REPORT'],
     ...['LEARN_TRAINERS', 'STATUS_LISTEN', 'SYSLOG_LEVEL', 'LOG_FORMAT', 'SHUTDOWN_SECONDS'],
   ];
   const empty = Object.fromEntries(names.map((name) => [name, '']));

@@ -22,6 +22,7 @@ import type { StatusServer } from '../status/server.ts';
 import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
 import type { TrainersOptions } from '../trainers/create.ts';
+import type { ReportResult } from '../trainers/spamassassin/reports.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
 import { teachAgain } from '../spool/archive.ts';
@@ -101,6 +102,14 @@ export async function watch(options: WatchOptions, platform = SYSTEM): Promise<E
   return left === 0 ? EXIT.done : EXIT.temporary;
 }
 
+function reportLine(log: Log): (result: ReportResult) => void {
+  return ({ kind, key, taken, reason }) => {
+    const what = kind === 'spam' ? 'reported as spam' : 'taken back as spam';
+    const says = taken ? what : `not ${what}: ${reason ?? ''}`;
+    log('notice', 'message.reported', says, { file: key, kind, taken, reason });
+  };
+}
+
 class Daemon {
   readonly #options: WatchOptions;
   readonly #clock: Clock;
@@ -130,7 +139,7 @@ class Daemon {
     const taught = new SessionTaught();
     const learners = createLearners({
       config,
-      trainers: trainersFor(config, { taught }),
+      trainers: trainersFor(config, { taught, reporting: { stop, onResult: reportLine(log) } }),
       clock,
       random,
       log,

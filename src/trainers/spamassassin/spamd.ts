@@ -21,6 +21,7 @@ import {
 import type { CanaryAnswers, Finding } from './canary.ts';
 import { LockWatch, isSlow } from './lock-watch.ts';
 import { OwedAnswers } from './owed-answers.ts';
+import type { Reports } from './reports.ts';
 import type { Taught } from './taught.ts';
 import { SpamdClient } from './tell.ts';
 import type { SpamdClientOptions, TellResult, Telling } from './tell.ts';
@@ -38,6 +39,8 @@ export interface SpamdTrainerOptions extends SpamdClientOptions {
   readonly maxBytes: number;
   /** What was taught under each key, if that is kept. */
   readonly taught?: Taught | undefined;
+  /** Gets what users call spam and what they take back, where that is reported. */
+  readonly reports?: Pick<Reports, 'add'> | undefined;
   /** Names the second canary, which nobody else has. @defaultValue a random UUID */
   readonly nonce?: (() => string) | undefined;
 }
@@ -85,6 +88,8 @@ export class SpamdTrainer implements Trainer {
   readonly #owed = new OwedAnswers();
   /** The verdict that each buffer was last `DidSet` with: good for one proof, if nothing fails first. */
   #didSet = new WeakMap<Buffer, Verdict>();
+  /** What was taught as spam before it was turned, by the buffer that was taught as ham. */
+  readonly #spamBefore = new WeakMap<Buffer, Buffer>();
   /** It was seen to learn, and nothing has failed since. */
   #works = false;
   #diagnosing: Promise<Diagnosis> | undefined;
@@ -148,14 +153,26 @@ export class SpamdTrainer implements Trainer {
     // Once more, and not known: perhaps it isn't stored. The next one waits for a canary.
     if (did && wasSet) this.#works = false;
     if (did) return { kind: 'learned' };
-    return wasSet ? { kind: 'duplicate' } : await this.#relearn(example, signal);
+    if (!wasSet) return await this.#relearn(example, signal);
+    this.#report(example);
+    return { kind: 'duplicate' };
+  }
+
+  /** A message was just proven to be learned; what was known before isn't reported. */
+  #report({ key, verdict, body }: Example): void {
+    const { reports } = this.#options;
+    const before = this.#spamBefore.get(body);
+    if (verdict === 'spam') reports?.add({ kind: 'spam', key, body });
+    else if (before !== undefined) reports?.add({ kind: 'revoke', key, body: before });
   }
 
   /** What was taught under the key with other bytes and the other verdict: SpamAssassin forgets it. */
   async #unlearnOpposite({ key, verdict, body }: Example, signal: AbortSignal) {
     const last = await this.#options.taught?.last(key);
+    if (last === undefined || last.verdict === verdict) return undefined;
+    if (last.verdict === 'spam') this.#spamBefore.set(body, last.body);
     // The same bytes it unlearns by itself.
-    if (last === undefined || last.verdict === verdict || last.body.equals(body)) return undefined;
+    if (last.body.equals(body)) return undefined;
     const did = await this.#ask({ remove: 'local', body: last.body }, signal, key);
     return typeof did === 'boolean' ? undefined : did;
   }
