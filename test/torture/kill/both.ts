@@ -1,0 +1,32 @@
+import { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import { World } from '../../real/world.ts';
+import { chanceOf } from '../../support/seed.ts';
+import type { Chance } from '../../support/seed.ts';
+import { Users } from '../users.ts';
+import { killUnderLoad } from './kills.ts';
+import type { Load } from './kills.ts';
+
+/** SpamAssassin learns ten a second at most, and a start of the daemon costs it four of them. */
+const PER_SECOND = 5;
+
+/** The same with both filters, and each verdict of a message with bytes of its own. */
+export async function killBothUnderLoad(
+  load: Pick<Load, 'kills' | 'longestLifeMs'>,
+  own: Chance,
+): Promise<void> {
+  await using spamd = await PrivateSpamd.start();
+  await using world = await World.make();
+  const users = new Users({
+    lib: world.lib,
+    writer: world,
+    chance: chanceOf(own.below(2 ** 31)),
+    perSecond: PER_SECOND,
+    flips: 0.3,
+    repeats: 0.1,
+    tooShort: 0,
+    recent: 10,
+    onlyTaken: false,
+    regenerates: true,
+  });
+  await killUnderLoad({ ...load, after: 'remove', lastJudgements: 8, world, users, spamd }, own);
+}
