@@ -6,7 +6,7 @@ import { count } from '../torture/kill/kills.ts';
 
 /** The short form of the suite of kills, which has a hundred of them and more. */
 const KILLS = 25;
-const LONGEST_LIFE_MS = 500;
+const LONGEST_LIFE_MS = 300;
 
 describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
   it('25 kills lose nothing, and every last verdict is right in both', async () => {

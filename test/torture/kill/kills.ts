@@ -16,6 +16,7 @@ import { wrongInSpamd } from './spamassassin.ts';
 const START_UP_EVERY = 4;
 const START_UP_MS = 500;
 const PATIENCE_MS = 240_000;
+const LONGEST_WAIT_MS = 5_000;
 const CONCURRENCY = 8;
 /** rspamd recognises a message by tokens that are not quite stable: 2 of 4,000 answered 200 again. */
 const FORGOTTEN_SHARE = 0.005;
@@ -35,7 +36,7 @@ export interface Load {
 }
 
 /** What all of them came to. */
-export const count = { kills: 0, messages: 0, verdicts: 0, repeated: 0, forgotten: 0 };
+export const count = { kills: 0, messages: 0, verdicts: 0, turned: 0, repeated: 0, forgotten: 0 };
 
 /** Kills so many daemons, lets one more finish, and looks whether all is as it must be. */
 export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
@@ -64,6 +65,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
       const daemon = await start();
       const isStarting = kill % START_UP_EVERY === 0;
       if (!isStarting) await owns(daemon);
+      if (!isStarting && spamd !== undefined) await learnsSome(daemon, own.below(3));
       await sleep(own.below(isStarting ? START_UP_MS : load.longestLifeMs));
       if (!daemon.running) throw new Error(`daemon ${kill} ended by itself`);
       await daemon.kill();
@@ -90,6 +92,15 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
   count.kills += load.kills;
   count.messages += users.judged.size;
   count.verdicts += users.writes;
+  count.turned += users.changed.size;
+}
+
+/** A start, with a canary, may take longer than a life: SpamAssassin gets so many messages done. */
+async function learnsSome(daemon: Daemon, messages: number): Promise<void> {
+  const end = performance.now() + LONGEST_WAIT_MS;
+  const done = (): number =>
+    daemon.linesOf('message.learned').filter((line) => !isOfRspamd(line)).length;
+  while (done() < messages && performance.now() < end) await sleep(5);
 }
 
 /** Nothing is left but the archive, which holds each message once, as it was judged last. */
