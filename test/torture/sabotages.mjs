@@ -20,8 +20,8 @@ export const SABOTAGES = [
   {
     suite: 'kill',
     name: 'a message ends with the first filter that has learned it',
-    at: 'JointStore.isDone',
-    insert: 'if (Date.now() > 0) return true;',
+    at: 'JointStore.dispose',
+    insert: 'if (Date.now() > 0) return this.#options.store.dispose(entry, disposition, message);',
     only: 'in SpamAssassin',
   },
   {

@@ -98,8 +98,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
 /** A start, with a canary, may take longer than a life: SpamAssassin gets so many messages done. */
 async function learnsSome(daemon: Daemon, messages: number): Promise<void> {
   const end = performance.now() + LONGEST_WAIT_MS;
-  const done = (): number =>
-    daemon.linesOf('message.learned').filter((line) => !isOfRspamd(line)).length;
+  const done = (): number => ends(daemon).filter((line) => !isOfRspamd(line)).length;
   while (done() < messages && performance.now() < end) await sleep(5);
 }
 
@@ -146,10 +145,7 @@ function tooManyRepetitions({ kills, world, users }: Load, learned: number): str
 /** What rspamd itself remembers otherwise than it was last judged. */
 async function forgotten({ world, users }: Load): Promise<string[]> {
   const proven = new Map<unknown, unknown>();
-  for (const line of world.daemons.flatMap(({ lines }) => lines)) {
-    const { event, fields } = line;
-    if (!isOfRspamd(line)) continue;
-    if (event !== 'message.learned' && event !== 'message.duplicate') continue;
+  for (const { fields } of world.daemons.flatMap(ends).filter(isOfRspamd)) {
     proven.set(fields['file'], fields['verdict']);
   }
   const lost: string[] = [];
@@ -162,6 +158,11 @@ async function forgotten({ world, users }: Load): Promise<string[]> {
   count.forgotten += unstable;
   if (unstable > 1 + users.judged.size * FORGOTTEN_SHARE) lost.push(`${unstable} are forgotten`);
   return lost;
+}
+
+/** Its lines of messages that a filter knows. */
+function ends({ lines }: Daemon): readonly LogLine[] {
+  return lines.filter(({ event }) => ['message.learned', 'message.duplicate'].includes(event));
 }
 
 /** Where it is the only filter, lines don't name it. */
