@@ -86,6 +86,29 @@ export function tooShortMessage(verdict: Verdict = 'spam', seed = 0): MadeMessag
   });
 }
 
+/**
+ * The message as kopano-spamd makes it where it has no original: the same words with a boundary that
+ * is new each time, so that SpamAssassin takes it for another one.
+ */
+export function regenerated(message: MadeMessage, time: number): MadeMessage {
+  const [head = '', body = ''] = message.raw.toString().split(/\r\n\r\n(.*)/s);
+  const headers = head.split('\r\n');
+  const isOfPart = (header: string): boolean => /^Content-/.test(header);
+  const boundary = `=_${digestOf(`${message.name} ${time}`).toString('hex').slice(0, 24)}`;
+  const lines = [
+    ...headers.filter((header) => !isOfPart(header)),
+    `Content-Type: multipart/mixed; boundary="${boundary}"`,
+    '',
+    `--${boundary}`,
+    ...headers.filter(isOfPart),
+    '',
+    body,
+    `--${boundary}--`,
+    '',
+  ];
+  return { ...message, raw: Buffer.from(lines.join('\r\n')) };
+}
+
 /** A hand-written message of a kind that {@link makeMessage} knows, in sentences that it never makes. */
 export function unseenMessage(verdict: Verdict): MadeMessage {
   return finish({

@@ -11,6 +11,27 @@ export const SABOTAGES = [
     insert: "if (Date.now() > 0) return { kind: 'duplicate' };",
   },
   {
+    suite: 'kill',
+    name: 'what spamd is told counts as learned',
+    at: 'SpamdTrainer.learn',
+    insert: "if (Date.now() > 0) return { kind: 'duplicate' };",
+    only: 'in SpamAssassin',
+  },
+  {
+    suite: 'kill',
+    name: 'a message ends with the first filter that has learned it',
+    at: 'JointStore.dispose',
+    insert: 'if (Date.now() > 0) return this.#options.store.dispose(entry, disposition, message);',
+    only: 'in SpamAssassin',
+  },
+  {
+    suite: 'kill',
+    name: 'SpamAssassin is told nothing of the bytes that it learned before',
+    at: 'SpamdTrainer.#unlearnEarlier',
+    insert: 'if (Date.now() > 0) return undefined;',
+    only: 'in SpamAssassin',
+  },
+  {
     suite: 'syscalls',
     name: 'the original is removed before its copy lies in the queue',
     at: 'CrossDeviceMoves.#copy',

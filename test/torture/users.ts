@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Verdict } from '../../src/verdict.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { KopanoWriterProcess, WriteOrder } from '../lab/kopano-writer.ts';
-import { makeMessage, tooShortMessage } from '../lab/messages.ts';
+import { makeMessage, regenerated, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Chance } from '../support/seed.ts';
 
@@ -27,6 +27,8 @@ export interface UsersOptions {
   readonly recent: number;
   /** Only of messages whose file has left the drop directory: each file ends once then. */
   readonly onlyTaken: boolean;
+  /** Each verdict of a message brings other bytes. @defaultValue false */
+  readonly regenerates?: boolean;
   /** Whether the machine can't keep up, and more would only pile up; asked twice a second. */
   readonly isBehind?: () => boolean;
 }
@@ -40,6 +42,7 @@ export interface Judged {
   /** How often it was judged. */
   writes: number;
   readonly isShort: boolean;
+  readonly isRegenerated: boolean;
 }
 
 const AT_ONCE: Partial<WriteOrder> = {};
@@ -47,9 +50,17 @@ const IN_PIECES: Partial<WriteOrder> = { chunks: 2, pauseMs: 30, pauseBeforeMark
 const UNREADABLE: Partial<WriteOrder> = { createMode: 0o600, pauseBeforeMarkMs: 20 };
 const PACES = [...Array.from({ length: 7 }, () => AT_ONCE), IN_PIECES, IN_PIECES, UNREADABLE];
 
-/** The message as it was written. */
-export function messageOf({ made, seed, isShort }: Judged): MadeMessage {
-  return isShort ? tooShortMessage(made, seed) : makeMessage(made, seed);
+/** The message as it was written, the last time unless another one is asked for. */
+export function messageOf(judged: Judged, write = judged.writes): MadeMessage {
+  const { made, seed, isShort, isRegenerated } = judged;
+  const message = isShort ? tooShortMessage(made, seed) : makeMessage(made, seed);
+  return isRegenerated ? regenerated(message, write) : message;
+}
+
+/** The messages that its file may hold: all of one name. */
+export function versionsOf(judged: Judged): readonly MadeMessage[] {
+  if (!judged.isRegenerated) return [messageOf(judged)];
+  return Array.from({ length: judged.writes }, (_, index) => messageOf(judged, index + 1));
 }
 
 export class Users {
@@ -116,7 +127,7 @@ export class Users {
   }
 
   async #next(): Promise<void> {
-    const { chance, flips, repeats, tooShort, recent } = this.#options;
+    const { chance, flips, repeats, tooShort, recent, regenerates = false } = this.#options;
     const kind = chance.next();
     const earlier = kind < flips + repeats ? this.#choose() : undefined;
     if (earlier !== undefined) {
@@ -127,7 +138,14 @@ export class Users {
     }
     const made = chance.pick(VERDICTS);
     const isShort = kind >= 1 - tooShort;
-    const judged = { seed: this.judged.size + 1, made, verdict: made, writes: 0, isShort };
+    const judged: Judged = {
+      seed: this.judged.size + 1,
+      made,
+      verdict: made,
+      writes: 0,
+      isShort,
+      isRegenerated: regenerates,
+    };
     const { name } = messageOf(judged);
     this.judged.set(name, judged);
     if (!isShort) this.#recent.push(name);

@@ -31,12 +31,14 @@ export function canaryMessage(id: string): Buffer {
 /** Whether each of the TELLs says that it did: Set, Set, Remove, Remove. */
 export type CanaryAnswers = readonly [boolean, boolean, boolean, boolean];
 
-export type Finding = 'works' | 'deaf' | 'forgetful' | 'unclear';
+/** `left over`: it was known before, and has been forgotten. */
+export type Finding = 'works' | 'deaf' | 'forgetful' | 'left over' | 'unclear';
 
 export function judgeCanary(answers: CanaryAnswers): Finding {
   const said = answers.map(Number).join('');
   if (said === '1010') return 'works';
   if (said === '0000') return 'deaf';
+  if (said === '0010') return 'left over';
   // Journals and SQL that refuses writes look alike: what isn't stored isn't known the second time.
   // Whether it is forgotten then depends on the database (seen with SQLite: it isn't).
   return said.startsWith('11') ? 'forgetful' : 'unclear';
@@ -62,6 +64,7 @@ export function classifyFinding(
         'it acknowledges what it learns, each time anew, and remembers nothing of it',
         MAKE_IT_REMEMBER,
       );
+    case 'left over':
     case 'unclear':
       return unavailable(
         "its answers to a made message don't fit together: does something else learn or forget just now?",

@@ -146,7 +146,7 @@ export class SpamdTrainer implements Trainer {
       const diagnosis = await this.diagnose(signal);
       if (diagnosis.kind !== 'works') return diagnosis;
     }
-    const failure = wasSet ? undefined : await this.#unlearnOpposite(example, signal);
+    const failure = wasSet ? undefined : await this.#unlearnEarlier(example, signal);
     if (failure !== undefined) return failure;
     const did = await this.#set(example, signal);
     if (typeof did !== 'boolean') return did;
@@ -166,11 +166,14 @@ export class SpamdTrainer implements Trainer {
     else if (before !== undefined) reports?.add({ kind: 'revoke', key, body: before });
   }
 
-  /** What was taught under the key with other bytes and the other verdict: SpamAssassin forgets it. */
-  async #unlearnOpposite({ key, verdict, body }: Example, signal: AbortSignal) {
+  /**
+   * What was taught under the key with other bytes SpamAssassin forgets, with the same verdict as well:
+   * it would count it twice, and a turn could take back the later one alone.
+   */
+  async #unlearnEarlier({ key, verdict, body }: Example, signal: AbortSignal) {
     const last = await this.#options.taught?.last(key);
-    if (last === undefined || last.verdict === verdict) return undefined;
-    if (last.verdict === 'spam') this.#spamBefore.set(body, last.body);
+    if (last === undefined) return undefined;
+    if (last.verdict === 'spam' && verdict === 'ham') this.#spamBefore.set(body, last.body);
     // The same bytes it unlearns by itself.
     if (last.body.equals(body)) return undefined;
     const did = await this.#ask({ remove: 'local', body: last.body }, signal, key);
@@ -178,12 +181,17 @@ export class SpamdTrainer implements Trainer {
   }
 
   async #set({ key, verdict, body }: Example, signal: AbortSignal): Promise<boolean | Failure> {
+    const { taught } = this.#options;
+    const wasSet = this.#didSet.get(body) === verdict;
+    const earlier = wasSet ? undefined : await taught?.last(key);
+    // Before it is asked: it learns what it was sent by a process that is killed meanwhile.
+    if (!wasSet) await taught?.put(key, verdict, body);
     const did = await this.#ask({ set: 'local', verdict, body }, signal, key);
+    if (did === true) this.#didSet.set(body, verdict);
     // What it didn't answer it may have learned, or learn later.
     const mayHave = did === true || (did !== false && did.kind === 'deferred' && !did.answered);
-    if (!mayHave || this.#didSet.get(body) === verdict) return did;
-    await this.#options.taught?.put(key, verdict, body);
-    if (did === true) this.#didSet.set(body, verdict);
+    // Where it can't learn it can't have forgotten the earlier one either.
+    if (!mayHave && earlier !== undefined) await taught?.put(key, earlier.verdict, earlier.body);
     return did;
   }
 
@@ -216,9 +224,11 @@ export class SpamdTrainer implements Trainer {
     const failure = await this.#probe(signal);
     if (failure !== undefined) return failure;
     const { nonce = randomUUID, user } = this.#options;
-    let finding: Finding = 'unclear';
+    let finding: Finding = 'left over';
     // Whatever the first one shows may be a crash's, or another process's with the same canary.
-    for (const id of [FIRST_CANARY, nonce()]) {
+    for (const id of [FIRST_CANARY, FIRST_CANARY, nonce()]) {
+      // What a crash left is gone now. Nobody would take away what one left of the last canary.
+      if (id === FIRST_CANARY && finding !== 'left over') continue;
       const answers = await this.#tryCanary(canaryMessage(id), signal);
       if ('kind' in answers) return blameless(answers);
       finding = judgeCanary(answers);

@@ -187,7 +187,6 @@ describe('a turned verdict', () => {
 
   test.each([
     ['in the same bytes', { ...SPAM, verdict: 'ham' as const }, ['set ham', 'set ham']],
-    ['that is none', { ...HAM, verdict: 'spam' as const }, ['set spam', 'set spam']],
     ['of another key', { ...HAM, key: 'b.eml' }, ['set ham', 'set ham']],
   ])('%s needs nothing more', async (_what, message, told) => {
     const spamd = await ScriptedSpamd.start();
@@ -196,6 +195,40 @@ describe('a turned verdict', () => {
     spamd.requests.length = 0;
     await prove(trainer, message);
     expect(spamd.told).toEqual(told);
+  });
+
+  test('that is none, in other bytes, is counted once all the same', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const trainer = trainerAt(spamd, { taught: new TaughtInMemory() });
+    await prove(trainer, SPAM);
+    spamd.requests.length = 0;
+    await prove(trainer, { ...HAM, verdict: 'spam' });
+    expect(spamd.told).toEqual(['remove', 'set spam', 'set spam']);
+    expect([...spamd.seen]).toEqual([[HAM.body.toString(), 'spam']]);
+  });
+
+  test('is found after a kill, as its bytes are kept before they are sent', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const taught = new TaughtInMemory();
+    const kept: unknown[] = [];
+    spamd.play = atMessages(() => {
+      kept.push(taught.messages.get('a.eml')?.verdict);
+      return undefined;
+    });
+    await learn(trainerAt(spamd, { taught }));
+    expect(kept).toEqual(['spam']);
+  });
+
+  test('finds the earlier one still where Bayes could forget and learn nothing for a while', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const taught = new TaughtInMemory();
+    const trainer = trainerAt(spamd, { taught });
+    await prove(trainer, SPAM);
+    spamd.play = () => OK;
+    expect(await learn(trainer, HAM)).toMatchObject({ kind: 'misconfigured' });
+    spamd.play = () => undefined;
+    expect(await prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
+    expect([...spamd.seen]).toEqual([[HAM.body.toString(), 'ham']]);
   });
 
   test('goes on where the earlier bytes are known no more, and waits where that is not answered', async () => {
@@ -285,13 +318,17 @@ describe('spamd is checked', () => {
     expect(toldAfterCheck(spamd)).toEqual(['set ham', 'set ham']);
   });
 
-  test('by a canary that a crash left learned, which is taken away, and by another one', async () => {
+  test('by a canary that a crash left learned, which is taken away, and the same once more', async () => {
     const spamd = await ScriptedSpamd.start();
     const trainer = trainerAt(spamd);
     await trainer.diagnose(NEVER);
     const [, canary] = spamd.requests;
     spamd.seen.set(canary?.body.toString('latin1') ?? '', 'ham');
+    spamd.requests.length = 0;
     expect(await trainer.diagnose(NEVER)).toEqual({ kind: 'works' });
+    // What a crash leaves of it now is taken away the next time, too.
+    const tried = spamd.requests.filter(({ body }) => isCanary(body));
+    expect(new Set(tried.map(({ body }) => body.toString('latin1'))).size).toBe(1);
     expect([...spamd.seen]).toEqual([]);
   });
 

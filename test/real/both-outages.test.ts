@@ -1,0 +1,311 @@
+import { chmod } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Filter } from '../../src/filter.ts';
+import { freePort } from '../../src/servers/ports.ts';
+import { PrivateSpamd } from '../../src/servers/private-spamd.ts';
+import type { DaemonReport } from '../../src/status/reports.ts';
+import type { Settings } from '../lab/daemon.ts';
+import { makeMessage, regenerated } from '../lab/messages.ts';
+import { examine } from '../support/examine.ts';
+import { LENGTH } from '../support/length.ts';
+import { needsPrograms } from '../support/needs.ts';
+import { runCli } from '../support/run-cli.ts';
+import { VERDICTS } from '../../src/verdict.ts';
+import { World, until } from './world.ts';
+
+const PATIENCE_MS = 60_000;
+const FILTERS: readonly Filter[] = ['rspamd', 'spamassassin'];
+/** Judged before the fault, and two of them turned in it. */
+const BEFORE = 4;
+/** Judged for the first time while it lasts. */
+const MEANWHILE = 4;
+
+interface Outage {
+  /** Filters that can't learn. */
+  readonly away: readonly Filter[];
+  readonly begin: (servers: Servers) => unknown;
+  readonly end: (servers: Servers) => unknown;
+  /** What doctor says of a filter that is away; of an rspamd whose Redis is full it knows nothing. */
+  readonly doctor?: RegExp | null;
+  /** How long the daemon waits for an answer of spamd. @defaultValue 2 */
+  readonly seconds?: number;
+}
+
+interface Servers {
+  readonly world: World;
+  readonly spamd: PrivateSpamd;
+  /** What spamd's next start is like. */
+  readonly spamdOptions: { allowTell: boolean; children: number };
+}
+
+const folderOf = (spamd: PrivateSpamd): string => dirname(spamd.bayesPath);
+
+const OUTAGES: Readonly<Record<string, Outage>> = {
+  'spamd is stopped': {
+    away: ['spamassassin'],
+    begin: ({ spamd }) => spamd.stop(),
+    end: ({ spamd }) => spamd.start(),
+    doctor: /connection refused/,
+  },
+  'spamd is frozen': {
+    away: ['spamassassin'],
+    begin: ({ spamd }) => {
+      spamd.freeze();
+    },
+    end: ({ spamd }) => {
+      spamd.resume();
+    },
+    doctor: /frozen/,
+  },
+  'spamd was started again without TELL': {
+    away: ['spamassassin'],
+    begin: async ({ spamd, spamdOptions }) => {
+      spamdOptions.allowTell = false;
+      await spamd.restart();
+    },
+    end: async ({ spamd, spamdOptions }) => {
+      spamdOptions.allowTell = true;
+      await spamd.restart();
+    },
+    doctor: /--allow-tell/,
+  },
+  'Bayes cannot be written': {
+    away: ['spamassassin'],
+    begin: ({ spamd }) => chmod(folderOf(spamd), 0o500),
+    end: ({ spamd }) => chmod(folderOf(spamd), 0o700),
+    doctor: /Bayes can't be written/,
+  },
+  'rspamd is stopped': {
+    away: ['rspamd'],
+    begin: ({ world }) => world.rspamd.stop(),
+    end: ({ world }) => world.rspamd.start(),
+    doctor: /refused/,
+  },
+  'Redis is full': {
+    away: ['rspamd'],
+    begin: ({ world }) => world.redis.command('CONFIG', 'SET', 'maxmemory', '1'),
+    end: ({ world }) => world.redis.command('CONFIG', 'SET', 'maxmemory', '0'),
+    doctor: null,
+  },
+  'both are stopped': {
+    away: FILTERS,
+    begin: ({ world, spamd }) => Promise.all([world.rspamd.stop(), spamd.stop()]),
+    end: ({ world, spamd }) => Promise.all([world.rspamd.start(), spamd.start()]),
+    doctor: /refused/,
+  },
+};
+
+/** Ten seconds a TELL: daemon and doctor need a child each, or one of them finds it busy. */
+const LOCKED: Readonly<Record<string, Outage>> = {
+  'a killed child of spamd left its lock': {
+    away: ['spamassassin'],
+    begin: async ({ spamd, spamdOptions }) => {
+      spamdOptions.children = 2;
+      await spamd.restart();
+      for (const child of spamd.children()) process.kill(child, 'SIGKILL');
+      // As the child has it while it learns.
+      writeFileSync(`${spamd.bayesPath}.lock`, 'localhost 1\n');
+    },
+    end: async ({ spamd, spamdOptions }) => {
+      await spamd.unlock();
+      spamdOptions.children = 1;
+      await spamd.restart();
+    },
+    doctor: /locked/,
+    seconds: 30,
+  },
+};
+
+const CASES = Object.entries(LENGTH === 'short' ? OUTAGES : { ...OUTAGES, ...LOCKED });
+
+describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
+  const spamdOptions = { allowTell: true, children: 1 };
+  let spamd: PrivateSpamd;
+  let port = 0;
+
+  beforeAll(async () => {
+    spamd = await PrivateSpamd.start(spamdOptions);
+    port = await freePort();
+  });
+
+  afterAll(async () => {
+    await spamd[Symbol.asyncDispose]();
+  });
+
+  it.each(CASES)('%s: the other one learns on, and all is learned in the end', async (...named) => {
+    const [, outage] = named;
+    await using world = await World.make();
+    await spamd.clear();
+    const stage = new Stage({ world, spamd, spamdOptions }, outage, port);
+    stage.start();
+    await stage.judge(0, BEFORE);
+    await world.untilDone(PATIENCE_MS);
+    await stage.expectBoth('ready');
+    await outage.begin(stage.servers);
+    try {
+      await stage.judgeMeanwhile();
+      await stage.untilTheOtherHasAll();
+      await stage.expectAway();
+      await world.daemon.kill();
+      stage.start();
+      await stage.expectAway();
+    } finally {
+      await outage.end(stage.servers);
+    }
+    await stage.expectAllLearned();
+  });
+});
+
+class Stage {
+  readonly servers: Servers;
+  readonly #outage: Outage;
+  readonly #listen: string;
+  readonly #others: readonly Filter[];
+
+  constructor(servers: Servers, outage: Outage, port: number) {
+    this.servers = servers;
+    this.#outage = outage;
+    this.#listen = `127.0.0.1:${port}`;
+    this.#others = FILTERS.filter((filter) => !outage.away.includes(filter));
+  }
+
+  start(): void {
+    this.servers.world.startDaemon(this.#settings);
+  }
+
+  /** Judges messages for the first time, as spam and ham by turns. */
+  async judge(firstSeed: number, count: number): Promise<void> {
+    for (let seed = firstSeed; seed < firstSeed + count; seed += 1) {
+      await this.servers.world.judge(
+        regenerated(makeMessage(VERDICTS[seed % 2] ?? 'spam', seed), 0),
+      );
+    }
+  }
+
+  /** New messages, and two that were judged before, turned, with bytes of their own. */
+  async judgeMeanwhile(): Promise<void> {
+    const { world } = this.servers;
+    await this.judge(BEFORE, MEANWHILE);
+    await world.judge(regenerated(makeMessage('spam', 0), 1), 'ham');
+    await world.judge(regenerated(makeMessage('ham', 1), 1), 'spam');
+    await until('all are picked up', PATIENCE_MS, async () => {
+      return (await world.waiting()).filter((path) => !path.startsWith('.learnd')).length === 0;
+    });
+  }
+
+  async untilTheOtherHasAll(): Promise<void> {
+    const wanted = BEFORE + MEANWHILE + 2;
+    for (const filter of this.#others) {
+      await until(`${filter} has all`, PATIENCE_MS, () => this.#knownTo(filter) === wanted);
+    }
+  }
+
+  /** By `/readyz`, `/status`, the command and doctor. */
+  async expectAway(): Promise<void> {
+    const { away, doctor } = this.#outage;
+    await this.expectBoth('not ready');
+    const { out } = await runCli(['status'], this.#environment);
+    const examination = await examine(this.#environment);
+    for (const filter of away) {
+      const name = this.#nameOf(filter);
+      expect(out).toContain(name);
+      if (doctor === null) continue;
+      const lines = examination.of(name);
+      expect(lines.map(({ state }) => state).join()).toMatch(/failed|warning/);
+      expect(lines.map(({ text }) => text).join('\n')).toMatch(doctor ?? /./);
+    }
+    for (const filter of this.#others) {
+      const states = examination.of(this.#nameOf(filter)).map(({ state }) => state);
+      expect(states, filter).not.toContain('failed');
+    }
+  }
+
+  /** Those that are away aren't ready, and the others are. */
+  async expectBoth(what: 'ready' | 'not ready'): Promise<void> {
+    const away = what === 'ready' ? [] : this.#outage.away;
+    let seen = '';
+    const isSo = async (): Promise<boolean> => {
+      const ready = await fetch(`http://${this.#listen}/readyz`).catch(() => undefined);
+      if (ready === undefined) return false;
+      const reasons = await ready.text();
+      const status = await fetch(`http://${this.#listen}/status`);
+      const { controllers } = (await status.json()) as DaemonReport;
+      seen = reasons + JSON.stringify(controllers);
+      const isNamed = (filter: Filter): boolean => reasons.includes(this.#nameOf(filter));
+      return (
+        ready.status === (away.length === 0 ? 200 : 503) &&
+        controllers.every((each) => each.ready !== away.includes(each.trainer)) &&
+        FILTERS.every((filter) => isNamed(filter) === away.includes(filter))
+      );
+    };
+    await until(`it is ${what}`, PATIENCE_MS, isSo).catch((cause: unknown) => {
+      throw new Error(`${what} is not what is said: ${seen}`, { cause });
+    });
+  }
+
+  /** By the filters' own counters; nobody was charged, nothing was posted twice. */
+  async expectAllLearned(): Promise<void> {
+    const { world, spamd } = this.servers;
+    const end = performance.now() + PATIENCE_MS;
+    while ((await world.waiting()).length > 0 && performance.now() < end) {
+      world.daemon.signal('SIGHUP');
+      await sleep(100);
+    }
+    expect(await world.waiting()).toEqual([]);
+    expect(await world.quarantined()).toEqual([]);
+    const { spam, ham } = await spamd.counts();
+    const half = (BEFORE + MEANWHILE) / 2;
+    expect([spam, ham]).toEqual([half, half]);
+    // rspamd may take a turned message with another boundary for a new one.
+    const counted = await world.redis.bayesCounts();
+    const inRspamd = [counted.spam, counted.ham];
+    expect(Math.min(...inRspamd)).toBeGreaterThanOrEqual(half);
+    expect(Math.max(...inRspamd)).toBeLessThanOrEqual(half + 1);
+    expect(await world.forgotten()).toEqual([]);
+    for (const filter of this.#others) {
+      expect(this.#knownTo(filter), filter).toBe(BEFORE + MEANWHILE + 2);
+    }
+    const lines = world.daemons.flatMap((daemon) => daemon.logged('message.deferred'));
+    expect(lines.filter(({ charges }) => Number(charges) > 0)).toEqual([]);
+    await this.expectBoth('ready');
+  }
+
+  get #settings(): Settings {
+    const { port } = this.servers.spamd;
+    return {
+      LEARN_TRAINERS: FILTERS.join(),
+      SPAMD_URL: `spamd://127.0.0.1:${port}`,
+      SPAMD_TIMEOUT_SECONDS: String(this.#outage.seconds ?? 2),
+      STATUS_LISTEN: this.#listen,
+    };
+  }
+
+  /** The same for a command. */
+  get #environment(): Settings {
+    const { world } = this.servers;
+    return {
+      KOPANO_SPAMD_LIB: world.lib,
+      LEARN_STATE_DIR: world.stateDir,
+      RSPAMD_URL: world.rspamd.url,
+      ...this.#settings,
+    };
+  }
+
+  #nameOf(filter: Filter): string {
+    const { world, spamd } = this.servers;
+    return filter === 'rspamd' ? world.rspamd.url : `spamd://127.0.0.1:${spamd.port}`;
+  }
+
+  /** How often it has said so of any message. */
+  #knownTo(filter: Filter): number {
+    return this.servers.world.daemons
+      .flatMap((daemon) => [
+        ...daemon.logged('message.learned'),
+        ...daemon.logged('message.duplicate'),
+      ])
+      .filter(({ trainer }) => trainer === filter).length;
+  }
+}

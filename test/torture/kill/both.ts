@@ -1,0 +1,35 @@
+import { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import { World } from '../../real/world.ts';
+import { chanceOf } from '../../support/seed.ts';
+import type { Chance } from '../../support/seed.ts';
+import { Users } from '../users.ts';
+import { filesOf } from '../files.ts';
+import { killUnderLoad } from './kills.ts';
+import type { Load } from './kills.ts';
+
+const PER_SECOND = 8;
+/** SpamAssassin learns ten a second at most, and the daemon's start costs it four: more is too many. */
+const MOST_WAITING = 8;
+
+/** The same with both filters, and each verdict of a message with bytes of its own. */
+export async function killBothUnderLoad(
+  load: Pick<Load, 'kills' | 'longestLifeMs'>,
+  own: Chance,
+): Promise<void> {
+  await using spamd = await PrivateSpamd.start();
+  await using world = await World.make();
+  const users = new Users({
+    lib: world.lib,
+    writer: world,
+    chance: chanceOf(own.below(2 ** 31)),
+    perSecond: PER_SECOND,
+    flips: 0.3,
+    repeats: 0.1,
+    tooShort: 0,
+    recent: 12,
+    onlyTaken: false,
+    isBehind: () => filesOf(world).length > MOST_WAITING,
+    regenerates: true,
+  });
+  await killUnderLoad({ ...load, after: 'remove', lastJudgements: 8, world, users, spamd }, own);
+}

@@ -1,0 +1,175 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Daemon, LogLine } from '../../lab/daemon.ts';
+import type { World } from '../../real/world.ts';
+import { until } from '../../real/world.ts';
+import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import type { Chance } from '../../support/seed.ts';
+import { messageOf, versionsOf } from '../users.ts';
+import type { Users } from '../users.ts';
+import { byName, filesOf, holds, told, violationsIn } from '../files.ts';
+import type { FoundFile } from '../files.ts';
+import { wrongInSpamd } from './spamassassin.ts';
+
+/** Kills at random moments under load, and what must be so afterwards. */
+
+/** Every fourth kill comes within this time, which is about what a start takes. */
+const START_UP_EVERY = 4;
+const START_UP_MS = 500;
+const PATIENCE_MS = 240_000;
+const LONGEST_WAIT_MS = 5_000;
+const CONCURRENCY = 8;
+/** rspamd recognises a message by tokens that are not quite stable: 2 of 4,000 answered 200 again. */
+const FORGOTTEN_SHARE = 0.005;
+const COUNTED_SHARE = 0.01;
+
+export interface Load {
+  readonly kills: number;
+  readonly after: 'remove' | 'archive';
+  readonly world: World;
+  readonly users: Users;
+  /** The kills that don't come at the start come within this time after it. */
+  readonly longestLifeMs: number;
+  /** Beside the daemon that isn't killed. */
+  readonly lastJudgements: number;
+  /** Where SpamAssassin is taught as well. */
+  readonly spamd?: PrivateSpamd;
+}
+
+/** What all of them came to. */
+export const count = { kills: 0, messages: 0, verdicts: 0, turned: 0, repeated: 0, forgotten: 0 };
+
+/** Kills so many daemons, lets one more finish, and looks whether all is as it must be. */
+export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
+  const { after, world, users, spamd } = load;
+  const start = async (): Promise<Daemon> =>
+    world.spawnDaemon({
+      LEARN_CONCURRENCY: String(CONCURRENCY),
+      LEARN_SETTLE_MS: '1000',
+      LEARN_AFTER: after,
+      ...(spamd !== undefined && {
+        LEARN_TRAINERS: 'rspamd,spamassassin',
+        SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,
+      }),
+    });
+  const owns = (daemon: Daemon): Promise<void> =>
+    daemon.until('start', () => daemon.linesOf('daemon.owner').length > 0, {
+      timeoutMs: PATIENCE_MS,
+    });
+  const isWhole = (file: FoundFile): boolean => {
+    const judged = users.judged.get(file.name);
+    return judged !== undefined && versionsOf(judged).some(({ raw }) => holds(file, raw));
+  };
+  const judging = users.run();
+  try {
+    for (let kill = 1; kill <= load.kills; kill += 1) {
+      const daemon = await start();
+      const isStarting = kill % START_UP_EVERY === 0;
+      if (!isStarting) await owns(daemon);
+      if (!isStarting && spamd !== undefined) await learnsSome(daemon, own.below(3));
+      await sleep(own.below(isStarting ? START_UP_MS : load.longestLifeMs));
+      if (!daemon.running) throw new Error(`daemon ${kill} ended by itself`);
+      await daemon.kill();
+      const violations = violationsIn(filesOf(world), isWhole);
+      mustBeEmpty(`after kill ${kill}`, [...users.errors, ...violations]);
+    }
+    await owns(await start());
+    const enough = users.writes + load.lastJudgements;
+    await until('some more are judged', PATIENCE_MS, () => users.writes >= enough);
+  } finally {
+    users.stop();
+    await judging;
+  }
+  await world.untilDone(PATIENCE_MS);
+  await world.daemon.kill();
+  const { spam, ham } = await world.redis.bayesCounts();
+  mustBeEmpty('in the end', [
+    ...users.errors,
+    ...wrongFiles(load),
+    ...tooManyRepetitions(load, spam + ham),
+    ...(await forgotten(load)),
+    ...(spamd === undefined ? [] : await wrongInSpamd(spamd, [...users.judged.values()])),
+  ]);
+  count.kills += load.kills;
+  count.messages += users.judged.size;
+  count.verdicts += users.writes;
+  count.turned += users.changed.size;
+}
+
+/** A start, with a canary, may take longer than a life: SpamAssassin gets so many messages done. */
+async function learnsSome(daemon: Daemon, messages: number): Promise<void> {
+  const end = performance.now() + LONGEST_WAIT_MS;
+  const done = (): number => ends(daemon).filter((line) => !isOfRspamd(line)).length;
+  while (done() < messages && performance.now() < end) await sleep(5);
+}
+
+/** Nothing is left but the archive, which holds each message once, as it was judged last. */
+function wrongFiles({ after, world, users }: Load): string[] {
+  const files = filesOf(world);
+  const wrong = files.filter(({ room }) => room !== 'archive').map(told);
+  const archived = byName(files);
+  for (const [name, judged] of users.judged) {
+    const copies = archived.get(name) ?? [];
+    archived.delete(name);
+    // Of two days the later one counts.
+    const day = ({ place }: FoundFile): string => place.split('/')[1] ?? '';
+    const lastDay = copies.map(day).sort().at(-1);
+    const [copy, another] = copies.filter((each) => day(each) === lastDay);
+    const isArchived =
+      another === undefined &&
+      copy?.place.startsWith(judged.verdict) === true &&
+      holds(copy, messageOf(judged).raw);
+    if (after === 'remove' ? copies.length === 0 : isArchived) continue;
+    wrong.push(`${name}, last judged ${judged.verdict}, lies in: ${copies.map(told).join()}`);
+  }
+  return [...wrong, ...[...archived.keys()].map((name) => `${name} was never judged`)];
+}
+
+/** At each kill at most as many messages as are in flight are learned without being put away. */
+function tooManyRepetitions({ kills, world, users }: Load, learned: number): string[] {
+  // What was judged more than once may be known without any kill.
+  const repeated = world.daemons
+    .flatMap((daemon) => daemon.linesOf('message.duplicate'))
+    .filter(isOfRspamd)
+    .filter(({ fields }) => users.judged.get(String(fields['file']))?.writes === 1).length;
+  count.repeated += repeated;
+  const bound = kills * CONCURRENCY;
+  const tolerated = Math.ceil(users.writes * COUNTED_SHARE);
+  const messages = users.judged.size;
+  const isWrong =
+    repeated > bound || learned > messages + bound + tolerated || learned < messages - tolerated;
+  return isWrong
+    ? [`${messages} messages were counted ${learned} times, ${repeated} of them learned again`]
+    : [];
+}
+
+/** What rspamd itself remembers otherwise than it was last judged. */
+async function forgotten({ world, users }: Load): Promise<string[]> {
+  const proven = new Map<unknown, unknown>();
+  for (const { fields } of world.daemons.flatMap(ends).filter(isOfRspamd)) {
+    proven.set(fields['file'], fields['verdict']);
+  }
+  const lost: string[] = [];
+  let unstable = 0;
+  for (const [name, judged] of users.judged) {
+    const status = await world.status(messageOf(judged), judged.verdict);
+    if (status === 200 && proven.get(name) === judged.verdict) unstable += 1;
+    else if (status !== 208) lost.push(`${name} is not known as ${judged.verdict}: ${status}`);
+  }
+  count.forgotten += unstable;
+  if (unstable > 1 + users.judged.size * FORGOTTEN_SHARE) lost.push(`${unstable} are forgotten`);
+  return lost;
+}
+
+/** Its lines of messages that a filter knows. */
+function ends({ lines }: Daemon): readonly LogLine[] {
+  return lines.filter(({ event }) => ['message.learned', 'message.duplicate'].includes(event));
+}
+
+/** Where it is the only filter, lines don't name it. */
+function isOfRspamd({ fields }: LogLine): boolean {
+  return fields['trainer'] !== 'spamassassin';
+}
+
+function mustBeEmpty(when: string, faults: readonly string[]): void {
+  if (faults.length > 0) throw new Error(`${when}:\n${faults.slice(0, 20).join('\n')}`);
+}
