@@ -8,6 +8,7 @@ import { Secret } from './secret.ts';
 import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
 import type { Environment, UnknownSetting } from './settings.ts';
 import { spamdAddress } from './spamd-address.ts';
+import type { SpamdAddress } from './spamd-address.ts';
 
 /**
  * All settings and their defaults, read once. Every fault of one start is collected and reported
@@ -46,6 +47,7 @@ export function loadConfig(environment: Environment): Config {
 /** Reads the settings; what is wrong is told, and has its default. */
 export function readConfig(environment: Environment) {
   const settings = new Settings(environment);
+  const spamd = settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress);
   const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
   const config = {
     spool: {
@@ -70,9 +72,9 @@ export function readConfig(environment: Environment) {
       ca: settings.read('RSPAMD_CA_FILE', '', certificate),
     },
     spamd: {
-      address: settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress),
+      address: spamd,
       /** Whose Bayes learns; `undefined`: that of the user that spamd runs as. */
-      user: settings.read('SPAMD_USER', '', spamdUser),
+      user: settings.read('SPAMD_USER', '', spamdUser(spamd)),
       /** Larger messages are not sent to it. */
       maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
       timeoutMs: settings.read('SPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
@@ -247,10 +249,17 @@ function filters(value: string): readonly Filter[] {
 }
 
 /** It becomes a header line of the request. */
-function spamdUser(value: string): string | undefined {
-  if (value === '') return undefined;
-  if (/^[\w.@+-]+$/.test(value)) return value;
-  throw new Error(`must be the name of a user, such as amavis, not '${value}'`);
+function spamdUser({ program }: SpamdAddress): (value: string) => string | undefined {
+  return (value) => {
+    if (value === '') return undefined;
+    if (program !== undefined) {
+      throw new Error(
+        'has no meaning with exec:, which learns for the user that the daemon runs as',
+      );
+    }
+    if (/^[\w.@+-]+$/.test(value)) return value;
+    throw new Error(`must be the name of a user, such as amavis, not '${value}'`);
+  };
 }
 
 /** `undefined` for `off`. */

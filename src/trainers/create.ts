@@ -1,7 +1,9 @@
 import type { Config } from '../config.ts';
 import type { Filter } from '../filter.ts';
 import { RspamdTrainer } from './rspamd.ts';
+import { SaLearnTrainer } from './spamassassin/sa-learn.ts';
 import { SpamdTrainer } from './spamassassin/spamd.ts';
+import type { Diagnosis } from './spamassassin/spamd.ts';
 import type { Taught } from './spamassassin/taught.ts';
 import type { Trainer } from './trainer.ts';
 
@@ -10,6 +12,18 @@ export interface TrainersOptions {
   readonly bulk?: boolean;
   /** What was taught before, where that is kept. */
   readonly taught?: Taught;
+}
+
+/** A trainer that can find out whether SpamAssassin learns. */
+export interface SpamAssassinTrainer extends Trainer {
+  diagnose(signal: AbortSignal): Promise<Diagnosis>;
+}
+
+/** A trainer by spamd, or by `sa-learn` where SPAMD_URL names that. */
+export function createSpamAssassin(spamd: Config['spamd'], taught?: Taught): SpamAssassinTrainer {
+  return spamd.address.program === undefined
+    ? new SpamdTrainer({ ...spamd, taught })
+    : new SaLearnTrainer({ ...spamd, taught });
 }
 
 /** The trainers that the settings name, one for each controller: the one list of filters. */
@@ -21,7 +35,7 @@ export function createTrainers(
   const make: Readonly<Record<Filter, () => readonly Trainer[]>> = {
     rspamd: () =>
       rspamd.controllers.map((controller) => new RspamdTrainer({ ...rspamd, controller, bulk })),
-    spamassassin: () => [new SpamdTrainer({ ...spamd, taught })],
+    spamassassin: () => [createSpamAssassin(spamd, taught)],
   };
   return config.trainers.flatMap((filter) => make[filter]());
 }

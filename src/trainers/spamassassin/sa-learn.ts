@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
-import { codeOf } from '../../errors.ts';
+import type { Config } from '../../config.ts';
+import { EXIT, OperatorError, codeOf } from '../../errors.ts';
 import type { SpamdAddress } from '../../spamd-address.ts';
 import type { Verdict } from '../../verdict.ts';
 import { presentable } from '../reason.ts';
@@ -13,6 +14,7 @@ import { FIRST_CANARY, canaryMessage, judgeCanary } from './canary.ts';
 import type { Finding } from './canary.ts';
 import {
   MAKE_IT_REMEMBER,
+  AS_ANOTHER,
   certainFault,
   classifyFault,
   classifyFinding,
@@ -253,6 +255,25 @@ export class SaLearnTrainer implements Trainer {
     }
     return effects;
   }
+}
+
+/**
+ * At the start of what teaches.
+ * @throws {OperatorError} `sa-learn.root`, exit 78, where root would run `sa-learn`
+ */
+export function refuseRoot(
+  { trainers, spamd }: Pick<Config, 'trainers' | 'spamd'>,
+  uid = process.geteuid?.(),
+): void {
+  const { program } = spamd.address;
+  if (uid !== 0 || program === undefined || !trainers.includes('spamassassin')) return;
+  throw new OperatorError({
+    code: 'sa-learn.root',
+    message: rootFault(program).reason,
+    hint: 'run this as the user whose Bayes the filter reads, such as',
+    command: `${AS_ANOTHER} kopano-learnd watch`,
+    exitCode: EXIT.configuration,
+  });
 }
 
 /** The message at which a run ended, and those around it; or the halves. */
