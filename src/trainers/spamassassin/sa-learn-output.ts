@@ -42,6 +42,11 @@ export class AccountReader {
     this.#action = action;
   }
 
+  /** It has come to the first message. */
+  get hasBegun(): boolean {
+    return this.#effects.length > 0;
+  }
+
   /** Takes the next piece of standard error. */
   push(text: string): void {
     const lines = (this.#line + text).split('\n');

@@ -10,7 +10,9 @@ import type { Action, Effect } from './sa-learn-output.ts';
 /**
  * One run of `sa-learn` over a list of messages. They lie in a temporary folder of this user alone, by
  * numbers, because `sa-learn` globs names. There is one process at a time. It is ended by SIGTERM and
- * never killed: killed, it leaves a lock for ten minutes and messages that are counted and not known.
+ * never killed: killed, it leaves a lock for ten minutes and messages that are counted and not known. It
+ * heeds SIGTERM only from its first message on (tried on 4.0.1); before that its messages are taken from
+ * it instead, and it ends by itself.
  */
 
 export interface SaLearnOptions {
@@ -91,7 +93,8 @@ export class SaLearn {
       const child = this.#spawn(action, folder);
       const abort = (): void => {
         ended ??= 'aborted';
-        child.kill('SIGTERM');
+        if (reader.hasBegun) child.kill('SIGTERM');
+        else void remove(folder);
         leaving ??= setTimeout(() => {
           resolve({ kind: 'aborted' });
         }, LEAVE_MS).unref();
