@@ -8,6 +8,7 @@ import { Secret } from './secret.ts';
 import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
 import type { Environment, UnknownSetting } from './settings.ts';
 import { spamdAddress } from './spamd-address.ts';
+import type { SpamdAddress } from './spamd-address.ts';
 
 /**
  * All settings and their defaults, read once. Every fault of one start is collected and reported
@@ -46,6 +47,7 @@ export function loadConfig(environment: Environment): Config {
 /** Reads the settings; what is wrong is told, and has its default. */
 export function readConfig(environment: Environment) {
   const settings = new Settings(environment);
+  const spamd = settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress);
   const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
   const config = {
     spool: {
@@ -70,9 +72,9 @@ export function readConfig(environment: Environment) {
       ca: settings.read('RSPAMD_CA_FILE', '', certificate),
     },
     spamd: {
-      address: settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress),
+      address: spamd,
       /** Whose Bayes learns; `undefined`: that of the user that spamd runs as. */
-      user: settings.read('SPAMD_USER', '', spamdUser),
+      user: settings.read('SPAMD_USER', '', spamdUser(spamd)),
       /** Larger messages are not sent to it. */
       maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
       /** Whether what users call spam is reported to the networks that SpamAssassin is set up for. */
@@ -100,6 +102,10 @@ export function readConfig(environment: Environment) {
     /** The settings file; `undefined` when there is none. */
     file: settings.file,
   } as const;
+  if (config.spamd.report && config.spamd.address.program !== undefined) {
+    const says = 'needs a spamd in SPAMD_URL: sa-learn reports nothing';
+    settings.note('SPAMD_REPORT', new Error(says));
+  }
   return { config, faults: settings.faults };
 }
 
@@ -249,10 +255,17 @@ function filters(value: string): readonly Filter[] {
 }
 
 /** It becomes a header line of the request. */
-function spamdUser(value: string): string | undefined {
-  if (value === '') return undefined;
-  if (/^[\w.@+-]+$/.test(value)) return value;
-  throw new Error(`must be the name of a user, such as amavis, not '${value}'`);
+function spamdUser({ program }: SpamdAddress): (value: string) => string | undefined {
+  return (value) => {
+    if (value === '') return undefined;
+    if (program !== undefined) {
+      throw new Error(
+        'has no meaning with exec:, which learns for the user that the daemon runs as',
+      );
+    }
+    if (/^[\w.@+-]+$/.test(value)) return value;
+    throw new Error(`must be the name of a user, such as amavis, not '${value}'`);
+  };
 }
 
 /** `undefined` for `off`. */

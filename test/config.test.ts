@@ -260,6 +260,10 @@ test.each<[Environment, string | RegExp]>([
     ],
   ),
   [{ SPAMD_URL: 'spamd://a:70000' }, /^ {2}SPAMD_URL must be .*with a port from 1 to 65535/],
+  [
+    { SPAMD_REPORT: 'yes', SPAMD_URL: 'exec:/usr/bin/sa-learn' },
+    '  SPAMD_REPORT needs a spamd in SPAMD_URL: sa-learn reports nothing',
+  ],
   [{ SPAMD_USER: 'a b' }, /^ {2}SPAMD_USER must be the name of a user/],
   [{ SPAMD_USER: 'a\nSet: remote' }, /^ {2}SPAMD_USER must be the name of a user/],
   [{ RSPAMD_CA_FILE: '/' }, '  RSPAMD_CA_FILE (/) cannot be read (EISDIR)'],

@@ -7,6 +7,7 @@ import type { LearnedListener } from '../delivery/events.ts';
 import type { Learner } from '../delivery/learner.ts';
 import { FILTERS } from '../filter.ts';
 import type { Filter } from '../filter.ts';
+import { SA_LEARN_CONCURRENCY, SA_LEARN_LONGEST_MS } from '../trainers/spamassassin/sa-learn.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 
 export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
@@ -39,7 +40,13 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
     }),
     ...(filter === 'rspamd'
       ? { concurrency: learning.concurrency, longestPostMs: rspamd.timeoutMs }
-      : // More bring nothing, and cost latency (30 a second with one, 22 with four).
-        { concurrency: 1, longestPostMs: TELLS * spamd.timeoutMs }),
+      : limitsOf(spamd)),
   }));
+}
+
+function limitsOf({ address, timeoutMs }: Config['spamd']) {
+  return address.program === undefined
+    ? // More bring nothing, and cost latency (30 a second with one, 22 with four).
+      { concurrency: 1, longestPostMs: TELLS * timeoutMs }
+    : { concurrency: SA_LEARN_CONCURRENCY, longestPostMs: SA_LEARN_LONGEST_MS };
 }

@@ -21,6 +21,7 @@ import type { DaemonView, Stall } from '../status/reports.ts';
 import type { StatusServer } from '../status/server.ts';
 import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
+import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import type { TrainersOptions } from '../trainers/create.ts';
 import type { ReportResult } from '../trainers/spamassassin/reports.ts';
 import type { Trainer } from '../trainers/trainer.ts';
@@ -75,10 +76,12 @@ const RETRY_MS = 1_000;
 /**
  * @returns the exit code: 0 after a stop; for one pass 0, 1 (something was quarantined) or 75
  *   (something is left)
- * @throws {OperatorError} when the state dir can't be used, or there is no `flock`
+ * @throws {OperatorError} when the state dir can't be used, there is no `flock`, or root would run
+ *   `sa-learn`
  */
 export async function watch(options: WatchOptions, platform = SYSTEM): Promise<ExitCode> {
   const { config, log, once, stop } = options;
+  refuseRoot(config, options.identity.uid);
   const daemon = new Daemon(options, platform);
   log('notice', 'daemon.started', `kopano-learnd ${VERSION} starts`, {
     version: VERSION,

@@ -10,7 +10,7 @@ import { askStatus } from '../status/ask.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import { plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
-import { SpamdTrainer } from '../trainers/spamassassin/spamd.ts';
+import { createSpamAssassin } from '../trainers/create.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
 import { cureIn, failed, notTried, ok, textOf } from './finding.ts';
@@ -98,7 +98,7 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   const { spamd, rspamd, trainers } = config;
   const spamds = trainers.includes('spamassassin') ? [spamd.address] : [];
   for (const address of spamds) {
-    yield* checkSpamd(new SpamdTrainer({ ...spamd, address }), spamd.user, stop);
+    yield* checkSpamd(createSpamAssassin({ ...spamd, address }), spamd.user, stop);
   }
   const known: Known[] = [];
   for (const controller of trainers.includes('rspamd') ? rspamd.controllers : []) {

@@ -1,14 +1,14 @@
 import { FILTER_TITLES } from '../filter.ts';
-import type { SpamdTrainer } from '../trainers/spamassassin/spamd.ts';
+import type { SpamAssassinTrainer } from '../trainers/create.ts';
 import { failed, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 
 /**
- * SpamAssassin's spamd: teaches it a made message and has it forgotten again, which leaves its counters
+ * SpamAssassin, by spamd or by sa-learn: teaches it a made message and has it forgotten again, which leaves its counters
  * as they were. Nothing less shows that it learns.
  */
 export async function* checkSpamd(
-  trainer: SpamdTrainer,
+  trainer: SpamAssassinTrainer,
   user: string | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Finding> {

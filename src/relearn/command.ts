@@ -8,6 +8,7 @@ import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
 import type { Terminal } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
+import { SA_LEARN_CONCURRENCY, refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
@@ -98,6 +99,7 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
 /** Teaches the filters, one after the other. */
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   const { config, flags, stop, err } = options;
+  refuseRoot(config);
   const isSeveral = config.trainers.length > 1;
   if (isSeveral && [...flags.spam, ...flags.ham].includes(STDIN)) {
     throw new OperatorError({
@@ -191,10 +193,11 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers({ ...config, trainers: [filter] }, { bulk: flags.bulk });
+  const isByProgram = config.spamd.address.program !== undefined;
   const run: BulkRun = new BulkRun({
     ...flags,
     ...common,
-    concurrency: filter === 'rspamd' ? flags.concurrency : 1,
+    concurrency: filter === 'rspamd' ? flags.concurrency : isByProgram ? SA_LEARN_CONCURRENCY : 1,
     sources,
     stats,
     journal,

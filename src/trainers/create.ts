@@ -3,7 +3,9 @@ import type { Filter } from '../filter.ts';
 import { RspamdTrainer } from './rspamd.ts';
 import { Reports } from './spamassassin/reports.ts';
 import type { ReportsOptions } from './spamassassin/reports.ts';
+import { SaLearnTrainer } from './spamassassin/sa-learn.ts';
 import { SpamdTrainer } from './spamassassin/spamd.ts';
+import type { Diagnosis } from './spamassassin/spamd.ts';
 import type { Taught } from './spamassassin/taught.ts';
 import type { Trainer } from './trainer.ts';
 
@@ -16,20 +18,33 @@ export interface TrainersOptions {
   readonly reporting?: Pick<ReportsOptions, 'onResult' | 'stop'>;
 }
 
+/** A trainer that can find out whether SpamAssassin learns. */
+export interface SpamAssassinTrainer extends Trainer {
+  diagnose(signal: AbortSignal): Promise<Diagnosis>;
+}
+
+/** A trainer by spamd, or by `sa-learn` where SPAMD_URL names that. */
+export function createSpamAssassin(
+  spamd: Config['spamd'],
+  { taught, reporting }: Pick<TrainersOptions, 'taught' | 'reporting'> = {},
+): SpamAssassinTrainer {
+  if (spamd.address.program !== undefined) return new SaLearnTrainer({ ...spamd, taught });
+  const isReported = spamd.report && reporting !== undefined;
+  const reports = isReported ? new Reports({ ...spamd, ...reporting }) : undefined;
+  return new SpamdTrainer({ ...spamd, taught, reports });
+}
+
 /** The trainers that the settings name, one for each controller: the one list of filters. */
 export function createTrainers(
   config: Pick<Config, 'trainers' | 'rspamd' | 'spamd'>,
-  { bulk = true, taught, reporting }: TrainersOptions = {},
+  options: TrainersOptions = {},
 ): readonly Trainer[] {
   const { rspamd, spamd } = config;
+  const { bulk = true } = options;
   const make: Readonly<Record<Filter, () => readonly Trainer[]>> = {
     rspamd: () =>
       rspamd.controllers.map((controller) => new RspamdTrainer({ ...rspamd, controller, bulk })),
-    spamassassin: () => {
-      const isReported = spamd.report && reporting !== undefined;
-      const reports = isReported ? new Reports({ ...spamd, ...reporting }) : undefined;
-      return [new SpamdTrainer({ ...spamd, taught, reports })];
-    },
+    spamassassin: () => [createSpamAssassin(spamd, options)],
   };
   return config.trainers.flatMap((filter) => make[filter]());
 }

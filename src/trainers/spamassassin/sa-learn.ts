@@ -1,0 +1,306 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import type { Config } from '../../config.ts';
+import { EXIT, OperatorError, codeOf } from '../../errors.ts';
+import type { SpamdAddress } from '../../spamd-address.ts';
+import type { Verdict } from '../../verdict.ts';
+import { presentable } from '../reason.ts';
+import type { Example, Outcome, Trainer } from '../trainer.ts';
+import type { Blameless, Failure } from './answers.ts';
+import { Batches } from './batches.ts';
+import type { Call } from './batches.ts';
+import { FIRST_CANARY, canaryMessage, judgeCanary } from './canary.ts';
+import type { Finding } from './canary.ts';
+import {
+  MAKE_IT_REMEMBER,
+  AS_ANOTHER,
+  certainFault,
+  classifyFault,
+  classifyFinding,
+  inWords,
+  isLocked,
+  lockedFor,
+  rootFault,
+} from './sa-learn-faults.ts';
+import type { Effect } from './sa-learn-output.ts';
+import { SaLearn } from './sa-learn-run.ts';
+import type { RunFault, RunResult, SaLearnOptions } from './sa-learn-run.ts';
+import type { Diagnosis } from './spamd.ts';
+import type { Taught } from './taught.ts';
+
+/**
+ * `sa-learn` as a trainer, where there is no spamd. A start costs a second of CPU, so what is to be
+ * learned at the same time is learned by one run; its next call is a message's proof, as with spamd.
+ * - A run counts by what it says of each message, and never by its exit code alone.
+ * - A run that fails is followed by a canary. Where that works, the fault is a message's: the run is
+ *   split until that one is alone. Where it doesn't, no message is charged.
+ * - Root teaches nothing.
+ */
+export interface SaLearnTrainerOptions extends Omit<SaLearnOptions, 'program'> {
+  readonly address: Pick<SpamdAddress, 'name' | 'program'>;
+  /** Larger messages are refused. */
+  readonly maxBytes: number;
+  /** What was taught under each key, if that is kept. */
+  readonly taught?: Taught | undefined;
+  /** Whom this process runs as. @defaultValue the effective user */
+  readonly uid?: number | undefined;
+  /** Names the second canary, which nobody else has. @defaultValue a random UUID */
+  readonly nonce?: (() => string) | undefined;
+}
+
+/** Waiting calls for one filter; more than one batch, so that the next one gathers. */
+export const SA_LEARN_CONCURRENCY = 100;
+/** The lock of Bayes is waited for so long. */
+export const SA_LEARN_LONGEST_MS = 620_000;
+
+export class SaLearnTrainer implements Trainer {
+  readonly filter = 'spamassassin';
+  readonly name: string;
+  readonly version = undefined;
+  readonly versionFault = undefined;
+  readonly memoryCure = MAKE_IT_REMEMBER;
+  readonly #options: SaLearnTrainerOptions;
+  readonly #program: string;
+  readonly #saLearn: SaLearn;
+  readonly #batches: Batches<Effect | Failure>;
+  /** The verdict that each buffer was last learned with, or known. */
+  readonly #learned = new WeakMap<Buffer, Verdict>();
+  /** It was seen to learn, and nothing has failed since. */
+  #works = false;
+  /** Runs that waited for the lock in vain, one after the other. */
+  #locks = 0;
+  /** Settles when nobody uses `sa-learn`. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #diagnosing: Promise<Diagnosis> | undefined;
+
+  constructor(options: SaLearnTrainerOptions) {
+    this.name = options.address.name;
+    this.#options = options;
+    this.#program = options.address.program ?? '';
+    this.#saLearn = new SaLearn({ ...options, program: this.#program });
+    const perform = (calls: readonly Call[]) => this.#inTurn(() => this.#perform(calls));
+    this.#batches = new Batches({ perform });
+  }
+
+  async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
+    const outcome = await this.#teach(example, signal);
+    if (outcome.kind === 'unavailable' || outcome.kind === 'misconfigured') this.#works = false;
+    if (!('reason' in outcome)) return outcome;
+    return { ...outcome, reason: presentable(outcome.reason, example.body) };
+  }
+
+  /** Whether it can be started; more shows only a message, or a canary. */
+  async obstacle(): Promise<string | undefined> {
+    if (this.#isRoot) return rootFault(this.#program).reason;
+    try {
+      await access(this.#program, constants.X_OK);
+      return undefined;
+    } catch (error) {
+      return `${this.#program} can't be started (${codeOf(error) ?? 'UNKNOWN'})`;
+    }
+  }
+
+  /**
+   * Finds out by a canary whether it learns, remembers and forgets. Before the first message and after
+   * each failure `learn` does the same; several at a time share one. Never rejects.
+   */
+  async diagnose(signal: AbortSignal): Promise<Diagnosis> {
+    if (this.#isRoot) return rootFault(this.#program);
+    this.#diagnosing ??= this.#inTurn(() => this.#tryCanaries(signal)).finally(
+      () => (this.#diagnosing = undefined),
+    );
+    const diagnosis = await this.#diagnosing;
+    // Who began it gave up; we didn't.
+    if (diagnosis.kind === 'aborted' && !signal.aborted) return this.diagnose(signal);
+    this.#works = diagnosis.kind === 'works';
+    if (!('reason' in diagnosis)) return diagnosis;
+    return { ...diagnosis, reason: presentable(diagnosis.reason, Buffer.alloc(0)) };
+  }
+
+  get #isRoot(): boolean {
+    return (this.#options.uid ?? process.geteuid?.()) === 0;
+  }
+
+  // --- a message
+
+  async #teach(example: Example, signal: AbortSignal): Promise<Outcome> {
+    const { key, body, verdict } = example;
+    const { maxBytes, taught } = this.#options;
+    if (this.#isRoot) return rootFault(this.#program);
+    if (body.length > maxBytes) {
+      return { kind: 'refused', reason: `larger than SPAMD_MAX_BYTES (${maxBytes})` };
+    }
+    const wasLearned = this.#learned.get(body) === verdict;
+    if (!this.#works) {
+      const diagnosis = await this.diagnose(signal);
+      if (diagnosis.kind !== 'works') return diagnosis;
+    }
+    const failure = wasLearned ? undefined : await this.#unlearnOpposite(example, signal);
+    if (failure !== undefined) return failure;
+    const effect = await this.#batches.add({ action: verdict, body, signal });
+    if (typeof effect !== 'string') return effect;
+    if (!wasLearned) await taught?.put(key, verdict, body);
+    this.#learned.set(body, verdict);
+    if (effect === 'unchanged') return { kind: 'duplicate' };
+    // Once more, and not known: perhaps it isn't stored. The next one waits for a canary.
+    if (wasLearned) this.#works = false;
+    return { kind: 'learned' };
+  }
+
+  /** What was taught under the key with other bytes and the other verdict: SpamAssassin forgets it. */
+  async #unlearnOpposite({ key, verdict, body }: Example, signal: AbortSignal) {
+    const last = await this.#options.taught?.last(key);
+    // The same bytes it unlearns by itself.
+    if (last === undefined || last.verdict === verdict || last.body.equals(body)) return undefined;
+    const effect = await this.#batches.add({ action: 'forget', body: last.body, signal });
+    return typeof effect === 'string' ? undefined : effect;
+  }
+
+  // --- a batch
+
+  /** One after the other. */
+  #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(act);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  /** @param isMessages whether a failure of this list was shown not to be the installation's */
+  async #perform(
+    calls: readonly Call[],
+    isMessages = false,
+  ): Promise<readonly (Effect | Failure)[]> {
+    const result = await this.#run(calls);
+    if (result.kind === 'done') return result.effects;
+    const all = (failure: Failure) => calls.map(() => failure);
+    if (result.kind === 'aborted') return all(result);
+    const isAlone = calls.length === 1;
+    const { signal } = calls[0] ?? { signal: AbortSignal.abort() };
+    // Who is alone is charged: it must not be that all has broken meanwhile.
+    const blame = await this.#blame(result, signal, isMessages && !isAlone);
+    if (blame !== undefined) return all(blame);
+    if (isAlone) return all({ kind: 'deferred', reason: inWords(result), answered: true });
+    const outcomes: (Effect | Failure)[] = [];
+    for (const part of split(calls, result.at)) {
+      // What has broken meanwhile is broken for the others, too.
+      const stopped = outcomes.find(isEverybodys);
+      outcomes.push(
+        ...(stopped === undefined ? await this.#perform(part, true) : part.map(() => stopped)),
+      );
+    }
+    return outcomes;
+  }
+
+  async #run(calls: readonly Call[]): Promise<RunResult> {
+    const [first] = calls;
+    if (first === undefined) return { kind: 'done', effects: [] };
+    const bodies = calls.map(({ body }) => body);
+    const everybody = abortedWithAll(calls.map(({ signal }) => signal));
+    const result = await this.#saLearn.run(first.action, bodies, everybody.signal);
+    everybody.release();
+    if (result.kind === 'done') this.#locks = 0;
+    return result;
+  }
+
+  /**
+   * Why it fails for everybody; `undefined` where that is not so.
+   * @param wasTried a canary has just worked
+   */
+  async #blame(
+    fault: RunFault,
+    signal: AbortSignal,
+    wasTried: boolean,
+  ): Promise<Blameless | undefined> {
+    const known = certainFault(fault, this.#program);
+    if (known !== undefined) return known;
+    if (isLocked(fault)) return lockedFor((this.#locks += 1));
+    if (wasTried) return undefined;
+    const diagnosis = await this.#tryCanaries(signal);
+    return diagnosis.kind === 'works' ? undefined : diagnosis;
+  }
+
+  // --- sa-learn itself
+
+  async #tryCanaries(signal: AbortSignal): Promise<Diagnosis> {
+    const { nonce = randomUUID } = this.#options;
+    let finding: Finding = 'unclear';
+    // Whatever the first one shows may be a crash's, or another process's with the same canary.
+    for (const id of [FIRST_CANARY, nonce()]) {
+      const effects = await this.#tryCanary(canaryMessage(id), signal);
+      if ('kind' in effects) return effects;
+      const [first, second, third, fourth] = effects.map((effect) => effect === 'changed');
+      finding = judgeCanary([first === true, second === true, third === true, fourth === true]);
+      if (finding === 'works') return { kind: 'works' };
+    }
+    return classifyFinding(finding === 'deaf' ? 'unclear' : finding);
+  }
+
+  /** Three runs: that which forgets it can't say twice that it did, unless nothing is stored. */
+  async #tryCanary(body: Buffer, signal: AbortSignal): Promise<readonly Effect[] | Blameless> {
+    const effects: Effect[] = [];
+    for (const [action, bodies] of [
+      ['ham', [body]],
+      ['ham', [body]],
+      ['forget', [body, body]],
+    ] as const) {
+      const result = await this.#saLearn.run(action, bodies, signal);
+      if (result.kind === 'aborted') return result;
+      if (result.kind === 'fault') {
+        if (isLocked(result)) return lockedFor((this.#locks += 1));
+        return classifyFault(result, this.#program);
+      }
+      this.#locks = 0;
+      effects.push(...result.effects);
+    }
+    return effects;
+  }
+}
+
+/**
+ * At the start of what teaches.
+ * @throws {OperatorError} `sa-learn.root`, exit 78, where root would run `sa-learn`
+ */
+export function refuseRoot(
+  { trainers, spamd }: Pick<Config, 'trainers' | 'spamd'>,
+  uid = process.geteuid?.(),
+): void {
+  const { program } = spamd.address;
+  if (uid !== 0 || program === undefined || !trainers.includes('spamassassin')) return;
+  throw new OperatorError({
+    code: 'sa-learn.root',
+    message: rootFault(program).reason,
+    hint: 'run this as the user whose Bayes the filter reads, such as',
+    command: `${AS_ANOTHER} kopano-learnd watch`,
+    exitCode: EXIT.configuration,
+  });
+}
+
+/** The message at which a run ended, and those around it; or the halves. */
+function split(calls: readonly Call[], at: number | undefined): (readonly Call[])[] {
+  const half = Math.ceil(calls.length / 2);
+  const parts =
+    at === undefined
+      ? [calls.slice(0, half), calls.slice(half)]
+      : [calls.slice(0, at), calls.slice(at, at + 1), calls.slice(at + 1)];
+  return parts.filter(({ length }) => length > 0);
+}
+
+function isEverybodys(outcome: Effect | Failure): outcome is Blameless {
+  return typeof outcome !== 'string' && outcome.kind !== 'deferred';
+}
+
+/** Aborted when each of them is. */
+function abortedWithAll(signals: readonly AbortSignal[]) {
+  const all = new Set(signals);
+  const controller = new AbortController();
+  const look = (): void => {
+    if ([...all].every(({ aborted }) => aborted)) controller.abort();
+  };
+  for (const signal of all) signal.addEventListener('abort', look);
+  look();
+  const release = (): void => {
+    for (const signal of all) signal.removeEventListener('abort', look);
+  };
+  return { signal: controller.signal, release };
+}

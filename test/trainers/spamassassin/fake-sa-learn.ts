@@ -1,0 +1,126 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
+import type { SaLearnTrainerOptions } from '../../../src/trainers/spamassassin/sa-learn.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
+import { addressAt } from './connect.ts';
+
+/** A run of the fake: what it was to do, and what the messages were. */
+export interface FakeRun {
+  readonly action: string;
+  readonly bodies: readonly string[];
+}
+
+/**
+ * A program in the place of `sa-learn`: it keeps what it was taught in a file, says what the real one
+ * says, and does to messages with certain words what goes wrong with the real one.
+ */
+export class FakeSaLearn {
+  readonly folder = temporaryFolder();
+  readonly program = join(this.folder, 'sa-learn');
+  readonly temporary = join(this.folder, 'tmp');
+
+  constructor() {
+    mkdirSync(this.temporary);
+    const script = SCRIPT.replace('FOLDER', this.folder);
+    writeFileSync(this.program, `#!/usr/bin/perl\n${script}`, { mode: 0o755 });
+  }
+
+  /**
+   * Perl that it begins each run with: it sees `$runs` (their number), `@bodies`, `$isCanary`,
+   * `$isForgetful`, `at(name)`, `put(name, text)` and `end(code, says)`.
+   */
+  set behaviour(script: string) {
+    writeFileSync(join(this.folder, 'behaviour'), script);
+  }
+
+  /** The runs so far, without those of a canary. */
+  get runs(): readonly FakeRun[] {
+    return this.allRuns.filter(({ bodies }) => !bodies.some((body) => body.includes('canary')));
+  }
+
+  get allRuns(): readonly FakeRun[] {
+    return this.#lines('runs').map((line) => {
+      const [action = '', ...bodies] = line.split(' ');
+      return { action, bodies: bodies.map(textOf) };
+    });
+  }
+
+  /** What it remembers, by text. */
+  get known(): Readonly<Record<string, string>> {
+    const pairs = this.#lines('known').map((line) => line.split(' '));
+    return Object.fromEntries(pairs.map(([id = '', verdict]) => [textOf(id), verdict ?? '']));
+  }
+
+  #lines(name: string): string[] {
+    const file = join(this.folder, name);
+    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+  }
+
+  trainer(options: Partial<SaLearnTrainerOptions> = {}): SaLearnTrainer {
+    return new SaLearnTrainer({
+      address: addressAt(0, { name: 'exec:sa-learn', program: this.program }),
+      maxBytes: 10_000_000,
+      temporary: this.temporary,
+      // The tests may be run by root.
+      uid: 1,
+      ...options,
+    });
+  }
+}
+
+const SCRIPT = String.raw`
+use strict;
+my $folder = 'FOLDER';
+sub at { return "$folder/$_[0]" }
+sub slurp { open(my $in, '<', $_[0]) or return ''; local $/; my $text = <$in>; return $text // '' }
+sub put { open(my $out, $_[2] // '>', at($_[0])) or die; syswrite($out, $_[1]); close $out }
+my @list = map { chomp; [split /:/] } <STDIN>;
+my @bodies = map { slurp($_->[2]) } @list;
+my $action = (grep { $_ eq '--forget' } @ARGV) ? 'forget' : $list[0][0];
+my $isCanary = grep { /canary/ } @bodies;
+my %known = map { split / / } split /\n/, slurp(at('known'));
+put('runs', join(' ', $action, map { unpack 'H*', $_ } @bodies) . "\n", '>>');
+my $runs = () = slurp(at('runs')) =~ /\n/g;
+my ($changed, $examined, $err, $isForgetful) = (0, 0, '', 0);
+sub debug { $err .= "Nov 30 02:44:23.047 [$$] dbg: $_[0]\n" }
+sub end {
+  my ($code, $says) = @_;
+  $err .= "$says\n" if $says;
+  syswrite(STDERR, $err);
+  my $verb = $action eq 'forget' ? 'Forgot' : 'Learned';
+  print "$verb tokens from $changed message(s) ($examined message(s) examined)\n";
+  put('known', join '', map { "$_ $known{$_}\n" } keys %known) unless $isForgetful;
+  close STDOUT;
+  unlink at('busy');
+  exit $code;
+}
+sub learn {
+  my ($body) = @_;
+  my $id = unpack 'H*', $body;
+  $examined += 1;
+  debug($action eq 'forget' ? 'learn: forgetting message' : "learn: learning $action");
+  end(25, 'ERROR: the Bayes learn function returned an error') if $body =~ /poison/;
+  kill KILL => $$ if $body =~ /killer/;
+  if ($action eq 'forget') {
+    if (delete $known{$id}) { $changed += 1 }
+    else { debug('bayes: forget: no msgid from this message has been learnt, skipping message') }
+  }
+  elsif (($known{$id} // '') eq $action) {
+    debug('bayes: 0a@sa_generated already learnt correctly, not learning twice');
+  }
+  else {
+    $changed += 1;
+    debug("bayes: learned '0a\@sa_generated', atime: 1");
+    $known{$id} = $action unless $body =~ /forgotten/;
+  }
+}
+eval slurp(at('behaviour'));
+die $@ if $@;
+for my $body (@bodies) { learn($body) unless $body =~ /overlooked/ }
+end(0);
+`;
+
+function textOf(hex: string): string {
+  return Buffer.from(hex, 'hex').toString();
+}

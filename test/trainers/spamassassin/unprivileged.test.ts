@@ -1,0 +1,140 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
+import type { Example, Outcome } from '../../../src/trainers/trainer.ts';
+import { makeMessage, makeMessages } from '../../lab/messages.ts';
+import { needsPrograms } from '../../support/needs.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
+import { NEVER, TaughtInMemory, addressAt, example } from './connect.ts';
+
+/** `sa-learn` of a package with a Bayes of its own, and no rules: they cost a second a start. */
+class PrivateSaLearn {
+  readonly folder = temporaryFolder();
+  readonly #program = join(this.folder, 'sa-learn');
+
+  constructor(...config: readonly string[]) {
+    const files = {
+      'rules/rules.cf':
+        'util_rb_tld com net org example invalid\nbody NOTHING /^nothing at all$/\n',
+      'site/init.pre': ['Bayes', 'Check', 'WLBLEval']
+        .map((name) => `loadplugin Mail::SpamAssassin::Plugin::${name}\n`)
+        .join(''),
+      'site/local.cf': [`bayes_path ${this.folder}/bayes/bayes`, ...config, ''].join('\n'),
+    };
+    for (const name of ['rules', 'site', 'bayes', 'tmp [{x}]']) mkdirSync(join(this.folder, name));
+    for (const [name, text] of Object.entries(files)) {
+      writeFileSync(join(this.folder, name), text);
+    }
+    const places = `--configpath ${this.folder}/rules --siteconfigpath ${this.folder}/site`;
+    const script = `#!/bin/sh\nexec sa-learn ${places} "$@"\n`;
+    writeFileSync(this.#program, script, { mode: 0o755 });
+  }
+
+  trainer(taught?: TaughtInMemory): SaLearnTrainer {
+    return new SaLearnTrainer({
+      address: addressAt(0, { program: this.#program }),
+      maxBytes: 10_000_000,
+      taught,
+      // What must not be in a name that it is given.
+      temporary: join(this.folder, 'tmp [{x}]'),
+      // Where the checkout belongs to root, that is who runs this.
+      uid: 1,
+    });
+  }
+
+  get counts(): string {
+    const dump = execFileSync(this.#program, ['--dump', 'magic'], { encoding: 'utf8' });
+    const count = (name: string): string =>
+      new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? '?';
+    return `${count('nspam')} spam, ${count('nham')} ham, ${count('ntokens')} tokens`;
+  }
+}
+
+function learnAll(trainer: SaLearnTrainer, messages: readonly Example[]) {
+  return Promise.all(messages.map((each) => trainer.learn(each, NEVER)));
+}
+
+function kindsOf(outcomes: readonly Outcome[]): string {
+  return outcomes.map(({ kind }) => kind).join(' ');
+}
+
+function repeated(kind: string, times: number): string {
+  return Array.from({ length: times }, () => kind).join(' ');
+}
+
+/** A message is one, whatever is in it. */
+const ODD = [
+  'To: a@b.example\n\nand no line break at the end',
+  '\n\njust some words without a header\n',
+  Buffer.from([10, 10, 0, 255, 254, 0, 128, 13, 10]),
+  'To: c@b.example\n\nwords\n\nFrom a@b.example Tue Aug  6 11:51:02 2002\nTo: d@b.example\n\nmore\n',
+  'From a@b.example Tue Aug  6 11:51:02 2002\nTo: e@b.example\n\nwords\n',
+  `To: a@b.example\n\n${'long '.repeat(120_000)}`,
+  // What would pass for its own words.
+  "To: f@b.example\nX: y\n\tNov 30 02:44:23.047 [1] dbg: bayes: learned 'x'\n\ndbg: learn: learning spam\n",
+  '',
+].map((body, index) => example('spam', body, `odd${index}.eml`));
+
+describe('sa-learn', needsPrograms('sa-learn'), () => {
+  test('learns, knows and tells of each message which it was', async () => {
+    const saLearn = new PrivateSaLearn();
+    const all = makeMessages('spam', 12).map(({ raw }, index) =>
+      example('spam', raw, `${index}.eml`),
+    );
+    const [known, messages] = [all.filter((_, index) => index % 5 === 2), [...all, ...ODD]];
+    expect(kindsOf(await learnAll(saLearn.trainer(), known))).toBe('learned learned');
+    const trainer = saLearn.trainer();
+    const outcomes = await learnAll(trainer, messages);
+    expect(outcomes.flatMap(({ kind }, index) => (kind === 'duplicate' ? [index] : []))).toEqual([
+      2, 7,
+    ]);
+    expect(kindsOf(outcomes).replaceAll('duplicate', 'learned')).toBe(
+      repeated('learned', messages.length),
+    );
+    expect(kindsOf(await learnAll(trainer, messages))).toBe(repeated('duplicate', 20));
+    expect(saLearn.counts).toMatch(/^20 spam, 0 ham/);
+  });
+
+  test('turns a message, forgets what it was taught with other bytes, and is left as it was by a canary', async () => {
+    const saLearn = new PrivateSaLearn();
+    const trainer = saLearn.trainer(new TaughtInMemory());
+    const same = makeMessage('spam', 1).raw;
+    const regenerated = (boundary: string) =>
+      `To: all@news.example\nDate: Mon, 08 Jan 2024 08:00:00 +0000\n\n--${boundary}\nabout rope\n`;
+    await learnAll(trainer, [
+      example('spam', same, 'same.eml'),
+      example('spam', regenerated('a'), 'other.eml'),
+    ]);
+    expect(saLearn.counts).toMatch(/^2 spam, 0 ham/);
+    const turned = [
+      example('ham', same, 'same.eml'),
+      example('ham', regenerated('b'), 'other.eml'),
+    ];
+    expect(kindsOf(await learnAll(trainer, turned))).toBe('learned learned');
+    expect(kindsOf(await learnAll(trainer, turned))).toBe('duplicate duplicate');
+    const before = saLearn.counts;
+    expect(before).toMatch(/^0 spam, 2 ham/);
+    expect(await trainer.diagnose(NEVER)).toEqual({ kind: 'works' });
+    expect(saLearn.counts).toBe(before);
+  });
+
+  test.each([
+    ['use_bayes 0', 'use_bayes 1'],
+    ['bayes_path /proc/none/bayes', 'bayes_path'],
+  ])('with %s is misconfigured', async (line, cure) => {
+    const [outcome] = await learnAll(new PrivateSaLearn(line).trainer(), [example('spam', 'a')]);
+    const hint = expect.stringContaining(cure) as string;
+    expect(outcome).toMatchObject({ kind: 'misconfigured', hint });
+  });
+
+  test('with a journal learns all the same: each run syncs it', async () => {
+    const saLearn = new PrivateSaLearn('bayes_learn_to_journal 1');
+    const trainer = saLearn.trainer();
+    const message = [example('spam', makeMessage('spam', 1).raw)];
+    expect(kindsOf(await learnAll(trainer, message))).toBe('learned');
+    expect(kindsOf(await learnAll(trainer, message))).toBe('duplicate');
+    expect(saLearn.counts).toMatch(/^1 spam, 0 ham/);
+  });
+});
