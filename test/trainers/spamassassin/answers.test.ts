@@ -97,7 +97,7 @@ test.each([
   ['0000', 'deaf'],
   ['1100', 'forgetful'],
   ['1111', 'forgetful'],
-  ['0010', 'unclear'],
+  ['0010', 'left over'],
   ['0011', 'unclear'],
   ['1000', 'unclear'],
   ['1011', 'unclear'],
