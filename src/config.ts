@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from './errors.ts';
+import { EXIT, OperatorError, SettingError, errnoOf } from './errors.ts';
+import type { SettingFault } from './errors.ts';
 import { Secret } from './secret.ts';
 import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
 import type { Environment, UnknownSetting } from './settings.ts';
@@ -106,10 +107,12 @@ function readListen(settings: Settings): ListenAddress | undefined {
   return settings.read('STATUS_LISTEN', '127.0.0.1:11380', listenAddress);
 }
 
-function throwFaults(faults: readonly string[]): void {
+function throwFaults(faults: readonly SettingFault[]): void {
   const count = faults.length;
   if (count === 0) return;
-  const lines = faults.map((fault) => `  ${fault}`).join('\n');
+  const lines = faults
+    .map(({ says, command }) => `  ${says}${command === undefined ? '' : `: ${command}`}`)
+    .join('\n');
   throw new OperatorError({
     code: 'config.invalid',
     message: `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
@@ -195,7 +198,10 @@ function password(settings: Settings): Secret {
     const why = error instanceof Error ? error.message : 'is unusable';
     if (value !== '' && file !== '') settings.note(names.join(' and '), error);
     else if (value !== '') settings.note(names[0], error);
-    else settings.note(names[1], `(${place}) ${why}`);
+    else {
+      const command = error instanceof SettingError ? error.command : undefined;
+      settings.note(names[1], new SettingError(`(${place}) ${why}`, command));
+    }
     return Secret.none;
   }
 }

@@ -43,6 +43,25 @@ export class OperatorError extends Error {
   }
 }
 
+/** What is wrong with a setting. */
+export interface SettingFault {
+  /** A sentence, without a secret. */
+  readonly says: string;
+  /** What mends it, to be pasted as root, where a command can. */
+  readonly command?: string | undefined;
+}
+
+/** A setting that can't be used, and the command that mends it, where there is one. */
+export class SettingError extends Error {
+  override readonly name = 'SettingError';
+  readonly command: string | undefined;
+
+  constructor(message: string, command?: string, cause?: unknown) {
+    super(message, { cause });
+    this.command = command;
+  }
+}
+
 export function formatError(error: OperatorError): string {
   const command = error.command === undefined ? '' : `  ${error.command}\n`;
   return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n${command}`;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { errnoOf } from './errors.ts';
+import { SettingError, errnoOf } from './errors.ts';
 
 /**
  * The controller's password. It lives behind a method so that no serializer meets it by accident,
@@ -62,8 +62,8 @@ function readSecretFile(file: string): string {
     content = readFileSync(file, 'utf8');
   } catch (error) {
     const code = errnoOf(error) ?? 'unknown error';
-    const cure = code === 'EACCES' ? `: chown ${process.geteuid?.() ?? 'USER'} ${file}` : '';
-    throw new Error(`cannot be read (${code})${cure}`, { cause: error });
+    const give = `chown ${process.geteuid?.() ?? 'USER'} ${file} && chmod u+r ${file}`;
+    throw new SettingError(`cannot be read (${code})`, code === 'EACCES' ? give : undefined, error);
   }
   return checked(content.replace(/\r?\n$/, ''));
 }

@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { errnoOf } from './errors.ts';
+import { SettingError, errnoOf } from './errors.ts';
+import type { SettingFault } from './errors.ts';
 
 /**
  * The settings file: one NAME=VALUE a line, taken literally, without quotes, escapes or variables;
@@ -11,29 +12,32 @@ export const SETTINGS_FILE = '/etc/kopano-learnd.conf';
 export interface SettingsFile {
   readonly path: string;
   readonly values: ReadonlyMap<string, string>;
-  /** What is wrong with it, a sentence each, with the cure; then some values may be missing. */
-  readonly faults: readonly string[];
+  /** What is wrong with it; then some values may be missing. */
+  readonly faults: readonly SettingFault[];
 }
 
 /** Reads a settings file. @param mustExist it was named, and isn't only looked for */
 export function readSettingsFile(path: string, mustExist: boolean): SettingsFile {
   const values = new Map<string, string>();
-  const faults: string[] = [];
+  const faults: SettingFault[] = [];
   let text = '';
   try {
     text = readTrusted(path);
   } catch (error) {
     const code = errnoOf(error);
     if (code !== undefined && (mustExist || code !== 'ENOENT')) faults.push(unreadable(path, code));
-    if (code === undefined) faults.push(`${path} ${error instanceof Error ? error.message : ''}`);
+    if (code !== undefined) return { path, values, faults };
+    if (!(error instanceof SettingError)) throw error;
+    faults.push({ says: `${path} ${error.message}`, command: error.command });
   }
   for (const [index, line] of text.split('\n').entries()) {
     const [, name, value = ''] = /^\s*([A-Za-z_]\w*)=(.*?)\r?$/s.exec(line) ?? [];
     const place = `${path} line ${index + 1}`;
     if (name === undefined) {
-      if (!/^\s*(#|$)/.test(line)) faults.push(`${place} is not NAME=VALUE, nor a comment (#)`);
+      if (/^\s*(#|$)/.test(line)) continue;
+      faults.push({ says: `${place} is not NAME=VALUE, nor a comment (#)` });
     } else if (values.has(name)) {
-      faults.push(`${place} sets ${name} once more; leave one of the lines`);
+      faults.push({ says: `${place} sets ${name} once more; leave one of the lines` });
     } else values.set(name, value);
   }
   return { path, values, faults };
@@ -43,13 +47,13 @@ export function readSettingsFile(path: string, mustExist: boolean): SettingsFile
 function readTrusted(path: string): string {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { mode, uid, gid } = fstatSync(fd);
+    const { mode, uid } = fstatSync(fd);
     const text = readFileSync(fd, 'utf8');
     const isOurs = uid === 0 || uid === process.geteuid?.();
     if (text !== '' && (!isOurs || (mode & 0o022) !== 0)) {
-      throw new Error(
-        `can be written by others (uid ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}): chown root:${gid} ${path} && chmod go-w ${path}`,
-      );
+      const is = `uid ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`;
+      const give = isOurs ? '' : `chown root ${path} && `;
+      throw new SettingError(`can be written by others (${is})`, `${give}chmod go-w ${path}`);
     }
     return text;
   } finally {
@@ -57,10 +61,8 @@ function readTrusted(path: string): string {
   }
 }
 
-function unreadable(path: string, code: string): string {
-  const cure =
-    code === 'EACCES'
-      ? `: chgrp ${process.getegid?.() ?? 'GROUP'} ${path} && chmod g+r ${path}`
-      : '; KOPANO_LEARND_CONF names it';
-  return `${path} cannot be read (${code})${cure}`;
+function unreadable(path: string, code: string): SettingFault {
+  const says = `${path} cannot be read (${code})`;
+  if (code !== 'EACCES') return { says: `${says}; KOPANO_LEARND_CONF names it` };
+  return { says, command: `chgrp ${process.getegid?.() ?? 'GROUP'} ${path} && chmod g+r ${path}` };
 }

@@ -1,5 +1,7 @@
 import env from 'env-var';
 import leven from 'leven';
+import { SettingError } from './errors.ts';
+import type { SettingFault } from './errors.ts';
 import { SEVERITIES } from './severity.ts';
 import { SETTINGS_FILE, readSettingsFile } from './settings-file.ts';
 import { clean } from './text.ts';
@@ -27,8 +29,8 @@ const SERVICE_LINK = /_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_|$)/;
 const SERVICE_URL = /^(tcp|udp|sctp):\/\//;
 
 export class Settings {
-  /** What is wrong, a line each, without a secret. */
-  readonly faults: string[];
+  /** What is wrong. */
+  readonly faults: SettingFault[];
   /** The settings file; `undefined` when there is none. */
   readonly file: string | undefined;
   readonly #known = new Set(['KOPANO_LEARND_CONF']);
@@ -43,7 +45,7 @@ export class Settings {
     this.#environment = new Map(given);
     const named = this.#environment.get('KOPANO_LEARND_CONF');
     const { path, values, faults } = readSettingsFile(named ?? SETTINGS_FILE, named !== undefined);
-    this.faults = faults.map((fault) => clean(fault, 400));
+    this.faults = faults.map((fault) => ({ ...fault, says: clean(fault.says, 400) }));
     this.file = values.size > 0 || named !== undefined ? path : undefined;
     this.#inFile = new Map([...values].filter(([, value]) => value !== ''));
     this.#source = sourceOf([...this.#inFile, ...given]);
@@ -77,7 +79,8 @@ export class Settings {
   /** Notes what is wrong with a setting. */
   note(name: string, error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
-    this.faults.push(clean(`${name} ${text}`, 400));
+    const command = error instanceof SettingError ? error.command : undefined;
+    this.faults.push({ says: clean(`${name} ${text}`, 400), command });
   }
 
   /**
@@ -88,11 +91,18 @@ export class Settings {
     const nearest = (name: string): string | undefined => nearestOf(name, this.#known);
     for (const name of this.#inFile.keys()) {
       if (this.#known.has(name)) continue;
-      this.note(name, `(${this.file ?? ''}) ${noSetting(nearest(name))}`);
+      this.note(name, this.#unknownInFile(name, nearest(name)));
     }
     return [...this.#environment]
       .filter(([name, value]) => OWN.test(name) && !this.#known.has(name) && !isLink(name, value))
       .map(([name]) => ({ name: clean(name, 100), nearest: nearest(name) }));
+  }
+
+  #unknownInFile(name: string, nearest: string | undefined): SettingError {
+    const file = this.file ?? '';
+    const isSure = nearest !== undefined && !this.#inFile.has(nearest);
+    const command = isSure ? `sed -i 's/^\\s*${name}=/${nearest}=/' ${file}` : undefined;
+    return new SettingError(`(${file}) ${noSetting(nearest)}`, command);
   }
 }
 

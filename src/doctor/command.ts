@@ -1,21 +1,23 @@
 import type { Config } from '../config.ts';
-import { unknownText } from '../settings.ts';
 import { EXIT } from '../errors.ts';
-import type { ExitCode } from '../errors.ts';
+import type { ExitCode, SettingFault } from '../errors.ts';
 import { likelyHost } from '../host.ts';
-import { procFault } from '../spool/folder.ts';
+import type { Host } from '../host.ts';
+import { procFault, statsAt } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { askStatus } from '../status/ask.ts';
+import type { DaemonAnswer } from '../status/ask.ts';
 import { plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
-import { failed, notTried, ok, textOf } from './finding.ts';
+import { failed, notTried, ok, quoted, textOf } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
-import { named } from './machine.ts';
+import { hasName, named } from './machine.ts';
 import type { Account } from './machine.ts';
+import { checkSettings } from './settings.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
 import { checkWatching } from './watching.ts';
@@ -27,7 +29,7 @@ import { checkWatching } from './watching.ts';
 export interface DoctorOptions {
   readonly config: Config;
   /** What is wrong with the settings; the others, and defaults for these, are in `config`. */
-  readonly faults: readonly string[];
+  readonly faults: readonly SettingFault[];
   /** Whom this process runs as. */
   readonly identity: Account;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -74,51 +76,72 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 }
 
 async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
-  const { config, identity, environment, stop } = options;
-  const { libDir, stateDir, polling } = config.spool;
-  yield* checkSettings(options);
+  const { config, environment, stop } = options;
   const noProc = procFault();
   if (noProc !== undefined) {
+    yield* checkSettings({ ...options, daemon: { kind: 'off', reason: 'no /proc' } });
     yield failed('/proc', noProc.message, noProc.hint);
     yield notTried('all else', 'mend the above first');
     return;
   }
-  yield ok('user', `runs as ${named('uid', identity.uid)}`);
   const daemon = await askStatus(config, stop);
   const host = daemon.kind === 'running' ? daemon.report.process.host : likelyHost(environment);
+  for await (const finding of allChecks(options, daemon, host)) {
+    const { cure = '', command } = finding;
+    const isElsewhere = host.kind === 'container' && command !== undefined;
+    yield isElsewhere ? { ...finding, cure: `${cure}${IN_CONTAINER}` } : finding;
+  }
+}
+
+/** Whoever runs there mostly is not root, and has none of its rights. */
+const IN_CONTAINER =
+  '; as root in the container, or on the host, where the volume may have another path';
+
+async function* allChecks(
+  options: DoctorOptions,
+  daemon: DaemonAnswer,
+  host: Host,
+): AsyncGenerator<Finding> {
+  const { config, identity, environment, stop } = options;
+  const { libDir, stateDir, polling } = config.spool;
+  yield* checkSettings({ ...options, daemon });
+  yield checkUser(identity, libDir, host);
   const folders: Folder[] = [];
+  let isOwned = false;
   try {
     const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
     if (isReachable || !stateDir.startsWith(`${libDir}/`)) {
-      yield* await checkState({ stateDir, libDir, folders, account: identity, daemon });
+      const found = await checkState({ ...config.spool, folders, account: identity, daemon, host });
+      isOwned = found.some(({ check, state }) => check === 'owner' && PROBLEMS.has(state));
+      yield* found;
     } else {
       yield notTried('state dir', `${stateDir}: mend the spool first`);
     }
   } finally {
     for (const folder of folders) folder.close();
   }
-  yield* checkDaemon(config, identity, daemon);
-  yield* checkWatching(libDir, polling);
+  yield* checkWatching(libDir, polling, host);
   const known: Known[] = [];
   for (const controller of config.rspamd.controllers) {
     const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
-    known.push({ controller, statistics: yield* checkController(inquiry) });
+    const here = { controller, config, environment, host };
+    known.push({ controller, statistics: yield* checkController(inquiry, here) });
   }
+  // The cures of what comes first are pasted first: a service that is down is started after them.
+  yield* checkDaemon({ account: identity, daemon, host, isOwned });
   yield* checkLearning(known, daemon, stateDir);
 }
 
-function* checkSettings({ config, faults }: DoctorOptions): Generator<Finding> {
-  const check = 'settings';
-  for (const fault of faults)
-    yield failed(check, fault, 'correct it; the daemon does not start with it');
-  for (const unknown of config.unknown) {
-    yield failed(
-      check,
-      `${unknownText(unknown)} (in the environment)`,
-      'correct the name, or take it away',
-    );
+/** Root becomes the spool's owner, who then is root himself; a service never runs as root. */
+function checkUser({ uid }: Account, libDir: string, { kind }: Host): Finding {
+  const check = 'user';
+  const isService = kind === 'systemd' || kind === 'runit';
+  if (uid !== 0 || !isService || statsAt(`${libDir}/ham`)?.uid !== 0n) {
+    return ok(check, `runs as ${named('uid', uid)}`);
   }
-  if (faults.length + config.unknown.length === 0) {
-    yield ok(check, `come from the environment${config.file ? ` and ${config.file}` : ''}`);
-  }
+  const who = hasName('uid', 'kopano') ? 'kopano' : undefined;
+  return failed(check, `${libDir}/ham belongs to root, as whom the service does not run`, {
+    says: "give the spool to kopano-spamd's user",
+    command: who && `chown -R ${who}: ${quoted(libDir)}`,
+  });
 }

@@ -27,6 +27,12 @@ export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
   return name === '' ? String(id) : name;
 }
 
+/** Whether this machine has a user or a group of that name. */
+export function hasName(kind: 'uid' | 'gid', name: string): boolean {
+  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
+  return lines.some((line) => line.startsWith(`${name}:`));
+}
+
 /** The code of why access is refused to this process; `undefined` when it isn't. */
 export function accessFault(place: string | Buffer, mode: number): string | undefined {
   try {
