@@ -21,6 +21,8 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/service/shell.sh
 # shellcheck source=test/service/blocks.sh
 . test/service/blocks.sh
+# shellcheck source=test/service/cures.sh
+. test/service/cures.sh
 
 readonly CHECKOUT=/usr/src/kopano-learnd LAB=/usr/src/lab LIB=/var/lib/kopano/spamd
 readonly PASSWORD='not secret: a test'
@@ -385,7 +387,8 @@ rspamd_asks() {
   [[ $("${machine[@]}" curl -s -o /dev/null -w '%{http_code}' "http://$RSPAMD_ADDRESS:11334/stat") == 40[13] ]]
 }
 
-run_all() {
+# The machine with all that a reader has, and with the program.
+prepare() {
   root=$scratch/debian
   documents=$root$CHECKOUT
   message=NAME
@@ -393,7 +396,7 @@ run_all() {
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
   if ! make_machine; then
     failed=$((failed + 1))
-    return
+    return 1
   fi
   lend npm nsenter --net=/proc/1/fd/8 npm
   lend docker env scratch="$scratch" docker_host="$root" "$PWD/test/service/image/docker"
@@ -401,15 +404,20 @@ run_all() {
   if ((failed > 0)) || ! surround; then
     echo 'nothing more can be tried'
     failed=$((failed + 1))
-    return
+    return 1
   fi
+}
+
+run_all() {
+  if ! prepare; then return; fi
   test_runit
   test_quarantine
   test_permissions
   test_systemd
   test_cron
   test_sidecar
+  test_cures
   test_that 'no block of README and docs/ is left' no_block_left
 }
 
-apart "$@"
+if ((${#BASH_SOURCE[@]} == 1)); then apart "$@"; fi
