@@ -51,17 +51,20 @@ export function controllersHere() {
 /** Where nobody listens: starts rspamd, or sets the URL to where it listens, if that is one place. */
 export function startOrFind({ controller, config, environment, host }: Here): string | undefined {
   if (!isHere(controller)) return undefined;
-  const ports = new Set(
+  const urls = new Set(
     controllersHere().flatMap(({ binds }) =>
-      binds.flatMap((each) => /^(?:127\.0\.0\.1|\*|0\.0\.0\.0):(\d+)$/.exec(each)?.[1] ?? []),
+      binds.flatMap((each) => {
+        const [, address = '', port = ''] = /^([\d.]+|\*):(\d+)$/.exec(each) ?? [];
+        const host = ['*', '0.0.0.0'].includes(address) ? '127.0.0.1' : address;
+        return port === '' ? [] : `http://${host}:${port}`;
+      }),
     ),
   );
-  if (ports.size === 0) return serverCommand(['rspamd'], environment);
-  const [port = ''] = ports;
-  const value = `http://127.0.0.1:${port}`;
-  const isOnly = ports.size === 1 && config.rspamd.controllers.length === 1;
-  return isOnly && controller.url !== `${value}/`
-    ? settingCommand(config, environment, 'RSPAMD_URL', value, host)
+  if (urls.size === 0) return serverCommand(['rspamd'], environment);
+  const [url = ''] = urls;
+  const isOnly = urls.size === 1 && config.rspamd.controllers.length === 1;
+  return isOnly && controller.url !== `${url}/`
+    ? settingCommand(config, environment, 'RSPAMD_URL', url, host)
     : undefined;
 }
 

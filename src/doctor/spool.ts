@@ -161,7 +161,8 @@ function folderCure(
   }
   const other = `${libDir}/${otherVerdict(verdict)}`;
   const isLikeOther = uid !== 0 && statsAt(other)?.uid === BigInt(uid);
-  if (stats.uid === 0n || isLikeOther) {
+  // Who owns ham/ is kopano-spamd, which makes it; spam/ it only writes to.
+  if (stats.uid === 0n || (isLikeOther && verdict === 'spam')) {
     const whose = isLikeOther
       ? `--reference=${quoted(other)}`
       : `${uid}${gid === 0 ? '' : `:${gid}`}`;
@@ -174,7 +175,10 @@ function folderCure(
     return `run the daemon as ${named('uid', stats.uid)}, who owns it`;
   }
   if (host.kind === 'container' && !account.groups.includes(Number(stats.gid))) {
-    return `chmod g+rwx ${quoted(place)}, and ${addGroup(stats.gid)}; or start it as ${named('uid', stats.uid)}`;
+    return {
+      says: `let its group write, and ${addGroup(stats.gid)}; or start it as ${named('uid', stats.uid)}`,
+      command: `chmod g+rwx ${quoted(place)}`,
+    };
   }
   return {
     says: `let its group write, and the daemon's user be in that group; or run the daemon as ${named('uid', stats.uid)}`,
