@@ -1,16 +1,16 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { loadConfig, readConfig } from './config.ts';
-import type { Config, Environment } from './config.ts';
+import type { Config, Environment, SpoolConfig } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
-import { createLog } from './logger.ts';
+import { createLog, forJournal } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
 import type { QuarantineOptions, Selection } from './quarantine/command.ts';
 import { accountFor, isInSpool } from './run-as.ts';
 import type { Account } from './run-as.ts';
 import { procFault } from './spool/folder.ts';
 import { unknownText } from './settings.ts';
-import { clean } from './text.ts';
+import { clean, wrap } from './text.ts';
 import type { Terminal } from './text.ts';
 import { VERSION } from './version.ts';
 
@@ -86,7 +86,7 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     const account = accountOf(options, command);
     if (account === undefined) return;
     const { name = `uid ${account.uid}`, because } = account;
-    options.err(`kopano-learnd: runs as ${name}, ${because} (--user NAME runs it as another)\n`);
+    say(options, `kopano-learnd: runs as ${name}, ${because}`);
     throw new RanAs(await options.runAs(account));
   });
   if (options.args.length === 0 && options.terminal !== undefined) {
@@ -102,9 +102,16 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     if (error instanceof RanAs) return error.exitCode;
     if (!(error instanceof OperatorError)) throw error;
-    options.err(formatError(error));
+    const text = formatError(error, options.errTerminal?.columns);
+    // Unmarked, it would be no error to journalctl -p err.
+    options.err(options.isJournal ? forJournal(text, 'err') : text);
     return error.exitCode;
   }
+}
+
+/** Tells something on standard error. */
+function say({ err, errTerminal }: CliOptions, text: string): void {
+  err(`${wrap(text, errTerminal?.columns ?? Infinity, '    ')}\n`);
 }
 
 /** Whom a command has to run as; `undefined`: who runs it. */
@@ -142,19 +149,29 @@ function withCommand(args: readonly string[]): readonly string[] {
 }
 
 /** What `kopano-learnd watch` would do, for who typed the bare name to see what happens. */
-function intention({ environment, identity }: CliOptions): string {
+function intention({ environment, identity, terminal }: CliOptions): string {
   const { config } = readConfig(environment);
   const { spool, rspamd } = config;
   const urls = rspamd.controllers.map(({ name }) => name).join(', ');
+  const { account, refusal } = identity.uid === 0 ? rootsAccount(spool) : {};
   let who = '';
+  if (account !== undefined) who = `, as ${account.name ?? `uid ${account.uid}`}`;
+  if (refusal !== undefined) who = `; but ${refusal.message}`;
+  const text = `kopano-learnd watch would watch ${spool.libDir} and teach ${urls}${who}.`;
+  return `\n${wrap(text, terminal?.columns ?? Infinity)}\n`;
+}
+
+/** Whom root's `watch` would run as, or why it would not. */
+function rootsAccount(spool: SpoolConfig): {
+  readonly account?: Account | undefined;
+  readonly refusal?: OperatorError;
+} {
   try {
-    const account = accountFor({ spool, wanted: undefined, uid: identity.uid, writes: true });
-    if (account !== undefined) who = `, as ${account.name ?? `uid ${account.uid}`}`;
+    return { account: accountFor({ spool, wanted: undefined, uid: 0, writes: true }) };
   } catch (error) {
-    if (!(error instanceof OperatorError)) throw error;
-    who = `; but ${error.message}`;
+    if (error instanceof OperatorError) return { refusal: error };
+    throw error;
   }
-  return `\nkopano-learnd watch would watch ${spool.libDir}\nand teach ${urls}${who}.\n`;
 }
 
 /** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
@@ -213,7 +230,8 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
       throw new OperatorError({
         code: 'demo.checkout',
         message: 'the demo is no part of the installed program',
-        hint: 'in a checkout of its sources: npm ci && npm run demo',
+        hint: 'in a checkout of its sources',
+        command: 'npm ci && npm run demo',
         exitCode: EXIT.usage,
       });
     });
@@ -253,7 +271,9 @@ function addQuestions(
     .action(async (flags: { all: boolean; json: boolean }) => {
       const read = readConfig(options.environment);
       const { doctor } = await import('./doctor/command.ts');
-      ended(await doctor({ ...options, ...read, ...flags, columns }));
+      const isRoots = options.identity.uid === 0 && program.opts<UserWords>().user === undefined;
+      const refusal = isRoots ? rootsAccount(read.config.spool).refusal : undefined;
+      ended(await doctor({ ...options, ...read, ...flags, columns, refusal }));
     });
 }
 
@@ -279,9 +299,9 @@ function addHelp(program: Command): void {
 }
 
 /** The settings, after a word on what looks like one and is none. */
-function settingsOf({ environment, err }: CliOptions): Config {
-  const config = loadConfig(environment);
-  for (const unknown of config.unknown) err(`kopano-learnd: ${unknownText(unknown)}\n`);
+function settingsOf(options: CliOptions): Config {
+  const config = loadConfig(options.environment);
+  for (const unknown of config.unknown) say(options, `kopano-learnd: ${unknownText(unknown)}`);
   return config;
 }
 
@@ -392,7 +412,8 @@ function selectionOf(names: readonly string[], all: boolean): Selection {
   throw new OperatorError({
     code: 'usage.names',
     message: all ? '--all and names exclude each other' : 'no message is named',
-    hint: 'give NAMES as kopano-learnd quarantine list shows them, or --all',
+    hint: 'give NAMES as the list shows them, or --all',
+    command: 'kopano-learnd quarantine list',
     exitCode: EXIT.usage,
   });
 }

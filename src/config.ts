@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, SettingError, errnoOf } from './errors.ts';
 import type { SettingFault } from './errors.ts';
+import { FILTERS } from './filter.ts';
+import type { Filter } from './filter.ts';
 import { Secret } from './secret.ts';
 import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
 import type { Environment, UnknownSetting } from './settings.ts';
+import { spamdAddress } from './spamd-address.ts';
 
 /**
  * All settings and their defaults, read once. Every fault of one start is collected and reported
@@ -66,6 +69,20 @@ export function readConfig(environment: Environment) {
       /** PEM text. */
       ca: settings.read('RSPAMD_CA_FILE', '', certificate),
     },
+    spamd: {
+      address: settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress),
+      /** Whose Bayes learns; `undefined`: that of the user that spamd runs as. */
+      user: settings.read('SPAMD_USER', '', spamdUser),
+      /** Larger messages are not sent to it. */
+      maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
+      /** Whether what users call spam is reported to the networks that SpamAssassin is set up for. */
+      report: settings.read('SPAMD_REPORT', 'no', yesOrNo),
+      timeoutMs: settings.read('SPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
+      /** PEM text. */
+      ca: settings.read('SPAMD_CA_FILE', '', certificate),
+    },
+    /** The filters that are taught. */
+    trainers: settings.read('LEARN_TRAINERS', 'rspamd', filters),
     learning: {
       concurrency: settings.read('LEARN_CONCURRENCY', '8', whole(1, 1_000)),
       backlog: settings.read('LEARN_BACKLOG', '1000', whole(1, 1_000_000)),
@@ -110,13 +127,13 @@ function readListen(settings: Settings): ListenAddress | undefined {
 function throwFaults(faults: readonly SettingFault[]): void {
   const count = faults.length;
   if (count === 0) return;
-  const lines = faults
-    .map(({ says, command }) => `  ${says}${command === undefined ? '' : `: ${command}`}`)
-    .join('\n');
+  const lines = faults.map(({ says }) => `  ${says}`).join('\n');
+  const commands = faults.flatMap(({ command }) => command ?? []);
   throw new OperatorError({
     code: 'config.invalid',
     message: `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
     hint: 'correct the settings file, or the environment of kopano-learnd; man kopano-learnd lists every setting',
+    command: commands.length === 0 ? undefined : commands.join('\n'),
     exitCode: EXIT.configuration,
   });
 }
@@ -220,6 +237,22 @@ function certificate(file: string): string | undefined {
     throw new Error(`(${file}) holds no certificate in PEM form`);
   }
   return pem;
+}
+
+function filters(value: string): readonly Filter[] {
+  const named = value.split(',').map((part) => part.trim());
+  const known = FILTERS.filter((filter) => named.includes(filter));
+  if (known.length === 0 || known.length !== named.length) {
+    throw new Error(`must be ${FILTERS.join(', ')}, or both, separated by a comma, not '${value}'`);
+  }
+  return known;
+}
+
+/** It becomes a header line of the request. */
+function spamdUser(value: string): string | undefined {
+  if (value === '') return undefined;
+  if (/^[\w.@+-]+$/.test(value)) return value;
+  throw new Error(`must be the name of a user, such as amavis, not '${value}'`);
 }
 
 /** `undefined` for `off`. */

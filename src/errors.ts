@@ -3,6 +3,8 @@
  * `code` to search for, and a `hint`: the cure. Whoever catches one logs or prints it, once.
  */
 
+import { wrap } from './text.ts';
+
 /** Exit codes of every command (sysexits.h where it has a fitting one). */
 export const EXIT = {
   done: 0,
@@ -21,7 +23,7 @@ export interface OperatorErrorOptions {
   readonly message: string;
   /** What to do about it. */
   readonly hint: string;
-  /** What does that, to be pasted as root. */
+  /** What does that, to be pasted as root; a line each where there are several. */
   readonly command?: string | undefined;
   readonly exitCode: ExitCode;
 }
@@ -43,15 +45,26 @@ export class OperatorError extends Error {
   }
 }
 
-/** What is wrong with a setting. */
+/**
+ * For people: the message and the cure, each wrapped; the command whole, on lines of its own.
+ * @param columns how wide the terminal is. @defaultValue no line is broken
+ */
+export function formatError(error: OperatorError, columns = Infinity): string {
+  const told = `kopano-learnd: ${error.message}\ncure: ${error.hint}`;
+  const lines = told.split('\n').map((line) => `${wrap(line, columns, '    ')}\n`);
+  const commands = error.command?.split('\n').map((command) => `  ${command}\n`) ?? [];
+  return [...lines, ...commands].join('');
+}
+
+/** What is wrong with a setting, with what mends it where a command does. */
 export interface SettingFault {
-  /** A sentence, without a secret. */
+  /** A sentence without a secret. */
   readonly says: string;
-  /** What mends it, to be pasted as root, where a command can. */
+  /** To be pasted as root. */
   readonly command?: string | undefined;
 }
 
-/** A setting that can't be used, and the command that mends it, where there is one. */
+/** Thrown by what reads a setting: `message` says what is wrong with it. */
 export class SettingError extends Error {
   override readonly name = 'SettingError';
   readonly command: string | undefined;
@@ -60,11 +73,6 @@ export class SettingError extends Error {
     super(message, { cause });
     this.command = command;
   }
-}
-
-export function formatError(error: OperatorError): string {
-  const command = error.command === undefined ? '' : `  ${error.command}\n`;
-  return `kopano-learnd: ${error.message}\ncure: ${error.hint}\n${command}`;
 }
 
 /**

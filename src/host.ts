@@ -83,6 +83,19 @@ function isInContainer(environment: Environment): boolean {
   );
 }
 
+/** A user's or a group's name, or the number where it has none: for a command line. */
+export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
+  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
+  const [name = ''] = lines.find((line) => line.split(':')[2] === String(id))?.split(':') ?? [];
+  return name === '' ? String(id) : name;
+}
+
+/** The command that installs a program here: Alpine's, Fedora's, or else Debian's. */
+export function installCommand(debian: string, alpine: string, fedora: string): string {
+  if (existsSync('/sbin/apk')) return `apk add ${alpine}`;
+  return existsSync('/usr/bin/dnf') ? `dnf install ${fedora}` : `apt-get install ${debian}`;
+}
+
 /** A file's bytes, one character each; empty where it can't be read. */
 export function readText(place: string): string {
   try {

@@ -15,7 +15,7 @@ import type { Terminal } from './text.ts';
 export type LogEvent =
   | `daemon.${'started' | 'standby' | 'owner' | 'stopped' | 'bug'}`
   | `message.${'learned' | 'duplicate' | 'refused' | 'deferred' | 'quarantined'}`
-  | `message.${'withdrawn' | 'superseded'}`
+  | `message.${'withdrawn' | 'superseded' | 'reported'}`
   | `controller.${'up' | 'down' | 'misconfigured' | 'unproven' | 'forgot' | 'limited' | 'outdated'}`
   | `spool.${'adjusted' | 'missing' | 'ignored' | 'stuck'}`
   | `disk.${'fault' | 'ok'}`
@@ -85,7 +85,9 @@ const COLOURS = ['red', 'red', 'red', 'red', 'yellow', 'green', 'gray', 'gray'] 
 function pretty(json: string, terminal: Terminal | undefined): string {
   const record = JSON.parse(json) as Record<string, unknown>;
   const { time, level, severity, event, msg, ...fields } = record;
-  const details = Object.entries(fields).map(([name, value]) => ` ${name}=${String(value)}`);
+  const details = Object.entries(fields)
+    .filter(([, value]) => !isSaid(value, String(msg)))
+    .map(([name, value]) => ` ${name}=${String(value)}`);
   const names = `${String(severity).padEnd(7)} ${String(event).padEnd(24)}`;
   // JSON escapes what would break a line or paint a terminal; here nothing does.
   const text = clean(`${names} ${String(msg)}${details.join('')}`, Infinity);
@@ -95,6 +97,16 @@ function pretty(json: string, terminal: Terminal | undefined): string {
   const colour = COLOURS[Number(level)];
   if (!terminal.hasColour || colour === undefined) return `${lines}\n`;
   return `${lines.replace(String(severity), (word) => styleText(colour, word, { validateStream: false }))}\n`;
+}
+
+/** A field whose words, or whose path, the message has already. */
+function isSaid(value: unknown, message: string): boolean {
+  return typeof value === 'string' && /[ /]/.test(value) && message.includes(value);
+}
+
+/** Lines for journald, each with its priority (sd-daemon(3)). */
+export function forJournal(text: string, severity: Severity): string {
+  return text.replace(/^(?=.)/gm, `<${SEVERITIES.indexOf(severity)}>`);
 }
 
 /**

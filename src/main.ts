@@ -91,8 +91,14 @@ async function run(): Promise<ExitCode> {
 /** `undefined` for what is no terminal: the stream of a pipe must not be opened (see below). */
 function terminalOf(fd: 1 | 2): Terminal | undefined {
   if (!isatty(fd)) return undefined;
-  const { columns } = fd === 1 ? process.stdout : process.stderr;
-  return { columns: columns || 80, hasColour: (process.env['NO_COLOR'] ?? '') === '' };
+  const stream = fd === 1 ? process.stdout : process.stderr;
+  return {
+    // It may be made wider and narrower.
+    get columns() {
+      return stream.columns || 80;
+    },
+    hasColour: (process.env['NO_COLOR'] ?? '') === '',
+  };
 }
 
 /** JOURNAL_STREAM, which children inherit, names the socket that leads there (systemd.exec(5)). */

@@ -3,7 +3,7 @@ import { lstatSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { SpoolConfig } from './config.ts';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
-import { readText } from './host.ts';
+import { installCommand, readText } from './host.ts';
 import { isUnmapped } from './spool/user-namespace.ts';
 import { clean } from './text.ts';
 
@@ -40,10 +40,13 @@ export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Accoun
   if (wanted !== undefined) {
     const found = lookUp(wanted);
     if (found === undefined) {
-      throw usage(`there is no user ${clean(wanted)} on this machine`, 'getent passwd lists them');
+      throw usage(
+        `there is no user ${clean(wanted)} on this machine`,
+        'correct the name: see getent passwd',
+      );
     }
     if (found.uid === uid) return undefined;
-    if (uid === 0) return { ...found, because: '--user' };
+    if (uid === 0) return { ...found, because: 'by --user' };
     throw usage(`only root may run it as ${clean(wanted)}`, 'say it as root, or without --user');
   }
   if (uid !== 0) return undefined;
@@ -98,7 +101,8 @@ export function refusalOf(
   if (code === 'ENOENT' || isEarly) {
     return refused(
       `the program setpriv, by which root's command becomes ${who}, is missing, or is busybox's`,
-      "install util-linux's: apt-get install util-linux, or apk add setpriv; or run the command as that user",
+      "install util-linux's, or run the command as that user",
+      installCommand('util-linux', 'setpriv', 'util-linux-core'),
     );
   }
   if (code === 127) {
@@ -185,12 +189,14 @@ function noOwner(libDir: string): OperatorError {
 function ownedByRoot({ libDir, stateDir }: AccountQuery['spool'], place: string): OperatorError {
   const ham = statsOf(path.join(libDir, 'ham'));
   const isHams = place === stateDir && ham !== undefined && ham.uid !== 0;
+  // With ham/, all that lies beside it is root's by the same mistake.
+  const whole = ham?.uid === 0 ? libDir : place;
   return refused(
     `${place} belongs to root, and root's own spool is not used by mistake`,
     isHams
       ? 'let it belong to whom ham/ belongs to:'
-      : `give it to the user of kopano-spamd: chown -R kopano:kopano ${place}; or, if root is meant, say --user root`,
-    isHams ? `chown -R --reference=${libDir}/ham ${stateDir}` : undefined,
+      : 'give it to the user of kopano-spamd; or, if root is meant, say --user root',
+    isHams ? `chown -R --reference=${libDir}/ham ${stateDir}` : `chown -R kopano:kopano ${whole}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { SettingError, errnoOf } from './errors.ts';
 
 /**
@@ -62,10 +62,26 @@ function readSecretFile(file: string): string {
     content = readFileSync(file, 'utf8');
   } catch (error) {
     const code = errnoOf(error) ?? 'unknown error';
-    const give = `chown ${process.geteuid?.() ?? 'USER'} ${file} && chmod u+r ${file}`;
-    throw new SettingError(`cannot be read (${code})`, code === 'EACCES' ? give : undefined, error);
+    const says = `cannot be read (${code})`;
+    if (code !== 'EACCES') throw new SettingError(says, undefined, error);
+    const uid = process.geteuid?.() ?? 'USER';
+    if (isReachable(file)) {
+      throw new SettingError(says, `chown ${uid} ${file} && chmod u+r ${file}`, error);
+    }
+    const why = `uid ${uid} may not enter a folder above it; keep it in /etc`;
+    throw new SettingError(`${says}: ${why}`, undefined, error);
   }
   return checked(content.replace(/\r?\n$/, ''));
+}
+
+/** Whether this user may enter all folders above a file. */
+function isReachable(file: string): boolean {
+  try {
+    statSync(file);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function checked(value: string): string {

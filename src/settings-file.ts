@@ -26,16 +26,15 @@ export function readSettingsFile(path: string, mustExist: boolean): SettingsFile
   } catch (error) {
     const code = errnoOf(error);
     if (code !== undefined && (mustExist || code !== 'ENOENT')) faults.push(unreadable(path, code));
-    if (code !== undefined) return { path, values, faults };
-    if (!(error instanceof SettingError)) throw error;
-    faults.push({ says: `${path} ${error.message}`, command: error.command });
+    if (error instanceof SettingError) {
+      faults.push({ says: `${path} ${error.message}`, command: error.command });
+    } else if (code === undefined) throw error;
   }
   for (const [index, line] of text.split('\n').entries()) {
     const [, name, value = ''] = /^\s*([A-Za-z_]\w*)=(.*?)\r?$/s.exec(line) ?? [];
     const place = `${path} line ${index + 1}`;
     if (name === undefined) {
-      if (/^\s*(#|$)/.test(line)) continue;
-      faults.push({ says: `${place} is not NAME=VALUE, nor a comment (#)` });
+      if (!/^\s*(#|$)/.test(line)) faults.push({ says: `${place} ${misreadOf(line)}` });
     } else if (values.has(name)) {
       faults.push({ says: `${place} sets ${name} once more; leave one of the lines` });
     } else values.set(name, value);
@@ -64,5 +63,13 @@ function readTrusted(path: string): string {
 function unreadable(path: string, code: string): SettingFault {
   const says = `${path} cannot be read (${code})`;
   if (code !== 'EACCES') return { says: `${says}; KOPANO_LEARND_CONF names it` };
-  return { says, command: `chgrp ${process.getegid?.() ?? 'GROUP'} ${path} && chmod g+r ${path}` };
+  const group = process.getegid?.() ?? 'GROUP';
+  return { says, command: `chgrp ${group} ${path} && chmod g+r ${path}` };
+}
+
+/** What is wrong with a line that sets nothing: most often it was meant for a shell. */
+function misreadOf(line: string): string {
+  if (/^\s*export\s/.test(line)) return "is not NAME=VALUE: no shell reads it, leave out 'export'";
+  if (/^\s*[A-Za-z_]\w*\s+=/.test(line)) return 'is not NAME=VALUE: no blank stands around the =';
+  return 'is not NAME=VALUE, nor a comment (#)';
 }

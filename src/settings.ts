@@ -29,7 +29,7 @@ const SERVICE_LINK = /_(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP|SCTP))(_|$)/;
 const SERVICE_URL = /^(tcp|udp|sctp):\/\//;
 
 export class Settings {
-  /** What is wrong. */
+  /** What is wrong, a line each, without a secret. */
   readonly faults: SettingFault[];
   /** The settings file; `undefined` when there is none. */
   readonly file: string | undefined;

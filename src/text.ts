@@ -32,6 +32,7 @@ export function tableRow(cells: readonly string[], widths: readonly number[]): s
 
 /** What a person looks at. */
 export interface Terminal {
+  /** How wide it is now. */
   readonly columns: number;
   /** Unless NO_COLOR is set. */
   readonly hasColour: boolean;
@@ -47,10 +48,12 @@ export function wrap(text: string, columns: number, indent = ''): string {
   const [first = '', ...words] = text.split(' ');
   let line = first;
   for (const word of words) {
-    if (line.trim() !== '' && line.length + 1 + word.length > columns) {
+    if (line.trim() === '' || line.length + 1 + word.length <= columns) line = `${line} ${word}`;
+    // Blanks that stand at the break go with it.
+    else if (word !== '') {
       lines.push(line.trimEnd());
       line = `${indent}${word}`;
-    } else line = `${line} ${word}`;
+    }
   }
   return [...lines, line.trimEnd()].join('\n');
 }

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { runCli as run, start } from './support/run-cli.ts';
+import { call, runCli as run, start } from './support/run-cli.ts';
 import { temporaryFolder } from './support/temporary.ts';
 
 /** The command line: words in, exit code, data and prose out. */
@@ -48,7 +48,7 @@ describe('help and version', () => {
 test('the demo is a checkout’s: the installed program says so', async () => {
   const { code, out, err } = await run(['demo']);
   expect([code, out]).toEqual([64, '']);
-  expect(err).toMatch(/no part of the installed program\ncure: .*npm run demo\n$/);
+  expect(err).toMatch(/no part of the installed program\ncure: .*\n {2}npm ci && npm run demo\n$/);
 });
 
 describe('a wrong word', () => {
@@ -125,6 +125,20 @@ describe('settings', () => {
     }
     expect(err).not.toContain('sesame');
     expect(err).not.toContain('    at '); // a stack is for bugs
+  });
+
+  const WRONG = { LEARN_SETTLE_MS: '2sec', LEARN_MAX_BYTES: 'some megabytes, as usual' };
+
+  test('that are wrong fit the terminal, wrapped between words', async () => {
+    const { code, err } = await call(['watch'], WRONG, { columns: 60 });
+    expect(code).toBe(78);
+    expect(err).toMatch(/^ {2}LEARN_MAX_BYTES must be .*\n(?: {4}.*\n)* {4}usual'$/m);
+    expect(Math.max(...err.split('\n').map((line) => line.length))).toBeLessThanOrEqual(60);
+  });
+
+  test('that are wrong are errors to journald, line by line', async () => {
+    const { err } = await call(['watch'], WRONG, { isJournal: true });
+    expect(err).toMatch(/^(<3>.+\n){4}$/);
   });
 
   test('of a state dir with other things in it that others can write are refused with the cure', async () => {
@@ -208,4 +222,14 @@ test('no command means watch', async () => {
     const events = [...out.matchAll(/"event":"([^"]*)"/g)].map(([, event]) => event);
     expect(events).toEqual(['daemon.started', 'spool.missing', 'daemon.stopped']);
   }
+});
+
+test('on a terminal the bare name shows the help and what would be watched, as wide as that', async () => {
+  const environment = { KOPANO_SPAMD_LIB: temporaryFolder(), RSPAMD_URL: 'http://mail.example:1' };
+  const { code, out, err } = await call([], environment, { columns: 60 });
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toMatch(/^Usage: /);
+  const [, told = ''] = out.split(/\n\n(?=kopano-learnd watch would watch)/);
+  expect(told.replace(/\s+/g, ' ')).toContain('and teach http://mail.example:1');
+  expect(Math.max(...told.split('\n').map((line) => line.length))).toBeLessThanOrEqual(60);
 });

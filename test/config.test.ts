@@ -47,6 +47,13 @@ test('without any setting everything has its default', () => {
       password: expect.anything() as unknown,
       timeoutMs: 30_000,
     },
+    spamd: {
+      address: { name: 'spamd://127.0.0.1:783', host: '127.0.0.1', port: 783, tls: false },
+      maxBytes: 10_485_760,
+      report: false,
+      timeoutMs: 30_000,
+    },
+    trainers: ['rspamd'],
     learning: { concurrency: 8, backlog: 1_000, maxAttempts: 10 },
     statusListen: { host: '127.0.0.1', port: 11_380 },
     log: { level: 5, format: 'auto' },
@@ -63,7 +70,9 @@ test('an empty variable means the same as an unset one, and those of others noth
     ...['RSPAMD_TIMEOUT_SECONDS', 'RSPAMD_CA_FILE', 'LEARN_AFTER', 'LEARN_STATE_DIR'],
     ...['LEARN_ARCHIVE_DAYS', 'LEARN_CONCURRENCY', 'LEARN_BACKLOG', 'LEARN_MAX_BYTES'],
     ...['LEARN_SETTLE_MS', 'LEARN_SWEEP_SECONDS', 'LEARN_POLLING', 'LEARN_MAX_ATTEMPTS'],
-    ...['STATUS_LISTEN', 'SYSLOG_LEVEL', 'LOG_FORMAT', 'SHUTDOWN_SECONDS'],
+    ...['SPAMD_URL', 'SPAMD_USER', 'SPAMD_MAX_BYTES', 'SPAMD_TIMEOUT_SECONDS', 'SPAMD_CA_FILE'],
+    ...['SPAMD_REPORT'],
+    ...['LEARN_TRAINERS', 'STATUS_LISTEN', 'SYSLOG_LEVEL', 'LOG_FORMAT', 'SHUTDOWN_SECONDS'],
   ];
   const empty = Object.fromEntries(names.map((name) => [name, '']));
   const others = { RSPAMD_HOST: 'x', LEARN: '-1', SYSLOG: 'y' };
@@ -82,6 +91,8 @@ test.each<[string, number, number, 'whole' | 'seconds', (config: Config) => numb
   ['LEARN_SETTLE_MS', 1, 3_600_000, 'whole', ({ spool }) => spool.settleMs],
   ['SYSLOG_LEVEL', 0, 7, 'whole', ({ log }) => log.level],
   ['RSPAMD_TIMEOUT_SECONDS', 0.1, 3_600, 'seconds', ({ rspamd }) => rspamd.timeoutMs / 1000],
+  ['SPAMD_MAX_BYTES', 1, 2 ** 30, 'whole', ({ spamd }) => spamd.maxBytes],
+  ['SPAMD_TIMEOUT_SECONDS', 0.1, 3_600, 'seconds', ({ spamd }) => spamd.timeoutMs / 1000],
   ['LEARN_SWEEP_SECONDS', 0.1, 86_400, 'seconds', ({ spool }) => spool.sweepMs / 1000],
   ['SHUTDOWN_SECONDS', 0, 3_600, 'seconds', ({ shutdownMs }) => shutdownMs / 1000],
 ])('%s is a number from %d to %d (%s)', (name, min, max, form, read) => {
@@ -188,6 +199,9 @@ test.each<[Environment, object]>([
   [{ STATUS_LISTEN: '[::1]:9' }, { statusListen: { host: '::1', port: 9 } }],
   [{ STATUS_LISTEN: '[fe80::1%eth0.7]:9' }, { statusListen: { host: 'fe80::1%eth0.7', port: 9 } }],
   [{ STATUS_LISTEN: 'off' }, { statusListen: undefined }],
+  [{ LEARN_TRAINERS: 'spamassassin' }, { trainers: ['spamassassin'] }],
+  [{ LEARN_TRAINERS: 'spamassassin, rspamd' }, { trainers: ['rspamd', 'spamassassin'] }],
+  [{ SPAMD_USER: 'amavis' }, { spamd: { user: 'amavis' } }],
 ])('%o is taken', (environment, expected) => {
   expect(loadConfig(environment)).toMatchObject(expected);
 });
@@ -233,6 +247,21 @@ test.each<[Environment, string | RegExp]>([
   [{ RSPAMD_URL: 'http://a:1,http://a:1/' }, '  RSPAMD_URL names http://a:1 twice'],
   [{ RSPAMD_URL: 'unix:/a,http://b,unix:///a' }, '  RSPAMD_URL names unix:/a twice'],
   [{ RSPAMD_CA_FILE: '/nowhere/x' }, '  RSPAMD_CA_FILE (/nowhere/x) cannot be read (ENOENT)'],
+  ...[',', 'spamd', 'rspamd,rspamd', 'rspamd,', 'rspamd;spamassassin'].map(
+    (value): [Environment, RegExp] => [
+      { LEARN_TRAINERS: value },
+      /^ {2}LEARN_TRAINERS must be rspamd, spamassassin, or both/,
+    ],
+  ),
+  ...['127.0.0.1', 'spamd://', 'http://127.0.0.1:783', 'unix:spamd.sock', 'exec:sa-learn'].map(
+    (value): [Environment, RegExp] => [
+      { SPAMD_URL: value },
+      /^ {2}SPAMD_URL must be spamd:\/\/HOST:783, .*exec:\/usr\/bin\/sa-learn$/,
+    ],
+  ),
+  [{ SPAMD_URL: 'spamd://a:70000' }, /^ {2}SPAMD_URL must be .*with a port from 1 to 65535/],
+  [{ SPAMD_USER: 'a b' }, /^ {2}SPAMD_USER must be the name of a user/],
+  [{ SPAMD_USER: 'a\nSet: remote' }, /^ {2}SPAMD_USER must be the name of a user/],
   [{ RSPAMD_CA_FILE: '/' }, '  RSPAMD_CA_FILE (/) cannot be read (EISDIR)'],
 ])('%o is a fault that shows the form', (environment, line) => {
   expect(faults(environment)).toEqual([
@@ -376,4 +405,15 @@ describe('the faults of one start', () => {
       expect(message.replaceAll('\n', '')).not.toMatch(/[\u0000-\u001f\u202e]/);
     }
   });
+});
+
+test.each([
+  ['spamd://127.0.0.1', { name: 'spamd://127.0.0.1:783', host: '127.0.0.1', port: 783 }],
+  ['spamd://sa.example:784/', { name: 'spamd://sa.example:784', host: 'sa.example', port: 784 }],
+  ['spamds://[::1]:785', { name: 'spamds://[::1]:785', host: '::1', port: 785, tls: true }],
+  ['unix:/run/spamd.sock', { name: 'unix:/run/spamd.sock', socketPath: '/run/spamd.sock' }],
+  ['unix:///run/spamd.sock', { name: 'unix:/run/spamd.sock', socketPath: '/run/spamd.sock' }],
+  ['exec:/usr/bin/sa-learn', { name: 'exec:/usr/bin/sa-learn', program: '/usr/bin/sa-learn' }],
+])('SPAMD_URL=%s is where SpamAssassin is taught', (SPAMD_URL, address) => {
+  expect(loadConfig({ SPAMD_URL }).spamd.address).toMatchObject(address);
 });

@@ -80,6 +80,13 @@ describe('the form for people', () => {
     );
   });
 
+  test('says nothing twice', () => {
+    const { log, written } = recorder({ format: 'pretty' });
+    const reason = '/spool is owned by another daemon';
+    log('notice', 'daemon.standby', `stands by: ${reason}`, { reason, path: '/spool', retry: 1 });
+    expect(written.join('')).toMatch(/ stands by: \/spool is owned by another daemon retry=1\n$/);
+  });
+
   test('stays one line whatever is in it', () => {
     const { log, written } = recorder({ format: 'pretty' });
     log('notice', 'message.learned', 'a\nb', { file: 'c\r\nd\x1b[31m' });

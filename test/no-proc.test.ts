@@ -23,7 +23,9 @@ describe('without /proc', MOUNTS, () => {
       for (const name of ['spam', 'ham']) mkdirSync(`${lib}/${name}`);
       const { code, out, err } = await runWithoutProc(words.split(' '), lib);
       expect({ code, out }).toEqual({ code: 78, out: '' });
-      expect(err).toMatch(/^kopano-learnd: \/proc is not mounted.*\ncure: mount -t proc .*\n$/);
+      expect(err).toMatch(
+        /^kopano-learnd: \/proc is not mounted.*\ncure: mount it .*\n {2}mount -t proc proc \/proc\n$/,
+      );
       expect(readdirSync(lib).sort()).toEqual(['ham', 'spam']);
     },
   );
@@ -31,7 +33,9 @@ describe('without /proc', MOUNTS, () => {
   test('doctor finds that, and tries nothing that would be found wrong for it', async () => {
     const { code, out, err } = await runWithoutProc(['doctor'], temporaryFolder());
     expect(code).toBe(1);
-    expect(out).toMatch(/^failed +\/proc: .*\n +cure: mount -t proc /);
+    expect(out).toMatch(
+      /^failed +\/proc: .*\n +cure: mount it [^]*\n {13}mount -t proc proc \/proc\n/,
+    );
     expect(out).not.toMatch(/\nfailed/);
     expect(err).toBe('1 failed, 0 warnings; 1 check ok, 1 not tried (--all shows them)\n');
   });

@@ -68,7 +68,7 @@ describe('whom root’s commands run as', ROOT, () => {
     expect({ code, err }).toEqual({
       code: 0,
       err: expect.stringMatching(
-        /^kopano-learnd: runs as \S+( \d+)?, who owns \S+ham \(--user .*\)\n$/,
+        /^kopano-learnd: runs as \S+( \d+)?, who owns \S+ham\n$/,
       ) as string,
     });
     expect(statSync(join(lib, '.learnd'))).toMatchObject(DAEMON_USER);
@@ -87,11 +87,25 @@ describe('whom root’s commands run as', ROOT, () => {
     expect(accountFor({ ...query, wanted: undefined, uid: 4_711, writes: true })).toBeUndefined();
   });
 
+  test('the doctor tells whom the daemon would refuse to run as', () => {
+    const { lib } = spoolOf(ROOTS);
+    const { checks } = JSON.parse(run(['doctor', '--json'], lib).out) as {
+      readonly checks: readonly Readonly<Record<string, string>>[];
+    };
+    expect(checks.find(({ check }) => check === 'user')).toMatchObject({
+      state: 'failed',
+      says: expect.stringMatching(/ham belongs to root/) as string,
+      command: `chown -R kopano:kopano ${lib}`,
+    });
+  });
+
   test('is never root by mistake, and root by --user', () => {
     const { lib } = spoolOf(ROOTS);
     const refused = run(['watch', '--once'], lib);
     expect(refused).toMatchObject({ code: 78, out: '' });
-    expect(refused.err).toMatch(/ham belongs to root.*\ncure: .*--user root\n$/);
+    expect(refused.err).toMatch(
+      /ham belongs to root.*\ncure: .*--user root\n {2}chown -R kopano:kopano \S+\n$/,
+    );
     expect(readdirSync(lib).sort()).toEqual(['ham', 'spam']);
     for (const args of [
       ['--user', 'root', 'watch', '--once'],

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -21,10 +22,14 @@ function load(text: string, environment: Environment = {}): Config {
 }
 
 function refusal(file: string): string {
+  return faultOf(file).message;
+}
+
+function faultOf(file: string): OperatorError {
   try {
     loadConfig({ KOPANO_LEARND_CONF: file });
   } catch (error) {
-    if (error instanceof OperatorError && error.exitCode === 78) return error.message;
+    if (error instanceof OperatorError && error.exitCode === 78) return error;
     throw error;
   }
   throw new Error('the settings were accepted');
@@ -66,8 +71,9 @@ describe('a settings file', () => {
     ['LEARN_AFTR=archive', /LEARN_AFTR \(\S+conf\) is no setting; did you mean LEARN_AFTER\?/],
     ['LERN_AFTER=archive', /LERN_AFTER .*did you mean LEARN_AFTER\?/],
     ['NODE_OPTIONS=x', /NODE_OPTIONS \(\S+\) is no setting$/m],
-    ['LEARN_AFTER = archive', /learnd\.conf line 1 is not NAME=VALUE/],
-    ['\nexport LEARN_AFTER=archive', /line 2 is not NAME=VALUE/],
+    ['LEARN_AFTER = archive', /learnd\.conf line 1 is not NAME=VALUE: no blank/],
+    ['\nexport LEARN_AFTER=archive', /line 2 is not NAME=VALUE: .* leave out 'export'/],
+    ['learn', /line 1 is not NAME=VALUE, nor a comment/],
     ['LEARN_AFTER=archive\nLEARN_AFTER=remove', /line 2 sets LEARN_AFTER once more/],
     ['LEARN_AFTER="archive"', /LEARN_AFTER must be remove or archive, not '"archive"'/],
   ])('with %j is a fault', (text, says) => {
@@ -79,7 +85,11 @@ describe('a settings file', () => {
     [0o660, 'its group'],
   ])('with mode %o, which %s may write, is refused with the cure', (mode) => {
     const file = settingsFile('LEARN_AFTER=archive\n', mode);
-    expect(refusal(file)).toMatch(/can be written by others .*: chmod go-w /);
+    const { message, command } = faultOf(file);
+    expect(message).toMatch(/can be written by others \(uid \d+, mode 06\d\d\)$/);
+    expect(command).toBe(`chmod go-w ${file}`);
+    execFileSync('sh', ['-euc', command ?? 'false']);
+    expect(loadConfig({ KOPANO_LEARND_CONF: file }).spool.after).toBe('archive');
   });
 
   test('of somebody else is refused', ROOT, () => {

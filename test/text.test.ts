@@ -1,6 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { clean, plural } from '../src/text.ts';
+import { clean, plural, wrap } from '../src/text.ts';
 
 test.each(['', 'plain text', 'Grüße aus Köln', '日本語', 'a <b> "c" \\d %e', 'a😀b'])(
   'clean leaves ordinary text as it is: %s',
@@ -40,4 +41,21 @@ test('clean never returns anything unfit or too long, whatever it is given', () 
 test('plural puts a count and its noun together', () => {
   const told = [0, 1, 2].map((count) => plural(count, 'message'));
   expect(told).toEqual(['0 messages', '1 message', '2 messages']);
+});
+
+test('wrap breaks between words, and leaves out the blanks that stand there', () => {
+  expect(wrap('one two   three', 8, '  ')).toBe('one two\n  three');
+  expect(wrap('  one two', 5, '    ')).toBe('  one\n    two');
+  expect(wrap('a  b', 80)).toBe('a  b');
+  expect(wrap('unbreakable', 4)).toBe('unbreakable');
+});
+
+test('the program prints no apostrophe that a terminal without UTF-8 lacks', () => {
+  const source = new URL('../src/', import.meta.url);
+  const files = readdirSync(source, { recursive: true, encoding: 'utf8' });
+  const texts = files.filter((file) => file.endsWith('.ts'));
+  expect(texts.length).toBeGreaterThan(50);
+  expect(
+    texts.filter((file) => /[‘’“”]/.test(readFileSync(new URL(file, source), 'utf8'))),
+  ).toEqual([]);
 });

@@ -37,6 +37,9 @@ export async function buildDeb({ program, version, epoch, scratch, output }) {
   }
   const tree = path.join(scratch, 'deb');
   const maintainer = maintainerOf(process.env);
+  if (maintainer.endsWith(`<${NOBODYS}>`)) {
+    process.stderr.write('The Debian package names no maintainer: DEBFULLNAME and DEBEMAIL do.\n');
+  }
 
   await put(tree, `usr/lib/${NAME}/${NAME}.mjs`, await readFile(program));
   await mkdir(path.join(tree, 'usr/bin'), { recursive: true });
@@ -53,9 +56,12 @@ export async function buildDeb({ program, version, epoch, scratch, output }) {
   ]);
 }
 
+/** Where no mail arrives: the package's control file needs an address. */
+const NOBODYS = 'kopano-learnd@packages.example';
+
 /** The variables are those of Debian's own tools. */
 function maintainerOf({ DEBFULLNAME, DEBEMAIL }) {
-  return `${DEBFULLNAME || 'The kopano-learnd authors'} <${DEBEMAIL || 'kopano-learnd@packages.example'}>`;
+  return `${DEBFULLNAME || 'The kopano-learnd authors'} <${DEBEMAIL || NOBODYS}>`;
 }
 
 async function put(tree, file, content) {

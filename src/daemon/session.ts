@@ -3,12 +3,8 @@ import type { Bugs } from '../bugs.ts';
 import { aborted, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { Affinity } from '../delivery/affinity.ts';
-import { PATIENCE_MS } from '../delivery/attempt.ts';
 import type { Controller } from '../delivery/controller.ts';
-import { createDelivery } from '../delivery/create.ts';
-import type { MessageEvents } from '../delivery/events.ts';
-import type { Scheduler } from '../delivery/scheduler.ts';
+import type { Learner } from '../delivery/learner.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { removeOldDays } from '../spool/archive.ts';
@@ -23,9 +19,12 @@ import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import { TaughtMessages } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
 import type { Counts, Stall } from '../status/reports.ts';
+import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
+import type { SessionTaught } from './session-taught.ts';
 import { SpoolStore } from './spool-store.ts';
 
 /**
@@ -39,23 +38,22 @@ export interface SpoolSessionOptions {
   readonly log: Log;
   readonly bugs: Bugs;
   readonly stateDir: StateDir;
-  readonly controllers: readonly Controller[];
+  readonly learners: readonly Learner[];
   readonly locks: MessageLocks;
-  readonly affinity: Affinity;
-  readonly events: MessageEvents;
+  /** Gets what was taught, where SpamAssassin is. */
+  readonly taught: SessionTaught;
   /** Ends the session when it is aborted. */
   readonly stop: AbortSignal;
 }
 
 const ARCHIVE = 'the retention of the archive';
+const TAUGHT = 'what was taught';
 const WATCHDOG_MS = 2_000;
 const RETENTION_MS = 3_600_000;
 const LEARN_COUNTS_MS = 5_000;
 const REQUEUE_MS = 2_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
-/** Posts that one message in flight may take, and some more. */
-const LONGEST_FLIGHT_POSTS = 10;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;
 
@@ -63,7 +61,8 @@ export class SpoolSession {
   readonly #options: SpoolSessionOptions;
   readonly #faults: DiskFaults;
   readonly #drop: DropDirectory;
-  readonly #scheduler: Scheduler;
+  readonly #controllers: readonly Controller[];
+  readonly #deliveries: Deliveries;
   readonly #requeue: Requeue;
   readonly #pickup: Pickup;
   readonly #ending = new AbortController();
@@ -71,13 +70,16 @@ export class SpoolSession {
   /** Learns that each controller has acknowledged. */
   readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
+  readonly #taught: TaughtMessages | undefined;
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: SpoolSessionOptions) {
-    const { config, clock, log, bugs, stateDir, controllers, events, stop } = options;
+    const { config, clock, log, bugs, stateDir, learners, stop } = options;
     const ending = this.#ending.signal;
+    const controllers = learners.flatMap((learner) => learner.controllers);
     this.#options = options;
+    this.#controllers = controllers;
     setMaxListeners(0, ending);
     const end = (): void => {
       this.#ending.abort();
@@ -96,21 +98,24 @@ export class SpoolSession {
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
     const parts = { store, faults, settleMs, rescanMs: sweepMs };
-    const { scheduler } = createDelivery(
-      { ...options, ...config.learning, ...parts },
-      options.affinity,
-    );
-    const spoolEvents = {
-      enqueued: scheduler.enqueued.bind(scheduler),
-      superseded: scheduler.superseded.bind(scheduler),
-      outdated: events.superseded.bind(events),
-      rescan: scheduler.rescan.bind(scheduler),
-    };
-    const common = { ...options, drop, queue, quarantine, faults, events: spoolEvents };
+    const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
+    const events = deliveries.spoolEvents;
+    const common = { ...options, drop, queue, quarantine, faults, events };
+    if (learners.some(({ filter }) => filter === 'spamassassin')) {
+      this.#taught = new TaughtMessages({
+        folder: stateDir.openTaught(),
+        temporary,
+        wall,
+        onFault: (error) => {
+          faults.raise(TAUGHT, error);
+        },
+      });
+    }
+    options.taught.messages = this.#taught;
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
     this.#faults = faults;
     this.#drop = drop;
-    this.#scheduler = scheduler;
+    this.#deliveries = deliveries;
     this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });
     this.#pickup = new Pickup({
       ...common,
@@ -135,19 +140,17 @@ export class SpoolSession {
 
   /** What is in memory. */
   get counts(): Counts {
-    return this.#scheduler.counts;
+    return this.#deliveries.counts;
+  }
+
+  /** What is in memory for one filter. */
+  countsOf(learner: Learner): Counts | undefined {
+    return this.#deliveries.countsOf(learner);
   }
 
   /** Whether its loops turn. */
   get stalls(): readonly Stall[] {
-    const { timeoutMs } = this.#options.config.rspamd;
-    const longest = LONGEST_FLIGHT_POSTS * (timeoutMs + PATIENCE_MS);
-    const { overdueMs, longestFlightMs } = this.#scheduler;
-    return [
-      { what: 'pickup', ms: this.#pickup.overdueMs },
-      { what: 'the scheduler', ms: overdueMs },
-      { what: 'a message in flight', ms: Math.max(0, longestFlightMs - longest) },
-    ];
+    return [{ what: 'pickup', ms: this.#pickup.overdueMs }, ...this.#deliveries.stalls];
   }
 
   /**
@@ -163,7 +166,7 @@ export class SpoolSession {
 
   /** Works until it is stopped or lost. */
   async run(): Promise<void> {
-    this.#scheduler.start();
+    this.#deliveries.start();
     this.#pickup.start();
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
       this.#watchStateDir();
@@ -174,6 +177,8 @@ export class SpoolSession {
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
     this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
+    const taught = this.#taught;
+    if (taught !== undefined) this.#every(RETENTION_MS, TAUGHT, () => taught.prune());
     await aborted(this.#ending.signal);
     await this.stop();
   }
@@ -183,15 +188,15 @@ export class SpoolSession {
    * @returns how many messages are left
    */
   async pass(): Promise<number> {
-    this.#scheduler.start();
+    this.#deliveries.start();
     const stays = await this.#pickup.pass();
     // What it could not carry into the queue must not hold what lies there.
     await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
     const unreleased = await this.#requeue.take();
-    while (!this.#ending.signal.aborted && !this.#scheduler.isSpent(PASS_PROBES)) {
+    while (!this.#ending.signal.aborted && !this.#deliveries.isSpent(PASS_PROBES)) {
       await sleep(this.#options.clock, 20, this.#ending.signal);
     }
-    const { pending, deferred, inFlight } = this.#scheduler.counts;
+    const { pending, deferred, inFlight } = this.#deliveries.counts;
     // Behind what can't be read there may be more.
     const unseen = this.#faults.isAny ? 1 : 0;
     await this.#faults.guard(ARCHIVE, () => this.#retain());
@@ -203,7 +208,7 @@ export class SpoolSession {
   /** Sweeps, and tries now what waits for a better moment. */
   retryNow(): void {
     this.#pickup.sweepNow();
-    this.#scheduler.retryNow();
+    this.#deliveries.retryNow();
   }
 
   /** Stops; what is in flight gets a moment to end. Idempotent. */
@@ -221,8 +226,8 @@ export class SpoolSession {
     const { clock, config } = this.#options;
     const { shutdownMs } = config;
     this.#ending.abort();
-    this.#scheduler.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
-    const isOver = Promise.all([this.#pickup.stop(), this.#scheduler.stop()])
+    this.#deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
+    const isOver = Promise.all([this.#pickup.stop(), this.#deliveries.stop()])
       .then(() => Promise.all(this.#chores))
       .then(() => {
         // The locks of its folders are this process's, which may own the spool again.
@@ -257,38 +262,39 @@ export class SpoolSession {
 
   /** After a refused password: another one in its file is tried at once. */
   #watchPassword(): void {
-    const { controllers, config } = this.#options;
-    if (!controllers.some((each) => each.awaitsPassword)) return;
-    if (config.rspamd.password.refresh()) this.#scheduler.retryNow();
+    const { config } = this.#options;
+    if (!this.#controllers.some((each) => each.awaitsPassword)) return;
+    if (config.rspamd.password.refresh()) this.#deliveries.retryNow();
   }
 
   /** Asks the controllers how many messages they have learned. */
   async #watchLearnCounts(): Promise<void> {
-    const { controllers, clock } = this.#options;
-    for (const controller of controllers) {
+    const { clock } = this.#options;
+    for (const controller of this.#controllers) {
       // Its last answers show that the password is right: a wrong one must not be repeated.
       const isUnknown = controller.state === 'starting' && controller.learns === 0;
       const isWanted = !isUnknown || this.#figures.wants(controller);
-      if (!isWanted || !controller.lacksOnlyProof) continue;
+      const isAskable = controller.trainer.statistics !== undefined;
+      if (!isAskable || !isWanted || !controller.lacksOnlyProof) continue;
       const seen = await probe(controller.trainer, clock, this.#ending.signal);
       this.#figures.note(controller, seen);
       if (seen.kind !== 'answers') continue;
       this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
       const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
-      if (controller.observe(seen.statistics, learns)) this.#scheduler.wake();
+      if (controller.observe(seen.statistics, learns)) this.#deliveries.wake();
     }
     this.#figures.save();
   }
 
   async #retain(): Promise<void> {
-    const { config, stateDir, clock, controllers } = this.#options;
+    const { config, stateDir, clock } = this.#options;
     await removeOldDays({
       archive: stateDir.archive,
       days: config.spool.archiveDays,
       wall: () => clock.wall(),
       witnessTime: async () => {
-        for (const { trainer } of controllers) {
-          const time = await trainer.time(this.#ending.signal);
+        for (const { trainer } of this.#controllers) {
+          const time = await trainer.time?.(this.#ending.signal);
           if (time !== undefined) return time;
         }
         return undefined;

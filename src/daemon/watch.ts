@@ -6,9 +6,9 @@ import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
-import { Affinity } from '../delivery/affinity.ts';
-import { Controller } from '../delivery/controller.ts';
-import { MessageEvents } from '../delivery/events.ts';
+import type { Controller } from '../delivery/controller.ts';
+import { sumOf } from '../delivery/events.ts';
+import type { ResultCounts } from '../delivery/events.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
 import { acquireOwnership } from '../spool/owner.ts';
@@ -21,9 +21,13 @@ import type { DaemonView, Stall } from '../status/reports.ts';
 import type { StatusServer } from '../status/server.ts';
 import { StatusSocket } from '../status/socket.ts';
 import { createTrainers } from '../trainers/create.ts';
+import type { TrainersOptions } from '../trainers/create.ts';
+import type { ReportResult } from '../trainers/spamassassin/reports.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { VERSION } from '../version.ts';
 import { teachAgain } from '../spool/archive.ts';
+import { createLearners } from './learners.ts';
+import { SessionTaught } from './session-taught.ts';
 import { SpoolSession } from './session.ts';
 import type { SpoolSessionOptions } from './session.ts';
 
@@ -56,7 +60,7 @@ export interface Platform {
   readonly clock: Clock;
   readonly random: () => number;
   /** One trainer for each controller of the settings. */
-  readonly trainersFor: (config: Config) => readonly Trainer[];
+  readonly trainersFor: (config: Config, options: TrainersOptions) => readonly Trainer[];
 }
 
 const SYSTEM: Platform = {
@@ -80,7 +84,7 @@ export async function watch(options: WatchOptions, platform = SYSTEM): Promise<E
     version: VERSION,
     spool: config.spool.libDir,
     stateDir: config.spool.stateDir,
-    controllers: config.rspamd.controllers.map(({ name }) => name).join(','),
+    controllers: daemon.controllers.map(({ name }) => name).join(','),
     after: config.spool.after,
   });
   let left: number | undefined;
@@ -91,15 +95,22 @@ export async function watch(options: WatchOptions, platform = SYSTEM): Promise<E
     while (!once && !stop.aborted);
   } finally {
     await daemon.hideStatus();
-    log('notice', 'daemon.stopped', 'kopano-learnd stops', { ...daemon.events.counts });
+    log('notice', 'daemon.stopped', 'kopano-learnd stops', daemon.counts);
   }
   if (!once) return EXIT.done;
-  if (daemon.events.counts.quarantined > 0) return EXIT.failure;
+  if (daemon.counts.quarantined > 0) return EXIT.failure;
   return left === 0 ? EXIT.done : EXIT.temporary;
 }
 
+function reportLine(log: Log): (result: ReportResult) => void {
+  return ({ kind, key, taken, reason }) => {
+    const what = kind === 'spam' ? 'reported as spam' : 'taken back as spam';
+    const says = taken ? what : `not ${what}: ${reason ?? ''}`;
+    log('notice', 'message.reported', says, { file: key, kind, taken, reason });
+  };
+}
+
 class Daemon {
-  readonly events: MessageEvents;
   readonly #options: WatchOptions;
   readonly #clock: Clock;
   readonly #throttle: LogThrottle;
@@ -123,24 +134,22 @@ class Daemon {
     this.#clock = clock;
     this.#throttle = new LogThrottle(clock);
     this.#begin('the start');
-    this.events = new MessageEvents(log, clock, (verdict, durationMs) => {
-      this.#status?.learned(verdict, durationMs);
-    });
     const bugs = new Bugs({ clock, log });
     this.#faults = new DiskFaults({ clock, log, bugs });
-    const controllers = trainersFor(config).map(
-      (trainer) =>
-        new Controller({
-          trainer,
-          clock,
-          random,
-          log,
-          teachAgain: () => teachAgain(config.spool.stateDir),
-        }),
-    );
-    const shared = { locks: new MessageLocks(), affinity: new Affinity(clock) };
-    const { events } = this;
-    this.#parts = { config, clock, random, log, bugs, controllers, events, stop, ...shared };
+    const taught = new SessionTaught();
+    const learners = createLearners({
+      config,
+      trainers: trainersFor(config, { taught, reporting: { stop, onResult: reportLine(log) } }),
+      clock,
+      random,
+      log,
+      teachAgain: () => teachAgain(config.spool.stateDir),
+      onLearned: (filter) => (verdict, durationMs) => {
+        this.#status?.learned(filter, verdict, durationMs);
+      },
+    });
+    const locks = new MessageLocks();
+    this.#parts = { config, clock, random, log, bugs, learners, locks, taught, stop };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
@@ -150,15 +159,31 @@ class Daemon {
     });
   }
 
+  get controllers(): readonly Controller[] {
+    return this.#parts.learners.flatMap((learner) => learner.controllers);
+  }
+
+  /** How messages ended; with several filters each is counted once by each. */
+  get counts(): ResultCounts {
+    return sumOf(this.#parts.learners.map(({ events }) => events.counts));
+  }
+
   /** Shows its status where that is wanted. Imported only then: it takes 10 MB. */
   async showStatus(): Promise<void> {
     const { config, log } = this.#options;
     const { statusListen: listen } = config;
     if (listen === undefined) return;
     const { StatusServer } = await import('../status/server.ts');
-    const { bugs } = this.#parts;
+    const { bugs, learners } = this.#parts;
     const reporter = this.#reporter;
-    this.#status = new StatusServer({ reporter, bugs, listen, clock: this.#clock, log });
+    this.#status = new StatusServer({
+      reporter,
+      bugs,
+      filters: learners.map(({ filter }) => filter),
+      listen,
+      clock: this.#clock,
+      log,
+    });
     this.#status.start();
   }
 
@@ -169,11 +194,10 @@ class Daemon {
 
   #view(): DaemonView {
     const { config, identity, environment } = this.#options;
-    const { controllers, bugs } = this.#parts;
+    const { learners, bugs } = this.#parts;
     return {
       spool: config.spool,
-      controllers,
-      messages: this.events,
+      learners,
       bugs,
       process: {
         pid: process.pid,
@@ -184,6 +208,7 @@ class Daemon {
         after: config.spool.after,
       },
       counts: () => this.#session?.counts,
+      countsOf: (learner) => this.#session?.countsOf(learner),
       stalls: () => this.#stalls(),
       faults: () => [...this.#faults.current, ...(this.#session?.diskFaults ?? [])],
       waitsFor: () => (this.#session === undefined ? this.#waitsFor : undefined),

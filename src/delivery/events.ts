@@ -1,8 +1,11 @@
 import type { Clock } from '../clock.ts';
+import { FILTER_TITLES } from '../filter.ts';
+import type { Filter } from '../filter.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
 import type { Verdict } from '../verdict.ts';
 import type { PendingMessage } from './message.ts';
+import { FINAL_RESULTS } from './result.ts';
 import type { Disposition, FinalResult, Result } from './result.ts';
 
 /** How many messages ended with which result since the start. */
@@ -11,8 +14,18 @@ export type ResultCounts = Record<FinalResult, number>;
 /** Hears how long it took to learn and prove a message, in milliseconds. */
 export type LearnedListener = (verdict: Verdict, durationMs: number) => void;
 
-/** Logs each message's result in one line, and counts it. Never subject, addresses or body. */
+export interface MessageEventsOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly filter: Filter;
+  /** Other filters are taught as well: lines say which one they are of. */
+  readonly isOneOfSeveral?: boolean;
+  readonly onLearned?: LearnedListener;
+}
+
+/** Logs each message's result at one filter in a line, and counts it. Never subject, addresses or body. */
 export class MessageEvents {
+  readonly filter: Filter;
   readonly counts: ResultCounts = noResults();
   readonly countsOf: Readonly<Record<Verdict, ResultCounts>> = {
     spam: noResults(),
@@ -22,10 +35,15 @@ export class MessageEvents {
   readonly #throttle: LogThrottle;
   readonly #onLearned: LearnedListener;
 
-  constructor(log: Log, clock: Clock, onLearned: LearnedListener = () => undefined) {
-    this.#log = log;
+  constructor({ log, clock, filter, isOneOfSeveral = false, onLearned }: MessageEventsOptions) {
+    this.filter = filter;
+    this.#log = isOneOfSeveral
+      ? (severity, event, says, fields) => {
+          log(severity, event, says, { trainer: filter, ...fields });
+        }
+      : log;
     this.#throttle = new LogThrottle(clock);
-    this.#onLearned = onLearned;
+    this.#onLearned = onLearned ?? (() => undefined);
   }
 
   /** A message that was in flight has ended. */
@@ -67,7 +85,7 @@ export class MessageEvents {
         ? `learned as ${verdict}`
         : kind === 'quarantined'
           ? `set aside: ${result.reason}; kopano-learnd quarantine list has it`
-          : SAYS[kind];
+          : SAYS[kind].replace('FILTER', FILTER_TITLES[this.filter]);
     this.#log(kind === 'quarantined' ? 'warning' : 'notice', `message.${kind}`, says, {
       ...fields,
       ...('proven' in result ? { proven: result.proven } : {}),
@@ -86,11 +104,18 @@ export interface Deferral {
 type Withdrawn = Extract<Result, { kind: 'withdrawn' }>;
 
 const SAYS: Readonly<Record<Exclude<FinalResult, 'learned' | 'quarantined'>, string>> = {
-  duplicate: 'rspamd knew it already',
-  refused: 'rspamd finds nothing to learn in it',
+  duplicate: 'FILTER knew it already',
+  refused: 'FILTER finds nothing to learn in it',
   superseded: 'a newer verdict took its place',
   withdrawn: 'gone from the queue before it was disposed of',
 };
+
+/** How messages ended in all. */
+export function sumOf(all: readonly ResultCounts[]): ResultCounts {
+  const sum = noResults();
+  for (const counts of all) for (const result of FINAL_RESULTS) sum[result] += counts[result];
+  return sum;
+}
 
 function noResults(): ResultCounts {
   return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };

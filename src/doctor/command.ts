@@ -1,25 +1,27 @@
 import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
-import type { ExitCode, SettingFault } from '../errors.ts';
+import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
 import { likelyHost } from '../host.ts';
 import type { Host } from '../host.ts';
-import { procFault, statsAt } from '../spool/folder.ts';
+import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { askStatus } from '../status/ask.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import { plural } from '../text.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
+import { SpamdTrainer } from '../trainers/spamassassin/spamd.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
-import { failed, notTried, ok, quoted, textOf } from './finding.ts';
+import { cureIn, failed, notTried, textOf } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
-import { hasName, named } from './machine.ts';
 import type { Account } from './machine.ts';
 import { checkSettings } from './settings.ts';
+import { checkSpamd } from './spamd.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
+import { checkUser } from './user.ts';
 import { checkWatching } from './watching.ts';
 
 /**
@@ -32,6 +34,8 @@ export interface DoctorOptions {
   readonly faults: readonly SettingFault[];
   /** Whom this process runs as. */
   readonly identity: Account;
+  /** Why the daemon would not run, where root started both. */
+  readonly refusal: OperatorError | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly stop: AbortSignal;
   /** One JSON object instead of a text. */
@@ -80,7 +84,7 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   const noProc = procFault();
   if (noProc !== undefined) {
     yield* checkSettings({ ...options, daemon: { kind: 'off', reason: 'no /proc' } });
-    yield failed('/proc', noProc.message, noProc.hint);
+    yield failed('/proc', noProc.message, cureIn(noProc));
     yield notTried('all else', 'mend the above first');
     return;
   }
@@ -105,43 +109,44 @@ async function* allChecks(
   const { config, identity, environment, stop } = options;
   const { libDir, stateDir, polling } = config.spool;
   yield* checkSettings({ ...options, daemon });
-  yield checkUser(identity, libDir, host);
-  const folders: Folder[] = [];
-  let isOwned = false;
-  try {
-    const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
-    if (isReachable || !stateDir.startsWith(`${libDir}/`)) {
-      const found = await checkState({ ...config.spool, folders, account: identity, daemon, host });
-      isOwned = found.some(({ check, state }) => check === 'owner' && PROBLEMS.has(state));
-      yield* found;
-    } else {
-      yield notTried('state dir', `${stateDir}: mend the spool first`);
-    }
-  } finally {
-    for (const folder of folders) folder.close();
-  }
+  const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
+  // Nor can a stranger tell that no daemon owns it.
+  const isOwned = !isAtHome || (yield* checkFolders(options, daemon, host));
   yield* checkWatching(libDir, polling, host);
+  const { spamd, rspamd, trainers } = config;
+  const spamds = trainers.includes('spamassassin') ? [spamd.address] : [];
+  for (const address of spamds) {
+    yield* checkSpamd(new SpamdTrainer({ ...spamd, address }), spamd.user, stop);
+  }
   const known: Known[] = [];
-  for (const controller of config.rspamd.controllers) {
-    const inquiry = new Inquiry({ ...config.rspamd, controller, signal: stop });
+  for (const controller of trainers.includes('rspamd') ? rspamd.controllers : []) {
+    const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
     const here = { controller, config, environment, host };
     known.push({ controller, statistics: yield* checkController(inquiry, here) });
   }
   // The cures of what comes first are pasted first: a service that is down is started after them.
-  yield* checkDaemon({ account: identity, daemon, host, isOwned });
-  yield* checkLearning(known, daemon, stateDir);
+  yield* checkDaemon({ libDir, account: identity, daemon, host, isOwned });
+  yield* checkLearning(known, spamds, daemon, stateDir);
 }
 
-/** Root becomes the spool's owner, who then is root himself; a service never runs as root. */
-function checkUser({ uid }: Account, libDir: string, { kind }: Host): Finding {
-  const check = 'user';
-  const isService = kind === 'systemd' || kind === 'runit';
-  if (uid !== 0 || !isService || statsAt(`${libDir}/ham`)?.uid !== 0n) {
-    return ok(check, `runs as ${named('uid', uid)}`);
+/** @returns whether some daemon owns the spool, though none answers */
+async function* checkFolders(
+  { config, identity }: DoctorOptions,
+  daemon: DaemonAnswer,
+  host: Host,
+): AsyncGenerator<Finding, boolean> {
+  const { libDir, stateDir } = config.spool;
+  const folders: Folder[] = [];
+  try {
+    const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
+    if (!isReachable && stateDir.startsWith(`${libDir}/`)) {
+      yield notTried('state dir', `${stateDir}: mend the spool first`);
+      return false;
+    }
+    const found = await checkState({ ...config.spool, folders, account: identity, daemon, host });
+    yield* found;
+    return found.some(({ check, state }) => check === 'owner' && PROBLEMS.has(state));
+  } finally {
+    for (const folder of folders) folder.close();
   }
-  const who = hasName('uid', 'kopano') ? 'kopano' : undefined;
-  return failed(check, `${libDir}/ham belongs to root, as whom the service does not run`, {
-    says: "give the spool to kopano-spamd's user",
-    command: who && `chown -R ${who}: ${quoted(libDir)}`,
-  });
 }

@@ -58,8 +58,10 @@ function noAnswerOf(inquiry: Inquiry, reply: Reply, here: Here): Finding | undef
       cure: cureIn(reply, "is it an HTTP server at all? Correct RSPAMD_URL; look at rspamd's log"),
     };
     const isShut = code === 'ECONNREFUSED' || code === 'ENOENT';
-    const command = isShut ? startOrFind(here) : undefined;
-    return failed(name, says, { says: cure, command });
+    return failed(name, says, {
+      says: code === 'ECONNRESET' ? `${cure}; or ${WRONG_PLACE}` : cure,
+      command: isShut ? startOrFind(here) : undefined,
+    });
   }
   // Learning goes on, slowly.
   if (isProxys && meaning.kind === 'unavailable') {

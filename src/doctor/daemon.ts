@@ -9,6 +9,8 @@ import { named } from './machine.ts';
 import type { Account } from './machine.ts';
 
 export interface DaemonCheckOptions {
+  /** This command's spool, which was looked at. */
+  readonly libDir: string;
   readonly account: Account;
   readonly daemon: DaemonAnswer;
   /** How a daemon that doesn't answer is run. */
@@ -19,7 +21,7 @@ export interface DaemonCheckOptions {
 
 /** What the running daemon says of itself: what it waits for, and what fails it. */
 export function* checkDaemon(options: DaemonCheckOptions): Generator<Finding> {
-  const { account, daemon } = options;
+  const { libDir, account, daemon } = options;
   const check = 'daemon';
   if (daemon.kind !== 'running') {
     yield notRunning(daemon, options);
@@ -29,6 +31,8 @@ export function* checkDaemon(options: DaemonCheckOptions): Generator<Finding> {
   const { faults, waitsFor, health, process } = report;
   yield* userOf(account, report);
   for (const { place, code, says } of faults) {
+    // A missing folder was found above.
+    if (code === 'ENOENT' && report.spool === libDir) continue;
     yield failed(
       check,
       `${place} fails the running daemon: ${clean(says)}`,

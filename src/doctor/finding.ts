@@ -1,3 +1,4 @@
+import type { OperatorError } from '../errors.ts';
 import { clean, wrap } from '../text.ts';
 
 /** What one check came to. */
@@ -34,6 +35,11 @@ export function failed(check: string, says: string, cure: Cure): Finding {
 
 export function notTried(check: string, says: string): Finding {
   return { state: 'not tried', check, says };
+}
+
+/** The cure that an error brings. */
+export function cureIn({ hint, command }: OperatorError): Cure {
+  return { says: hint, command };
 }
 
 /** A word of a command line: as it is, where no shell takes it for more. */

@@ -1,4 +1,5 @@
 import type { ControllerAddress } from '../config.ts';
+import type { SpamdAddress } from '../spamd-address.ts';
 import { teachAgain } from '../spool/archive.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import type { ControllerReport } from '../status/reports.ts';
@@ -21,33 +22,48 @@ export interface Known {
 
 export function checkLearning(
   known: readonly Known[],
+  spamd: readonly SpamdAddress[],
   daemon: DaemonAnswer,
   stateDir: string,
 ): Finding[] {
   return [
-    ...known.map(({ controller }) => checkProof(controller, daemon, stateDir)),
-    checkSharing(known),
+    ...[...known.map(({ controller }) => controller), ...spamd].map((each) =>
+      checkProof(each, daemon, stateDir),
+    ),
+    ...(known.length === 0 ? [] : [checkSharing(known)]),
     ...known.map(({ controller }) => checkCount(controller)),
     checkBugs(daemon),
   ];
 }
 
-function checkProof({ name }: ControllerAddress, daemon: DaemonAnswer, stateDir: string): Finding {
+function checkProof(
+  { name }: { readonly name: string },
+  daemon: DaemonAnswer,
+  stateDir: string,
+): Finding {
   if (daemon.kind !== 'running') {
     const says = `whether ${name} remembers what it learns shows a running daemon`;
     return notTried('proof', `${says}; ${daemon.reason}`);
   }
   const reported = daemon.report.controllers.find((each) => each.name === name);
   return reported === undefined
-    ? notTried('proof', `the running daemon doesn't know ${name}: it has another RSPAMD_URL`)
+    ? notTried(
+        'proof',
+        `the running daemon doesn't know ${name}: it has another RSPAMD_URL, SPAMD_URL or LEARN_TRAINERS`,
+      )
     : judgeProof(reported, stateDir);
 }
 
+const MEND_ABOVE = "mend what the lines above name, or look at spamd's log";
+
 function judgeProof(
-  { name, state, reason, forgot, proven }: ControllerReport,
+  { name, trainer, state, reason, forgot, proven }: ControllerReport,
   stateDir: string,
 ): Finding {
   const check = 'proof';
+  if (state === 'unproven' && trainer !== 'rspamd') {
+    return failed(check, `${name} says that it learns, and remembers nothing of it`, MEND_ABOVE);
+  }
   if (state === 'unproven') {
     return failed(
       check,
@@ -59,7 +75,9 @@ function judgeProof(
     return failed(
       check,
       `${name} can't learn, says the running daemon: ${clean(reason ?? 'the daemon does not say why')}`,
-      "mend what the lines above name, or look at rspamd's log and at its Redis",
+      trainer === 'rspamd'
+        ? "mend what the lines above name, or look at rspamd's log and at its Redis"
+        : MEND_ABOVE,
     );
   }
   if (forgot !== null) {

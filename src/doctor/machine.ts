@@ -1,6 +1,6 @@
 import { accessSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { readText } from '../host.ts';
+import { plainName, readText } from '../host.ts';
 import { isUnmapped } from '../spool/user-namespace.ts';
 
 /** What this machine says of its users and files. */
@@ -18,13 +18,6 @@ export function named(kind: 'uid' | 'gid', id: number | bigint): string {
   if (isUnmapped(kind, id)) return `${kind} ${id} (not mapped into this container)`;
   const name = plainName(kind, id);
   return name === String(id) ? `${kind} ${id}` : `${kind} ${id} (${name})`;
-}
-
-/** The name alone, or the number where there is none: for a command line. */
-export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
-  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
-  const [name = ''] = lines.find((line) => line.split(':')[2] === String(id))?.split(':') ?? [];
-  return name === '' ? String(id) : name;
 }
 
 /** Whether this machine has a user or a group of that name. */

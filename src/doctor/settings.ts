@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import type { SettingFault } from '../errors.ts';
+import type { Filter } from '../filter.ts';
 import { readText, restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import { SETTINGS_FILE } from '../settings-file.ts';
@@ -51,22 +52,26 @@ function* differences(
   { config, environment }: SettingsCheckOptions,
   report: DaemonReport,
 ): Generator<Finding> {
-  const { spool, rspamd } = config;
-  const controllers = (names: readonly { readonly name: string }[]): string =>
-    names.map(({ name }) => name).join(',');
+  const { spool, rspamd, spamd, trainers } = config;
+  const theirs = (filter: Filter): readonly string[] | undefined =>
+    report.trainers.find(({ trainer }) => trainer === filter)?.controllers;
+  const controllers = rspamd.controllers.map(({ name }) => name);
+  const theirTrainers = report.trainers.map(({ trainer }) => trainer);
   const pairs = [
     ['KOPANO_SPAMD_LIB', report.spool, spool.libDir],
     ['LEARN_STATE_DIR', report.stateDir, spool.stateDir],
     ['LEARN_AFTER', report.process.after, spool.after],
-    ['RSPAMD_URL', controllers(report.controllers), controllers(rspamd.controllers)],
+    ['LEARN_TRAINERS', theirTrainers.join(','), trainers.join(',')],
+    ['RSPAMD_URL', (theirs('rspamd') ?? controllers).join(','), controllers.join(',')],
+    ['SPAMD_URL', (theirs('spamassassin') ?? []).join(','), spamd.address.name],
   ] as const;
   const { host } = report.process;
-  for (const [name, theirs, ours] of pairs) {
-    if (theirs === ours) continue;
+  for (const [name, has, ours] of pairs) {
+    if (has === ours || (name === 'SPAMD_URL' && has === '')) continue;
     // What follows from another spool is no fault of its own.
-    const isOfSpool = name === 'LEARN_STATE_DIR' && theirs === `${report.spool}/.learnd`;
+    const isOfSpool = name === 'LEARN_STATE_DIR' && has === `${report.spool}/.learnd`;
     if (isOfSpool && report.spool !== spool.libDir) continue;
-    const says = `the running daemon has ${name}=${clean(theirs)}, and this command ${clean(ours)}`;
+    const says = `the running daemon has ${name}=${clean(has)}, and this command ${clean(ours)}`;
     if (isInFile(config, name) && (environment[name] ?? '') === '') {
       yield warning(check, says, {
         says: `restart the daemon, if ${name} was changed in the file since its start; if its own environment sets it, take it away there`,
@@ -75,7 +80,7 @@ function* differences(
     } else {
       yield warning(check, says, {
         says: 'write it into /etc/kopano-learnd.conf, which every command reads, and restart the daemon',
-        command: settingCommand(config, environment, name, theirs, host),
+        command: settingCommand(config, environment, name, has, host),
       });
     }
   }

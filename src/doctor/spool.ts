@@ -1,7 +1,7 @@
 import { constants, existsSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { readText, restartCommand } from '../host.ts';
+import { plainName, readText, restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import { openErrorHint } from '../spool/drop-directory.ts';
 import { Folder, statsAt } from '../spool/folder.ts';
@@ -13,7 +13,7 @@ import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { failed, joined, notTried, ok, quoted, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
-import { accessFault, hasName, named, plainName } from './machine.ts';
+import { accessFault, hasName, named } from './machine.ts';
 import type { Account } from './machine.ts';
 
 /**
@@ -114,7 +114,9 @@ function checkClass(verdict: Verdict, options: SpoolCheckOptions): Finding {
       return failed(`${verdict}/`, `${place} may not be listed by ${who}`, how);
     }
     const isCommand = cure.startsWith('install ') && !cure.includes(' OWNER ');
-    const says = isCommand ? { says: 'make it, as kopano-spamd does ham/', command: cure } : cure;
+    const says = isCommand
+      ? { says: 'make it, as kopano-spamd makes its folders', command: cure }
+      : cure;
     return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), says);
   }
 }

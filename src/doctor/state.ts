@@ -9,7 +9,7 @@ import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
-import { failed, notTried, ok, quoted, warning } from './finding.ts';
+import { cureIn, failed, notTried, ok, quoted, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { accessFault, named } from './machine.ts';
 import type { Account } from './machine.ts';
@@ -65,7 +65,7 @@ function loose({ path: place, stats }: Folder): Finding {
 function checkUnopened(error: unknown, { stateDir, account }: StateCheckOptions): Finding {
   const check = 'state dir';
   if (error instanceof OperatorError) {
-    return failed(check, error.message, { says: error.hint, command: error.command });
+    return failed(check, error.message, cureIn(error));
   }
   const code = errnoOf(error);
   if (code === undefined) throw error;
@@ -80,9 +80,7 @@ function checkUnopened(error: unknown, { stateDir, account }: StateCheckOptions)
   }
   const { uid, gid } = account;
   const says = `${stateDir} is missing, and ${named('uid', uid)} may not make it in ${parent} (${fault})`;
-  const make = howToMake(stateDir, uid, gid);
-  const cure = make.startsWith('install ') ? { says: 'make it', command: make } : make;
-  return failed(check, says, CURES[fault] ?? cure);
+  return failed(check, says, CURES[fault] ?? howToMake(stateDir, uid, gid));
 }
 
 /** As much as most messages have. */
@@ -187,7 +185,7 @@ async function checkOwner(
       ? notTried(check, 'there is no lock file to try: no daemon was here, or this user may not')
       : ok(check, 'no daemon owns the spool; the next one can');
   } catch (error) {
-    if (error instanceof OperatorError) return failed(check, error.message, error.hint);
+    if (error instanceof OperatorError) return failed(check, error.message, cureIn(error));
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
+import { encodeName, isKey } from '../spool/message.ts';
 import { QuarantinedMessages } from '../spool/quarantined.ts';
 import type { Moved, Quarantined } from '../spool/quarantined.ts';
 import { clean, plural } from '../text.ts';
@@ -119,11 +120,13 @@ async function each(
 
 // --- names
 
-/** What a name may mean: `spam/NAME`, or NAME of either verdict. */
+/** What a name may mean: `spam/NAME`, or NAME of either verdict; as it is listed, or as the file had it. */
 function candidatesOf(name: string): Quarantined[] {
-  const verdict = VERDICTS.find((each) => name.startsWith(`${each}/`));
-  if (verdict !== undefined) return [{ verdict, key: name.slice(verdict.length + 1) }];
-  return VERDICTS.map((each) => ({ verdict: each, key: name }));
+  const said = VERDICTS.find((each) => name.startsWith(`${each}/`));
+  const bare = said === undefined ? name : name.slice(said.length + 1);
+  const key = isKey(bare) ? bare : encodeName(Buffer.from(bare).toString('latin1'));
+  const verdicts = said === undefined ? VERDICTS : [said];
+  return verdicts.map((verdict) => ({ verdict, key }));
 }
 
 /** @throws {OperatorError} when both verdicts have a message of that name */
@@ -142,10 +145,11 @@ function unknown(names: readonly string[], messages?: QuarantinedMessages): Oper
   const isReleased = candidatesOf(names[0] ?? '').some((one) => messages?.isReleased(one));
   return new OperatorError({
     code: 'quarantine.unknown',
-    message: `not in quarantine: ${clean(names.join(', '))}`,
+    message: `not in quarantine: ${clean(names.map((name) => name || "''").join(', '))}`,
     hint: isReleased
       ? 'it was released, and waits for the daemon to take it'
-      : 'kopano-learnd quarantine list shows what is there',
+      : 'the list shows what is there',
+    command: isReleased ? undefined : 'kopano-learnd quarantine list',
     exitCode: EXIT.failure,
   });
 }

@@ -50,7 +50,7 @@ export async function bayesCounts(
   trainers: readonly Trainer[],
 ): Promise<CountByVerdict | undefined> {
   for (const trainer of trainers) {
-    const statistics = await trainer.statistics(AbortSignal.timeout(ANSWER_MS));
+    const statistics = await trainer.statistics?.(AbortSignal.timeout(ANSWER_MS));
     const { spam, ham } = statistics?.learned ?? {};
     if (spam !== undefined && ham !== undefined) return { spam, ham };
   }

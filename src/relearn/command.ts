@@ -1,13 +1,17 @@
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { Controller } from '../delivery/controller.ts';
+import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
+import { FILTER_TITLES } from '../filter.ts';
+import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
 import type { Terminal } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
+import type { JournalSources } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
 import { inShell, pathsByVerdict, sortedSources } from './source-arguments.ts';
@@ -60,6 +64,7 @@ const WAIT_MS = 300_000;
 const FIRST_WAIT_MS = 10_000;
 const WAITING =
   "kopano-learnd: waiting for rspamd's own count, which it refreshes every 30 to 60 s\n";
+const WORST_FIRST: readonly ExitCode[] = [EXIT.failure, EXIT.temporary];
 const WITHOUT_JOURNAL =
   'kopano-learnd: without --journal FILE the same command posts everything once more\n';
 
@@ -81,23 +86,53 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
 
 /** Reads everything, and posts nothing. */
 async function readAll(options: RelearnOptions): Promise<ExitCode> {
-  const { flags, err } = options;
-  const { journal } = flags;
-  const paths = pathsByVerdict(flags);
-  const isDone = journal === undefined ? undefined : await Journal.peek(journal, paths);
+  const { config, flags, err } = options;
+  const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
+  const isDone = journal && (await Journal.peek(...journal));
   const stats = new RunStats((named) => {
     err(`${failureLine(named)}\n`);
   });
   return dryRun({ ...options, ...flags, sources: sourcesOf(options, isDone), stats });
 }
 
+/** Teaches the filters, one after the other. */
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
+  const { config, flags, stop, err } = options;
+  const isSeveral = config.trainers.length > 1;
+  if (isSeveral && [...flags.spam, ...flags.ham].includes(STDIN)) {
+    throw new OperatorError({
+      code: 'relearn.stdin-once',
+      message: `standard input can be read once, and ${config.trainers.join(' and ')} are to be taught`,
+      hint: `run this once for each, with LEARN_TRAINERS=${config.trainers[0] ?? ''} before it, or give a file`,
+      exitCode: EXIT.usage,
+    });
+  }
+  const codes: ExitCode[] = [];
+  for (const filter of config.trainers) {
+    if (isSeveral && !flags.quiet) err(`kopano-learnd: teaches ${FILTER_TITLES[filter]}\n`);
+    codes.push(await teach(filter, options));
+    if (stop.aborted) break;
+  }
+  return WORST_FIRST.find((code) => codes.includes(code)) ?? EXIT.done;
+}
+
+/** The journal of one filter: what one has learned says nothing of the other. */
+function journalOf(
+  filter: Filter,
+  { config, flags }: RelearnOptions,
+): readonly [path: string, sources: JournalSources] | undefined {
+  if (flags.journal === undefined) return undefined;
+  const sources = pathsByVerdict(flags);
+  if (filter === 'rspamd') return [flags.journal, sources];
+  const path = config.trainers.length > 1 ? `${flags.journal}.${filter}` : flags.journal;
+  return [path, { ...sources, trainer: filter }];
+}
+
+async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode> {
   const { flags, args, stop, out, err } = options;
-  const journal =
-    flags.journal === undefined
-      ? undefined
-      : await Journal.open(flags.journal, pathsByVerdict(flags));
-  const { trainers, sources, stats, progress, run } = prepare(options, journal);
+  const named = journalOf(filter, options);
+  const journal = named && (await Journal.open(...named));
+  const { trainers, sources, stats, progress, run } = prepare(filter, options, journal);
   const counting = new AbortController();
   try {
     const before = await bayesCounts(trainers);
@@ -109,16 +144,18 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
     progress.stop();
     await journal?.close();
     const isOver = ending === 'complete' || ending === 'limited';
-    if (isOver && stats.posted > 0 && !flags.quiet) err(WAITING);
+    const isCounted = filter === 'rspamd';
+    if (isOver && isCounted && stats.posted > 0 && !flags.quiet) err(WAITING);
     const gain = await bayesGain({
       trainers,
       clock: systemClock,
       before,
       startedAt,
       stats,
-      stop: isOver ? stop : AbortSignal.abort(),
+      stop: isOver && isCounted ? stop : AbortSignal.abort(),
     });
     const summary = summarize({
+      filter,
       stats,
       ending,
       left: run.left,
@@ -137,7 +174,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
 }
 
 /** The parts of a run, none of them at work yet. */
-function prepare(options: RelearnOptions, journal: Journal | undefined) {
+function prepare(filter: Filter, options: RelearnOptions, journal: Journal | undefined) {
   const { config, flags, err, errTerminal } = options;
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
   const stats = new RunStats((named) => {
@@ -150,13 +187,14 @@ function prepare(options: RelearnOptions, journal: Journal | undefined) {
     write: err,
     acknowledged: () => run.acknowledged,
     total: () => expectedOf(sources, flags.limit),
-    columns: errTerminal?.columns ?? Infinity,
+    columns: () => errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
-  const trainers = createTrainers(config, { bulk: flags.bulk });
+  const trainers = createTrainers({ ...config, trainers: [filter] }, { bulk: flags.bulk });
   const run: BulkRun = new BulkRun({
     ...flags,
     ...common,
+    concurrency: filter === 'rspamd' ? flags.concurrency : 1,
     sources,
     stats,
     journal,

@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { finished } from 'node:stream/promises';
 import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
+import type { Filter } from '../filter.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
 import type { Verdict } from '../verdict.ts';
@@ -20,7 +21,10 @@ import type { Verdict } from '../verdict.ts';
  * The number counts how messages are named: 1 was before an mbox was split at bare From_ lines. All
  * of it is ASCII. A last line that a crash tore is cut off. One process at a time writes it.
  */
-export type JournalSources = Readonly<Record<Verdict, readonly string[]>>;
+export interface JournalSources extends Readonly<Record<Verdict, readonly string[]>> {
+  /** The filter that was taught, where that is not rspamd. */
+  readonly trainer?: Exclude<Filter, 'rspamd'>;
+}
 
 /** What the file calls the results that need no further post. */
 const WORDS = { learned: 'learned', duplicate: 'known', refused: 'refused' } as const;

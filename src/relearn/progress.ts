@@ -12,8 +12,8 @@ export interface ProgressOptions {
   readonly acknowledged: () => number;
   /** How many messages there are in all, as far as is known. */
   readonly total: () => number | undefined;
-  /** How wide the terminal is. */
-  readonly columns: number;
+  /** How wide the terminal is now. */
+  readonly columns: () => number;
   readonly clock: Clock;
   readonly write: (text: string) => void;
 }
@@ -35,7 +35,8 @@ export class Progress {
   #begunAt = 0;
   #total: number | undefined;
   #timer: Timer | undefined;
-  #isBarShown = false;
+  /** What stands on the terminal; empty where no bar does. */
+  #shown = '';
 
   constructor(options: ProgressOptions) {
     this.#options = options;
@@ -58,20 +59,27 @@ export class Progress {
   }
 
   #plan(): void {
-    const { kind, clock, write, columns } = this.#options;
+    const { kind, clock, write } = this.#options;
     const isBar = kind === 'bar';
     this.#timer = clock.after(isBar ? BAR_MS : LINE_MS, () => {
       const text = this.#describe();
-      // In its last column a terminal begins a new line, which no return goes back from.
-      write(isBar ? `${WIPE}${text.slice(0, columns - 1)}` : `${text}\n`);
-      this.#isBarShown = isBar;
+      if (isBar) this.#show(text);
+      else write(`${text}\n`);
       this.#plan();
     });
   }
 
+  #show(text: string): void {
+    const { write, columns } = this.#options;
+    // In its last column a terminal begins a new line, which no return goes back from.
+    const bar = text.slice(0, columns() - 1);
+    if (bar !== this.#shown) write(`${WIPE}${bar}`);
+    this.#shown = bar;
+  }
+
   #wipe(): void {
-    if (this.#isBarShown) this.#options.write(WIPE);
-    this.#isBarShown = false;
+    if (this.#shown !== '') this.#options.write(WIPE);
+    this.#shown = '';
   }
 
   #describe(): string {

@@ -97,7 +97,11 @@ export class BulkRun {
       store: this.#store,
       locks,
       sampler: this.#sampler,
-      events: new MessageEvents(log, clock),
+      events: new MessageEvents({
+        log,
+        clock,
+        filter: options.controllers[0]?.trainer.filter ?? 'rspamd',
+      }),
       faults: new DiskFaults({ clock, log, bugs }),
       bugs,
       // What is offered is bounded here.

@@ -62,7 +62,7 @@ const FOLDERS_KEPT = 1_000;
 const REASONS_KEPT = 50;
 const NEARLY_ALL = 0.9;
 const KNOWN_FROM = 10;
-const UNPROVEN_REASON = 'rspamd said "learned" to every post, which is no proof';
+const UNPROVEN_REASON = 'the filter said "learned" to every post, which is no proof';
 
 export class RunStats {
   readonly counts = byKind<CountByVerdict>(() => ({ spam: 0, ham: 0 }));

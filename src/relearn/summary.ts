@@ -1,5 +1,7 @@
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
+import { FILTER_TITLES } from '../filter.ts';
+import type { Filter } from '../filter.ts';
 import { plural } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
@@ -13,6 +15,7 @@ import type { Kind, MailFolder, Named, RunStats } from './stats.ts';
  * code of the run.
  */
 export interface SummaryInput {
+  readonly filter: Filter;
   readonly stats: RunStats;
   readonly ending: Ending;
   /** The places of the messages that are left over, and what keeps them. */
@@ -33,6 +36,7 @@ export function summarize(input: SummaryInput) {
   const isShown = stats.unproven === 0 || (after !== undefined && confirmed);
   const isUnfinished = isGivenUp || left.length + stats.total('heldBack') > 0 || !isShown;
   return {
+    trainer: input.filter,
     ending,
     ...stats.counts,
     /** Read and not learned. */
@@ -87,16 +91,16 @@ type Title = readonly [what: string, why?: string];
 const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, Title>> = {
   limited: ['Stopped at the limit'],
   interrupted: ['Interrupted'],
-  away: ['Given up', ': rspamd did not learn what is left for too long'],
-  misconfigured: ['Given up', ': rspamd will not learn until a setting is changed'],
+  away: ['Given up', ': FILTER learned nothing for too long'],
+  misconfigured: ['Given up', ': FILTER learns nothing until a setting is changed'],
 };
 
 /** The summary for people. */
 export function inWords(summary: Summary): string {
-  const { seconds, rate, ending, left, resume, bayes } = summary;
+  const { seconds, rate, ending, left, resume, trainer } = summary;
   const [title, why = ''] = ending === 'complete' ? [howComplete(summary)] : ENDINGS[ending];
   const lines = [
-    `${title} after ${seconds.learning.toFixed(1)} s, ${Math.round(rate)} messages a second${why}.`,
+    `${title} after ${seconds.learning.toFixed(1)} s, ${Math.round(rate)} messages a second${why.replace('FILTER', FILTER_TITLES[trainer])}.`,
     '',
     `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
     ...KINDS.flatMap((kind) =>
@@ -105,8 +109,7 @@ export function inWords(summary: Summary): string {
     ...(left === 0 ? [] : [`${'left over'.padEnd(16)}${String(left).padStart(9)}`]),
     ...nameLines(summary),
     ...folderLines(summary.folders),
-    '',
-    ...bayesLines(bayes),
+    ...bayesLines(summary),
   ];
   if (resume !== null) lines.push('', 'To go on:', `  ${resume}`);
   return `${lines.join('\n')}\n`;
@@ -171,11 +174,13 @@ export function folderLines(folders: readonly MailFolder[]): string[] {
   ];
 }
 
-function bayesLines(bayes: Summary['bayes']): string[] {
+/** SpamAssassin tells nobody what it holds. */
+function bayesLines({ trainer, bayes }: Summary): string[] {
   const { before, now, gained, confirmed, missing, minLearns, forgotten } = bayes;
-  if (now === null) return ['Bayes: rspamd did not tell what it holds.'];
+  if (trainer !== 'rspamd') return [];
+  if (now === null) return ['', 'Bayes: rspamd did not tell what it holds.'];
   const growth = gained === null ? '' : `, gained ${signed(gained.spam)} and ${signed(gained.ham)}`;
-  const lines = [`Bayes holds ${now.spam} spam and ${now.ham} ham${growth}.`];
+  const lines = ['', `Bayes holds ${now.spam} spam and ${now.ham} ham${growth}.`];
   if (gained === null && before !== null) {
     lines.push(
       `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute`,

@@ -26,6 +26,9 @@ export interface DiskFault {
 /** Faults of the disk or the process, not of the one file or folder that met them. */
 const WIDE = new Set(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM']);
 
+/** Faults of rights, for which a command of the doctor's helps. */
+const RIGHTS = new Set(['EACCES', 'EPERM']);
+
 /**
  * Disk faults: a full disk, an I/O error, too many open files. A fault pauses the place that it
  * touches, is logged once, is retried every five seconds, and is charged to no message. An error of
@@ -81,7 +84,8 @@ export class DiskFaults {
     this.#found.set(place, { code, says: words });
     if (!this.#throttle.allows(place, code)) return;
     this.#said.add(place);
-    this.#log('err', 'disk.fault', `${place}: ${words}`, {
+    const more = RIGHTS.has(code) ? '; kopano-learnd doctor says which command helps' : '';
+    this.#log('err', 'disk.fault', `${place}: ${words}${more}`, {
       place,
       code,
       retrySeconds: DiskFaults.retryMs / 1000,
@@ -126,7 +130,9 @@ export class DiskFaults {
 
 function faultOf(error: unknown): { readonly code: string; readonly words: string } {
   if (error instanceof OperatorError) {
-    return { code: error.code, words: `${error.message}; ${error.hint}` };
+    const { message, hint, command } = error;
+    const cure = command === undefined ? hint : `${hint}: ${command}`;
+    return { code: error.code, words: `${message}; ${cure.replace('::', ':')}` };
   }
   if (error instanceof LocalFault) return { code: error.message, words: error.message };
   const code = errnoOf(error) ?? '';

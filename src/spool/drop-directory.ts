@@ -1,4 +1,5 @@
 import { errnoOf } from '../errors.ts';
+import { plainName } from '../host.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
@@ -159,8 +160,10 @@ function installLine(libDir: string, verdict: Verdict): string {
   if (model !== undefined && isOutsiders(model)) {
     return `install -d -o OWNER -g GROUP -m MODE ${libDir}/${verdict}, on the host and with those of ${libDir}`;
   }
-  const { uid = 'kopano', gid = 'kopano', mode = 0o775n } = model ?? {};
-  return `install -d -o ${uid} -g ${gid} -m ${octal(mode)} ${libDir}/${verdict}`;
+  const place = `${libDir}/${verdict}`;
+  if (model === undefined) return `install -d -o kopano -g kopano -m 0775 ${place}`;
+  const [user, group] = [plainName('uid', model.uid), plainName('gid', model.gid)];
+  return `install -d -o ${user} -g ${group} -m ${octal(model.mode)} ${place}`;
 }
 
 function accessCure(libDir: string, place: string): string {

@@ -206,7 +206,8 @@ export function procFault(): OperatorError | undefined {
   return new OperatorError({
     code: 'system.no-proc',
     message: '/proc is not mounted, and files are reached through it',
-    hint: 'mount -t proc proc /proc (in a chroot before it is entered; under systemd with RootDirectory=: MountAPIVFS=yes); a container has it unless something else is mounted there',
+    hint: 'mount it (in a chroot before that is entered; under systemd with RootDirectory=: MountAPIVFS=yes); a container has it unless something else is mounted there',
+    command: 'mount -t proc proc /proc',
     exitCode: EXIT.configuration,
   });
 }

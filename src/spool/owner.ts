@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { constants, openSync } from 'node:fs';
 import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
+import { installCommand } from '../host.ts';
 import { closeUnwritten } from './folder.ts';
 import type { Folder } from './folder.ts';
 
@@ -49,7 +50,8 @@ function noFlock(): OperatorError {
   return new OperatorError({
     code: 'owner.no-flock',
     message: 'the program flock, which makes this daemon the only owner of its spool, is missing',
-    hint: 'install it: apt-get install util-linux, apk add flock, or dnf install util-linux-core',
+    hint: 'install it',
+    command: installCommand('util-linux', 'flock', 'util-linux-core'),
     exitCode: EXIT.configuration,
   });
 }

@@ -11,6 +11,7 @@ import {
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { plainName } from '../host.ts';
 import type { Verdict } from '../verdict.ts';
 import { Folder, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
@@ -34,6 +35,8 @@ export interface StateDir {
   readonly posts: Both;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
+  /** Opens what was last taught under each key, and makes it where it is missing. */
+  openTaught(): Folder;
   /**
    * Takes away what rights others have got on it since it was opened.
    * @returns false when that can't be done, or not all of it is still where it was opened
@@ -63,6 +66,7 @@ const NAMES = ['queue', 'archive', 'quarantine', 'release', 'posts'] as const;
 const LAYOUT: ReadonlySet<string> = new Set([
   ...NAMES,
   ...['tmp', 'owner.lock', 'learned.json', 'status.sock'],
+  ...['taught', 'done-rspamd', 'done-spamassassin'],
 ]);
 
 /**
@@ -104,6 +108,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
       release: both('release'),
       posts: both('posts'),
       temporary: inner(root, 'tmp'),
+      openTaught: () => inner(root, 'taught'),
       isOurs: () => {
         try {
           tighten();
@@ -196,7 +201,7 @@ function foreignness(stats: BigIntStats, uid: number): string | undefined {
 
 /** @param owner whose it is: as often as the folder it is the user that is wrong, except for root */
 function refusal(
-  { path: place, uid, gid }: StateDirOptions,
+  { path: place, libDir, uid, gid }: StateDirOptions,
   says: string,
   owner = BigInt(uid),
 ): OperatorError {
@@ -213,6 +218,10 @@ function refusal(
   } else if (uid === 0 && isAnothers) {
     command = undefined;
     hint = `run it as uid ${owner}, who owns it: without --user root`; // nothing is given to root
+  } else if (isAnothers && statsAt(`${libDir}/ham`)?.uid === owner) {
+    // The spool is in order, and may be a running daemon's: it is the user that is wrong.
+    command = undefined;
+    hint = `run it as uid ${owner} (${plainName('uid', owner)}), whose spool it is: root's commands do so by themselves`;
   }
   return fault('foreign', `the state dir ${place} ${says}`, hint, command);
 }
@@ -250,21 +259,25 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
     const code = errnoOf(error) ?? '';
     if (code === 'EEXIST') return;
     if (!['EACCES', 'EPERM', 'ENOTDIR'].includes(code)) throw error;
+    const { says, command } = howToMake(options.path, uid, gid);
     throw fault(
       'unwritable',
       `the state dir's folder ${place} cannot be made (${code}) by uid ${uid}`,
-      `${howToMake(options.path, uid, gid)}; or set LEARN_STATE_DIR to a folder that it may write`,
+      `${says}, or set LEARN_STATE_DIR to a folder that it may write`,
+      command,
     );
   }
 }
 
 /** What makes a state dir that the daemon may not make by itself. */
-export function howToMake(place: string, uid: number, gid: number): string {
+export function howToMake(place: string, uid: number, gid: number) {
   const parent = path.dirname(place);
   const above = statsAt(parent);
-  return above !== undefined && isOutsiders(above)
-    ? outsidersCure(parent)
-    : `install -d -o ${uid} -g ${gid} -m 0700 ${place}`;
+  if (above !== undefined && isOutsiders(above)) {
+    return { says: outsidersCure(parent), command: undefined };
+  }
+  const [user, group] = [plainName('uid', uid), plainName('gid', gid)];
+  return { says: 'make it', command: `install -d -o ${user} -g ${group} -m 0700 ${place}` };
 }
 
 /** @throws the system's error where that can't be told */

@@ -3,6 +3,8 @@ import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { FINAL_RESULTS } from '../delivery/result.ts';
+import { FILTERS, FILTER_TITLES } from '../filter.ts';
+import type { Filter } from '../filter.ts';
 import { clean, plural, tableRow, wrap } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
@@ -11,6 +13,7 @@ import type { Verdict } from '../verdict.ts';
 import { askStatus } from './ask.ts';
 import { countPlace, countSpool } from './counts.ts';
 import type { CountFaults } from './counts.ts';
+import type { ControllerReport } from './reports.ts';
 import { learnedIn, learnedOf, obstacleIn, probe } from './probe.ts';
 
 /**
@@ -73,12 +76,8 @@ async function overviewOf(config: Config, stop: AbortSignal) {
     /** Folders that can't be counted. */
     faults: [...faults].map(([path, code]) => ({ path, code })),
     daemon,
-    rspamd: controllers.map(({ name, obstacle }) => ({
-      name,
-      /** It answers, and shows its statistics with a Bayes backend in them. */
-      reachable: obstacle === null,
-      obstacle,
-    })),
+    rspamd: reachOf('rspamd', controllers),
+    spamassassin: reachOf('spamassassin', controllers),
     bayes: {
       learned,
       minLearns: MIN_LEARNS,
@@ -86,6 +85,19 @@ async function overviewOf(config: Config, stop: AbortSignal) {
     },
   };
 }
+
+function reachOf(filter: Filter, controllers: readonly Asked[]) {
+  return controllers
+    .filter(({ trainer }) => trainer === filter)
+    .map(({ name, obstacle }) => ({
+      name,
+      /** It answers, and would learn; rspamd shows its statistics with a Bayes backend in them. */
+      reachable: obstacle === null,
+      obstacle,
+    }));
+}
+
+type Asked = Pick<ControllerReport, 'name' | 'trainer' | 'obstacle'>;
 
 /** The daemon of this spool. */
 async function daemonOf(config: Config, stop: AbortSignal) {
@@ -103,7 +115,12 @@ function askControllers(config: Config, stop: AbortSignal) {
   return Promise.all(
     createTrainers(config).map(async (trainer) => {
       const seen = await probe(trainer, systemClock, stop);
-      return { name: trainer.name, obstacle: obstacleIn(seen), bayes: learnedIn(seen) };
+      return {
+        name: trainer.name,
+        trainer: trainer.filter,
+        obstacle: obstacleIn(seen),
+        bayes: learnedIn(seen),
+      };
     }),
   );
 }
@@ -116,19 +133,25 @@ const FAULTS: Readonly<Record<string, string>> = {
 };
 
 function overviewText(overview: Overview, columns: number, now: number): string {
-  const { dropped, queued, quarantined, released, archived, bayes } = overview;
+  const { dropped, queued, quarantined, released, archived, faults } = overview;
+  // What is missing holds nothing.
+  const isCounted = faults.every(({ code }) => code === 'ENOENT');
   const lines = [
     `spool: ${overview.spool}`,
     `state dir: ${overview.stateDir}`,
     '',
-    ...table('', [
-      ['dropped', dropped, 'not taken yet'],
-      ['queued', queued, 'taken, not learned yet'],
-      ['quarantined', quarantined, 'kopano-learnd quarantine list'],
-      ['released', released, 'from there, not taken yet'],
-      ['archived', archived, ''],
-    ]),
-    ...overview.faults.map(({ path, code }) =>
+    ...table(
+      '',
+      [
+        ['dropped', dropped, 'not taken yet'],
+        ['queued', queued, 'taken, not learned yet'],
+        ['quarantined', quarantined, 'kopano-learnd quarantine list'],
+        ['released', released, 'from there, not taken yet'],
+        ['archived', archived, ''],
+      ],
+      isCounted ? ['  no message is here'] : [],
+    ),
+    ...faults.map(({ path, code }) =>
       path === overview.stateDir && code === 'ENOENT'
         ? '  the state dir is not there yet: no daemon has run'
         : `  ${path}: ${FAULTS[code] ?? code}`,
@@ -136,53 +159,65 @@ function overviewText(overview: Overview, columns: number, now: number): string 
     '',
     ...daemonLines(overview.daemon, now),
     '',
-    ...overview.rspamd.map(({ name, obstacle }) => `rspamd at ${name}: ${obstacle ?? 'reachable'}`),
-    ...VERDICTS.map((verdict) => {
-      const { learned, minLearns, missing } = bayes;
-      const label = `bayes, ${verdict}:`;
-      if (learned[verdict] === null) return `${label} not known`;
-      const rest = missing[verdict] === 0 ? 'enough' : `${missing[verdict] ?? '?'} more`;
-      return `${label} ${learned[verdict]} learned, ${rest} for min_learns = ${minLearns}`;
-    }),
+    ...FILTERS.flatMap((filter) =>
+      overview[filter].map(
+        ({ name, obstacle }) => `${FILTER_TITLES[filter]} at ${name}: ${obstacle ?? 'reachable'}`,
+      ),
+    ),
+    ...(overview.rspamd.length === 0 ? [] : bayesLines(overview.bayes)),
   ];
   return lines.map((line) => `${wrap(clean(line, Infinity), columns, '    ')}\n`).join('');
+}
+
+function bayesLines({ learned, minLearns, missing }: Overview['bayes']): string[] {
+  return VERDICTS.map((verdict) => {
+    const label = `bayes, ${verdict}:`;
+    if (learned[verdict] === null) return `${label} not known`;
+    const rest = missing[verdict] === 0 ? 'enough' : `${missing[verdict] ?? '?'} more`;
+    return `${label} ${learned[verdict]} learned, ${rest} for min_learns = ${minLearns}`;
+  });
 }
 
 function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   if (daemon.kind === 'unknown') return [`daemon: ${daemon.reason}`];
   const { report } = daemon;
-  const { readiness, health, messages, deferred, inFlight, faults } = report;
+  const { readiness, health, trainers, faults } = report;
   const role = report.role === 'owner' ? 'owns the spool' : 'stands by';
   const since = `for ${span(now - Date.parse(report.startedAt))}`;
-  const state = `${role}, ${readiness.ready ? 'ready' : 'not ready'}, version ${report.version}, ${since}`;
+  const isWhole = faults.length === 0;
+  const ready = isWhole ? 'ready' : 'ready but for the following';
+  const state = `${role}, ${readiness.ready ? ready : 'not ready'}, version ${report.version}, ${since}`;
   const reasons = [...health.reasons, ...readiness.reasons];
   const told = faults.map(({ place, says }) => `${place}: ${says}`);
-  const open = [
-    ...((deferred ?? 0) > 0 ? [`${deferred ?? 0} deferred`] : []),
-    ...((inFlight ?? 0) > 0 ? [`${inFlight ?? 0} in flight`] : []),
-  ];
   return [
     `daemon: ${state}`,
     ...[...reasons, ...told].map((reason) => `  ${reason}`),
-    ...table(
-      'since its start',
-      FINAL_RESULTS.map((result) => [
+    ...trainers.flatMap((each) => {
+      const { messages } = each;
+      const title = trainers.length > 1 ? FILTER_TITLES[each.trainer] : 'since its start';
+      const rows = FINAL_RESULTS.map((result): Row => [
         result,
         { spam: messages.spam[result], ham: messages.ham[result] },
         '',
-      ]),
-    ),
-    ...(open.length === 0 ? [] : [`  ${open.join(', ')}`]),
+      ]);
+      const open = [
+        ...((each.deferred ?? 0) > 0 ? [`${each.deferred ?? 0} deferred`] : []),
+        ...((each.inFlight ?? 0) > 0 ? [`${each.inFlight ?? 0} in flight`] : []),
+      ];
+      return [
+        ...table(title, rows, [`  ${title}: no message`]),
+        ...(open.length === 0 ? [] : [`  ${open.join(', ')}`]),
+      ];
+    }),
   ];
 }
 
 type Row = readonly [name: string, numbers: Readonly<Record<Verdict, number | null>>, note: string];
 
-/** What is not zero. */
-function table(title: string, rows: readonly Row[]): string[] {
-  const shown = rows.filter(([, { spam, ham }]) => spam !== 0 || ham !== 0);
-  if (shown.length === 0)
-    return [`  ${title === '' ? 'no message is here' : `${title}: no message`}`];
+/** What is neither zero nor wholly unknown: of that, the folders tell. */
+function table(title: string, rows: readonly Row[], none: readonly string[]): string[] {
+  const shown = rows.filter(([, { spam, ham }]) => (spam ?? 0) + (ham ?? 0) > 0 || spam !== ham);
+  if (shown.length === 0) return [...none];
   const head = tableRow([`  ${title}`, ...VERDICTS], WIDTHS);
   return [
     head,

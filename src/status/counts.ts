@@ -1,8 +1,10 @@
 import { accessSync, constants } from 'node:fs';
+import { access } from 'node:fs/promises';
 import type { SpoolConfig } from '../config.ts';
 import { errnoOf } from '../errors.ts';
 import { countMessages } from '../spool/census.ts';
 import type { Place } from '../spool/census.ts';
+import type { DiskFault } from '../spool/disk-faults.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 
@@ -56,6 +58,28 @@ export async function countPlace(
     else faults.set(isOpen(base) ? path : base, found.kind === 'missing' ? 'ENOENT' : found.code);
   }
   return numbers;
+}
+
+const CLOSED: Readonly<Record<string, string>> = {
+  ENOENT: 'missing',
+  EACCES: 'no message can be taken out of it (permission denied)',
+  EROFS: 'no message can be taken out of it (a read-only file system)',
+};
+
+/** The class folders that this process can't take messages from, whether one lies there or not. */
+export async function closedFolders(libDir: string): Promise<readonly DiskFault[]> {
+  const faults: DiskFault[] = [];
+  for (const verdict of VERDICTS) {
+    const place = `${libDir}/${verdict}`;
+    try {
+      await access(place, constants.R_OK | constants.W_OK | constants.X_OK);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === undefined) throw error;
+      faults.push({ place, code, says: CLOSED[code] ?? `the system answers ${code}` });
+    }
+  }
+  return faults;
 }
 
 function isOpen(folder: string): boolean {

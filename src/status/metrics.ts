@@ -4,6 +4,7 @@ import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { FINAL_RESULTS } from '../delivery/result.ts';
 import { VERDICTS } from '../verdict.ts';
+import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
 import type { SpoolCounts } from './counts.ts';
 import type { DaemonReport } from './reports.ts';
@@ -26,22 +27,31 @@ const LAG_RESOLUTION_MS = 100;
 export class Metrics {
   readonly #kept = new Registry();
   readonly #lag = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
-  readonly #duration = new Histogram({
-    name: 'kopano_learnd_learn_duration_seconds',
-    help: 'Time of the try that proved a message, until it was disposed of.',
-    labelNames: ['verdict'],
-    buckets: BUCKETS_SECONDS,
-    registers: [this.#kept],
-  });
+  readonly #duration: Histogram;
+  readonly #filters: readonly Filter[];
 
-  constructor() {
-    for (const verdict of VERDICTS) this.#duration.zero({ verdict });
+  constructor(filters: readonly Filter[]) {
+    this.#filters = filters;
+    this.#duration = new Histogram({
+      name: 'kopano_learnd_learn_duration_seconds',
+      help: 'Time of the try that proved a message, until it was disposed of.',
+      labelNames: Object.keys(this.#labels('rspamd', 'spam')),
+      buckets: BUCKETS_SECONDS,
+      registers: [this.#kept],
+    });
+    for (const filter of filters) {
+      for (const verdict of VERDICTS) this.#duration.zero(this.#labels(filter, verdict));
+    }
     this.#lag.enable();
   }
 
   /** A message was learned and proven. */
-  learned(verdict: Verdict, durationMs: number): void {
-    this.#duration.observe({ verdict }, durationMs / 1000);
+  learned(filter: Filter, verdict: Verdict, durationMs: number): void {
+    this.#duration.observe(this.#labels(filter, verdict), durationMs / 1000);
+  }
+
+  #labels(filter: Filter, verdict: Verdict): Readonly<Record<string, string>> {
+    return this.#filters.length > 1 ? { trainer: filter, verdict } : { verdict };
   }
 
   /** Everything in Prometheus' text format. */
@@ -85,11 +95,19 @@ function one(value: number | null | undefined): readonly Sample[] {
 }
 
 function reportRows(report: DaemonReport): Row[] {
-  const { waiting, controllers, messages, deferred, bugs } = report;
+  const { waiting, controllers, trainers, bugs } = report;
   const bayes = learnedOf(controllers);
-  const ended = VERDICTS.flatMap((verdict) =>
-    FINAL_RESULTS.map((outcome): Sample => [{ verdict, outcome }, messages[verdict][outcome]]),
+  const labelOf = (trainer: Filter): Readonly<Record<string, string>> =>
+    trainers.length > 1 ? { trainer } : {};
+  const ended = trainers.flatMap(({ trainer, messages }) =>
+    VERDICTS.flatMap((verdict) =>
+      FINAL_RESULTS.map((outcome): Sample => [
+        { ...labelOf(trainer), verdict, outcome },
+        messages[verdict][outcome],
+      ]),
+    ),
   );
+  const deferred = trainers.map((each): Sample => [labelOf(each.trainer), each.deferred]);
   const lying = (verdict: Verdict, ...places: readonly (keyof SpoolCounts)[]): number | null =>
     waiting && places.reduce((total, place) => total + (waiting[place][verdict] ?? 0), 0);
   const each = (value: (controller: DaemonReport['controllers'][number]) => boolean): Sample[] =>
@@ -104,7 +122,7 @@ function reportRows(report: DaemonReport): Row[] {
   return [
     ['kopano_learnd_messages_total', 'Messages by how they ended, each counted once.', ended],
     ['kopano_learnd_pending', 'Messages in the drop directory and the queue, and released.', waits],
-    ['kopano_learnd_deferred', 'Those that wait after a failure or for a proof.', one(deferred)],
+    ['kopano_learnd_deferred', 'Those that wait after a failure or for a proof.', deferred],
     ['kopano_learnd_quarantined', 'Messages that lie in the quarantine.', one(quarantined)],
     [
       'kopano_learnd_controller_up',

@@ -9,6 +9,8 @@ import type { Numbers } from './counts.ts';
  */
 export type Probe =
   | { readonly kind: 'answers'; readonly statistics: Statistics }
+  /** A filter without statistics; `obstacle` is why it takes no message, `null` when it does. */
+  | { readonly kind: 'asked'; readonly obstacle: string | null }
   /** It is there, but doesn't show its statistics: the password, or another port. */
   | { readonly kind: 'closed' }
   | { readonly kind: 'silent' };
@@ -27,10 +29,14 @@ export async function probe(trainer: Trainer, clock: Clock, stop: AbortSignal): 
   if (stop.aborted) end();
   stop.addEventListener('abort', end, { once: true, signal });
   try {
-    const statistics = await trainer.statistics(signal);
+    if (trainer.obstacle !== undefined) {
+      const obstacle = (await trainer.obstacle(signal)) ?? null;
+      return signal.aborted ? { kind: 'silent' } : { kind: 'asked', obstacle };
+    }
+    const statistics = await trainer.statistics?.(signal);
     if (statistics !== undefined) return { kind: 'answers', statistics };
     // /ping needs no password.
-    const time = signal.aborted ? undefined : await trainer.time(signal);
+    const time = signal.aborted ? undefined : await trainer.time?.(signal);
     return { kind: time === undefined ? 'silent' : 'closed' };
   } finally {
     timer.cancel();
@@ -40,6 +46,7 @@ export async function probe(trainer: Trainer, clock: Clock, stop: AbortSignal): 
 
 /** Why a message that came now would not be learned, by what the controller says of itself. */
 export function obstacleIn(seen: Probe): string | null {
+  if (seen.kind === 'asked') return seen.obstacle;
   if (seen.kind === 'silent') return 'it does not answer';
   if (seen.kind === 'closed') {
     return 'it answers, but does not show its statistics (/stat): a wrong password, or not the port of the controller';

@@ -2,11 +2,13 @@ import type { Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
 import type { SpoolConfig } from '../config.ts';
 import type { Controller } from '../delivery/controller.ts';
-import type { MessageEvents } from '../delivery/events.ts';
+import { sumOf } from '../delivery/events.ts';
+import type { Learner } from '../delivery/learner.ts';
 import type { Host } from '../host.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
+import type { Verdict } from '../verdict.ts';
 import { VERSION } from '../version.ts';
-import { countSpool } from './counts.ts';
+import { closedFolders, countSpool } from './counts.ts';
 import type { SpoolCounts } from './counts.ts';
 import { learnedIn, obstacleIn, probe } from './probe.ts';
 import type { Probe } from './probe.ts';
@@ -20,8 +22,7 @@ import type { Probe } from './probe.ts';
 /** What the status room has to know of the daemon. */
 export interface DaemonView {
   readonly spool: Pick<SpoolConfig, 'libDir' | 'stateDir'>;
-  readonly controllers: readonly Controller[];
-  readonly messages: MessageEvents;
+  readonly learners: readonly Learner[];
   readonly bugs: Bugs;
   /** What it runs as, and under. */
   readonly process: ProcessFacts;
@@ -31,6 +32,8 @@ export interface DaemonView {
   waitsFor(): string | undefined;
   /** What is in memory; `undefined` while it isn't the owner. */
   counts(): Counts | undefined;
+  /** What of it is for one filter. */
+  countsOf(learner: Learner): Counts | undefined;
   /** Its parts; to wait for what is outside (rspamd, a missing spool, its owner) is no stall. */
   stalls(): readonly Stall[];
 }
@@ -75,12 +78,14 @@ export class Reporter {
   readonly #view: DaemonView;
   readonly #probed: readonly { readonly of: Controller; readonly probe: () => Promise<Probe> }[];
   readonly #waiting: () => Promise<SpoolCounts>;
+  readonly #closed: () => Promise<readonly DiskFault[]>;
   readonly #startedAt: string;
 
   /** @param stop ends what is being asked of rspamd */
   constructor(view: DaemonView, clock: Clock, stop: AbortSignal) {
     this.#view = view;
-    this.#probed = view.controllers.map((of) => {
+    const controllers = view.learners.flatMap((learner) => learner.controllers);
+    this.#probed = controllers.map((of) => {
       let askedAt = 0;
       const ask = (): Promise<Probe> => {
         askedAt = clock.wall();
@@ -97,6 +102,11 @@ export class Reporter {
       clock,
       () => countSpool(view.spool),
       (_, tookMs) => Math.max(1_000, tookMs * 20),
+    );
+    this.#closed = cached(
+      clock,
+      () => closedFolders(view.spool.libDir),
+      () => 1_000,
     );
     this.#startedAt = iso(clock.wall());
   }
@@ -116,12 +126,15 @@ export class Reporter {
   }
 
   async status() {
-    const { spool, messages, bugs } = this.#view;
-    const [controllers, waiting] = await Promise.all([
+    const { spool, learners, bugs } = this.#view;
+    const isOwner = this.#role === 'owner';
+    const [controllers, waiting, closed] = await Promise.all([
       this.#controllerReports(),
       // The folders are the owner's to count.
-      this.#role === 'owner' ? this.#waiting() : null,
+      isOwner ? this.#waiting() : null,
+      isOwner ? this.#closed() : [],
     ]);
+    const met = this.#view.faults();
     const counts = this.#view.counts();
     return {
       version: VERSION,
@@ -131,8 +144,16 @@ export class Reporter {
       role: this.#role,
       health: this.health(),
       readiness: this.#readinessOf(controllers),
-      /** How messages ended since the start, each counted once. */
-      messages: messages.countsOf,
+      /** How messages ended since the start, each counted once by each filter. */
+      messages: countsOf(learners),
+      /** The same, and what is in memory, for each filter. */
+      trainers: learners.map((learner) => ({
+        trainer: learner.filter,
+        controllers: learner.controllers.map(({ name }) => name),
+        messages: learner.events.countsOf,
+        deferred: this.#view.countsOf(learner)?.deferred ?? null,
+        inFlight: this.#view.countsOf(learner)?.inFlight ?? null,
+      })),
       /** What lies in the folders. */
       waiting,
       /** Of what waits in the queue: after a failure or without proof, until a time of its own. */
@@ -141,7 +162,8 @@ export class Reporter {
       controllers,
       bugs: bugs.seen,
       process: this.#view.process,
-      faults: this.#view.faults(),
+      /** What it has met, and folders that it could not take a message from. */
+      faults: [...met, ...closed.filter((each) => !met.some(({ place }) => place === each.place))],
       waitsFor: this.#view.waitsFor() ?? null,
     };
   }
@@ -170,11 +192,18 @@ export class Reporter {
     if (this.#role === 'standby') {
       reasons.push(`it does not own the spool${why === '' ? '' : `: ${why}`}`);
     }
-    if (!controllers.some(({ ready }) => ready)) {
-      reasons.push(...controllers.map(({ name, obstacle }) => `${name}: ${obstacle ?? ''}`));
+    for (const learner of this.#view.learners) {
+      const own = controllers.filter(({ trainer }) => trainer === learner.filter);
+      if (own.some(({ ready }) => ready)) continue;
+      reasons.push(...own.map(({ name, obstacle }) => `${name}: ${obstacle ?? ''}`));
     }
     return { ready: reasons.length === 0, reasons };
   }
+}
+
+function countsOf(learners: readonly Learner[]) {
+  const of = (verdict: Verdict) => sumOf(learners.map(({ events }) => events.countsOf[verdict]));
+  return { spam: of('spam'), ham: of('ham') };
 }
 
 /** @param isWanted messages wait for it */
@@ -183,6 +212,7 @@ function controllerReport(controller: Controller, seen: Probe | undefined, isWan
   const obstacle = obstacleOf(controller, seen, isWanted);
   return {
     name,
+    trainer: controller.trainer.filter,
     /** What messages have shown of it, and why it isn't up. */
     state,
     reason: reason ?? null,

@@ -7,6 +7,7 @@ import { addressText } from '../config.ts';
 import type { ListenAddress } from '../config.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
+import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
 import { Metrics } from './metrics.ts';
 import { LIMITS, answerWith, json } from './pages.ts';
@@ -20,6 +21,8 @@ import type { Reporter } from './reports.ts';
 export interface StatusServerOptions {
   readonly reporter: Reporter;
   readonly bugs: Bugs;
+  /** The filters that are taught: where there are several, figures have a label `trainer`. */
+  readonly filters: readonly Filter[];
   readonly listen: ListenAddress;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,12 +38,13 @@ const MAX_CONNECTIONS = 64;
 export class StatusServer {
   readonly #options: StatusServerOptions;
   readonly #throttle: LogThrottle;
-  readonly #metrics = new Metrics();
+  readonly #metrics: Metrics;
   #server: Server | undefined;
   #retry: Timer | undefined;
 
   constructor(options: StatusServerOptions) {
     this.#options = options;
+    this.#metrics = new Metrics(options.filters);
     this.#throttle = new LogThrottle(options.clock);
   }
 
@@ -75,8 +79,8 @@ export class StatusServer {
   }
 
   /** A message was learned and proven. */
-  learned(verdict: Verdict, durationMs: number): void {
-    this.#metrics.learned(verdict, durationMs);
+  learned(filter: Filter, verdict: Verdict, durationMs: number): void {
+    this.#metrics.learned(filter, verdict, durationMs);
   }
 
   /** Closes the port and every connection. Idempotent. */

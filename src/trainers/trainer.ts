@@ -1,8 +1,5 @@
+import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
-
-/** The spam filters that there are trainers for. */
-export const FILTERS = ['rspamd', 'spamassassin'] as const;
-export type Filter = (typeof FILTERS)[number];
 
 /** A message to learn from. */
 export interface Example {
@@ -29,10 +26,18 @@ export interface Trainer {
   readonly memoryCure: string;
   /** Posts the message once. Never rejects: every failure is an outcome. */
   learn(example: Example, signal: AbortSignal): Promise<Outcome>;
-  /** What the filter says of itself; `undefined` when it doesn't answer. */
-  statistics(signal: AbortSignal): Promise<Statistics | undefined>;
-  /** The controller's clock, milliseconds since the epoch; `undefined` when it doesn't answer. */
-  time(signal: AbortSignal): Promise<number | undefined>;
+  /** What the filter says of itself, where it does; `undefined` when it doesn't answer. */
+  statistics?(signal: AbortSignal): Promise<Statistics | undefined>;
+  /**
+   * The controller's clock, where it tells: milliseconds since the epoch; `undefined` when it doesn't
+   * answer.
+   */
+  time?(signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Where there are no statistics: asks, without teaching anything, whether it takes messages.
+   * @returns why not
+   */
+  obstacle?(signal: AbortSignal): Promise<string | undefined>;
 }
 
 /** What one post came to. `reason` is cleaned text for a log line, without secrets or mail. */
@@ -62,6 +67,8 @@ export type Outcome =
        * have had earlier posts is gone; `none` when it can't be reached at all.
        */
       readonly contact: 'answered' | 'refused' | 'none';
+      /** What may be done about it, where that is known. */
+      readonly hint?: string;
       /** Where it was only asked too fast: milliseconds to wait, if told, and what raises the limit. */
       readonly limit?: { readonly retryAfterMs: number | undefined; readonly hint: string };
     }

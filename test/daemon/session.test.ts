@@ -3,14 +3,14 @@ import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { teachAgain } from '../../src/spool/archive.ts';
+import { SessionTaught } from '../../src/daemon/session-taught.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
-import { Affinity } from '../../src/delivery/affinity.ts';
 import { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
-import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
+import { learnerOf } from '../support/learner.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
@@ -256,10 +256,9 @@ function sessionOf(
     log,
     bugs: new Bugs({ clock, log }),
     stateDir: spool.stateDir,
-    controllers,
+    learners: [learnerOf(controllers, { log, clock })],
     locks: new MessageLocks(),
-    affinity: new Affinity(clock),
-    events: new MessageEvents(log, clock),
+    taught: new SessionTaught(),
     stop: stop.signal,
   });
 }

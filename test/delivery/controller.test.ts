@@ -99,6 +99,7 @@ describe('a controller that is up', () => {
     expect(controller.isOpen).toBe(false);
     expect(wait()).toBe(1_000);
     expect(controller.reason).toBe('connection refused');
+    expect(recorder.fieldOf('controller.down', 'cure')).toEqual(['kopano-learnd doctor says more']);
     expect(recorder.of('controller.down')).toMatchObject([
       { severity: 'warning', fields: { reason: 'connection refused', retrySeconds: 1 } },
     ]);

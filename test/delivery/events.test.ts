@@ -14,7 +14,12 @@ beforeEach(() => {
   clock = new ManualClock();
   recorder = new LogRecorder();
   heard = [];
-  events = new MessageEvents(recorder.log, clock, (...what) => heard.push(what));
+  events = new MessageEvents({
+    log: recorder.log,
+    clock,
+    filter: 'rspamd',
+    onLearned: (...what) => heard.push(what),
+  });
 });
 
 function message(key = 'a.eml'): PendingMessage {
@@ -41,6 +46,9 @@ describe('a message’s fate', () => {
     events.ended(message(), disposition, 12.6);
     const { kind } = disposition;
     expect(recorder.lines).toMatchObject([{ event: `message.${kind}`, severity }]);
+    // Who reads that one has to know where it is now.
+    const isQuarantined = kind === 'quarantined';
+    expect(/quarantine list/.test(recorder.lines[0]?.message ?? '')).toBe(isQuarantined);
     expect(recorder.lines[0]?.fields).toEqual({
       verdict: 'spam',
       file: 'a.eml',

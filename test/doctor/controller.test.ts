@@ -94,7 +94,11 @@ describe('the doctor finds', () => {
 
   test.each<[string, Act, RegExp]>([
     ['is silent', { pieces: [], then: 'stay' }, /is silent \(ETIMEDOUT\).*Cure: restart rspamd/],
-    ['closes the connection', { pieces: [], then: 'end' }, /closes the connection.*Cure: .*https:/],
+    [
+      'closes the connection',
+      { pieces: [], then: 'end' },
+      /closes the connection.*Cure: .*https:.* port is 11334/,
+    ],
     [
       'speaks no HTTP',
       { pieces: ['220 mail ESMTP\r\n'], then: 'end' },
@@ -204,6 +208,7 @@ test('what is interrupted is no finding', async () => {
       STATUS_LISTEN: 'off',
     }),
     faults: [],
+    refusal: undefined,
     environment: {},
     json: false,
     all: false,

@@ -21,7 +21,8 @@ async function found(
 ): Promise<readonly Finding[]> {
   const report = await reportOf(change);
   const { host } = report.process;
-  return [...checkDaemon({ account, daemon: { kind: 'running', report }, host, isOwned: false })];
+  const daemon: DaemonAnswer = { kind: 'running', report };
+  return [...checkDaemon({ libDir: '/spool', account, daemon, host, isOwned: false })];
 }
 
 test('one that is well is one line', async () => {
@@ -34,7 +35,7 @@ describe('one that is not there', () => {
   const daemon: DaemonAnswer = { kind: 'none', reason: 'nobody listens there' };
 
   function only(host: Host, isOwned = false): Finding | undefined {
-    return [...checkDaemon({ account: ACCOUNT, daemon, host, isOwned })][0];
+    return [...checkDaemon({ libDir: '/spool', account: ACCOUNT, daemon, host, isOwned })][0];
   }
 
   test('is not tried where no service runs it', () => {

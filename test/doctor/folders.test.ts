@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { plainName } from '../../src/host.ts';
 import { MOUNTS, ROOT } from '../support/needs.ts';
 import { examine, nobody } from '../support/examine.ts';
 import type { Account, Examination, Line } from '../support/examine.ts';
@@ -132,7 +133,7 @@ describe('the doctor finds', () => {
     chmodSync(`${spool.lib}/ham`, 0o2770);
     const { uid, gid } = statSync(`${spool.lib}/ham`);
     expect(await fault(spool, 'spam/')).toContain(
-      `Cure: install -d -o ${uid} -g ${gid} -m 2770 ${spool.lib}/spam`,
+      `Cure: install -d -o ${plainName('uid', uid)} -g ${plainName('gid', gid)} -m 2770 ${spool.lib}/spam`,
     );
   });
 
@@ -262,6 +263,20 @@ describe('the doctor finds', () => {
     },
   );
 
+  test('a user who is a stranger to a spool that is in order', ROOT, async () => {
+    const spool = makeSpool();
+    for (const name of ['spam', 'ham', '.learnd']) {
+      chownSync(`${spool.lib}/${name}`, KOPANO.uid, KOPANO.gid);
+    }
+    const text = await fault(spool, 'user');
+    expect(text).toMatch(
+      RegExp(`uid ${NOBODY} .* is that of uid ${KOPANO.uid}\\. Cure: say it as root`),
+    );
+    const seen = await see(spool);
+    expect(seen.lines.filter(({ text: each }) => /chown|usermod|chmod/.test(each))).toEqual([]);
+    expect(only(seen, 'spool').state).toBe('not tried');
+  });
+
   test('a state dir that others can write', async () => {
     const spool = makeSpool();
     chmodSync(spool.stateDir, 0o2770);
@@ -282,7 +297,7 @@ describe('the doctor finds', () => {
     expect(only(await see(spool), 'state dir').state).toBe('ok');
     chownSync(spool.lib, KOPANO.uid, KOPANO.gid);
     expect(await fault(spool, 'state dir')).toContain(
-      `Cure: install -d -o ${NOBODY} -g ${NOBODY} -m 0700 ${spool.stateDir}`,
+      `Cure: install -d -o nobody -g nogroup -m 0700 ${spool.stateDir}`,
     );
     expect(readdirSync(spool.lib).sort()).toEqual(['ham', 'spam']);
   });
@@ -301,6 +316,6 @@ describe('the doctor finds', () => {
     put(`${spool.stateDir}/owner.lock`, '', 0o600);
     if (isRoot) chownSync(`${spool.stateDir}/owner.lock`, NOBODY, NOBODY);
     const text = await fault(spool, 'owner', { PATH: spool.lib });
-    expect(text).toMatch(/flock.*Cure: install it: apt-get install util-linux/);
+    expect(text).toMatch(/flock.*Cure: apt-get install util-linux \(install it/);
   });
 });

@@ -23,6 +23,7 @@ async function seeWith(body: string): Promise<Examination> {
 
 const CONTROLLER: ControllerReport = {
   name: URL,
+  trainer: 'rspamd',
   state: 'up',
   reason: null,
   ready: true,
@@ -55,6 +56,7 @@ function daemonSays(
     health: { healthy: true, role: 'owner', reasons: [] },
     readiness: { ready: true, reasons: [] },
     messages: { spam: NOTHING_ENDED, ham: NOTHING_ENDED },
+    trainers: [],
     waiting: null,
     deferred: 0,
     inFlight: 0,

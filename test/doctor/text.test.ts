@@ -1,6 +1,9 @@
+import { chmodSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { failed, ok, textOf } from '../../src/doctor/finding.ts';
+import { ROOT } from '../support/needs.ts';
 import { runCli } from '../support/run-cli.ts';
+import { NOBODY, temporaryFolder } from '../support/temporary.ts';
 
 /** How the doctor's findings look. */
 
@@ -39,6 +42,32 @@ test('problems stand alone; --all shows the rest, before them', async () => {
   for (const line of all.split('\n'))
     if (!line.startsWith('             ')) expect(line.length).toBeLessThan(81);
 });
+
+test(
+  'a password file that may not be read is a finding with its cure, and the rest is tried',
+  ROOT,
+  async () => {
+    const folder = temporaryFolder();
+    const file = `${folder}/password`;
+    writeFileSync(file, 'sesame', { mode: 0o600 });
+    const environment = { ...SETTINGS, RSPAMD_PASSWORD_FILE: file };
+    const ask = async (): Promise<readonly Record<string, string>[]> => {
+      const user = { uid: NOBODY, gid: NOBODY };
+      const { out } = await runCli(['doctor', '--json'], environment, user);
+      return (JSON.parse(out) as { readonly checks: Record<string, string>[] }).checks;
+    };
+    const [fault, ...rest] = await ask();
+    const command = `chown ${NOBODY} ${file} && chmod u+r ${file}`;
+    expect(fault).toMatchObject({ check: 'settings', command });
+    expect(rest.some(({ check }) => check === 'spool')).toBe(true);
+    chmodSync(folder, 0o700);
+    const [shut] = await ask();
+    expect(shut).toMatchObject({
+      says: expect.stringMatching(/may not enter a folder above it/) as string,
+    });
+    expect(shut).not.toHaveProperty('command');
+  },
+);
 
 test('wrong settings are findings, and the rest is tried all the same', async () => {
   const wrong = { ...SETTINGS, LEARN_AFTER: 'delete', LEARN_AFTR: 'archive' };

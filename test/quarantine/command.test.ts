@@ -80,7 +80,7 @@ describe('names', () => {
     add('spam', 'other.eml');
     const fault = await faultOf(releaseQuarantined(options, ['lettre-1.eml', 'other.eml']));
     expect(fault.message).toBe('not in quarantine: lettre-1.eml');
-    expect(fault.hint).toBe('kopano-learnd quarantine list shows what is there');
+    expect(fault.command).toBe('kopano-learnd quarantine list');
     expect(fault.exitCode).toBe(1);
     expect(filesIn('release')).toEqual(['spam/other.eml']);
   });
@@ -95,6 +95,15 @@ describe('names', () => {
     expect(filesIn('quarantine')).toHaveLength(6);
     await showQuarantined(options, 'ham/a.eml');
     expect(out.toString()).toBe('as ham');
+  });
+
+  test('are taken as the file had them, too', async () => {
+    add('ham', 'big%20one.eml');
+    add('spam', '%2Dn');
+    add('spam', 'Gr%C3%BC%C3%9Fe');
+    const listed = ['ham/big one.eml', 'spam/-n', 'Grüße'];
+    expect(await releaseQuarantined(options, listed)).toBe(0);
+    expect(filesIn('release')).toEqual(['spam/%2Dn', 'spam/Gr%C3%BC%C3%9Fe', 'ham/big%20one.eml']);
   });
 
   test.each([

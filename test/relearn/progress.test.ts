@@ -5,10 +5,10 @@ import { ManualClock } from '../support/manual-clock.ts';
 
 const WIPE = '\r\u001b[K';
 
-function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined, columns = 80) {
+function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
   const clock = new ManualClock();
   const stats = new RunStats(() => undefined);
-  const seen = { total, acknowledged: 0 };
+  const seen = { total, acknowledged: 0, columns: 80 };
   const written: string[] = [];
   const progress = new Progress({
     kind,
@@ -16,7 +16,7 @@ function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined, c
     clock,
     total: () => seen.total,
     acknowledged: () => seen.acknowledged,
-    columns,
+    columns: () => seen.columns,
     write: (text) => written.push(text),
   });
   const learn = (count: number): void => {
@@ -56,11 +56,26 @@ test('on a terminal there is one line that is written over', () => {
   expect(written.at(-1)).toBe(WIPE);
 });
 
-test('the line leaves the last column of the terminal free', () => {
-  const { clock, written, learn } = progressOf('bar', 200, 40);
+test('the line leaves the last column of the terminal free, however wide that is made', () => {
+  const { clock, written, learn, seen } = progressOf('bar', 200);
   learn(50);
-  clock.advance(2_000);
-  expect(written.at(-1)?.slice(WIPE.length)).toHaveLength(39);
+  for (const columns of [40, 60, 30]) {
+    seen.columns = columns;
+    clock.advance(2_000);
+    expect(written.at(-1)?.slice(WIPE.length)).toHaveLength(columns - 1);
+  }
+});
+
+test('a line that says nothing new is not written again', () => {
+  const { clock, written, learn, progress } = progressOf('bar', undefined);
+  clock.advance(60_000);
+  expect(written).toEqual([`${WIPE}0/?  0/s  ? left`]);
+  progress.say('a line');
+  clock.advance(200);
+  expect(written.at(-1)).toBe(`${WIPE}0/?  0/s  ? left`);
+  learn(1);
+  clock.advance(200);
+  expect(written.at(-1)).toContain('learned 1');
 });
 
 test('what is acknowledged counts before it is proven, from the first message on', () => {

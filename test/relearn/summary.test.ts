@@ -27,6 +27,7 @@ function summaryOf(
   const stats = new RunStats(() => undefined);
   for (const fill of fills) fill(stats);
   const summary = summarize({
+    filter: 'rspamd',
     stats,
     ending: 'complete',
     left: [],
@@ -142,17 +143,20 @@ describe('the summary', () => {
     }));
     const { text } = summaryOf([], { ending: 'misconfigured', left });
     expect(text).toMatch(
-      /^Given up after 10\.0 s, 0 messages a second: rspamd will not learn .*\.\n/,
+      /^Given up after 10\.0 s, 0 messages a second: rspamd learns nothing until a setting is changed\.\n/,
     );
     expect(text).toContain('Left over (the first 10), connection refused:\n  /0\n  /1\n');
     expect(text.split('connection refused')).toHaveLength(2);
+    expect(summaryOf([], { ending: 'away', left }).text).toMatch(
+      /^Given up .*: rspamd learned nothing for too long\.\n/,
+    );
   });
 
   test('counts what was learned without proof as learned, and names it', () => {
     const { summary, text } = summaryOf([learn(2), leaveUnproven]);
     expect(summary.learned).toEqual({ spam: 3, ham: 0 });
     expect(summary.names.learned.map(({ place }) => place)).toEqual(['/x']);
-    expect(text).toContain('Learned without proof:\n  /x: rspamd said');
+    expect(text).toContain('Learned without proof:\n  /x: the filter said');
   });
 
   test('has the first few names, of any number, and what fails is told at once as often', () => {

@@ -87,9 +87,10 @@ test.each([
       code: 'owner.no-flock',
       message: 'it is gone',
       hint: 'mend it',
+      command: 'apt-get install it',
       exitCode: 78,
     }),
-    /it is gone; mend it$/,
+    /it is gone; mend it: apt-get install it$/,
   ],
 ])('%s is a fault, and says what is to be said', (_, error, words) => {
   faults.raise(PLACE, error);

@@ -78,7 +78,7 @@ describe('ownership of a state dir', () => {
     await expect(acquireOwnership(folder)).rejects.toMatchObject({
       code: 'owner.no-flock',
       exitCode: 78,
-      hint: expect.stringContaining('util-linux') as string,
+      command: expect.stringContaining('util-linux') as string,
     });
   });
 

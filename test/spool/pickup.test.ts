@@ -13,6 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { plainName } from '../../src/host.ts';
 import { lockDescriptor } from '../../src/spool/owner.ts';
 import type { LockResult } from '../../src/spool/owner.ts';
 import { MARKED_MS, PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
@@ -179,7 +180,7 @@ describe('a class folder', () => {
     expect(line?.fields).toMatchObject({
       path,
       code: 'ENOENT',
-      cure: `install -d -o ${uid} -g ${gid} -m 2775 ${path}`,
+      cure: `install -d -o ${plainName('uid', uid)} -g ${plainName('gid', gid)} -m 2775 ${path}`,
     });
     expect(line?.message).toContain('install -d');
     mkdirSync(bench.spool.dropPath('spam'));

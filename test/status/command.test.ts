@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -7,7 +7,7 @@ import { status } from '../../src/status/command.ts';
 import { loadConfig } from '../../src/config.ts';
 import { freePorts } from '../../src/servers/ports.ts';
 import type { Overview } from '../../src/status/command.ts';
-import { runCli } from '../support/run-cli.ts';
+import { call, runCli } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
 import { NOBODY, temporaryFolder } from '../support/temporary.ts';
 import { ROOT } from '../support/needs.ts';
@@ -101,6 +101,7 @@ describe('without a daemon', () => {
       rspamd: [
         { name: expect.stringMatching(/^http:/) as string, reachable: true, obstacle: null },
       ],
+      spamassassin: [],
       bayes: {
         learned: { spam: 150, ham: 230 },
         minLearns: 200,
@@ -164,8 +165,19 @@ describe('a folder', () => {
     ]);
     const { out } = await runCli(['status'], environment);
     expect(out).toMatch(/^ {2}dropped +\? +0 /m);
+    // What nothing is known of has no row.
+    expect(out).not.toMatch(/^ {2}(queued|quarantined|released|archived) /m);
     expect(out).toContain('  the state dir is not there yet: no daemon has run\n');
     expect(everything(lib)).toEqual(['ham']);
+  });
+
+  test('that only the first start will make holds nothing', async () => {
+    const lib = temporaryFolder();
+    for (const name of ['spam', 'ham']) mkdirSync(`${lib}/${name}`);
+    const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
+    const { out } = await runCli(['status'], environment);
+    expect(out).toMatch(/\n\n {2}no message is here\n {2}the state dir is not there yet: .*\n\n/);
+    expect(out).not.toContain('?');
   });
 
   test('that may not be read is said with what helps', ROOT, async () => {
@@ -174,6 +186,7 @@ describe('a folder', () => {
     const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
     const user = { uid: NOBODY, gid: NOBODY };
     const { out } = await runCli(['status'], environment, user);
+    expect(out).not.toContain('no message is here');
     expect(out.replace(/\n {4}/g, ' ')).toContain(
       `${lib}/.learnd: may not be read (EACCES): run this as root, or as the daemon's user`,
     );
@@ -204,6 +217,38 @@ describe('the running daemon', () => {
     expect(out).toMatch(/^daemon: owns the spool, ready, version /m);
     expect(out).toMatch(/^ {2}superseded +0 +1$/m);
     expect(out).toMatch(/^ {2}7 deferred$/m);
+  });
+
+  test('is told without a row of zeros, and as wide as the terminal', async () => {
+    const bench = await StatusBench.start();
+    bench.messages.superseded('ham', 'a', undefined);
+    const { out } = await call(
+      ['status'],
+      {
+        PATH: process.env['PATH'] ?? '',
+        KOPANO_SPAMD_LIB: bench.spool.lib,
+        RSPAMD_URL: await nobody(),
+        STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+      },
+      { columns: 60 },
+    );
+    expect(out).not.toMatch(/ 0 +0\b/);
+    expect(out).toMatch(/, for \d+ (s|min|h|days)$/m);
+    const long = out.split('\n').filter((line) => line.length > 60 && / \S+ \S/.test(line));
+    expect(long).toEqual([]);
+  });
+
+  test('is not simply ready while a class folder is missing', async () => {
+    const bench = await StatusBench.start();
+    rmSync(bench.spool.dropPath('spam'), { recursive: true });
+    const { out } = await runCli(['status'], {
+      KOPANO_SPAMD_LIB: bench.spool.lib,
+      RSPAMD_URL: await nobody(),
+      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+    });
+    expect(out.replace(/\n {4}/g, ' ')).toMatch(
+      /^daemon: owns the spool, ready but for the following, .*\n {2}\S+\/spam: missing\n/m,
+    );
   });
 
   test('of another spool or state dir is not taken for this one’s', async () => {

@@ -258,6 +258,18 @@ describe('/status', () => {
     });
   });
 
+  test('tells of a folder that is missing, and is ready for the other', async () => {
+    const bench = await StatusBench.start();
+    const place = `${bench.spool.lib}/spam`;
+    rmSync(place, { recursive: true });
+    const { faults, readiness } = await bench.json('/status');
+    expect(faults).toEqual([{ place, code: 'ENOENT', says: 'missing' }]);
+    expect(readiness).toEqual({ ready: true, reasons: [] });
+    // A stand-by takes nothing.
+    bench.counts = undefined;
+    expect((await bench.json('/status'))['faults']).toEqual([]);
+  });
+
   test('counts a folder at most once a second', async () => {
     const bench = await StatusBench.start();
     await bench.json('/status');

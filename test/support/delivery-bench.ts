@@ -82,7 +82,7 @@ export class DeliveryBench {
     this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
     const { proveEvery } = options;
     this.sampler = proveEvery === undefined ? undefined : new SparseProofs(proveEvery);
-    this.events = new MessageEvents(log, clock);
+    this.events = new MessageEvents({ log, clock, filter: 'rspamd' });
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random, log }),
@@ -176,7 +176,7 @@ export class DeliveryBench {
   /** Looks at what the controllers show every five seconds, as the daemon does. */
   watchFigures(): void {
     for (const controller of this.controllers) {
-      void controller.trainer.statistics(new AbortController().signal).then((figures) => {
+      void controller.trainer.statistics?.(new AbortController().signal).then((figures) => {
         if (figures === undefined) return;
         if (controller.observe(figures, figures.learns ?? 0)) this.scheduler.wake();
       });

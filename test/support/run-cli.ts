@@ -26,6 +26,10 @@ export interface Watching {
   /** What it says on standard error. */
   readonly onErr?: (text: string) => void;
   readonly input?: string | Buffer;
+  /** Standard output and standard error are terminals that wide. @defaultValue they are pipes */
+  readonly columns?: number;
+  /** journald reads both. */
+  readonly isJournal?: boolean;
 }
 
 /**
@@ -47,12 +51,16 @@ export function runCli(
 export async function call(
   args: readonly string[],
   environment: Readonly<Record<string, string>>,
-  { stop = new AbortController().signal, onHangup, onOut, onErr, input = '' }: Watching = {},
+  watching: Watching = {},
 ): Promise<Result> {
+  const { stop = new AbortController().signal, onHangup, onOut, onErr, input = '' } = watching;
+  const { columns, isJournal = false } = watching;
+  const terminal = columns === undefined ? undefined : { columns, hasColour: false };
   const out: Buffer[] = [];
   let err = '';
   const code = await runInProcess({
-    args: [...asOneself(), ...args],
+    // The bare name shows the help on a terminal, and `--user` beside it is `watch`.
+    args: terminal !== undefined && args.length === 0 ? [] : [...asOneself(), ...args],
     environment,
     stop,
     onHangup: (callback) => onHangup?.(callback),
@@ -71,13 +79,13 @@ export async function call(
       return Promise.resolve();
     },
     outputFault: () => undefined,
-    terminal: undefined,
-    isJournal: false,
+    terminal,
+    isJournal,
     err: (text) => {
       err += text;
       onErr?.(text);
     },
-    errTerminal: undefined,
+    errTerminal: terminal,
     stdin: () => Readable.from([Buffer.from(input)]),
     // The spools of tests are those of who runs them.
     runAs: () => Promise.reject(new Error('it would run as somebody else')),

@@ -1,3 +1,4 @@
+import type { Filter } from '../../src/filter.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { faultOfVersion } from '../../src/trainers/answers.ts';
 import type {
@@ -81,9 +82,9 @@ export type Rule = (post: Post) => Outcome | Promise<Outcome> | undefined;
  * learns like rspamd, which remembers the latest verdict of a message.
  */
 export class ScriptedTrainer implements Trainer {
-  readonly filter = 'rspamd';
   readonly memoryCure = 'look at its memory';
   readonly name: string;
+  readonly filter: Filter;
   readonly posts: Post[] = [];
   /** Most posts that were in flight at a moment. */
   most = 0;
@@ -95,7 +96,8 @@ export class ScriptedTrainer implements Trainer {
   #inFlight = 0;
   #rules: readonly Rule[] = [];
 
-  constructor(name = 'http://one:11334') {
+  constructor(name = 'http://one:11334', filter: Filter = 'rspamd') {
+    this.filter = filter;
     this.name = name;
   }
 

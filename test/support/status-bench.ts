@@ -9,6 +9,7 @@ import { Reporter } from '../../src/status/reports.ts';
 import { StatusServer } from '../../src/status/server.ts';
 import type { Counts, ProcessFacts, Stall } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
+import { learnerOf } from './learner.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
@@ -71,16 +72,22 @@ export class StatusBench {
       (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
     );
     this.bugs = new Bugs({ clock, log });
-    this.messages = new MessageEvents(log, clock, (verdict, ms) => {
-      this.status.learned(verdict, ms);
+    this.messages = new MessageEvents({
+      log,
+      clock,
+      filter: 'rspamd',
+      onLearned: (verdict, ms) => {
+        this.status.learned('rspamd', verdict, ms);
+      },
     });
+    const learner = learnerOf(this.controllers, { log, clock }, this.messages);
     const view = {
       spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
-      controllers: this.controllers,
-      messages: this.messages,
+      learners: [learner],
       bugs: this.bugs,
       process: PROCESS,
       counts: () => this.counts,
+      countsOf: () => this.counts,
       stalls: () => this.stalls,
       faults: () => this.faults,
       waitsFor: () => (this.counts === undefined ? 'another daemon owns it' : undefined),
@@ -89,7 +96,14 @@ export class StatusBench {
     this.reporter = new Reporter(view, clock, ending.signal);
     const listen = { host: '127.0.0.1', port: options.port ?? 0 };
     const { reporter, bugs } = this;
-    this.status = new StatusServer({ reporter, bugs, listen, clock, log });
+    this.status = new StatusServer({
+      reporter,
+      bugs,
+      filters: ['rspamd'],
+      listen,
+      clock,
+      log,
+    });
     onTestFinished(() => {
       ending.abort();
       return this.status.stop();

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
 import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import { needsPrograms } from '../../support/needs.ts';
+import { openFilesBelow } from '../../support/open-files.ts';
 import {
   bodiesOf,
   breakingOff,
@@ -116,8 +117,6 @@ describe('zstd', () => {
     writeFileSync(`${folder}/zstd`, script, { mode: 0o755 });
     writeFileSync(`${folder}/box`, MAGIC);
     vi.stubEnv('PATH', `${folder}:${process.env['PATH'] ?? ''}`);
-    const open = (): number => readdirSync('/proc/self/fd').length;
-    const before = open();
     const reading = new PathSource(`${folder}/box`, 'spam', readingOptions()).read();
     await reading.next();
     vi.unstubAllEnvs();
@@ -125,6 +124,6 @@ describe('zstd', () => {
     expect(isAlive()).toBe(true);
     await reading.return();
     await expect.poll(isAlive).toBe(false);
-    await expect.poll(open).toBeLessThanOrEqual(before);
+    await expect.poll(() => openFilesBelow(folder)).toEqual([]);
   });
 });

@@ -1,0 +1,153 @@
+import type { Clock } from '../clock.ts';
+import type { Learner } from '../delivery/learner.ts';
+import type { DeliveryOptions, MessageStore } from '../delivery/store.ts';
+import { createDelivery } from '../delivery/create.ts';
+import { PATIENCE_MS } from '../delivery/attempt.ts';
+import type { Scheduler } from '../delivery/scheduler.ts';
+import type { QueueEntry, SpoolEvents } from '../spool/message.ts';
+import type { Queue } from '../spool/queue.ts';
+import type { StateDir } from '../spool/state-dir.ts';
+import type { Verdict } from '../verdict.ts';
+import type { Counts, Stall } from '../status/reports.ts';
+import { DoneLog } from './done-log.ts';
+import { JointStore } from './joint-store.ts';
+
+/**
+ * The deliveries of a session, one for each filter: each goes at its own pace and judges its own
+ * failures, and a filter that is away holds back nothing of another one but the disposal.
+ */
+export interface DeliveriesOptions extends Omit<
+  DeliveryOptions,
+  'controllers' | 'events' | 'concurrency' | 'store'
+> {
+  readonly learners: readonly Learner[];
+  readonly store: MessageStore;
+  readonly queue: Queue;
+  readonly stateDir: Pick<StateDir, 'root'>;
+  readonly clock: Clock;
+}
+
+/** Posts that one message in flight may take, and some more. */
+const LONGEST_FLIGHT_POSTS = 10;
+
+interface OneDelivery {
+  readonly learner: Learner;
+  readonly scheduler: Scheduler;
+  /** Where there are others. */
+  readonly joint: JointStore | undefined;
+}
+
+export class Deliveries {
+  readonly #each: readonly OneDelivery[];
+
+  /** @throws the system's error for a disk fault */
+  constructor(options: DeliveriesOptions) {
+    const { learners, store, queue, clock, stateDir } = options;
+    const joints: JointStore[] = [];
+    const all = (): readonly JointStore[] => joints;
+    if (learners.length > 1) {
+      for (const { filter } of learners) {
+        const log = new DoneLog(stateDir.root, filter);
+        joints.push(new JointStore({ store, queue, clock, all, log }));
+      }
+    }
+    this.#each = learners.map((learner, index) => {
+      const joint = joints[index];
+      const { scheduler } = createDelivery(
+        { ...options, ...learner, store: joint ?? store },
+        learner.affinity,
+      );
+      return { learner, scheduler, joint };
+    });
+  }
+
+  /** What the spool tells them. */
+  get spoolEvents(): SpoolEvents {
+    return {
+      enqueued: (entry, settled) => {
+        this.#enqueued(entry, settled);
+      },
+      superseded: (verdict, key) => {
+        this.#superseded(verdict, key);
+      },
+      outdated: (verdict, key) => {
+        this.#each[0]?.learner.events.superseded(verdict, key);
+      },
+      rescan: () => {
+        for (const { scheduler } of this.#each) scheduler.rescan();
+      },
+    };
+  }
+
+  /** What is in memory. */
+  get counts(): Counts {
+    return sumOf(this.#each.map(({ scheduler }) => scheduler.counts));
+  }
+
+  /** What is in memory of one filter. */
+  countsOf(learner: Learner): Counts | undefined {
+    return this.#each.find((each) => each.learner === learner)?.scheduler.counts;
+  }
+
+  /** Whether their loops turn. */
+  get stalls(): readonly Stall[] {
+    return this.#each.flatMap(({ learner, scheduler }) => {
+      const longest = LONGEST_FLIGHT_POSTS * (learner.longestPostMs + PATIENCE_MS);
+      return [
+        { what: 'the scheduler', ms: scheduler.overdueMs },
+        { what: 'a message in flight', ms: Math.max(0, scheduler.longestFlightMs - longest) },
+      ];
+    });
+  }
+
+  start(): void {
+    for (const { scheduler } of this.#each) scheduler.start();
+  }
+
+  wake(): void {
+    for (const { scheduler } of this.#each) scheduler.wake();
+  }
+
+  retryNow(): void {
+    for (const { scheduler } of this.#each) scheduler.retryNow();
+  }
+
+  hurryUp(graceMs: number): void {
+    for (const { scheduler } of this.#each) scheduler.hurryUp(graceMs);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#each.map(({ scheduler }) => scheduler.stop()));
+    for (const { joint } of this.#each) joint?.close();
+  }
+
+  /** True when none of them gets any further; see {@link Scheduler.isSpent}. */
+  isSpent(probes: number): boolean {
+    return this.#each.every(({ scheduler }) => scheduler.isSpent(probes));
+  }
+
+  #enqueued(entry: QueueEntry, settled: boolean): void {
+    for (const { scheduler, joint } of this.#each) {
+      joint?.enqueued(entry);
+      if (joint?.isDone(entry) !== true) scheduler.enqueued(entry, settled);
+    }
+  }
+
+  /** Of a filter that had done with it the message has ended already. */
+  #superseded(verdict: Verdict, key: string): void {
+    for (const { scheduler, joint } of this.#each) {
+      if (joint?.hasDone(key) !== true) scheduler.superseded(verdict, key);
+      joint?.forget(key);
+    }
+  }
+}
+
+function sumOf(counts: readonly Counts[]): Counts {
+  const sum = { pending: 0, deferred: 0, inFlight: 0 };
+  for (const { pending, deferred, inFlight } of counts) {
+    sum.pending += pending;
+    sum.deferred += deferred;
+    sum.inFlight += inFlight;
+  }
+  return sum;
+}

@@ -1,0 +1,149 @@
+import type { Clock } from '../clock.ts';
+import type { PendingMessage } from '../delivery/message.ts';
+import type { Disposition } from '../delivery/result.ts';
+import type { MessageStore } from '../delivery/store.ts';
+import { sameStamp } from '../spool/message.ts';
+import type { QueueEntry } from '../spool/message.ts';
+import type { CheckResult, FoundEntry, Queue, ReadResult } from '../spool/queue.ts';
+import type { Verdict } from '../verdict.ts';
+import type { DoneLog } from './done-log.ts';
+
+/**
+ * The daemon's messages where several filters are taught. Each filter has a store of its own, in which
+ * a message ends when that filter has done with it; the file is put where it ends by the last one. A
+ * message that any filter can't take is quarantined then.
+ */
+export interface JointStoreOptions {
+  /** The store that the messages really lie in. */
+  readonly store: MessageStore;
+  readonly queue: Queue;
+  readonly log: DoneLog;
+  readonly clock: Clock;
+  /** The stores of all filters, this one among them. */
+  readonly all: () => readonly JointStore[];
+}
+
+/** A scan that found nothing rests for so many times as long as it took. */
+const REST = 20;
+
+interface Aside {
+  readonly entry: QueueEntry;
+  readonly disposition: Disposition;
+  readonly message: PendingMessage;
+}
+
+export class JointStore implements MessageStore {
+  readonly #options: JointStoreOptions;
+  /** What this filter can't take, until the others have done with it. A restart tries it anew. */
+  readonly #asides = new Map<string, Aside>();
+  /** Monotonic; until then no scan would find anything. */
+  #restsUntil = 0;
+
+  constructor(options: JointStoreOptions) {
+    this.#options = options;
+  }
+
+  /** True when this filter needs the message no longer. */
+  isDone(entry: QueueEntry): boolean {
+    const standing = this.#options.log.of(entry);
+    return (
+      (standing !== undefined && standing.kind !== 'posted') || this.#asideOf(entry) !== undefined
+    );
+  }
+
+  /** The same of the file of that key that was seen last. */
+  hasDone(key: string): boolean {
+    return this.#asides.has(key) || this.#options.log.hasDone(key);
+  }
+
+  /** Forgets what is known of other files of that key. */
+  enqueued(entry: QueueEntry): void {
+    this.#restsUntil = 0;
+    if (!this.isDone(entry)) this.forget(entry.key);
+  }
+
+  /** The message is out of the queue. */
+  forget(key: string): void {
+    this.#asides.delete(key);
+    this.#options.log.forget(key);
+  }
+
+  close(): void {
+    this.#options.log.close();
+  }
+
+  placeOf(verdict?: Verdict): string {
+    return this.#options.store.placeOf(verdict);
+  }
+
+  *scan(): Generator<FoundEntry, void, undefined> {
+    const { store, clock } = this.#options;
+    const startedAt = clock.monotonic();
+    if (startedAt < this.#restsUntil) return;
+    let isFruitless = true;
+    for (const found of store.scan()) {
+      if (this.isDone(found.entry)) continue;
+      isFruitless = false;
+      yield found;
+    }
+    const endedAt = clock.monotonic();
+    if (isFruitless) this.#restsUntil = endedAt + REST * (endedAt - startedAt);
+  }
+
+  async read(entry: QueueEntry): Promise<ReadResult> {
+    const result = await this.#options.store.read(entry);
+    if (result.kind === 'gone') this.#forgetEverywhere(entry.key);
+    return result;
+  }
+
+  postsOf(entry: QueueEntry): number {
+    const standing = this.#options.log.of(entry);
+    return standing?.kind === 'posted' ? standing.posts : 0;
+  }
+
+  recordPosts(entry: QueueEntry, posts: number): void {
+    this.#options.log.set(entry, { kind: 'posted', posts });
+  }
+
+  leave(): boolean {
+    return false;
+  }
+
+  async dispose(
+    entry: QueueEntry,
+    disposition: Disposition,
+    message: PendingMessage,
+  ): Promise<CheckResult> {
+    const { store, queue, log, all } = this.#options;
+    const others = all().filter((each) => each !== this);
+    if (!others.every((each) => each.isDone(entry))) {
+      const different = queue.check(entry);
+      if (different?.kind === 'gone') this.#forgetEverywhere(entry.key);
+      if (different !== undefined) return different;
+      if (disposition.kind === 'quarantined') {
+        this.#asides.set(entry.key, { entry, disposition, message });
+      } else {
+        log.set(entry, { kind: disposition.kind });
+      }
+      return undefined;
+    }
+    const own = { entry, disposition, message };
+    const asides = others.map((each) => each.#asideOf(entry));
+    const last =
+      disposition.kind === 'quarantined' ? own : (asides.find((each) => each !== undefined) ?? own);
+    const different = await store.dispose(entry, last.disposition, last.message);
+    if (different?.kind !== 'changed') this.#forgetEverywhere(entry.key);
+    return different;
+  }
+
+  #asideOf(entry: QueueEntry): Aside | undefined {
+    const aside = this.#asides.get(entry.key);
+    const isSame =
+      aside?.entry.verdict === entry.verdict && sameStamp(aside.entry.stamp, entry.stamp);
+    return isSame ? aside : undefined;
+  }
+
+  #forgetEverywhere(key: string): void {
+    for (const each of this.#options.all()) each.forget(key);
+  }
+}

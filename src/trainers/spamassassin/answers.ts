@@ -1,0 +1,188 @@
+import type { Outcome } from '../trainer.ts';
+import type { TellAnswer, TellFault } from './tell.ts';
+
+/**
+ * The table of what spamd answers beside `0 EX_OK`, and of connections that come to nothing, which log
+ * and doctor share: what that means for a message, and the cure. Seen on spamd 4.0.1 and 4.0.3.
+ */
+
+export type Failure = Extract<
+  Outcome,
+  { readonly kind: 'deferred' | 'unavailable' | 'misconfigured' | 'aborted' }
+>;
+
+/** A failure that the message had no part in. */
+export type Blameless = Exclude<Failure, { readonly kind: 'deferred' }>;
+
+interface AnswerRow {
+  /** Held against code and words, as in `69 Service Unavailable: ...`. */
+  readonly says: RegExp;
+  readonly means: (said: string) => Failure;
+}
+
+const ANSWERS: readonly AnswerRow[] = [
+  {
+    says: /^69 .*TELL commands are not enabled/,
+    means: () =>
+      misconfigured(
+        'spamd does not learn by TELL',
+        'start spamd with --allow-tell (Debian: OPTIONS in /etc/default/spamd, /etc/default/spamassassin before Debian 12) and with --allowed-ips that name this host alone',
+      ),
+  },
+  {
+    // Its users are in SQL (`-q`, `-Q`), and that database is away.
+    says: /^69 /,
+    means: (said) => unavailable(said, 'answered'),
+  },
+  {
+    // A part of it got lost on the way.
+    says: /^76 .*Content-Length mismatch/i,
+    means: (said) => ({ kind: 'deferred', reason: said, answered: true }),
+  },
+  {
+    says: /^76 .*User header/,
+    means: (said) => misconfigured(said, 'correct SPAMD_USER: it is the name of a user'),
+  },
+  {
+    says: /^76 /,
+    means: (said) =>
+      misconfigured(
+        `it does not understand TELL (${said})`,
+        'point SPAMD_URL at a spamd of SpamAssassin 3.1 or later',
+      ),
+  },
+];
+
+/** What it means that spamd did not say `0 EX_OK`. The reason is passed on as it came. */
+export function classifyAnswer({ code, text }: TellAnswer): Failure {
+  const said = `${code} ${text}`.trim();
+  const row = ANSWERS.find(({ says }) => says.test(said));
+  // 79: spamd had to wait for the message for too long; 75: for a while only. Others are unknown.
+  return row?.means(said) ?? { kind: 'deferred', reason: said, answered: true };
+}
+
+interface FaultRow {
+  readonly codes: RegExp;
+  readonly means: 'refused' | 'unreachable' | 'misconfigured';
+  /** A predicate, after spamd's name. */
+  readonly says: string;
+  readonly cure: string;
+}
+
+const NO_TLS =
+  'use spamd: in SPAMD_URL where spamd runs without --ssl, or name the port that has it';
+
+const FAULTS: readonly FaultRow[] = [
+  {
+    codes: /^NOT_SPAMD$/,
+    means: 'misconfigured',
+    says: 'another service answers there',
+    cure: 'point SPAMD_URL at spamd (port 783 unless set otherwise), not at rspamd, a mail server or amavis; for rspamd use LEARN_TRAINERS=rspamd and RSPAMD_URL',
+  },
+  {
+    codes: /^(ENOTFOUND|EAI_AGAIN)$/,
+    means: 'unreachable',
+    says: 'its host name is not found',
+    cure: 'correct the host in SPAMD_URL, or the DNS of this machine (/etc/resolv.conf, /etc/hosts); in containers: put both on one network',
+  },
+  {
+    codes: /^(ECONNREFUSED|ENOENT)$/,
+    means: 'refused',
+    says: 'connection refused: nobody listens there',
+    cure: 'start spamd, or correct SPAMD_URL: it is what spamd has as --listen and --port, or as --socketpath; loopback, which it has unless set otherwise, is not enough where spamd is on another machine or in another container',
+  },
+  {
+    codes: /^(EACCES|EPERM)$/,
+    means: 'misconfigured',
+    says: 'may not be used',
+    cure: "of a socket: let the daemon's user enter the folders above it and write to it (--socketmode, --socketgroup); of a host: look at the routes (prohibit), the firewall and what systemd or the container forbids",
+  },
+  {
+    codes: /^(EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENETDOWN|EADDRNOTAVAIL)$/,
+    means: 'unreachable',
+    says: 'is not reachable',
+    cure: 'look at routes and firewalls between here and there',
+  },
+  {
+    codes: /^(EMFILE|ENFILE|ENOBUFS|ENOMEM)$/,
+    means: 'unreachable',
+    says: 'this machine can make no connection to it',
+    cure: "look at this machine's limits of open files and memory",
+  },
+  {
+    codes: /^(ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/,
+    means: 'misconfigured',
+    says: 'its certificate is for another name',
+    cure: 'use a name in SPAMD_URL that the certificate has, or make a certificate for this one',
+  },
+  {
+    codes: /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
+    means: 'misconfigured',
+    says: 'its certificate is out of date',
+    cure: 'renew it, and compare the clocks of both machines',
+  },
+  {
+    codes: /^(UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_IN_CHAIN$)/,
+    means: 'misconfigured',
+    says: 'its certificate is not signed by anybody this machine trusts',
+    cure: 'set SPAMD_CA_FILE to the certificate (PEM) of the authority that signed it',
+  },
+  {
+    codes: /^(EPROTO$|ERR_SSL_|ERR_TLS_|CERT_)/,
+    means: 'misconfigured',
+    says: 'does not speak TLS as expected',
+    cure: `${NO_TLS}; it must allow TLS 1.2 or later, and want no client certificate`,
+  },
+];
+
+/** What is known of a fault by its code: doctor's words and log's. */
+export function connectionFault(code: string): FaultRow | undefined {
+  return FAULTS.find(({ codes }) => codes.test(code));
+}
+
+/** What it means that no whole answer came. Of another service's words the first line is told. */
+export function classifyFault({ code, text }: TellFault): Failure {
+  if (code === 'ABORTED') return { kind: 'aborted' };
+  const row = connectionFault(code);
+  if (row === undefined)
+    return { kind: 'deferred', reason: SILENT[code] ?? `no answer (${code})`, answered: false };
+  const [line = ''] = text.split(/\r?\n/, 1);
+  const detail = code === 'NOT_SPAMD' ? line : code;
+  const reason = `${row.says} (${detail})`;
+  if (row.means === 'misconfigured') return misconfigured(reason, row.cure);
+  return unavailable(reason, row.means === 'refused' ? 'refused' : 'none', row.cure);
+}
+
+/** Nobody knows whose fault these are. */
+const SILENT: Readonly<Record<string, string | undefined>> = {
+  CLOSED: 'it closed the connection without an answer (CLOSED)',
+  INCOMPLETE: 'it closed the connection in the middle of its answer (INCOMPLETE)',
+  ETIMEDOUT: 'no answer in time: it is frozen, or all its children are busy (ETIMEDOUT)',
+};
+
+/** A question without a message was closed upon. */
+export const NOT_ALLOWED: Blameless = misconfigured(
+  'it closes every connection without a word',
+  "let this host connect: --allowed-ips of spamd names nobody but loopback unless it is set; without --paranoid, or with a SPAMD_USER that spamd's machine knows; and spamds: in SPAMD_URL where spamd runs with --ssl",
+);
+
+/** What failed before a message was sent is no message's fault. */
+export function blameless(failure: Failure): Blameless {
+  if (failure.kind !== 'deferred') return failure;
+  return unavailable(failure.reason, failure.answered ? 'answered' : 'none');
+}
+
+export function unavailable(
+  reason: string,
+  contact: 'answered' | 'refused' | 'none',
+  hint?: string,
+): Extract<Outcome, { readonly kind: 'unavailable' }> {
+  return { kind: 'unavailable', reason, contact, ...(hint === undefined ? {} : { hint }) };
+}
+
+export function misconfigured(
+  reason: string,
+  hint: string,
+): Extract<Outcome, { readonly kind: 'misconfigured' }> {
+  return { kind: 'misconfigured', reason, hint, password: false };
+}

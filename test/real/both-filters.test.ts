@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeMessage } from '../lab/messages.ts';
+import { PrivateSpamd } from '../../src/servers/private-spamd.ts';
+import { examine } from '../support/examine.ts';
+import { needsPrograms } from '../support/needs.ts';
+import { byLength } from '../support/length.ts';
+import { World, until } from './world.ts';
+
+const PATIENCE_MS = 60_000;
+
+/** Both filters with the same guarantees, by their own counters. */
+describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
+  let spamd: PrivateSpamd;
+
+  beforeAll(async () => {
+    spamd = await PrivateSpamd.start();
+  });
+
+  afterAll(async () => {
+    await spamd[Symbol.asyncDispose]();
+  });
+
+  const settings = (LEARN_TRAINERS: string): Record<string, string> => ({
+    LEARN_TRAINERS,
+    SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,
+    SPAMD_TIMEOUT_SECONDS: '5',
+  });
+
+  /** What both have counted, as spam and as ham. */
+  async function counts(world: World): Promise<readonly number[][]> {
+    const [rspamd, spamassassin] = [await world.redis.bayesCounts(), await spamd.counts()];
+    return [rspamd, spamassassin].map(({ spam, ham }) => [spam, ham]);
+  }
+
+  it('learn the same, unlearn what is turned, and know it all when asked again', async () => {
+    await using world = await World.make();
+    await spamd.clear();
+    world.startDaemon(settings('rspamd,spamassassin'));
+    await world.judgeMany(10, 20);
+    await world.untilDone(PATIENCE_MS);
+    expect(await counts(world)).toEqual([
+      [5, 5],
+      [5, 5],
+    ]);
+    // kopano-spamd writes what it has no original of with other bytes: a boundary of its own.
+    const turned = makeMessage('spam', 0);
+    const raw = Buffer.from(turned.raw.toString('latin1').replace(/\n$/, '\n\n'), 'latin1');
+    await world.judge({ ...turned, raw }, 'ham');
+    await world.judge(makeMessage('ham', 1), 'spam');
+    await world.untilDone(PATIENCE_MS);
+    expect(await counts(world)).toEqual([
+      [5, 5],
+      [5, 5],
+    ]);
+    await world.judge(makeMessage('ham', 3));
+    await world.untilDone(PATIENCE_MS);
+    const known = world.daemon.logged('message.duplicate', makeMessage('ham', 3).name);
+    expect(known.map(({ trainer }) => trainer).sort()).toEqual(['rspamd', 'spamassassin']);
+    const counted = await counts(world);
+    expect(counted[0]).toEqual(counted[1]);
+  });
+
+  it('go on without each other; what one has learned is not posted again after a restart', async () => {
+    await using world = await World.make();
+    await spamd.clear();
+    world.startDaemon(settings('rspamd,spamassassin'));
+    await world.judge(makeMessage('spam', 50));
+    await world.untilDone(PATIENCE_MS);
+    spamd.freeze();
+    await world.judgeMany(byLength({ short: 6, middle: 20, long: 200 }), 50, 100);
+    // What spamd is sent while it is frozen it learns when it wakes: it knows that message then.
+    const knownTo = (trainer: string): number =>
+      world.daemons.flatMap((daemon) =>
+        ['learned', 'duplicate']
+          .flatMap((result) => daemon.logged(`message.${result}`))
+          .filter((fields) => fields['trainer'] === trainer),
+      ).length;
+    const all = world.sent.size;
+    await until('rspamd has learned all', PATIENCE_MS, () => knownTo('rspamd') === all);
+    expect(knownTo('spamassassin')).toBe(1);
+    await world.daemon.kill();
+    world.startDaemon(settings('rspamd,spamassassin'));
+    await world.daemon.says('daemon.owner');
+    await sleep(1_000);
+    spamd.resume();
+    await world.daemon.hurry('get rid of all', () => knownTo('spamassassin') >= all);
+    await world.untilDone(PATIENCE_MS);
+    expect(knownTo('rspamd')).toBe(all);
+    const [rspamd, spamassassin] = await counts(world);
+    expect(spamassassin).toEqual(rspamd);
+  });
+
+  it('doctor has nothing against the one that learns, and names what is wrong with the other', async () => {
+    const env = { KOPANO_SPAMD_LIB: '/nowhere', ...settings('spamassassin') };
+    const url = (port: number): string => `spamd://127.0.0.1:${port}`;
+    const before = await spamd.counts();
+    const well = await examine(env);
+    expect(well.of(url(spamd.port)).map(({ state }) => state)).toEqual(['ok']);
+    expect(await spamd.counts()).toEqual(before);
+    await using deaf = await PrivateSpamd.start({ allowTell: false });
+    const SPAMD_URL = url(deaf.port);
+    const [fault] = (await examine({ ...env, SPAMD_URL })).of(SPAMD_URL);
+    expect(fault).toMatchObject({ state: 'failed' });
+    expect(fault?.text).toContain('--allow-tell');
+  });
+});
