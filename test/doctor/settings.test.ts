@@ -98,6 +98,18 @@ describe('a daemon with other settings', () => {
     );
   });
 
+  test('teaches other filters', async () => {
+    const daemon = await running({ trainers: [] });
+    const file = settingsFile('LEARN_TRAINERS=rspamd,spamassassin\n');
+    expect(found(file, daemon)).toContainEqual({
+      state: 'warning',
+      check: 'settings',
+      says: 'the running daemon has LEARN_TRAINERS=, and this command rspamd,spamassassin',
+      cure: expect.stringMatching(/^restart the daemon, if LEARN_TRAINERS was changed/) as string,
+      command: 'systemctl restart kopano-learnd',
+    });
+  });
+
   test('where the command has them from its own environment, words say so', async () => {
     const [, only] = await differing('', { LEARN_AFTER: 'archive' });
     expect(only).toMatchObject({ state: 'warning', check: 'settings' });
