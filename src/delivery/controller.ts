@@ -28,7 +28,7 @@ const FIRST_MISCONFIGURED_MS = 15_000;
 /** About ten wrong passwords lock an address out for a minute (rspamd 4.1); jitter may take a fifth. */
 const FIRST_PASSWORD_MS = 75_000;
 const NO_PROOF_YET = 'no proof yet';
-const FORGETS = 'it answers 200 and remembers nothing of it';
+const FORGETS = 'it acknowledges what it learns and remembers nothing of it';
 
 export interface ControllerOptions {
   readonly trainer: Trainer;

@@ -51,7 +51,7 @@ export function reasonToLetGo(proof: ProofRecord): string | undefined {
   if (letGo !== undefined) return letGo;
   const isSpent = posts >= MOST_POSTS && othersProved;
   if (unprovenRounds < UNPROVEN_ROUNDS && !isSpent) return undefined;
-  return `rspamd answered 200 to each of ${posts} posts, and remembered other messages before and after`;
+  return `each of ${posts} posts was acknowledged, and other messages were remembered before and after`;
 }
 
 /** `/stat` shows that every 200 for the message was counted. */
@@ -59,4 +59,4 @@ export const COUNTED =
   'rspamd answers 200 again and again, and /stat shows that it counted each post: it is stored';
 /** A bulk run is over, and nothing else is left that could show more. */
 export const NOTHING_LEFT =
-  'rspamd answered 200 to each post, and no other message is left to compare it with';
+  'each post was acknowledged, and no other message is left to compare it with';

@@ -1,6 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeMessage } from '../lab/messages.ts';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeMessage, makeMessages } from '../lab/messages.ts';
+import type { Summary } from '../../src/relearn/summary.ts';
+import { call } from '../support/run-cli.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 import { PrivateSpamd } from '../../src/servers/private-spamd.ts';
 import { examine } from '../support/examine.ts';
 import { needsPrograms } from '../support/needs.ts';
@@ -89,6 +94,40 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
     expect(knownTo('rspamd')).toBe(all);
     const [rspamd, spamassassin] = await counts(world);
     expect(spamassassin).toEqual(rspamd);
+  });
+
+  it('relearn teaches one after the other, and goes on where each of them was', async () => {
+    await using world = await World.make();
+    await spamd.clear();
+    const corpus = temporaryFolder();
+    for (const message of [...makeMessages('spam', 3), ...makeMessages('ham', 3)]) {
+      mkdirSync(join(corpus, message.verdict), { recursive: true });
+      writeFileSync(join(corpus, message.verdict, message.name), message.raw);
+    }
+    const journal = join(temporaryFolder(), 'journal');
+    const relearn = async (filters: string, ...args: readonly string[]) => {
+      const env = {
+        ...settings(filters),
+        RSPAMD_URL: world.rspamd.url,
+        KOPANO_SPAMD_LIB: world.lib,
+      };
+      const stop = new AbortController();
+      const onErr = (text: string): void => {
+        if (text.includes("rspamd's own count")) stop.abort();
+      };
+      const line = ['relearn', '--json', '--journal', journal, ...args];
+      const { code, out, err } = await call(line, env, { stop: stop.signal, onErr });
+      const summaries = out.split('\n').filter((each) => each !== '');
+      return { code, err, runs: summaries.map((each) => JSON.parse(each) as Summary) };
+    };
+    const first = await relearn('spamassassin', corpus);
+    expect(first).toMatchObject({ code: 0, runs: [{ trainer: 'spamassassin' }] });
+    expect((await counts(world))[1]).toEqual([3, 3]);
+    const again = await relearn('spamassassin', corpus);
+    expect(again.runs[0]?.doneBefore).toEqual({ spam: 3, ham: 3 });
+    // What one filter has learned is not taken for what the other one has.
+    expect(await relearn('rspamd', corpus)).toMatchObject({ code: 64 });
+    expect((await relearn('rspamd,spamassassin', '--spam', '-')).code).toBe(64);
   });
 
   it('doctor has nothing against the one that learns, and names what is wrong with the other', async () => {

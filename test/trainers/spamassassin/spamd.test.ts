@@ -226,7 +226,7 @@ describe('a TELL that was given up', () => {
   test('keeps another verdict of its key back until it is answered, and no other message', async () => {
     const spamd = await ScriptedSpamd.start();
     const taught = new TaughtInMemory();
-    const trainer = trainerAt(spamd, { taught, timeoutMs: 300 });
+    const trainer = trainerAt(spamd, { taught, timeoutMs: 2_000 });
     await prove(trainer, example('ham', 'the first', 'first.eml'));
     spamd.play = inTurn(SILENCE);
     expect(await learn(trainer)).toMatchObject({ kind: 'deferred', answered: false });
@@ -246,7 +246,7 @@ describe('a TELL that was given up', () => {
 
   test('does not keep the same verdict back', async () => {
     const spamd = await ScriptedSpamd.start(inTurn(SILENCE));
-    const trainer = trainerAt(spamd, { timeoutMs: 300 });
+    const trainer = trainerAt(spamd, { timeoutMs: 2_000 });
     await learn(trainer);
     spamd.play = () => undefined;
     expect(await prove(trainer, SPAM)).toEqual(['learned', 'duplicate']);

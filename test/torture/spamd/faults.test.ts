@@ -7,8 +7,14 @@ import type { SpamdTrainerOptions } from '../../../src/trainers/spamassassin/spa
 import { makeCertificate } from '../../faults/certificate.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { ROOT } from '../../support/needs.ts';
-import { NEVER, addressAt, example, prove, trainerAt } from './connect.ts';
-import { describeReal, startSpamd } from './real-spamd.ts';
+import {
+  NEVER,
+  addressAt,
+  example,
+  prove,
+  trainerAt,
+} from '../../trainers/spamassassin/connect.ts';
+import { describeReal, startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
 
 const [SPAM, HAM] = [makeMessage('spam', 1).raw, makeMessage('ham', 1).raw];
 /** A user that Debian always has. */

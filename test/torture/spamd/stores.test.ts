@@ -6,8 +6,8 @@ import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { startRedis } from '../../real/harness.ts';
 import { ROOT, needs, needsPrograms } from '../../support/needs.ts';
-import { NEVER, example, prove, trainerAt } from './connect.ts';
-import { SPAMD, startSpamd } from './real-spamd.ts';
+import { NEVER, example, prove, trainerAt } from '../../trainers/spamassassin/connect.ts';
+import { SPAMD, startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
 
 const [SPAM, HAM] = [makeMessage('spam', 1).raw, makeMessage('ham', 1).raw];
 
