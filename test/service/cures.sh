@@ -6,7 +6,7 @@
 #
 #   test/service/cures.sh     as root on Debian, after `npm ci`; takes some minutes
 #
-# readme.sh sources it, and does the same on the machine that it has made already.
+# CI does not run it. The machine and the service are made as by readme.sh, which it sources.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when something passed and nothing
 # failed.
@@ -386,7 +386,7 @@ secret_again() { on sh -c "cat >$SECRET" <<<"$PASSWORD"; }
 daemon_again() { pkill -CONT -f 'kopano-learnd(.mjs)? watch'; }
 no_holder() { kill "$holder" 2>/dev/null || true; }
 
-# On the machine of readme.sh, as it is after its tests: the sidecar runs, runit's service and the unit
+# On the machine of readme.sh: the sidecar runs, runit's service and the unit
 # are installed.
 test_cures() {
   local began=$SECONDS
