@@ -77,6 +77,6 @@ function raise(limit: string, value: number, { kind }: Host): Cure {
   }
   return {
     says: 'raise it; or set LEARN_POLLING=yes',
-    command: `echo ${value} >/proc/sys/fs/inotify/${limit} && echo ${key}=${value} >/etc/sysctl.d/60-${limit}.conf`,
+    command: `echo ${value} >/proc/sys/fs/inotify/${limit} && mkdir -p /etc/sysctl.d && echo ${key}=${value} >/etc/sysctl.d/60-${limit}.conf`,
   };
 }
