@@ -69,8 +69,8 @@ export class SettingError extends Error {
   override readonly name = 'SettingError';
   readonly command: string | undefined;
 
-  constructor(message: string, command?: string) {
-    super(message);
+  constructor(message: string, command?: string, cause?: unknown) {
+    super(message, { cause });
     this.command = command;
   }
 }

@@ -25,20 +25,55 @@ export function hostOf(environment: Environment): Host {
 
 /** How a daemon that doesn't tell is likely to be run on this machine. */
 export function likelyHost(environment: Environment): Host {
-  const services = [environment['SVDIR'] ?? '/etc/service', '/service', '/etc/sv'];
-  const service = services.map((each) => `${each}/kopano-learnd`).find((each) => existsSync(each));
+  const name = 'kopano-learnd';
+  const service = runitService(name, environment);
+  if (isBooted() && hasUnit(name)) return { kind: 'systemd', unit: name };
   if (service !== undefined) return { kind: 'runit', service };
-  const units = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
-  if (units.some((each) => existsSync(`${each}/kopano-learnd.service`))) {
-    return { kind: 'systemd', unit: 'kopano-learnd' };
-  }
+  if (hasUnit(name)) return { kind: 'systemd', unit: name };
   return { kind: isInContainer(environment) ? 'container' : 'other' };
 }
 
-/** The command that starts the daemon again; `undefined` where only words can say it. */
+/** The command that starts a running daemon again; `undefined` where only words can say it. */
 export function restartCommand(host: Host): string | undefined {
   if (host.kind === 'systemd') return `systemctl restart ${host.unit}`;
   return host.kind === 'runit' ? `sv restart ${host.service}` : undefined;
+}
+
+/** The command that starts a daemon that is down, also one that rests after exit code 78. */
+export function startCommand(host: Host): string | undefined {
+  if (host.kind !== 'runit') return restartCommand(host);
+  return `sv stop ${host.service} && sv start ${host.service}`;
+}
+
+/** The command that starts another server of this machine anew, the first of these names that is one. */
+export function serverCommand(
+  names: readonly string[],
+  environment: Environment,
+): string | undefined {
+  for (const name of names) {
+    if (isBooted() && hasUnit(name)) return `systemctl restart ${name}`;
+    const service = runitService(name, environment);
+    if (service !== undefined) return startCommand({ kind: 'runit', service });
+  }
+  return undefined;
+}
+
+/** A service that runsv runs. */
+function runitService(name: string, environment: Environment): string | undefined {
+  return [environment['SVDIR'] ?? '/etc/service', '/service', '/etc/sv']
+    .map((each) => `${each}/${name}`)
+    .find((each) => existsSync(`${each}/supervise`));
+}
+
+/** systemd is the first process here (sd_booted(3)). */
+function isBooted(): boolean {
+  return existsSync('/run/systemd/system');
+}
+
+function hasUnit(name: string): boolean {
+  return ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'].some((each) =>
+    existsSync(`${each}/${name}.service`),
+  );
 }
 
 function isInContainer(environment: Environment): boolean {

@@ -189,12 +189,14 @@ function noOwner(libDir: string): OperatorError {
 function ownedByRoot({ libDir, stateDir }: AccountQuery['spool'], place: string): OperatorError {
   const ham = statsOf(path.join(libDir, 'ham'));
   const isHams = place === stateDir && ham !== undefined && ham.uid !== 0;
+  // With ham/, all that lies beside it is root's by the same mistake.
+  const whole = ham?.uid === 0 ? libDir : place;
   return refused(
     `${place} belongs to root, and root's own spool is not used by mistake`,
     isHams
       ? 'let it belong to whom ham/ belongs to:'
       : 'give it to the user of kopano-spamd; or, if root is meant, say --user root',
-    isHams ? `chown -R --reference=${libDir}/ham ${stateDir}` : `chown -R kopano:kopano ${place}`,
+    isHams ? `chown -R --reference=${libDir}/ham ${stateDir}` : `chown -R kopano:kopano ${whole}`,
   );
 }
 

@@ -62,13 +62,14 @@ function readSecretFile(file: string): string {
     content = readFileSync(file, 'utf8');
   } catch (error) {
     const code = errnoOf(error) ?? 'unknown error';
-    if (code !== 'EACCES') throw new SettingError(`cannot be read (${code})`);
+    const says = `cannot be read (${code})`;
+    if (code !== 'EACCES') throw new SettingError(says, undefined, error);
     const uid = process.geteuid?.() ?? 'USER';
-    if (isReachable(file))
-      throw new SettingError('cannot be read (EACCES)', `chown ${uid} ${file}`);
-    throw new SettingError(
-      `cannot be read (EACCES): uid ${uid} may not enter a folder above it; keep it in /etc`,
-    );
+    if (isReachable(file)) {
+      throw new SettingError(says, `chown ${uid} ${file} && chmod u+r ${file}`, error);
+    }
+    const why = `uid ${uid} may not enter a folder above it; keep it in /etc`;
+    throw new SettingError(`${says}: ${why}`, undefined, error);
   }
   return checked(content.replace(/\r?\n$/, ''));
 }

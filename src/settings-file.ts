@@ -46,14 +46,13 @@ export function readSettingsFile(path: string, mustExist: boolean): SettingsFile
 function readTrusted(path: string): string {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { mode, uid, gid } = fstatSync(fd);
+    const { mode, uid } = fstatSync(fd);
     const text = readFileSync(fd, 'utf8');
     const isOurs = uid === 0 || uid === process.geteuid?.();
     if (text !== '' && (!isOurs || (mode & 0o022) !== 0)) {
-      throw new SettingError(
-        `can be written by others (uid ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')})`,
-        `chown root:${gid} ${path} && chmod go-w ${path}`,
-      );
+      const is = `uid ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`;
+      const give = isOurs ? '' : `chown root ${path} && `;
+      throw new SettingError(`can be written by others (${is})`, `${give}chmod go-w ${path}`);
     }
     return text;
   } finally {

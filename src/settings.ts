@@ -91,11 +91,18 @@ export class Settings {
     const nearest = (name: string): string | undefined => nearestOf(name, this.#known);
     for (const name of this.#inFile.keys()) {
       if (this.#known.has(name)) continue;
-      this.note(name, `(${this.file ?? ''}) ${noSetting(nearest(name))}`);
+      this.note(name, this.#unknownInFile(name, nearest(name)));
     }
     return [...this.#environment]
       .filter(([name, value]) => OWN.test(name) && !this.#known.has(name) && !isLink(name, value))
       .map(([name]) => ({ name: clean(name, 100), nearest: nearest(name) }));
+  }
+
+  #unknownInFile(name: string, nearest: string | undefined): SettingError {
+    const file = this.file ?? '';
+    const isSure = nearest !== undefined && !this.#inFile.has(nearest);
+    const command = isSure ? `sed -i 's/^\\s*${name}=/${nearest}=/' ${file}` : undefined;
+    return new SettingError(`(${file}) ${noSetting(nearest)}`, command);
   }
 }
 

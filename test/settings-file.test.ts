@@ -87,8 +87,7 @@ describe('a settings file', () => {
     const file = settingsFile('LEARN_AFTER=archive\n', mode);
     const { message, command } = faultOf(file);
     expect(message).toMatch(/can be written by others \(uid \d+, mode 06\d\d\)$/);
-    expect(command).toMatch(/^chown root:\d+ \S+ && chmod go-w \S+$/);
-    if (process.geteuid?.() !== 0) return;
+    expect(command).toBe(`chmod go-w ${file}`);
     execFileSync('sh', ['-euc', command ?? 'false']);
     expect(loadConfig({ KOPANO_LEARND_CONF: file }).spool.after).toBe('archive');
   });

@@ -1,5 +1,4 @@
 import type { Config } from '../config.ts';
-import { unknownText } from '../settings.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
 import { likelyHost } from '../host.ts';
@@ -13,11 +12,12 @@ import { Inquiry } from '../trainers/inquiry.ts';
 import { createSpamAssassin } from '../trainers/create.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
-import { cureIn, failed, notTried, ok, textOf } from './finding.ts';
+import { cureIn, failed, notTried, textOf } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
 import type { Account } from './machine.ts';
+import { checkSettings } from './settings.ts';
 import { checkSpamd } from './spamd.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
@@ -80,21 +80,39 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 }
 
 async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
-  const { config, identity, environment, stop } = options;
-  const { libDir, stateDir, polling } = config.spool;
-  yield* checkSettings(options);
+  const { config, environment, stop } = options;
   const noProc = procFault();
   if (noProc !== undefined) {
+    yield* checkSettings({ ...options, daemon: { kind: 'off', reason: 'no /proc' } });
     yield failed('/proc', noProc.message, cureIn(noProc));
     yield notTried('all else', 'mend the above first');
     return;
   }
-  const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
   const daemon = await askStatus(config, stop);
   const host = daemon.kind === 'running' ? daemon.report.process.host : likelyHost(environment);
-  if (isAtHome) yield* checkFolders(options, daemon, host);
-  yield* checkDaemon(config, identity, daemon);
-  yield* checkWatching(libDir, polling);
+  for await (const finding of allChecks(options, daemon, host)) {
+    const { cure = '', command } = finding;
+    const isElsewhere = host.kind === 'container' && command !== undefined;
+    yield isElsewhere ? { ...finding, cure: `${cure}${IN_CONTAINER}` } : finding;
+  }
+}
+
+/** Whoever runs there mostly is not root, and has none of its rights. */
+const IN_CONTAINER =
+  '; as root in the container, or on the host, where the volume may have another path';
+
+async function* allChecks(
+  options: DoctorOptions,
+  daemon: DaemonAnswer,
+  host: Host,
+): AsyncGenerator<Finding> {
+  const { config, identity, environment, stop } = options;
+  const { libDir, stateDir, polling } = config.spool;
+  yield* checkSettings({ ...options, daemon });
+  const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
+  // Nor can a stranger tell that no daemon owns it.
+  const isOwned = !isAtHome || (yield* checkFolders(options, daemon, host));
+  yield* checkWatching(libDir, polling, host);
   const { spamd, rspamd, trainers } = config;
   const spamds = trainers.includes('spamassassin') ? [spamd.address] : [];
   for (const address of spamds) {
@@ -103,43 +121,32 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   const known: Known[] = [];
   for (const controller of trainers.includes('rspamd') ? rspamd.controllers : []) {
     const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
-    known.push({ controller, statistics: yield* checkController(inquiry) });
+    const here = { controller, config, environment, host };
+    known.push({ controller, statistics: yield* checkController(inquiry, here) });
   }
+  // The cures of what comes first are pasted first: a service that is down is started after them.
+  yield* checkDaemon({ libDir, account: identity, daemon, host, isOwned });
   yield* checkLearning(known, spamds, daemon, stateDir);
 }
 
+/** @returns whether some daemon owns the spool, though none answers */
 async function* checkFolders(
   { config, identity }: DoctorOptions,
   daemon: DaemonAnswer,
   host: Host,
-): AsyncGenerator<Finding> {
+): AsyncGenerator<Finding, boolean> {
   const { libDir, stateDir } = config.spool;
   const folders: Folder[] = [];
   try {
     const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
-    if (isReachable || !stateDir.startsWith(`${libDir}/`)) {
-      yield* await checkState({ stateDir, libDir, folders, account: identity, daemon });
-    } else {
+    if (!isReachable && stateDir.startsWith(`${libDir}/`)) {
       yield notTried('state dir', `${stateDir}: mend the spool first`);
+      return false;
     }
+    const found = await checkState({ ...config.spool, folders, account: identity, daemon, host });
+    yield* found;
+    return found.some(({ check, state }) => check === 'owner' && PROBLEMS.has(state));
   } finally {
     for (const folder of folders) folder.close();
-  }
-}
-
-function* checkSettings({ config, faults }: DoctorOptions): Generator<Finding> {
-  const check = 'settings';
-  for (const { says, command } of faults) {
-    yield failed(check, says, { says: 'correct it; the daemon does not start with it', command });
-  }
-  for (const unknown of config.unknown) {
-    yield failed(
-      check,
-      `${unknownText(unknown)} (in the environment)`,
-      'correct the name, or take it away',
-    );
-  }
-  if (faults.length + config.unknown.length === 0) {
-    yield ok(check, `come from the environment${config.file ? ` and ${config.file}` : ''}`);
   }
 }

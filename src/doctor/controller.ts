@@ -4,6 +4,8 @@ import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
+import { giveRedis, startOrFind, startRedis } from './here.ts';
+import type { Here } from './here.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 
@@ -20,13 +22,14 @@ const WRONG_PLACE =
 /** @returns what it said of Bayes */
 export async function* checkController(
   inquiry: Inquiry,
+  here: Here,
 ): AsyncGenerator<Finding, Statistics | undefined> {
   const { name } = inquiry;
   const ping = await inquiry.ping();
   const stat = isPong(ping) ? await inquiry.statistics() : undefined;
   if (stat?.statistics === undefined) {
     yield (
-      noAnswerOf(inquiry, stat ?? ping) ??
+      noAnswerOf(inquiry, stat ?? ping, here) ??
       (stat === undefined ? noController(name, ping) : noStatistics(inquiry, stat))
     );
     yield notTried(name, 'right to learn and Bayes: mend the above first');
@@ -37,8 +40,8 @@ export async function* checkController(
   const fault = faultOfVersion(statistics.version);
   if (fault !== undefined) yield warning(name, fault.does, fault.cure);
   const learning = await inquiry.learnNothing();
-  yield noAnswerOf(inquiry, learning) ?? checkRight(inquiry, learning);
-  yield checkBayes(name, statistics, await inquiry.history());
+  yield noAnswerOf(inquiry, learning, here) ?? checkRight(inquiry, learning);
+  yield checkBayes(here, statistics, await inquiry.history());
   const { users = 0 } = statistics;
   if (users > 1) yield manyMemories(name, users);
   yield checkClock(name, ping);
@@ -46,7 +49,7 @@ export async function* checkController(
 }
 
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
-function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
+function noAnswerOf(inquiry: Inquiry, reply: Reply, here: Here): Finding | undefined {
   const { name } = inquiry;
   const { status, code = 'UNKNOWN', isProxys, meaning, reason } = reply;
   if (status === undefined) {
@@ -54,7 +57,11 @@ function noAnswerOf(inquiry: Inquiry, reply: Reply): Finding | undefined {
       says: `cannot be talked to (${code})`,
       cure: cureIn(reply, "is it an HTTP server at all? Correct RSPAMD_URL; look at rspamd's log"),
     };
-    return failed(name, says, code === 'ECONNRESET' ? `${cure}; or ${WRONG_PLACE}` : cure);
+    const isShut = code === 'ECONNREFUSED' || code === 'ENOENT';
+    return failed(name, says, {
+      says: code === 'ECONNRESET' ? `${cure}; or ${WRONG_PLACE}` : cure,
+      command: isShut ? startOrFind(here) : undefined,
+    });
   }
   // Learning goes on, slowly.
   if (isProxys && meaning.kind === 'unavailable') {
@@ -115,7 +122,8 @@ function checkRight({ name, hasPassword }: Inquiry, reply: Reply): Finding {
   );
 }
 
-function checkBayes(name: string, statistics: Statistics, history: Reply): Finding {
+function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding {
+  const { name } = here.controller;
   const { hasBackend, learned } = statistics;
   const { spam, ham } = learned;
   if (isStarting(statistics)) return notTried(name, 'Bayes: rspamd has just started, ask again');
@@ -123,18 +131,18 @@ function checkBayes(name: string, statistics: Statistics, history: Reply): Findi
   const redisError = /^504 \{"error": "(.*)"\}$/.exec(history.reason)?.[1];
   // rspamd 3.12 shows no backend where its Redis was down when it started.
   if (!hasBackend && redisError === undefined) {
-    return failed(name, NO_BACKEND.reason, NO_BACKEND.hint);
+    const { reason, hint: says } = NO_BACKEND;
+    return failed(name, reason, { says, command: giveRedis(here) });
   }
   if (spam === undefined || ham === undefined || redisError !== undefined) {
     const what =
       redisError === undefined
         ? 'is down or was within the last minute'
         : `does not answer as it should (${redisError})`;
-    return failed(
-      name,
-      `can't read what Bayes knows: its Redis ${what}`,
-      "start Redis, or correct its address and password in rspamd's local.d/redis.conf; rspamd's log says more",
-    );
+    return failed(name, `can't read what Bayes knows: its Redis ${what}`, {
+      says: "start Redis, or correct its address and password in rspamd's local.d/redis.conf; rspamd's log says more",
+      command: startRedis(here),
+    });
   }
   const known = `Bayes knows ${spam} spam and ${ham} ham`;
   if (Math.min(spam, ham) >= MIN_LEARNS) return ok(name, known);

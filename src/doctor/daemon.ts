@@ -1,37 +1,42 @@
-import type { Config } from '../config.ts';
-import { restartCommand } from '../host.ts';
+import { restartCommand, startCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import type { DaemonReport } from '../status/reports.ts';
-import type { Filter } from '../filter.ts';
 import { clean } from '../text.ts';
-import { failed, notTried, ok, warning } from './finding.ts';
+import { failed, notTried, ok, quoted, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
 import { named } from './machine.ts';
 import type { Account } from './machine.ts';
 
-/** What the running daemon says of itself: what it waits for, what fails it, and what it was told. */
-export function* checkDaemon(
-  config: Config,
-  account: Account,
-  daemon: DaemonAnswer,
-): Generator<Finding> {
+export interface DaemonCheckOptions {
+  /** This command's spool, which was looked at. */
+  readonly libDir: string;
+  readonly account: Account;
+  readonly daemon: DaemonAnswer;
+  /** How a daemon that doesn't answer is run. */
+  readonly host: Host;
+  /** Some daemon owns the spool, though none answers. */
+  readonly isOwned: boolean;
+}
+
+/** What the running daemon says of itself: what it waits for, and what fails it. */
+export function* checkDaemon(options: DaemonCheckOptions): Generator<Finding> {
+  const { libDir, account, daemon } = options;
   const check = 'daemon';
   if (daemon.kind !== 'running') {
-    yield notTried(check, `what it meets shows a running daemon; ${daemon.reason}`);
+    yield notRunning(daemon, options);
     return;
   }
   const { report } = daemon;
   const { faults, waitsFor, health, process } = report;
-  yield* settingsOf(config, report);
   yield* userOf(account, report);
   for (const { place, code, says } of faults) {
     // A missing folder was found above.
-    if (code === 'ENOENT' && report.spool === config.spool.libDir) continue;
+    if (code === 'ENOENT' && report.spool === libDir) continue;
     yield failed(
       check,
       `${place} fails the running daemon: ${clean(says)}`,
-      diskCure(place, code, process.host),
+      diskCure(place, code, report),
     );
   }
   for (const reason of health.reasons) {
@@ -52,12 +57,31 @@ export function* checkDaemon(
   }
 }
 
-function diskCure(place: string, code: string, host: Host): Cure {
+/** A service that is down learns nothing; by cron or by hand it is down most of the time. */
+function notRunning(
+  { kind, reason }: Exclude<DaemonAnswer, { kind: 'running' }>,
+  { host, isOwned }: DaemonCheckOptions,
+): Finding {
+  const check = 'daemon';
+  const command = startCommand(host);
+  if (kind !== 'none' || isOwned || command === undefined) {
+    return notTried(check, `what it meets shows a running daemon; ${reason}`);
+  }
+  const log = host.kind === 'systemd' ? `journalctl -u ${host.unit}` : 'its log';
+  return failed(check, `no daemon runs, and nothing is learned; ${reason}`, {
+    says: `when the rest is mended, start it; ${log} says why it ended`,
+    command,
+  });
+}
+
+function diskCure(place: string, code: string, { process: { host }, spool }: DaemonReport): Cure {
   if (code === 'EROFS' && host.kind === 'systemd') {
     const drop = `/etc/systemd/system/${host.unit}.service.d`;
+    // Two paths would be two mounts, between which a message has to be copied.
+    const path = place.startsWith(`${spool}/`) ? spool : place;
     return {
       says: 'the unit lets the daemon write below its ReadWritePaths= only; name the folder there',
-      command: `mkdir -p ${drop} && printf '[Service]\\nReadWritePaths=%s\\n' '${place}' >>${drop}/spool.conf && systemctl daemon-reload && systemctl restart ${host.unit}`,
+      command: `mkdir -p ${drop} && printf '[Service]\\nReadWritePaths=%s\\n' ${quoted(path)} >>${drop}/spool.conf && systemctl daemon-reload && systemctl restart ${host.unit}`,
     };
   }
   const cures: Readonly<Record<string, string>> = {
@@ -68,35 +92,6 @@ function diskCure(place: string, code: string, host: Host): Cure {
     EMFILE: "raise the daemon's limit of open files (LimitNOFILE=, ulimit -n)",
   };
   return cures[code] ?? 'look at the log of the daemon and of the kernel';
-}
-
-/** The daemon was started with other settings than this command reads. */
-function* settingsOf(config: Config, report: DaemonReport): Generator<Finding> {
-  const check = 'settings';
-  const { spool, rspamd, spamd, trainers } = config;
-  const textOf = (names: readonly string[]): string => names.join(', ');
-  const theirs = (filter: Filter): readonly string[] | undefined =>
-    report.trainers.find(({ trainer }) => trainer === filter)?.controllers;
-  const controllers = rspamd.controllers.map(({ name }) => name);
-  const pairs = [
-    ['KOPANO_SPAMD_LIB', report.spool, spool.libDir],
-    ['LEARN_STATE_DIR', report.stateDir, spool.stateDir],
-    ['LEARN_AFTER', report.process.after, spool.after],
-    ['LEARN_TRAINERS', textOf(report.trainers.map(({ trainer }) => trainer)), textOf(trainers)],
-    ['RSPAMD_URL', textOf(theirs('rspamd') ?? controllers), textOf(controllers)],
-    ['SPAMD_URL', textOf(theirs('spamassassin') ?? []), spamd.address.name],
-  ] as const;
-  for (const [name, has, ours] of pairs) {
-    if (has === ours || (name === 'SPAMD_URL' && has === '')) continue;
-    yield warning(
-      check,
-      `the running daemon has ${name}=${clean(has)}, and this command ${clean(ours)}`,
-      {
-        says: 'write it into /etc/kopano-learnd.conf, which every command reads, and restart the daemon',
-        command: restartCommand(report.process.host),
-      },
-    );
-  }
 }
 
 /** It keeps the groups that it was started with. */

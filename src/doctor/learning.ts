@@ -1,5 +1,3 @@
-import { readdirSync } from 'node:fs';
-import { networkInterfaces } from 'node:os';
 import type { ControllerAddress } from '../config.ts';
 import type { SpamdAddress } from '../spamd-address.ts';
 import { teachAgain } from '../spool/archive.ts';
@@ -9,7 +7,7 @@ import { clean, plural } from '../text.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
-import { readText } from '../host.ts';
+import { bindOf, controllersHere, isHere } from './here.ts';
 
 /**
  * What only learning shows: whether a controller remembers, whether all of them have one memory, and
@@ -135,7 +133,7 @@ function differ(a: number, b: number): boolean {
 function checkCount(controller: ControllerAddress): Finding {
   const check = 'count';
   const { name } = controller;
-  const running = isHere(controller) ? controllerProcesses(bindOf(controller)) : 0;
+  const running = isHere(controller) ? processesOf(controller) : 0;
   if (running === 0) {
     return notTried(
       check,
@@ -150,36 +148,15 @@ function checkCount(controller: ControllerAddress): Finding {
   );
 }
 
-/** Whether the URL leads to this machine, as far as that is plain. */
-function isHere({ url, socketPath }: ControllerAddress): boolean {
-  const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
-  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
-  return (
-    socketPath !== undefined ||
-    host === 'localhost' ||
-    host.startsWith('127.') ||
-    addresses.some(({ address }) => address === host)
-  );
-}
-
-function bindOf({ url, socketPath }: ControllerAddress): string {
-  const { port, protocol } = new URL(url);
-  return socketPath ?? `:${port || (protocol === 'https:' ? '443' : '80')}`;
-}
-
-/**
- * rspamd writes what a process listens on into its title: "rspamd: controller process
- * (127.0.0.1:11334)". Those of another rspamd, in a container, say, have another parent.
- */
-function controllerProcesses(bind: string): number {
+/** Those of another rspamd, in a container, say, have another parent. */
+function processesOf(controller: ControllerAddress): number {
+  const bind = bindOf(controller);
   const ofParent = new Map<string, number>();
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    const title = readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
-    const binds = /^rspamd: controller process \(([^)]*)\)/.exec(title)?.[1]?.split(/[,;\s]+/);
-    if (binds?.some((each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)))) {
-      const parent = /^PPid:\s*(\d+)$/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? '';
-      ofParent.set(parent, (ofParent.get(parent) ?? 0) + 1);
-    }
+  for (const { binds, parent } of controllersHere()) {
+    const isIt = binds.some(
+      (each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)),
+    );
+    if (isIt) ofParent.set(parent, (ofParent.get(parent) ?? 0) + 1);
   }
   return Math.max(0, ...ofParent.values());
 }

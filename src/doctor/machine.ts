@@ -1,6 +1,6 @@
 import { accessSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { plainName } from '../host.ts';
+import { plainName, readText } from '../host.ts';
 import { isUnmapped } from '../spool/user-namespace.ts';
 
 /** What this machine says of its users and files. */
@@ -18,6 +18,12 @@ export function named(kind: 'uid' | 'gid', id: number | bigint): string {
   if (isUnmapped(kind, id)) return `${kind} ${id} (not mapped into this container)`;
   const name = plainName(kind, id);
   return name === String(id) ? `${kind} ${id}` : `${kind} ${id} (${name})`;
+}
+
+/** Whether this machine has a user or a group of that name. */
+export function hasName(kind: 'uid' | 'gid', name: string): boolean {
+  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
+  return lines.some((line) => line.startsWith(`${name}:`));
 }
 
 /** The code of why access is refused to this process; `undefined` when it isn't. */

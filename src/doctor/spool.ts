@@ -1,7 +1,7 @@
-import { constants, statSync } from 'node:fs';
+import { constants, existsSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { plainName, restartCommand } from '../host.ts';
+import { plainName, readText, restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import { openErrorHint } from '../spool/drop-directory.ts';
 import { Folder, statsAt } from '../spool/folder.ts';
@@ -11,9 +11,9 @@ import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.
 import { clean } from '../text.ts';
 import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { failed, notTried, ok, warning } from './finding.ts';
+import { failed, joined, notTried, ok, quoted, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
-import { accessFault, named } from './machine.ts';
+import { accessFault, hasName, named } from './machine.ts';
 import type { Account } from './machine.ts';
 
 /**
@@ -63,7 +63,7 @@ function checkRoot(libDir: string, account: Account): Finding {
     if (code === 'ENOENT' || code === 'ENOTDIR') {
       return failed(check, `${libDir} is missing`, {
         says: 'start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder, or make it',
-        command: `install -d -o kopano -g kopano -m 0755 ${libDir}`,
+        command: makeSpool(libDir, account),
       });
     }
     if (shut === undefined) {
@@ -72,12 +72,21 @@ function checkRoot(libDir: string, account: Account): Finding {
   }
   const stats = statSync(shut, { bigint: true });
   const whose = account.groups.includes(Number(stats.gid)) ? 'g' : 'o';
-  const cure = { says: "let the daemon's user pass", command: `chmod ${whose}+x ${shut}` };
+  const cure = { says: "let the daemon's user pass", command: `chmod ${whose}+x ${quoted(shut)}` };
   return failed(
     check,
     `${shut} may not be entered by ${named('uid', account.uid)} (${ownershipOf(stats)})`,
     isOutsiders(stats) ? outsidersCure(shut) : cure,
   );
+}
+
+/** The spool as kopano-spamd makes it, with the folder that it leaves to others. */
+function makeSpool(libDir: string, { uid, gid }: Account): string | undefined {
+  const owner = hasName('uid', 'kopano') ? 'kopano' : uid;
+  const group = hasName('gid', 'kopano') ? 'kopano' : gid;
+  if (owner === 0 || group === 0) return undefined;
+  const folders = ['', '/spam', '/ham'].map((each) => quoted(`${libDir}${each}`));
+  return `install -d -o ${owner} -g ${group} -m 0755 ${folders.join(' ')}`;
 }
 
 /** The outermost folder on the way to the spool, itself included, that may not be entered. */
@@ -136,7 +145,7 @@ function judgeClass(folder: Folder, verdict: Verdict, options: SpoolCheckOptions
   const isSticky = (stats.mode & 0o1000n) !== 0n;
   if (isSticky && account.uid !== 0 && stats.uid !== BigInt(account.uid)) {
     const says = `${place} has the sticky bit: only a file's owner may move it`;
-    return failed(check, says, { says: 'take it away', command: `chmod -t ${place}` });
+    return failed(check, says, { says: 'take it away', command: `chmod -t ${quoted(place)}` });
   }
   return ok(check, `${place} can be read and emptied (${ownershipOf(stats)})`);
 }
@@ -149,31 +158,57 @@ function folderCure(
 ): Cure {
   const { uid, gid } = account;
   if (isUnmapped('uid', stats.uid) && isUnmapped('gid', stats.gid)) return outsidersCure(place);
-  if (stats.uid === 0n || stats.uid === BigInt(uid)) {
-    const other = `${libDir}/${otherVerdict(verdict)}`;
-    const isLikeOther = statsAt(other)?.uid === BigInt(uid);
-    const whose = isLikeOther ? `--reference=${other}` : `${uid}:${gid}`;
+  if (stats.uid === BigInt(uid)) {
+    return { says: 'let its owner use it', command: `chmod 0755 ${quoted(place)}` };
+  }
+  const other = `${libDir}/${otherVerdict(verdict)}`;
+  const isLikeOther = uid !== 0 && statsAt(other)?.uid === BigInt(uid);
+  // Who owns ham/ is kopano-spamd, which makes it; spam/ it only writes to.
+  if (stats.uid === 0n || (isLikeOther && verdict === 'spam')) {
+    const whose = isLikeOther
+      ? `--reference=${quoted(other)}`
+      : `${uid}${gid === 0 ? '' : `:${gid}`}`;
     const says = isLikeOther
       ? `let it belong to whom ${other} belongs to`
       : "let it be the daemon's user's";
-    return { says, command: `chown ${whose} ${place} && chmod 0755 ${place}` };
+    return { says, command: `chown ${whose} ${quoted(place)} && chmod 0755 ${quoted(place)}` };
   }
   if (stats.gid === 0n || isUnmapped('gid', stats.gid)) {
     return `run the daemon as ${named('uid', stats.uid)}, who owns it`;
   }
-  const join = joining(stats.gid, account, host);
+  if (host.kind === 'container' && !account.groups.includes(Number(stats.gid))) {
+    return {
+      says: `let its group write, and ${addGroup(stats.gid)}; or start it as ${named('uid', stats.uid)}`,
+      command: `chmod g+rwx ${quoted(place)}`,
+    };
+  }
   return {
     says: `let its group write, and the daemon's user be in that group; or run the daemon as ${named('uid', stats.uid)}`,
-    command: `chmod g+rwx ${place}${join === undefined ? '' : ` && ${join}`}`,
+    command: joined(`chmod g+rwx ${quoted(place)}`, joining(stats.gid, account, host)),
   };
 }
 
 /** What puts the daemon's user into a group, and lets the daemon have it. */
 function joining(gid: bigint, account: Account, host: Host): string | undefined {
   if (account.groups.includes(Number(gid))) return undefined;
-  const [user, group] = [plainName('uid', account.uid), plainName('gid', gid)];
-  const restart = restartCommand(host);
-  return `usermod -aG ${group} ${user}${restart === undefined ? '' : ` && ${restart}`}`;
+  const [user, known] = [plainName('uid', account.uid), plainName('gid', gid)];
+  const isNamed = known !== String(gid);
+  const group = isNamed ? known : `learnd-${gid}`;
+  // There the file says all groups, and those of /etc/group don't count.
+  const file = host.kind === 'runit' ? `${host.service}/user` : '';
+  const groups = [account.gid, ...account.groups, Number(gid)].map((each) => `:${each}`);
+  const isSaid = existsSync(file) && readText(file).trim() !== '';
+  return joined(
+    isNamed ? undefined : `groupadd --gid ${gid} ${group}`,
+    `usermod -aG ${group} ${user}`,
+    isSaid ? `echo :${account.uid}${[...new Set(groups)].join('')} >${quoted(file)}` : undefined,
+    restartCommand(host),
+  );
+}
+
+/** A container has the groups that it was started with. */
+function addGroup(gid: bigint): string {
+  return `give the container that group: --group-add ${gid} (docker, podman), group_add: ["${gid}"] (compose), supplementalGroups: [${gid}] (Kubernetes)`;
 }
 
 function checkWriteAccess(
@@ -185,7 +220,7 @@ function checkWriteAccess(
   return warning(
     check,
     `everybody on this machine may write to ${open.join(' and ')}, and so decide what is learned`,
-    { says: 'take that right away', command: `chmod o-w ${open.join(' ')}` },
+    { says: 'take that right away', command: `chmod o-w ${open.map(quoted).join(' ')}` },
   );
 }
 
@@ -234,7 +269,7 @@ function groupCure(place: string, stats: BigIntStats, account: Account, host: Ho
     return `run the daemon as ${named('uid', stats.uid)}`;
   }
   if (host.kind === 'container') {
-    return `give the container that group: --group-add ${stats.gid} (docker, podman), group_add: ["${stats.gid}"] (compose), supplementalGroups: [${stats.gid}] (Kubernetes)`;
+    return addGroup(stats.gid);
   }
   return {
     says: `give the daemon's user the group ${plainName('gid', stats.gid)}, which is kopano-spamd's sa_group, and start the daemon again`,

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { constants, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
+import { restartCommand } from '../host.ts';
+import type { Host } from '../host.ts';
 import { isFolder } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
-import { cureIn, failed, notTried, ok, warning } from './finding.ts';
+import { cureIn, failed, notTried, ok, quoted, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { accessFault, named } from './machine.ts';
 import type { Account } from './machine.ts';
@@ -21,6 +23,8 @@ export interface StateCheckOptions {
   /** Whom the daemon runs as. */
   readonly account: Account;
   readonly daemon: DaemonAnswer;
+  /** How the daemon is run. */
+  readonly host: Host;
 }
 
 export async function checkState(options: StateCheckOptions): Promise<Finding[]> {
@@ -52,7 +56,7 @@ function loose({ path: place, stats }: Folder): Finding {
     `${place} can be written by others (mode ${octal(stats.mode)}), as Kubernetes' fsGroup makes it; the daemon takes that away at its start, and while it runs`,
     {
       says: 'start the daemon, or do it yourself; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again',
-      command: `chmod 0700 ${place}`,
+      command: `chmod 0700 ${quoted(place)}`,
     },
   );
 }
@@ -105,13 +109,13 @@ function checkProbe(root: Folder): Finding {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     for (const each of [first, second]) removeQuietly(each);
-    const { uid, gid } = root.stats;
+    const { uid } = root.stats;
     return failed(
       check,
       `in ${root.path} no file can be written, renamed and removed (${code})`,
       CURES[code] ?? {
         says: "let it be the daemon's own, as a whole",
-        command: `chown -R ${uid}:${gid} ${root.path} && chmod -R u+rwX ${root.path}`,
+        command: `chown -R ${uid} ${quoted(root.path)} && chmod -R u+rwX ${quoted(root.path)}`,
       },
     );
   }
@@ -151,7 +155,7 @@ function checkDevice(root: Folder, { libDir, folders }: StateCheckOptions): Find
  */
 async function checkOwner(
   root: Folder | undefined,
-  { stateDir, folders, daemon }: StateCheckOptions,
+  { stateDir, folders, daemon, host }: StateCheckOptions,
 ): Promise<Finding> {
   const check = 'owner';
   if (daemon.kind === 'running' && daemon.report.role === 'owner') {
@@ -161,7 +165,7 @@ async function checkOwner(
   }
   try {
     const lock = root === undefined ? undefined : await probeOwnership(root);
-    if (lock === 'held') return ownedBySome(daemon, `fuser -v ${stateDir}/${LOCK_FILE}`);
+    if (lock === 'held') return ownedBySome(daemon, host, `fuser -v ${stateDir}/${LOCK_FILE}`);
     const folder = await lockedFolder(folders);
     if (folder !== undefined) {
       return warning(
@@ -187,17 +191,16 @@ async function checkOwner(
 }
 
 /** A daemon holds the lock of this state dir. */
-function ownedBySome(daemon: DaemonAnswer, who: string): Finding {
+function ownedBySome(daemon: DaemonAnswer, host: Host, who: string): Finding {
   const check = 'owner';
   switch (daemon.kind) {
     case 'off':
       return ok(check, 'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off');
     case 'wedged':
-      return failed(
-        check,
-        `a daemon owns the spool, and does not answer: ${daemon.reason}`,
-        `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
-      );
+      return failed(check, `a daemon owns the spool, and does not answer: ${daemon.reason}`, {
+        says: `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
+        command: restartCommand(host),
+      });
     case 'none':
     case 'running':
       return warning(

@@ -1,8 +1,9 @@
 import { statfsSync, watch } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { notTried, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
+import type { Cure, Finding } from './finding.ts';
 import { readText } from '../host.ts';
+import type { Host } from '../host.ts';
 
 /** Whether the kernel can tell when something comes into the spool. Without that sweeps find it. */
 
@@ -24,11 +25,11 @@ const DEAF: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** @param polling LEARN_POLLING */
-export function checkWatching(libDir: string, polling: boolean): Finding[] {
+export function checkWatching(libDir: string, polling: boolean, host: Host): Finding[] {
   if (polling) {
     return [ok('inotify', 'not needed: LEARN_POLLING=yes, the folders are swept every 2 s')];
   }
-  return [checkVolume(libDir), checkInotify(libDir)];
+  return [checkVolume(libDir), checkInotify(libDir, host)];
 }
 
 function checkVolume(libDir: string): Finding {
@@ -50,7 +51,7 @@ const LIMITS: Readonly<Record<string, string>> = {
 };
 
 /** Watches the spool's folder for a moment; a watch changes nothing there. */
-function checkInotify(libDir: string): Finding {
+function checkInotify(libDir: string, host: Host): Finding {
   const check = 'inotify';
   try {
     watch(libDir, { persistent: false }).close();
@@ -63,7 +64,19 @@ function checkInotify(libDir: string): Finding {
     return warning(
       check,
       `nothing can be watched any more (${code}): this user has used up ${limit}, ${now}. Messages are found every 2 s all the same`,
-      `raise it: sysctl -w fs.inotify.${limit}=${Math.max(512, now * 2)}, for good in /etc/sysctl.d/ (on the host, for a container); or set LEARN_POLLING=yes`,
+      raise(limit, Math.max(512, now * 2), host),
     );
   }
+}
+
+/** In a container the limit is the host's. */
+function raise(limit: string, value: number, { kind }: Host): Cure {
+  const key = `fs.inotify.${limit}`;
+  if (kind === 'container') {
+    return `raise it on the host: sysctl -w ${key}=${value}, for good in /etc/sysctl.d/ there; or set LEARN_POLLING=yes`;
+  }
+  return {
+    says: 'raise it; or set LEARN_POLLING=yes',
+    command: `echo ${value} >/proc/sys/fs/inotify/${limit} && mkdir -p /etc/sysctl.d && echo ${key}=${value} >/etc/sysctl.d/60-${limit}.conf`,
+  };
 }

@@ -57,7 +57,8 @@ test(
       return (JSON.parse(out) as { readonly checks: Record<string, string>[] }).checks;
     };
     const [fault, ...rest] = await ask();
-    expect(fault).toMatchObject({ check: 'settings', command: `chown ${NOBODY} ${file}` });
+    const command = `chown ${NOBODY} ${file} && chmod u+r ${file}`;
+    expect(fault).toMatchObject({ check: 'settings', command });
     expect(rest.some(({ check }) => check === 'spool')).toBe(true);
     chmodSync(folder, 0o700);
     const [shut] = await ask();

@@ -63,6 +63,6 @@ test('inotify instances that are used up are found', few, async () => {
   const [line] = (await examine(settings, { uid, gid, groups: [gid] })).of('inotify');
   expect(line?.state).toBe('warning');
   expect(line?.text).toMatch(
-    /nothing can be watched any more \(EMFILE\).*Cure: .*max_user_instances=\d+,/,
+    /nothing can be watched any more \(EMFILE\).*Cure: .*max_user_instances=\d+/,
   );
 });

@@ -385,7 +385,8 @@ rspamd_asks() {
   [[ $("${machine[@]}" curl -s -o /dev/null -w '%{http_code}' "http://$RSPAMD_ADDRESS:11334/stat") == 40[13] ]]
 }
 
-run_all() {
+# The machine with all that a reader has, and with the program.
+prepare() {
   root=$scratch/debian
   documents=$root$CHECKOUT
   message=NAME
@@ -393,7 +394,7 @@ run_all() {
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
   if ! make_machine; then
     failed=$((failed + 1))
-    return
+    return 1
   fi
   lend npm nsenter --net=/proc/1/fd/8 npm
   lend docker env scratch="$scratch" docker_host="$root" "$PWD/test/service/image/docker"
@@ -401,8 +402,12 @@ run_all() {
   if ((failed > 0)) || ! surround; then
     echo 'nothing more can be tried'
     failed=$((failed + 1))
-    return
+    return 1
   fi
+}
+
+run_all() {
+  if ! prepare; then return; fi
   test_runit
   test_quarantine
   test_permissions
@@ -412,4 +417,4 @@ run_all() {
   test_that 'no block of README and docs/ is left' no_block_left
 }
 
-apart "$@"
+if ((${#BASH_SOURCE[@]} == 1)); then apart "$@"; fi

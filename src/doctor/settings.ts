@@ -1,0 +1,111 @@
+import type { Config } from '../config.ts';
+import type { SettingFault } from '../errors.ts';
+import type { Filter } from '../filter.ts';
+import { readText, restartCommand } from '../host.ts';
+import type { Host } from '../host.ts';
+import { SETTINGS_FILE } from '../settings-file.ts';
+import { unknownText } from '../settings.ts';
+import type { Environment } from '../settings.ts';
+import type { DaemonAnswer } from '../status/ask.ts';
+import type { DaemonReport } from '../status/reports.ts';
+import { clean } from '../text.ts';
+import { failed, joined, ok, quoted, warning } from './finding.ts';
+import type { Finding } from './finding.ts';
+
+/** The settings: what is wrong with them, and whether the running daemon has the same. */
+const check = 'settings';
+
+export interface SettingsCheckOptions {
+  readonly config: Config;
+  readonly faults: readonly SettingFault[];
+  readonly environment: Environment;
+  readonly daemon: DaemonAnswer;
+}
+
+export function* checkSettings(options: SettingsCheckOptions): Generator<Finding> {
+  const { config, faults, daemon } = options;
+  // One that is down is started by a cure of its own, when all of them are mended.
+  const restart =
+    daemon.kind === 'running' ? restartCommand(daemon.report.process.host) : undefined;
+  for (const [index, { says, command }] of faults.entries()) {
+    const isLast = index === faults.length - 1;
+    yield failed(check, says, {
+      says: 'correct it; the daemon does not start with it',
+      command: command && joined(command, isLast ? restart : undefined),
+    });
+  }
+  for (const unknown of config.unknown) {
+    yield failed(
+      check,
+      `${unknownText(unknown)} (in the environment)`,
+      'correct the name where it is set, or take it away',
+    );
+  }
+  if (faults.length + config.unknown.length === 0) {
+    yield ok(check, `come from the environment${config.file ? ` and ${config.file}` : ''}`);
+    if (daemon.kind === 'running') yield* differences(options, daemon.report);
+  }
+}
+
+/** The daemon was started with other settings than this command reads. */
+function* differences(
+  { config, environment }: SettingsCheckOptions,
+  report: DaemonReport,
+): Generator<Finding> {
+  const { spool, rspamd, spamd, trainers } = config;
+  const theirs = (filter: Filter): readonly string[] | undefined =>
+    report.trainers.find(({ trainer }) => trainer === filter)?.controllers;
+  const controllers = rspamd.controllers.map(({ name }) => name);
+  const theirTrainers = report.trainers.map(({ trainer }) => trainer);
+  const pairs = [
+    ['KOPANO_SPAMD_LIB', report.spool, spool.libDir],
+    ['LEARN_STATE_DIR', report.stateDir, spool.stateDir],
+    ['LEARN_AFTER', report.process.after, spool.after],
+    ['LEARN_TRAINERS', theirTrainers.join(','), trainers.join(',')],
+    ['RSPAMD_URL', (theirs('rspamd') ?? controllers).join(','), controllers.join(',')],
+    ['SPAMD_URL', (theirs('spamassassin') ?? []).join(','), spamd.address.name],
+  ] as const;
+  const { host } = report.process;
+  for (const [name, has, ours] of pairs) {
+    if (has === ours || (name === 'SPAMD_URL' && has === '')) continue;
+    // What follows from another spool is no fault of its own.
+    const isOfSpool = name === 'LEARN_STATE_DIR' && has === `${report.spool}/.learnd`;
+    if (isOfSpool && report.spool !== spool.libDir) continue;
+    const says = `the running daemon has ${name}=${clean(has)}, and this command ${clean(ours)}`;
+    if (isInFile(config, name) && (environment[name] ?? '') === '') {
+      yield warning(check, says, {
+        says: `restart the daemon, if ${name} was changed in the file since its start; if its own environment sets it, take it away there`,
+        command: restartCommand(host),
+      });
+    } else {
+      yield warning(check, says, {
+        says: 'write it into /etc/kopano-learnd.conf, which every command reads, and restart the daemon',
+        command: settingCommand(config, environment, name, has, host),
+      });
+    }
+  }
+}
+
+/**
+ * The command that writes a setting into the settings file, and has the daemon take it.
+ * @returns `undefined` where this command's own environment sets it, which wins
+ */
+export function settingCommand(
+  config: Pick<Config, 'file'>,
+  environment: Environment,
+  name: string,
+  value: string,
+  host: Host,
+): string | undefined {
+  if ((environment[name] ?? '') !== '' || host.kind === 'container') return undefined;
+  const { file = SETTINGS_FILE } = config;
+  const line = `${name}=${clean(value)}`;
+  const write = isInFile(config, name)
+    ? `sed -i ${quoted(`s|^\\s*${name}=.*|${line}|`)} ${quoted(file)}`
+    : `echo ${quoted(line)} >>${quoted(file)}`;
+  return joined(write, restartCommand(host));
+}
+
+function isInFile({ file = SETTINGS_FILE }: Pick<Config, 'file'>, name: string): boolean {
+  return new RegExp(`^\\s*${name}=`, 'm').test(readText(file));
+}

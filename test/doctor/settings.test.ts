@@ -1,0 +1,125 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '../../src/config.ts';
+import type { Finding } from '../../src/doctor/finding.ts';
+import { checkSettings, settingCommand } from '../../src/doctor/settings.ts';
+import type { DaemonAnswer } from '../../src/status/ask.ts';
+import type { DaemonReport } from '../../src/status/reports.ts';
+import { PROCESS, StatusBench } from '../support/status-bench.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+/** What the doctor says of the settings, and the commands that mend them. */
+
+const SYSTEMD = { kind: 'systemd', unit: 'kopano-learnd' } as const;
+const NONE: DaemonAnswer = { kind: 'none', reason: 'nobody listens there' };
+
+function settingsFile(text: string): string {
+  const file = `${temporaryFolder()}/learnd.conf`;
+  writeFileSync(file, text, { mode: 0o600 });
+  return file;
+}
+
+function found(file: string, daemon = NONE, more = {}): readonly Finding[] {
+  const environment = { KOPANO_LEARND_CONF: file, ...more };
+  return [...checkSettings({ ...readConfig(environment), environment, daemon })];
+}
+
+function paste({ command = 'false' }: Finding = { state: 'ok', check: '', says: '' }): void {
+  expect(spawnSync('sh', ['-euc', command.replace(/ && systemctl .*/, '')]).status).toBe(0);
+}
+
+async function running(change: Partial<DaemonReport> = {}): Promise<DaemonAnswer> {
+  const report = await new StatusBench().reporter.status();
+  const process = { ...PROCESS, host: SYSTEMD };
+  return { kind: 'running', report: { ...report, process, ...change } };
+}
+
+describe('a name in the file that is no setting', () => {
+  test('becomes the one that was meant', () => {
+    const file = settingsFile('# mine\n LEARN_AFTR=archive\n');
+    const [only] = found(file);
+    expect(only?.says).toMatch(/did you mean LEARN_AFTER/);
+    paste(only);
+    expect(readFileSync(file, 'utf8')).toBe('# mine\nLEARN_AFTER=archive\n');
+    expect(found(file)).toMatchObject([{ state: 'ok' }]);
+  });
+
+  test('is left to people where that one is there already, or none is like it', () => {
+    const file = settingsFile('LEARN_AFTR=archive\nLEARN_AFTER=remove\nLEARN_SOMETHING_ELSE=1\n');
+    for (const { state, command } of found(file)) {
+      expect({ state, command }).toEqual({ state: 'failed', command: undefined });
+    }
+  });
+});
+
+test('a file that others may write to is taken from them', () => {
+  const file = settingsFile('LEARN_AFTER=archive\n');
+  spawnSync('chmod', ['0666', file]);
+  const [only] = found(file);
+  expect(only?.command).toBe(`chmod go-w ${file}`);
+  paste(only);
+  expect(found(file)).toMatchObject([{ state: 'ok' }]);
+});
+
+test('a daemon that runs is started anew by the last of the cures', async () => {
+  const file = settingsFile('LEARN_AFTR=archive\nRSPAMD_URI=http://x\n');
+  const commands = found(file, await running()).map(({ command }) => command);
+  expect(commands).toEqual([
+    expect.stringMatching(/LEARN_AFTER=\/' [^ ]+$/),
+    expect.stringMatching(/RSPAMD_URL=\/' [^ ]+ && systemctl restart kopano-learnd$/),
+  ]);
+});
+
+describe('a daemon with other settings', () => {
+  async function differing(text: string, more = {}): Promise<readonly Finding[]> {
+    const daemon = await running();
+    if (daemon.kind !== 'running') return [];
+    const { spool, controllers } = daemon.report;
+    const url = controllers.map(({ name }) => name).join(',');
+    return found(
+      settingsFile(`KOPANO_SPAMD_LIB=${spool}\nRSPAMD_URL=${url}\n${text}`),
+      daemon,
+      more,
+    );
+  }
+
+  test('is restarted where the file says it', async () => {
+    const [, only] = await differing('LEARN_AFTER=archive\n');
+    expect(only).toMatchObject({ state: 'warning', command: 'systemctl restart kopano-learnd' });
+    expect(only?.says).toBe('the running daemon has LEARN_AFTER=remove, and this command archive');
+  });
+
+  test('has them from its own environment: they are written into the file', async () => {
+    const daemon = await running({ process: { ...PROCESS, host: SYSTEMD, after: 'archive' } });
+    const [first] = found(settingsFile(''), daemon).filter(({ says }) => says.includes('AFTER'));
+    expect(first?.command).toMatch(
+      /^echo LEARN_AFTER=archive >>[^ ]+ && systemctl restart kopano-learnd$/,
+    );
+  });
+
+  test('teaches other filters', async () => {
+    const daemon = await running({ trainers: [] });
+    const file = settingsFile('LEARN_TRAINERS=rspamd,spamassassin\n');
+    expect(found(file, daemon)).toContainEqual({
+      state: 'warning',
+      check: 'settings',
+      says: 'the running daemon has LEARN_TRAINERS=, and this command rspamd,spamassassin',
+      cure: expect.stringMatching(/^restart the daemon, if LEARN_TRAINERS was changed/) as string,
+      command: 'systemctl restart kopano-learnd',
+    });
+  });
+
+  test('where the command has them from its own environment, words say so', async () => {
+    const [, only] = await differing('', { LEARN_AFTER: 'archive' });
+    expect(only).toMatchObject({ state: 'warning', check: 'settings' });
+    expect(only?.command).toBeUndefined();
+  });
+});
+
+test('a setting that is there already is replaced', () => {
+  const file = settingsFile('A=1\nRSPAMD_URL=http://x:1\n');
+  const command = settingCommand({ file }, {}, 'RSPAMD_URL', 'http://y:2', { kind: 'other' });
+  expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
+  expect(readFileSync(file, 'utf8')).toBe('A=1\nRSPAMD_URL=http://y:2\n');
+});
