@@ -57,17 +57,24 @@ export class SaLearn {
   readonly #options: SaLearnOptions;
   readonly #temporary: string;
   #isTidy = false;
-  /** Settles when the last process is gone. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Resolves when the process that runs is gone. */
+  #gone: Promise<void> = Promise.resolve();
+  /** Resolves when all that were asked for are. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: SaLearnOptions) {
     this.#options = options;
     this.#temporary = options.temporary ?? tmpdir();
   }
 
-  /** Teaches the messages, or has them forgotten. Never rejects. */
-  async run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
-    await this.#last;
+  /** Teaches the messages, or has them forgotten, when earlier runs are over. Never rejects. */
+  run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
+    const result = this.#last.then(() => this.#run(action, bodies, signal));
+    this.#last = result.then(() => this.#gone);
+    return result;
+  }
+
+  async #run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) return { kind: 'aborted' };
     let folder: string | undefined;
     try {
@@ -119,7 +126,7 @@ export class SaLearn {
       });
       // It may end before it has read all.
       child.stdin?.on('error', () => undefined).end(listOf(action, given));
-      this.#last = new Promise<void>((gone) => {
+      this.#gone = new Promise<void>((gone) => {
         child.once('error', (error) => {
           settle(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
           gone();
