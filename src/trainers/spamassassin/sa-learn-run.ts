@@ -22,6 +22,8 @@ export interface SaLearnOptions {
   readonly temporary?: string | undefined;
   /** @defaultValue 610 s: it waits up to 600 s for the lock of Bayes */
   readonly patienceMs?: number | undefined;
+  /** How long an aborted run is waited for; the next one does wait for its end. @defaultValue 5 s */
+  readonly leaveMs?: number | undefined;
 }
 
 export type RunResult =
@@ -45,7 +47,6 @@ export interface RunFault {
 }
 
 const PATIENCE_MS = 610_000;
-/** An aborted run that does not end is not waited for any longer; the next one does wait. */
 const LEAVE_MS = 5_000;
 const OUTPUT_BYTES = 4_096;
 const PREFIX = 'kopano-learnd-sa-learn-';
@@ -104,7 +105,7 @@ export class SaLearn {
         else void remove(folder);
         leaving ??= setTimeout(() => {
           resolve({ kind: 'aborted' });
-        }, LEAVE_MS).unref();
+        }, this.#options.leaveMs ?? LEAVE_MS).unref();
       };
       let leaving: NodeJS.Timeout | undefined;
       const timer = setTimeout(() => {

@@ -196,7 +196,7 @@ test.each([
   expect(effectsOf({ ...account, ...wrong }, 2)).toBeUndefined();
 });
 
-test('is stopped by SIGTERM, and the next run waits until it is gone', async () => {
+test('is stopped by SIGTERM', async () => {
   const fake = new FakeSaLearn();
   const trainer = fake.trainer();
   await trainer.diagnose(NEVER);
@@ -214,6 +214,24 @@ test('is stopped by SIGTERM, and the next run waits until it is gone', async () 
   expect(await pending).toEqual({ kind: 'aborted' });
   expect(existsSync(join(fake.folder, 'stopped'))).toBe(true);
   expect(readdirSync(fake.temporary)).toEqual([]);
+});
+
+test('the next run waits for one that was aborted and does not end', async () => {
+  const fake = new FakeSaLearn();
+  const trainer = fake.trainer({ leaveMs: 50 });
+  await trainer.diagnose(NEVER);
+  fake.behaviour = `
+    put('overlap', '') if -e at('busy');
+    put('busy', '');
+    select(undef, undef, undef, 1);`;
+  const stop = new AbortController();
+  const pending = trainer.learn(example('spam', 'a'), stop.signal);
+  await until('it runs', () => existsSync(join(fake.folder, 'busy')));
+  stop.abort();
+  expect(await pending).toEqual({ kind: 'aborted' });
+  expect(existsSync(join(fake.folder, 'busy'))).toBe(true);
+  expect((await trainer.learn(example('spam', 'b'), NEVER)).kind).toBe('learned');
+  expect(existsSync(join(fake.folder, 'overlap'))).toBe(false);
 });
 
 test('before its first message it is not stopped: its messages are taken from it', async () => {
