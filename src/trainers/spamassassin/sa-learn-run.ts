@@ -22,6 +22,8 @@ export interface SaLearnOptions {
   readonly temporary?: string | undefined;
   /** @defaultValue 610 s: it waits up to 600 s for the lock of Bayes */
   readonly patienceMs?: number | undefined;
+  /** How long an aborted run is waited for; the next one does wait for its end. @defaultValue 5 s */
+  readonly leaveMs?: number | undefined;
 }
 
 export type RunResult =
@@ -45,7 +47,6 @@ export interface RunFault {
 }
 
 const PATIENCE_MS = 610_000;
-/** An aborted run that does not end is not waited for any longer; the next one does wait. */
 const LEAVE_MS = 5_000;
 const OUTPUT_BYTES = 4_096;
 const PREFIX = 'kopano-learnd-sa-learn-';
@@ -57,17 +58,24 @@ export class SaLearn {
   readonly #options: SaLearnOptions;
   readonly #temporary: string;
   #isTidy = false;
-  /** Settles when the last process is gone. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Resolves when the process that runs is gone. */
+  #gone: Promise<void> = Promise.resolve();
+  /** Resolves when all that were asked for are. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: SaLearnOptions) {
     this.#options = options;
     this.#temporary = options.temporary ?? tmpdir();
   }
 
-  /** Teaches the messages, or has them forgotten. Never rejects. */
-  async run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
-    await this.#last;
+  /** Teaches the messages, or has them forgotten, when earlier runs are over. Never rejects. */
+  run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
+    const result = this.#last.then(() => this.#run(action, bodies, signal));
+    this.#last = result.then(() => this.#gone);
+    return result;
+  }
+
+  async #run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) return { kind: 'aborted' };
     let folder: string | undefined;
     try {
@@ -97,7 +105,7 @@ export class SaLearn {
         else void remove(folder);
         leaving ??= setTimeout(() => {
           resolve({ kind: 'aborted' });
-        }, LEAVE_MS).unref();
+        }, this.#options.leaveMs ?? LEAVE_MS).unref();
       };
       let leaving: NodeJS.Timeout | undefined;
       const timer = setTimeout(() => {
@@ -119,7 +127,7 @@ export class SaLearn {
       });
       // It may end before it has read all.
       child.stdin?.on('error', () => undefined).end(listOf(action, given));
-      this.#last = new Promise<void>((gone) => {
+      this.#gone = new Promise<void>((gone) => {
         child.once('error', (error) => {
           settle(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
           gone();

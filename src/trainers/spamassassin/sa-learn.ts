@@ -68,9 +68,9 @@ export class SaLearnTrainer implements Trainer {
   readonly #learned = new WeakMap<Buffer, Verdict>();
   /** It was seen to learn, and nothing has failed since. */
   #works = false;
-  /** Runs that waited for the lock in vain, one after the other. */
+  /** Runs that waited for the lock in vain since a canary came through. */
   #locks = 0;
-  /** Settles when nobody uses `sa-learn`. */
+  /** Settles when neither a batch nor a canary is under way. */
   #turn: Promise<unknown> = Promise.resolve();
   #diagnosing: Promise<Diagnosis> | undefined;
 
@@ -159,7 +159,7 @@ export class SaLearnTrainer implements Trainer {
 
   // --- a batch
 
-  /** One after the other. */
+  /** One after the other, so that no canary meets another one. */
   #inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(act);
     this.#turn = result.catch(() => undefined);
@@ -199,7 +199,6 @@ export class SaLearnTrainer implements Trainer {
     const everybody = abortedWithAll(calls.map(({ signal }) => signal));
     const result = await this.#saLearn.run(first.action, bodies, everybody.signal);
     everybody.release();
-    if (result.kind === 'done') this.#locks = 0;
     return result;
   }
 

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { spamdAddress } from '../../../src/spamd-address.ts';
+import { effectsOf } from '../../../src/trainers/spamassassin/sa-learn-output.ts';
 import { refuseRoot } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { Outcome } from '../../../src/trainers/trainer.ts';
@@ -51,15 +52,25 @@ test('runs one process at a time, also of a canary', async () => {
     put('busy', '');
     select(undef, undef, undef, 0.1);`;
   const trainer = fake.trainer();
-  const first = trainer.learn(example('spam', 'a'), NEVER);
-  await Promise.all([
-    first,
-    trainer.diagnose(NEVER),
-    first.then(() => trainer.learn(example('ham', 'b', 'b.eml'), NEVER)),
-    first.then(() => trainer.diagnose(NEVER)),
-  ]);
+  for (const word of ['a', 'b', 'c']) {
+    // A canary, and a batch that has gathered while its second run is under way.
+    const canary = trainer.diagnose(NEVER);
+    await Promise.all([canary, trainer.learn(example('spam', word, word), NEVER)]);
+  }
   expect(existsSync(join(fake.folder, 'overlap'))).toBe(false);
-  expect(fake.allRuns.length).toBe(8);
+  expect(fake.allRuns.length).toBe(12);
+});
+
+test('a canary never meets that of a batch that failed', async () => {
+  const fake = new FakeSaLearn();
+  const trainer = fake.trainer();
+  await trainer.diagnose(NEVER);
+  fake.behaviour = 'select(undef, undef, undef, 0.05);';
+  const canary = trainer.diagnose(NEVER);
+  const outcomes = Promise.all([trainer.learn(example('spam', 'poison'), NEVER), canary]);
+  expect((await outcomes).map(({ kind }) => kind)).toEqual(['deferred', 'works']);
+  // Three of each canary, and the batch.
+  expect(fake.allRuns.length).toBe(10);
 });
 
 test('tells of each message whether it was known', async () => {
@@ -164,9 +175,28 @@ test('all that breaks while a list is split is charged to nobody', async () => {
   fake.behaviour = `end(13, 'ERROR') if $runs > 8;`;
   const outcomes = await learnAll(trainer, examples('spam', 'a', 'poison', 'b'));
   expect(kindsOf(outcomes)).toBe('duplicate misconfigured misconfigured');
+  // The last one was not tried.
+  expect(fake.allRuns.length).toBe(10);
 });
 
-test('is stopped by SIGTERM, and the next run waits until it is gone', async () => {
+test.each([
+  ['fewer were examined', { examined: 1 }],
+  ['another number was changed', { changed: 2 }],
+  ['nothing is said of one', { effects: ['changed', undefined] as const }],
+  ['one is missing', { effects: ['changed'] as const }],
+  ['there is one more', { effects: ['changed', 'unchanged', 'unchanged'] as const }],
+])('its account does not count where %s', (_what, wrong) => {
+  const account = {
+    effects: ['changed', 'unchanged'],
+    examined: 2,
+    changed: 1,
+    complaint: '',
+  } as const;
+  expect(effectsOf(account, 2)).toEqual(['changed', 'unchanged']);
+  expect(effectsOf({ ...account, ...wrong }, 2)).toBeUndefined();
+});
+
+test('is stopped by SIGTERM', async () => {
   const fake = new FakeSaLearn();
   const trainer = fake.trainer();
   await trainer.diagnose(NEVER);
@@ -184,6 +214,24 @@ test('is stopped by SIGTERM, and the next run waits until it is gone', async () 
   expect(await pending).toEqual({ kind: 'aborted' });
   expect(existsSync(join(fake.folder, 'stopped'))).toBe(true);
   expect(readdirSync(fake.temporary)).toEqual([]);
+});
+
+test('the next run waits for one that was aborted and does not end', async () => {
+  const fake = new FakeSaLearn();
+  const trainer = fake.trainer({ leaveMs: 50 });
+  await trainer.diagnose(NEVER);
+  fake.behaviour = `
+    put('overlap', '') if -e at('busy');
+    put('busy', '');
+    select(undef, undef, undef, 1);`;
+  const stop = new AbortController();
+  const pending = trainer.learn(example('spam', 'a'), stop.signal);
+  await until('it runs', () => existsSync(join(fake.folder, 'busy')));
+  stop.abort();
+  expect(await pending).toEqual({ kind: 'aborted' });
+  expect(existsSync(join(fake.folder, 'busy'))).toBe(true);
+  expect((await trainer.learn(example('spam', 'b'), NEVER)).kind).toBe('learned');
+  expect(existsSync(join(fake.folder, 'overlap'))).toBe(false);
 });
 
 test('before its first message it is not stopped: its messages are taken from it', async () => {
