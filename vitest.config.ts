@@ -44,6 +44,7 @@ export default defineConfig({
         test: {
           name: 'torture',
           include: TORTURE,
+          exclude: UNPRIVILEGED,
           isolate: true,
           // Some hold what a proxy saw against time-outs of a second, and a busy machine sees it late.
           retry: ['', 'false'].includes(process.env['CI'] ?? '') ? 0 : 1,

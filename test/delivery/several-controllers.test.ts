@@ -238,7 +238,7 @@ test('what was posted as often as it may be is let go by a proof where it was po
   atTwo?.proved(other);
   expect(reasonToLetGo(spent.proof)).toBeUndefined();
   atOne?.proved(other);
-  expect(reasonToLetGo(spent.proof)).toMatch(/remembered other messages/);
+  expect(reasonToLetGo(spent.proof)).toMatch(/other messages were remembered/);
 });
 
 test('what failed at a controller is not its probe while the other one works', async () => {

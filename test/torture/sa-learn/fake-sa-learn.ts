@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { SaLearnTrainerOptions } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
-import { addressAt } from './connect.ts';
+import { addressAt } from '../../trainers/spamassassin/connect.ts';
 
 /** A run of the fake: what it was to do, and what the messages were. */
 export interface FakeRun {

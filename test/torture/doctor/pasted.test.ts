@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import type { Finding } from '../../src/doctor/finding.ts';
-import { ROOT } from '../support/needs.ts';
-import { program } from '../support/run.ts';
-import { NOBODY, temporaryFolder } from '../support/temporary.ts';
+import type { Finding } from '../../../src/doctor/finding.ts';
+import { ROOT } from '../../support/needs.ts';
+import { program } from '../../support/run.ts';
+import { NOBODY, temporaryFolder } from '../../support/temporary.ts';
 
 /**
  * The commands that the doctor prints, pasted by root: the next doctor doesn't name the fault any more.

@@ -9,7 +9,7 @@ import type { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn
 import type { Outcome } from '../../../src/trainers/trainer.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { until } from '../../support/until.ts';
-import { NEVER, TaughtInMemory, addressAt, example } from './connect.ts';
+import { NEVER, TaughtInMemory, addressAt, example } from '../../trainers/spamassassin/connect.ts';
 import { FakeSaLearn } from './fake-sa-learn.ts';
 
 const ANY = expect.any(String) as string;

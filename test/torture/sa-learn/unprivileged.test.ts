@@ -5,9 +5,9 @@ import { describe, expect, test } from 'vitest';
 import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { Example, Outcome } from '../../../src/trainers/trainer.ts';
 import { makeMessage, makeMessages } from '../../lab/messages.ts';
-import { needsPrograms } from '../../support/needs.ts';
+import { TIME, needsPrograms } from '../../support/needs.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
-import { NEVER, TaughtInMemory, addressAt, example } from './connect.ts';
+import { NEVER, TaughtInMemory, addressAt, example } from '../../trainers/spamassassin/connect.ts';
 
 /** `sa-learn` of a package with a Bayes of its own, and no rules: they cost a second a start. */
 class PrivateSaLearn {
@@ -77,7 +77,7 @@ const ODD = [
   '',
 ].map((body, index) => example('spam', body, `odd${index}.eml`));
 
-describe('sa-learn', needsPrograms('sa-learn'), () => {
+describe('sa-learn', { ...needsPrograms('sa-learn'), ...TIME }, () => {
   test('learns, knows and tells of each message which it was', async () => {
     const saLearn = new PrivateSaLearn();
     const all = makeMessages('spam', 12).map(({ raw }, index) =>

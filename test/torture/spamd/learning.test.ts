@@ -6,8 +6,8 @@ import { TaughtMessages } from '../../../src/spool/taught.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { until } from '../../support/until.ts';
-import { NEVER, example, prove, trainerAt } from './connect.ts';
-import { describeReal, startSpamd } from './real-spamd.ts';
+import { NEVER, example, prove, trainerAt } from '../../trainers/spamassassin/connect.ts';
+import { describeReal, startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
 
 const [SPAM, HAM] = [makeMessage('spam', 1).raw, makeMessage('ham', 1).raw];
 
