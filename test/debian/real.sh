@@ -16,7 +16,7 @@ apart "$@"
 suite=$1
 shift
 make_system "$suite" \
-  nodejs rspamd redis-server valkey-server openssl zstd procps iproute2 util-linux mount e2fsprogs prometheus
+  nodejs rspamd redis-server valkey-server spamd openssl zstd procps iproute2 util-linux mount e2fsprogs prometheus
 mkdir "$system/project"
 for each in package*.json tsconfig*.json vitest.config.ts src demo test node_modules README.md \
   CHANGELOG.md LICENSE Dockerfile.fragment service scripts bench; do
