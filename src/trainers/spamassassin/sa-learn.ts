@@ -27,7 +27,7 @@ import type { Effect } from './sa-learn-output.ts';
 import { SaLearn } from './sa-learn-run.ts';
 import type { RunFault, RunResult, SaLearnOptions } from './sa-learn-run.ts';
 import type { Diagnosis } from './spamd.ts';
-import type { Taught } from './taught.ts';
+import type { Taught, TaughtMessage } from './taught.ts';
 
 /**
  * `sa-learn` as a trainer, where there is no spamd. A start costs a second of CPU, so what is to be
@@ -136,11 +136,19 @@ export class SaLearnTrainer implements Trainer {
       const diagnosis = await this.diagnose(signal);
       if (diagnosis.kind !== 'works') return diagnosis;
     }
-    const failure = wasLearned ? undefined : await this.#unlearnOpposite(example, signal);
+    const earlier = wasLearned ? undefined : await taught?.last(key);
+    const failure = await this.#unlearn(earlier, body, signal);
     if (failure !== undefined) return failure;
-    const effect = await this.#batches.add({ action: verdict, body, signal });
-    if (typeof effect !== 'string') return effect;
+    // Before it is learned: a process that is killed meanwhile leaves it learned.
     if (!wasLearned) await taught?.put(key, verdict, body);
+    const effect = await this.#batches.add({ action: verdict, body, signal });
+    if (typeof effect !== 'string') {
+      // What couldn't be learned must not take the place of what may be known still.
+      if (earlier !== undefined && effect.kind !== 'aborted') {
+        await taught?.put(key, earlier.verdict, earlier.body);
+      }
+      return effect;
+    }
     this.#learned.set(body, verdict);
     if (effect === 'unchanged') return { kind: 'duplicate' };
     // Once more, and not known: perhaps it isn't stored. The next one waits for a canary.
@@ -148,12 +156,14 @@ export class SaLearnTrainer implements Trainer {
     return { kind: 'learned' };
   }
 
-  /** What was taught under the key with other bytes and the other verdict: SpamAssassin forgets it. */
-  async #unlearnOpposite({ key, verdict, body }: Example, signal: AbortSignal) {
-    const last = await this.#options.taught?.last(key);
+  /**
+   * What was taught under the key with other bytes SpamAssassin forgets, with the same verdict as well:
+   * it would count it twice, and a turn could take back the later one alone.
+   */
+  async #unlearn(earlier: TaughtMessage | undefined, body: Buffer, signal: AbortSignal) {
     // The same bytes it unlearns by itself.
-    if (last === undefined || last.verdict === verdict || last.body.equals(body)) return undefined;
-    const effect = await this.#batches.add({ action: 'forget', body: last.body, signal });
+    if (earlier === undefined || earlier.body.equals(body)) return undefined;
+    const effect = await this.#batches.add({ action: 'forget', body: earlier.body, signal });
     return typeof effect === 'string' ? undefined : effect;
   }
 

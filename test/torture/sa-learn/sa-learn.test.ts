@@ -316,6 +316,35 @@ test('a turned message: the bytes that were taught are forgotten first', async (
   expect(fake.known).toEqual({ 'other bytes': 'ham' });
 });
 
+test('a message that is written anew with the same verdict counts once', async () => {
+  const fake = new FakeSaLearn();
+  const taught = new TaughtInMemory();
+  const trainer = fake.trainer({ taught });
+  await trainer.learn(example('spam', 'first bytes'), NEVER);
+  await trainer.learn(example('spam', 'other bytes'), NEVER);
+  expect(fake.known).toEqual({ 'other bytes': 'spam' });
+  expect(taught.messages.get('a.eml')?.body.toString()).toBe('other bytes');
+});
+
+test('what is being learned is kept as taught before it is, and what was before it where that fails', async () => {
+  const fake = new FakeSaLearn();
+  const taught = new TaughtInMemory();
+  const trainer = fake.trainer({ taught });
+  await trainer.learn(example('spam', 'first bytes'), NEVER);
+  const keptWhen: string[] = [];
+  const put = taught.put.bind(taught);
+  taught.put = (key, verdict, body) => {
+    keptWhen.push(`${fake.runs.length} ${body.toString()}`);
+    return put(key, verdict, body);
+  };
+  await trainer.learn(example('ham', 'other bytes'), NEVER);
+  // One that learned the first bytes, and one that forgot them.
+  expect(keptWhen).toEqual(['2 other bytes']);
+  fake.behaviour = 'exit 13;';
+  expect((await trainer.learn(example('spam', 'third bytes'), NEVER)).kind).not.toBe('learned');
+  expect(taught.messages.get('a.eml')?.body.toString()).toBe('other bytes');
+});
+
 test('refuses what is too large', async () => {
   const fake = new FakeSaLearn();
   const trainer = fake.trainer({ maxBytes: 3 });
