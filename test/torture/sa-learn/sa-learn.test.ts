@@ -340,8 +340,7 @@ test('what is being learned is kept as taught before it is, and what was before 
   await trainer.learn(example('ham', 'other bytes'), NEVER);
   // One that learned the first bytes, and one that forgot them.
   expect(keptWhen).toEqual(['2 other bytes']);
-  fake.behaviour = 'exit 13;';
-  expect((await trainer.learn(example('spam', 'third bytes'), NEVER)).kind).not.toBe('learned');
+  expect((await trainer.learn(example('spam', 'poison'), NEVER)).kind).toBe('deferred');
   expect(taught.messages.get('a.eml')?.body.toString()).toBe('other bytes');
 });
 
