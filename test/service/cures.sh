@@ -50,7 +50,8 @@ names() {
 heal() {
   local pattern=$1
   shift
-  "$@" && names "$pattern" && [[ -n $(commands) ]] && is_decent || return 1
+  # rspamd that was started a moment ago tells nothing yet
+  "$@" && within 20 names "$pattern" && [[ -n $(commands) ]] && is_decent || return 1
   commands >>"$scratch/pasted"
   "${machine[@]}" sh -eu < <(commands) || return 1
   within "${PATIENCE-15}" is_clean
