@@ -1,3 +1,5 @@
+import { connectionFaults } from '../connection-faults.ts';
+import type { ConnectionFault } from '../connection-faults.ts';
 import type { Outcome } from '../trainer.ts';
 import type { TellAnswer, TellFault } from './tell.ts';
 
@@ -61,82 +63,26 @@ export function classifyAnswer({ code, text }: TellAnswer): Failure {
   return row?.means(said) ?? { kind: 'deferred', reason: said, answered: true };
 }
 
-interface FaultRow {
-  readonly codes: RegExp;
-  readonly means: 'refused' | 'unreachable' | 'misconfigured';
-  /** A predicate, after spamd's name. */
-  readonly says: string;
-  readonly cure: string;
-}
-
-const NO_TLS =
-  'use spamd: in SPAMD_URL where spamd runs without --ssl, or name the port that has it';
-
-const FAULTS: readonly FaultRow[] = [
+const FAULTS: readonly ConnectionFault[] = [
   {
     codes: /^NOT_SPAMD$/,
     means: 'misconfigured',
     says: 'another service answers there',
     cure: 'point SPAMD_URL at spamd (port 783 unless set otherwise), not at rspamd, a mail server or amavis; for rspamd use LEARN_TRAINERS=rspamd and RSPAMD_URL',
   },
-  {
-    codes: /^(ENOTFOUND|EAI_AGAIN)$/,
-    means: 'unreachable',
-    says: 'its host name is not found',
-    cure: 'correct the host in SPAMD_URL, or the DNS of this machine (/etc/resolv.conf, /etc/hosts); in containers: put both on one network',
-  },
-  {
-    codes: /^(ECONNREFUSED|ENOENT)$/,
-    means: 'refused',
-    says: 'connection refused: nobody listens there',
-    cure: 'start spamd, or correct SPAMD_URL: it is what spamd has as --listen and --port, or as --socketpath; loopback, which it has unless set otherwise, is not enough where spamd is on another machine or in another container',
-  },
-  {
-    codes: /^(EACCES|EPERM)$/,
-    means: 'misconfigured',
-    says: 'may not be used',
-    cure: "of a socket: let the daemon's user enter the folders above it and write to it (--socketmode, --socketgroup); of a host: look at the routes (prohibit), the firewall and what systemd or the container forbids",
-  },
-  {
-    codes: /^(EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|ENETDOWN|EADDRNOTAVAIL)$/,
-    means: 'unreachable',
-    says: 'is not reachable',
-    cure: 'look at routes and firewalls between here and there',
-  },
-  {
-    codes: /^(EMFILE|ENFILE|ENOBUFS|ENOMEM)$/,
-    means: 'unreachable',
-    says: 'this machine can make no connection to it',
-    cure: "look at this machine's limits of open files and memory",
-  },
-  {
-    codes: /^(ERR_TLS_CERT_ALTNAME_INVALID|HOSTNAME_MISMATCH)$/,
-    means: 'misconfigured',
-    says: 'its certificate is for another name',
-    cure: 'use a name in SPAMD_URL that the certificate has, or make a certificate for this one',
-  },
-  {
-    codes: /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
-    means: 'misconfigured',
-    says: 'its certificate is out of date',
-    cure: 'renew it, and compare the clocks of both machines',
-  },
-  {
-    codes: /^(UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_IN_CHAIN$)/,
-    means: 'misconfigured',
-    says: 'its certificate is not signed by anybody this machine trusts',
-    cure: 'set SPAMD_CA_FILE to the certificate (PEM) of the authority that signed it',
-  },
-  {
-    codes: /^(EPROTO$|ERR_SSL_|ERR_TLS_|CERT_)/,
-    means: 'misconfigured',
-    says: 'does not speak TLS as expected',
-    cure: `${NO_TLS}; it must allow TLS 1.2 or later, and want no client certificate`,
-  },
+  ...connectionFaults({
+    url: 'SPAMD_URL',
+    ca: 'SPAMD_CA_FILE',
+    refused:
+      'start spamd, or correct SPAMD_URL: it is what spamd has as --listen and --port, or as --socketpath; loopback, which it has unless set otherwise, is not enough where spamd is on another machine or in another container',
+    socket: ' and write to it (--socketmode, --socketgroup)',
+    noTls:
+      'use spamd: in SPAMD_URL where spamd runs without --ssl, or name the port that has it; it',
+  }),
 ];
 
 /** What is known of a fault by its code: doctor's words and log's. */
-export function connectionFault(code: string): FaultRow | undefined {
+export function connectionFault(code: string): ConnectionFault | undefined {
   return FAULTS.find(({ codes }) => codes.test(code));
 }
 
