@@ -128,8 +128,7 @@ export class Deliveries {
 
   #enqueued(entry: QueueEntry, settled: boolean): void {
     for (const { scheduler, joint } of this.#each) {
-      joint?.enqueued(entry);
-      if (joint?.isDone(entry) !== true) scheduler.enqueued(entry, settled);
+      if (joint?.enqueued(entry) !== false) scheduler.enqueued(entry, settled);
     }
   }
 

@@ -32,18 +32,16 @@ const CHUNK_LINES = 10_000;
 const MOST_SPENT = 100_000;
 
 export class DoneLog {
-  readonly #root: Folder;
-  readonly #name: string;
   /** By key; the lowest byte of a record is its letter, the others name the file. */
   readonly #records = new Map<bigint, bigint>();
-  #fd: number;
+  readonly #fd: number;
   #lines = 0;
 
   /** @throws the system's error for a disk fault */
   constructor(root: Folder, filter: string) {
-    this.#root = root;
-    this.#name = `done-${filter}`;
-    this.#fd = this.#open();
+    const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
+    const flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW;
+    this.#fd = openSync(root.at(`done-${filter}`), flags, 0o600);
     this.#load();
   }
 
@@ -98,11 +96,6 @@ export class DoneLog {
   #take(key: bigint, letter: string, file: bigint): void {
     if (letter === GONE) this.#records.delete(key);
     else this.#records.set(key, ((file >> 8n) << 8n) | BigInt(letter.charCodeAt(0)));
-  }
-
-  #open(): number {
-    const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
-    return openSync(this.#root.at(this.#name), O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
   }
 
   #load(): void {

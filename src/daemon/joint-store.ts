@@ -56,10 +56,15 @@ export class JointStore implements MessageStore {
     return this.#asides.has(key) || this.#options.log.hasDone(key);
   }
 
-  /** Forgets what is known of other files of that key. */
-  enqueued(entry: QueueEntry): void {
+  /**
+   * A message came into the queue: forgets what is known of other files of that key.
+   * @returns whether this filter needs it
+   */
+  enqueued(entry: QueueEntry): boolean {
     this.#restsUntil = 0;
-    if (!this.isDone(entry)) this.forget(entry.key);
+    if (this.isDone(entry)) return false;
+    this.forget(entry.key);
+    return true;
   }
 
   /** The message is out of the queue. */

@@ -115,9 +115,7 @@ async function* allChecks(
   yield* checkWatching(libDir, polling, host);
   const { spamd, rspamd, trainers } = config;
   const spamds = trainers.includes('spamassassin') ? [spamd.address] : [];
-  for (const address of spamds) {
-    yield* checkSpamd(createSpamAssassin({ ...spamd, address }), spamd.user, stop);
-  }
+  if (spamds.length > 0) yield* checkSpamd(createSpamAssassin(spamd), spamd.user, stop);
   const known: Known[] = [];
   for (const controller of trainers.includes('rspamd') ? rspamd.controllers : []) {
     const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
