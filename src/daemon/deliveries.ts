@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { addUp } from '../delivery/events.ts';
 import type { Learner } from '../delivery/learner.ts';
 import type { DeliveryOptions, MessageStore } from '../delivery/store.ts';
 import { createDelivery } from '../delivery/create.ts';
@@ -81,7 +82,8 @@ export class Deliveries {
 
   /** What is in memory. */
   get counts(): Counts {
-    return sumOf(this.#each.map(({ scheduler }) => scheduler.counts));
+    const all = this.#each.map(({ scheduler }) => scheduler.counts);
+    return addUp(['pending', 'deferred', 'inFlight'], all);
   }
 
   /** What is in memory of one filter. */
@@ -139,14 +141,4 @@ export class Deliveries {
       joint?.forget(key);
     }
   }
-}
-
-function sumOf(counts: readonly Counts[]): Counts {
-  const sum = { pending: 0, deferred: 0, inFlight: 0 };
-  for (const { pending, deferred, inFlight } of counts) {
-    sum.pending += pending;
-    sum.deferred += deferred;
-    sum.inFlight += inFlight;
-  }
-  return sum;
 }

@@ -7,7 +7,7 @@ import type { LearnedListener } from '../delivery/events.ts';
 import type { Learner } from '../delivery/learner.ts';
 import { FILTERS } from '../filter.ts';
 import type { Filter } from '../filter.ts';
-import { SA_LEARN_CONCURRENCY, SA_LEARN_LONGEST_MS } from '../trainers/spamassassin/sa-learn.ts';
+import { limitsOfSpamAssassin } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 
 export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
@@ -16,9 +16,6 @@ export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
   /** Hears of each message that a filter learned. */
   readonly onLearned: (filter: Filter) => LearnedListener;
 }
-
-/** Posts in one that is taught to SpamAssassin: what was known is forgotten first, with a canary. */
-const TELLS = 10;
 
 /** The filters that the trainers belong to. */
 export function createLearners(options: LearnersOptions): readonly Learner[] {
@@ -40,13 +37,6 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
     }),
     ...(filter === 'rspamd'
       ? { concurrency: learning.concurrency, longestPostMs: rspamd.timeoutMs }
-      : limitsOf(spamd)),
+      : limitsOfSpamAssassin(spamd)),
   }));
-}
-
-function limitsOf({ address, timeoutMs }: Config['spamd']) {
-  return address.program === undefined
-    ? // More bring nothing, and cost latency (30 a second with one, 22 with four).
-      { concurrency: 1, longestPostMs: TELLS * timeoutMs }
-    : { concurrency: SA_LEARN_CONCURRENCY, longestPostMs: SA_LEARN_LONGEST_MS };
 }

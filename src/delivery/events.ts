@@ -112,9 +112,16 @@ const SAYS: Readonly<Record<Exclude<FinalResult, 'learned' | 'quarantined'>, str
 
 /** How messages ended in all. */
 export function sumOf(all: readonly ResultCounts[]): ResultCounts {
-  const sum = noResults();
-  for (const counts of all) for (const result of FINAL_RESULTS) sum[result] += counts[result];
-  return sum;
+  return addUp(FINAL_RESULTS, all);
+}
+
+/** Adds up the figures of these names. */
+export function addUp<Name extends string>(
+  names: readonly Name[],
+  all: readonly Readonly<Record<Name, number>>[],
+): Record<Name, number> {
+  const sums = names.map((name) => [name, all.reduce((sum, each) => sum + each[name], 0)] as const);
+  return Object.fromEntries(sums) as Record<Name, number>;
 }
 
 function noResults(): ResultCounts {

@@ -7,8 +7,8 @@ import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
 import type { Terminal } from '../text.ts';
-import { createTrainers } from '../trainers/create.ts';
-import { SA_LEARN_CONCURRENCY, refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
+import { createTrainers, limitsOfSpamAssassin } from '../trainers/create.ts';
+import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
@@ -193,11 +193,11 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers({ ...config, trainers: [filter] }, { bulk: flags.bulk });
-  const isByProgram = config.spamd.address.program !== undefined;
   const run: BulkRun = new BulkRun({
     ...flags,
     ...common,
-    concurrency: filter === 'rspamd' ? flags.concurrency : isByProgram ? SA_LEARN_CONCURRENCY : 1,
+    concurrency:
+      filter === 'rspamd' ? flags.concurrency : limitsOfSpamAssassin(config.spamd).concurrency,
     sources,
     stats,
     journal,

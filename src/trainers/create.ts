@@ -3,7 +3,11 @@ import type { Filter } from '../filter.ts';
 import { RspamdTrainer } from './rspamd.ts';
 import { Reports } from './spamassassin/reports.ts';
 import type { ReportsOptions } from './spamassassin/reports.ts';
-import { SaLearnTrainer } from './spamassassin/sa-learn.ts';
+import {
+  SA_LEARN_CONCURRENCY,
+  SA_LEARN_LONGEST_MS,
+  SaLearnTrainer,
+} from './spamassassin/sa-learn.ts';
 import { SpamdTrainer } from './spamassassin/spamd.ts';
 import type { Diagnosis } from './spamassassin/spamd.ts';
 import type { Taught } from './spamassassin/taught.ts';
@@ -32,6 +36,17 @@ export function createSpamAssassin(
   const isReported = spamd.report && reporting !== undefined;
   const reports = isReported ? new Reports({ ...spamd, ...reporting }) : undefined;
   return new SpamdTrainer({ ...spamd, taught, reports });
+}
+
+/** Posts in one that is taught to SpamAssassin: what was known is forgotten first, with a canary. */
+const TELLS = 10;
+
+/** How many calls SpamAssassin's trainer takes at a time, and how long one may take. */
+export function limitsOfSpamAssassin({ address, timeoutMs }: Config['spamd']) {
+  return address.program === undefined
+    ? // More bring nothing, and cost latency (30 a second with one, 22 with four).
+      { concurrency: 1, longestPostMs: TELLS * timeoutMs }
+    : { concurrency: SA_LEARN_CONCURRENCY, longestPostMs: SA_LEARN_LONGEST_MS };
 }
 
 /** The trainers that the settings name, one for each controller: the one list of filters. */
