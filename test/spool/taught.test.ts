@@ -12,12 +12,12 @@ import {
 } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { gunzipSync } from 'node:zlib';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { Folder } from '../../src/spool/folder.ts';
+import { describe, expect, test } from 'vitest';
 import { TaughtMessages } from '../../src/spool/taught.ts';
 import type { TaughtMessagesOptions } from '../../src/spool/taught.ts';
 import { makeMessage } from '../lab/messages.ts';
 import { START } from '../support/manual-clock.ts';
+import { taughtFolders } from '../support/taught-folders.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const KEY = 'a.eml';
@@ -35,13 +35,7 @@ interface World {
 }
 
 function makeWorld(options: Partial<TaughtMessagesOptions> = {}): World {
-  const root = temporaryFolder();
-  for (const name of ['taught', 'tmp']) mkdirSync(`${root}/${name}`);
-  const [folder, temporary] = [Folder.open(`${root}/taught`), Folder.open(`${root}/tmp`)];
-  onTestFinished(() => {
-    folder.close();
-    temporary.close();
-  });
+  const { root, folder, temporary } = taughtFolders();
   const faults: unknown[] = [];
   const onFault = (error: unknown): void => void faults.push(error);
   const make = (others: Partial<TaughtMessagesOptions>): TaughtMessages =>

@@ -1,10 +1,8 @@
-import { mkdirSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
-import { Folder } from '../../../src/spool/folder.ts';
 import { TaughtMessages } from '../../../src/spool/taught.ts';
 import { makeMessage } from '../../lab/messages.ts';
-import { temporaryFolder } from '../../support/temporary.ts';
+import { taughtFolders } from '../../support/taught-folders.ts';
 import { until } from '../../support/until.ts';
 import { NEVER, example, prove, trainerAt } from '../../trainers/spamassassin/connect.ts';
 import { describeReal, startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
@@ -33,13 +31,7 @@ function newsletter(boundary: string, id = 'first', to = 'all@news.example'): Bu
 }
 
 function taughtOnDisk(): TaughtMessages {
-  const root = temporaryFolder();
-  for (const name of ['taught', 'tmp']) mkdirSync(`${root}/${name}`);
-  const [folder, temporary] = [Folder.open(`${root}/taught`), Folder.open(`${root}/tmp`)];
-  onTestFinished(() => {
-    folder.close();
-    temporary.close();
-  });
+  const { folder, temporary } = taughtFolders();
   return new TaughtMessages({ folder, temporary, wall: () => Date.now() });
 }
 
