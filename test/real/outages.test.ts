@@ -1,6 +1,8 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
+import { COUNT_AGE_MS } from '../../src/delivery/learn-counts.ts';
 import { makeMessage } from '../lab/messages.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import { parseStatistics } from '../../src/trainers/rspamd.ts';
@@ -90,6 +92,8 @@ describeReal('nothing is lost', () => {
 /** Learns, of each class; a round turns some of one class, and the next turns them back. */
 const HELD = 150;
 const TURNED = 60;
+/** The daemon asks for the counts so often. */
+const SAMPLED_MS = 5_000;
 /** Each takes as long as rspamd takes to show it, up to a minute on 3.4. */
 const ROUNDS = byLength({ short: [], middle: [1], long: [12] });
 
@@ -123,11 +127,14 @@ async function untilShown({ redis, rspamd }: World): Promise<void> {
         await world.untilDone(PATIENCE_MS);
         await untilShown(world);
       }
+      // Until every sample of the last minute shows it, the daemon isn't sure what Bayes holds.
+      await sleep(COUNT_AGE_MS + 2 * SAMPLED_MS);
       expect(daemon.linesOf('controller.forgot')).toEqual([]);
       await world.redis.command('FLUSHALL');
       const isTold = (): boolean => daemon.linesOf('controller.forgot').length > 0;
-      // rspamd's own minute, and the daemon's minute of doubt
-      await daemon.until('tell what Bayes has forgotten', isTold, { timeoutMs: 140_000 });
+      // rspamd's own minute, and the daemon's minute of doubt, each until the next sample
+      const timeoutMs = 2 * (COUNT_AGE_MS + SAMPLED_MS) + 10_000;
+      await daemon.until('tell what Bayes has forgotten', isTold, { timeoutMs });
     },
   );
 });
