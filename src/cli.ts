@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { loadConfig, readConfig } from './config.ts';
 import type { Config, Environment, SpoolConfig } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
@@ -12,6 +12,7 @@ import { procFault } from './spool/folder.ts';
 import { unknownText } from './settings.ts';
 import { clean, wrap } from './text.ts';
 import type { Terminal } from './text.ts';
+import { isAddress } from './user.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -118,7 +119,8 @@ function say({ err, errTerminal }: CliOptions, text: string): void {
 function accountOf({ environment, identity }: CliOptions, command: Command): Account | undefined {
   const use = SPOOL_USE[command.name()] ?? SPOOL_USE[command.parent?.name() ?? ''];
   if (use === undefined) return undefined;
-  const { user, spam = [], ham = [] } = command.optsWithGlobals<UserWords>();
+  const { spam = [], ham = [] } = command.opts<PathWords>();
+  const user = userWord(command);
   if (identity.uid !== 0 && user === undefined) return undefined;
   // The doctor tells of wrong settings in its own way.
   const isDoctor = command.name() === 'doctor';
@@ -131,11 +133,21 @@ function accountOf({ environment, identity }: CliOptions, command: Command): Acc
   return accountFor({ spool, wanted: user, uid: identity.uid, writes: use === 'writes' });
 }
 
-interface UserWords {
-  readonly user?: string;
+/** Whom the words of a command say to run it as: before its name, or behind it where it has no `--user` of its own. */
+function userWord(command: Command): string | undefined {
+  for (let each: Command | null = command; each !== null; each = each.parent) {
+    const { user } = each.opts<{ readonly user?: string }>();
+    if (user !== undefined && each.name() !== 'relearn') return user;
+  }
+  return undefined;
+}
+
+interface PathWords {
   readonly spam?: readonly string[];
   readonly ham?: readonly string[];
 }
+
+const PROGRAMS_OWN = new Set(['-h', '--help', '-V', '--version']);
 
 /** Without a command `watch` is meant. Not commander's default: that swallows mistyped commands. */
 function withCommand(args: readonly string[]): readonly string[] {
@@ -145,7 +157,7 @@ function withCommand(args: readonly string[]): readonly string[] {
   const [first = ''] = words;
   if (first === '-v') return ['--version'];
   const isBare = first === '' || first.startsWith('-');
-  return isBare && !['-h', '--help'].includes(first) ? ['watch', ...args] : args;
+  return isBare && !PROGRAMS_OWN.has(first) ? ['watch', ...args] : args;
 }
 
 /** What `kopano-learnd watch` would do, for who typed the bare name to see what happens. */
@@ -196,6 +208,8 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     .description('Teaches rspamd what Kopano users drag into Junk and back.')
     .version(VERSION)
     .option('--user <NAME>', "run as this user; root's commands run as the spool's owner")
+    // relearn has a --user of its own
+    .enablePositionalOptions()
     // what a flag is without being given stands in its description, where it isn't plain
     .configureHelp({ optionDescription: ({ description }) => description })
     .configureOutput({
@@ -237,7 +251,17 @@ function buildProgram(options: CliOptions, ended: (code: ExitCode) => void): Com
     });
   addQuarantine(program, options, ended);
   addHelp(program);
+  allowUserBehind(program);
   return program;
+}
+
+/** `--user` may stand behind a command's name, too. */
+function allowUserBehind(program: Command): void {
+  for (const command of program.commands) {
+    const isTaken = command.options.some(({ long }) => long === '--user');
+    if (!isTaken) command.addOption(new Option('--user <NAME>').hideHelp());
+    allowUserBehind(command);
+  }
 }
 
 /** The commands that ask how things are. */
@@ -268,10 +292,10 @@ function addQuestions(
     .description('tries everything that must work, and says how to mend what does not')
     .option('--all', 'what is well, too', false)
     .option('--json', 'all of it as one JSON object', false)
-    .action(async (flags: { all: boolean; json: boolean }) => {
+    .action(async (flags: { all: boolean; json: boolean }, command: Command) => {
       const read = readConfig(options.environment);
       const { doctor } = await import('./doctor/command.ts');
-      const isRoots = options.identity.uid === 0 && program.opts<UserWords>().user === undefined;
+      const isRoots = options.identity.uid === 0 && userWord(command) === undefined;
       const refusal = isRoots ? rootsAccount(read.config.spool).refusal : undefined;
       ended(await doctor({ ...options, ...read, ...flags, columns, refusal }));
     });
@@ -306,14 +330,21 @@ function settingsOf(options: CliOptions): Config {
 }
 
 /** As commander hands them over. */
-interface RelearnWords extends Omit<RelearnFlags, 'dirs' | 'journal' | 'limit' | 'waitMs'> {
+interface RelearnWords extends Omit<
+  RelearnFlags,
+  'dirs' | 'journal' | 'limit' | 'waitMs' | 'user'
+> {
   readonly journal?: string;
+  readonly user?: string;
   readonly limit?: number;
   readonly wait?: number;
 }
 
 const PATH_HELP =
   'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
+
+const USER_HELP =
+  "teach all of it to this user's own memory (per_user in rspamd); whom to run as stands before relearn";
 
 function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCode) => void): void {
   const collect = (path: string, paths: string[]): string[] => [...paths, path];
@@ -335,17 +366,26 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
     .option('--prove-all', 'prove each message, not one in a hundred', false)
+    .option('--user <ADDRESS>', USER_HELP, address)
     .option('--wait <SECONDS>', patience, whole(0, 604_800))
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .action(async (dirs: string[], words: RelearnWords) => {
       const config = settingsOf(options);
       const { relearn } = await import('./relearn/command.ts');
-      const { journal, limit = Infinity, wait, ...rest } = words;
+      const { journal, limit = Infinity, wait, user, ...rest } = words;
       const waitMs = wait === undefined ? undefined : wait * 1_000;
-      const flags = { ...rest, dirs, journal, limit, waitMs };
+      const flags = { ...rest, dirs, journal, limit, waitMs, user };
       ended(await relearn({ ...options, config, flags }));
     });
+}
+
+/** Reads an address. */
+function address(text: string): string {
+  if (isAddress(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be the address of the user whose memory learns. Whom to run as stands before the command: kopano-learnd --user NAME relearn.',
+  );
 }
 
 /** Reads a whole number between two others. */

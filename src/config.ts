@@ -9,6 +9,7 @@ import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } fro
 import type { Environment, UnknownSetting } from './settings.ts';
 import { spamdAddress } from './spamd-address.ts';
 import type { SpamdAddress } from './spamd-address.ts';
+import { isFieldName } from './user.ts';
 
 /**
  * All settings and their defaults, read once. Every fault of one start is collected and reported
@@ -89,6 +90,8 @@ export function readConfig(environment: Environment) {
       concurrency: settings.read('LEARN_CONCURRENCY', '8', whole(1, 1_000)),
       backlog: settings.read('LEARN_BACKLOG', '1000', whole(1, 1_000_000)),
       maxAttempts: settings.read('LEARN_MAX_ATTEMPTS', '10', whole(1, 1_000_000)),
+      /** Header fields that say whose memory learns a message, where rspamd keeps one for each user. */
+      userFields: settings.read('LEARN_USER_HEADER', '', fieldNames),
     },
     /** `undefined` when it is off. */
     statusListen: readListen(settings),
@@ -252,6 +255,16 @@ function filters(value: string): readonly Filter[] {
     throw new Error(`must be ${FILTERS.join(', ')}, or both, separated by a comma, not '${value}'`);
   }
   return known;
+}
+
+function fieldNames(value: string): readonly string[] {
+  if (value === '') return [];
+  const names = value.split(',').map((part) => part.trim());
+  const wrong = names.find((name) => !isFieldName(name));
+  if (wrong === undefined) return names;
+  throw new Error(
+    `must name header fields, separated by commas, such as X-Kopano-User,Delivered-To, not '${value}'`,
+  );
 }
 
 /** It becomes a header line of the request. */

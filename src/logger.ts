@@ -15,7 +15,7 @@ import type { Terminal } from './text.ts';
 export type LogEvent =
   | `daemon.${'started' | 'standby' | 'owner' | 'stopped' | 'bug'}`
   | `message.${'learned' | 'duplicate' | 'refused' | 'deferred' | 'quarantined'}`
-  | `message.${'withdrawn' | 'superseded' | 'reported'}`
+  | `message.${'withdrawn' | 'superseded' | 'reported' | 'userless'}`
   | `controller.${'up' | 'down' | 'misconfigured' | 'unproven' | 'forgot' | 'limited' | 'outdated'}`
   | `spool.${'adjusted' | 'missing' | 'ignored' | 'stuck'}`
   | `disk.${'fault' | 'ok'}`

@@ -177,6 +177,13 @@ describe('settings', () => {
 });
 
 describe('relearn', () => {
+  test('takes an address for the user whose memory learns, and says so of another name', async () => {
+    const { code, err } = await run(['relearn', '--user', 'kopano', temporaryFolder()]);
+    expect(code).toBe(64);
+    expect(err).toContain('must be the address of the user whose memory learns');
+    expect(err).toContain('kopano-learnd --user NAME relearn');
+  });
+
   test('without a source is a usage error that tells how to name one', async () => {
     const { code, out, err } = await run(['relearn']);
     expect(code).toBe(64);

@@ -54,7 +54,7 @@ test('without any setting everything has its default', () => {
       timeoutMs: 30_000,
     },
     trainers: ['rspamd'],
-    learning: { concurrency: 8, backlog: 1_000, maxAttempts: 10 },
+    learning: { concurrency: 8, backlog: 1_000, maxAttempts: 10, userFields: [] },
     statusListen: { host: '127.0.0.1', port: 11_380 },
     log: { level: 5, format: 'auto' },
     shutdownMs: 5_000,
@@ -71,7 +71,7 @@ test('an empty variable means the same as an unset one, and those of others noth
     ...['LEARN_ARCHIVE_DAYS', 'LEARN_CONCURRENCY', 'LEARN_BACKLOG', 'LEARN_MAX_BYTES'],
     ...['LEARN_SETTLE_MS', 'LEARN_SWEEP_SECONDS', 'LEARN_POLLING', 'LEARN_MAX_ATTEMPTS'],
     ...['SPAMD_URL', 'SPAMD_USER', 'SPAMD_MAX_BYTES', 'SPAMD_TIMEOUT_SECONDS', 'SPAMD_CA_FILE'],
-    ...['SPAMD_REPORT'],
+    ...['SPAMD_REPORT', 'LEARN_USER_HEADER'],
     ...['LEARN_TRAINERS', 'STATUS_LISTEN', 'SYSLOG_LEVEL', 'LOG_FORMAT', 'SHUTDOWN_SECONDS'],
   ];
   const empty = Object.fromEntries(names.map((name) => [name, '']));

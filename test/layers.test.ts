@@ -136,6 +136,7 @@ describe('the rooms', () => {
       'env-var',
       'errors.ts',
       'filter.ts',
+      'headers.ts',
       'leven',
       'main.ts',
       'secret.ts',
@@ -146,6 +147,7 @@ describe('the rooms', () => {
       'status/client.ts',
       'status/health.ts',
       'text.ts',
+      'user.ts',
     ]);
   });
 

@@ -110,6 +110,7 @@ describe('whom root’s commands run as', ROOT, () => {
     for (const args of [
       ['--user', 'root', 'watch', '--once'],
       ['watch', '--once', '--user=root'],
+      ['--once', '--user', 'root'],
     ]) {
       expect(run(args, lib)).toMatchObject({ code: 0, err: '' });
     }

@@ -9,6 +9,7 @@ import { FILTERS } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import { limitsOfSpamAssassin } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
+import { userByFields } from '../user.ts';
 
 export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
   readonly config: Pick<Config, 'rspamd' | 'spamd' | 'learning'>;
@@ -36,7 +37,11 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
       onLearned: onLearned(filter),
     }),
     ...(filter === 'rspamd'
-      ? { concurrency: learning.concurrency, longestPostMs: rspamd.timeoutMs }
+      ? {
+          concurrency: learning.concurrency,
+          longestPostMs: rspamd.timeoutMs,
+          findUser: userByFields(learning.userFields),
+        }
       : limitsOfSpamAssassin(spamd)),
   }));
 }

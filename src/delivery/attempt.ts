@@ -97,7 +97,7 @@ export class Attempts {
       const reason = fault === undefined ? letGo : `${letGo}; ${fault.does}`;
       return this.end(message, { kind: 'learned', proven: false, reason });
     }
-    const { store, faults, locks: held } = this.#options;
+    const { store, faults, locks: held, findUser, events } = this.#options;
     const { key, verdict } = message.entry;
     const readIt = (): ReturnType<typeof store.read> => store.read(message.entry);
     const read = await faults.guard(store.placeOf(verdict), readIt, { throwsBugs: true });
@@ -106,14 +106,18 @@ export class Attempts {
     if (read.kind === 'changed') return read;
     if (read.kind === 'unfit') return this.end(message, quarantined(read.reason));
     const { body } = read;
-    message.identity = identify(key, body);
+    const user = findUser?.(body);
+    if (findUser !== undefined && user === undefined && message.identity === undefined) {
+      events.withoutUser();
+    }
+    message.identity = identify(key, body, user);
     const { locks } = message.identity;
     const others = locks.filter((lock) => lock !== keyLock(key));
     const bound = this.#affinity.controllerOf(locks) ?? controller.name;
     if (!held.areFree(others) || bound !== controller.name) return { kind: 'busy' };
     held.hold(others);
     try {
-      return await this.#learn(message, controller, { verdict, key, body, locks });
+      return await this.#learn(message, controller, { verdict, key, body, locks, user });
     } finally {
       held.release(others);
     }

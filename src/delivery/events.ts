@@ -3,6 +3,7 @@ import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
+import { plural } from '../text.ts';
 import type { Verdict } from '../verdict.ts';
 import type { PendingMessage } from './message.ts';
 import { FINAL_RESULTS } from './result.ts';
@@ -31,6 +32,8 @@ export class MessageEvents {
     spam: noResults(),
     ham: noResults(),
   };
+  /** Messages of which no header field said whose they are. */
+  userless = 0;
   readonly #log: Log;
   readonly #throttle: LogThrottle;
   readonly #onLearned: LearnedListener;
@@ -74,6 +77,14 @@ export class MessageEvents {
       charges: message.failures.charges,
       ...(retryMs === Infinity ? {} : { retrySeconds: Math.round(retryMs / 100) / 10 }),
     });
+  }
+
+  /** No header field says whose memory is to learn a message; logged once a minute at most. */
+  withoutUser(): void {
+    this.userless += 1;
+    if (!this.#throttle.allows('LEARN_USER_HEADER')) return;
+    const says = `no field of LEARN_USER_HEADER names a user in ${plural(this.userless, 'message')} so far: learned without one`;
+    this.#log('notice', 'message.userless', says, { count: this.userless });
   }
 
   #end(verdict: Verdict, result: Exclude<Result, { kind: 'deferred' }>, fields: LogFields): void {

@@ -1,4 +1,5 @@
 import type { Filter } from '../filter.ts';
+import type { FindUser } from '../user.ts';
 import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import type { MessageEvents } from './events.ts';
@@ -11,6 +12,8 @@ export interface Learner {
   readonly events: MessageEvents;
   /** Posts in flight for each controller. */
   readonly concurrency: number;
+  /** Whose memory learns a message. @defaultValue the filter decides */
+  readonly findUser?: FindUser | undefined;
   /** How long one post may take, in milliseconds. */
   readonly longestPostMs: number;
 }

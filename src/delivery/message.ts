@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { endOfHeaders, headersOf } from '../headers.ts';
 import { keyLock } from '../spool/message-locks.ts';
 import { sameStamp } from '../spool/message.ts';
 import type { Stamp } from '../spool/message.ts';
@@ -116,27 +117,19 @@ export interface Identity {
   readonly messageId: string | undefined;
 }
 
-/** As much of a message as is searched for its Message-ID. */
-const HEADER_LIMIT = 262_144;
-
-export function identify(key: string, body: Buffer): Identity {
-  const { end, next } = endOfHeaders(body);
-  const headers = body.toString('latin1', 0, Math.min(end, HEADER_LIMIT));
+/** @param user whose memory learns it: others' are apart from that. @defaultValue the common one */
+export function identify(key: string, body: Buffer, user = ''): Identity {
   // The value may be folded: a line that begins with white space goes on with the one before.
-  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headers)?.[1];
-  const content = createHash('sha256').update(body.subarray(next)).digest('base64');
-  const locks = [keyLock(key), `body:${content}`];
+  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headersOf(body))?.[1];
+  const content = hash(body.subarray(endOfHeaders(body).next));
+  const locks = [keyLock(key), `body:${user}:${content}`];
   if (messageId !== undefined) {
     // Hashed, so that a long one takes no more memory than a short one.
-    locks.push(`id:${createHash('sha256').update(messageId, 'latin1').digest('base64')}`);
+    locks.push(`id:${user}:${hash(Buffer.from(messageId, 'latin1'))}`);
   }
   return { locks, messageId: messageId === undefined ? undefined : clean(messageId) };
 }
 
-/** Where the headers end, and where the body begins behind the blank line. */
-function endOfHeaders(body: Buffer): { end: number; next: number } {
-  const lf = body.indexOf('\n\n');
-  const crlf = body.indexOf('\r\n\r\n');
-  if (crlf !== -1 && (lf === -1 || crlf < lf)) return { end: crlf + 2, next: crlf + 4 };
-  return lf === -1 ? { end: body.length, next: body.length } : { end: lf + 1, next: lf + 2 };
+function hash(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('base64');
 }

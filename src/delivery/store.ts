@@ -4,6 +4,7 @@ import type { DiskFaults } from '../spool/disk-faults.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
+import type { FindUser } from '../user.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Controller } from './controller.ts';
 import type { MessageEvents } from './events.ts';
@@ -32,6 +33,8 @@ export interface DeliveryOptions {
   readonly settleMs: number;
   /** How often the store is scanned although nothing is known to wait there. */
   readonly rescanMs: number;
+  /** Whose memory learns a message. @defaultValue the filter decides */
+  readonly findUser?: FindUser | undefined;
   /** @defaultValue every message is proven by itself */
   readonly sampler?: ProofSampler;
 }

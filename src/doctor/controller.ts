@@ -43,7 +43,7 @@ export async function* checkController(
   yield noAnswerOf(inquiry, learning, here) ?? checkRight(inquiry, learning);
   yield checkBayes(here, statistics, await inquiry.history());
   const { users = 0 } = statistics;
-  if (users > 1) yield manyMemories(name, users);
+  if (users > 1) yield manyMemories(here, users);
   yield checkClock(name, ping);
   return statistics;
 }
@@ -154,15 +154,18 @@ function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding
 }
 
 /**
- * With `per_user` rspamd learns for the address that mail was delivered to. The daemon can't tell it
- * that, for kopano-spamd doesn't, and rspamd takes the first one in the To: header then (tried on 3.4
- * and 3.12.1).
+ * With `per_user` rspamd learns for the address that mail was delivered to. kopano-spamd tells nobody
+ * whose message it is, and rspamd takes the first one in the To: header then (tried on 3.4 and 3.12.1),
+ * unless a header field says it.
  */
-function manyMemories(name: string, users: number): Finding {
+function manyMemories({ controller: { name }, config }: Here, users: number): Finding {
+  const memories = `Bayes keeps a memory for each recipient (per_user), ${users} so far`;
+  const fields = config.learning.userFields.join(', ');
+  if (fields !== '') return ok(name, `${memories}; ${fields} says whose message it is`);
   return warning(
     name,
-    `Bayes keeps a memory for each recipient (per_user), ${users} so far: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
-    "set per_user = false in rspamd's override.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
+    `${memories}: a message counts for nobody but the first address in its To: header, and each memory needs its own ${MIN_LEARNS} of each class`,
+    "name the header field that says whose a message is in LEARN_USER_HEADER; or set per_user = false in rspamd's override.d/classifier-bayes.conf (mlan/rspamd sets it to true), restart rspamd, then teach it the archive with kopano-learnd relearn; if that was done before, the memories of earlier are still counted and this can be ignored",
   );
 }
 

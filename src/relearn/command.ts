@@ -9,6 +9,8 @@ import type { Log, LogEvent } from '../logger.ts';
 import type { Terminal } from '../text.ts';
 import { createTrainers, limitsOfSpamAssassin } from '../trainers/create.ts';
 import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
+import { userByFields } from '../user.ts';
+import type { FindUser } from '../user.ts';
 import { bayesCounts, bayesGain } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
@@ -53,6 +55,8 @@ export interface RelearnFlags extends SourceArguments {
   readonly limit: number;
   readonly bulk: boolean;
   readonly proveAll: boolean;
+  /** Whose memory learns all of it. @defaultValue LEARN_USER_HEADER says */
+  readonly user: string | undefined;
   readonly json: boolean;
   readonly quiet: boolean;
   /** How long rspamd may be away. @defaultValue five minutes, and ten seconds before its first answer */
@@ -124,7 +128,8 @@ function journalOf(
   { config, flags }: RelearnOptions,
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
-  const sources = pathsByVerdict(flags);
+  const { user } = flags;
+  const sources = { ...pathsByVerdict(flags), ...(user !== undefined && { user }) };
   if (filter === 'rspamd') return [flags.journal, sources];
   const path = config.trainers.length > 1 ? `${flags.journal}.${filter}` : flags.journal;
   return [path, { ...sources, trainer: filter }];
@@ -162,6 +167,7 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
       ending,
       left: run.left,
       gain,
+      userless: run.userless,
       learningMs: learnedAt - startedAt,
       confirmingMs: systemClock.monotonic() - learnedAt,
       resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
@@ -201,6 +207,7 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     sources,
     stats,
     journal,
+    findUser: filter === 'rspamd' ? findUserOf(options) : undefined,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
     waitMs: flags.waitMs ?? WAIT_MS,
@@ -209,6 +216,10 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     shutdownMs: config.shutdownMs,
   });
   return { trainers, sources, stats, progress, run };
+}
+
+function findUserOf({ flags: { user }, config }: RelearnOptions): FindUser | undefined {
+  return user === undefined ? userByFields(config.learning.userFields) : () => user;
 }
 
 function failureLine({ place, reason }: Named): string {

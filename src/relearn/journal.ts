@@ -24,6 +24,8 @@ import type { Verdict } from '../verdict.ts';
 export interface JournalSources extends Readonly<Record<Verdict, readonly string[]>> {
   /** The filter that was taught, where that is not rspamd. */
   readonly trainer?: Exclude<Filter, 'rspamd'>;
+  /** Whose memory learned it, where one user was named. */
+  readonly user?: string;
 }
 
 /** What the file calls the results that need no further post. */

@@ -11,6 +11,7 @@ import type { Scheduler } from '../delivery/scheduler.ts';
 import type { Log } from '../logger.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
+import type { FindUser } from '../user.ts';
 import { BulkStore } from './bulk-store.ts';
 import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
@@ -33,6 +34,8 @@ export interface BulkRunOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** Whose memory learns a message. @defaultValue the filter decides */
+  readonly findUser?: FindUser | undefined;
   /** Requests in flight for each controller. */
   readonly concurrency: number;
   readonly maxAttempts: number;
@@ -73,6 +76,7 @@ const LAST_ERRORS = 3;
 export class BulkRun {
   readonly #options: BulkRunOptions;
   readonly #store: BulkStore;
+  readonly #events: MessageEvents;
   readonly #scheduler: Scheduler;
   readonly #backlog: Backlog;
   readonly #sampler: SparseProofs;
@@ -89,6 +93,8 @@ export class BulkRun {
     const { clock, log } = options;
     this.#options = options;
     this.#store = new BulkStore(options.stats, options.journal);
+    const filter = options.controllers[0]?.trainer.filter ?? 'rspamd';
+    this.#events = new MessageEvents({ log, clock, filter });
     const bugs = new Bugs({ clock, log });
     const locks = new MessageLocks();
     this.#sampler = new SparseProofs(options.proveEvery);
@@ -97,11 +103,7 @@ export class BulkRun {
       store: this.#store,
       locks,
       sampler: this.#sampler,
-      events: new MessageEvents({
-        log,
-        clock,
-        filter: options.controllers[0]?.trainer.filter ?? 'rspamd',
-      }),
+      events: this.#events,
       faults: new DiskFaults({ clock, log, bugs }),
       bugs,
       // What is offered is bounded here.
@@ -142,6 +144,11 @@ export class BulkRun {
   /** How many messages are acknowledged and not proven. */
   get acknowledged(): number {
     return this.#sampler.size;
+  }
+
+  /** Messages of which no header field said whose they are. */
+  get userless(): number {
+    return this.#events.userless;
   }
 
   /** The messages that were read and have not ended, and what keeps them. */

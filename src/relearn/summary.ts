@@ -21,6 +21,8 @@ export interface SummaryInput {
   /** The places of the messages that are left over, and what keeps them. */
   readonly left: readonly Named[];
   readonly gain: Gain;
+  /** Messages of which no header field said whose they are. */
+  readonly userless: number;
   readonly learningMs: number;
   readonly confirmingMs: number;
   /** The command that goes on. */
@@ -64,6 +66,8 @@ export function summarize(input: SummaryInput) {
       forgotten:
         after !== undefined && stats.isNearlyAllKnown && sumOf(after) < stats.total('known') / 2,
     },
+    /** Learned for nobody, because no field of LEARN_USER_HEADER names a user. */
+    userless: input.userless,
     /** What lets those through that were held back. */
     cure: stats.cure ?? null,
     /**
@@ -107,6 +111,7 @@ export function inWords(summary: Summary): string {
       sumOf(summary[kind]) > 0 || ALWAYS_SHOWN.includes(kind) ? [rowOf(summary, kind)] : [],
     ),
     ...(left === 0 ? [] : [`${'left over'.padEnd(16)}${String(left).padStart(9)}`]),
+    ...userLines(summary.userless),
     ...nameLines(summary),
     ...folderLines(summary.folders),
     ...bayesLines(summary),
@@ -155,6 +160,14 @@ function nameLines({ names, cure }: Summary): string[] {
     const lines = named.map(({ place, reason }) => `  ${place}${isCommon ? '' : `: ${reason}`}`);
     return lines.length === 0 ? [] : ['', `${title}${first}${common}:`, ...lines];
   });
+}
+
+function userLines(userless: number): string[] {
+  if (userless === 0) return [];
+  return [
+    '',
+    `In ${plural(userless, 'message')} no field of LEARN_USER_HEADER names a user: learned without one.`,
+  ];
 }
 
 /** Every mail folder with the number of its messages. */

@@ -181,7 +181,7 @@ function bayesLines({ learned, minLearns, missing }: Overview['bayes']): string[
 function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   if (daemon.kind === 'unknown') return [`daemon: ${daemon.reason}`];
   const { report } = daemon;
-  const { readiness, health, trainers, faults } = report;
+  const { readiness, health, trainers, faults, userless } = report;
   const role = report.role === 'owner' ? 'owns the spool' : 'stands by';
   const since = `for ${span(now - Date.parse(report.startedAt))}`;
   const isWhole = faults.length === 0;
@@ -209,6 +209,11 @@ function daemonLines(daemon: Overview['daemon'], now: number): string[] {
         ...(open.length === 0 ? [] : [`  ${open.join(', ')}`]),
       ];
     }),
+    ...((userless ?? 0) > 0
+      ? [
+          `  ${plural(userless ?? 0, 'message')} without a user: no field of LEARN_USER_HEADER names one`,
+        ]
+      : []),
   ];
 }
 

@@ -131,6 +131,11 @@ function reportRows(report: DaemonReport): Row[] {
     ],
     ['kopano_learnd_controller_unproven', '1: it learns, and does not remember.', unproven],
     ['kopano_learnd_bayes_learned', 'Messages that Bayes has learned, as rspamd says.', known],
+    [
+      'kopano_learnd_userless_total',
+      'Messages learned for nobody: LEARN_USER_HEADER names no user in them.',
+      one(report.userless),
+    ],
     ['kopano_learnd_bugs_total', 'Errors of the program itself (daemon.bug).', one(bugs.count)],
   ];
 }

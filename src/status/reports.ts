@@ -159,6 +159,8 @@ export class Reporter {
       /** Of what waits in the queue: after a failure or without proof, until a time of its own. */
       deferred: counts?.deferred ?? null,
       inFlight: counts?.inFlight ?? null,
+      /** Learned for nobody since the start; `null` where LEARN_USER_HEADER is not set. */
+      userless: learners.find(({ findUser }) => findUser)?.events.userless ?? null,
       controllers,
       bugs: bugs.seen,
       process: this.#view.process,

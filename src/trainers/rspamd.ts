@@ -57,10 +57,13 @@ export class RspamdTrainer implements Trainer {
     return faultOfVersion(this.#version);
   }
 
-  async learn({ verdict, body }: Example, signal: AbortSignal): Promise<Outcome> {
+  async learn({ verdict, body, user }: Example, signal: AbortSignal): Promise<Outcome> {
     const asleep = await this.#wake(signal);
     if (asleep !== undefined) return asleep;
-    const headers = { ...(this.#options.bulk && { 'learn-type': 'bulk' }) };
+    const headers = {
+      ...(this.#options.bulk && { 'learn-type': 'bulk' }),
+      ...(user !== undefined && { 'deliver-to': user }),
+    };
     const result = await this.#post.send(verdict, body, signal, headers);
     if ('code' in result) {
       if (signal.aborted) return { kind: 'aborted' };

@@ -8,6 +8,8 @@ export interface Example {
   readonly key: string;
   /** The whole message. */
   readonly body: Buffer;
+  /** Whose memory learns it, an address. @defaultValue the filter decides */
+  readonly user?: string | undefined;
 }
 
 /**

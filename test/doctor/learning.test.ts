@@ -57,6 +57,7 @@ function daemonSays(
     readiness: { ready: true, reasons: [] },
     messages: { spam: NOTHING_ENDED, ham: NOTHING_ENDED },
     trainers: [],
+    userless: null,
     waiting: null,
     deferred: 0,
     inFlight: 0,
