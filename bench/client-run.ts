@@ -29,8 +29,6 @@ export interface ClientCommand {
   /** Gets the files `stdout` and `stderr`. */
   readonly folder: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** What it prints on standard error when its work is done: it is then interrupted. */
-  readonly isDoneAt?: string;
 }
 
 /** What a client's run came to. */
@@ -70,14 +68,8 @@ export async function runClient(command: ClientCommand): Promise<ClientRun> {
     environment: { PATH: process.env['PATH'] ?? '', ...command.environment },
   });
   let peakMb = 0;
-  let isInterrupted = false;
   const poll = setInterval(() => {
-    const pid = Number(lines[0]);
-    peakMb = peakOf(pid) ?? peakMb;
-    if (isInterrupted || command.isDoneAt === undefined) return;
-    if (!readFileSync(join(folder, 'stderr'), 'utf8').includes(command.isDoneAt)) return;
-    isInterrupted = true;
-    process.kill(pid, 'SIGINT');
+    peakMb = peakOf(Number(lines[0])) ?? peakMb;
   }, PEAK_POLL_MS);
   try {
     await shell.ended;

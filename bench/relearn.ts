@@ -192,7 +192,7 @@ function ratioTable(rounds: readonly Round[], messages: number): string {
         showSpread(cpu),
         ...target(`<= ${MOST_CPU_MS}`, cpu.median <= MOST_CPU_MS),
       ],
-      ...(hasTargets ? [['  then waited for /stat, s', showSpread(confirming)]] : []),
+      ...(hasTargets ? [['  from the last proof to the end, s', showSpread(confirming)]] : []),
     ];
   });
   return columnsOf([['', 'measured', 'target', ''], ...lines]);

@@ -343,6 +343,8 @@ interface RelearnWords extends Omit<
 const PATH_HELP =
   'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
 
+const SAMPLE_HELP =
+  'post at most N learned messages again at the end, to see whether rspamd knows them: 200 unless set';
 const USER_HELP =
   "teach all of it to this user's own memory (per_user in rspamd); whom to run as stands before relearn";
 
@@ -366,6 +368,8 @@ function addRelearn(program: Command, options: CliOptions, ended: (code: ExitCod
     .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
     .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
     .option('--prove-all', 'prove each message, not one in a hundred', false)
+    .option('--sample <N>', SAMPLE_HELP, whole(0, 10_000), 200)
+    .option('--confirm', "wait until Bayes' own count shows what was learned", false)
     .option('--user <ADDRESS>', USER_HELP, address)
     .option('--wait <SECONDS>', patience, whole(0, 604_800))
     .option('--json', 'the summary as one JSON object', false)

@@ -40,6 +40,11 @@ export class BulkStore implements MessageStore {
     return { verdict, key: place, bytes: body.length };
   }
 
+  /** The body of a message that has not ended. */
+  bodyOf({ key }: MessageEntry): Buffer | undefined {
+    return this.#bodies.get(key);
+  }
+
   placeOf(verdict?: Verdict): string {
     return verdict === undefined ? 'the sources' : `the sources of ${verdict}`;
   }
@@ -49,8 +54,8 @@ export class BulkStore implements MessageStore {
     // nothing
   }
 
-  read({ key }: MessageEntry): Promise<ReadResult> {
-    const body = this.#bodies.get(key);
+  read(entry: MessageEntry): Promise<ReadResult> {
+    const body = this.bodyOf(entry);
     return Promise.resolve(body === undefined ? { kind: 'gone' } : { kind: 'body', body });
   }
 

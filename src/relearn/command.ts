@@ -23,6 +23,8 @@ import { archiveSources } from './sources/archive.ts';
 import { PathSource } from './sources/path-source.ts';
 import { STDIN } from './sources/source.ts';
 import type { ReadingOptions, Source } from './sources/source.ts';
+import { Sample, sampleResult } from './sample.ts';
+import type { SampleResult } from './sample.ts';
 import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';
 import type { Named } from './stats.ts';
@@ -55,6 +57,10 @@ export interface RelearnFlags extends SourceArguments {
   readonly limit: number;
   readonly bulk: boolean;
   readonly proveAll: boolean;
+  /** At most so many are posted again at the end. */
+  readonly sample: number;
+  /** Waits until Bayes' own count shows what was learned. */
+  readonly confirm: boolean;
   /** Whose memory learns all of it. @defaultValue LEARN_USER_HEADER says */
   readonly user: string | undefined;
   readonly json: boolean;
@@ -67,8 +73,8 @@ export interface RelearnFlags extends SourceArguments {
 const PROVE_EVERY = 100;
 const WAIT_MS = 300_000;
 const FIRST_WAIT_MS = 10_000;
-const WAITING =
-  "kopano-learnd: waiting for rspamd's own count, which it refreshes every 30 to 60 s\n";
+const CONFIRMING =
+  "kopano-learnd: waits up to 62 s for rspamd's own count, which it refreshes every 30 to 60 s (--confirm)\n";
 const WORST_FIRST: readonly ExitCode[] = [EXIT.failure, EXIT.temporary];
 const WITHOUT_JOURNAL =
   'kopano-learnd: without --journal FILE the same command posts everything once more\n';
@@ -139,7 +145,7 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
   const { flags, args, stop, out, err } = options;
   const named = journalOf(filter, options);
   const journal = named && (await Journal.open(...named));
-  const { trainers, sources, stats, progress, run } = prepare(filter, options, journal);
+  const { trainers, sources, stats, progress, run, postAgain } = prepare(filter, options, journal);
   const counting = new AbortController();
   try {
     const before = await bayesCounts(trainers);
@@ -151,15 +157,16 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     progress.stop();
     await journal?.close();
     const isOver = ending === 'complete' || ending === 'limited';
-    const isCounted = filter === 'rspamd';
-    if (isOver && isCounted && stats.posted > 0 && !flags.quiet) err(WAITING);
+    const sample = isOver ? await postAgain(stop) : undefined;
+    const isConfirmed = isOver && flags.confirm && filter === 'rspamd';
+    if (isConfirmed && stats.posted > 0 && !flags.quiet) err(CONFIRMING);
     const gain = await bayesGain({
       trainers,
       clock: systemClock,
       before,
       startedAt,
       stats,
-      stop: isOver && isCounted ? stop : AbortSignal.abort(),
+      stop: isConfirmed ? stop : AbortSignal.abort(),
     });
     const summary = summarize({
       filter,
@@ -167,6 +174,7 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
       ending,
       left: run.left,
       gain,
+      sample,
       userless: run.userless,
       learningMs: learnedAt - startedAt,
       confirmingMs: systemClock.monotonic() - learnedAt,
@@ -199,23 +207,42 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers({ ...config, trainers: [filter] }, { bulk: flags.bulk });
-  const run: BulkRun = new BulkRun({
-    ...flags,
+  const drawn = new Sample(flags.sample, Math.random);
+  const settings = {
     ...common,
     concurrency:
       filter === 'rspamd' ? flags.concurrency : limitsOfSpamAssassin(config.spamd).concurrency,
-    sources,
-    stats,
-    journal,
     findUser: filter === 'rspamd' ? findUserOf(options) : undefined,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
-    waitMs: flags.waitMs ?? WAIT_MS,
     firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
-    proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
     shutdownMs: config.shutdownMs,
+  };
+  const run: BulkRun = new BulkRun({
+    ...settings,
+    sources,
+    stats,
+    journal,
+    drawn,
+    limit: flags.limit,
+    waitMs: flags.waitMs ?? WAIT_MS,
+    proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
   });
-  return { trainers, sources, stats, progress, run };
+  /** Posts the sample again. */
+  const postAgain = async (stop: AbortSignal): Promise<SampleResult | undefined> => {
+    const again = new RunStats(() => undefined);
+    await new BulkRun({
+      ...settings,
+      sources: drawn.sources(),
+      stats: again,
+      journal: undefined,
+      limit: Infinity,
+      waitMs: settings.firstWaitMs,
+      proveEvery: 1,
+    }).run(stop);
+    return sampleResult(again);
+  };
+  return { trainers, sources, stats, progress, run, postAgain };
 }
 
 function findUserOf({ flags: { user }, config }: RelearnOptions): FindUser | undefined {

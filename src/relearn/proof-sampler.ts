@@ -26,11 +26,19 @@ interface Unproven {
 
 export class SparseProofs implements ProofSampler {
   readonly #proveEvery: number;
+  readonly #onCommitted: (message: PendingMessage) => void;
   readonly #unproven = new Map<string, Unproven>();
 
-  /** @param proveEvery one of so many acknowledged messages is proven; 1: each */
-  constructor(proveEvery: number) {
+  /**
+   * @param proveEvery one of so many acknowledged messages is proven; 1: each
+   * @param onCommitted hears of each message whose proof is another one's
+   */
+  constructor(
+    proveEvery: number,
+    onCommitted: (message: PendingMessage) => void = () => undefined,
+  ) {
     this.#proveEvery = proveEvery;
+    this.#onCommitted = onCommitted;
   }
 
   /** Messages that are acknowledged and not proven. */
@@ -61,7 +69,9 @@ export class SparseProofs implements ProofSampler {
     if (proven === undefined) return [];
     const isEarlier = ({ proof: { acknowledged } }: PendingMessage): boolean =>
       acknowledged !== undefined && acknowledged.sequence < proven.sequence;
-    return this.#take(proven.controller, isEarlier);
+    const committed = this.#take(proven.controller, isEarlier);
+    for (const each of committed) this.#onCommitted(each);
+    return committed;
   }
 
   recall(controller: string): PendingMessage[] {

@@ -15,6 +15,7 @@ import type { FindUser } from '../user.ts';
 import { BulkStore } from './bulk-store.ts';
 import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
+import type { Sample } from './sample.ts';
 import { alternate } from './sources/alternate.ts';
 import type { Source } from './sources/source.ts';
 import type { Named, RunStats } from './stats.ts';
@@ -41,6 +42,8 @@ export interface BulkRunOptions {
   readonly maxAttempts: number;
   /** One of so many messages is proven. */
   readonly proveEvery: number;
+  /** Takes from what is proven by other messages. @defaultValue nothing is taken */
+  readonly drawn?: Sample;
   /** At most so many messages are posted. */
   readonly limit: number;
   /** How long no controller may learn, or nothing but failed messages be left, in milliseconds. */
@@ -97,7 +100,10 @@ export class BulkRun {
     this.#events = new MessageEvents({ log, clock, filter });
     const bugs = new Bugs({ clock, log });
     const locks = new MessageLocks();
-    this.#sampler = new SparseProofs(options.proveEvery);
+    this.#sampler = new SparseProofs(options.proveEvery, ({ entry }) => {
+      const body = this.#store.bodyOf(entry);
+      if (body !== undefined) options.drawn?.offer(entry, body);
+    });
     const { scheduler, backlog } = createDelivery({
       ...options,
       store: this.#store,

@@ -7,6 +7,7 @@ import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Gain } from './bayes-gain.ts';
 import type { Ending } from './run.ts';
+import type { SampleResult } from './sample.ts';
 import { KINDS, NAMES_KEPT, byKind, sumOf } from './stats.ts';
 import type { Kind, MailFolder, Named, RunStats } from './stats.ts';
 
@@ -21,6 +22,8 @@ export interface SummaryInput {
   /** The places of the messages that are left over, and what keeps them. */
   readonly left: readonly Named[];
   readonly gain: Gain;
+  /** What posting a sample again has shown; `undefined` where there was none. */
+  readonly sample: SampleResult | undefined;
   /** Messages of which no header field said whose they are. */
   readonly userless: number;
   readonly learningMs: number;
@@ -66,6 +69,8 @@ export function summarize(input: SummaryInput) {
       forgotten:
         after !== undefined && stats.isNearlyAllKnown && sumOf(after) < stats.total('known') / 2,
     },
+    /** What was posted again at the end, to see whether rspamd still knows it; `null`: nothing. */
+    sample: input.sample ?? null,
     /** Learned for nobody, because no field of LEARN_USER_HEADER names a user. */
     userless: input.userless,
     /** What lets those through that were held back. */
@@ -75,7 +80,10 @@ export function summarize(input: SummaryInput) {
      * `null` when there is nothing of that.
      */
     resume: isUnfinished ? input.resume : null,
-    exitCode: exitCodeOf(stats.total('failed') > 0, isUnfinished || missing > 0),
+    exitCode: exitCodeOf(
+      stats.total('failed') > 0,
+      isUnfinished || missing > 0 || input.sample?.isUsual === false,
+    ),
   };
 }
 
@@ -114,6 +122,7 @@ export function inWords(summary: Summary): string {
     ...userLines(summary.userless),
     ...nameLines(summary),
     ...folderLines(summary.folders),
+    ...sampleLines(summary.sample),
     ...bayesLines(summary),
   ];
   if (resume !== null) lines.push('', 'To go on:', `  ${resume}`);
@@ -162,6 +171,22 @@ function nameLines({ names, cure }: Summary): string[] {
   });
 }
 
+function sampleLines(sample: SampleResult | null): string[] {
+  if (sample === null) return [];
+  const { posted, forgotten, atMost, isUsual } = sample;
+  const limit = `with 95 % confidence at most ${(atMost * 100).toFixed(1)} % of the others`;
+  const again = `${forgotten} of ${posted} posted again`;
+  if (!isUsual) {
+    return [
+      '',
+      `${again} were forgotten, and learned anew; ${limit}. Look at rspamd's log and at`,
+      'its Redis, and teach them again, without their journal.',
+    ];
+  }
+  if (forgotten === 0) return ['', `${again} forgotten: ${limit}.`];
+  return ['', `${again} not known at once, which is usual for 1 to 2 %: ${limit}.`];
+}
+
 function userLines(userless: number): string[] {
   if (userless === 0) return [];
   return [
@@ -208,7 +233,9 @@ function bayesLines({ trainer, bayes }: Summary): string[] {
       : `It is silent until it has ${minLearns} of each (min_learns): ${lacking} missing.`,
   );
   if (!confirmed) {
-    lines.push('That may be a minute old: rspamd refreshes its count every 30 to 60 s.');
+    lines.push(
+      'That may be a minute old: rspamd refreshes its count every 30 to 60 s (--confirm waits).',
+    );
   }
   if (forgotten) lines.push(...FORGOTTEN);
   else if (missing > 0) {

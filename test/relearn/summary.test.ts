@@ -32,6 +32,7 @@ function summaryOf(
     ending: 'complete',
     left: [],
     gain: GAIN,
+    sample: undefined,
     userless: 0,
     learningMs: 10_000,
     confirmingMs: 500,

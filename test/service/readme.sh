@@ -110,7 +110,7 @@ surround() {
   cp "$image"/local.d/* "$local/"
   printf 'bind_socket = "%s:11334";\nenable_password = "%s";\n' "$RSPAMD_ADDRESS" "$PASSWORD" \
     >>"$local/worker-controller.inc"
-  # rspamd counts anew every second or two, not every 30 to 60: `relearn` waits for that
+  # rspamd counts anew every second or two, not every 30 to 60: `status` shows it
   echo 'monitor_timeout = 1;' >>"$local/classifier-bayes.conf"
   install -D -m 0400 -o $KOPANO -g $KOPANO <(echo "$PASSWORD") "$root/etc/kopano-learnd/rspamd-password"
   printf '127.0.0.1 localhost\n%s rspamd\n' "$RSPAMD_ADDRESS" >"$scratch/hosts"
