@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { plural } from '../text.ts';
+import { NO_CLUSTER } from '../trainers/answers.ts';
 import type { Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
 import { backoffMs } from './backoff.ts';
 import { LearnCounts } from './learn-counts.ts';
@@ -65,6 +66,8 @@ export class Controller {
   #needsProof = false;
   #reason: string | undefined;
   #awaitsPassword = false;
+  /** It recognises what it is taught, and Bayes is empty all the same. */
+  #isHollow = false;
   /** The version whose fault was logged. */
   #toldVersion: string | undefined;
 
@@ -111,9 +114,11 @@ export class Controller {
     return this.#suspects.lackProof;
   }
 
-  /** All that is known to be wrong with it is that its last answers were not proven, if anything is. */
+  /** Nothing is known to be wrong with it that its `/stat` can't show, or show to be over. */
   get lacksOnlyProof(): boolean {
-    return this.isOpen || this.#state === 'unproven' || this.#reason === NO_PROOF_YET;
+    return (
+      this.#isHollow || this.isOpen || this.#state === 'unproven' || this.#reason === NO_PROOF_YET
+    );
   }
 
   /** What is known to be wrong with its version of rspamd. */
@@ -125,11 +130,13 @@ export class Controller {
 
   /** When the next probe may start; 0 while it is open. */
   get retryAt(): number {
+    if (this.#isHollow) return Infinity;
     return this.isOpen ? 0 : this.#retryAt;
   }
 
   /** When a message that hasn't failed here may start the next probe; 0 while it is open. */
   get freshAt(): number {
+    if (this.#isHollow) return Infinity;
     return this.isOpen ? 0 : Math.min(this.#freshAt, this.#retryAt);
   }
 
@@ -138,6 +145,7 @@ export class Controller {
    * doesn't wait out the backoff that others lengthen by failing again and again.
    */
   mayProbe(message: PendingMessage, now: number): boolean {
+    if (this.#isHollow) return false;
     return this.#retryAt <= now || (this.#freshAt <= now && !this.hasFailedHere(message));
   }
 
@@ -243,6 +251,7 @@ export class Controller {
   observe(statistics: Statistics, learns: number): boolean {
     const { clock, log } = this.#options;
     const missing = this.#counts.observe(statistics, clock.monotonic(), learns);
+    this.#noteHollow(this.#counts.isHollow);
     if (missing > 0) {
       this.forgot = { missing, at: clock.wall() };
       const what = `${this.name} has forgotten ${plural(missing, 'learned message')}`;
@@ -256,6 +265,14 @@ export class Controller {
       this.#open();
     }
     return counted.length > 0;
+  }
+
+  /** Nothing more is taught to it, for every proof would be false, until it was started anew. */
+  #noteHollow(isHollow: boolean): void {
+    const wasHollow = this.#isHollow;
+    this.#isHollow = isHollow;
+    if (isHollow && !wasHollow) this.misconfigured({ kind: 'misconfigured', ...HOLLOW }, true);
+    if (!isHollow && wasHollow) this.retryNow();
   }
 
   // --- forgetting messages
@@ -286,6 +303,7 @@ export class Controller {
   }
 
   #open(): void {
+    if (this.#isHollow) return;
     const before = this.#state;
     this.#state = 'up';
     this.#failures = 0;
@@ -351,6 +369,12 @@ interface PauseOptions {
   /** When a message that hasn't failed here may probe. @defaultValue after the backoff */
   readonly freshAt?: number | undefined;
 }
+
+const HOLLOW = {
+  reason: 'it recognises what it is taught, and its Bayes goes on to hold nothing',
+  hint: `${NO_CLUSTER}; or look at rspamd's log; then restart rspamd`,
+  password: false,
+} as const;
 
 const SAYS: Readonly<Record<PausedState, string>> = {
   down: 'cannot learn now',

@@ -76,6 +76,18 @@ export class LearnCounts {
   }
 
   /**
+   * True when none of ten learns is counted that were acknowledged a minute ago or earlier: Bayes goes on
+   * to be empty. On a Redis cluster rspamd 3.4 may answer 200, then 208, and store nothing else.
+   */
+  get isHollow(): boolean {
+    const first = this.#samples[this.#samples.findLastIndex((each) => sumOf(each) > 0) + 1];
+    const last = this.#samples.at(-1);
+    const old = last && this.#lastUntil(last.at - COUNT_AGE_MS);
+    if (first === undefined || old === undefined) return false;
+    return old.learns - first.learns >= FEW;
+  }
+
+  /**
    * How many are missing: the sum of both classes, which a turned verdict keeps, falls.
    *
    * The counts of the classes are not of one moment. After 60 turned verdicts rspamd 3.4 showed

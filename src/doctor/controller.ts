@@ -1,4 +1,4 @@
-import { faultOfVersion } from '../trainers/answers.ts';
+import { NO_CLUSTER, faultOfVersion, isOfCluster } from '../trainers/answers.ts';
 import { connectionFault } from '../trainers/connection-faults.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
@@ -133,6 +133,9 @@ function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding
   if (!hasBackend && redisError === undefined) {
     const { reason, hint: says } = NO_BACKEND;
     return failed(name, reason, { says, command: giveRedis(here) });
+  }
+  if (redisError !== undefined && isOfCluster(redisError)) {
+    return failed(name, `its Redis is a cluster (${redisError})`, NO_CLUSTER);
   }
   if (spam === undefined || ham === undefined || redisError !== undefined) {
     const what =

@@ -1,4 +1,5 @@
 /** A private Redis on a free loopback port, with nobody else's data, and one command at a time. */
+import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort, LOOPBACK } from './ports.ts';
@@ -14,7 +15,17 @@ export interface PrivateRedisOptions extends PrivateServerOptions {
    * @defaultValue 'none'
    */
   readonly persistence?: 'none' | 'always';
+  /** The loopback port of the Redis that it copies. */
+  readonly replicaOf?: number;
+  /** Whether it is a node of a cluster. */
+  readonly inCluster?: boolean;
+  /** The loopback port of the Redis that it watches, as one of three sentinels. */
+  readonly sentinelOf?: number;
 }
+
+/** A master that is silent for so long is down; two sentinels of three have to agree. */
+const DOWN_AFTER_MS = 1_000;
+const QUORUM = 2;
 
 /** What rspamd's Bayes has learned, as its key in Redis says. */
 export interface BayesCounts {
@@ -39,10 +50,11 @@ export class PrivateRedis extends PrivateServer {
 
   /** Starts a new server; resolves when it answers PING. */
   static start(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {
-    return startServer(
-      options,
-      async (folder) => new PrivateRedis(folder, await freePort(), options),
-    );
+    return startServer(options, async (folder) => {
+      const { sentinelOf } = options;
+      if (sentinelOf !== undefined) await writeFile(join(folder, SENTINEL), watchOver(sentinelOf));
+      return new PrivateRedis(folder, await freePort(), options);
+    });
   }
 
   /**
@@ -75,13 +87,21 @@ export class PrivateRedis extends PrivateServer {
   }
 
   protected serverCommand(): Omit<ServerCommand, 'cwd'> {
-    const append = this.#options.persistence === 'always' ? 'yes' : 'no';
+    const { persistence, replicaOf, sentinelOf, inCluster = false } = this.#options;
+    const append = persistence === 'always' ? 'yes' : 'no';
     return {
       program: this.#options.program ?? 'redis-server',
       args: [
+        ...(sentinelOf === undefined ? [] : [SENTINEL, '--sentinel']),
         ...['--port', String(this.port), '--bind', LOOPBACK, '--dir', this.folder],
+        '--daemonize',
+        'no',
         // snapshots would come at moments that nobody chose
-        ...['--save', '', '--appendonly', append, '--appendfsync', 'always', '--daemonize', 'no'],
+        ...(sentinelOf === undefined
+          ? ['--save', '', '--appendonly', append, '--appendfsync', 'always']
+          : []),
+        ...(inCluster ? ['--cluster-enabled', 'yes'] : []),
+        ...(replicaOf === undefined ? [] : ['--replicaof', LOOPBACK, String(replicaOf)]),
       ],
       outputFile: join(this.folder, 'redis.log'),
     };
@@ -90,6 +110,18 @@ export class PrivateRedis extends PrivateServer {
   protected async answers(): Promise<boolean> {
     return (await this.command('PING').catch(() => undefined)) === 'PONG';
   }
+}
+
+/** A sentinel writes into its configuration what it finds out. */
+const SENTINEL = 'sentinel.conf';
+
+function watchOver(port: number): string {
+  return [
+    `sentinel monitor bayes ${LOOPBACK} ${port} ${QUORUM}`,
+    `sentinel down-after-milliseconds bayes ${DOWN_AFTER_MS}`,
+    `sentinel failover-timeout bayes ${DOWN_AFTER_MS * 10}`,
+    '',
+  ].join('\n');
 }
 
 type Parsed = readonly [reply: RedisReply | Error, next: number];

@@ -18,6 +18,8 @@ const ANSWER_MS = 30_000;
 export interface PrivateRspamdOptions extends PrivateServerOptions {
   /** The loopback port of the Redis that Bayes learns into; null: no Bayes backend at all. */
   readonly redisPort: number | null;
+  /** Loopback ports of the sentinels that tell which Redis is the master. */
+  readonly sentinelPorts?: readonly number[];
   /** Worker processes of the controller. @defaultValue 1 */
   readonly controllerWorkers?: number;
   /** The controller's password. @defaultValue none is set */
@@ -186,7 +188,12 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
     'override.d/classifier-bayes.conf': `autolearn = false;\nper_user = ${perUser};\n`,
     // Bayes falls back to this module's server; without one it has no backend
     ...(redisPort !== null && {
-      'override.d/redis.conf': `servers = "${LOOPBACK}:${redisPort}";\nexpand_keys = ${expandKeys};\n`,
+      'override.d/redis.conf': [
+        `servers = "${LOOPBACK}:${redisPort}";`,
+        `expand_keys = ${expandKeys};`,
+        ...sentinelLines(options),
+        '',
+      ].join('\n'),
     }),
     ...Object.fromEntries(
       [...MODULES_OFF, ...(redisHistory ? [] : ['history_redis'])].map((name) => [
@@ -201,6 +208,12 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
   for (const [name, content] of Object.entries(files)) {
     await writeFile(join(config, name), content);
   }
+}
+
+function sentinelLines({ sentinelPorts = [] }: PrivateRspamdOptions): string[] {
+  if (sentinelPorts.length === 0) return [];
+  const sentinels = sentinelPorts.map((port) => `${LOOPBACK}:${port}`).join(',');
+  return [`sentinels = "${sentinels}";`, 'sentinel_watch_time = 1s;'];
 }
 
 function optionLines(folder: string): string {

@@ -25,6 +25,8 @@ type WithoutReason<T> = T extends { readonly reason: string } ? Omit<T, 'reason'
 const ASIDE = 'or point RSPAMD_URL at the controller itself';
 export const MAKE_BACKEND =
   'give its classifier "bayes" a backend: a Redis server in local.d/classifier-bayes.conf or redis.conf; then restart rspamd';
+export const NO_CLUSTER =
+  "a Redis cluster can't hold Bayes, which needs all its keys on one server: give rspamd a Redis of its own, with replicas and sentinels if one must not do (docs/scaling.md)";
 
 function misconfigured(hint: string, password = false): Row['means'] {
   return { kind: 'misconfigured', hint, password };
@@ -123,12 +125,21 @@ const ROWS: readonly Row[] = [
     ),
   },
   {
+    says: /^\d+ (?:MOVED|ASK|CROSSSLOT)\b/,
+    means: misconfigured(NO_CLUSTER),
+  },
+  {
     // Errors of rspamd's Redis in Redis' own words, or of the connection to it: rspamd 3.4 puts the
     // errno of that where the status belongs. A text that begins with "error" is anybody's.
     says: /^(?:[5-9]\d\d|1\d\d|\d\d?) (?:(?:OOM|READONLY|NOREPLICAS|MISCONF|LOADING|NOAUTH|WRONGPASS|NOPERM|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|BUSY|NOSCRIPT|ERR)\b|Connection refused|Connection reset|Connection timed out|timeout while connecting|No route to host|Network is unreachable|Broken pipe|cannot get learned: |error getting reply from redis)/,
     means: { kind: 'unavailable', contact: 'answered' },
   },
 ];
+
+/** Whether an error of Redis is one that only a cluster makes. */
+export function isOfCluster(error: string): boolean {
+  return /^(?:MOVED|ASK|CROSSSLOT)\b/.test(error);
+}
 
 /** What an answer to a learning post means. The reason is passed on as it came. */
 export function classifyAnswer(answer: Answer): Outcome {

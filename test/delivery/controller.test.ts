@@ -312,3 +312,43 @@ describe('rounds without proof', () => {
     expect(controller.state).toBe('unproven');
   });
 });
+
+describe('a controller that recognises everything, and whose Bayes holds nothing', () => {
+  /** Looks for so long at an empty Bayes. */
+  function see(seconds: number, learns: number, uptimeSeconds = 9_999): void {
+    for (let i = 0; i < seconds; i += 5) {
+      clock.advance(5_000);
+      const learned = { spam: 0, ham: 0 };
+      controller.observe({ hasBackend: true, learned, learns, uptimeSeconds }, learns);
+    }
+  }
+
+  beforeEach(() => {
+    bring('up');
+    see(5, 100);
+    see(65, 110);
+    expect(controller.state).toBe('up');
+    see(5, 110);
+  });
+
+  test('is taught nothing more, whatever it goes on to answer', () => {
+    expect(controller.state).toBe('misconfigured');
+    expect(recorder.fieldOf('controller.misconfigured', 'cure')).toEqual([
+      expect.stringContaining("a Redis cluster can't hold Bayes"),
+    ]);
+    controller.proved(a);
+    controller.retryNow();
+    expect(controller.isOpen).toBe(false);
+    expect(controller.retryAt).toBe(Infinity);
+    expect(controller.mayProbe(b, clock.monotonic() + 86_400_000)).toBe(false);
+    // It is asked for its counts all the same.
+    expect(controller.lacksOnlyProof).toBe(true);
+  });
+
+  test('is tried again after a start of rspamd', () => {
+    see(5, 110, 1);
+    expect(controller.mayProbe(a, clock.monotonic())).toBe(true);
+    controller.proved(a);
+    expect(controller.state).toBe('up');
+  });
+});

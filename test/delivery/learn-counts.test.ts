@@ -206,3 +206,64 @@ describe('posts are shown to be stored', () => {
     expect(counts.shows(from, from + LOOK_MS)).toBe(isShown);
   });
 });
+
+describe('Bayes is hollow', () => {
+  test('a minute after ten learns of which it counts none', () => {
+    look(0, 0);
+    learns += 10;
+    lookFor(60, 0, 0);
+    expect(counts.isHollow).toBe(false);
+    lookFor(10, 0, 0);
+    expect(counts.isHollow).toBe(true);
+  });
+
+  test('also when it was emptied before', () => {
+    lookFor(100, 50, 50);
+    look(0, 0);
+    learns += 10;
+    lookFor(70, 0, 0);
+    expect(counts.isHollow).toBe(true);
+  });
+
+  test.each<[string, () => void]>([
+    ['when nothing is learned', () => lookFor(300, 0, 0)],
+    [
+      'when it was emptied after the last learn',
+      () => {
+        lookFor(20, 50, 50);
+        learns += 30;
+        lookFor(300, 0, 0);
+      },
+    ],
+    [
+      'when one is counted',
+      () => {
+        look(0, 0);
+        learns += 30;
+        lookFor(60, 0, 0);
+        lookFor(60, 1, 0);
+      },
+    ],
+    [
+      'after a start of rspamd',
+      () => {
+        look(0, 0);
+        learns += 30;
+        lookFor(100, 0, 0);
+        look(0, 0, 1);
+      },
+    ],
+    [
+      'while figures are unknown',
+      () => {
+        look(0, 0);
+        learns += 30;
+        lookFor(30, 0, 0);
+        for (let i = 0; i < 20; i += 1) look(undefined, 0);
+      },
+    ],
+  ])('and is not %s', (_, act) => {
+    act();
+    expect(counts.isHollow).toBe(false);
+  });
+});

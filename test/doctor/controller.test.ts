@@ -156,6 +156,11 @@ describe('the doctor finds', () => {
       },
       /Redis does not answer .*\(Connection refused\)\. Cure: start Redis/,
     ],
+    [
+      'Redis is a cluster',
+      { '/history?from=1&to=0': answer('504 {"error": "MOVED 15971 127.0.0.1:7002"}') },
+      /its Redis is a cluster \(MOVED .*\)\. Cure: a Redis cluster can't hold Bayes/,
+    ],
   ])('that %s', async (_, change, says) => {
     const server = await serve({ play: play(change) });
     expect(await fault(server.url)).toMatch(says);

@@ -259,6 +259,17 @@ describe("unavailable by rspamd's Redis:", () => {
   });
 });
 
+test.each(["CROSSSLOT Keys in request don't hash to the same slot", 'MOVED 15971 127.0.0.1:7002'])(
+  'misconfigured by a Redis cluster: 500 %s',
+  async (text) => {
+    expect(await outcomeOf(failure(500, text))).toMatchObject({
+      kind: 'misconfigured',
+      reason: `500 ${text}`,
+      hint: saying(/cluster can't hold Bayes/),
+    });
+  },
+);
+
 test.each([
   [`http://127.0.0.1:${await freePort()}`, 'refused', /^connection refused.*\(ECONNREFUSED\)$/],
   ['unix:/nonexistent/rspamd.sock', 'refused', /^connection refused.*\(ENOENT\)$/],
