@@ -1,11 +1,15 @@
 /**
  * A stand-in for rspamd's controller, as cheap as a server can be: it reads a request, answers the
  * first post of a message with 200 and the second with 208, and closes the connection, as rspamd
- * does with every answer. It prints its port and runs until it is killed.
+ * does with every answer. It prints its port and runs until it is killed. With an argument each post
+ * takes so many milliseconds, one after the other, and costs no CPU time.
  *
  * A process of its own, so that its memory and CPU time are not the daemon's.
  */
 import { createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const waitMs = Number(process.argv[2] ?? 0);
 
 /** Messages that were posted once; a second post takes them out again. */
 const posted = new Set<string>();
@@ -38,12 +42,18 @@ function isWhole(request: string): boolean {
   return request.length >= end + 4 + length;
 }
 
+/** The end of the posts so far. */
+let turn: Promise<unknown> = Promise.resolve();
+
 const server = createServer((socket: Socket) => {
   let request = '';
   socket.setEncoding('latin1');
   socket.on('data', (chunk: string) => {
     request += chunk;
-    if (isWhole(request)) socket.end(reply(request), 'latin1');
+    if (!isWhole(request)) return;
+    const answer = (): unknown => socket.end(reply(request), 'latin1');
+    if (waitMs === 0 || request.startsWith('GET ')) answer();
+    else turn = turn.then(() => sleep(waitMs)).then(answer);
   });
   socket.on('error', () => undefined);
 });

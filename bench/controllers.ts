@@ -1,0 +1,66 @@
+/**
+ * The controllers benchmark: how much faster two and four controllers learn than one, each a stub that
+ * takes 20 ms for a post, one post after the other, and costs nothing.
+ *
+ *   npm run bench:controllers -- [--messages N]
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Children, until } from './children.ts';
+import { makeMessageFiles } from './message-files.ts';
+import { MACHINE, columnsOf } from './table.ts';
+
+/** Times the rate of one, at least. */
+const TARGETS: ReadonlyMap<number, number> = new Map([
+  [1, 1],
+  [2, 1.9],
+  [4, 3.6],
+]);
+const WAIT_MS = '20';
+
+const { values } = parseArgs({ options: { messages: { type: 'string', default: '1000' } } });
+const messages = Number(values.messages);
+const rates = new Map<number, number>();
+for (const controllers of TARGETS.keys()) rates.set(controllers, await rateOf(controllers));
+const single = rates.get(1) ?? NaN;
+const rows = [...TARGETS].map(([controllers, target]) => {
+  const rate = rates.get(controllers) ?? NaN;
+  const times = rate / single;
+  return [
+    String(controllers),
+    `${rate.toFixed(1)}/s`,
+    `${times.toFixed(2)} x`,
+    `>= ${target} x`,
+    times >= target ? 'met' : 'MISSED',
+  ];
+});
+console.log(
+  `\n${MACHINE}\n\n${columnsOf([['controllers', 'learned', 'of one', 'target', ''], ...rows])}`,
+);
+
+/** Messages a second, from the first that is learned to the last. */
+async function rateOf(controllers: number): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
+  const children = new Children(folder);
+  try {
+    makeMessageFiles(folder, messages);
+    const ports: string[] = [];
+    for (let i = 0; i < controllers; i += 1) {
+      const [port] = await children.helper('stub-controller', WAIT_MS);
+      ports.push(port);
+    }
+    const { process, firstAt, counts } = await children.daemon({
+      lib: folder,
+      port: ports.join(','),
+      profile: undefined,
+    });
+    const learned = (): number => counts.get('message.learned') ?? 0;
+    const endedAt = await until('all messages', process, () => learned() >= messages);
+    return ((messages - 1) * 1_000) / (endedAt - (firstAt.get('message.learned') ?? NaN));
+  } finally {
+    await children.killAll();
+    rmSync(folder, { recursive: true });
+  }
+}
