@@ -9,6 +9,7 @@ import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } fro
 import type { Environment, UnknownSetting } from './settings.ts';
 import { spamdAddress } from './spamd-address.ts';
 import type { SpamdAddress } from './spamd-address.ts';
+import { withoutQuotes } from './text.ts';
 import { isFieldName } from './user.ts';
 
 /**
@@ -104,6 +105,8 @@ export function readConfig(environment: Environment) {
     unknown: settings.findUnknown(),
     /** The settings file; `undefined` when there is none. */
     file: settings.file,
+    /** That file's values are not known, and what it sets may have its default here. */
+    isFileClosed: settings.isFileClosed,
   } as const;
   if (config.spamd.report && config.spamd.address.program !== undefined) {
     const says = 'needs a spamd in SPAMD_URL: sa-learn reports nothing';
@@ -221,7 +224,8 @@ function password(settings: Settings): Secret {
   } catch (error) {
     // What is no path may be the password itself, set in the wrong place.
     const place = file.includes('/') ? file : 'the value is no path and is not shown';
-    const why = error instanceof Error ? error.message : 'is unusable';
+    const quotes = withoutQuotes(file) === file ? '' : '; leave out the quotes around it';
+    const why = `${error instanceof Error ? error.message : 'is unusable'}${quotes}`;
     if (value !== '' && file !== '') settings.note(names.join(' and '), error);
     else if (value !== '') settings.note(names[0], error);
     else {

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { inShell } from './text.ts';
 
 /** How a daemon is run, as far as the cure of a fault depends on it. */
 export type Host =
@@ -35,14 +36,15 @@ export function likelyHost(environment: Environment): Host {
 
 /** The command that starts a running daemon again; `undefined` where only words can say it. */
 export function restartCommand(host: Host): string | undefined {
-  if (host.kind === 'systemd') return `systemctl restart ${host.unit}`;
-  return host.kind === 'runit' ? `sv restart ${host.service}` : undefined;
+  if (host.kind === 'systemd') return `systemctl restart ${inShell(host.unit)}`;
+  return host.kind === 'runit' ? `sv restart ${inShell(host.service)}` : undefined;
 }
 
 /** The command that starts a daemon that is down, also one that rests after exit code 78. */
 export function startCommand(host: Host): string | undefined {
   if (host.kind !== 'runit') return restartCommand(host);
-  return `sv stop ${host.service} && sv start ${host.service}`;
+  const service = inShell(host.service);
+  return `sv stop ${service} && sv start ${service}`;
 }
 
 /** The command that starts another server of this machine anew, the first of these names that is one. */
@@ -94,6 +96,11 @@ export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
 export function installCommand(debian: string, alpine: string, fedora: string): string {
   if (existsSync('/sbin/apk')) return `apk add ${alpine}`;
   return existsSync('/usr/bin/dnf') ? `dnf install ${fedora}` : `apt-get install ${debian}`;
+}
+
+/** Whether a command is one of those. */
+export function isInstallCommand(command: string): boolean {
+  return /^(apk add|dnf install|apt-get install) /.test(command);
 }
 
 /** A file's bytes, one character each; empty where it can't be read. */

@@ -5,7 +5,7 @@ import type { SpoolConfig } from './config.ts';
 import { EXIT, OperatorError, errnoOf } from './errors.ts';
 import { installCommand, readText } from './host.ts';
 import { isUnmapped } from './spool/user-namespace.ts';
-import { clean } from './text.ts';
+import { clean, inShell } from './text.ts';
 
 /**
  * Whom a command runs as. What touches the spool, started by root, becomes the spool's owner: what root
@@ -196,7 +196,9 @@ function ownedByRoot({ libDir, stateDir }: AccountQuery['spool'], place: string)
     isHams
       ? 'let it belong to whom ham/ belongs to:'
       : 'give it to the user of kopano-spamd; or, if root is meant, say --user root',
-    isHams ? `chown -R --reference=${libDir}/ham ${stateDir}` : `chown -R kopano:kopano ${whole}`,
+    isHams
+      ? `chown -R --reference=${inShell(`${libDir}/ham`)} ${inShell(stateDir)}`
+      : `chown -R kopano:kopano ${inShell(whole)}`,
   );
 }
 

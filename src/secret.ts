@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { SettingError, errnoOf } from './errors.ts';
+import { inShell, withoutQuotes } from './text.ts';
 
 /**
  * The controller's password. It lives behind a method so that no serializer meets it by accident,
@@ -51,6 +52,11 @@ export class Secret {
     return forms.reduce((rest, form) => rest.replaceAll(form, '[password]'), text);
   }
 
+  /** It stands in quotes, as a shell would take them away; here they are a part of it. */
+  get isInQuotes(): boolean {
+    return this.#value !== undefined && withoutQuotes(this.#value) !== this.#value;
+  }
+
   toJSON(): string {
     return '[password]';
   }
@@ -66,7 +72,11 @@ function readSecretFile(file: string): string {
     if (code !== 'EACCES') throw new SettingError(says, undefined, error);
     const uid = process.geteuid?.() ?? 'USER';
     if (isReachable(file)) {
-      throw new SettingError(says, `chown ${uid} ${file} && chmod u+r ${file}`, error);
+      throw new SettingError(
+        says,
+        `chown ${uid} ${inShell(file)} && chmod u+r ${inShell(file)}`,
+        error,
+      );
     }
     const why = `uid ${uid} may not enter a folder above it; keep it in /etc`;
     throw new SettingError(`${says}: ${why}`, undefined, error);

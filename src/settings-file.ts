@@ -1,6 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { SettingError, errnoOf } from './errors.ts';
 import type { SettingFault } from './errors.ts';
+import { inShell } from './text.ts';
 
 /**
  * The settings file: one NAME=VALUE a line, taken literally, without quotes, escapes or variables;
@@ -12,6 +13,8 @@ export const SETTINGS_FILE = '/etc/kopano-learnd.conf';
 export interface SettingsFile {
   readonly path: string;
   readonly values: ReadonlyMap<string, string>;
+  /** Its values are not known: it can't be read, or must not be trusted. */
+  readonly isClosed: boolean;
   /** What is wrong with it; then some values may be missing. */
   readonly faults: readonly SettingFault[];
 }
@@ -21,14 +24,17 @@ export function readSettingsFile(path: string, mustExist: boolean): SettingsFile
   const values = new Map<string, string>();
   const faults: SettingFault[] = [];
   let text = '';
+  let isClosed = false;
   try {
     text = readTrusted(path);
   } catch (error) {
     const code = errnoOf(error);
-    if (code !== undefined && (mustExist || code !== 'ENOENT')) faults.push(unreadable(path, code));
-    if (error instanceof SettingError) {
+    if (code === 'ENOENT' && !mustExist) return { path, values, faults, isClosed };
+    isClosed = true;
+    if (code !== undefined) faults.push(unreadable(path, code));
+    else if (error instanceof SettingError) {
       faults.push({ says: `${path} ${error.message}`, command: error.command });
-    } else if (code === undefined) throw error;
+    } else throw error;
   }
   for (const [index, line] of text.split('\n').entries()) {
     const [, name, value = ''] = /^\s*([A-Za-z_]\w*)=(.*?)\r?$/s.exec(line) ?? [];
@@ -39,7 +45,7 @@ export function readSettingsFile(path: string, mustExist: boolean): SettingsFile
       faults.push({ says: `${place} sets ${name} once more; leave one of the lines` });
     } else values.set(name, value);
   }
-  return { path, values, faults };
+  return { path, values, faults, isClosed };
 }
 
 /** An empty file is trusted, whoever made it: /dev/null stands for no settings. */
@@ -51,8 +57,9 @@ function readTrusted(path: string): string {
     const isOurs = uid === 0 || uid === process.geteuid?.();
     if (text !== '' && (!isOurs || (mode & 0o022) !== 0)) {
       const is = `uid ${uid}, mode ${(mode & 0o7777).toString(8).padStart(4, '0')}`;
-      const give = isOurs ? '' : `chown root ${path} && `;
-      throw new SettingError(`can be written by others (${is})`, `${give}chmod go-w ${path}`);
+      const place = inShell(path);
+      const give = isOurs ? '' : `chown root ${place} && `;
+      throw new SettingError(`can be written by others (${is})`, `${give}chmod go-w ${place}`);
     }
     return text;
   } finally {
@@ -63,8 +70,8 @@ function readTrusted(path: string): string {
 function unreadable(path: string, code: string): SettingFault {
   const says = `${path} cannot be read (${code})`;
   if (code !== 'EACCES') return { says: `${says}; KOPANO_LEARND_CONF names it` };
-  const group = process.getegid?.() ?? 'GROUP';
-  return { says, command: `chgrp ${group} ${path} && chmod g+r ${path}` };
+  const [group, place] = [process.getegid?.() ?? 'GROUP', inShell(path)];
+  return { says, command: `chgrp ${group} ${place} && chmod g+r ${place}` };
 }
 
 /** What is wrong with a line that sets nothing: most often it was meant for a shell. */

@@ -4,7 +4,7 @@ import { SettingError } from './errors.ts';
 import type { SettingFault } from './errors.ts';
 import { SEVERITIES } from './severity.ts';
 import { SETTINGS_FILE, readSettingsFile } from './settings-file.ts';
-import { clean } from './text.ts';
+import { clean, inShell, withoutQuotes } from './text.ts';
 
 /**
  * Reads one setting after the other, from the environment and from the settings file, and collects
@@ -33,6 +33,8 @@ export class Settings {
   readonly faults: SettingFault[];
   /** The settings file; `undefined` when there is none. */
   readonly file: string | undefined;
+  /** The settings file's values are not known: what it sets may have its default here. */
+  readonly isFileClosed: boolean;
   readonly #known = new Set(['KOPANO_LEARND_CONF']);
   readonly #source: ReturnType<typeof sourceOf>;
   readonly #environment: ReadonlyMap<string, string>;
@@ -44,7 +46,9 @@ export class Settings {
     );
     this.#environment = new Map(given);
     const named = this.#environment.get('KOPANO_LEARND_CONF');
-    const { path, values, faults } = readSettingsFile(named ?? SETTINGS_FILE, named !== undefined);
+    const file = readSettingsFile(named ?? SETTINGS_FILE, named !== undefined);
+    const { path, values, faults } = file;
+    this.isFileClosed = file.isClosed;
     this.faults = faults.map((fault) => ({ ...fault, says: clean(fault.says, 400) }));
     this.file = values.size > 0 || named !== undefined ? path : undefined;
     this.#inFile = new Map([...values].filter(([, value]) => value !== ''));
@@ -57,7 +61,7 @@ export class Settings {
     try {
       return parse(text);
     } catch (error) {
-      this.note(name, error);
+      this.note(name, this.#withoutQuotes(name, error, text, parse));
       return parse(preset);
     }
   }
@@ -78,7 +82,7 @@ export class Settings {
 
   /** Notes what is wrong with a setting. */
   note(name: string, error: unknown): void {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = messageOf(error);
     const command = error instanceof SettingError ? error.command : undefined;
     this.faults.push({ says: clean(`${name} ${text}`, 400), command });
   }
@@ -98,16 +102,40 @@ export class Settings {
       .map(([name]) => ({ name: clean(name, 100), nearest: nearest(name) }));
   }
 
+  /** What is wrong with a value that would be right without the quotes around it. */
+  #withoutQuotes(name: string, error: unknown, text: string, parse: Parse<unknown>): unknown {
+    const bare = withoutQuotes(text);
+    if (bare === text || !isRight(bare, parse)) return error;
+    const isInFile = !this.#environment.has(name) && this.file !== undefined;
+    const command = isInFile
+      ? `sed -Ei ${inShell(`s/^(\\s*${name}=)["'](.*)["']\\s*$/\\1\\2/`)} ${inShell(this.file)}`
+      : undefined;
+    return new SettingError(`${messageOf(error)}; leave out the quotes around it`, command);
+  }
+
   #unknownInFile(name: string, nearest: string | undefined): SettingError {
     const file = this.file ?? '';
     const isSure = nearest !== undefined && !this.#inFile.has(nearest);
-    const command = isSure ? `sed -i 's/^\\s*${name}=/${nearest}=/' ${file}` : undefined;
+    const command = isSure ? `sed -i 's/^\\s*${name}=/${nearest}=/' ${inShell(file)}` : undefined;
     return new SettingError(`(${file}) ${noSetting(nearest)}`, command);
   }
 }
 
 function sourceOf(entries: readonly (readonly [string, string])[]) {
   return env.from(Object.fromEntries(entries));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isRight(text: string, parse: Parse<unknown>): boolean {
+  try {
+    parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isLink(name: string, value: string): boolean {

@@ -30,6 +30,16 @@ export function tableRow(cells: readonly string[], widths: readonly number[]): s
   return padded.join('  ').trimEnd();
 }
 
+/** A word of a command line: as it is, where no shell takes it for more. */
+export function inShell(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** A text without the quotes around it, if there are some. */
+export function withoutQuotes(text: string): string {
+  return /^(["'])(.*)\1$/s.exec(text)?.[2] ?? text;
+}
+
 /** What a person looks at. */
 export interface Terminal {
   /** How wide it is now. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { loadConfig, statusListen } from '../src/config.ts';
@@ -75,10 +75,22 @@ describe('a settings file', () => {
     ['\nexport LEARN_AFTER=archive', /line 2 is not NAME=VALUE: .* leave out 'export'/],
     ['learn', /line 1 is not NAME=VALUE, nor a comment/],
     ['LEARN_AFTER=archive\nLEARN_AFTER=remove', /line 2 sets LEARN_AFTER once more/],
-    ['LEARN_AFTER="archive"', /LEARN_AFTER must be remove or archive, not '"archive"'/],
+    ['LEARN_AFTER="archive"', /not '"archive"'; leave out the quotes around it$/],
+    ['LEARN_AFTER="keep"', /LEARN_AFTER must be remove or archive, not '"keep"'$/],
+    ['RSPAMD_PASSWORD_FILE="/dev/null"', /\(ENOENT\); leave out the quotes around it$/],
   ])('with %j is a fault', (text, says) => {
     expect(refusal(settingsFile(text))).toMatch(says);
   });
+
+  test.each([['LEARN_AFTER="archive"'], [` LEARN_AFTER='archive'`]])(
+    'with %s is mended by the cure',
+    (line) => {
+      const file = settingsFile(`${line}\n# "end"\n`);
+      execFileSync('sh', ['-euc', faultOf(file).command ?? 'false']);
+      expect(loadConfig({ KOPANO_LEARND_CONF: file }).spool.after).toBe('archive');
+      expect(readFileSync(file, 'utf8')).toMatch(/LEARN_AFTER=archive\n# "end"\n$/);
+    },
+  );
 
   test.each([
     [0o666, 'others'],

@@ -25,6 +25,7 @@ import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import type { TrainersOptions } from '../trainers/create.ts';
 import type { ReportResult } from '../trainers/spamassassin/reports.ts';
 import type { Trainer } from '../trainers/trainer.ts';
+import { inShell } from '../text.ts';
 import { VERSION } from '../version.ts';
 import { teachAgain } from '../spool/archive.ts';
 import { createLearners } from './learners.ts';
@@ -304,7 +305,7 @@ class Daemon {
     const { libDir } = config.spool;
     this.#waitsFor = `${libDir} is missing`;
     if (!this.#throttle.allows('missing')) return;
-    const cure = `install -d -o kopano -g kopano -m 0755 ${libDir}`;
+    const cure = `install -d -o kopano -g kopano -m 0755 ${inShell(libDir)}`;
     log(
       'warning',
       'spool.missing',

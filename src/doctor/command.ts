@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
-import { likelyHost } from '../host.ts';
+import { isInstallCommand, likelyHost } from '../host.ts';
 import type { Host } from '../host.ts';
 import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
@@ -83,7 +83,11 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   const { config, environment, stop } = options;
   const noProc = procFault();
   if (noProc !== undefined) {
-    yield* checkSettings({ ...options, daemon: { kind: 'off', reason: 'no /proc' } });
+    yield* checkSettings({
+      ...options,
+      daemon: { kind: 'off', reason: 'no /proc' },
+      host: { kind: 'other' },
+    });
     yield failed('/proc', noProc.message, cureIn(noProc));
     yield notTried('all else', 'mend the above first');
     return;
@@ -91,15 +95,19 @@ async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   const daemon = await askStatus(config, stop);
   const host = daemon.kind === 'running' ? daemon.report.process.host : likelyHost(environment);
   for await (const finding of allChecks(options, daemon, host)) {
-    const { cure = '', command } = finding;
-    const isElsewhere = host.kind === 'container' && command !== undefined;
-    yield isElsewhere ? { ...finding, cure: `${cure}${IN_CONTAINER}` } : finding;
+    yield host.kind === 'container' ? inContainer(finding) : finding;
   }
 }
 
-/** Whoever runs there mostly is not root, and has none of its rights. */
-const IN_CONTAINER =
-  '; as root in the container, or on the host, where the volume may have another path';
+/** Whoever runs there mostly is not root, and has none of its rights; a program is the image's. */
+function inContainer(finding: Finding): Finding {
+  const { cure = '', command } = finding;
+  if (command === undefined) return finding;
+  const where = isInstallCommand(command)
+    ? 'in its image; until that is built anew, as root in the container'
+    : 'as root in the container, or on the host, where the volume may have another path';
+  return { ...finding, cure: `${cure}; ${where}` };
+}
 
 async function* allChecks(
   options: DoctorOptions,
@@ -108,7 +116,7 @@ async function* allChecks(
 ): AsyncGenerator<Finding> {
   const { config, identity, environment, stop } = options;
   const { libDir, stateDir, polling } = config.spool;
-  yield* checkSettings({ ...options, daemon });
+  if (!(yield* checkSettings({ ...options, daemon, host }))) return;
   const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
   // Nor can a stranger tell that no daemon owns it.
   const isOwned = !isAtHome || (yield* checkFolders(options, daemon, host));

@@ -2,8 +2,8 @@ import { restartCommand, startCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import type { DaemonReport } from '../status/reports.ts';
-import { clean } from '../text.ts';
-import { failed, notTried, ok, quoted, warning } from './finding.ts';
+import { clean, inShell } from '../text.ts';
+import { failed, notTried, ok, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
 import { named } from './machine.ts';
 import type { Account } from './machine.ts';
@@ -76,12 +76,12 @@ function notRunning(
 
 function diskCure(place: string, code: string, { process: { host }, spool }: DaemonReport): Cure {
   if (code === 'EROFS' && host.kind === 'systemd') {
-    const drop = `/etc/systemd/system/${host.unit}.service.d`;
+    const drop = inShell(`/etc/systemd/system/${host.unit}.service.d`);
     // Two paths would be two mounts, between which a message has to be copied.
     const path = place.startsWith(`${spool}/`) ? spool : place;
     return {
       says: 'the unit lets the daemon write below its ReadWritePaths= only; name the folder there',
-      command: `mkdir -p ${drop} && printf '[Service]\\nReadWritePaths=%s\\n' ${quoted(path)} >>${drop}/spool.conf && systemctl daemon-reload && systemctl restart ${host.unit}`,
+      command: `mkdir -p ${drop} && printf '[Service]\\nReadWritePaths=%s\\n' ${inShell(inUnit(path))} >>${drop}/spool.conf && systemctl daemon-reload && systemctl restart ${inShell(host.unit)}`,
     };
   }
   const cures: Readonly<Record<string, string>> = {
@@ -92,6 +92,12 @@ function diskCure(place: string, code: string, { process: { host }, spool }: Dae
     EMFILE: "raise the daemon's limit of open files (LimitNOFILE=, ulimit -n)",
   };
   return cures[code] ?? 'look at the log of the daemon and of the kernel';
+}
+
+/** A path as a unit's list of paths has it: % begins a specifier, a blank ends it (systemd.syntax(7)). */
+function inUnit(path: string): string {
+  const text = path.replaceAll('%', '%%');
+  return /[\s"'\\]/.test(text) ? `"${text.replace(/["\\]/g, '\\$&')}"` : text;
 }
 
 /** It keeps the groups that it was started with. */

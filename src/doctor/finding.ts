@@ -42,11 +42,6 @@ export function cureIn({ hint, command }: OperatorError): Cure {
   return { says: hint, command };
 }
 
-/** A word of a command line: as it is, where no shell takes it for more. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-}
-
 /** Commands, each of which is run when the one before has succeeded. */
 export function joined(...commands: readonly (string | undefined)[]): string {
   return commands.filter((each) => each !== undefined).join(' && ');

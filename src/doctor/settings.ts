@@ -1,15 +1,15 @@
 import type { Config } from '../config.ts';
 import type { SettingFault } from '../errors.ts';
 import type { Filter } from '../filter.ts';
-import { readText, restartCommand } from '../host.ts';
+import { readText, restartCommand, startCommand } from '../host.ts';
 import type { Host } from '../host.ts';
 import { SETTINGS_FILE } from '../settings-file.ts';
 import { unknownText } from '../settings.ts';
 import type { Environment } from '../settings.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
 import type { DaemonReport } from '../status/reports.ts';
-import { clean } from '../text.ts';
-import { failed, joined, ok, quoted, warning } from './finding.ts';
+import { clean, inShell } from '../text.ts';
+import { failed, joined, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 
 /** The settings: what is wrong with them, and whether the running daemon has the same. */
@@ -20,18 +20,19 @@ export interface SettingsCheckOptions {
   readonly faults: readonly SettingFault[];
   readonly environment: Environment;
   readonly daemon: DaemonAnswer;
+  /** How the daemon is run. */
+  readonly host: Host;
 }
 
-export function* checkSettings(options: SettingsCheckOptions): Generator<Finding> {
-  const { config, faults, daemon } = options;
-  // One that is down is started by a cure of its own, when all of them are mended.
-  const restart =
-    daemon.kind === 'running' ? restartCommand(daemon.report.process.host) : undefined;
+/** @returns false where the settings are not known, so that nothing can be judged by them */
+export function* checkSettings(options: SettingsCheckOptions): Generator<Finding, boolean> {
+  const { config, faults } = options;
+  const restart = restartAfter(options);
+  const last = faults.findLastIndex(({ command }) => command !== undefined);
   for (const [index, { says, command }] of faults.entries()) {
-    const isLast = index === faults.length - 1;
     yield failed(check, says, {
       says: 'correct it; the daemon does not start with it',
-      command: command && joined(command, isLast ? restart : undefined),
+      command: command && joined(command, index === last ? restart : undefined),
     });
   }
   for (const unknown of config.unknown) {
@@ -43,8 +44,18 @@ export function* checkSettings(options: SettingsCheckOptions): Generator<Finding
   }
   if (faults.length + config.unknown.length === 0) {
     yield ok(check, `come from the environment${config.file ? ` and ${config.file}` : ''}`);
-    if (daemon.kind === 'running') yield* differences(options, daemon.report);
+    if (options.daemon.kind === 'running') yield* differences(options, options.daemon.report);
   }
+  if (!config.isFileClosed) return true;
+  yield notTried('all else', 'what the settings file says is not known: mend it first');
+  return false;
+}
+
+/** What has the daemon take the settings when they are mended. */
+function restartAfter({ config, daemon, host }: SettingsCheckOptions): string | undefined {
+  if (daemon.kind === 'running') return restartCommand(host);
+  // Else one that is down is started by a cure of its own, when all else is mended.
+  return config.isFileClosed ? startCommand(host) : undefined;
 }
 
 /** The daemon was started with other settings than this command reads. */
@@ -98,12 +109,22 @@ export function settingCommand(
   host: Host,
 ): string | undefined {
   if ((environment[name] ?? '') !== '' || host.kind === 'container') return undefined;
+  // A command must write what is meant, to the letter.
+  if (clean(value, Infinity) !== value) return undefined;
   const { file = SETTINGS_FILE } = config;
-  const line = `${name}=${clean(value)}`;
+  const line = `${name}=${value}`;
   const write = isInFile(config, name)
-    ? `sed -i ${quoted(`s|^\\s*${name}=.*|${line}|`)} ${quoted(file)}`
-    : `echo ${quoted(line)} >>${quoted(file)}`;
+    ? `sed -i ${inShell(`s|^\\s*${name}=.*|${line.replace(/[\\&|]/g, '\\$&')}|`)} ${inShell(file)}`
+    : `${echoing(line, readText(file))} >>${inShell(file)}`;
   return joined(write, restartCommand(host));
+}
+
+/** What prints a line behind a text. */
+function echoing(line: string, before: string): string {
+  const isWhole = before === '' || before.endsWith('\n');
+  // dash's echo takes \1 for a character
+  if (isWhole && !line.includes('\\')) return `echo ${inShell(line)}`;
+  return `printf '${isWhole ? '' : '\\n'}%s\\n' ${inShell(line)}`;
 }
 
 function isInFile({ file = SETTINGS_FILE }: Pick<Config, 'file'>, name: string): boolean {

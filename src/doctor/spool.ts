@@ -3,15 +3,15 @@ import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { plainName, readText, restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
-import { openErrorHint } from '../spool/drop-directory.ts';
+import { closedFolder } from '../spool/drop-directory.ts';
 import { Folder, statsAt } from '../spool/folder.ts';
 import { bearsFinishingMark } from '../spool/message.ts';
 import { octal } from '../spool/state-dir.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.ts';
-import { clean } from '../text.ts';
+import { clean, inShell } from '../text.ts';
 import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { failed, joined, notTried, ok, quoted, warning } from './finding.ts';
+import { failed, joined, notTried, ok, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
 import { accessFault, hasName, named } from './machine.ts';
 import type { Account } from './machine.ts';
@@ -72,7 +72,7 @@ function checkRoot(libDir: string, account: Account): Finding {
   }
   const stats = statSync(shut, { bigint: true });
   const whose = account.groups.includes(Number(stats.gid)) ? 'g' : 'o';
-  const cure = { says: "let the daemon's user pass", command: `chmod ${whose}+x ${quoted(shut)}` };
+  const cure = { says: "let the daemon's user pass", command: `chmod ${whose}+x ${inShell(shut)}` };
   return failed(
     check,
     `${shut} may not be entered by ${named('uid', account.uid)} (${ownershipOf(stats)})`,
@@ -85,7 +85,7 @@ function makeSpool(libDir: string, { uid, gid }: Account): string | undefined {
   const owner = hasName('uid', 'kopano') ? 'kopano' : uid;
   const group = hasName('gid', 'kopano') ? 'kopano' : gid;
   if (owner === 0 || group === 0) return undefined;
-  const folders = ['', '/spam', '/ham'].map((each) => quoted(`${libDir}${each}`));
+  const folders = ['', '/spam', '/ham'].map((each) => inShell(`${libDir}${each}`));
   return `install -d -o ${owner} -g ${group} -m 0755 ${folders.join(' ')}`;
 }
 
@@ -105,7 +105,7 @@ function checkClass(verdict: Verdict, options: SpoolCheckOptions): Finding {
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
-    const { message, cure } = openErrorHint(libDir, verdict, code);
+    const { says, hint, command } = closedFolder(libDir, verdict, code);
     const place = `${libDir}/${verdict}`;
     const stats = code === 'EACCES' ? statsAt(place) : undefined;
     if (stats !== undefined) {
@@ -113,11 +113,7 @@ function checkClass(verdict: Verdict, options: SpoolCheckOptions): Finding {
       const how = folderCure({ path: place, stats }, verdict, options);
       return failed(`${verdict}/`, `${place} may not be listed by ${who}`, how);
     }
-    const isCommand = cure.startsWith('install ') && !cure.includes(' OWNER ');
-    const says = isCommand
-      ? { says: 'make it, as kopano-spamd makes its folders', command: cure }
-      : cure;
-    return failed(`${verdict}/`, message.replace(/[;.] .*$/, ''), says);
+    return failed(`${verdict}/`, says, { says: hint, command });
   }
 }
 
@@ -145,7 +141,7 @@ function judgeClass(folder: Folder, verdict: Verdict, options: SpoolCheckOptions
   const isSticky = (stats.mode & 0o1000n) !== 0n;
   if (isSticky && account.uid !== 0 && stats.uid !== BigInt(account.uid)) {
     const says = `${place} has the sticky bit: only a file's owner may move it`;
-    return failed(check, says, { says: 'take it away', command: `chmod -t ${quoted(place)}` });
+    return failed(check, says, { says: 'take it away', command: `chmod -t ${inShell(place)}` });
   }
   return ok(check, `${place} can be read and emptied (${ownershipOf(stats)})`);
 }
@@ -159,19 +155,19 @@ function folderCure(
   const { uid, gid } = account;
   if (isUnmapped('uid', stats.uid) && isUnmapped('gid', stats.gid)) return outsidersCure(place);
   if (stats.uid === BigInt(uid)) {
-    return { says: 'let its owner use it', command: `chmod 0755 ${quoted(place)}` };
+    return { says: 'let its owner use it', command: `chmod 0755 ${inShell(place)}` };
   }
   const other = `${libDir}/${otherVerdict(verdict)}`;
   const isLikeOther = uid !== 0 && statsAt(other)?.uid === BigInt(uid);
   // Who owns ham/ is kopano-spamd, which makes it; spam/ it only writes to.
   if (stats.uid === 0n || (isLikeOther && verdict === 'spam')) {
     const whose = isLikeOther
-      ? `--reference=${quoted(other)}`
+      ? `--reference=${inShell(other)}`
       : `${uid}${gid === 0 ? '' : `:${gid}`}`;
     const says = isLikeOther
       ? `let it belong to whom ${other} belongs to`
       : "let it be the daemon's user's";
-    return { says, command: `chown ${whose} ${quoted(place)} && chmod 0755 ${quoted(place)}` };
+    return { says, command: `chown ${whose} ${inShell(place)} && chmod 0755 ${inShell(place)}` };
   }
   if (stats.gid === 0n || isUnmapped('gid', stats.gid)) {
     return `run the daemon as ${named('uid', stats.uid)}, who owns it`;
@@ -179,12 +175,12 @@ function folderCure(
   if (host.kind === 'container' && !account.groups.includes(Number(stats.gid))) {
     return {
       says: `let its group write, and ${addGroup(stats.gid)}; or start it as ${named('uid', stats.uid)}`,
-      command: `chmod g+rwx ${quoted(place)}`,
+      command: `chmod g+rwx ${inShell(place)}`,
     };
   }
   return {
     says: `let its group write, and the daemon's user be in that group; or run the daemon as ${named('uid', stats.uid)}`,
-    command: joined(`chmod g+rwx ${quoted(place)}`, joining(stats.gid, account, host)),
+    command: joined(`chmod g+rwx ${inShell(place)}`, joining(stats.gid, account, host)),
   };
 }
 
@@ -201,7 +197,7 @@ function joining(gid: bigint, account: Account, host: Host): string | undefined 
   return joined(
     isNamed ? undefined : `groupadd --gid ${gid} ${group}`,
     `usermod -aG ${group} ${user}`,
-    isSaid ? `echo :${account.uid}${[...new Set(groups)].join('')} >${quoted(file)}` : undefined,
+    isSaid ? `echo :${account.uid}${[...new Set(groups)].join('')} >${inShell(file)}` : undefined,
     restartCommand(host),
   );
 }
@@ -220,7 +216,7 @@ function checkWriteAccess(
   return warning(
     check,
     `everybody on this machine may write to ${open.join(' and ')}, and so decide what is learned`,
-    { says: 'take that right away', command: `chmod o-w ${open.map(quoted).join(' ')}` },
+    { says: 'take that right away', command: `chmod o-w ${open.map(inShell).join(' ')}` },
   );
 }
 

@@ -9,7 +9,8 @@ import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
-import { cureIn, failed, notTried, ok, quoted, warning } from './finding.ts';
+import { inShell } from '../text.ts';
+import { cureIn, failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { accessFault, named } from './machine.ts';
 import type { Account } from './machine.ts';
@@ -56,7 +57,7 @@ function loose({ path: place, stats }: Folder): Finding {
     `${place} can be written by others (mode ${octal(stats.mode)}), as Kubernetes' fsGroup makes it; the daemon takes that away at its start, and while it runs`,
     {
       says: 'start the daemon, or do it yourself; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again',
-      command: `chmod 0700 ${quoted(place)}`,
+      command: `chmod 0700 ${inShell(place)}`,
     },
   );
 }
@@ -115,7 +116,7 @@ function checkProbe(root: Folder): Finding {
       `in ${root.path} no file can be written, renamed and removed (${code})`,
       CURES[code] ?? {
         says: "let it be the daemon's own, as a whole",
-        command: `chown -R ${uid} ${quoted(root.path)} && chmod -R u+rwX ${quoted(root.path)}`,
+        command: `chown -R ${uid} ${inShell(root.path)} && chmod -R u+rwX ${inShell(root.path)}`,
       },
     );
   }
@@ -165,13 +166,14 @@ async function checkOwner(
   }
   try {
     const lock = root === undefined ? undefined : await probeOwnership(root);
-    if (lock === 'held') return ownedBySome(daemon, host, `fuser -v ${stateDir}/${LOCK_FILE}`);
+    if (lock === 'held')
+      return ownedBySome(daemon, host, `fuser -v ${inShell(`${stateDir}/${LOCK_FILE}`)}`);
     const folder = await lockedFolder(folders);
     if (folder !== undefined) {
       return warning(
         check,
         `a daemon of another user or with another LEARN_STATE_DIR owns the spool: ${folder} is locked`,
-        `stop it, or run this as it runs, with the same user and LEARN_STATE_DIR; who it is: fuser -v ${folder}`,
+        `stop it, or run this as it runs, with the same user and LEARN_STATE_DIR; who it is: fuser -v ${inShell(folder)}`,
       );
     }
     if (lock === 'unsupported') {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
-import { clean } from '../text.ts';
+import { clean, inShell } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { isPassedOver, unwantedFolder } from './sources/folder-use.ts';
@@ -142,11 +142,6 @@ function realPathOrItself(place: string): string {
     if (errnoOf(error) === undefined) throw error;
     return place; // reading it says what is wrong
   }
-}
-
-/** A word as it is typed into a shell. */
-export function inShell(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function usage(code: string, message: string, hint: string): OperatorError {

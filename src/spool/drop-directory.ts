@@ -1,6 +1,8 @@
+import { readlinkSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { plainName } from '../host.ts';
 import type { Log, LogThrottle } from '../logger.ts';
+import { clean, inShell } from '../text.ts';
 import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
@@ -120,50 +122,85 @@ export class DropDirectory {
       this.#closed.set(verdict, CLOSED[code] ?? 'failing');
       if (DiskFaults.isWide(error)) faults.raise(path, error);
       else if (throttle.allows(`missing ${verdict}`, code)) {
-        const { message, cure } = openErrorHint(libDir, verdict, code);
-        log('warning', 'spool.missing', message, { path, code, cure });
+        const { says, hint, command } = closedFolder(libDir, verdict, code);
+        const cure = [hint, command].filter((each) => each !== undefined).join(': ');
+        log('warning', 'spool.missing', `${says}; it is waited for. Cure: ${cure}`, {
+          path,
+          code,
+          cure: command ?? hint,
+        });
       }
       return undefined;
     }
   }
 }
 
-/**
- * What is wrong with a class folder that can't be opened, and the line that makes it right.
- * @param code why it couldn't be opened
- */
-export function openErrorHint(
-  libDir: string,
-  verdict: Verdict,
-  code: string,
-): { readonly message: string; readonly cure: string } {
+/** What is wrong with a class folder that can't be opened, and what makes it right. */
+export interface ClosedFolder {
+  /** With the folder's path. */
+  readonly says: string;
+  readonly hint: string;
+  readonly command?: string | undefined;
+}
+
+/** @param code why it couldn't be opened */
+export function closedFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder {
   const place = `${libDir}/${verdict}`;
   if (code === 'ENOENT') {
-    const cure = installLine(libDir, verdict);
-    return { message: `${place} is missing; it is waited for. Make it: ${cure}`, cure };
+    return { says: `${place} is missing`, ...makeFolder(libDir, verdict) };
   }
   if (code === 'EACCES') {
-    const cure = accessCure(libDir, place);
-    return { message: `${place} cannot be opened (permission denied); ${cure}`, cure };
+    const says = `${place} cannot be opened (permission denied)`;
+    return { says, hint: accessCure(libDir, place) };
   }
   if (code === 'ELOOP' || code === 'ENOTDIR') {
-    const cure = `replace it by a folder: rm ${place} && ${installLine(libDir, verdict)}`;
-    return { message: `${place} is not a folder (a symlink is not followed); ${cure}`, cure };
+    return noFolder(libDir, verdict, code);
   }
-  const cure = 'look at the file system; it is tried again';
-  return { message: `${place} cannot be opened (${code}); ${cure}`, cure };
+  const hint = 'look at the file system; it is tried again';
+  return { says: `${place} cannot be opened (${code})`, hint };
+}
+
+/** Something else has the folder's name. It goes out of the way, so that nothing of it is lost. */
+function noFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder {
+  const place = `${libDir}/${verdict}`;
+  const target = linkTarget(place);
+  const is =
+    target === undefined
+      ? `is not a folder (${code})`
+      : `is a symlink to ${clean(target)}, and is not followed`;
+  const { hint, command } = makeFolder(libDir, verdict);
+  const aside = `mv -nT ${inShell(place)} ${inShell(`${place}.old`)}`;
+  return {
+    says: `${place} ${is}`,
+    hint:
+      target === undefined
+        ? `put it aside, and ${hint}`
+        : `put the link aside, and ${hint}; what lies behind it stays there`,
+    command: command && `${aside} && ${command}`,
+  };
+}
+
+function linkTarget(place: string): string | undefined {
+  try {
+    return readlinkSync(place);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 /** The line that makes a missing folder right: like its sibling, else like the spool. */
-function installLine(libDir: string, verdict: Verdict): string {
+function makeFolder(libDir: string, verdict: Verdict): Pick<ClosedFolder, 'hint' | 'command'> {
   const model = statsAt(`${libDir}/${otherVerdict(verdict)}`) ?? statsAt(libDir);
   if (model !== undefined && isOutsiders(model)) {
-    return `install -d -o OWNER -g GROUP -m MODE ${libDir}/${verdict}, on the host and with those of ${libDir}`;
+    return { hint: `make it on the host, with owner, group and mode of ${libDir}` };
   }
-  const place = `${libDir}/${verdict}`;
-  if (model === undefined) return `install -d -o kopano -g kopano -m 0775 ${place}`;
+  const hint = 'make it, as kopano-spamd makes its folders';
+  const place = inShell(`${libDir}/${verdict}`);
+  if (model === undefined)
+    return { hint, command: `install -d -o kopano -g kopano -m 0775 ${place}` };
   const [user, group] = [plainName('uid', model.uid), plainName('gid', model.gid)];
-  return `install -d -o ${user} -g ${group} -m ${octal(model.mode)} ${place}`;
+  return { hint, command: `install -d -o ${user} -g ${group} -m ${octal(model.mode)} ${place}` };
 }
 
 function accessCure(libDir: string, place: string): string {
@@ -174,6 +211,6 @@ function accessCure(libDir: string, place: string): string {
   if (isOutsiders(owner)) return outsidersCure(closed);
   const is = `uid ${owner.uid}, gid ${owner.gid}, mode ${octal(owner.mode)}:`;
   return stats === undefined
-    ? `${is} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${libDir}`
+    ? `${is} let the daemon's user enter ${libDir}: give it that group and the folder g+x, or: chmod o+x ${inShell(libDir)}`
     : `${is} kopano-learnd doctor says which command lets the daemon's user in`;
 }

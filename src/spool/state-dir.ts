@@ -12,6 +12,7 @@ import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { plainName } from '../host.ts';
+import { inShell } from '../text.ts';
 import type { Verdict } from '../verdict.ts';
 import { Folder, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
@@ -208,7 +209,8 @@ function refusal(
   const isAnothers = owner !== BigInt(uid) && owner !== 0n;
   const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
   let hint = `${other}set LEARN_STATE_DIR to another folder, or make this one the daemon's own:`;
-  let command: string | undefined = `chown -R ${uid}:${gid} ${place} && chmod 0700 ${place}`;
+  let command: string | undefined =
+    `chown -R ${uid}:${gid} ${inShell(place)} && chmod 0700 ${inShell(place)}`;
   if (isUnmapped('uid', owner)) {
     command = undefined;
     hint = `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`;
@@ -277,7 +279,10 @@ export function howToMake(place: string, uid: number, gid: number) {
     return { says: outsidersCure(parent), command: undefined };
   }
   const [user, group] = [plainName('uid', uid), plainName('gid', gid)];
-  return { says: 'make it', command: `install -d -o ${user} -g ${group} -m 0700 ${place}` };
+  return {
+    says: 'make it',
+    command: `install -d -o ${user} -g ${group} -m 0700 ${inShell(place)}`,
+  };
 }
 
 /** @throws the system's error where that can't be told */

@@ -1,3 +1,4 @@
+import type { Secret } from '../secret.ts';
 import type { Answer } from './connection.ts';
 import type { Outcome, VersionFault } from './trainer.ts';
 
@@ -139,6 +140,14 @@ const ROWS: readonly Row[] = [
 /** Whether an error of Redis is one that only a cluster makes. */
 export function isOfCluster(error: string): boolean {
   return /^(?:MOVED|ASK|CROSSSLOT)\b/.test(error);
+}
+
+/** The outcome with the likely cause first, where a password is refused that stands in quotes. */
+export function knowingPassword(outcome: Outcome, password: Secret): Outcome {
+  const isRefused = outcome.kind === 'misconfigured' && outcome.password;
+  if (!isRefused || !password.isInQuotes) return outcome;
+  const hint = `leave out the quotes around the password, which are a part of it (no shell takes them away); if they belong there, ${outcome.hint}`;
+  return { ...outcome, hint };
 }
 
 /** What an answer to a learning post means. The reason is passed on as it came. */

@@ -1,5 +1,5 @@
 import type { Secret } from '../secret.ts';
-import { classifyAnswer, isProxys, statusLine } from './answers.ts';
+import { classifyAnswer, isProxys, knowingPassword, statusLine } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
 import { ControllerPages } from './connection.ts';
 import type { Answer, ConnectionOptions, Fault } from './connection.ts';
@@ -81,7 +81,9 @@ export class Inquiry {
 
   #replyOf(result: Answer | Fault): Reply {
     const isAnswer = 'status' in result;
-    const meaning = isAnswer ? classifyAnswer(result) : classifyFault(result);
+    const meaning = isAnswer
+      ? knowingPassword(classifyAnswer(result), this.#password)
+      : classifyFault(result);
     const shown = (reason: string): string =>
       presentable(this.#password.redact(reason), Buffer.alloc(0));
     return {

@@ -1,6 +1,6 @@
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
-import { MAKE_BACKEND, classifyAnswer, faultOfVersion } from './answers.ts';
+import { MAKE_BACKEND, classifyAnswer, faultOfVersion, knowingPassword } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
 import { ControllerPages } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
@@ -72,7 +72,8 @@ export class RspamdTrainer implements Trainer {
     }
     this.#answeredAt = this.#now();
     this.#noteVersion(/^rspamd\/(\S+)/.exec(String(result.headers['server']))?.[1]);
-    return this.#presented(classifyAnswer(result), body, signal);
+    const outcome = knowingPassword(classifyAnswer(result), this.#options.password);
+    return this.#presented(outcome, body, signal);
   }
 
   async statistics(signal: AbortSignal): Promise<Statistics | undefined> {

@@ -132,6 +132,14 @@ describe('the doctor finds', () => {
     expect(server.posts).toEqual([]);
   });
 
+  test('a password in quotes, which a shell would take away', async () => {
+    const refused = answer('401 Unauthorized');
+    const server = await serve({ play: play({ '/stat': refused, '/learnspam': refused }) });
+    const text = await fault(server.url, { RSPAMD_PASSWORD: '"sesame"' });
+    expect(text).toMatch(/refuses the password .*Cure: leave out the quotes around the password/);
+    expect(text).not.toContain('sesame');
+  });
+
   const proxyAlone = answer('502 Bad Gateway', '<html>');
   const isAlone = /a proxy answers there, and rspamd behind it does not.*Cure: start rspamd/;
   test.each<[string, Parameters<typeof play>[0], RegExp]>([

@@ -77,6 +77,16 @@ describe('a fault that only the daemon meets', () => {
     expect(first?.command).toContain(' /srv/spool >>/etc/systemd/system/kopano-learnd.service.d/');
   });
 
+  test.each([
+    ['/srv/my spool', `'"/srv/my spool"'`],
+    ['/srv/100%', '/srv/100%%'],
+  ])('there %s is written as a unit has it', async (spool, word) => {
+    const process = { ...PROCESS, host: SYSTEMD };
+    const faults = [{ ...EROFS, place: `${spool}/.learnd` }];
+    const [first] = await found({ spool, faults, process });
+    expect(first?.command).toContain(` ${word} >>/etc/systemd/`);
+  });
+
   test('elsewhere by one', async () => {
     const [first] = await found({ faults: [EROFS] });
     expect(first?.cure).toMatch(/mount it writable/);

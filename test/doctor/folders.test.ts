@@ -6,6 +6,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -142,8 +143,9 @@ describe('the doctor finds', () => {
     rmSync(`${spool.lib}/ham`, { recursive: true });
     symlinkSync(`${spool.lib}/spam`, `${spool.lib}/ham`);
     const text = await fault(spool, 'ham/');
-    expect(text).toMatch(/not a folder.*Cure: replace it/);
-    cure(text, /rm .*$/);
+    expect(text).toMatch(/is a symlink to .*spam, and is not followed\. Cure: mv /);
+    cure(text, /mv .*$/);
+    expect(readlinkSync(`${spool.lib}/ham.old`)).toBe(`${spool.lib}/spam`);
     expect(only(await see(spool), 'ham/').state).toBe('ok');
   });
 
@@ -317,5 +319,13 @@ describe('the doctor finds', () => {
     if (isRoot) chownSync(`${spool.stateDir}/owner.lock`, NOBODY, NOBODY);
     const text = await fault(spool, 'owner', { PATH: spool.lib });
     expect(text).toMatch(/flock.*Cure: apt-get install util-linux \(install it/);
+    const inside = { PATH: spool.lib, KUBERNETES_SERVICE_HOST: '127.0.0.1' };
+    expect(await fault(spool, 'owner', inside)).toMatch(
+      /install it; in its image; .*as root in the/,
+    );
+    chmodSync(`${spool.lib}/spam`, 0o777);
+    expect(await warningOf(spool, 'write access', inside)).toMatch(
+      /chmod .*, or on the host, where/,
+    );
   });
 });

@@ -1,17 +1,20 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import { checkSettings, settingCommand } from '../../src/doctor/settings.ts';
+import type { Host } from '../../src/host.ts';
 import type { DaemonAnswer } from '../../src/status/ask.ts';
 import type { DaemonReport } from '../../src/status/reports.ts';
+import { runCli } from '../support/run-cli.ts';
 import { PROCESS, StatusBench } from '../support/status-bench.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 /** What the doctor says of the settings, and the commands that mend them. */
 
 const SYSTEMD = { kind: 'systemd', unit: 'kopano-learnd' } as const;
+const NO_SERVICE = { kind: 'other' } as const;
 const NONE: DaemonAnswer = { kind: 'none', reason: 'nobody listens there' };
 
 function settingsFile(text: string): string {
@@ -22,7 +25,8 @@ function settingsFile(text: string): string {
 
 function found(file: string, daemon = NONE, more = {}): readonly Finding[] {
   const environment = { KOPANO_LEARND_CONF: file, ...more };
-  return [...checkSettings({ ...readConfig(environment), environment, daemon })];
+  const host = daemon.kind === 'running' ? daemon.report.process.host : NO_SERVICE;
+  return [...checkSettings({ ...readConfig(environment), environment, daemon, host })];
 }
 
 function paste({ command = 'false' }: Finding = { state: 'ok', check: '', says: '' }): void {
@@ -60,6 +64,37 @@ test('a file that others may write to is taken from them', () => {
   expect(only?.command).toBe(`chmod go-w ${file}`);
   paste(only);
   expect(found(file)).toMatchObject([{ state: 'ok' }]);
+});
+
+describe('a file whose settings are not known', () => {
+  const CRON = { kind: 'other' } as const;
+  const closed = (host: Host): readonly Finding[] => {
+    const file = settingsFile('LEARN_AFTER=archive\n');
+    chmodSync(file, 0o666);
+    const environment = { KOPANO_LEARND_CONF: file };
+    return [...checkSettings({ ...readConfig(environment), environment, daemon: NONE, host })];
+  };
+
+  test('is mended first: nothing is judged by defaults', () => {
+    expect(closed(CRON)).toMatchObject([
+      { state: 'failed', command: expect.stringMatching(/^chmod go-w \S+$/) as string },
+      { state: 'not tried', check: 'all else' },
+    ]);
+  });
+
+  test('kept the daemon from starting, so it is started then', () => {
+    expect(closed(SYSTEMD)[0]?.command).toMatch(/^chmod go-w \S+ && systemctl restart kopano-le/);
+  });
+
+  test('is all that the doctor tells', async () => {
+    const { out, err, code } = await runCli(['doctor', '--all'], {
+      KOPANO_LEARND_CONF: '/nowhere/learnd.conf',
+      KOPANO_SPAMD_LIB: '/nowhere',
+    });
+    expect(code).toBe(1);
+    expect(err).toBe('1 failed, 0 warnings; 0 checks ok, 1 not tried\n');
+    expect(out).toMatch(/^failed {5}settings: \/nowhere\/learnd\.conf cannot be read \(ENOENT\)/m);
+  });
 });
 
 test('a daemon that runs is started anew by the last of the cures', async () => {
@@ -117,9 +152,29 @@ describe('a daemon with other settings', () => {
   });
 });
 
-test('a setting that is there already is replaced', () => {
-  const file = settingsFile('A=1\nRSPAMD_URL=http://x:1\n');
-  const command = settingCommand({ file }, {}, 'RSPAMD_URL', 'http://y:2', { kind: 'other' });
+test.each([
+  ['RSPAMD_URL', 'http://y:2'],
+  ['KOPANO_SPAMD_LIB', "/srv/a & b|c\\1 $(d) 'e'"],
+])('%s that is there already is replaced, another one is written', (name, value) => {
+  for (const before of [`${name}=http://x:1\n`, '']) {
+    const file = `${temporaryFolder()}/my settings`;
+    writeFileSync(file, `A=1\n${before}`);
+    const command = settingCommand({ file }, {}, name, value, { kind: 'other' });
+    expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
+    expect(readFileSync(file, 'utf8')).toBe(`A=1\n${name}=${value}\n`);
+  }
+});
+
+test('a file that ends without a line end gets a line of its own', () => {
+  const file = `${temporaryFolder()}/learnd.conf`;
+  writeFileSync(file, 'A=1');
+  const command = settingCommand({ file }, {}, 'B', '2', { kind: 'other' });
   expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
-  expect(readFileSync(file, 'utf8')).toBe('A=1\nRSPAMD_URL=http://y:2\n');
+  expect(readFileSync(file, 'utf8')).toBe('A=1\nB=2\n');
+});
+
+test('a value that no line can hold is written by nobody', () => {
+  const file = settingsFile('');
+  const command = settingCommand({ file }, {}, 'A', '/srv/a\nb', { kind: 'other' });
+  expect(command).toBeUndefined();
 });

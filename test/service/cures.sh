@@ -126,7 +126,7 @@ test_folders() {
   heals 'everybody may write to them' 'everybody on this machine' spam_is_everybodys
   heals 'the spool may not be entered' 'may not be entered' spool_is_shut
   heals 'the state dir is read-only' 'no file can be written' state_is_readonly
-  told 'spam/ is a symlink' 'replace it by a folder' folder_again is_replaced_by_link
+  heals 'spam/ is a symlink' 'is a symlink to /tmp' is_replaced_by_link
 }
 
 # --- faults of a service
@@ -345,7 +345,7 @@ cures_systemd() {
 }
 
 spool_is_elsewhere() {
-  on cp -a $SPOOL /srv/spool && add KOPANO_SPAMD_LIB=/srv/spool && restart_service
+  on cp -a $SPOOL '/srv/my spool' && add 'KOPANO_SPAMD_LIB=/srv/my spool' && restart_service
 }
 
 unit_sets() {

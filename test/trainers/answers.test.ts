@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Secret } from '../../src/secret.ts';
 import { freePort } from '../../src/servers/ports.ts';
 import type { Outcome } from '../../src/trainers/trainer.ts';
 import { FaultServer } from '../faults/fault-server.ts';
@@ -180,6 +181,16 @@ test.each<[...Cured, password: boolean]>([
 ])('misconfigured: %s', async (_, act, reason, hint, password) => {
   const expected = { reason: saying(reason), hint: saying(hint), password };
   expect(await outcomeOf(act)).toEqual({ kind: 'misconfigured', ...expected });
+});
+
+test.each([
+  ['"sesame"', /^leave out the quotes around the password.*if they belong there, set RSPAMD_P/],
+  ["'sesame'", /^leave out the quotes/],
+  ['"sesame', /^set RSPAMD_PASSWORD/],
+  ['"', /^set RSPAMD_PASSWORD/],
+])('misconfigured: 401 with the password %s', async (text, hint) => {
+  const password = Secret.ofValue(text);
+  expect(await outcomeOf(UNAUTHORIZED, { password })).toMatchObject({ hint: saying(hint) });
 });
 
 test.each([

@@ -1,6 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import type { Finding } from '../../../src/doctor/finding.ts';
 import { ROOT } from '../../support/needs.ts';
 import { program } from '../../support/run.ts';
@@ -14,8 +23,9 @@ import { NOBODY, temporaryFolder } from '../../support/temporary.ts';
 /** A user with a name and groups, as kopano-spamd's is. */
 const KOPANO = { uid: NOBODY, gid: NOBODY };
 
-function makeSpool(): string {
-  const lib = temporaryFolder();
+/** @param name of its folder */
+function makeSpool(name: string): string {
+  const lib = join(temporaryFolder(), name);
   for (const place of ['', '/spam', '/ham', '/.learnd', '/.learnd/tmp']) {
     mkdirSync(`${lib}${place}`, { recursive: true });
     chmodSync(`${lib}${place}`, place.startsWith('/.learnd') ? 0o700 : 0o755);
@@ -40,7 +50,7 @@ function problems(lib: string): readonly Finding[] {
   );
 }
 
-test.each<[string, (lib: string) => void]>([
+const FAULTS: [string, (lib: string) => void][] = [
   [
     'spam/ is root’s',
     (lib) => {
@@ -112,25 +122,34 @@ test.each<[string, (lib: string) => void]>([
       chmodSync(`${lib}/.learnd`, 0o770);
     },
   ],
-])('%s', ROOT, (_, spoil) => {
-  const lib = makeSpool();
-  expect(problems(lib)).toEqual([]);
-  spoil(lib);
-  const found = problems(lib);
-  expect(found).not.toEqual([]);
-  for (const { command } of found) {
-    expect(command).toBeDefined();
-    expect(command).not.toMatch(/\broot\b|chown -?\w* ?0/);
-    expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
-  }
-  expect(problems(lib)).toEqual([]);
-});
+  [
+    'spam/ is a symlink',
+    (lib) => {
+      renameSync(`${lib}/spam`, `${lib}/real`);
+      symlinkSync('real', `${lib}/spam`);
+    },
+  ],
+  [
+    'ham/ is a file',
+    (lib) => {
+      rmSync(`${lib}/ham`, { recursive: true });
+      writeFileSync(`${lib}/ham`, 'somebody wants this');
+    },
+  ],
+];
 
-test('words are left where no command can know what is meant', ROOT, () => {
-  const lib = makeSpool();
-  rmSync(`${lib}/spam`, { recursive: true });
-  symlinkSync('/tmp', `${lib}/spam`);
-  const found = problems(lib);
-  expect(found.map(({ check }) => check)).toEqual(['spam/']);
-  for (const { cure } of found) expect(cure).toMatch(/replace it by a folder/);
+describe.each(['spamd', "a spool's $(folder)"])('in a folder that is called %s', (name) => {
+  test.each(FAULTS)('%s', ROOT, (_, spoil) => {
+    const lib = makeSpool(name);
+    expect(problems(lib)).toEqual([]);
+    spoil(lib);
+    const found = problems(lib);
+    expect(found).not.toEqual([]);
+    for (const { command } of found) {
+      expect(command).toBeDefined();
+      expect(command).not.toMatch(/\broot\b|chown -?\w* ?0/);
+      expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
+    }
+    expect(problems(lib)).toEqual([]);
+  });
 });
