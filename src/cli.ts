@@ -421,8 +421,7 @@ function addQuarantine(
     act: (commands: Commands, settings: QuarantineOptions) => Promise<ExitCode>,
   ): Promise<void> => {
     const { stateDir } = settingsOf(options).spool;
-    const isTerminal = options.terminal !== undefined;
-    const settings = { ...options, isTerminal, stateDir };
+    const settings = { ...options, stateDir };
     ended(await act(await import('./quarantine/command.ts'), settings));
   };
   quarantine

@@ -3,7 +3,8 @@ import type { ExitCode } from '../errors.ts';
 import { encodeName, isKey } from '../spool/message.ts';
 import { QuarantinedMessages } from '../spool/quarantined.ts';
 import type { Moved, Quarantined } from '../spool/quarantined.ts';
-import { clean, plural } from '../text.ts';
+import { clean, plural, wrap } from '../text.ts';
+import type { Terminal } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 
@@ -18,10 +19,11 @@ export interface QuarantineOptions {
   readonly out: (text: string) => void;
   /** Data that may be no text. */
   readonly outBytes: (bytes: Uint8Array) => Promise<void>;
-  /** A terminal must not be painted by a mail. */
-  readonly isTerminal: boolean;
+  /** Where data is seen, `undefined` for a pipe or a file: it must not be painted by a mail. */
+  readonly terminal: Terminal | undefined;
   /** Prose. */
   readonly err: (text: string) => void;
+  readonly errTerminal: Terminal | undefined;
 }
 
 /** Which messages are meant: names as the user gave them. */
@@ -32,14 +34,14 @@ const UNREADABLE = 'the reason is not readable';
 
 /** Prints a line for each message, or a JSON array. */
 export async function listQuarantine(options: QuarantineOptions, json: boolean): Promise<ExitCode> {
-  const { stop, out, err } = options;
+  const { stop, terminal, out, err } = options;
   using messages = openQuarantine(options);
   let count = 0;
   for (const message of messages?.list() ?? []) {
     await yieldIfDue();
     if (stop.aborted || messages === undefined) return EXIT.failure;
     const before = count === 0 ? '[\n' : ',\n';
-    out(json ? before + asJson(messages, message) : asLine(messages, message));
+    out(json ? before + asJson(messages, message) : asLine(messages, message, terminal));
     count += 1;
   }
   if (json) out(count === 0 ? '[]\n' : '\n]\n');
@@ -60,11 +62,13 @@ export async function showQuarantined(options: QuarantineOptions, name: string):
     ...(attempts === undefined ? [] : [`failures charged to it: ${attempts}`]),
     ...(messageId === undefined ? [] : [`Message-ID: ${clean(messageId)}`]),
   ];
-  options.err(`${lines.join('\n')}\n\n`);
+  const { terminal, err, errTerminal } = options;
+  const columns = errTerminal?.columns ?? Infinity;
+  err(`${lines.map((line) => wrap(line, columns, '    ')).join('\n')}\n\n`);
   const forTerminal = terminalText();
   for await (const piece of messages.body(message)) {
     if (options.stop.aborted) return EXIT.failure;
-    await options.outBytes(options.isTerminal ? forTerminal(piece) : piece);
+    await options.outBytes(terminal === undefined ? piece : forTerminal(piece));
   }
   return EXIT.done;
 }
@@ -156,10 +160,18 @@ function unknown(names: readonly string[], messages?: QuarantinedMessages): Oper
 
 // --- output
 
-function asLine(messages: QuarantinedMessages, message: Quarantined): string {
+/** For people between words that fit their terminal; for scripts a line, with tabs between its fields. */
+function asLine(
+  messages: QuarantinedMessages,
+  message: Quarantined,
+  terminal: Terminal | undefined,
+): string {
   const { reason = UNREADABLE, quarantinedAt = '-' } = messages.reason(message);
   const fields = [`${message.verdict}/${message.key}`, quarantinedAt, reason];
-  return `${fields.map((field) => clean(field, LONGEST_REASON)).join('\t')}\n`;
+  const cleaned = fields.map((field) => clean(field, LONGEST_REASON));
+  return terminal === undefined
+    ? `${cleaned.join('\t')}\n`
+    : `${wrap(cleaned.join('  '), terminal.columns, '    ')}\n`;
 }
 
 /** One JSON object; beyond ASCII escaped, so that no terminal is painted by it. */

@@ -6,7 +6,7 @@ import type { ExitCode } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
-import { inShell } from '../text.ts';
+import { inShell, wrap } from '../text.ts';
 import type { Terminal } from '../text.ts';
 import { createTrainers, limitsOfSpamAssassin } from '../trainers/create.ts';
 import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
@@ -42,6 +42,8 @@ export interface RelearnOptions {
   readonly args: readonly string[];
   readonly stop: AbortSignal;
   readonly stdin: () => AsyncIterable<Buffer>;
+  /** Where standard output is seen; `undefined` for a pipe or a file. */
+  readonly terminal: Terminal | undefined;
   /** Standard output: the summary. */
   readonly out: (text: string) => void;
   /** Standard error: everything else. */
@@ -75,10 +77,10 @@ const PROVE_EVERY = 100;
 const WAIT_MS = 300_000;
 const FIRST_WAIT_MS = 10_000;
 const CONFIRMING =
-  "kopano-learnd: waits up to 62 s for rspamd's own count, which it refreshes every 30 to 60 s (--confirm)\n";
+  "kopano-learnd: waits up to 62 s for rspamd's own count, which it refreshes every 30 to 60 s (--confirm)";
 const WORST_FIRST: readonly ExitCode[] = [EXIT.failure, EXIT.temporary];
 const WITHOUT_JOURNAL =
-  'kopano-learnd: without --journal FILE the same command posts everything once more\n';
+  'kopano-learnd: without --journal FILE the same command posts everything once more';
 
 /**
  * @returns the exit code: 0, 1 when something failed for good, 75 when something is left
@@ -98,18 +100,19 @@ export async function relearn(options: RelearnOptions): Promise<ExitCode> {
 
 /** Reads everything, and posts nothing. */
 async function readAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, err } = options;
+  const { config, flags } = options;
   const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
   const isDone = journal && (await Journal.peek(...journal));
   const stats = new RunStats((named) => {
-    err(`${failureLine(named)}\n`);
+    tell(options, failureLine(named));
   });
-  return dryRun({ ...options, ...flags, sources: sourcesOf(options, isDone), stats });
+  const sources = sourcesOf(options, isDone);
+  return dryRun({ ...options, ...flags, columns: widthOf(options), sources, stats });
 }
 
 /** Teaches the filters, one after the other. */
 async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop, err } = options;
+  const { config, flags, stop } = options;
   refuseRoot(config);
   const isSeveral = config.trainers.length > 1;
   if (isSeveral && [...flags.spam, ...flags.ham].includes(STDIN)) {
@@ -122,7 +125,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   }
   const codes: ExitCode[] = [];
   for (const filter of config.trainers) {
-    if (isSeveral && !flags.quiet) err(`kopano-learnd: teaches ${FILTER_TITLES[filter]}\n`);
+    if (isSeveral && !flags.quiet) tell(options, `kopano-learnd: teaches ${FILTER_TITLES[filter]}`);
     codes.push(await teach(filter, options));
     if (stop.aborted) break;
   }
@@ -143,7 +146,7 @@ function journalOf(
 }
 
 async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode> {
-  const { flags, args, stop, out, err } = options;
+  const { flags, args, stop, out } = options;
   const named = journalOf(filter, options);
   const journal = named && (await Journal.open(...named));
   const { trainers, sources, stats, progress, run, postAgain } = prepare(filter, options, journal);
@@ -160,7 +163,7 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     const isOver = ending === 'complete' || ending === 'limited';
     const sample = isOver ? await postAgain(stop) : undefined;
     const isConfirmed = isOver && flags.confirm && filter === 'rspamd';
-    if (isConfirmed && stats.posted > 0 && !flags.quiet) err(CONFIRMING);
+    if (isConfirmed && stats.posted > 0 && !flags.quiet) tell(options, CONFIRMING);
     const gain = await bayesGain({
       trainers,
       clock: systemClock,
@@ -181,8 +184,8 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
       confirmingMs: systemClock.monotonic() - learnedAt,
       resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
     });
-    out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary));
-    if (summary.resume !== null && journal === undefined) err(WITHOUT_JOURNAL);
+    out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary, widthOf(options)));
+    if (summary.resume !== null && journal === undefined) tell(options, WITHOUT_JOURNAL);
     return summary.exitCode;
   } finally {
     counting.abort();
@@ -248,6 +251,16 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
 
 function findUserOf({ flags: { user }, config }: RelearnOptions): FindUser | undefined {
   return user === undefined ? userByFields(config.learning.userFields) : () => user;
+}
+
+/** How wide the summary may be. */
+function widthOf({ terminal }: RelearnOptions): number {
+  return terminal?.columns ?? Infinity;
+}
+
+/** Says something on standard error, where no bar stands. */
+function tell({ err, errTerminal }: RelearnOptions, line: string): void {
+  err(`${wrap(line, errTerminal?.columns ?? Infinity, '    ')}\n`);
 }
 
 function failureLine({ place, reason }: Named): string {

@@ -4,7 +4,7 @@ import { alternate } from './sources/alternate.ts';
 import type { Source } from './sources/source.ts';
 import { KIND_OF } from './stats.ts';
 import type { RunStats } from './stats.ts';
-import { folderLines, inPlainWords } from './summary.ts';
+import { folderLines, inPlainWords, wrapped } from './summary.ts';
 
 /** `--dry-run`: reads everything, says what would be learned, and posts nothing. */
 export interface DryRunOptions {
@@ -14,6 +14,8 @@ export interface DryRunOptions {
   readonly limit: number;
   readonly stop: AbortSignal;
   readonly json: boolean;
+  /** How wide the text may be. */
+  readonly columns: number;
   readonly out: (text: string) => void;
 }
 
@@ -22,7 +24,7 @@ const OTHERS = Object.values(KIND_OF);
 type SourceCounts = ReadonlyMap<Source, typeof NONE>;
 
 export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
-  const { sources, stats, limit, stop, json, out } = options;
+  const { sources, stats, limit, stop, json, columns, out } = options;
   const counts: SourceCounts = new Map(sources.map((source) => [source, { ...NONE }]));
   let messages = 0;
   for await (const { source, found } of alternate(sources)) {
@@ -33,7 +35,7 @@ export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
     count[found.kind === 'message' ? 'messages' : KIND_OF[found.kind]] += 1;
   }
   const exitCode = stats.total('failed') > 0 ? EXIT.failure : EXIT.done;
-  out(json ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n` : inWords(counts, stats));
+  out(json ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n` : wrapped(inWords(counts, stats), columns));
   return exitCode;
 }
 
@@ -48,19 +50,18 @@ function asJson(counts: SourceCounts, stats: RunStats, exitCode: ExitCode): obje
   };
 }
 
-function inWords(counts: SourceCounts, { names, folders }: RunStats): string {
+function inWords(counts: SourceCounts, { names, folders }: RunStats): string[] {
   const perSource = [...counts].map(([{ name, verdict }, count]) => {
     const others = OTHERS.filter((kind) => count[kind] > 0);
     const extra = others.map((kind) => `, ${count[kind]} ${inPlainWords(kind)}`).join('');
     return `  ${verdict.padEnd(5)}${String(count.messages).padStart(9)}  ${name}${extra}`;
   });
   const named = [...names.notMail, ...names.passedOver, ...names.failed];
-  const lines = [
+  return [
     'Nothing was posted. What would be:',
     '',
     ...perSource,
     ...named.map(({ place, reason }) => `  ${place}: ${reason}`),
     ...folderLines(folders),
   ];
-  return `${lines.join('\n')}\n`;
 }

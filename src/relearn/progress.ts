@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../clock.ts';
+import { wrap } from '../text.ts';
 import type { Kind, RunStats } from './stats.ts';
 
 /**
@@ -50,7 +51,8 @@ export class Progress {
   /** Writes a line of its own. */
   say(line: string): void {
     this.#wipe();
-    this.#options.write(`${line}\n`);
+    const { write, columns } = this.#options;
+    write(`${wrap(line, columns(), '    ')}\n`);
   }
 
   stop(): void {

@@ -2,7 +2,7 @@ import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
-import { plural } from '../text.ts';
+import { plural, wrap } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Gain } from './bayes-gain.ts';
@@ -97,6 +97,9 @@ function exitCodeOf(hasFailed: boolean, isUnlearned: boolean): ExitCode {
 /** Kinds that have a row although nothing came to that. */
 const ALWAYS_SHOWN: readonly Kind[] = ['learned', 'known', 'refused', 'failed'];
 const REASONS_SHOWN = 5;
+/** Up to the reasons of a row. */
+const ROW_WIDTH = 37;
+const INDENT = '    ';
 
 type Title = readonly [what: string, why?: string];
 
@@ -107,16 +110,19 @@ const ENDINGS: Readonly<Record<Exclude<Ending, 'complete'>, Title>> = {
   misconfigured: ['Given up', ': FILTER learns nothing until a setting is changed'],
 };
 
-/** The summary for people. */
-export function inWords(summary: Summary): string {
+/**
+ * The summary for people; the command that goes on is whole, on a line of its own.
+ * @param columns how wide it may be
+ */
+export function inWords(summary: Summary, columns: number): string {
   const { seconds, rate, ending, left, resume, trainer } = summary;
   const [title, why = ''] = ending === 'complete' ? [howComplete(summary)] : ENDINGS[ending];
   const lines = [
     `${title} after ${seconds.learning.toFixed(1)} s, ${Math.round(rate)} messages a second${why.replace('FILTER', FILTER_TITLES[trainer])}.`,
     '',
     `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
-    ...KINDS.flatMap((kind) =>
-      sumOf(summary[kind]) > 0 || ALWAYS_SHOWN.includes(kind) ? [rowOf(summary, kind)] : [],
+    ...KINDS.filter((kind) => sumOf(summary[kind]) > 0 || ALWAYS_SHOWN.includes(kind)).map((kind) =>
+      wrap(rowOf(summary, kind), columns, columns < 60 ? INDENT : ' '.repeat(ROW_WIDTH)),
     ),
     ...(left === 0 ? [] : [`${'left over'.padEnd(16)}${String(left).padStart(9)}`]),
     ...userLines(summary.userless),
@@ -125,8 +131,14 @@ export function inWords(summary: Summary): string {
     ...sampleLines(summary.sample),
     ...bayesLines(summary),
   ];
-  if (resume !== null) lines.push('', 'To go on:', `  ${resume}`);
-  return `${lines.join('\n')}\n`;
+  const text = wrapped(lines, columns);
+  return resume === null ? text : `${text}\nTo go on:\n  ${resume}\n`;
+}
+
+/** Lines, each broken between its words. */
+export function wrapped(lines: readonly string[], columns: number): string {
+  const parts = lines.flatMap((line) => line.split('\n'));
+  return parts.map((line) => `${wrap(line, columns, INDENT)}\n`).join('');
 }
 
 /** Only what went well is done. */
@@ -221,8 +233,7 @@ function bayesLines({ trainer, bayes }: Summary): string[] {
   const lines = ['', `Bayes holds ${now.spam} spam and ${now.ham} ham${growth}.`];
   if (gained === null && before !== null) {
     lines.push(
-      `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute`,
-      'old, and Bayes have been emptied in that minute.',
+      `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute old, and Bayes have been emptied in that minute.`,
     );
   }
   const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);
@@ -240,8 +251,7 @@ function bayesLines({ trainer, bayes }: Summary): string[] {
   if (forgotten) lines.push(...FORGOTTEN);
   else if (missing > 0) {
     lines.push(
-      `That lacks ${plural(missing, 'message')} of those that rspamd said it learned: look at rspamd's log`,
-      'and at its Redis, and teach them again, without their journal.',
+      `That lacks ${plural(missing, 'message')} of those that rspamd said it learned: look at rspamd's log and at its Redis, and teach them again, without their journal.`,
     );
   }
   return lines;
@@ -249,9 +259,7 @@ function bayesLines({ trainer, bayes }: Summary): string[] {
 
 /** Keys as rspamd 3.4 (`learned_ids`) and 3.12 (`learned_ids_0` and further ones) name them. */
 const FORGOTTEN = [
-  'rspamd says that it knows nearly all of these messages, but Bayes holds far fewer: its list of',
-  'learned messages has outlived the statistics. With a Redis backend (add -h, -p, -n and -a where it',
-  "isn't the local one), empty that list and run the command again:",
+  "rspamd says that it knows nearly all of these messages, but Bayes holds far fewer: its list of learned messages has outlived the statistics. With a Redis backend (add -h, -p, -n and -a where it isn't the local one), empty that list and run the command again:",
   "  redis-cli --scan --pattern 'learned_ids*' | xargs -r redis-cli del",
 ];
 

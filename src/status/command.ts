@@ -165,8 +165,22 @@ function overviewText(overview: Overview, columns: number, now: number): string 
       ),
     ),
     ...(overview.rspamd.length === 0 ? [] : bayesLines(overview.bayes)),
+    ...(hasJustLearned(overview.daemon, now) ? [LATE] : []),
   ];
   return lines.map((line) => `${wrap(clean(line, Infinity), columns, '    ')}\n`).join('');
+}
+
+/** rspamd reads its count of Redis every 30 to 60 s. */
+const COUNT_AGE_MS = 60_000;
+const LATE = '  what rspamd learned in the last minute may not be counted there yet';
+
+/** rspamd has shown that it remembers a message, perhaps after its last count. */
+function hasJustLearned(daemon: Overview['daemon'], now: number): boolean {
+  if (daemon.kind === 'unknown') return false;
+  return daemon.report.controllers.some(
+    ({ trainer, lastProofAt }) =>
+      trainer === 'rspamd' && lastProofAt !== null && now - Date.parse(lastProofAt) < COUNT_AGE_MS,
+  );
 }
 
 function bayesLines({ learned, minLearns, missing }: Overview['bayes']): string[] {

@@ -13,6 +13,7 @@ import { failSteps } from '../support/fs-steps.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
+const TERMINAL = { columns: 80, hasColour: false };
 const ESCAPE = '\u001b[31m';
 
 let spool: TestSpool;
@@ -37,8 +38,9 @@ beforeEach(() => {
       await Promise.resolve();
       write(bytes);
     },
-    isTerminal: false,
+    terminal: undefined,
     err: (text) => (err += text),
+    errTerminal: undefined,
   };
 });
 
@@ -63,6 +65,10 @@ async function faultOf(act: Promise<unknown>): Promise<OperatorError> {
   );
   if (error instanceof OperatorError) return error;
   throw new Error('it did not fail as an operator understands it', { cause: error });
+}
+
+function longest(text: string): number {
+  return Math.max(...text.split('\n').map((line) => line.length));
 }
 
 /** What each command does with these names. */
@@ -192,12 +198,26 @@ describe('show', () => {
   test('paints no terminal', async () => {
     const body = `Subject: ${ESCAPE}caf\u00e9\r\nX:\ty\u202e\u009b1m\n\n\u0007`;
     add('spam', 'a.eml', Buffer.concat([Buffer.from(body), Buffer.from([0xff])]));
-    await showQuarantined({ ...options, isTerminal: true }, 'a.eml');
+    await showQuarantined({ ...options, terminal: TERMINAL }, 'a.eml');
     expect(out.toString()).toBe('Subject: ?[31mcaf\u00e9\nX:\ty??1m\n\n?\ufffd');
   });
 });
 
 describe('list', () => {
+  test('fits a terminal, and is a line with tabs elsewhere', async () => {
+    const reason = `500 ${'no room '.repeat(20)}`.trim();
+    add('spam', 'a.eml', 'x', { reason });
+    await listQuarantine(options, false);
+    expect(out.toString()).toBe(`spam/a.eml\t2026-03-14T12:00:00.000Z\t${reason}\n`);
+    out = Buffer.alloc(0);
+    await listQuarantine({ ...options, terminal: TERMINAL }, false);
+    expect(out.toString()).toMatch(/^spam\/a\.eml {2}2026-03-14T12:00:00\.000Z {2}500 no/);
+    expect(out.toString().replace(/\n {4}/g, ' ')).toContain(reason);
+    expect(longest(out.toString())).toBeLessThanOrEqual(80);
+    await showQuarantined({ ...options, errTerminal: TERMINAL }, 'a.eml');
+    expect(longest(err)).toBeLessThanOrEqual(80);
+  });
+
   test('gives a line each, fit for a terminal', async () => {
     add('spam', 'a.eml', 'x', { reason: `500 ${ESCAPE}\nspam/b` });
     add('ham', 'b.eml');

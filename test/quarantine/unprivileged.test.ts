@@ -14,7 +14,8 @@ test('what may not be read or looked into is said so, whatever the command', asy
     stop: new AbortController().signal,
     out: () => undefined,
     outBytes: () => Promise.reject(new Error('it was read')),
-    isTerminal: false,
+    terminal: undefined,
+    errTerminal: undefined,
     err: () => undefined,
   };
   const refused = { code: 'quarantine.forbidden', exitCode: 1 };

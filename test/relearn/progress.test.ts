@@ -56,6 +56,17 @@ test('on a terminal there is one line that is written over', () => {
   expect(written.at(-1)).toBe(WIPE);
 });
 
+test('a line of its own fits the terminal, and is whole elsewhere', () => {
+  const { written, seen, progress } = progressOf('bar', undefined);
+  const line = `kopano-learnd: waiting: ${'rspamd does not answer '.repeat(9)}`.trim();
+  progress.say(line);
+  expect(Math.max(...(written[0]?.split('\n') ?? []).map(({ length }) => length))).toBeLessThan(81);
+  expect(written[0]?.replace(/\n {4}/g, ' ')).toBe(`${line}\n`);
+  seen.columns = Infinity;
+  progress.say(line);
+  expect(written[1]).toBe(`${line}\n`);
+});
+
 test('the line leaves the last column of the terminal free, however wide that is made', () => {
   const { clock, written, learn, seen } = progressOf('bar', 200);
   learn(50);

@@ -39,7 +39,7 @@ function summaryOf(
     resume: 'kopano-learnd relearn /archive',
     ...input,
   });
-  return { summary, text: inWords(summary) };
+  return { summary, text: inWords(summary, Infinity) };
 }
 
 const times =
@@ -212,6 +212,31 @@ describe('the summary', () => {
     ]);
     expect(text).toMatch(/ham +13 {2}\/m\n/);
     expect(text).toMatch(/ham +7 {2}\/m\/\.Junk: a junk folder, which holds no ham\n/);
+  });
+
+  test('fits a terminal, but for names and the command that goes on, which are whole', () => {
+    const resume = `kopano-learnd relearn --journal /var/tmp/a ${'/srv/mail/anna '.repeat(9)}`.trim();
+    const reason = `500 ${'no room '.repeat(20)}`.trim();
+    const { summary } = summaryOf(
+      [
+        know(100),
+        fail,
+        find({ kind: 'skipped', place: '/not mail', reason }),
+        passOver(`/srv/mail/anna/Maildir/.${'Junk '.repeat(20)}`, 7),
+      ],
+      {
+        ending: 'misconfigured',
+        left: [{ place: '/archive/spam/a.eml', reason }],
+        gain: { ...GAIN, gained: undefined, after: { spam: 0, ham: 2 }, confirmed: false, missing: 7 },
+        resume,
+      },
+    );
+    const text = inWords(summary, 80);
+    expect(text).toMatch(/^That may be a minute old/m);
+    const long = text.split('\n').filter((line) => line.length > 80);
+    expect(long).toEqual([`  ${resume}`]);
+    expect(inWords({ ...summary, resume: null }, 80)).toContain("'learned_ids*'");
+    expect(text.replace(/\n {4}/g, ' ')).toContain(reason);
   });
 
   const before = { spam: 5_000, ham: 4_000 };

@@ -219,6 +219,21 @@ describe('the running daemon', () => {
     expect(out).toMatch(/^ {2}7 deferred$/m);
   });
 
+  test.each([
+    [1_000, true],
+    [120_000, false],
+  ])('that proved a message %d ms ago says that the count is behind: %s', async (ms, isSaid) => {
+    const bench = await StatusBench.start();
+    for (const each of bench.controllers) each.lastProofAt = Date.now() - ms;
+    const { out } = await runCli(['status'], {
+      KOPANO_SPAMD_LIB: bench.spool.lib,
+      RSPAMD_URL: await nobody(),
+      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+    });
+    expect(out).toContain('bayes, ham: ');
+    expect(out.endsWith('\n  what rspamd learned in the last minute may not be counted there yet\n')).toBe(isSaid);
+  });
+
   test('is told without a row of zeros, and as wide as the terminal', async () => {
     const bench = await StatusBench.start();
     bench.messages.superseded('ham', 'a', undefined);
