@@ -44,7 +44,7 @@ async function loadProgram() {
   try {
     const outfile = path.join(folder, 'cli.mjs');
     await build({
-      entryPoints: [path.join(root, 'src/cli.ts')],
+      entryPoints: [path.join(root, 'src/commands.ts')],
       outfile,
       bundle: true,
       platform: 'node',

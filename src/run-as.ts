@@ -67,6 +67,19 @@ export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Accoun
   throw owned === undefined ? noOwner(spool.libDir) : ownedByRoot(spool, owned.place);
 }
 
+/** Whom root's `watch` would run as, or why it would not. */
+export function rootsAccount(spool: AccountQuery['spool']): {
+  readonly account?: Account | undefined;
+  readonly refusal?: OperatorError;
+} {
+  try {
+    return { account: accountFor({ spool, wanted: undefined, uid: 0, writes: true }) };
+  } catch (error) {
+    if (error instanceof OperatorError) return { refusal: error };
+    throw error;
+  }
+}
+
 /** True when one of the paths lies in the spool, or in the state dir. */
 export function isInSpool(
   paths: readonly string[],

@@ -213,6 +213,18 @@ describe('relearn', () => {
     expect(bare.err).toMatch(/--spam - or --ham -/);
   });
 
+  test('says what it would learn as wide as the terminal', async () => {
+    const folder = join(temporaryFolder(), 'ham', 'a folder '.repeat(12).trim());
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'a.eml'), 'no mail');
+    const args = ['relearn', '--dry-run', '--ham', folder];
+    const { out } = await call(args, {}, { columns: 80 });
+    expect(out).toMatch(/^Nothing was posted/);
+    expect(out.replace(/\n {4}/g, ' ')).toContain(folder);
+    expect(out.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    expect((await call(args, {})).out).toContain(`${folder}/a.eml: `);
+  });
+
   test('names a folder that holds neither class', async () => {
     const folder = temporaryFolder();
     const { code, err } = await run(['relearn', '--dry-run', folder]);
@@ -236,6 +248,13 @@ test('on a terminal the bare name shows the help and what would be watched, as w
   const { code, out, err } = await call([], environment, { columns: 60 });
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expect(out).toMatch(/^Usage: /);
+  const other = {
+    ...environment,
+    LEARN_TRAINERS: 'spamassassin',
+    SPAMD_URL: 'spamd://sa.example:783',
+  };
+  const { out: alone } = await call([], other, { columns: 200 });
+  expect(alone).toContain('and teach spamd://sa.example:783');
   const [, told = ''] = out.split(/\n\n(?=kopano-learnd watch would watch)/);
   expect(told.replace(/\s+/g, ' ')).toContain('and teach http://mail.example:1');
   expect(Math.max(...told.split('\n').map((line) => line.length))).toBeLessThanOrEqual(60);

@@ -25,7 +25,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   chokidar: 'spool/watcher.ts',
   got: 'trainers/connection.ts',
   'p-queue': 'delivery/scheduler.ts',
-  commander: 'cli.ts',
+  commander: 'commands.ts',
   'prom-client': 'status/metrics.ts',
 };
 

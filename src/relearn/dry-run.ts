@@ -35,7 +35,11 @@ export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
     count[found.kind === 'message' ? 'messages' : KIND_OF[found.kind]] += 1;
   }
   const exitCode = stats.total('failed') > 0 ? EXIT.failure : EXIT.done;
-  out(json ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n` : wrapped(inWords(counts, stats), columns));
+  out(
+    json
+      ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n`
+      : wrapped(inWords(counts, stats), columns),
+  );
   return exitCode;
 }
 

@@ -215,7 +215,8 @@ describe('the summary', () => {
   });
 
   test('fits a terminal, but for names and the command that goes on, which are whole', () => {
-    const resume = `kopano-learnd relearn --journal /var/tmp/a ${'/srv/mail/anna '.repeat(9)}`.trim();
+    const resume =
+      `kopano-learnd relearn --journal /var/tmp/a ${'/srv/mail/anna '.repeat(9)}`.trim();
     const reason = `500 ${'no room '.repeat(20)}`.trim();
     const { summary } = summaryOf(
       [
@@ -227,7 +228,13 @@ describe('the summary', () => {
       {
         ending: 'misconfigured',
         left: [{ place: '/archive/spam/a.eml', reason }],
-        gain: { ...GAIN, gained: undefined, after: { spam: 0, ham: 2 }, confirmed: false, missing: 7 },
+        gain: {
+          ...GAIN,
+          gained: undefined,
+          after: { spam: 0, ham: 2 },
+          confirmed: false,
+          missing: 7,
+        },
         resume,
       },
     );

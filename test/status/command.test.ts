@@ -231,7 +231,9 @@ describe('the running daemon', () => {
       STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
     });
     expect(out).toContain('bayes, ham: ');
-    expect(out.endsWith('\n  what rspamd learned in the last minute may not be counted there yet\n')).toBe(isSaid);
+    expect(
+      out.endsWith('\n  what rspamd learned in the last minute may not be counted there yet\n'),
+    ).toBe(isSaid);
   });
 
   test('is told without a row of zeros, and as wide as the terminal', async () => {

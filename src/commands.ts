@@ -1,0 +1,379 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { loadConfig, readConfig } from './config.ts';
+import type { Config, Environment } from './config.ts';
+import { EXIT, OperatorError } from './errors.ts';
+import type { ExitCode } from './errors.ts';
+import { createLog } from './logger.ts';
+import type { RelearnFlags } from './relearn/command.ts';
+import type { QuarantineOptions, Selection } from './quarantine/command.ts';
+import { rootsAccount } from './run-as.ts';
+import { unknownText } from './settings.ts';
+import { clean, wrap } from './text.ts';
+import type { Terminal } from './text.ts';
+import { isAddress } from './user.ts';
+import { VERSION } from './version.ts';
+
+/** The commands: their words and flags, and what each hands to the room that does the work. */
+
+/** What the process has, as far as a command may need it. */
+export interface CommandOptions {
+  readonly environment: Environment;
+  /** Aborted when the program is to stop. */
+  readonly stop: AbortSignal;
+  readonly onHangup: (callback: () => void) => void;
+  readonly onCrash: (callback: (error: unknown) => void) => void;
+  readonly identity: {
+    readonly uid: number;
+    readonly gid: number;
+    readonly groups: readonly number[];
+  };
+  /** The words after the program's name. */
+  readonly args: readonly string[];
+  /** Standard output: data, and the daemon's log. */
+  readonly out: (text: string) => void;
+  /** Standard output, for data that may be no text. */
+  readonly outBytes: (bytes: Uint8Array) => Promise<void>;
+  /** Where standard output is seen; `undefined` for a pipe or a file. */
+  readonly terminal: Terminal | undefined;
+  /** journald reads standard output. */
+  readonly isJournal: boolean;
+  /** Standard error: prose. */
+  readonly err: (text: string) => void;
+  /** Where standard error is seen. */
+  readonly errTerminal: Terminal | undefined;
+  readonly stdin: () => AsyncIterable<Buffer>;
+}
+
+/** The command that was called, before it is run. */
+export interface Called {
+  /** `relearn`, or `quarantine` for any of its own commands. */
+  readonly name: string;
+  /** Whom it is to run as, where the words say so. */
+  readonly user: string | undefined;
+  /** Its other words, which may be paths. */
+  readonly paths: readonly string[];
+}
+
+/**
+ * Runs the command that `words` name.
+ * @param before is called when it is known which one that is; when it rejects, nothing is run
+ * @returns its exit code; where the words were wrong, or asked for help, that was told
+ */
+export async function runCommand(
+  words: readonly string[],
+  options: CommandOptions,
+  before: (called: Called) => Promise<void>,
+): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.done;
+  const program = buildProgram(options, (code) => {
+    exitCode = code;
+  });
+  program.hook('preAction', (_, command) => before(calledBy(command, program)));
+  try {
+    await program.parseAsync(words, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has told it already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    throw error;
+  }
+}
+
+function calledBy(command: Command, program: Command): Called {
+  const { parent, args } = command;
+  const named = parent === null || parent === program ? command : parent;
+  const { spam = [], ham = [] } = command.opts<PathWords>();
+  return { name: named.name(), user: userWord(command), paths: [...args, ...spam, ...ham] };
+}
+
+interface PathWords {
+  readonly spam?: readonly string[];
+  readonly ham?: readonly string[];
+}
+
+/** Whom the words of a command say to run it as: before its name, or behind it where it has no `--user` of its own. */
+function userWord(command: Command): string | undefined {
+  for (let each: Command | null = command; each !== null; each = each.parent) {
+    const { user } = each.opts<{ readonly user?: string }>();
+    if (user !== undefined && each.name() !== 'relearn') return user;
+  }
+  return undefined;
+}
+
+/** What the bare name with `--help` prints. */
+export function helpText(options: CommandOptions): string {
+  return buildProgram(options, () => undefined).helpInformation();
+}
+
+/** The commands and flags, for the man page and the shells' completions; they are not to be run. */
+export function describeCommands(): Command {
+  const nothing = (): void => undefined;
+  return buildProgram({ out: nothing, err: nothing } as unknown as CommandOptions, nothing);
+}
+
+function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void): Command {
+  const program = new Command('kopano-learnd')
+    .description('Teaches rspamd what Kopano users drag into Junk and back.')
+    .version(VERSION)
+    .option('--user <NAME>', "run as this user; root's commands run as the spool's owner")
+    // relearn has a --user of its own
+    .enablePositionalOptions()
+    // what a flag is without being given stands in its description, where it isn't plain
+    .configureHelp({ optionDescription: ({ description }) => description })
+    .configureOutput({
+      writeOut: options.out,
+      writeErr: options.err,
+      outputError: (text, write) => {
+        write(text.replace(/^error: /, 'kopano-learnd: '));
+      },
+    })
+    .helpCommand(false)
+    .exitOverride();
+  program
+    .command('watch')
+    .description('the daemon: learns what lies in the spool, then whatever arrives')
+    .option('--once', 'try every message that is there once, then exit (0, 1 or 75)', false)
+    .action(async ({ once }: { once: boolean }) => {
+      const config = loadConfig(options.environment);
+      const { terminal, isJournal, out } = options;
+      const log = createLog({ ...config.log, terminal, isJournal, write: out });
+      for (const unknown of config.unknown) {
+        log('warning', 'settings.unknown', unknownText(unknown), { ...unknown });
+      }
+      const { watch } = await import('./daemon/watch.ts');
+      ended(await watch({ ...options, config, log, once }));
+    });
+  addRelearn(program, options, ended);
+  addQuestions(program, options, ended);
+  program
+    .command('demo')
+    .description('shows the whole job, in a checkout of the sources: npm run demo')
+    .action(() => {
+      throw new OperatorError({
+        code: 'demo.checkout',
+        message: 'the demo is no part of the installed program',
+        hint: 'in a checkout of its sources',
+        command: 'npm ci && npm run demo',
+        exitCode: EXIT.usage,
+      });
+    });
+  addQuarantine(program, options, ended);
+  addHelp(program);
+  allowUserBehind(program);
+  return program;
+}
+
+/** `--user` may stand behind a command's name, too. */
+function allowUserBehind(program: Command): void {
+  for (const command of program.commands) {
+    const isTaken = command.options.some(({ long }) => long === '--user');
+    if (!isTaken) command.addOption(new Option('--user <NAME>').hideHelp());
+    allowUserBehind(command);
+  }
+}
+
+/** The commands that ask how things are. */
+function addQuestions(
+  program: Command,
+  options: CommandOptions,
+  ended: (code: ExitCode) => void,
+): void {
+  const columns = options.terminal?.columns ?? 80;
+  program
+    .command('status')
+    .description('what waits, what was learned, and what rspamd says of it')
+    .option('--json', 'the same as one JSON object', false)
+    .action(async ({ json }: { json: boolean }) => {
+      const config = settingsOf(options);
+      const { status } = await import('./status/command.ts');
+      ended(await status({ ...options, config, json, columns }));
+    });
+  program
+    .command('health')
+    .description('is the daemon alive and turning? (0 or 1)')
+    .action(async () => {
+      const { health } = await import('./status/health.ts');
+      ended(await health(options));
+    });
+  program
+    .command('doctor')
+    .description('tries everything that must work, and says how to mend what does not')
+    .option('--all', 'what is well, too', false)
+    .option('--json', 'all of it as one JSON object', false)
+    .action(async (flags: { all: boolean; json: boolean }, command: Command) => {
+      const read = readConfig(options.environment);
+      const { doctor } = await import('./doctor/command.ts');
+      const isRoots = options.identity.uid === 0 && userWord(command) === undefined;
+      const refusal = isRoots ? rootsAccount(read.config.spool).refusal : undefined;
+      ended(await doctor({ ...options, ...read, ...flags, columns, refusal }));
+    });
+}
+
+/** Not commander's: that answers a mistyped command with the general help. */
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .argument('[command...]')
+    .description('the help of a command')
+    .action((words: string[]) => {
+      const found = words.reduce<Command | undefined>(
+        (command, word) => command?.commands.find((each) => each.name() === word),
+        program,
+      );
+      if (found !== undefined) found.outputHelp();
+      else program.error(`error: there is no command '${clean(words.join(' '))}'`);
+    });
+  const point = (command: Command, name: string): void => {
+    command.showHelpAfterError(`(see ${name} --help)`);
+    for (const each of command.commands) point(each, `${name} ${each.name()}`);
+  };
+  point(program, program.name());
+}
+
+/** As commander hands them over. */
+interface RelearnWords extends Omit<
+  RelearnFlags,
+  'dirs' | 'journal' | 'limit' | 'waitMs' | 'user'
+> {
+  readonly journal?: string;
+  readonly user?: string;
+  readonly limit?: number;
+  readonly wait?: number;
+}
+
+const PATH_HELP =
+  'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
+
+const SAMPLE_HELP =
+  'post at most N learned messages again at the end, to see whether rspamd knows them: 200 unless set';
+const USER_HELP =
+  "teach all of it to this user's own memory (per_user in rspamd); whom to run as stands before relearn";
+
+function addRelearn(
+  program: Command,
+  options: CommandOptions,
+  ended: (code: ExitCode) => void,
+): void {
+  const collect = (path: string, paths: string[]): string[] => [...paths, path];
+  const posts = 'requests in flight for each controller, 32 unless set';
+  const patience =
+    'give up when rspamd is away for longer: 300 unless set, 10 before its first answer';
+  program
+    .command('relearn')
+    .description('learns a whole archive once; its sources are never changed')
+    .argument(
+      '[DIR...]',
+      "folders that hold spam/ and ham/, such as the daemon's archive; or Maildirs with a junk folder",
+    )
+    .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
+    .option('--ham <PATH>', 'ham: the same', collect, [])
+    .option('--concurrency <N>', posts, whole(1, 1_000), 32)
+    .option('--journal <FILE>', 'note there what is done; the same command then goes on')
+    .option('--dry-run', 'say what would be learned, and post nothing', false)
+    .option('--limit <N>', 'post at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--no-bulk', 'let rspamd refuse what Bayes already believes')
+    .option('--prove-all', 'prove each message, not one in a hundred', false)
+    .option('--sample <N>', SAMPLE_HELP, whole(0, 10_000), 200)
+    .option('--confirm', "wait until Bayes' own count shows what was learned", false)
+    .option('--user <ADDRESS>', USER_HELP, address)
+    .option('--wait <SECONDS>', patience, whole(0, 604_800))
+    .option('--json', 'the summary as one JSON object', false)
+    .option('--quiet', 'no progress', false)
+    .action(async (dirs: string[], words: RelearnWords) => {
+      const config = settingsOf(options);
+      const { relearn } = await import('./relearn/command.ts');
+      const { journal, limit = Infinity, wait, user, ...rest } = words;
+      const waitMs = wait === undefined ? undefined : wait * 1_000;
+      const flags = { ...rest, dirs, journal, limit, waitMs, user };
+      ended(await relearn({ ...options, config, flags }));
+    });
+}
+
+/** Reads an address. */
+function address(text: string): string {
+  if (isAddress(text)) return text;
+  throw new InvalidArgumentError(
+    'It must be the address of the user whose memory learns. Whom to run as stands before the command: kopano-learnd --user NAME relearn.',
+  );
+}
+
+/** Reads a whole number between two others. */
+function whole(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    const upTo = max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`;
+    throw new InvalidArgumentError(`It must be a whole number from ${min}${upTo}.`);
+  };
+}
+
+const NAME_HELP = 'NAME, spam/NAME or ham/NAME';
+const SELECTING = [
+  ['release', 'lets the daemon try messages again'],
+  ['drop', 'removes messages for good'],
+] as const;
+
+function addQuarantine(
+  program: Command,
+  options: CommandOptions,
+  ended: (code: ExitCode) => void,
+): void {
+  const quarantine = program
+    .command('quarantine')
+    .description("messages that rspamd can't take: list, show, release or drop them");
+  type Commands = typeof import('./quarantine/command.ts');
+  const run = async (
+    act: (commands: Commands, settings: QuarantineOptions) => Promise<ExitCode>,
+  ): Promise<void> => {
+    const { stateDir } = settingsOf(options).spool;
+    const settings = { ...options, stateDir };
+    ended(await act(await import('./quarantine/command.ts'), settings));
+  };
+  quarantine
+    .command('list')
+    .description('one line each: verdict/name, since when, why')
+    .option('--json', 'an array of objects', false)
+    .action(({ json }: { json: boolean }) => run((all, given) => all.listQuarantine(given, json)));
+  quarantine
+    .command('show')
+    .argument('<name>', NAME_HELP)
+    .description('the reason on standard error, the message on standard output')
+    .action((name: string) => run((all, given) => all.showQuarantined(given, name)));
+  for (const [word, description] of SELECTING) {
+    quarantine
+      .command(word)
+      .argument('[names...]', NAME_HELP)
+      .option('--all', 'every one', false)
+      .description(description)
+      .action((names: string[], { all }: { all: boolean }) => {
+        const selection = selectionOf(names, all);
+        return run(({ releaseQuarantined, dropQuarantined }, given) =>
+          (word === 'release' ? releaseQuarantined : dropQuarantined)(given, selection),
+        );
+      });
+  }
+}
+
+function selectionOf(names: readonly string[], all: boolean): Selection {
+  if (all && names.length === 0) return 'all';
+  if (!all && names.length > 0) return names;
+  throw new OperatorError({
+    code: 'usage.names',
+    message: all ? '--all and names exclude each other' : 'no message is named',
+    hint: 'give NAMES as the list shows them, or --all',
+    command: 'kopano-learnd quarantine list',
+    exitCode: EXIT.usage,
+  });
+}
+
+/** The settings, after a word on what looks like one and is none. */
+function settingsOf(options: CommandOptions): Config {
+  const config = loadConfig(options.environment);
+  for (const unknown of config.unknown) say(options, `kopano-learnd: ${unknownText(unknown)}`);
+  return config;
+}
+
+/** Tells something on standard error. */
+export function say({ err, errTerminal }: CommandOptions, text: string): void {
+  err(`${wrap(text, errTerminal?.columns ?? Infinity, '    ')}\n`);
+}
