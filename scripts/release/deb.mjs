@@ -18,7 +18,7 @@ import {
 import path from 'node:path';
 import { writeManual } from '../manual.mjs';
 import { settingsFile } from './settings-file.mjs';
-import { LeftOut, isThere, run } from './tools.mjs';
+import { LeftOut, capture, isThere, run } from './tools.mjs';
 
 const NAME = 'kopano-learnd';
 const CONFFILE = `etc/${NAME}.conf`;
@@ -36,11 +36,7 @@ export async function buildDeb({ program, version, epoch, scratch, output }) {
     throw new LeftOut('there is no dpkg-deb; on another Linux it is in the package dpkg');
   }
   const tree = path.join(scratch, 'deb');
-  const maintainer = maintainerOf(process.env);
-  if (maintainer.endsWith(`<${NOBODYS}>`)) {
-    process.stderr.write('The Debian package names no maintainer: DEBFULLNAME and DEBEMAIL do.\n');
-  }
-
+  const maintainer = await maintainerOf(process.env);
   await put(tree, `usr/lib/${NAME}/${NAME}.mjs`, await readFile(program));
   await mkdir(path.join(tree, 'usr/bin'), { recursive: true });
   await symlink(`../lib/${NAME}/${NAME}.mjs`, path.join(tree, 'usr/bin', NAME));
@@ -56,12 +52,16 @@ export async function buildDeb({ program, version, epoch, scratch, output }) {
   ]);
 }
 
-/** Where no mail arrives: the package's control file needs an address. */
-const NOBODYS = 'kopano-learnd@packages.example';
-
-/** The variables are those of Debian's own tools. */
-function maintainerOf({ DEBFULLNAME, DEBEMAIL }) {
-  return `${DEBFULLNAME || 'The kopano-learnd authors'} <${DEBEMAIL || NOBODYS}>`;
+/**
+ * Whom a package's users write to: who is named by the variables of Debian's own tools, else who made
+ * the last commit.
+ */
+async function maintainerOf({ DEBFULLNAME, DEBEMAIL }) {
+  const words = ['-c', `safe.directory=${process.cwd()}`, 'log', '-1', '--format=%an%n%ae'];
+  const [author, address] = (await capture('git', words)).trim().split('\n');
+  const [name, email] = [DEBFULLNAME || author, DEBEMAIL || address];
+  if (name && email) return `${name} <${email}>`;
+  throw new LeftOut('nobody is named who maintains it: set DEBFULLNAME and DEBEMAIL');
 }
 
 async function put(tree, file, content) {

@@ -52,9 +52,13 @@ copy_sources() {
   ln -s "$(realpath node_modules)" "$elsewhere/node_modules"
 }
 
+last_commit() {
+  git -c safe.directory="$PWD" log -1 --format="$1"
+}
+
 release_elsewhere() (
-  SOURCE_DATE_EPOCH=$(git -c safe.directory="$PWD" log -1 --format=%ct)
-  export SOURCE_DATE_EPOCH TZ=Asia/Tokyo
+  SOURCE_DATE_EPOCH=$(last_commit %ct) DEBFULLNAME=$(last_commit %an) DEBEMAIL=$(last_commit %ae)
+  export SOURCE_DATE_EPOCH DEBFULLNAME DEBEMAIL TZ=Asia/Tokyo
   umask 077
   cd "$elsewhere" && release "$@"
 )
@@ -71,6 +75,13 @@ has_all() {
   echo "$found"
   (cd "$scratch/one" && sha256sum --check SHA256SUMS) &&
     [[ $found == "SHA256SUMS kopano-learnd-$version-$(dpkg --print-architecture).oci.tar kopano-learnd.mjs kopano-learnd_${version}_all.deb " ]]
+}
+
+maintainer_is_said() {
+  local found
+  found=$(dpkg-deb --field "$scratch/one/kopano-learnd_${version}_all.deb" Maintainer)
+  echo "$found"
+  [[ $found == "$(last_commit '%an <%ae>')" ]]
 }
 
 program_runs() {
@@ -114,6 +125,7 @@ test_files() {
   test_that 'npm run release makes it' release "$scratch/one" --base "$scratch/tiny.tar" --complete
   test_that 'these are the program, the package, the image and their sums' has_all
   test_that 'the program runs' program_runs
+  test_that 'who made the last commit maintains the package' maintainer_is_said
   test_that 'somewhere else it is made once more' \
     release_elsewhere "$scratch/other" --base "$scratch/tiny.tar" --complete
   test_that 'the bytes are the same' cmp "$scratch/one/SHA256SUMS" "$scratch/other/SHA256SUMS"
