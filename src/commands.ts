@@ -7,6 +7,7 @@ import { createLog } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
 import type { QuarantineOptions, Selection } from './quarantine/command.ts';
 import { rootsAccount } from './run-as.ts';
+import { SETTINGS_FILE } from './settings-file.ts';
 import { unknownText } from './settings.ts';
 import { clean, wrap } from './text.ts';
 import type { Terminal } from './text.ts';
@@ -102,8 +103,15 @@ function userWord(command: Command): string | undefined {
 
 /** What the bare name with `--help` prints. */
 export function helpText(options: CommandOptions): string {
-  return buildProgram(options, () => undefined).helpInformation();
+  return `${buildProgram(options, () => undefined).helpInformation()}${SETTINGS_HELP}`;
 }
+
+/** There is no flag for a setting. */
+const SETTINGS_HELP = `
+Settings are lines NAME=VALUE of ${SETTINGS_FILE}, such as
+RSPAMD_URL=http://127.0.0.1:11334, or variables of the environment. The file
+has another place by the variable KOPANO_LEARND_CONF.
+`;
 
 /** The commands and flags, for the man page and the shells' completions; they are not to be run. */
 export function describeCommands(): Command {
@@ -128,10 +136,12 @@ function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void):
       },
     })
     .helpCommand(false)
-    .exitOverride();
+    .exitOverride()
+    .addHelpText('after', SETTINGS_HELP);
   program
     .command('watch')
     .description('the daemon: learns what lies in the spool, then whatever arrives')
+    .addHelpText('after', SETTINGS_HELP)
     .option('--once', 'try every message that is there once, then exit (0, 1 or 75)', false)
     .action(async ({ once }: { once: boolean }) => {
       const config = loadConfig(options.environment);

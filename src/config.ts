@@ -141,10 +141,11 @@ function throwFaults(faults: readonly SettingFault[]): void {
   if (count === 0) return;
   const lines = faults.map(({ says }) => `  ${says}`).join('\n');
   const commands = faults.flatMap(({ command }) => command ?? []);
+  const places = faults.map(({ where = 'the settings file' }) => where);
   throw new OperatorError({
     code: 'config.invalid',
     message: `${count === 1 ? 'a setting is' : `${count} settings are`} wrong:\n${lines}`,
-    hint: 'correct the settings file, or the environment of kopano-learnd; man kopano-learnd lists every setting',
+    hint: `correct ${[...new Set(places)].join(' and ')}; man kopano-learnd lists every setting`,
     command: commands.length === 0 ? undefined : commands.join('\n'),
     exitCode: EXIT.configuration,
   });
@@ -194,6 +195,8 @@ function controllerAddress(text: string, mustBe: string): ControllerAddress {
     if (!path.isAbsolute(socketPath)) throw new Error(`${mustBe} ${URL_FORM}`);
     return { name: `unix:${socketPath}`, url: 'http://localhost/', socketPath };
   }
+  if (!/^\w+:\/\//.test(text))
+    throw new Error(`${mustBe} ${URL_FORM}; it begins with none of these`);
   const [, port = '1'] = /^https?:\/\/[^/?#@]*:(\d+)(?:$|[/?#])/.exec(text) ?? [];
   if (Number(port) < 1 || Number(port) > 65_535) {
     throw new Error(`${mustBe} ${URL_FORM}, with a port from 1 to 65535, not ${port}`);
@@ -226,7 +229,7 @@ function password(settings: Settings): Secret {
     const place = file.includes('/') ? file : 'the value is no path and is not shown';
     const quotes = withoutQuotes(file) === file ? '' : '; leave out the quotes around it';
     const why = `${error instanceof Error ? error.message : 'is unusable'}${quotes}`;
-    if (value !== '' && file !== '') settings.note(names.join(' and '), error);
+    if (value !== '' && file !== '') settings.note(names, error);
     else if (value !== '') settings.note(names[0], error);
     else {
       const command = error instanceof SettingError ? error.command : undefined;

@@ -60,6 +60,10 @@ export function formatError(error: OperatorError, columns = Infinity): string {
 export interface SettingFault {
   /** A sentence without a secret. */
   readonly says: string;
+  /** The settings that have their defaults meanwhile; none where it is no setting's. */
+  readonly names?: readonly string[] | undefined;
+  /** Where they are set: the settings file's path, or the environment. */
+  readonly where?: string | undefined;
   /** To be pasted as root. */
   readonly command?: string | undefined;
 }

@@ -194,7 +194,7 @@ function realPlace(place: string): string {
 
 function noOwner(libDir: string): OperatorError {
   return refused(
-    `there is no ${libDir}/ham yet, whose owner it would run as; it is not run as root`,
+    `there is no ${libDir}/ham yet: root's commands run as its owner, and not as root`,
     'start kopano-spamd, which makes it, or correct KOPANO_SPAMD_LIB, or say --user NAME',
   );
 }

@@ -80,11 +80,13 @@ export class Settings {
     return isHere[0] === true ? [texts[0], ''] : ['', texts[1]];
   }
 
-  /** Notes what is wrong with a setting. */
-  note(name: string, error: unknown): void {
-    const text = messageOf(error);
+  /** Notes what is wrong with a setting, or with some together. */
+  note(named: string | readonly string[], error: unknown): void {
+    const names = typeof named === 'string' ? [named] : named;
     const command = error instanceof SettingError ? error.command : undefined;
-    this.faults.push({ says: clean(`${name} ${text}`, 400), command });
+    const says = clean(`${names.join(' and ')} ${messageOf(error)}`, 400);
+    const isHere = names.some((name) => this.#environment.has(name));
+    this.faults.push({ says, names, where: isHere ? 'the environment' : this.file, command });
   }
 
   /**

@@ -255,6 +255,8 @@ test('on a terminal the bare name shows the help and what would be watched, as w
   };
   const { out: alone } = await call([], other, { columns: 200 });
   expect(alone).toContain('and teach spamd://sa.example:783');
+  expect(out).toContain('\nSettings are lines NAME=VALUE of /etc/kopano-learnd.conf');
+  expect((await run(['watch', '--help'])).out).toContain('\nSettings are lines');
   const [, told = ''] = out.split(/\n\n(?=kopano-learnd watch would watch)/);
   expect(told.replace(/\s+/g, ' ')).toContain('and teach http://mail.example:1');
   expect(Math.max(...told.split('\n').map((line) => line.length))).toBeLessThanOrEqual(60);

@@ -60,6 +60,7 @@ test('without any setting everything has its default', () => {
     shutdownMs: 5_000,
     unknown: [],
     file: undefined,
+    isFileClosed: false,
   });
   expect(config.rspamd.password.header()).toBeUndefined();
 });
@@ -388,7 +389,7 @@ describe('the faults of one start', () => {
   test('are told together, one line each', () => {
     const error = refusal(wrong);
     expect(error).toMatchObject({ code: 'config.invalid', exitCode: 78 });
-    expect(error.hint).toMatch(/settings file.*man kopano-learnd/);
+    expect(error.hint).toBe('correct the environment; man kopano-learnd lists every setting');
     const lines = error.message.split('\n');
     expect(lines[0]).toBe('19 settings are wrong:');
     expect(refusal({ SYSLOG_LEVEL: '8' }).message).toMatch(/^a setting is wrong:\n/);

@@ -1,8 +1,12 @@
 import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
+import { FILTER_TITLES } from '../filter.ts';
+import type { Filter } from '../filter.ts';
+
 import { isInstallCommand, likelyHost } from '../host.ts';
 import type { Host } from '../host.ts';
+import type { SpamdAddress } from '../spamd-address.ts';
 import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { askStatus } from '../status/ask.ts';
@@ -114,25 +118,62 @@ async function* allChecks(
   daemon: DaemonAnswer,
   host: Host,
 ): AsyncGenerator<Finding> {
-  const { config, identity, environment, stop } = options;
+  const { config, identity } = options;
   const { libDir, stateDir, polling } = config.spool;
   if (!(yield* checkSettings({ ...options, daemon, host }))) return;
-  const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
-  // Nor can a stranger tell that no daemon owns it.
-  const isOwned = !isAtHome || (yield* checkFolders(options, daemon, host));
-  yield* checkWatching(libDir, polling, host);
-  const { spamd, rspamd, trainers } = config;
-  const spamds = trainers.includes('spamassassin') ? [spamd.address] : [];
-  if (spamds.length > 0) yield* checkSpamd(createSpamAssassin(spamd), spamd.user, stop);
-  const known: Known[] = [];
-  for (const controller of trainers.includes('rspamd') ? rspamd.controllers : []) {
-    const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
-    const here = { controller, config, environment, host };
-    known.push({ controller, statistics: yield* checkController(inquiry, here) });
-  }
+  const bars = settingsThatBar(options, SPOOL_SETTINGS);
+  let isOwned = false;
+  if (bars === undefined) {
+    const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
+    // Nor can a stranger tell that no daemon owns it.
+    isOwned = !isAtHome || (yield* checkFolders(options, daemon, host));
+    yield* checkWatching(libDir, polling, host);
+  } else yield notTried('spool', bars);
+  const { known, spamds } = yield* checkFilters(options, host);
   // The cures of what comes first are pasted first: a service that is down is started after them.
   yield* checkDaemon({ libDir, account: identity, daemon, host, isOwned });
   yield* checkLearning(known, spamds, daemon, stateDir);
+}
+
+/** The filters that are taught. @returns those that could be asked */
+async function* checkFilters(options: DoctorOptions, host: Host) {
+  const { config, environment, stop } = options;
+  const { spamd, rspamd, trainers } = config;
+  const known: Known[] = [];
+  const spamds: SpamdAddress[] = [];
+  for (const filter of trainers) {
+    const bars = settingsThatBar(options, FILTER_SETTINGS[filter]);
+    if (bars !== undefined) yield notTried(FILTER_TITLES[filter], bars);
+    else if (filter === 'spamassassin') {
+      spamds.push(spamd.address);
+      yield* checkSpamd(createSpamAssassin(spamd), spamd.user, stop);
+    } else {
+      for (const controller of rspamd.controllers) {
+        const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
+        const here = { controller, config, environment, host };
+        known.push({ controller, statistics: yield* checkController(inquiry, here) });
+      }
+    }
+  }
+  return { known, spamds };
+}
+
+const SPOOL_SETTINGS = ['KOPANO_SPAMD_LIB', 'LEARN_STATE_DIR'];
+const FILTER_SETTINGS: Readonly<Record<Filter, readonly string[]>> = {
+  rspamd: [
+    'LEARN_TRAINERS',
+    'RSPAMD_URL',
+    'RSPAMD_CA_FILE',
+    'RSPAMD_PASSWORD',
+    'RSPAMD_PASSWORD_FILE',
+  ],
+  spamassassin: ['LEARN_TRAINERS', 'SPAMD_URL', 'SPAMD_CA_FILE', 'SPAMD_USER'],
+};
+
+/** Why something is not tried: nothing is judged by the default of a setting that is wrong. */
+function settingsThatBar({ faults }: DoctorOptions, names: readonly string[]): string | undefined {
+  const wrong = faults.flatMap((fault) => fault.names ?? []).filter((name) => names.includes(name));
+  return wrong.length === 0 ? undefined : `correct ${[...new Set(wrong)].join(' and ')} first`;
 }
 
 /** @returns whether some daemon owns the spool, though none answers */

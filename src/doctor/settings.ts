@@ -29,9 +29,9 @@ export function* checkSettings(options: SettingsCheckOptions): Generator<Finding
   const { config, faults } = options;
   const restart = restartAfter(options);
   const last = faults.findLastIndex(({ command }) => command !== undefined);
-  for (const [index, { says, command }] of faults.entries()) {
+  for (const [index, { says, where, command }] of faults.entries()) {
     yield failed(check, says, {
-      says: 'correct it; the daemon does not start with it',
+      says: `correct it${where === undefined ? '' : ` in ${where}`}; the daemon does not start with it`,
       command: command && joined(command, index === last ? restart : undefined),
     });
   }

@@ -61,9 +61,11 @@ function checkRoot(libDir: string, account: Account): Finding {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
+      const command = makeSpool(libDir, account);
+      const make = command === undefined ? '' : ', or make it';
       return failed(check, `${libDir} is missing`, {
-        says: 'start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder, or make it',
-        command: makeSpool(libDir, account),
+        says: `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder${make}`,
+        command,
       });
     }
     if (shut === undefined) {

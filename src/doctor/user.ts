@@ -20,11 +20,16 @@ export function* checkUser(
 ): Generator<Finding, boolean> {
   const check = 'user';
   const me = named('uid', account.uid);
+  const [state, ham] = [statsAt(stateDir), statsAt(`${libDir}/ham`)];
+  if (refusal !== undefined && ham === undefined && state === undefined) {
+    // That ham/ or the whole spool is missing is told of the spool, with its cure.
+    yield notTried(check, refusal.message);
+    return true;
+  }
   if (refusal !== undefined) {
     yield failed(check, refusal.message, cureIn(refusal));
     return true;
   }
-  const [state, ham] = [statsAt(stateDir), statsAt(`${libDir}/ham`)];
   const isOrdinary = account.uid !== 0 && ham !== undefined && !isUnmapped('uid', ham.uid);
   if (!isOrdinary || state?.uid !== ham.uid || ham.uid === BigInt(account.uid)) {
     yield ok(check, `runs as ${me}`);

@@ -145,7 +145,7 @@ export function wrapped(lines: readonly string[], columns: number): string {
 function howComplete({ failed, learned, known, refused, doneBefore }: Summary): string {
   if (sumOf(failed) === 0) return 'Done';
   const isTaken = [learned, known, refused, doneBefore].some((counts) => sumOf(counts) > 0);
-  return isTaken ? 'Ended with failures' : 'Nothing was learned: failed';
+  return isTaken ? 'Ended with failures' : 'Failed, and learned nothing,';
 }
 
 /** `notMail` as `not mail`. */

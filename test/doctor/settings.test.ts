@@ -97,6 +97,31 @@ describe('a file whose settings are not known', () => {
   });
 });
 
+test('nothing is judged by the default of a setting that is wrong, whose place is told', async () => {
+  const file = settingsFile('RSPAMD_URL=127.0.0.1:9\nLEARN_STATE_DIR=state\n');
+  const environment = { KOPANO_LEARND_CONF: file, LEARN_TRAINERS: '', LEARN_AFTER: 'keep' };
+  const { out, code } = await runCli(['doctor', '--json'], environment);
+  expect(code).toBe(1);
+  const { checks } = JSON.parse(out) as { readonly checks: readonly Finding[] };
+  expect(checks.filter(({ state }) => state === 'failed').map(({ cure }) => cure)).toEqual([
+    `correct it in ${file}; the daemon does not start with it`,
+    'correct it in the environment; the daemon does not start with it',
+    `correct it in ${file}; the daemon does not start with it`,
+  ]);
+  expect(checks).toContainEqual({
+    state: 'not tried',
+    check: 'spool',
+    says: 'correct LEARN_STATE_DIR first',
+  });
+  expect(checks).toContainEqual({
+    state: 'not tried',
+    check: 'rspamd',
+    says: 'correct RSPAMD_URL first',
+  });
+  expect(JSON.stringify(checks)).toContain('RSPAMD_URL must be http://HOST:11334');
+  expect(JSON.stringify(checks)).toContain('it begins with none of these');
+});
+
 test('a daemon that runs is started anew by the last of the cures', async () => {
   const file = settingsFile('LEARN_AFTR=archive\nRSPAMD_URI=http://x\n');
   const commands = found(file, await running()).map(({ command }) => command);

@@ -301,7 +301,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
   test('fails where nothing is mail', async () => {
     const result = await new Run(['--spam', '-'], { input: 'no mail\n' }).ended;
     expect(result.code).toBe(1);
-    expect(result.out).toMatch(/^Nothing was learned/);
+    expect(result.out).toMatch(/^Failed, and learned nothing/);
     expect(result.out).not.toContain('Done');
   });
 
