@@ -86,6 +86,7 @@ describe('a settings file', () => {
     'with %s is mended by the cure',
     (line) => {
       const file = settingsFile(`${line}\n# "end"\n`);
+      expect(faultOf(file).hint).toBe(`correct ${file}; man kopano-learnd lists every setting`);
       execFileSync('sh', ['-euc', faultOf(file).command ?? 'false']);
       expect(loadConfig({ KOPANO_LEARND_CONF: file }).spool.after).toBe('archive');
       expect(readFileSync(file, 'utf8')).toMatch(/LEARN_AFTER=archive\n# "end"\n$/);
