@@ -230,6 +230,9 @@ describe('relearn', () => {
     const { code, err } = await run(['relearn', '--dry-run', folder]);
     expect(code).toBe(64);
     expect(err).toContain(`${folder} holds neither spam/ nor ham/`);
+    const missing = await run(['relearn', '--dry-run', `${folder}/anna`]);
+    expect(missing.code).toBe(64);
+    expect(missing.err).toContain(`there is no ${folder}/anna\ncure: correct the path`);
   });
 });
 

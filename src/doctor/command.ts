@@ -21,7 +21,7 @@ import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
 import type { Account } from './machine.ts';
-import { checkSettings } from './settings.ts';
+import { checkSettings, checkTaken } from './settings.ts';
 import { checkSpamd } from './spamd.ts';
 import { checkSpool } from './spool.ts';
 import { checkState } from './state.ts';
@@ -130,7 +130,8 @@ async function* allChecks(
     yield* checkWatching(libDir, polling, host);
   } else yield notTried('spool', bars);
   const { known, spamds } = yield* checkFilters(options, host);
-  // The cures of what comes first are pasted first: a service that is down is started after them.
+  // The cures of what comes first are pasted first: the daemon is started after them.
+  yield* checkTaken({ ...options, daemon, host });
   yield* checkDaemon({ libDir, account: identity, daemon, host, isOwned });
   yield* checkLearning(known, spamds, daemon, stateDir);
 }

@@ -7,7 +7,6 @@ import { SETTINGS_FILE } from '../settings-file.ts';
 import { unknownText } from '../settings.ts';
 import type { Environment } from '../settings.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
-import type { DaemonReport } from '../status/reports.ts';
 import { clean, inShell } from '../text.ts';
 import { failed, joined, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
@@ -44,7 +43,6 @@ export function* checkSettings(options: SettingsCheckOptions): Generator<Finding
   }
   if (faults.length + config.unknown.length === 0) {
     yield ok(check, `come from the environment${config.file ? ` and ${config.file}` : ''}`);
-    if (options.daemon.kind === 'running') yield* differences(options, options.daemon.report);
   }
   if (!config.isFileClosed) return true;
   yield notTried('all else', 'what the settings file says is not known: mend it first');
@@ -58,11 +56,11 @@ function restartAfter({ config, daemon, host }: SettingsCheckOptions): string | 
   return config.isFileClosed ? startCommand(host) : undefined;
 }
 
-/** The daemon was started with other settings than this command reads. */
-function* differences(
-  { config, environment }: SettingsCheckOptions,
-  report: DaemonReport,
-): Generator<Finding> {
+/** The daemon was started with other settings than this command reads, where all of these are right. */
+export function* checkTaken(options: SettingsCheckOptions): Generator<Finding> {
+  const { config, faults, environment, daemon } = options;
+  if (daemon.kind !== 'running' || faults.length + config.unknown.length > 0) return;
+  const { report } = daemon;
   const { spool, rspamd, spamd, trainers } = config;
   const theirs = (filter: Filter): readonly string[] | undefined =>
     report.trainers.find(({ trainer }) => trainer === filter)?.controllers;

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
@@ -84,6 +84,8 @@ function junkFoldersOf(maildir: string): string[] {
 
 function refuseUnsorted(dir: string): void {
   if (VERDICTS.some((verdict) => isFolder(`${dir}/${verdict}`))) return;
+  if (isMissing(dir))
+    throw usage('missing', `there is no ${clean(dir, 1_000)}`, 'correct the path');
   const isFile = existsSync(dir) && !isFolder(dir);
   const what = isFile ? 'is a file' : 'holds neither spam/ nor ham/ that this user may look into';
   throw usage(
@@ -91,6 +93,15 @@ function refuseUnsorted(dir: string): void {
     `${clean(dir, 1_000)} ${what}: it doesn't say which of its messages are spam`,
     `give it as --spam ${inShell(dir)} or as --ham ${inShell(dir)}`,
   );
+}
+
+function isMissing(place: string): boolean {
+  try {
+    statSync(place);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT';
+  }
 }
 
 /**

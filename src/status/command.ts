@@ -151,11 +151,7 @@ function overviewText(overview: Overview, columns: number, now: number): string 
       ],
       isCounted ? ['  no message is here'] : [],
     ),
-    ...faults.map(({ path, code }) =>
-      path === overview.stateDir && code === 'ENOENT'
-        ? '  the state dir is not there yet: no daemon has run'
-        : `  ${path}: ${FAULTS[code] ?? code}`,
-    ),
+    ...faultLines(overview),
     '',
     ...daemonLines(overview.daemon, now),
     '',
@@ -168,6 +164,18 @@ function overviewText(overview: Overview, columns: number, now: number): string 
     ...(hasJustLearned(overview.daemon, now) ? [LATE] : []),
   ];
   return lines.map((line) => `${wrap(clean(line, Infinity), columns, '    ')}\n`).join('');
+}
+
+/** A state dir that no daemon has used yet is told once, whichever of its folders are missing. */
+function faultLines({ stateDir, faults }: Overview): string[] {
+  const isUnused = ({ path, code }: Overview['faults'][number]): boolean =>
+    code === 'ENOENT' && (path === stateDir || path.startsWith(`${stateDir}/`));
+  const lines = faults
+    .filter((each) => !isUnused(each))
+    .map(({ path, code }) => `  ${path}: ${FAULTS[code] ?? code}`);
+  if (!faults.some(isUnused)) return lines;
+  const isThere = !faults.some(({ path }) => path === stateDir);
+  return [...lines, `  the state dir is ${isThere ? 'empty' : 'not there'} yet: no daemon has run`];
 }
 
 /** rspamd reads its count of Redis every 30 to 60 s. */

@@ -3,7 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
-import { checkSettings, settingCommand } from '../../src/doctor/settings.ts';
+import { checkSettings, checkTaken, settingCommand } from '../../src/doctor/settings.ts';
 import type { Host } from '../../src/host.ts';
 import type { DaemonAnswer } from '../../src/status/ask.ts';
 import type { DaemonReport } from '../../src/status/reports.ts';
@@ -26,7 +26,8 @@ function settingsFile(text: string): string {
 function found(file: string, daemon = NONE, more = {}): readonly Finding[] {
   const environment = { KOPANO_LEARND_CONF: file, ...more };
   const host = daemon.kind === 'running' ? daemon.report.process.host : NO_SERVICE;
-  return [...checkSettings({ ...readConfig(environment), environment, daemon, host })];
+  const options = { ...readConfig(environment), environment, daemon, host };
+  return [...checkSettings(options), ...checkTaken(options)];
 }
 
 function paste({ command = 'false' }: Finding = { state: 'ok', check: '', says: '' }): void {

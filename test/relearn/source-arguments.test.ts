@@ -97,10 +97,11 @@ describe('without a flag', () => {
     const file = `${folder}/junk mail.mbox`;
     writeFileSync(file, '');
     expect(refusal({ dirs: [file] })?.hint).toContain(`--spam '${file}' or as --ham`);
-    for (const name of ['C', 'D']) {
+    for (const name of ['C']) {
       const error = refusal({ dirs: [`${folder}/${name}`] });
       expect(error?.message).toContain(`${folder}/${name} holds neither spam/ nor ham/`);
     }
+    expect(refusal({ dirs: [`${folder}/D`] })?.message).toBe(`there is no ${folder}/D`);
     for (const name of ['A', 'B']) {
       const dirs = [`${folder}/${name}`];
       expect(sortedSources({ dirs, ...none })).toEqual({ dirs, ...none });

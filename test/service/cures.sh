@@ -191,7 +191,7 @@ cures_runit() {
   tried no-spam+readonly-state+inotify no-folders+other-name+quotes roots-spam+roots-state-at-start roots-state \
     closed-spam+shut-secret roots-ham+readonly-spam+changed sticky-spam+wrong-port everybodys+nameless-group \
     shut-spool+rspamd-down symlink+frozen no-spool+old-name no-daemon+loose-state no-state all-roots \
-    group+late-group open-file+anothers-file shut-file
+    group+late-group open-file anothers-file shut-file
   end_groups
   tried said-user redis-down no-backend few
   if [[ $FORM == long ]]; then tried wrong-value no-secret wrong-secret quoted-secret scan-worker no-host; fi
@@ -202,7 +202,7 @@ cures_systemd() {
   begin_groups
   tried no-spam+inotify+other-name+quotes roots-spam+roots-state-at-start roots-state shut-secret wrong-port \
     changed+nameless-group rspamd-down frozen no-spool+old-name no-daemon+loose-state no-state all-roots \
-    group+late-group open-file+anothers-file shut-file
+    group+late-group open-file anothers-file shut-file
   end_groups
   tried other-spool unit-sets redis-down no-backend few
 }

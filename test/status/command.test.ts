@@ -171,6 +171,15 @@ describe('a folder', () => {
     expect(everything(lib)).toEqual(['ham']);
   });
 
+  test('that the first start will make in an empty state dir is no fault of its own', async () => {
+    const lib = temporaryFolder();
+    for (const name of ['spam', 'ham', '.learnd']) mkdirSync(`${lib}/${name}`);
+    const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
+    const { out } = await runCli(['status'], environment);
+    expect(out).toMatch(/\n {2}the state dir is empty yet: no daemon has run\n/);
+    expect(out).not.toContain('missing');
+  });
+
   test('that only the first start will make holds nothing', async () => {
     const lib = temporaryFolder();
     for (const name of ['spam', 'ham']) mkdirSync(`${lib}/${name}`);
