@@ -21,6 +21,7 @@ import type { Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
 import type { Account } from './machine.ts';
+import { checkReporting } from './razor.ts';
 import { checkSettings, checkTaken } from './settings.ts';
 import { checkSpamd } from './spamd.ts';
 import { checkSpool } from './spool.ts';
@@ -148,6 +149,7 @@ async function* checkFilters(options: DoctorOptions, host: Host) {
     else if (filter === 'spamassassin') {
       spamds.push(spamd.address);
       yield* checkSpamd(createSpamAssassin(spamd), spamd.user, stop);
+      yield* checkReporting(spamd, environment['PATH']);
     } else {
       for (const controller of rspamd.controllers) {
         const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });

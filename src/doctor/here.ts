@@ -20,9 +20,13 @@ export interface Here {
 /** Whether the URL leads to this machine, as far as that is plain. */
 export function isHere({ url, socketPath }: ControllerAddress): boolean {
   const host = new URL(url).hostname.replace(/^\[(.*)\]$/, '$1');
+  return socketPath !== undefined || isThisMachine(host);
+}
+
+/** Whether a name or an address is this machine's own, as far as that is plain. */
+export function isThisMachine(host: string): boolean {
   const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
   return (
-    socketPath !== undefined ||
     host === 'localhost' ||
     host.startsWith('127.') ||
     addresses.some(({ address }) => address === host)

@@ -43,6 +43,8 @@ export interface PrivateSpamdOptions extends PrivateServerOptions {
   readonly bayesOwner?: string;
   /** Takes the rules and plugins that the package installs, but for reporters. */
   readonly packageRules?: boolean;
+  /** The plugins that report, such as `Razor2`; with one it is not kept from the network. */
+  readonly reporters?: readonly string[];
 }
 
 /** What `sa-learn --dump magic` says. */
@@ -144,13 +146,13 @@ export class PrivateSpamd extends PrivateServer {
 
   protected serverCommand(): Omit<ServerCommand, 'cwd'> {
     const { program = 'spamd', allowTell = true, allowedIps, children = 1 } = this.#options;
-    const { args = [], unixSocket = false, tls } = this.#options;
+    const { args = [], unixSocket = false, tls, reporters = [] } = this.#options;
     const user = this.#user();
     const at = (name: string): string => join(this.folder, name);
     return {
       program,
       args: [
-        ...['--nouser-config', '--local', ...this.#places()],
+        ...['--nouser-config', ...this.#places(), ...(reporters.length > 0 ? [] : ['--local'])],
         ...(allowTell ? ['--allow-tell'] : []),
         ...(allowedIps === undefined ? [] : ['--allowed-ips', allowedIps]),
         ...(unixSocket
@@ -209,13 +211,14 @@ export class PrivateSpamd extends PrivateServer {
   }
 
   async #writeConfig(): Promise<void> {
-    const { config = [], plugins = [], packageRules = false, tls } = this.#options;
+    const { config = [], plugins = [], reporters = [], packageRules = false, tls } = this.#options;
     const files: Readonly<Record<string, string>> = {
       // A TLD keeps it from warning that it knows none; it refuses to start without any rule.
       'rules/rules.cf':
         'util_rb_tld com net org example invalid\nbody NOTHING /^nothing at all$/\n',
       'site/init.pre': [
         ...(packageRules ? packagePlugins() : PLUGINS.map(pluginLine)),
+        ...reporters.map(pluginLine),
         ...plugins,
         '',
       ].join('\n'),
