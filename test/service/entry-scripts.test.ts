@@ -4,29 +4,19 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { findProgram } from '../../src/servers/programs.ts';
 import { projectFile, run } from './bundle.ts';
 import { ROOT, needsPrograms } from '../support/needs.ts';
-import { temporaryFolder } from '../support/temporary.ts';
+import { SHELLS, SPAMD_SERVICE, makeStage } from './shells.ts';
+import type { ShellStage } from './shells.ts';
 
-/**
- * The shell parts that go into images, under Alpine's shell and under Debian's. Folders are a
- * test's own, programs that change a system are stand-ins that note how they were called.
- */
-const SHELLS = [
-  ['busybox sh', ['busybox', 'sh']],
-  ['dash', ['dash']],
-] as const;
+/** The scripts that mlan's entrypoint reads, and the services that they make, under both shells. */
 const OWNER = 5_001;
 
 let folder: string;
+let program: ShellStage['program'];
+let adapted: ShellStage['adapted'];
 
 beforeEach(async () => {
-  folder = temporaryFolder();
-  for (const name of ['bin', 'service']) await mkdir(join(folder, name));
+  ({ folder, program, adapted } = await makeStage());
 });
-
-async function program(name: string, script: string): Promise<void> {
-  await writeFile(join(folder, 'bin', name), `#!/bin/sh\n${script}\n`);
-  await chmod(join(folder, 'bin', name), 0o755);
-}
 
 /** As mlan/kopano's image makes it: only `ham/` is kopano's. */
 async function makeSpool(): Promise<void> {
@@ -34,26 +24,14 @@ async function makeSpool(): Promise<void> {
   await chown(join(folder, 'spamd/ham'), OWNER, OWNER);
 }
 
-/** A script with the paths of an image turned into those of this test. */
-async function adapted(name: string): Promise<string> {
-  const text = await readFile(projectFile(`service/image/${name}`), 'utf8');
-  const path = join(folder, 'script');
-  await writeFile(
-    path,
-    text
-      .replace('/usr/local/share/kopano-learnd/sv', projectFile('service/runit'))
-      .replace('/var/lib/apt/lists', join(folder, 'lists')),
-  );
-  return path;
-}
-
 describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
   // busybox takes its own applets (stat, mkdir, cp) before what the system has, as on Alpine
   async function sh(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const path = [join(folder, 'bin'), process.env['PATH']].join(':');
     const [first, ...rest] = shell;
-    const { stdout } = await run(first, [...rest, '-euc', script], {
-      env: { ...env, PATH: path },
+    const program = findProgram(first, process.env['PATH']) ?? first;
+    const { stdout } = await run(program, [...rest, '-euc', script], {
+      env: { PATH: path, ...env },
     });
     return stdout;
   }
@@ -65,6 +43,7 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       return sh(`lib=mine; . ${script}; echo "$lib"`, {
         SVDIR: join(folder, 'service'),
         KOPANO_SPAMD_LIB: join(folder, 'spamd'),
+        KOPANO_LEARND_CONF: join(folder, 'conf'),
         ...env,
       });
     }
@@ -110,6 +89,104 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       await makeSpool();
       await program('dc_log', 'echo "logged $*"');
       expect(await enter()).toContain('logged 5 [kopano-learnd] Setting up');
+    });
+
+    describe('beside SpamAssassin', () => {
+      const SOCKET = 'unix:/run/kopano-learnd/spamd.sock';
+
+      /** With nothing on the PATH but what a shell script needs, and these. */
+      async function enterWith(
+        programs: readonly string[],
+        env: Readonly<Record<string, string>> = {},
+      ): Promise<void> {
+        for (const name of programs) await program(name, '');
+        const tools = ['cp', 'grep', 'id', 'mkdir', 'printenv', 'rm', 'sed', 'tail'];
+        for (const tool of tools) {
+          const from = findProgram(tool, process.env['PATH']) ?? '';
+          await symlink(from, join(folder, 'bin', tool)).catch(() => undefined);
+        }
+        await enter({ PATH: join(folder, 'bin'), DOCKER_MILT_RUNAS: 'nobody', ...env });
+      }
+
+      const settings = (): Promise<string> =>
+        readFile(join(folder, 'conf'), 'utf8').catch(() => 'no file');
+      const inService = (name: string, file: string): Promise<string> =>
+        readFile(join(folder, 'service', name, file), 'utf8').catch(() => 'no file');
+
+      beforeEach(makeSpool);
+
+      test('has it taught by a spamd of its own, whatever starts again', async () => {
+        for (let start = 1; start <= 2; start += 1) {
+          await enterWith(['sa-learn', 'spamd']);
+          expect(await settings()).toBe(`LEARN_TRAINERS=spamassassin\nSPAMD_URL=${SOCKET}\n`);
+          expect(await services()).toEqual(['kopano-learnd', 'kopano-learnd-spamd']);
+          expect(await inService('kopano-learnd-spamd', 'user')).toBe('nobody\n');
+          expect(await inService('kopano-learnd-spamd', 'report')).toBe('no file');
+          expect(await inService('kopano-learnd', 'user')).toBe('no file');
+        }
+      });
+
+      test('by sa-learn, as the filter’s user, where there is no spamd', async () => {
+        await enterWith(['sa-learn']);
+        const program = join(folder, 'bin/sa-learn');
+        expect(await settings()).toBe(`LEARN_TRAINERS=spamassassin\nSPAMD_URL=exec:${program}\n`);
+        expect(await services()).toEqual(['kopano-learnd']);
+        expect(await inService('kopano-learnd', 'user')).toBe('nobody\n');
+      });
+
+      test('not where the image has rspamd', async () => {
+        await enterWith(['sa-learn', 'spamd', 'rspamd']);
+        expect(await settings()).toBe('no file');
+        expect(await services()).toEqual(['kopano-learnd']);
+      });
+
+      test('not against the environment, or the settings file', async () => {
+        await enterWith(['sa-learn', 'spamd'], { LEARN_TRAINERS: 'rspamd' });
+        expect(await settings()).toBe('no file');
+        await writeFile(join(folder, 'conf'), 'SPAMD_URL=spamd://elsewhere');
+        await enterWith([]);
+        expect(await settings()).toBe('SPAMD_URL=spamd://elsewhere\nLEARN_TRAINERS=spamassassin\n');
+        expect(await services()).toEqual(['kopano-learnd']);
+      });
+
+      test('with a spamd that reports where that is wanted', async () => {
+        await enterWith(['sa-learn', 'spamd'], { SPAMD_REPORT: 'Yes' });
+        expect(await inService('kopano-learnd-spamd', 'report')).toBe('yes\n');
+      });
+    });
+  });
+
+  describe('the run script of spamd', ROOT, () => {
+    async function start(files: Readonly<Record<string, string>>): Promise<string> {
+      for (const [name, text] of Object.entries(files)) {
+        await writeFile(join(folder, 'service', name), text);
+      }
+      await program('chpst', 'echo "chpst $*"');
+      const text = await readFile(projectFile(`${SPAMD_SERVICE}/run`), 'utf8');
+      const script = join(folder, 'spamd-run');
+      await writeFile(
+        script,
+        text.replaceAll('/run/kopano-learnd', join(folder, 'run')).replace('exec sleep 30', 'exit'),
+      );
+      return sh(`cd ${join(folder, 'service')}; . ${script}`);
+    }
+
+    test.each([
+      ['alone', {}, '-m 1 --local'],
+      ['with room for reports', { report: 'yes\n' }, '-m 2'],
+    ])('starts it as the filter’s user, %s', async (_what, files, words) => {
+      expect(await start({ user: 'nobody\n', ...files })).toBe(
+        `chpst -u nobody spamd ${words} --nouser-config --allow-tell ` +
+          `--helper-home-dir=/nonexistent --socketpath=${folder}/run/spamd.sock --syslog=stderr\n`,
+      );
+      expect((await stat(join(folder, 'run'))).uid).toBe(65_534);
+    });
+
+    test.each([
+      ['no', ''],
+      ['an unknown', 'no-such-user\n'],
+    ])('says what to do with %s user', async (_what, user) => {
+      expect(await start({ user })).toMatch(/there is no user .*\ncure: set DOCKER_MILT_RUNAS /);
     });
   });
 
@@ -240,62 +317,6 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
     ])('waits for the daemon with SHUTDOWN_SECONDS=%s', async (SHUTDOWN_SECONDS, seconds) => {
       await mkdir(join(folder, 'service/kopano-learnd'));
       expect(await leave({ SHUTDOWN_SECONDS })).toBe(`sv -w ${seconds} stop kopano-learnd\nu\n`);
-    });
-  });
-
-  describe('the installation', () => {
-    /** With nothing there but what `programs` names. */
-    async function install(...words: readonly string[]): Promise<string> {
-      const [first, ...rest] = shell;
-      const { stdout } = await run(
-        findProgram(first, process.env['PATH']) ?? '',
-        [...rest, await adapted('install'), ...words],
-        { env: { PATH: join(folder, 'bin') } },
-      );
-      return stdout;
-    }
-
-    const node = (version: string): string =>
-      `if [ "$1" = --version ]; then echo v${version}; else ${process.execPath} -e "Object.defineProperty(process, 'versions', { value: { node: '${version}' } });$2"; fi`;
-
-    test('brings what is missing, by apk where that is', async () => {
-      await program('node', node('22.1.0'));
-      await program('apk', 'echo "apk $*"');
-      expect(await install('node', 'flock', 'runit')).toBe('apk add --no-cache flock runit\n');
-    });
-
-    test('brings what is missing, by apt-get elsewhere, and leaves no lists', async () => {
-      await program('node', node('20.19.2'));
-      await program('apt-get', 'echo "apt-get $*"');
-      await program('rm', `exec ${findProgram('rm', process.env['PATH']) ?? ''} "$@"`);
-      await mkdir(join(folder, 'lists'));
-      await writeFile(join(folder, 'lists/Packages'), '');
-      expect((await install('node', 'flock', 'runit')).split('\n')).toEqual([
-        'apt-get -qq update',
-        'apt-get -qq -y install --no-install-recommends util-linux runit',
-        'apt-get clean',
-        '',
-      ]);
-      expect(await readdir(join(folder, 'lists'))).toEqual([]);
-    });
-
-    test('does nothing where everything is there', async () => {
-      for (const name of ['flock', 'runsvdir']) await program(name, '');
-      await program('node', node('24.0.0'));
-      expect(await install('node', 'flock', 'runit')).toBe('');
-    });
-
-    test('refuses a Node.js that is too old, with the cure', async () => {
-      await program('flock', '');
-      for (const version of ['18.20.4', '20.18.1']) {
-        await program('node', node(version));
-        await expect(install('node', 'flock')).rejects.toMatchObject({
-          code: 1,
-          stderr: expect.stringMatching(
-            new RegExp(`20.19 or later; this image has v${version}\ncure: `),
-          ) as string,
-        });
-      }
     });
   });
 });
