@@ -1,11 +1,11 @@
 /**
  * `npm run demo`: the whole job before the eyes of a person, in a minute at most.
  *
- * Everything is real and private: Redis, rspamd and the daemon itself run as children on free
- * loopback ports, in one temporary folder. However it ends, they are stopped and the folder is
- * removed. This file tells the story, `stage.ts` has what it is played on.
+ * Everything is real and private: Redis, rspamd, spamd where it is installed, and the daemon itself run
+ * as children on free loopback ports, in one temporary folder. However it ends, they are stopped and the
+ * folder is removed. This file tells the story, `stage.ts` has what it is played on.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +18,7 @@ import {
   type MadeMessage,
 } from '../test/lab/messages.ts';
 import type { BayesOpinion } from '../src/servers/private-rspamd.ts';
+import { secondAct } from './second-act.ts';
 import { installHints, type ServerProgram } from './install-hints.ts';
 import { findProgram } from '../src/servers/programs.ts';
 
@@ -28,6 +29,8 @@ const WRITING_PACE_MS = 20;
 const ROW_EVERY_MS = 1_000;
 /** Without any progress for this long the demo has failed. */
 const PATIENCE_MS = 30_000;
+
+const SPAMD_HINT = 'Debian: sudo apt-get install spamd';
 
 const UNSEEN = [unseenMessage('spam'), unseenMessage('ham')];
 
@@ -66,17 +69,23 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     say(`The demo needs a temporary folder, and ${why}: set TMPDIR to one that can be written.`);
     return EXIT.failure;
   }
-  const stage = new DemoStage({
-    folder,
-    rspamd,
-    redis,
-    searchPath: options.searchPath,
-    patienceMs: PATIENCE_MS,
-    daemon: options.daemon,
-    signal: options.signal,
-  });
+  const { searchPath, daemon, signal } = options;
+  const stageIn = (name: string): DemoStage =>
+    new DemoStage({
+      folder: join(folder, name),
+      searchPath,
+      patienceMs: PATIENCE_MS,
+      daemon,
+      signal,
+    });
+  const [stage, second] = [stageIn('rspamd'), stageIn('spamassassin')];
+  const spamd = findProgram('spamd', searchPath);
   try {
-    return await new Story(stage, say, options.signal).tell();
+    for (const name of ['rspamd', 'spamassassin']) await mkdir(join(folder, name));
+    // Root's spamd becomes another user, who has to get to what is its own.
+    for (const name of ['', 'spamassassin']) await chmod(join(folder, name), 0o711);
+    const story = new Story({ stage, second, programs: { rspamd, redis, spamd }, say, signal });
+    return await story.tell();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     say();
@@ -84,8 +93,9 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     return EXIT.failure;
   } finally {
     await stage[Symbol.asyncDispose]();
+    await second[Symbol.asyncDispose]();
     await rm(folder, { recursive: true, force: true });
-    say('Stopped: daemon, rspamd and Redis. The temporary folder is removed.');
+    say('Stopped: the daemon and all servers. The temporary folder is removed.');
   }
 }
 
@@ -94,14 +104,33 @@ function explainMissing(program: ServerProgram, say: (line?: string) => void): v
   for (const [system, command] of installHints(program)) say(`  ${system.padEnd(8)}${command}`);
 }
 
+interface StoryOptions {
+  /** With rspamd. */
+  readonly stage: DemoStage;
+  /** With spamd. */
+  readonly second: DemoStage;
+  readonly programs: {
+    readonly rspamd: string;
+    readonly redis: string;
+    /** `undefined` where it is not installed. */
+    readonly spamd: string | undefined;
+  };
+  readonly say: (line?: string) => void;
+  readonly signal: AbortSignal;
+}
+
 /** The chapters of the demo; any fault is thrown to {@link demo}, which cleans up. */
 class Story {
   readonly #stage: DemoStage;
+  readonly #second: DemoStage;
+  readonly #programs: StoryOptions['programs'];
   readonly #say: (line?: string) => void;
   readonly #signal: AbortSignal;
 
-  constructor(stage: DemoStage, say: (line?: string) => void, signal: AbortSignal) {
+  constructor({ stage, second, programs, say, signal }: StoryOptions) {
     this.#stage = stage;
+    this.#second = second;
+    this.#programs = programs;
     this.#say = say;
     this.#signal = signal;
   }
@@ -115,12 +144,13 @@ class Story {
     await this.#writeHundreds();
     await this.#changeOneMind(first);
     const right = await this.#showOpinions('5. After: the same two messages');
+    await this.#showSpamAssassin();
     return this.#conclude(right);
   }
 
   async #start(): Promise<void> {
     this.#say('A private Redis, a private rspamd and the real daemon, on free loopback ports:');
-    const { redis, rspamd } = await this.#stage.startServers();
+    const { redis, rspamd } = await this.#stage.startRspamd(this.#programs);
     this.#say(`  Redis    ${redis}`);
     this.#say(`  rspamd   ${rspamd}`);
     await this.#stage.startDaemon();
@@ -200,6 +230,17 @@ class Story {
     const seconds = ((performance.now() - start) / 1_000).toFixed(2);
     this.#say(`  kopano-spamd wrote ham/${message.name}; learned and removed in ${seconds} s`);
     await this.#showCounts('now');
+  }
+
+  async #showSpamAssassin(): Promise<void> {
+    const { spamd } = this.#programs;
+    const title = '6. The other filter: a private SpamAssassin is taught, too';
+    if (spamd === undefined) {
+      this.#chapter(`${title}: left out, because there is no spamd here (${SPAMD_HINT})`);
+      return;
+    }
+    this.#chapter(title);
+    await secondAct(this.#second, spamd, this.#say);
   }
 
   async #showCounts(when: string): Promise<void> {

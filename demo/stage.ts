@@ -1,5 +1,6 @@
 /**
- * What the demo plays on: a spool, Redis, rspamd and the daemon, all in one folder of the caller's.
+ * What an act of the demo plays on: a spool, a filter and the daemon, all in one folder of the caller's. The
+ * filter is rspamd with its Redis, or spamd.
  *
  * Starts and stops them and answers questions about them; prints nothing. The folder is not removed
  * here.
@@ -14,6 +15,7 @@ import type { Verdict } from '../src/verdict.ts';
 import { LOOPBACK } from '../src/servers/ports.ts';
 import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
 import { PrivateRspamd, type BayesOpinion } from '../src/servers/private-rspamd.ts';
+import { PrivateSpamd, type SpamdCounts } from '../src/servers/private-spamd.ts';
 
 const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
 const POLL_MS = 5;
@@ -37,8 +39,6 @@ export interface Fate {
 export interface DemoStageOptions {
   /** An existing, empty folder for everything. */
   readonly folder: string;
-  readonly rspamd: string;
-  readonly redis: string;
   readonly daemon: readonly [string, ...string[]];
   readonly searchPath: string;
   /** How long to wait for the daemon's next step. */
@@ -53,6 +53,9 @@ export class DemoStage {
   readonly #writer: KopanoWriter;
   #redis: PrivateRedis | undefined;
   #rspamd: PrivateRspamd | undefined;
+  #spamd: PrivateSpamd | undefined;
+  /** The daemon's settings about the filter that was started. */
+  #filter: Readonly<Record<string, string>> = {};
   #daemon: Daemon | undefined;
 
   constructor(options: DemoStageOptions) {
@@ -61,15 +64,30 @@ export class DemoStage {
     this.#writer = new KopanoWriter({ lib: this.lib });
   }
 
-  /** Starts Redis, then rspamd; resolves with their addresses once both answer. */
-  async startServers(): Promise<{ readonly redis: string; readonly rspamd: string }> {
-    const { folder: parentFolder, redis, rspamd, signal } = this.#options;
+  /** Starts Redis, then rspamd, by their paths; resolves with their addresses once both answer. */
+  async startRspamd(programs: {
+    readonly redis: string;
+    readonly rspamd: string;
+  }): Promise<{ readonly redis: string; readonly rspamd: string }> {
+    const { folder: parentFolder, signal } = this.#options;
+    const { redis, rspamd } = programs;
     this.#redis = await PrivateRedis.start({ program: redis, parentFolder });
     signal.throwIfAborted();
     const { port } = this.#redis;
     this.#rspamd = await PrivateRspamd.start({ program: rspamd, parentFolder, redisPort: port });
     signal.throwIfAborted();
+    this.#filter = { RSPAMD_URL: this.#rspamd.url };
     return { redis: `${LOOPBACK}:${port}`, rspamd: this.#rspamd.url };
+  }
+
+  /** Starts spamd, by its path; resolves with its address once it answers. */
+  async startSpamd(program: string): Promise<string> {
+    const { folder: parentFolder, signal } = this.#options;
+    this.#spamd = await PrivateSpamd.start({ program, parentFolder });
+    signal.throwIfAborted();
+    const SPAMD_URL = `spamd://${LOOPBACK}:${this.#spamd.port}`;
+    this.#filter = { LEARN_TRAINERS: 'spamassassin', SPAMD_URL };
+    return SPAMD_URL;
   }
 
   /** Makes the class folders as kopano-spamd has them and starts the daemon on them. */
@@ -79,7 +97,7 @@ export class DemoStage {
     const settings = {
       PATH: searchPath,
       KOPANO_SPAMD_LIB: this.lib,
-      RSPAMD_URL: started(this.#rspamd).url,
+      ...this.#filter,
       STATUS_LISTEN: 'off',
       LOG_FORMAT: 'json',
       SHUTDOWN_SECONDS: '2',
@@ -130,9 +148,14 @@ export class DemoStage {
     return started(this.#rspamd).bayesOpinion(message.raw);
   }
 
-  /** How many messages Bayes has learned. */
+  /** How many messages rspamd's Bayes has learned. */
   async bayesCounts(): Promise<BayesCounts> {
     return started(this.#redis).bayesCounts();
+  }
+
+  /** How many messages SpamAssassin's Bayes has learned. */
+  async spamdCounts(): Promise<SpamdCounts> {
+    return started(this.#spamd).counts();
   }
 
   /** Stops what was started, the daemon first; resolves when all of it is gone. */
@@ -141,6 +164,7 @@ export class DemoStage {
     await this.#daemon?.kill();
     await this.#rspamd?.[Symbol.asyncDispose]();
     await this.#redis?.[Symbol.asyncDispose]();
+    await this.#spamd?.[Symbol.asyncDispose]();
   }
 
   get #queue(): string {

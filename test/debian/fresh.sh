@@ -50,7 +50,8 @@ make_system "${1:-trixie}" nodejs npm git ca-certificates &&
 echo "fresh: $(in_system sh -c '. /etc/os-release && echo "$PRETTY_NAME, Node.js $(node --version)"')"
 in_system stat -c '%A %n' /root
 
-if try try-demo; then passed=1; else failed=1; fi
+# there is no spamd yet, which the demo has to say
+if try try-demo && grep -q '^6\. .*: left out, ' "$scratch/output"; then passed=1; else failed=1; fi
 status=0
 try try-tests test/busy.sh || status=$?
 passed=$((passed + $(number passed)))

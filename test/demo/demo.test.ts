@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,6 +16,7 @@ let folder: string;
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'learnd-demo-test-'));
+  await chmod(folder, 0o755);
   vi.stubEnv('TMPDIR', folder);
 });
 
@@ -68,6 +69,10 @@ describeReal('with the servers', TIME, () => {
     expect(stdout).toMatch(/spam .*Bayes: spam, \d/);
     expect(stdout).toMatch(/ham .*Bayes: ham, \d/);
     expect(stdout).toContain('Every message was learned and removed');
+    const second = /\n6\. The other filter: (.*\n.*\n.*)/.exec(stdout)?.[1] ?? '';
+    if (findProgram('spamd', searchPath) === undefined) expect(second).toMatch(/: left out, /);
+    else
+      expect(second).toMatch(/has learned 20 messages .*\n.* 10 spam, 10 ham; .* 9 spam, 11 ham/);
     expect(await readdir(folder)).toEqual([]);
     expect(await processesIn(folder)).toEqual([]);
   }, 120_000);

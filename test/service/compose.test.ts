@@ -37,7 +37,12 @@ describe('compose.yaml', needsPrograms('docker-compose'), () => {
   /** A folder with what it refers to. */
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'learnd-compose-'));
-    for (const name of ['service/secrets', 'service/rspamd', 'dist/bundle']) {
+    for (const name of [
+      'service/secrets',
+      'service/rspamd',
+      'service/postfix-amavis',
+      'dist/bundle',
+    ]) {
       await mkdir(join(folder, name), { recursive: true });
     }
     await cp(projectFile('service/Dockerfile'), join(folder, 'service/Dockerfile'));
@@ -81,15 +86,20 @@ describe('compose.yaml', needsPrograms('docker-compose'), () => {
     expect(files.sort()).toEqual(made.sort());
   });
 
-  test('the variant without a sidecar, which is a comment, is whole', async () => {
-    const comment = delivered.slice(delivered.indexOf('# Without a sidecar'));
-    const instead = comment.match(/^# {2}.*\n/gm)?.map((line) => line.slice(1)) ?? [];
+  test.each([
+    ['# Without a sidecar', 'rspamd', '  redis:\n  rspamd:\n'],
+    ['# With amavis', 'mail-mta', '  amavis:\n'],
+  ])('the variant "%s", which is a comment, is whole', async (title, name, volumes) => {
+    const [comment = ''] = delivered.slice(delivered.indexOf(title)).split('\n\n');
+    const instead = comment.match(/^# {2}.*\n?/gm)?.map((line) => line.slice(1)) ?? [];
     const from = delivered.indexOf('  redis:\n');
-    const to = delivered.indexOf('\nvolumes:\n');
+    const rest = delivered.slice(delivered.indexOf('\nvolumes:\n'));
     const services = servicesOf(
-      await configOf(delivered.slice(0, from) + instead.join('') + delivered.slice(to)),
+      await configOf(
+        `${delivered.slice(0, from)}${instead.join('')}${rest.replace('  redis:\n  rspamd:\n', volumes)}`,
+      ),
     );
-    expect(Object.keys(services).sort()).toEqual(['kopano', 'rspamd', 'spamd-folders']);
-    expect(services['rspamd']).toMatch(/spamd:\/var\/lib\/kopano\/spamd|source: spamd\n/);
+    expect(Object.keys(services).sort()).toEqual(['kopano', name, 'spamd-folders'].sort());
+    expect(services[name]).toMatch(/spamd:\/var\/lib\/kopano\/spamd|source: spamd\n/);
   });
 });

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds both images with buildah on a Debian 13 made by debootstrap, and runs them:
+# Builds the images with buildah on a Debian 13 made by debootstrap, and runs them:
 #
-#   test/service/image.sh     as root on Debian, after `npm ci`; takes some minutes
+#   test/service/image.sh           as root on Debian, after `npm ci`; takes some minutes
+#   IMAGES=amavis test/service/image.sh   the one of amavis alone; IMAGES=rspamd all but that
 #
-# The sidecar (service/Dockerfile) and an rspamd image (image/rspamd.Dockerfile and
+# The sidecar (service/Dockerfile), an rspamd image and one of amavis (image/*.Dockerfile, each with
 # Dockerfile.fragment) run as containers do: the user, environment, entry point and health check of
 # their configuration, PID 1 of a PID namespace, a mount namespace with the shared folder, the
-# sidecar with a root file system that can't be written to. Both share a network with nobody else.
+# sidecar with a root file system that can't be written to. They share a network with nobody else.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when something passed and nothing
 # failed.
@@ -14,6 +15,8 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/service/shell.sh
 . test/service/shell.sh
+# shellcheck source=test/service/image/amavis.sh
+. test/service/image/amavis.sh
 
 readonly LIB=/var/lib/kopano/spamd
 
@@ -69,15 +72,28 @@ build_all() {
   mkdir -p "$context"
   npm run --silent bundle "$context/kopano-learnd" >/dev/null || return 1
   cp -a test/service/image/rspamd-image "$context/"
-  cat test/service/image/rspamd.Dockerfile Dockerfile.fragment >"$context/Dockerfile"
-  make_debian learnd-debian &&
-    build --build-arg BASE=localhost/learnd-debian -f service/Dockerfile \
-      -t localhost/kopano-learnd "$context/kopano-learnd" >"$scratch/output" 2>&1 &&
-    build -f "$context/Dockerfile" -t localhost/learnd-rspamd "$context" >"$scratch/output" 2>&1 &&
-    echo "built in $SECONDS s" &&
+  if make_debian learnd-debian && build_wanted "$context" >"$scratch/output" 2>&1; then
+    echo "built in $SECONDS s"
     return 0
+  fi
   tail -n 30 "$scratch/output"
   return 1
+}
+
+build_wanted() {
+  if wanted rspamd; then build_rspamd "$1" || return 1; fi
+  if wanted amavis; then build_amavis "$1" || return 1; fi
+}
+
+build_rspamd() {
+  cat test/service/image/rspamd.Dockerfile Dockerfile.fragment >"$1/Dockerfile"
+  build --build-arg BASE=localhost/learnd-debian -f service/Dockerfile \
+    -t localhost/kopano-learnd "$1/kopano-learnd" &&
+    build -f "$1/Dockerfile" -t localhost/learnd-rspamd "$1"
+}
+
+wanted() {
+  [[ ${IMAGES:-rspamd amavis} == *"$1"* ]]
 }
 
 sizes() {
@@ -128,6 +144,11 @@ run_all() {
     failed=$((failed + 1))
     return
   fi
+  if wanted rspamd; then test_rspamd; fi
+  if wanted amavis; then test_amavis || failed=$((failed + 1)); fi
+}
+
+test_rspamd() {
   echo "=== running"
   if ! sidecar_root=$(unpack kopano-learnd) || ! rspamd_root=$(unpack learnd-rspamd); then
     failed=$((failed + 1))
