@@ -121,7 +121,7 @@ export function describeCommands(): Command {
 
 function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void): Command {
   const program = new Command('kopano-learnd')
-    .description('Teaches rspamd what Kopano users drag into Junk and back.')
+    .description('Teaches rspamd and SpamAssassin what Kopano users drag into Junk and back.')
     .version(VERSION)
     .option('--user <NAME>', "run as this user; root's commands run as the spool's owner")
     // relearn has a --user of its own
@@ -191,7 +191,7 @@ function addQuestions(
   const columns = options.terminal?.columns ?? 80;
   program
     .command('status')
-    .description('what waits, what was learned, and what rspamd says of it')
+    .description('what waits, what was learned, and what the filter says of it')
     .option('--json', 'the same as one JSON object', false)
     .action(async ({ json }: { json: boolean }) => {
       const config = settingsOf(options);
@@ -267,7 +267,7 @@ function addRelearn(
   const collect = (path: string, paths: string[]): string[] => [...paths, path];
   const posts = 'requests in flight for each controller, 32 unless set';
   const patience =
-    'give up when rspamd is away for longer: 300 unless set, 10 before its first answer';
+    'give up when the filter is away for longer: 300 unless set, 10 before its first answer';
   program
     .command('relearn')
     .description('learns a whole archive once; its sources are never changed')
@@ -330,7 +330,7 @@ function addQuarantine(
 ): void {
   const quarantine = program
     .command('quarantine')
-    .description("messages that rspamd can't take: list, show, release or drop them");
+    .description("messages that a filter can't take: list, show, release or drop them");
   type Commands = typeof import('./quarantine/command.ts');
   const run = async (
     act: (commands: Commands, settings: QuarantineOptions) => Promise<ExitCode>,

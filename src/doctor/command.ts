@@ -3,8 +3,7 @@ import { EXIT } from '../errors.ts';
 import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
-
-import { isInstallCommand, likelyHost } from '../host.ts';
+import { isInstallCommand, likelyHost, plainName } from '../host.ts';
 import type { Host } from '../host.ts';
 import type { SpamdAddress } from '../spamd-address.ts';
 import { procFault } from '../spool/folder.ts';
@@ -148,7 +147,9 @@ async function* checkFilters(options: DoctorOptions, host: Host) {
     if (bars !== undefined) yield notTried(FILTER_TITLES[filter], bars);
     else if (filter === 'spamassassin') {
       spamds.push(spamd.address);
-      yield* checkSpamd(createSpamAssassin(spamd), spamd.user, stop);
+      const me = plainName('uid', options.identity.uid);
+      const trainer = createSpamAssassin(spamd);
+      yield* checkSpamd({ trainer, spamd, me, environment, signal: stop });
       yield* checkReporting(spamd, environment['PATH']);
     } else {
       for (const controller of rspamd.controllers) {

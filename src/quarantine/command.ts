@@ -9,7 +9,7 @@ import { VERDICTS } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 
 /**
- * `kopano-learnd quarantine`: the messages that rspamd can't take, each with its reason. It works
+ * `kopano-learnd quarantine`: the messages that a filter can't take, each with its reason. It works
  * beside a running daemon and without one, and holds no more than one message's names at a time.
  */
 export interface QuarantineOptions {
