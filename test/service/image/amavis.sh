@@ -69,10 +69,10 @@ doctor_is_content() {
 
 # taught_by NAME SPOOL SERVICES: all that is the same by spamd and by sa-learn
 taught_by() {
-  test_that "$1: the entry script makes its services" within 30 services_are "$1" "$3"
+  test_that "$1: the entry script makes its services" within 20 services_are "$1" "$3"
   test_that "$1: amavisd checks, and Bayes has no opinion" within 60 no_opinion "$1" spam
   test_that "$1: messages are dropped" teach "$2"
-  test_that "$1: they are learned" within 90 nothing_waits "$2"
+  test_that "$1: they are learned" within 60 nothing_waits "$2"
   test_that "$1: amavisd's own SpamAssassin knows spam now" has_opinion "$1" spam 99
   test_that "$1: and ham" has_opinion "$1" ham 00
   test_that "$1: each is counted once" counted "$1"
