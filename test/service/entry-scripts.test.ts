@@ -176,7 +176,8 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       ['with room for reports', { report: 'yes\n' }, '-m 2'],
     ])('starts it as the filter’s user, %s', async (_what, files, words) => {
       expect(await start({ user: 'nobody\n', ...files })).toBe(
-        `chpst -u nobody spamd ${words} --nouser-config --allow-tell ` +
+        `chpst -u nobody mkdir -m 0700 /nonexistent/.spamassassin\n` +
+          `chpst -u nobody spamd ${words} --nouser-config --allow-tell ` +
           `--helper-home-dir=/nonexistent --socketpath=${folder}/run/spamd.sock --syslog=stderr\n`,
       );
       expect((await stat(join(folder, 'run'))).uid).toBe(65_534);
