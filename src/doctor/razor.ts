@@ -3,7 +3,8 @@ import { delimiter, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { errnoOf } from '../errors.ts';
 import { readText } from '../host.ts';
-import { joined, notTried, ok, quoted, warning } from './finding.ts';
+import { inShell } from '../text.ts';
+import { joined, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { isSpamdHere, optionOf, spamdHere } from './spamd-here.ts';
 
@@ -53,7 +54,7 @@ function checkIdentity(user: string, folder: string): Finding {
       return notTried(CHECK, `whether Razor has an identity, ${identity}, can't be seen (${code})`);
     }
   }
-  const admin = `runuser -u ${quoted(user)} -- razor-admin -home=${quoted(folder)}`;
+  const admin = `runuser -u ${inShell(user)} -- razor-admin -home=${inShell(folder)}`;
   return warning(CHECK, `Razor takes no report: it has no identity in ${folder}`, {
     says: `register one, once Razor's servers can be reached; the image of mlan/postfix-amavis does it with RAZOR_REGISTRATION=:. Without Razor set use_razor2 0`,
     command: joined(`${admin} -create`, `${admin} -register`),

@@ -271,10 +271,10 @@ judge() {
   ' "$folder" "$verdict" "$seed" $KOPANO $SA_GROUP
 }
 
-# Every message of a folder was learned: what is left of them lies in the archive.
+# Every message of a folder was learned: what is left of them lies in the archive, or is kept in taught/.
 nothing_waits() {
   local waiting
-  waiting=$(find "$1" -name '*.eml' -not -path '*/archive/*' | wc -l)
+  waiting=$(find "$1" -name '*.eml' -not -path '*/archive/*' -not -path '*/taught/*' | wc -l)
   ((waiting == 0))
 }
 
