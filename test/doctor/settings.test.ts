@@ -178,6 +178,22 @@ describe('a daemon with other settings', () => {
   });
 });
 
+test('what restarts the daemon comes after what mends the folders that it needs', async () => {
+  const bench = await StatusBench.start();
+  const { out } = await runCli(['doctor', '--json'], {
+    KOPANO_SPAMD_LIB: temporaryFolder(),
+    RSPAMD_URL: 'http://127.0.0.1:9',
+    STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+  });
+  const { checks } = JSON.parse(out) as { readonly checks: readonly Finding[] };
+  const differs = checks.findIndex(({ says }) => says.includes('the running daemon has'));
+  const folders = checks.flatMap(({ check }, index) =>
+    /^(spam|ham)\/$/.test(check) ? [index] : [],
+  );
+  expect(folders).toHaveLength(2);
+  expect(differs).toBeGreaterThan(Math.max(...folders));
+});
+
 test.each([
   ['RSPAMD_URL', 'http://y:2'],
   ['KOPANO_SPAMD_LIB', "/srv/a & b|c\\1 $(d) 'e'"],

@@ -21,8 +21,6 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/service/shell.sh
 # shellcheck source=test/service/blocks.sh
 . test/service/blocks.sh
-# shellcheck source=test/service/cures.sh
-. test/service/cures.sh
 
 readonly CHECKOUT=/usr/src/kopano-learnd LAB=/usr/src/lab LIB=/var/lib/kopano/spamd
 readonly PASSWORD='not secret: a test'
@@ -416,7 +414,6 @@ run_all() {
   test_systemd
   test_cron
   test_sidecar
-  test_cures middle
   test_that 'no block of README and docs/ is left' no_block_left
 }
 
