@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
@@ -28,12 +28,14 @@ class PrivateSaLearn {
       writeFileSync(join(this.folder, name), text);
     }
     const places = `--configpath ${this.folder}/rules --siteconfigpath ${this.folder}/site`;
-    const script = `#!/bin/sh\nexec sa-learn ${places} "$@"\n`;
+    const note = `echo >>${this.folder}/runs`;
+    const script = `#!/bin/sh\n${note}\nexec sa-learn ${places} "$@"\n`;
     writeFileSync(this.#program, script, { mode: 0o755 });
   }
 
-  trainer(taught?: TaughtInMemory): SaLearnTrainer {
+  trainer(taught?: TaughtInMemory, holdMs?: number): SaLearnTrainer {
     return new SaLearnTrainer({
+      holdMs,
       address: addressAt(0, { program: this.#program }),
       maxBytes: 10_000_000,
       taught,
@@ -42,6 +44,11 @@ class PrivateSaLearn {
       // Where the checkout belongs to root, that is who runs this.
       uid: 1,
     });
+  }
+
+  /** How often it was started. */
+  get runs(): number {
+    return readFileSync(join(this.folder, 'runs'), 'latin1').length;
   }
 
   get counts(): string {
@@ -95,6 +102,22 @@ describe('sa-learn', { ...needsPrograms('sa-learn'), ...TIME }, () => {
     );
     expect(kindsOf(await learnAll(trainer, messages))).toBe(repeated('duplicate', 20));
     expect(saLearn.counts).toMatch(/^20 spam, 0 ham/);
+  });
+
+  test('holds the lock no longer than it may: what a run does not come to the next one learns', async () => {
+    const saLearn = new PrivateSaLearn();
+    const verdicts = ['ham', 'spam'] as const;
+    const messages = verdicts.flatMap((verdict) =>
+      makeMessages(verdict, 100).map(({ raw }, index) =>
+        example(verdict, raw, `${verdict}${index}.eml`),
+      ),
+    );
+    const trainer = saLearn.trainer(undefined, 1);
+    expect(kindsOf(await learnAll(trainer, messages))).toBe(repeated('learned', 200));
+    expect(saLearn.counts).toMatch(/^100 spam, 100 ham/);
+    expect(kindsOf(await learnAll(trainer, messages))).toBe(repeated('duplicate', 200));
+    expect(saLearn.counts).toMatch(/^100 spam, 100 ham/);
+    expect(saLearn.runs).toBeGreaterThan(6);
   });
 
   test('turns a message, forgets what it was taught with other bytes, and is left as it was by a canary', async () => {
