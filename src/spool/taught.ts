@@ -4,7 +4,9 @@ import {
   fstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
@@ -18,7 +20,8 @@ import { closeUnwritten } from './folder.ts';
 /**
  * Taught messages: `taught/KEY` of the state dir holds the bytes and the verdict that were last taught
  * under a key, for a filter that can take a verdict back only by the very bytes: a line with the
- * verdict, then gzip.
+ * verdict, then gzip. The filter knows copies of a message under several keys as one: the link
+ * `.id-IDENTITY` names the key under which such a message was taught last.
  *
  * A file is whole or not there: it is made elsewhere and renamed, and what a power failure left of it
  * doesn't pass gzip's checksum. Nothing is in memory but two sums, and for a pruning a sum for each
@@ -29,6 +32,8 @@ export interface TaughtMessagesOptions {
   readonly folder: Folder;
   /** Where files are made before they get their name; on the same file system. */
   readonly temporary: Folder;
+  /** What two messages share that are one to the filter; fit for a name. @defaultValue nothing */
+  readonly identityOf?: (body: Buffer) => string | undefined;
   /** Days that a message is kept. @defaultValue 30 */
   readonly days?: number;
   /** Bytes on disk in all; may be passed by an eighth between two prunings. @defaultValue 256 MiB */
@@ -53,6 +58,14 @@ const LEVEL = 1;
 const compress = promisify<Buffer, { level: number }, Buffer>(gzip);
 const decompress = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
 
+/** A message as it was last taught under a key. */
+export interface KeptMessage {
+  readonly verdict: Verdict;
+  readonly body: Buffer;
+  /** The filter has this verdict of it: under no other key was the same message taught since. */
+  readonly stands: boolean;
+}
+
 export class TaughtMessages {
   readonly #options: Required<TaughtMessagesOptions>;
   /** Bytes that came in since the last pruning. */
@@ -66,22 +79,24 @@ export class TaughtMessages {
       days: 30,
       maxBytes: 268_435_456,
       maxMessageBytes: 67_108_864,
+      identityOf: () => undefined,
       onFault: () => undefined,
       ...options,
     };
   }
 
   /** What was last taught under the key; `undefined` where that isn't known. Never rejects. */
-  async last(
-    key: string,
-  ): Promise<{ readonly verdict: Verdict; readonly body: Buffer } | undefined> {
+  async last(key: string): Promise<KeptMessage | undefined> {
     const { folder, maxMessageBytes } = this.#options;
     try {
       const file = read(folder, key, maxMessageBytes + BLOCK_BYTES);
       const verdict = file === undefined ? undefined : verdictOf(file);
       if (file === undefined || verdict === undefined) return undefined;
       const packed = file.subarray(verdict.length + 1);
-      return { verdict, body: await decompress(packed, { maxOutputLength: maxMessageBytes }) };
+      const body = await decompress(packed, { maxOutputLength: maxMessageBytes });
+      const link = this.#linkOf(body);
+      const owner = link === undefined ? undefined : readLink(folder, link);
+      return { verdict, body, stands: owner === undefined || owner === key };
     } catch (error) {
       this.#tell(error);
       return undefined;
@@ -105,6 +120,11 @@ export class TaughtMessages {
         closeSync(fd);
       }
       renameSync(temporary.at(name), folder.at(key));
+      const link = this.#linkOf(body);
+      if (link !== undefined && readLink(folder, link) !== key) {
+        symlinkSync(key, temporary.at(name));
+        renameSync(temporary.at(name), folder.at(link));
+      }
       this.#added += onDisk(packed.length);
     } catch (error) {
       this.#tell(error);
@@ -158,13 +178,21 @@ export class TaughtMessages {
     }
   }
 
-  /** All files, one at a time; lets others have their turn. */
+  /** No key begins with a dot. */
+  #linkOf(body: Buffer): string | undefined {
+    const identity = this.#options.identityOf(body);
+    return identity === undefined ? undefined : `.id-${identity}`;
+  }
+
+  /** All files and links, one at a time; lets others have their turn. */
   async *#files() {
     const { folder } = this.#options;
     for (const { rawName: name } of folder.list()) {
       const stats = folder.lstat(name);
-      if (stats?.isFile() === true) {
-        yield { name, mtimeMs: Number(stats.mtimeMs), bytes: onDisk(Number(stats.size)) };
+      const isFile = stats?.isFile() === true;
+      if (isFile || stats?.isSymbolicLink() === true) {
+        const bytes = isFile ? onDisk(Number(stats.size)) : 0;
+        yield { name, mtimeMs: Number(stats.mtimeMs), bytes };
       }
       await yieldIfDue();
     }
@@ -201,6 +229,16 @@ function read(folder: Folder, name: string, maxBytes: number): Buffer | undefine
     return stats.isFile() && stats.size <= maxBytes ? readFileSync(fd) : undefined;
   } finally {
     closeUnwritten(fd);
+  }
+}
+
+/** @returns `undefined` where there is no link */
+function readLink(folder: Folder, name: string): string | undefined {
+  try {
+    return readlinkSync(folder.at(name), 'latin1');
+  } catch (error) {
+    if (['ENOENT', 'EINVAL'].includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
   }
 }
 

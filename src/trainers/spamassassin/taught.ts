@@ -5,6 +5,8 @@ import type { Example, Outcome } from '../trainer.ts';
 export interface TaughtMessage {
   readonly verdict: Verdict;
   readonly body: Buffer;
+  /** SpamAssassin has this verdict of it: under no other key was the same message taught since. */
+  readonly stands: boolean;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface Teaching<Failure> {
 /**
  * Teaches a message, and keeps it as what was last taught under its key. What was taught there with
  * other bytes is forgotten first, with the same verdict as well: the filter would count it twice, and a
- * turn could take back the later one alone.
+ * turn could take back the later one alone. What another user's copy was taught since is that one's.
  */
 export async function teachInPlace<Failure extends Outcome>(
   { key, verdict, body }: Example,
@@ -38,14 +40,14 @@ export async function teachInPlace<Failure extends Outcome>(
 ): Promise<Outcome> {
   const earlier = await taught?.last(key);
   // The same bytes the filter unlearns by itself.
-  const isOther = earlier !== undefined && !earlier.body.equals(body);
+  const isOther = earlier?.stands === true && !earlier.body.equals(body);
   const failure = isOther ? await forget(earlier.body) : undefined;
   if (failure !== undefined) return failure;
   // Before it is asked: it learns what it was given by a process that is killed meanwhile.
   await taught?.put(key, verdict, body);
   const outcome = await teach(earlier);
   // Where it can't learn it can't have forgotten the earlier one either.
-  if (earlier !== undefined && !mayHaveLearned(outcome)) {
+  if (earlier?.stands === true && !mayHaveLearned(outcome)) {
     await taught?.put(key, earlier.verdict, earlier.body);
   }
   return outcome;

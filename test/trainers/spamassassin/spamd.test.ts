@@ -242,7 +242,7 @@ describe('a turned verdict', () => {
     spamd.seen.clear();
     spamd.play = () => undefined;
     expect(await prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
-    expect(taught.messages.get('a.eml')).toEqual({ verdict: 'ham', body: HAM.body });
+    expect(taught.messages.get('a.eml')).toMatchObject({ verdict: 'ham', body: HAM.body });
   });
 
   test('of a message that was known already finds its bytes, too', async () => {
