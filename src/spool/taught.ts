@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
 import { errnoOf, isBug } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
@@ -53,10 +53,12 @@ const BLOCK_BYTES = 4_096;
 /** Part of `maxBytes` that may come in between two prunings. */
 const SLACK = 8;
 /** The fastest; a message of 7 KB takes 0.1 ms, and 3 KB on disk. */
-const LEVEL = 1;
+const FAST = { level: 1, memLevel: 6 };
+/** More than that is packed beside the event loop, which costs ten times as much for a small message. */
+const LARGE_BYTES = 262_144;
 
-const compress = promisify<Buffer, { level: number }, Buffer>(gzip);
-const decompress = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
+const compressLarge = promisify<Buffer, typeof FAST, Buffer>(gzip);
+const decompressLarge = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
 
 /** A message as it was last taught under a key. */
 export interface KeptMessage {
@@ -93,7 +95,7 @@ export class TaughtMessages {
       const verdict = file === undefined ? undefined : verdictOf(file);
       if (file === undefined || verdict === undefined) return undefined;
       const packed = file.subarray(verdict.length + 1);
-      const body = await decompress(packed, { maxOutputLength: maxMessageBytes });
+      const body = await decompress(packed, maxMessageBytes);
       const link = this.#linkOf(body);
       const owner = link === undefined ? undefined : readLink(folder, link);
       return { verdict, body, stands: owner === undefined || owner === key };
@@ -110,21 +112,10 @@ export class TaughtMessages {
     // No key begins with a dot.
     const name = `.taught-${key}`;
     try {
-      const packed = await compress(body, { level: LEVEL });
-      temporary.removeFile(name);
-      const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-      const fd = openSync(temporary.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      try {
-        writeFileSync(fd, Buffer.concat([Buffer.from(`${verdict}\n`), packed]));
-      } finally {
-        closeSync(fd);
-      }
+      const packed = await compress(body);
+      writeNew(temporary, name, Buffer.concat([Buffer.from(`${verdict}\n`), packed]));
       renameSync(temporary.at(name), folder.at(key));
-      const link = this.#linkOf(body);
-      if (link !== undefined && readLink(folder, link) !== key) {
-        symlinkSync(key, temporary.at(name));
-        renameSync(temporary.at(name), folder.at(link));
-      }
+      this.#claim(key, body);
       this.#added += onDisk(packed.length);
     } catch (error) {
       this.#tell(error);
@@ -178,6 +169,23 @@ export class TaughtMessages {
     }
   }
 
+  /** From now on the message that these bytes are is the key's. */
+  #claim(key: string, body: Buffer): void {
+    const { folder, temporary } = this.#options;
+    const link = this.#linkOf(body);
+    if (link === undefined) return;
+    try {
+      symlinkSync(key, folder.at(link));
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    }
+    if (readLink(folder, link) === key) return;
+    const name = `.taught-${key}`;
+    symlinkSync(key, temporary.at(name));
+    renameSync(temporary.at(name), folder.at(link));
+  }
+
   /** No key begins with a dot. */
   #linkOf(body: Buffer): string | undefined {
     const identity = this.#options.identityOf(body);
@@ -214,8 +222,39 @@ export class TaughtMessages {
   }
 }
 
+function compress(body: Buffer): Buffer | Promise<Buffer> {
+  return body.length > LARGE_BYTES ? compressLarge(body, FAST) : gzipSync(body, FAST);
+}
+
+function decompress(packed: Buffer, maxOutputLength: number): Buffer | Promise<Buffer> {
+  if (packed.length > LARGE_BYTES) return decompressLarge(packed, { maxOutputLength });
+  return gunzipSync(packed, { maxOutputLength });
+}
+
+/** Makes a file in the place of what a crash left. @throws the system's error */
+function writeNew(folder: Folder, name: string, bytes: Buffer): void {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const create = (): number =>
+    openSync(folder.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  let fd: number;
+  try {
+    fd = create();
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    folder.removeFile(name);
+    fd = create();
+  }
+  try {
+    writeFileSync(fd, bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** @returns `undefined` where there is no regular file of that size or less */
 function read(folder: Folder, name: string, maxBytes: number): Buffer | undefined {
+  // An error that is thrown costs more than a look.
+  if (folder.lstat(name)?.isFile() !== true) return undefined;
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   let fd: number;
   try {
