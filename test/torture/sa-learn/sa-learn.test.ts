@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { spamdAddress } from '../../../src/spamd-address.ts';
+import { FIRST_CANARY, canaryMessage } from '../../../src/trainers/spamassassin/canary.ts';
 import { effectsOf } from '../../../src/trainers/spamassassin/sa-learn-output.ts';
 import { refuseRoot } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
@@ -91,6 +92,15 @@ test('a canary never meets that of a batch that failed', async () => {
   expect((await outcomes).map(({ kind }) => kind)).toEqual(['deferred', 'works']);
   // Three of each canary, and the batch.
   expect(fake.allRuns.length).toBe(10);
+});
+
+test('a canary that a crash left learned is taken away, and another one shows that it works', async () => {
+  const fake = new FakeSaLearn();
+  const left = canaryMessage(FIRST_CANARY).toString('hex');
+  writeFileSync(join(fake.folder, 'known'), `${left} ham\n`);
+  expect(await fake.trainer().diagnose(NEVER)).toEqual({ kind: 'works' });
+  expect(fake.allRuns.length).toBe(6);
+  expect(fake.known).toEqual({});
 });
 
 test('tells of each message whether it was known', async () => {
