@@ -108,9 +108,9 @@ export class ProofRecord {
 }
 
 /**
- * What makes two messages the same to a filter, or nearly: the key, the Message-ID, the body. rspamd
- * counts posts of one message in parallel several times, and to SpamAssassin two messages of one To,
- * Date and body are one, so what shares one of these shares a lock.
+ * What makes two messages the same to a filter, or nearly: the key, the Message-ID, the body; to
+ * SpamAssassin the key, and To, Date and body. rspamd counts posts of one message in parallel several
+ * times, and two verdicts of one message must keep their order, so what shares one of these shares a lock.
  */
 export interface Identity {
   /** The locks that the message needs. */
@@ -119,13 +119,25 @@ export interface Identity {
   readonly messageId: string | undefined;
 }
 
-/** @param user whose memory learns it: others' are apart from that. @defaultValue the common one */
-export function identify(key: string, message: Buffer, user = ''): Identity {
+/**
+ * @param user whose memory learns it: others' are apart from that. @defaultValue the common one
+ * @param identityOf what two messages share that are one to the filter, where it knows by itself
+ */
+export function identify(
+  key: string,
+  message: Buffer,
+  user = '',
+  identityOf?: (message: Buffer) => string,
+): Identity {
   // The value may be folded: a line that begins with white space goes on with the one before.
   const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headersOf(message))?.[1];
-  const locks = [keyLock(key), `body:${user}:${hashOfBody(message)}`];
-  // Hashed, so that a long one takes no more memory than a short one.
-  if (messageId !== undefined) locks.push(`id:${user}:${sha256(messageId)}`);
+  const locks = [keyLock(key)];
+  if (identityOf !== undefined) locks.push(`same:${user}:${identityOf(message)}`);
+  else {
+    locks.push(`body:${user}:${hashOfBody(message)}`);
+    // Hashed, so that a long one takes no more memory than a short one.
+    if (messageId !== undefined) locks.push(`id:${user}:${sha256(messageId)}`);
+  }
   return { locks, messageId: messageId === undefined ? undefined : clean(messageId) };
 }
 

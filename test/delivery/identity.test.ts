@@ -57,6 +57,13 @@ describe('the Message-ID', () => {
   });
 });
 
+test('a filter that knows by itself what is one message has locks of its own', () => {
+  const locks = (key: string, text: string): readonly string[] =>
+    identify(key, Buffer.from(text), '', (message) => message.toString('latin1', 0, 4)).locks;
+  expect(locks('a', 'To: x\nMessage-ID: <a@b>\n\none')).toEqual([keyLock('a'), 'same::To: ']);
+  expect(locks('b', 'Date: x\nMessage-ID: <a@b>\n\none')).toEqual([keyLock('b'), 'same::Date']);
+});
+
 describe('two messages share a lock', () => {
   const BODY = 'A body of several words.';
 

@@ -20,6 +20,7 @@ import {
 import type { Finding } from './canary.ts';
 import { SharedDiagnosis } from './diagnosis.ts';
 import type { Diagnosis } from './diagnosis.ts';
+import { identityOf } from './identity.ts';
 import {
   AS_ANOTHER,
   certainFault,
@@ -66,6 +67,7 @@ export class SaLearnTrainer implements Trainer {
   readonly version = undefined;
   readonly versionFault = undefined;
   readonly memoryCure = MAKE_IT_REMEMBER;
+  readonly identityOf = identityOf;
   readonly teachesInBatches = true;
   readonly #options: SaLearnTrainerOptions;
   readonly #program: string;

@@ -21,6 +21,7 @@ import {
 import type { CanaryAnswers, Finding } from './canary.ts';
 import { SharedDiagnosis } from './diagnosis.ts';
 import type { Diagnosis } from './diagnosis.ts';
+import { identityOf } from './identity.ts';
 import { LockWatch, isSlow } from './lock-watch.ts';
 import { OwedAnswers } from './owed-answers.ts';
 import type { Reports } from './reports.ts';
@@ -81,6 +82,7 @@ export class SpamdTrainer implements Trainer {
   readonly version = undefined;
   readonly versionFault = undefined;
   readonly memoryCure = MAKE_IT_REMEMBER;
+  readonly identityOf = identityOf;
   readonly #options: SpamdTrainerOptions;
   readonly #client: SpamdClient;
   readonly #now: () => number;
