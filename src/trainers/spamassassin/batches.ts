@@ -27,8 +27,8 @@ export interface BatchesOptions<Result> {
 /** About as much takes a second, and room on the disk. */
 const MOST_BYTES = 10_000_000;
 /** Messages of one moment come one after the other, as they are read; a run takes a second. */
-const GATHER_MS = 50;
-const LONGEST_GATHER_MS = 500;
+const GATHER_MS = 100;
+const LONGEST_GATHER_MS = 1_000;
 
 export class Batches<Result> {
   readonly #perform: BatchesOptions<Result>['perform'];
