@@ -11,7 +11,8 @@ export function identityOf(message: Buffer): string {
   const headers = headersOf(message);
   const valueOf = (name: string): string => {
     // The value may be folded: a line that begins with white space goes on with the one before.
-    const value = new RegExp(`^${name}:([^\\n]*(?:\\n[ \\t][^\\n]*)*)`, 'im').exec(headers)?.[1] ?? '';
+    const value =
+      new RegExp(`^${name}:([^\\n]*(?:\\n[ \\t][^\\n]*)*)`, 'im').exec(headers)?.[1] ?? '';
     return value.replace(/\r?\n/g, '').trim();
   };
   const text = `${valueOf('to')}\0${valueOf('date')}\0${hashOfBody(message)}`;

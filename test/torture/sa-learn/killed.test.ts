@@ -108,5 +108,7 @@ test('each message counts once, as it was judged last', needsPrograms('sa-learn'
   expect(world.saLearn.counts).toContain(
     `${world.judged('spam')} spam, ${world.judged('ham')} ham,`,
   );
-  expect(readdirSync(world.saLearn.folder)).not.toContainEqual(expect.stringContaining('kopano-learnd'));
+  expect(readdirSync(world.saLearn.folder)).not.toContainEqual(
+    expect.stringContaining('kopano-learnd'),
+  );
 });
