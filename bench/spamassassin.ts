@@ -185,7 +185,7 @@ function saLearn(...words: readonly string[]): Result {
   const { uid } = statSync(join(spamd.folder, 'bayes'));
   const line = `${saLearnProgram()} ${commands} && times`;
   const become = isRoot ? ['setpriv', '--reuid', String(uid), '--clear-groups'] : [];
-  const [program = '', ...args] = [...become, 'bash', '-c', line];
+  const [program, ...args] = [...become, 'bash', '-c', line];
   const env = { ...process.env, HOME: join(spamd.folder, 'home') };
   const from = performance.now();
   const said = execFileSync(program, args, { encoding: 'utf8', cwd: '/', env });
