@@ -43,13 +43,13 @@ export class Deliveries {
 
   /** @throws the system's error for a disk fault */
   constructor(options: DeliveriesOptions) {
-    const { learners, store, queue, clock, stateDir } = options;
+    const { learners, store, queue, clock, stateDir, backlog } = options;
     const joints: JointStore[] = [];
     const all = (): readonly JointStore[] => joints;
     if (learners.length > 1) {
       for (const { filter } of learners) {
         const log = new DoneLog(stateDir.root, filter);
-        joints.push(new JointStore({ store, queue, clock, all, log }));
+        joints.push(new JointStore({ store, queue, clock, all, log, backlog }));
       }
     }
     this.#each = learners.map((learner, index) => {

@@ -14,7 +14,7 @@ import type { QueueEntry } from '../spool/message.ts';
  *     8 bytes, hex  a-z   8 bytes, hex
  *
  * Key and file (verdict, inode, size, time) are 64 bits of SHA-256. In memory a record takes about
- * 80 bytes.
+ * 90 bytes.
  */
 export type Standing =
   | { readonly kind: 'learned' | 'duplicate' | 'refused' }

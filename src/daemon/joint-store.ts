@@ -21,10 +21,12 @@ export interface JointStoreOptions {
   readonly clock: Clock;
   /** The stores of all filters, this one among them. */
   readonly all: () => readonly JointStore[];
+  /** Messages that the filter's delivery has room for in memory. */
+  readonly backlog: number;
 }
 
-/** A scan that found nothing rests for so many times as long as it took. */
-const REST = 20;
+/** A scan that found nothing new rests for so many times as long as it took: 1 % of the time. */
+const REST = 100;
 
 interface Aside {
   readonly entry: QueueEntry;
@@ -36,7 +38,12 @@ export class JointStore implements MessageStore {
   readonly #options: JointStoreOptions;
   /** What this filter can't take, until the others have done with it. A restart tries it anew. */
   readonly #asides = new Map<string, Aside>();
-  /** Monotonic; until then no scan would find anything. */
+  /**
+   * Keys that were handed to the filter's delivery, and which it hasn't done with. There is room for
+   * all of them in its memory; where there are more, the others are not in here.
+   */
+  readonly #given = new Set<string>();
+  /** Monotonic; until then a scan would find nothing but what was given. */
   #restsUntil = 0;
 
   constructor(options: JointStoreOptions) {
@@ -61,15 +68,16 @@ export class JointStore implements MessageStore {
    * @returns whether this filter needs it
    */
   enqueued(entry: QueueEntry): boolean {
-    this.#restsUntil = 0;
     if (this.isDone(entry)) return false;
     this.forget(entry.key);
+    this.#give(entry.key);
     return true;
   }
 
   /** The message is out of the queue. */
   forget(key: string): void {
     this.#asides.delete(key);
+    this.#given.delete(key);
     this.#options.log.forget(key);
   }
 
@@ -81,15 +89,15 @@ export class JointStore implements MessageStore {
     return this.#options.store.placeOf(verdict);
   }
 
-  *scan(): Generator<FoundEntry, void, undefined> {
+  *scan(): Generator<FoundEntry | undefined, void, undefined> {
     const { store, clock } = this.#options;
     const startedAt = clock.monotonic();
     if (startedAt < this.#restsUntil) return;
     let isFruitless = true;
     for (const found of store.scan()) {
-      if (this.isDone(found.entry)) continue;
-      isFruitless = false;
-      yield found;
+      const isNeeded = found !== undefined && !this.isDone(found.entry);
+      if (isNeeded && this.#give(found.entry.key)) isFruitless = false;
+      yield isNeeded ? found : undefined;
     }
     const endedAt = clock.monotonic();
     if (isFruitless) this.#restsUntil = endedAt + REST * (endedAt - startedAt);
@@ -130,6 +138,7 @@ export class JointStore implements MessageStore {
       } else {
         log.set(entry, { kind: disposition.kind });
       }
+      this.#given.delete(entry.key);
       return undefined;
     }
     const own = { entry, disposition, message };
@@ -139,6 +148,15 @@ export class JointStore implements MessageStore {
     const different = await store.dispose(entry, last.disposition, last.message);
     if (different?.kind !== 'changed') this.#forgetEverywhere(entry.key);
     return different;
+  }
+
+  /** @returns whether it had not been */
+  #give(key: string): boolean {
+    if (this.#given.has(key)) return false;
+    if (this.#given.size < this.#options.backlog) this.#given.add(key);
+    // The delivery may have left it to a scan.
+    else this.#restsUntil = 0;
+    return true;
   }
 
   #asideOf(entry: QueueEntry): Aside | undefined {

@@ -21,6 +21,7 @@ import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import { TaughtMessages } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
+import { identityOf } from '../trainers/spamassassin/identity.ts';
 import type { Counts, Stall } from '../status/reports.ts';
 import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
@@ -105,6 +106,7 @@ export class SpoolSession {
       this.#taught = new TaughtMessages({
         folder: stateDir.openTaught(),
         temporary,
+        identityOf,
         wall,
         onFault: (error) => {
           faults.raise(TAUGHT, error);

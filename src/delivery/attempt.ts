@@ -110,7 +110,7 @@ export class Attempts {
     if (findUser !== undefined && user === undefined && message.identity === undefined) {
       events.withoutUser();
     }
-    message.identity = identify(key, body, user);
+    message.identity = identify(key, body, user, controller.trainer.identityOf);
     const { locks } = message.identity;
     const others = locks.filter((lock) => lock !== keyLock(key));
     const bound = this.#affinity.controllerOf(locks) ?? controller.name;

@@ -39,7 +39,7 @@ export class Backlog {
   readonly inFlight: Messages = this.#in.inFlight;
   /** How many of the pending ones were never tried. */
   #fresh = 0;
-  #scan: Generator<FoundEntry, void, undefined> | undefined;
+  #scan: Generator<FoundEntry | undefined, void, undefined> | undefined;
   /** The folders may hold what memory doesn't. */
   #scanWanted = true;
   #rescanAt = 0;
@@ -225,6 +225,7 @@ export class Backlog {
       faults.clear(store.placeOf());
       return true;
     }
+    if (next.value === undefined) return true;
     const { entry, marked } = next.value;
     if (this.find(entry.key) !== undefined) return true;
     const known = this.#in.onDisk.get(entry.key);

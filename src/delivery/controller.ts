@@ -13,7 +13,8 @@ import { Suspects } from './suspects.ts';
 
 /**
  * What is known of one controller. It is always in one of these states:
- * - `starting`: not heard of yet; takes one message at a time until one of them is done.
+ * - `starting`: not heard of yet; takes one message at a time until one of them is done, unless it
+ *   teaches in batches.
  * - `up`: takes as many as it is allowed.
  * - `down`: a failure was the controller's own, or nobody's; takes one probing message after a backoff.
  * - `misconfigured`: held until somebody changes a setting; probed slowly.
@@ -101,7 +102,8 @@ export class Controller {
 
   /** May have several messages in flight. */
   get takesSeveral(): boolean {
-    return this.#state === 'up' && !this.pace.isSlow;
+    const isReady = this.trainer.teachesInBatches === true ? this.isOpen : this.#state === 'up';
+    return isReady && !this.pace.isSlow;
   }
 
   /** True when it won't work within a few seconds, after so many probes. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { endOfHeaders, headersOf } from '../headers.ts';
+import { headersOf } from '../headers.ts';
+import { hashOfBody } from '../mail.ts';
 import { keyLock } from '../spool/message-locks.ts';
 import { sameStamp } from '../spool/message.ts';
 import type { Stamp } from '../spool/message.ts';
@@ -107,8 +108,9 @@ export class ProofRecord {
 }
 
 /**
- * What makes two messages the same to rspamd, or nearly: the key, the Message-ID, the body. rspamd
- * counts posts of one message in parallel several times, so what shares one of these shares a lock.
+ * What makes two messages the same to a filter, or nearly: the key, the Message-ID, the body; to
+ * SpamAssassin the key, and To, Date and body. rspamd counts posts of one message in parallel several
+ * times, and two verdicts of one message must keep their order, so what shares one of these shares a lock.
  */
 export interface Identity {
   /** The locks that the message needs. */
@@ -117,19 +119,28 @@ export interface Identity {
   readonly messageId: string | undefined;
 }
 
-/** @param user whose memory learns it: others' are apart from that. @defaultValue the common one */
-export function identify(key: string, body: Buffer, user = ''): Identity {
+/**
+ * @param user whose memory learns it: others' are apart from that. @defaultValue the common one
+ * @param identityOf what two messages share that are one to the filter, where it knows by itself
+ */
+export function identify(
+  key: string,
+  message: Buffer,
+  user = '',
+  identityOf?: (message: Buffer) => string,
+): Identity {
   // The value may be folded: a line that begins with white space goes on with the one before.
-  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headersOf(body))?.[1];
-  const content = hash(body.subarray(endOfHeaders(body).next));
-  const locks = [keyLock(key), `body:${user}:${content}`];
-  if (messageId !== undefined) {
+  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headersOf(message))?.[1];
+  const locks = [keyLock(key)];
+  if (identityOf !== undefined) locks.push(`same:${user}:${identityOf(message)}`);
+  else {
+    locks.push(`body:${user}:${hashOfBody(message)}`);
     // Hashed, so that a long one takes no more memory than a short one.
-    locks.push(`id:${user}:${hash(Buffer.from(messageId, 'latin1'))}`);
+    if (messageId !== undefined) locks.push(`id:${user}:${sha256(messageId)}`);
   }
   return { locks, messageId: messageId === undefined ? undefined : clean(messageId) };
 }
 
-function hash(bytes: Buffer): string {
-  return createHash('sha256').update(bytes).digest('base64');
+function sha256(text: string): string {
+  return createHash('sha256').update(text, 'latin1').digest('base64');
 }

@@ -42,8 +42,11 @@ export interface DeliveryOptions {
 export interface MessageStore {
   /** Where messages of a verdict, or all, lie; names disk faults. */
   placeOf(verdict?: Verdict): string;
-  /** Lists once what is there. Keeps folders open until it is finished or returned. */
-  scan(): Generator<FoundEntry, void, undefined>;
+  /**
+   * Lists once what is there, and yields `undefined` for what is not to be delivered, so that others get
+   * their turn. Keeps folders open until it is finished or returned.
+   */
+  scan(): Generator<FoundEntry | undefined, void, undefined>;
   /** @throws the system's error for a disk fault */
   read(entry: MessageEntry): Promise<ReadResult>;
   /** How many posts of a message were answered 200 before this process knew of it. */

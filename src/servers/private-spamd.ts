@@ -97,6 +97,12 @@ export class PrivateSpamd extends PrivateServer {
     return readFileSync(join(this.folder, 'spamd.log'), 'utf8');
   }
 
+  /** The words that tell spamd and sa-learn alike where rules and settings are. */
+  get places(): readonly string[] {
+    const rules = this.#options.packageRules === true ? PACKAGE_RULES : join(this.folder, 'rules');
+    return ['--configpath', rules, '--siteconfigpath', join(this.folder, 'site')];
+  }
+
   /** The processes that answer. */
   children(): number[] {
     return processes()
@@ -123,7 +129,7 @@ export class PrivateSpamd extends PrivateServer {
    * @throws with its words when it fails
    */
   async saLearn(...args: readonly string[]): Promise<string> {
-    const words = ['sa-learn', ...this.#places(), '-L', ...args];
+    const words = ['sa-learn', ...this.places, '-L', ...args];
     const owner = this.#bayesOwner();
     const [program = '', ...rest] =
       owner === undefined ? words : ['runuser', '-u', owner, '--', ...words];
@@ -152,7 +158,7 @@ export class PrivateSpamd extends PrivateServer {
     return {
       program,
       args: [
-        ...['--nouser-config', ...this.#places(), ...(reporters.length > 0 ? [] : ['--local'])],
+        ...['--nouser-config', ...this.places, ...(reporters.length > 0 ? [] : ['--local'])],
         ...(allowTell ? ['--allow-tell'] : []),
         ...(allowedIps === undefined ? [] : ['--allowed-ips', allowedIps]),
         ...(unixSocket
@@ -192,12 +198,6 @@ export class PrivateSpamd extends PrivateServer {
       socket.destroy();
     }
     return received.includes('PONG');
-  }
-
-  /** Where rules and settings are, for spamd and sa-learn alike. */
-  #places(): string[] {
-    const rules = this.#options.packageRules === true ? PACKAGE_RULES : join(this.folder, 'rules');
-    return ['--configpath', rules, '--siteconfigpath', join(this.folder, 'site')];
   }
 
   /** Whom spamd has to become; `undefined` where nobody can become anybody else. */

@@ -4,11 +4,13 @@ import {
   fstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
 import { errnoOf, isBug } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
@@ -18,7 +20,8 @@ import { closeUnwritten } from './folder.ts';
 /**
  * Taught messages: `taught/KEY` of the state dir holds the bytes and the verdict that were last taught
  * under a key, for a filter that can take a verdict back only by the very bytes: a line with the
- * verdict, then gzip.
+ * verdict, then gzip. The filter knows copies of a message under several keys as one: the link
+ * `.id-IDENTITY` names the key under which such a message was taught last.
  *
  * A file is whole or not there: it is made elsewhere and renamed, and what a power failure left of it
  * doesn't pass gzip's checksum. Nothing is in memory but two sums, and for a pruning a sum for each
@@ -29,6 +32,8 @@ export interface TaughtMessagesOptions {
   readonly folder: Folder;
   /** Where files are made before they get their name; on the same file system. */
   readonly temporary: Folder;
+  /** What two messages share that are one to the filter; fit for a name. @defaultValue nothing */
+  readonly identityOf?: (body: Buffer) => string | undefined;
   /** Days that a message is kept. @defaultValue 30 */
   readonly days?: number;
   /** Bytes on disk in all; may be passed by an eighth between two prunings. @defaultValue 256 MiB */
@@ -48,10 +53,20 @@ const BLOCK_BYTES = 4_096;
 /** Part of `maxBytes` that may come in between two prunings. */
 const SLACK = 8;
 /** The fastest; a message of 7 KB takes 0.1 ms, and 3 KB on disk. */
-const LEVEL = 1;
+const FAST = { level: 1, memLevel: 6 };
+/** More than that is packed beside the event loop, which costs ten times as much for a small message. */
+const LARGE_BYTES = 262_144;
 
-const compress = promisify<Buffer, { level: number }, Buffer>(gzip);
-const decompress = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
+const compressLarge = promisify<Buffer, typeof FAST, Buffer>(gzip);
+const decompressLarge = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
+
+/** A message as it was last taught under a key. */
+export interface KeptMessage {
+  readonly verdict: Verdict;
+  readonly body: Buffer;
+  /** The filter has this verdict of it: under no other key was the same message taught since. */
+  readonly stands: boolean;
+}
 
 export class TaughtMessages {
   readonly #options: Required<TaughtMessagesOptions>;
@@ -66,22 +81,24 @@ export class TaughtMessages {
       days: 30,
       maxBytes: 268_435_456,
       maxMessageBytes: 67_108_864,
+      identityOf: () => undefined,
       onFault: () => undefined,
       ...options,
     };
   }
 
   /** What was last taught under the key; `undefined` where that isn't known. Never rejects. */
-  async last(
-    key: string,
-  ): Promise<{ readonly verdict: Verdict; readonly body: Buffer } | undefined> {
+  async last(key: string): Promise<KeptMessage | undefined> {
     const { folder, maxMessageBytes } = this.#options;
     try {
       const file = read(folder, key, maxMessageBytes + BLOCK_BYTES);
       const verdict = file === undefined ? undefined : verdictOf(file);
       if (file === undefined || verdict === undefined) return undefined;
       const packed = file.subarray(verdict.length + 1);
-      return { verdict, body: await decompress(packed, { maxOutputLength: maxMessageBytes }) };
+      const body = await decompress(packed, maxMessageBytes);
+      const link = this.#linkOf(body);
+      const owner = link === undefined ? undefined : readLink(folder, link);
+      return { verdict, body, stands: owner === undefined || owner === key };
     } catch (error) {
       this.#tell(error);
       return undefined;
@@ -95,16 +112,10 @@ export class TaughtMessages {
     // No key begins with a dot.
     const name = `.taught-${key}`;
     try {
-      const packed = await compress(body, { level: LEVEL });
-      temporary.removeFile(name);
-      const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-      const fd = openSync(temporary.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      try {
-        writeFileSync(fd, Buffer.concat([Buffer.from(`${verdict}\n`), packed]));
-      } finally {
-        closeSync(fd);
-      }
+      const packed = await compress(body);
+      writeNew(temporary, name, Buffer.concat([Buffer.from(`${verdict}\n`), packed]));
       renameSync(temporary.at(name), folder.at(key));
+      this.#claim(key, body);
       this.#added += onDisk(packed.length);
     } catch (error) {
       this.#tell(error);
@@ -158,13 +169,38 @@ export class TaughtMessages {
     }
   }
 
-  /** All files, one at a time; lets others have their turn. */
+  /** From now on the message that these bytes are is the key's. */
+  #claim(key: string, body: Buffer): void {
+    const { folder, temporary } = this.#options;
+    const link = this.#linkOf(body);
+    if (link === undefined) return;
+    try {
+      symlinkSync(key, folder.at(link));
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    }
+    if (readLink(folder, link) === key) return;
+    const name = `.taught-${key}`;
+    symlinkSync(key, temporary.at(name));
+    renameSync(temporary.at(name), folder.at(link));
+  }
+
+  /** No key begins with a dot. */
+  #linkOf(body: Buffer): string | undefined {
+    const identity = this.#options.identityOf(body);
+    return identity === undefined ? undefined : `.id-${identity}`;
+  }
+
+  /** All files and links, one at a time; lets others have their turn. */
   async *#files() {
     const { folder } = this.#options;
     for (const { rawName: name } of folder.list()) {
       const stats = folder.lstat(name);
-      if (stats?.isFile() === true) {
-        yield { name, mtimeMs: Number(stats.mtimeMs), bytes: onDisk(Number(stats.size)) };
+      const isFile = stats?.isFile() === true;
+      if (isFile || stats?.isSymbolicLink() === true) {
+        const bytes = isFile ? onDisk(Number(stats.size)) : 0;
+        yield { name, mtimeMs: Number(stats.mtimeMs), bytes };
       }
       await yieldIfDue();
     }
@@ -186,8 +222,39 @@ export class TaughtMessages {
   }
 }
 
+function compress(body: Buffer): Buffer | Promise<Buffer> {
+  return body.length > LARGE_BYTES ? compressLarge(body, FAST) : gzipSync(body, FAST);
+}
+
+function decompress(packed: Buffer, maxOutputLength: number): Buffer | Promise<Buffer> {
+  if (packed.length > LARGE_BYTES) return decompressLarge(packed, { maxOutputLength });
+  return gunzipSync(packed, { maxOutputLength });
+}
+
+/** Makes a file in the place of what a crash left. @throws the system's error */
+function writeNew(folder: Folder, name: string, bytes: Buffer): void {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const create = (): number =>
+    openSync(folder.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  let fd: number;
+  try {
+    fd = create();
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    folder.removeFile(name);
+    fd = create();
+  }
+  try {
+    writeFileSync(fd, bytes);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** @returns `undefined` where there is no regular file of that size or less */
 function read(folder: Folder, name: string, maxBytes: number): Buffer | undefined {
+  // An error that is thrown costs more than a look.
+  if (folder.lstat(name)?.isFile() !== true) return undefined;
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   let fd: number;
   try {
@@ -201,6 +268,16 @@ function read(folder: Folder, name: string, maxBytes: number): Buffer | undefine
     return stats.isFile() && stats.size <= maxBytes ? readFileSync(fd) : undefined;
   } finally {
     closeUnwritten(fd);
+  }
+}
+
+/** @returns `undefined` where there is no link */
+function readLink(folder: Folder, name: string): string | undefined {
+  try {
+    return readlinkSync(folder.at(name), 'latin1');
+  } catch (error) {
+    if (['ENOENT', 'EINVAL'].includes(errnoOf(error) ?? '')) return undefined;
+    throw error;
   }
 }
 

@@ -9,7 +9,7 @@ import {
   SaLearnTrainer,
 } from './spamassassin/sa-learn.ts';
 import { SpamdTrainer } from './spamassassin/spamd.ts';
-import type { Diagnosis } from './spamassassin/spamd.ts';
+import type { Diagnosis } from './spamassassin/diagnosis.ts';
 import type { Taught } from './spamassassin/taught.ts';
 import type { Trainer } from './trainer.ts';
 

@@ -26,6 +26,10 @@ export interface Trainer {
   readonly versionFault: VersionFault | undefined;
   /** What to look at when it acknowledges what it is taught and remembers nothing of it. */
   readonly memoryCure: string;
+  /** One call costs it as much as many at the same time: it gets many from the start on. */
+  readonly teachesInBatches?: boolean;
+  /** What two messages share that are one to it. @defaultValue the Message-ID, or the body */
+  readonly identityOf?: (message: Buffer) => string;
   /** Posts the message once. Never rejects: every failure is an outcome. */
   learn(example: Example, signal: AbortSignal): Promise<Outcome>;
   /** What the filter says of itself, where it does; `undefined` when it doesn't answer. */

@@ -57,6 +57,13 @@ describe('the Message-ID', () => {
   });
 });
 
+test('a filter that knows by itself what is one message has locks of its own', () => {
+  const locks = (key: string, text: string): readonly string[] =>
+    identify(key, Buffer.from(text), '', (message) => message.toString('latin1', 0, 4)).locks;
+  expect(locks('a', 'To: x\nMessage-ID: <a@b>\n\none')).toEqual([keyLock('a'), 'same::To: ']);
+  expect(locks('b', 'Date: x\nMessage-ID: <a@b>\n\none')).toEqual([keyLock('b'), 'same::Date']);
+});
+
 describe('two messages share a lock', () => {
   const BODY = 'A body of several words.';
 
@@ -64,6 +71,12 @@ describe('two messages share a lock', () => {
     ['their Message-ID', `Message-ID: <a@b>\n\none`, `Message-ID: <a@b>\n\nother`],
     ['their body', `Subject: one\n\n${BODY}`, `Subject: other\n\n${BODY}`],
     ['their body, one having no headers but one', `X: 1\n\n${BODY}`, `X: 2\r\n\r\n${BODY}`],
+    ['their body, with other line ends', `X: 1\n\n1\n2\n\n3`, `X: 2\r\n\r\n1\r\n2\r\n\r\n3`],
+    [
+      'a long body, with other line ends',
+      `X: 1\n\n${'line\n'.repeat(30_000)}`,
+      `X: 2\n\n${'line\r\n'.repeat(30_000)}`,
+    ],
     [
       'their Message-ID, with other line ends and folding',
       'Message-ID: <a@b>\n\n1',
@@ -76,6 +89,8 @@ describe('two messages share a lock', () => {
   test.each([
     ['nothing', `Message-ID: <a@b>\n\none`, `Message-ID: <c@d>\n\nother`],
     ['headers without an ID', `Subject: x\n\none`, `Subject: x\n\nother`],
+    ['a body but for a blank line', `X: 1\r\n\r\n1\r\n2`, `X: 1\n\n1\n\n2`],
+    ['a body but for a lone CR', `X: 1\r\n\r\n1\r\n2`, `X: 1\n\n1\r\r\n2`],
     ['an ID that one only quotes', `Message-ID: <a@b>\n\none`, `Message-ID: <c@d>\n\n<a@b>`],
   ])('not where they share %s', (_what, one, other) => {
     expect(shares(one, other)).toBe(false);

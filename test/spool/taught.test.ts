@@ -80,7 +80,7 @@ describe('what was last taught under a key', () => {
       ['ham', Buffer.alloc(0)],
     ] as const) {
       await world.taught.put(KEY, verdict, body);
-      expect(await world.taught.last(KEY)).toEqual({ verdict, body });
+      expect(await world.taught.last(KEY)).toEqual({ verdict, body, stands: true });
     }
     expect(world.leftovers()).toEqual([]);
     expect(world.faults).toEqual([]);
@@ -94,6 +94,22 @@ describe('what was last taught under a key', () => {
     expect(file.toString('latin1', 0, 5)).toBe('spam\n');
     expect(gunzipSync(file.subarray(5)).equals(BODY)).toBe(true);
     expect(statSync(path(KEY)).mode & 0o777).toBe(0o600);
+  });
+
+  test('stands until the same message is taught under another key', async () => {
+    const world = makeWorld({ identityOf: (body) => body.toString('latin1', 0, 1) });
+    const { taught } = world;
+    const stands = async (): Promise<unknown[]> =>
+      Promise.all(['a', 'b', 'c'].map(async (key) => (await taught.last(key))?.stands));
+    for (const key of ['a', 'b']) await taught.put(key, 'spam', Buffer.from('1'));
+    await taught.put('c', 'spam', Buffer.from('2'));
+    expect(await stands()).toEqual([false, true, true]);
+    await taught.put('a', 'ham', Buffer.from('1 again'));
+    expect(await stands()).toEqual([true, false, true]);
+    expect(names(world)).toEqual(['.id-1', '.id-2', 'a', 'b', 'c']);
+    await world.prune({ days: -100_000 });
+    expect(names(world)).toEqual([]);
+    expect([world.faults, world.leftovers()]).toEqual([[], []]);
   });
 
   test.each([
@@ -128,7 +144,7 @@ describe('what was last taught under a key', () => {
     expect(await taught.last(KEY)).toBeUndefined();
     expect(faults).toEqual([]);
     await taught.put(KEY, 'ham', BODY);
-    expect(await taught.last(KEY)).toEqual({ verdict: 'ham', body: BODY });
+    expect(await taught.last(KEY)).toMatchObject({ verdict: 'ham', body: BODY });
   });
 
   test.each([
@@ -166,7 +182,7 @@ describe('what was last taught under a key', () => {
     symlinkSync(victim, `${temporary}/.taught-${KEY}`);
     await world.taught.put(KEY, 'spam', BODY);
     expect(readFileSync(victim, 'utf8')).toBe('precious');
-    expect(await world.taught.last(KEY)).toEqual({ verdict: 'spam', body: BODY });
+    expect(await world.taught.last(KEY)).toMatchObject({ verdict: 'spam', body: BODY });
   });
 
   test('is not kept where it is larger than is kept, nor read where it would unpack to more', async () => {

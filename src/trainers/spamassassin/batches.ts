@@ -1,8 +1,8 @@
 import type { Action } from './sa-learn-output.ts';
 
 /**
- * Calls that wait to be done together. They gather while a batch is under way, and for a moment where
- * none is. A batch has one action; within one the calls keep their order.
+ * Calls that wait to be done together, of any verdict; what is to be forgotten goes by itself. They
+ * gather while a batch is under way, and where none is for as long as others come.
  */
 
 export interface Call {
@@ -17,16 +17,18 @@ interface Waiting<Result> {
 }
 
 export interface BatchesOptions<Result> {
-  /** Does a batch, and never rejects; one at a time. @returns what came of each call */
-  readonly perform: (calls: readonly Call[]) => Promise<readonly Result[]>;
+  /**
+   * Does a batch, what is spam first, and never rejects; one at a time.
+   * @returns what came of each call; `undefined` of those that it didn't come to, which go again
+   */
+  readonly perform: (calls: readonly Call[]) => Promise<readonly (Result | undefined)[]>;
 }
 
-/** It holds the lock of Bayes for the whole run, and the filter waits up to ten seconds for it. */
-const MOST_CALLS = 100;
-/** About as much takes a second. */
+/** About as much takes a second, and room on the disk. */
 const MOST_BYTES = 10_000_000;
 /** Messages of one moment come one after the other, as they are read; a run takes a second. */
-const GATHER_MS = 50;
+const GATHER_MS = 100;
+const LONGEST_GATHER_MS = 1_000;
 
 export class Batches<Result> {
   readonly #perform: BatchesOptions<Result>['perform'];
@@ -47,31 +49,43 @@ export class Batches<Result> {
   async #work(): Promise<void> {
     this.#isWorking = true;
     while (this.#waiting.length > 0) {
-      await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+      await this.#gather();
       const batch = this.#take();
       const results = await this.#perform(batch.map(({ call }) => call));
-      for (const [index, result] of results.entries()) batch[index]?.resolve(result);
+      for (const [index, each] of batch.entries()) {
+        const result = results[index];
+        if (result === undefined) this.#waiting.push(each);
+        else each.resolve(result);
+      }
     }
     this.#isWorking = false;
   }
 
+  async #gather(): Promise<void> {
+    let seen = 0;
+    for (let ms = 0; seen < this.#waiting.length && ms < LONGEST_GATHER_MS; ms += GATHER_MS) {
+      seen = this.#waiting.length;
+      await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+    }
+  }
+
   /** Those like the one that has waited longest. */
   #take() {
-    const action = this.#waiting[0]?.call.action;
+    const isForgotten = ({ call }: Waiting<Result>): boolean => call.action === 'forget';
+    const [first] = this.#waiting;
     const taken: Waiting<Result>[] = [];
     const left: Waiting<Result>[] = [];
     let bytes = 0;
     for (const each of this.#waiting) {
-      const { call } = each;
-      const isFull = taken.length >= MOST_CALLS || bytes + call.body.length > MOST_BYTES;
+      const isLike = first !== undefined && isForgotten(each) === isForgotten(first);
+      const { length } = each.call.body;
       // One that is larger goes alone.
-      if (call.action !== action || (isFull && taken.length > 0)) left.push(each);
-      else {
-        taken.push(each);
-        bytes += call.body.length;
-      }
+      const hasRoom = taken.length === 0 || bytes + length <= MOST_BYTES;
+      if (isLike && hasRoom) bytes += length;
+      (isLike && hasRoom ? taken : left).push(each);
     }
     this.#waiting = left;
-    return taken;
+    const rank = ({ call }: Waiting<Result>): number => Number(call.action !== 'spam');
+    return taken.sort((a, b) => rank(a) - rank(b));
   }
 }

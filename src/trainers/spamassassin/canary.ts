@@ -73,8 +73,8 @@ export function classifyFinding(
   }
 }
 
-/** What is to be done where each `Set` is answered `DidSet`. */
+/** What is to be done where it learns the same anew each time. */
 export const MAKE_IT_REMEMBER =
-  "set bayes_learn_to_journal 0 in SpamAssassin's local.cf and reload spamd; where Bayes is in SQL (bayes_sql_dsn), let SpamAssassin write there: read_only of the server, the rights of bayes_sql_username, the permissions of SQLite's file, a full disk";
+  "set bayes_learn_to_journal 0 in SpamAssassin's local.cf, and reload spamd where there is one; where Bayes is in SQL (bayes_sql_dsn), let SpamAssassin write there: read_only of the server, the rights of bayes_sql_username, the permissions of SQLite's file, a full disk";
 
 const CANNOT_WRITE = `let that user write the folder and the files of bayes_path (~/.spamassassin unless set; bayes_toks belongs to root after sa-learn ran as root: chown it back), mend the database behind it (Redis, SQL, disk full), and set use_bayes 1, use_learner 1 and bayes_learn_during_report 1; ${SEE_LOG}`;

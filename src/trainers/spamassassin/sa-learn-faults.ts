@@ -1,6 +1,5 @@
 import { misconfigured, unavailable } from './answers.ts';
 import type { Blameless } from './answers.ts';
-import type { Finding } from './canary.ts';
 import type { RunFault } from './sa-learn-run.ts';
 
 /**
@@ -134,23 +133,6 @@ const WHOSE_LOCK =
 export function lockedFor(times: number): Blameless {
   if (times < 2) return unavailable('Bayes is locked (exit 17)', 'answered', WHOSE_LOCK);
   return misconfigured('Bayes has been locked for twenty minutes (exit 17)', WHOSE_LOCK);
-}
-
-export const MAKE_IT_REMEMBER =
-  "set bayes_learn_to_journal 0 in SpamAssassin's local.cf; where Bayes is in SQL (bayes_sql_dsn), let SpamAssassin write there: read_only of the server, the rights of bayes_sql_username, the permissions of SQLite's file, a full disk";
-
-/** What a canary shows that didn't work. */
-export function classifyFinding(finding: Exclude<Finding, 'works'>): Blameless {
-  if (finding === 'forgetful') {
-    return misconfigured(
-      'it says that it learns, each time anew, and remembers nothing of it',
-      MAKE_IT_REMEMBER,
-    );
-  }
-  return unavailable(
-    "what it says of a made message doesn't fit together: does something else learn or forget just now?",
-    'answered',
-  );
 }
 
 /** Its expiry of tokens gives the files of Bayes to root, and from then on the filter has no Bayes. */

@@ -33,18 +33,18 @@ const COMPLAINT_LENGTH = 320;
 
 /** Reads standard error as it comes, and keeps little of it. */
 export class AccountReader {
-  readonly #action: Action;
+  readonly #forgets: boolean;
   readonly #effects: (Effect | undefined)[] = [];
   #line = '';
   #complaint = '';
 
-  constructor(action: Action) {
-    this.#action = action;
+  constructor(forgets: boolean) {
+    this.#forgets = forgets;
   }
 
-  /** It has come to the first message. */
-  get hasBegun(): boolean {
-    return this.#effects.length > 0;
+  /** The messages that it has come to. */
+  get begun(): number {
+    return this.#effects.length;
   }
 
   /** Takes the next piece of standard error. */
@@ -76,7 +76,7 @@ export class AccountReader {
       if (line.trim() !== '') this.#complaint = line.trim().slice(0, COMPLAINT_LENGTH);
     } else if (BEGINS.test(said)) {
       // Of what it forgets it says nothing more.
-      this.#effects.push(this.#action === 'forget' ? 'changed' : undefined);
+      this.#effects.push(this.#forgets ? 'changed' : undefined);
     } else if (this.#effects.length > 0) {
       const last = this.#effects.length - 1;
       if (LEARNED.test(said)) this.#effects[last] = 'changed';

@@ -1,18 +1,18 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
-import path from 'node:path';
 import { codeOf } from '../../errors.ts';
+import { MessageFolder, removeLeftovers } from './message-folder.ts';
 import { AccountReader, effectsOf } from './sa-learn-output.ts';
 import type { Action, Effect } from './sa-learn-output.ts';
 
 /**
- * One run of `sa-learn` over a list of messages. They lie in a temporary folder of this user alone, by
- * numbers, because `sa-learn` globs names. There is one process at a time. It is ended by SIGTERM and
- * never killed: killed, it leaves a lock for ten minutes and messages that are counted and not known. It
- * heeds SIGTERM only from its first message on (tried on 4.0.1); before that its messages are taken from
- * it instead, and it ends by itself.
+ * One run of `sa-learn` over a list of messages, one process at a time.
+ * - It holds the lock of Bayes from its first message to its end, and the filter waits up to ten seconds
+ *   for that: after five the messages that it hasn't come near are taken from it, and it ends by itself.
+ * - It is ended by SIGTERM and never killed: killed, it leaves a lock for ten minutes and messages that
+ *   are counted and not known. It heeds SIGTERM only from its first message on (tried on 4.0.1); before
+ *   that its messages are taken from it instead.
  */
 
 export interface SaLearnOptions {
@@ -22,12 +22,14 @@ export interface SaLearnOptions {
   readonly temporary?: string | undefined;
   /** @defaultValue 610 s: it waits up to 600 s for the lock of Bayes */
   readonly patienceMs?: number | undefined;
+  /** How long a run may hold the lock. @defaultValue 5 s */
+  readonly holdMs?: number | undefined;
   /** How long an aborted run is waited for; the next one does wait for its end. @defaultValue 5 s */
   readonly leaveMs?: number | undefined;
 }
 
 export type RunResult =
-  /** What became of each message. */
+  /** What became of each message that it came to: of all, or of the first ones. */
   | { readonly kind: 'done'; readonly effects: readonly Effect[] }
   | RunFault
   | { readonly kind: 'aborted' };
@@ -46,12 +48,18 @@ export interface RunFault {
   readonly at: number | undefined;
 }
 
+/** What a run does with a message. */
+export interface Task {
+  readonly action: Action;
+  readonly body: Buffer;
+}
+
 const PATIENCE_MS = 610_000;
+const HOLD_MS = 5_000;
 const LEAVE_MS = 5_000;
+/** So many messages it may have begun with while what it said was on its way. */
+const NEAR = 25;
 const OUTPUT_BYTES = 4_096;
-const PREFIX = 'kopano-learnd-sa-learn-';
-/** With the process id it names one process. */
-const STARTED = Math.round(performance.timeOrigin).toString(36);
 const ARGS = ['-L', '--max-size', '0', '-D', 'bayes,learn'];
 
 export class SaLearn {
@@ -68,54 +76,58 @@ export class SaLearn {
     this.#temporary = options.temporary ?? tmpdir();
   }
 
-  /** Teaches the messages, or has them forgotten, when earlier runs are over. Never rejects. */
-  run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
-    const result = this.#last.then(() => this.#run(action, bodies, signal));
+  /**
+   * Teaches the messages, or has them forgotten, when earlier runs are over. Never rejects.
+   * @param tasks what is spam first: that is its order, whatever the list says; or all to be forgotten
+   */
+  run(tasks: readonly Task[], signal: AbortSignal): Promise<RunResult> {
+    const result = this.#last.then(() => this.#run(tasks, signal));
     this.#last = result.then(() => this.#gone);
     return result;
   }
 
-  async #run(action: Action, bodies: readonly Buffer[], signal: AbortSignal): Promise<RunResult> {
+  async #run(tasks: readonly Task[], signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) return { kind: 'aborted' };
-    let folder: string | undefined;
+    let folder: MessageFolder | undefined;
     try {
       if (!this.#isTidy) await removeLeftovers(this.#temporary);
       this.#isTidy = true;
-      // It must not be seen by whoever owns the place of temporary files.
-      folder = await mkdtemp(path.join(this.#temporary, `${PREFIX}${process.pid}-${STARTED}-`));
-      await writeAll(folder, bodies);
-      return await this.#start(action, bodies.length, folder, signal);
+      const bodies = tasks.map(({ body }) => body);
+      folder = await MessageFolder.make(this.#temporary, bodies);
+      return await this.#start(tasks, folder, signal);
     } catch (error) {
       const text = `no temporary file can be written in ${this.#temporary}`;
       return faultOf('TEMPORARY', `${text} (${codeOf(error) ?? String(error)})`);
     } finally {
-      if (folder !== undefined) await remove(folder);
+      await folder?.remove();
     }
   }
 
-  #start(action: Action, given: number, folder: string, signal: AbortSignal): Promise<RunResult> {
-    const reader = new AccountReader(action);
+  #start(tasks: readonly Task[], folder: MessageFolder, signal: AbortSignal): Promise<RunResult> {
+    const { leaveMs = LEAVE_MS, patienceMs = PATIENCE_MS, holdMs = HOLD_MS } = this.#options;
+    const forgets = tasks[0]?.action === 'forget';
+    const reader = new AccountReader(forgets);
     let output = '';
     let ended: 'LATE' | 'aborted' | undefined;
     return new Promise((resolve) => {
-      const child = this.#spawn(action, folder);
+      const child = this.#spawn(forgets, folder);
+      let leaving: NodeJS.Timeout | undefined;
+      let holding: NodeJS.Timeout | undefined;
       const abort = (): void => {
         ended ??= 'aborted';
-        if (reader.hasBegun) child.kill('SIGTERM');
-        else void remove(folder);
+        if (reader.begun > 0) child.kill('SIGTERM');
+        else folder.keep(0);
         leaving ??= setTimeout(() => {
           resolve({ kind: 'aborted' });
-        }, this.#options.leaveMs ?? LEAVE_MS).unref();
+        }, leaveMs).unref();
       };
-      let leaving: NodeJS.Timeout | undefined;
       const timer = setTimeout(() => {
         ended ??= 'LATE';
         child.kill('SIGTERM');
-      }, this.#options.patienceMs ?? PATIENCE_MS);
+      }, patienceMs);
       signal.addEventListener('abort', abort);
       const settle = (result: RunResult): void => {
-        clearTimeout(timer);
-        clearTimeout(leaving);
+        for (const each of [timer, leaving, holding]) clearTimeout(each);
         signal.removeEventListener('abort', abort);
         resolve(ended === 'aborted' ? { kind: 'aborted' } : result);
       };
@@ -124,9 +136,13 @@ export class SaLearn {
       });
       child.stderr?.setEncoding('utf8').on('data', (text: string) => {
         reader.push(text);
+        if (reader.begun === 0) return;
+        holding ??= setTimeout(() => {
+          folder.keep(reader.begun + NEAR);
+        }, holdMs);
       });
       // It may end before it has read all.
-      child.stdin?.on('error', () => undefined).end(listOf(action, given));
+      child.stdin?.on('error', () => undefined).end(listOf(tasks));
       this.#gone = new Promise<void>((gone) => {
         child.once('error', (error) => {
           settle(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
@@ -134,17 +150,16 @@ export class SaLearn {
         });
         child.once('close', (code, signalName) => {
           const end = ended === 'LATE' ? ended : (code ?? signalName ?? 'UNKNOWN');
-          settle(resultOf(end, reader.account(output), given));
+          settle(resultOf(end, reader.account(output), folder.count));
           gone();
         });
       });
     });
   }
 
-  #spawn(action: Action, folder: string): ChildProcess {
-    const forget = action === 'forget' ? ['--forget'] : [];
-    return spawn(this.#options.program, [...ARGS, ...forget, '-f', '-'], {
-      cwd: folder,
+  #spawn(forgets: boolean, folder: MessageFolder): ChildProcess {
+    return spawn(this.#options.program, [...ARGS, ...(forgets ? ['--forget'] : []), '-f', '-'], {
+      cwd: folder.path,
       env: environmentOf(process.env),
       // In a session of its own: a terminal's Ctrl-C is for this process to act upon.
       detached: true,
@@ -153,9 +168,10 @@ export class SaLearn {
 }
 
 /** A file is one message always, whatever is in it. Messages to forget may be of either class. */
-function listOf(action: Action, count: number): string {
-  const verdict = action === 'forget' ? 'ham' : action;
-  return Array.from({ length: count }, (_, index) => `${verdict}:file:${index}\n`).join('');
+function listOf(tasks: readonly Task[]): string {
+  const line = ({ action }: Task, index: number): string =>
+    `${action === 'spam' ? 'spam' : 'ham'}:file:${index}\n`;
+  return tasks.map(line).join('');
 }
 
 function resultOf(
@@ -190,44 +206,5 @@ function hasHome(): boolean {
     return userInfo().homedir !== '';
   } catch {
     return false; // no such user
-  }
-}
-
-async function writeAll(folder: string, bodies: readonly Buffer[]): Promise<void> {
-  const write = (body: Buffer, index: number): Promise<void> =>
-    writeFile(path.join(folder, String(index)), body, { flag: 'wx', mode: 0o600 });
-  await Promise.all(bodies.map(write));
-}
-
-/** What can't be removed is no reason to learn nothing. */
-async function remove(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-}
-
-/**
- * Removes what killed processes of this user left. An `sa-learn` that outlived one, and waits for the
- * lock, learns nothing of it any more.
- */
-async function removeLeftovers(temporary: string): Promise<void> {
-  for (const name of await readdir(temporary)) {
-    const [, pid, started] = /^kopano-learnd-sa-learn-(\d+)-([0-9a-z]+)-\w{6}$/.exec(name) ?? [];
-    if (pid === undefined || isAlive(Number(pid), started)) continue;
-    const place = path.join(temporary, name);
-    const owner = await stat(place).then(
-      ({ uid }) => uid,
-      () => undefined,
-    );
-    if (owner === process.geteuid?.()) await remove(place);
-  }
-}
-
-function isAlive(pid: number, started: string | undefined): boolean {
-  // In a container each start has the same process id.
-  if (pid === process.pid) return started === STARTED;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
   }
 }

@@ -10,14 +10,21 @@ import type { Example, Outcome, Trainer } from '../trainer.ts';
 import type { Blameless, Failure } from './answers.ts';
 import { Batches } from './batches.ts';
 import type { Call } from './batches.ts';
-import { FIRST_CANARY, canaryMessage, judgeCanary } from './canary.ts';
-import type { Finding } from './canary.ts';
 import {
+  FIRST_CANARY,
   MAKE_IT_REMEMBER,
+  canaryMessage,
+  classifyFinding,
+  judgeCanary,
+} from './canary.ts';
+import type { Finding } from './canary.ts';
+import { SharedDiagnosis } from './diagnosis.ts';
+import type { Diagnosis } from './diagnosis.ts';
+import { identityOf } from './identity.ts';
+import {
   AS_ANOTHER,
   certainFault,
   classifyFault,
-  classifyFinding,
   inWords,
   isLocked,
   lockedFor,
@@ -25,13 +32,13 @@ import {
 } from './sa-learn-faults.ts';
 import type { Effect } from './sa-learn-output.ts';
 import { SaLearn } from './sa-learn-run.ts';
-import type { RunFault, RunResult, SaLearnOptions } from './sa-learn-run.ts';
-import type { Diagnosis } from './spamd.ts';
-import type { Taught, TaughtMessage } from './taught.ts';
+import type { RunFault, RunResult, SaLearnOptions, Task } from './sa-learn-run.ts';
+import { teachInPlace } from './taught.ts';
+import type { Taught } from './taught.ts';
 
 /**
  * `sa-learn` as a trainer, where there is no spamd. A start costs a second of CPU, so what is to be
- * learned at the same time is learned by one run; its next call is a message's proof, as with spamd.
+ * learned or proven at the same time is one run's; its next call is a message's proof, as with spamd.
  * - A run counts by what it says of each message, and never by its exit code alone.
  * - A run that fails is followed by a canary. Where that works, the fault is a message's: the run is
  *   split until that one is alone. Where it doesn't, no message is charged.
@@ -49,8 +56,8 @@ export interface SaLearnTrainerOptions extends Omit<SaLearnOptions, 'program'> {
   readonly nonce?: (() => string) | undefined;
 }
 
-/** Waiting calls for one filter; more than one batch, so that the next one gathers. */
-export const SA_LEARN_CONCURRENCY = 100;
+/** Calls that wait at a time: about as many messages are learned before a run has to end. */
+export const SA_LEARN_CONCURRENCY = 400;
 /** The lock of Bayes is waited for so long. */
 export const SA_LEARN_LONGEST_MS = 620_000;
 
@@ -60,19 +67,21 @@ export class SaLearnTrainer implements Trainer {
   readonly version = undefined;
   readonly versionFault = undefined;
   readonly memoryCure = MAKE_IT_REMEMBER;
+  readonly identityOf = identityOf;
+  readonly teachesInBatches = true;
   readonly #options: SaLearnTrainerOptions;
   readonly #program: string;
   readonly #saLearn: SaLearn;
   readonly #batches: Batches<Effect | Failure>;
   /** The verdict that each buffer was last learned with, or known. */
   readonly #learned = new WeakMap<Buffer, Verdict>();
-  /** It was seen to learn, and nothing has failed since. */
-  #works = false;
+  readonly #diagnosis: SharedDiagnosis;
+  /** It learned a message twice: perhaps it stores nothing. */
+  #isDoubted = false;
   /** Runs that waited for the lock in vain since a canary came through. */
   #locks = 0;
   /** Settles when neither a batch nor a canary is under way. */
   #turn: Promise<unknown> = Promise.resolve();
-  #diagnosing: Promise<Diagnosis> | undefined;
 
   constructor(options: SaLearnTrainerOptions) {
     this.name = options.address.name;
@@ -81,11 +90,13 @@ export class SaLearnTrainer implements Trainer {
     this.#saLearn = new SaLearn({ ...options, program: this.#program });
     const perform = (calls: readonly Call[]) => this.#inTurn(() => this.#perform(calls));
     this.#batches = new Batches({ perform });
+    this.#diagnosis = new SharedDiagnosis((signal) =>
+      this.#inTurn(() => this.#tryCanaries(signal)),
+    );
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
     const outcome = await this.#teach(example, signal);
-    if (outcome.kind === 'unavailable' || outcome.kind === 'misconfigured') this.#works = false;
     if (!('reason' in outcome)) return outcome;
     return { ...outcome, reason: presentable(outcome.reason, example.body) };
   }
@@ -102,20 +113,14 @@ export class SaLearnTrainer implements Trainer {
   }
 
   /**
-   * Finds out by a canary whether it learns, remembers and forgets. Before the first message and after
-   * each failure `learn` does the same; several at a time share one. Never rejects.
+   * Finds out by a canary whether it learns, remembers and forgets. `learn` does the same after a run
+   * that failed, and where it was seen to learn a message twice. Never rejects.
    */
   async diagnose(signal: AbortSignal): Promise<Diagnosis> {
     if (this.#isRoot) return rootFault(this.#program);
-    this.#diagnosing ??= this.#inTurn(() => this.#tryCanaries(signal)).finally(
-      () => (this.#diagnosing = undefined),
-    );
-    const diagnosis = await this.#diagnosing;
-    // Who began it gave up; we didn't.
-    if (diagnosis.kind === 'aborted' && !signal.aborted) return this.diagnose(signal);
-    this.#works = diagnosis.kind === 'works';
-    if (!('reason' in diagnosis)) return diagnosis;
-    return { ...diagnosis, reason: presentable(diagnosis.reason, Buffer.alloc(0)) };
+    const diagnosis = await this.#diagnosis.ask(signal);
+    if (diagnosis.kind === 'works') this.#isDoubted = false;
+    return diagnosis;
   }
 
   get #isRoot(): boolean {
@@ -125,46 +130,34 @@ export class SaLearnTrainer implements Trainer {
   // --- a message
 
   async #teach(example: Example, signal: AbortSignal): Promise<Outcome> {
-    const { key, body, verdict } = example;
+    const { body, verdict } = example;
     const { maxBytes, taught } = this.#options;
     if (this.#isRoot) return rootFault(this.#program);
     if (body.length > maxBytes) {
       return { kind: 'refused', reason: `larger than SPAMD_MAX_BYTES (${maxBytes})` };
     }
-    const wasLearned = this.#learned.get(body) === verdict;
-    if (!this.#works) {
+    if (this.#isDoubted) {
       const diagnosis = await this.diagnose(signal);
       if (diagnosis.kind !== 'works') return diagnosis;
     }
-    const earlier = wasLearned ? undefined : await taught?.last(key);
-    const failure = await this.#unlearn(earlier, body, signal);
-    if (failure !== undefined) return failure;
-    // Before it is learned: a process that is killed meanwhile leaves it learned.
-    if (!wasLearned) await taught?.put(key, verdict, body);
-    const effect = await this.#batches.add({ action: verdict, body, signal });
-    if (typeof effect !== 'string') {
-      // What couldn't be learned must not take the place of what may be known still.
-      if (earlier !== undefined && effect.kind !== 'aborted') {
-        await taught?.put(key, earlier.verdict, earlier.body);
-      }
-      return effect;
-    }
-    this.#learned.set(body, verdict);
-    if (effect === 'unchanged') return { kind: 'duplicate' };
-    // Once more, and not known: perhaps it isn't stored. The next one waits for a canary.
-    if (wasLearned) this.#works = false;
-    return { kind: 'learned' };
+    const teach = (): Promise<Outcome> => this.#learn(example, signal);
+    if (this.#learned.get(body) === verdict) return teach();
+    const forget = async (earlier: Buffer): Promise<Failure | undefined> => {
+      const effect = await this.#batches.add({ action: 'forget', body: earlier, signal });
+      return typeof effect === 'string' ? undefined : effect;
+    };
+    return teachInPlace(example, taught, { forget, teach });
   }
 
-  /**
-   * What was taught under the key with other bytes SpamAssassin forgets, with the same verdict as well:
-   * it would count it twice, and a turn could take back the later one alone.
-   */
-  async #unlearn(earlier: TaughtMessage | undefined, body: Buffer, signal: AbortSignal) {
-    // The same bytes it unlearns by itself.
-    if (earlier === undefined || earlier.body.equals(body)) return undefined;
-    const effect = await this.#batches.add({ action: 'forget', body: earlier.body, signal });
-    return typeof effect === 'string' ? undefined : effect;
+  async #learn({ body, verdict }: Example, signal: AbortSignal): Promise<Outcome> {
+    const wasLearned = this.#learned.get(body) === verdict;
+    const effect = await this.#batches.add({ action: verdict, body, signal });
+    if (typeof effect !== 'string') return effect;
+    this.#learned.set(body, verdict);
+    if (effect === 'unchanged') return { kind: 'duplicate' };
+    // The next one waits for a canary.
+    if (wasLearned) this.#isDoubted = true;
+    return { kind: 'learned' };
   }
 
   // --- a batch
@@ -180,9 +173,12 @@ export class SaLearnTrainer implements Trainer {
   async #perform(
     calls: readonly Call[],
     isMessages = false,
-  ): Promise<readonly (Effect | Failure)[]> {
+  ): Promise<readonly (Effect | Failure | undefined)[]> {
     const result = await this.#run(calls);
-    if (result.kind === 'done') return result.effects;
+    if (result.kind === 'done') {
+      this.#locks = 0;
+      return calls.map((_, index) => result.effects[index]);
+    }
     const all = (failure: Failure) => calls.map(() => failure);
     if (result.kind === 'aborted') return all(result);
     const isAlone = calls.length === 1;
@@ -191,7 +187,7 @@ export class SaLearnTrainer implements Trainer {
     const blame = await this.#blame(result, signal, isMessages && !isAlone);
     if (blame !== undefined) return all(blame);
     if (isAlone) return all({ kind: 'deferred', reason: inWords(result), answered: true });
-    const outcomes: (Effect | Failure)[] = [];
+    const outcomes: (Effect | Failure | undefined)[] = [];
     for (const part of split(calls, result.at)) {
       // What has broken meanwhile is broken for the others, too.
       const stopped = outcomes.find(isEverybodys);
@@ -203,11 +199,8 @@ export class SaLearnTrainer implements Trainer {
   }
 
   async #run(calls: readonly Call[]): Promise<RunResult> {
-    const [first] = calls;
-    if (first === undefined) return { kind: 'done', effects: [] };
-    const bodies = calls.map(({ body }) => body);
     const everybody = abortedWithAll(calls.map(({ signal }) => signal));
-    const result = await this.#saLearn.run(first.action, bodies, everybody.signal);
+    const result = await this.#saLearn.run(calls, everybody.signal);
     everybody.release();
     return result;
   }
@@ -242,18 +235,16 @@ export class SaLearnTrainer implements Trainer {
       finding = judgeCanary([first === true, second === true, third === true, fourth === true]);
       if (finding === 'works') return { kind: 'works' };
     }
-    return classifyFinding(finding === 'deaf' ? 'unclear' : finding);
+    return classifyFinding(finding === 'deaf' ? 'unclear' : finding, undefined);
   }
 
   /** Three runs: that which forgets it can't say twice that it did, unless nothing is stored. */
   async #tryCanary(body: Buffer, signal: AbortSignal): Promise<readonly Effect[] | Blameless> {
     const effects: Effect[] = [];
-    for (const [action, bodies] of [
-      ['ham', [body]],
-      ['ham', [body]],
-      ['forget', [body, body]],
-    ] as const) {
-      const result = await this.#saLearn.run(action, bodies, signal);
+    const learn: Task = { action: 'ham', body };
+    const forget: Task = { action: 'forget', body };
+    for (const tasks of [[learn], [learn], [forget, forget]]) {
+      const result = await this.#saLearn.run(tasks, signal);
       if (result.kind === 'aborted') return result;
       if (result.kind === 'fault') {
         if (isLocked(result)) return lockedFor((this.#locks += 1));
@@ -295,8 +286,8 @@ function split(calls: readonly Call[], at: number | undefined): (readonly Call[]
   return parts.filter(({ length }) => length > 0);
 }
 
-function isEverybodys(outcome: Effect | Failure): outcome is Blameless {
-  return typeof outcome !== 'string' && outcome.kind !== 'deferred';
+function isEverybodys(outcome: Effect | Failure | undefined): outcome is Blameless {
+  return typeof outcome === 'object' && outcome.kind !== 'deferred';
 }
 
 /** Aborted when each of them is. */

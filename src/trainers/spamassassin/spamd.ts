@@ -19,10 +19,14 @@ import {
   judgeCanary,
 } from './canary.ts';
 import type { CanaryAnswers, Finding } from './canary.ts';
+import { SharedDiagnosis } from './diagnosis.ts';
+import type { Diagnosis } from './diagnosis.ts';
+import { identityOf } from './identity.ts';
 import { LockWatch, isSlow } from './lock-watch.ts';
 import { OwedAnswers } from './owed-answers.ts';
 import type { Reports } from './reports.ts';
-import type { Taught } from './taught.ts';
+import { teachInPlace } from './taught.ts';
+import type { Taught, TaughtMessage } from './taught.ts';
 import { SpamdClient } from './tell.ts';
 import type { SpamdClientOptions, TellResult, Telling } from './tell.ts';
 
@@ -44,9 +48,6 @@ export interface SpamdTrainerOptions extends SpamdClientOptions {
   /** Names the second canary, which nobody else has. @defaultValue a random UUID */
   readonly nonce?: (() => string) | undefined;
 }
-
-/** Whether spamd can learn at all. */
-export type Diagnosis = Blameless | { readonly kind: 'works' };
 
 const NOTHING = Buffer.alloc(0);
 /** A question without a message is answered in some milliseconds, unless it waits for a child. */
@@ -81,6 +82,7 @@ export class SpamdTrainer implements Trainer {
   readonly version = undefined;
   readonly versionFault = undefined;
   readonly memoryCure = MAKE_IT_REMEMBER;
+  readonly identityOf = identityOf;
   readonly #options: SpamdTrainerOptions;
   readonly #client: SpamdClient;
   readonly #now: () => number;
@@ -92,7 +94,7 @@ export class SpamdTrainer implements Trainer {
   readonly #spamBefore = new WeakMap<Buffer, Buffer>();
   /** It was seen to learn, and nothing has failed since. */
   #works = false;
-  #diagnosing: Promise<Diagnosis> | undefined;
+  readonly #diagnosis = new SharedDiagnosis((signal) => this.#diagnose(signal));
 
   constructor(options: SpamdTrainerOptions) {
     this.name = options.address.name;
@@ -123,20 +125,16 @@ export class SpamdTrainer implements Trainer {
    * message and after each failure `learn` does the same; several at a time share one. Never rejects.
    */
   async diagnose(signal: AbortSignal): Promise<Diagnosis> {
-    this.#diagnosing ??= this.#diagnose(signal).finally(() => (this.#diagnosing = undefined));
-    const diagnosis = await this.#diagnosing;
-    // Who began it gave up; we didn't.
-    if (diagnosis.kind === 'aborted' && !signal.aborted) return this.diagnose(signal);
+    const diagnosis = await this.#diagnosis.ask(signal);
     this.#works = diagnosis.kind === 'works';
-    if (!('reason' in diagnosis)) return diagnosis;
-    return { ...diagnosis, reason: presentable(diagnosis.reason, NOTHING) };
+    return diagnosis;
   }
 
   // --- a message
 
   async #teach(example: Example, signal: AbortSignal): Promise<Outcome> {
     const { key, body, verdict } = example;
-    const { maxBytes } = this.#options;
+    const { maxBytes, taught } = this.#options;
     if (body.length > maxBytes) {
       return { kind: 'refused', reason: `larger than SPAMD_MAX_BYTES (${maxBytes})` };
     }
@@ -146,16 +144,37 @@ export class SpamdTrainer implements Trainer {
       const diagnosis = await this.diagnose(signal);
       if (diagnosis.kind !== 'works') return diagnosis;
     }
-    const failure = wasSet ? undefined : await this.#unlearnEarlier(example, signal);
-    if (failure !== undefined) return failure;
+    if (wasSet) return this.#prove(example, signal);
+    const forget = async (earlier: Buffer): Promise<Failure | undefined> => {
+      const did = await this.#ask({ remove: 'local', body: earlier }, signal, key);
+      return typeof did === 'boolean' ? undefined : did;
+    };
+    const teach = (earlier: TaughtMessage | undefined): Promise<Outcome> => {
+      if (earlier?.verdict === 'spam' && verdict === 'ham') {
+        this.#spamBefore.set(body, earlier.body);
+      }
+      return this.#learn(example, signal);
+    };
+    return teachInPlace(example, taught, { forget, teach });
+  }
+
+  /** It was `DidSet`, with nothing in between. */
+  async #prove(example: Example, signal: AbortSignal): Promise<Outcome> {
     const did = await this.#set(example, signal);
     if (typeof did !== 'boolean') return did;
-    // Once more, and not known: perhaps it isn't stored. The next one waits for a canary.
-    if (did && wasSet) this.#works = false;
-    if (did) return { kind: 'learned' };
-    if (!wasSet) return await this.#relearn(example, signal);
+    if (did) {
+      // Perhaps it isn't stored. The next one waits for a canary.
+      this.#works = false;
+      return { kind: 'learned' };
+    }
     this.#report(example);
     return { kind: 'duplicate' };
+  }
+
+  async #learn(example: Example, signal: AbortSignal): Promise<Outcome> {
+    const did = await this.#set(example, signal);
+    if (typeof did !== 'boolean') return did;
+    return did ? { kind: 'learned' } : this.#relearn(example, signal);
   }
 
   /** A message was just proven to be learned; what was known before isn't reported. */
@@ -166,32 +185,9 @@ export class SpamdTrainer implements Trainer {
     else if (before !== undefined) reports?.add({ kind: 'revoke', key, body: before });
   }
 
-  /**
-   * What was taught under the key with other bytes SpamAssassin forgets, with the same verdict as well:
-   * it would count it twice, and a turn could take back the later one alone.
-   */
-  async #unlearnEarlier({ key, verdict, body }: Example, signal: AbortSignal) {
-    const last = await this.#options.taught?.last(key);
-    if (last === undefined) return undefined;
-    if (last.verdict === 'spam' && verdict === 'ham') this.#spamBefore.set(body, last.body);
-    // The same bytes it unlearns by itself.
-    if (last.body.equals(body)) return undefined;
-    const did = await this.#ask({ remove: 'local', body: last.body }, signal, key);
-    return typeof did === 'boolean' ? undefined : did;
-  }
-
   async #set({ key, verdict, body }: Example, signal: AbortSignal): Promise<boolean | Failure> {
-    const { taught } = this.#options;
-    const wasSet = this.#didSet.get(body) === verdict;
-    const earlier = wasSet ? undefined : await taught?.last(key);
-    // Before it is asked: it learns what it was sent by a process that is killed meanwhile.
-    if (!wasSet) await taught?.put(key, verdict, body);
     const did = await this.#ask({ set: 'local', verdict, body }, signal, key);
     if (did === true) this.#didSet.set(body, verdict);
-    // What it didn't answer it may have learned, or learn later.
-    const mayHave = did === true || (did !== false && did.kind === 'deferred' && !did.answered);
-    // Where it can't learn it can't have forgotten the earlier one either.
-    if (!mayHave && earlier !== undefined) await taught?.put(key, earlier.verdict, earlier.body);
     return did;
   }
 

@@ -1,9 +1,12 @@
 import type { Verdict } from '../../verdict.ts';
+import type { Example, Outcome } from '../trainer.ts';
 
 /** A message as it was last taught. */
 export interface TaughtMessage {
   readonly verdict: Verdict;
   readonly body: Buffer;
+  /** SpamAssassin has this verdict of it: under no other key was the same message taught since. */
+  readonly stands: boolean;
 }
 
 /**
@@ -16,4 +19,47 @@ export interface TaughtMessage {
 export interface Taught {
   last(key: string): Promise<TaughtMessage | undefined>;
   put(key: string, verdict: Verdict, body: Buffer): Promise<void>;
+}
+
+/** How a filter is taught a message in the place of an earlier one. */
+export interface Teaching<Failure> {
+  /** Has the earlier bytes forgotten. @returns why that failed */
+  readonly forget: (body: Buffer) => Promise<Failure | undefined>;
+  readonly teach: (earlier: TaughtMessage | undefined) => Promise<Outcome>;
+}
+
+/**
+ * Teaches a message, and keeps it as what was last taught under its key. What was taught there with
+ * other bytes is forgotten first, with the same verdict as well: the filter would count it twice, and a
+ * turn could take back the later one alone. What another user's copy was taught since is that one's.
+ */
+export async function teachInPlace<Failure extends Outcome>(
+  { key, verdict, body }: Example,
+  taught: Taught | undefined,
+  { forget, teach }: Teaching<Failure>,
+): Promise<Outcome> {
+  const earlier = await taught?.last(key);
+  // The same bytes the filter unlearns by itself.
+  const isOther = earlier?.stands === true && !earlier.body.equals(body);
+  const failure = isOther ? await forget(earlier.body) : undefined;
+  if (failure !== undefined) return failure;
+  // Before it is asked: it learns what it was given by a process that is killed meanwhile.
+  await taught?.put(key, verdict, body);
+  const outcome = await teach(earlier);
+  // Where it can't learn it can't have forgotten the earlier one either.
+  if (earlier?.stands === true && !mayHaveLearned(outcome)) {
+    await taught?.put(key, earlier.verdict, earlier.body);
+  }
+  return outcome;
+}
+
+/** What it didn't answer it may have learned, or learn later. */
+function mayHaveLearned(outcome: Outcome): boolean {
+  const { kind } = outcome;
+  return (
+    kind === 'learned' ||
+    kind === 'duplicate' ||
+    kind === 'aborted' ||
+    (kind === 'deferred' && !outcome.answered)
+  );
 }

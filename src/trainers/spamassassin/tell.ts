@@ -95,7 +95,10 @@ export class SpamdClient {
     return new Promise((resolve) => {
       const socket = this.#connect();
       let received = '';
+      let isSettled = false;
       const settle = (code: string): void => {
+        if (isSettled) return;
+        isSettled = true;
         clearTimeout(timer);
         signal.removeEventListener('abort', abort);
         socket.destroy();

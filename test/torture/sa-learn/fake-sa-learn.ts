@@ -7,6 +7,7 @@ import { addressAt } from '../../trainers/spamassassin/connect.ts';
 
 /** A run of the fake: what it was to do, and what the messages were. */
 export interface FakeRun {
+  /** `spam`, `ham`, `spam+ham` or `forget`. */
   readonly action: string;
   readonly bodies: readonly string[];
 }
@@ -28,7 +29,7 @@ export class FakeSaLearn {
 
   /**
    * Perl that it begins each run with: it sees `$runs` (their number), `@bodies`, `$isCanary`,
-   * `$isForgetful`, `at(name)`, `put(name, text)` and `end(code, says)`.
+   * `$isForgetful`, `$takes` (seconds for a message), `at(name)`, `put(name, text)` and `end(code, says)`.
    */
   set behaviour(script: string) {
     writeFileSync(join(this.folder, 'behaviour'), script);
@@ -76,19 +77,20 @@ sub at { return "$folder/$_[0]" }
 sub slurp { open(my $in, '<', $_[0]) or return ''; local $/; my $text = <$in>; return $text // '' }
 sub put { open(my $out, $_[2] // '>', at($_[0])) or die; syswrite($out, $_[1]); close $out }
 my @list = map { chomp; [split /:/] } <STDIN>;
+@list = ((grep { $_->[0] eq 'spam' } @list), (grep { $_->[0] ne 'spam' } @list));
+my $forgets = grep { $_ eq '--forget' } @ARGV;
+my $action = $forgets ? 'forget' : join '+', grep { my $is = $_; grep { $_->[0] eq $is } @list } qw(spam ham);
 my @bodies = map { slurp($_->[2]) } @list;
-my $action = (grep { $_ eq '--forget' } @ARGV) ? 'forget' : $list[0][0];
 my $isCanary = grep { /canary/ } @bodies;
 my %known = map { split / / } split /\n/, slurp(at('known'));
 put('runs', join(' ', $action, map { unpack 'H*', $_ } @bodies) . "\n", '>>');
 my $runs = () = slurp(at('runs')) =~ /\n/g;
-my ($changed, $examined, $err, $isForgetful) = (0, 0, '', 0);
-sub debug { $err .= "Nov 30 02:44:23.047 [$$] dbg: $_[0]\n" }
+my ($changed, $examined, $isForgetful, $takes) = (0, 0, 0, 0);
+sub debug { syswrite(STDERR, "Nov 30 02:44:23.047 [$$] dbg: $_[0]\n") }
 sub end {
   my ($code, $says) = @_;
-  $err .= "$says\n" if $says;
-  syswrite(STDERR, $err);
-  my $verb = $action eq 'forget' ? 'Forgot' : 'Learned';
+  syswrite(STDERR, "$says\n") if $says;
+  my $verb = $forgets ? 'Forgot' : 'Learned';
   print "$verb tokens from $changed message(s) ($examined message(s) examined)\n";
   put('known', join '', map { "$_ $known{$_}\n" } keys %known) unless $isForgetful;
   close STDOUT;
@@ -96,28 +98,33 @@ sub end {
   exit $code;
 }
 sub learn {
-  my ($body) = @_;
+  my ($body, $class) = @_;
   my $id = unpack 'H*', $body;
   $examined += 1;
-  debug($action eq 'forget' ? 'learn: forgetting message' : "learn: learning $action");
+  debug($forgets ? 'learn: forgetting message' : "learn: learning $class");
+  select(undef, undef, undef, $takes);
   end(25, 'ERROR: the Bayes learn function returned an error') if $body =~ /poison/;
   kill KILL => $$ if $body =~ /killer/;
-  if ($action eq 'forget') {
+  if ($forgets) {
     if (delete $known{$id}) { $changed += 1 }
     else { debug('bayes: forget: no msgid from this message has been learnt, skipping message') }
   }
-  elsif (($known{$id} // '') eq $action) {
+  elsif (($known{$id} // '') eq $class) {
     debug('bayes: 0a@sa_generated already learnt correctly, not learning twice');
   }
   else {
     $changed += 1;
     debug("bayes: learned '0a\@sa_generated', atime: 1");
-    $known{$id} = $action unless $body =~ /forgotten/;
+    $known{$id} = $class unless $body =~ /forgotten/;
   }
 }
 eval slurp(at('behaviour'));
 die $@ if $@;
-for my $body (@bodies) { learn($body) unless $body =~ /overlooked/ }
+for my $each (@list) {
+  next unless -e $each->[2];
+  my $body = slurp($each->[2]);
+  learn($body, $each->[0]) unless $body =~ /overlooked/;
+}
 end(0);
 `;
 

@@ -1,55 +1,26 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { Example, Outcome } from '../../../src/trainers/trainer.ts';
 import { makeMessage, makeMessages } from '../../lab/messages.ts';
 import { TIME, needsPrograms } from '../../support/needs.ts';
-import { temporaryFolder } from '../../support/temporary.ts';
 import { NEVER, TaughtInMemory, addressAt, example } from '../../trainers/spamassassin/connect.ts';
+import { PrivateSaLearn } from './private-sa-learn.ts';
 
-/** `sa-learn` of a package with a Bayes of its own, and no rules: they cost a second a start. */
-class PrivateSaLearn {
-  readonly folder = temporaryFolder();
-  readonly #program = join(this.folder, 'sa-learn');
-
-  constructor(...config: readonly string[]) {
-    const files = {
-      'rules/rules.cf':
-        'util_rb_tld com net org example invalid\nbody NOTHING /^nothing at all$/\n',
-      'site/init.pre': ['Bayes', 'Check', 'WLBLEval']
-        .map((name) => `loadplugin Mail::SpamAssassin::Plugin::${name}\n`)
-        .join(''),
-      'site/local.cf': [`bayes_path ${this.folder}/bayes/bayes`, ...config, ''].join('\n'),
-    };
-    for (const name of ['rules', 'site', 'bayes', 'tmp [{x}]']) mkdirSync(join(this.folder, name));
-    for (const [name, text] of Object.entries(files)) {
-      writeFileSync(join(this.folder, name), text);
-    }
-    const places = `--configpath ${this.folder}/rules --siteconfigpath ${this.folder}/site`;
-    const script = `#!/bin/sh\nexec sa-learn ${places} "$@"\n`;
-    writeFileSync(this.#program, script, { mode: 0o755 });
-  }
-
-  trainer(taught?: TaughtInMemory): SaLearnTrainer {
-    return new SaLearnTrainer({
-      address: addressAt(0, { program: this.#program }),
-      maxBytes: 10_000_000,
-      taught,
-      // What must not be in a name that it is given.
-      temporary: join(this.folder, 'tmp [{x}]'),
-      // Where the checkout belongs to root, that is who runs this.
-      uid: 1,
-    });
-  }
-
-  get counts(): string {
-    const dump = execFileSync(this.#program, ['--dump', 'magic'], { encoding: 'utf8' });
-    const count = (name: string): string =>
-      new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? '?';
-    return `${count('nspam')} spam, ${count('nham')} ham, ${count('ntokens')} tokens`;
-  }
+/** @param holdMs how long a run may hold the lock */
+function trainerOf(
+  { program, temporary }: PrivateSaLearn,
+  taught?: TaughtInMemory,
+  holdMs?: number,
+): SaLearnTrainer {
+  return new SaLearnTrainer({
+    address: addressAt(0, { program }),
+    maxBytes: 10_000_000,
+    taught,
+    holdMs,
+    temporary,
+    // Where the checkout belongs to root, that is who runs this.
+    uid: 1,
+  });
 }
 
 function learnAll(trainer: SaLearnTrainer, messages: readonly Example[]) {
@@ -84,8 +55,8 @@ describe('sa-learn', { ...needsPrograms('sa-learn'), ...TIME }, () => {
       example('spam', raw, `${index}.eml`),
     );
     const [known, messages] = [all.filter((_, index) => index % 5 === 2), [...all, ...ODD]];
-    expect(kindsOf(await learnAll(saLearn.trainer(), known))).toBe('learned learned');
-    const trainer = saLearn.trainer();
+    expect(kindsOf(await learnAll(trainerOf(saLearn), known))).toBe('learned learned');
+    const trainer = trainerOf(saLearn);
     const outcomes = await learnAll(trainer, messages);
     expect(outcomes.flatMap(({ kind }, index) => (kind === 'duplicate' ? [index] : []))).toEqual([
       2, 7,
@@ -97,9 +68,25 @@ describe('sa-learn', { ...needsPrograms('sa-learn'), ...TIME }, () => {
     expect(saLearn.counts).toMatch(/^20 spam, 0 ham/);
   });
 
+  test('holds the lock no longer than it may: what a run does not come to the next one learns', async () => {
+    const saLearn = new PrivateSaLearn();
+    const verdicts = ['ham', 'spam'] as const;
+    const messages = verdicts.flatMap((verdict) =>
+      makeMessages(verdict, 100).map(({ raw }, index) =>
+        example(verdict, raw, `${verdict}${index}.eml`),
+      ),
+    );
+    const trainer = trainerOf(saLearn, undefined, 1);
+    expect(kindsOf(await learnAll(trainer, messages))).toBe(repeated('learned', 200));
+    expect(saLearn.counts).toMatch(/^100 spam, 100 ham/);
+    expect(kindsOf(await learnAll(trainer, messages))).toBe(repeated('duplicate', 200));
+    expect(saLearn.counts).toMatch(/^100 spam, 100 ham/);
+    expect(saLearn.runs).toBeGreaterThan(6);
+  });
+
   test('turns a message, forgets what it was taught with other bytes, and is left as it was by a canary', async () => {
     const saLearn = new PrivateSaLearn();
-    const trainer = saLearn.trainer(new TaughtInMemory());
+    const trainer = trainerOf(saLearn, new TaughtInMemory());
     const same = makeMessage('spam', 1).raw;
     const regenerated = (boundary: string) =>
       `To: all@news.example\nDate: Mon, 08 Jan 2024 08:00:00 +0000\n\n--${boundary}\nabout rope\n`;
@@ -124,14 +111,14 @@ describe('sa-learn', { ...needsPrograms('sa-learn'), ...TIME }, () => {
     ['use_bayes 0', 'use_bayes 1'],
     ['bayes_path /proc/none/bayes', 'bayes_path'],
   ])('with %s is misconfigured', async (line, cure) => {
-    const [outcome] = await learnAll(new PrivateSaLearn(line).trainer(), [example('spam', 'a')]);
+    const [outcome] = await learnAll(trainerOf(new PrivateSaLearn(line)), [example('spam', 'a')]);
     const hint = expect.stringContaining(cure) as string;
     expect(outcome).toMatchObject({ kind: 'misconfigured', hint });
   });
 
   test('with a journal learns all the same: each run syncs it', async () => {
     const saLearn = new PrivateSaLearn('bayes_learn_to_journal 1');
-    const trainer = saLearn.trainer();
+    const trainer = trainerOf(saLearn);
     const message = [example('spam', makeMessage('spam', 1).raw)];
     expect(kindsOf(await learnAll(trainer, message))).toBe('learned');
     expect(kindsOf(await learnAll(trainer, message))).toBe('duplicate');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
 import { TaughtMessages } from '../../../src/spool/taught.ts';
+import { identityOf } from '../../../src/trainers/spamassassin/identity.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { taughtFolders } from '../../support/taught-folders.ts';
 import { until } from '../../support/until.ts';
@@ -32,7 +33,7 @@ function newsletter(boundary: string, id = 'first', to = 'all@news.example'): Bu
 
 function taughtOnDisk(): TaughtMessages {
   const { folder, temporary } = taughtFolders();
-  return new TaughtMessages({ folder, temporary, wall: () => Date.now() });
+  return new TaughtMessages({ folder, temporary, identityOf, wall: () => Date.now() });
 }
 
 describeReal('spamd', () => {
@@ -116,6 +117,22 @@ describeReal('spamd', () => {
       expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
       expect(await counts()).toBe(verdict === 'spam' ? '1 spam, 0 ham' : '0 spam, 1 ham');
     }
+  });
+
+  test('leaves to another user what his copy of the same message was taught since', async () => {
+    const taught = taughtOnDisk();
+    const teach = (...message: Parameters<typeof example>) =>
+      prove(trainerAt(spamd, { taught }), example(...message));
+    await teach('spam', newsletter('one'), 'a.eml');
+    await teach('ham', newsletter('one'), 'b.eml');
+    expect(await counts()).toBe('0 spam, 1 ham');
+    // The first one's is written anew.
+    await teach('ham', newsletter('two'), 'a.eml');
+    expect(await counts()).toBe('0 spam, 2 ham');
+    await teach('spam', newsletter('three'), 'b.eml');
+    expect(await counts()).toBe('1 spam, 1 ham');
+    await teach('spam', newsletter('four'), 'a.eml');
+    expect(await counts()).toBe('2 spam, 0 ham');
   });
 
   test('goes on counting the earlier verdict of such a message where they are not', async () => {

@@ -54,7 +54,7 @@ export class TaughtInMemory implements Taught {
   }
 
   put(key: string, verdict: Verdict, body: Buffer): Promise<void> {
-    this.messages.set(key, { verdict, body });
+    this.messages.set(key, { verdict, body, stands: true });
     return Promise.resolve();
   }
 }

@@ -242,7 +242,29 @@ describe('a turned verdict', () => {
     spamd.seen.clear();
     spamd.play = () => undefined;
     expect(await prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
-    expect(taught.messages.get('a.eml')).toEqual({ verdict: 'ham', body: HAM.body });
+    expect(taught.messages.get('a.eml')).toMatchObject({ verdict: 'ham', body: HAM.body });
+  });
+
+  test('is what may have been learned where spamd, told to learn it, does not answer', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const taught = new TaughtInMemory();
+    const trainer = trainerAt(spamd, { taught });
+    await prove(trainer, SPAM);
+    // The earlier one is forgotten, and the answer to the new one is lost.
+    spamd.play = inTurn(undefined, RESETS);
+    expect(await learn(trainer, HAM)).toMatchObject({ kind: 'deferred', answered: false });
+    expect(taught.messages.get('a.eml')).toMatchObject({ verdict: 'ham', body: HAM.body });
+  });
+
+  test('leaves what another user was taught of the same message since', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const taught = new TaughtInMemory();
+    const trainer = trainerAt(spamd, { taught });
+    await prove(trainer, SPAM);
+    const [key, message] = [...taught.messages][0] ?? ['', undefined];
+    if (message !== undefined) taught.messages.set(key, { ...message, stands: false });
+    await prove(trainer, HAM);
+    expect([...spamd.seen.values()]).toEqual(['spam', 'ham']);
   });
 
   test('of a message that was known already finds its bytes, too', async () => {

@@ -1,0 +1,20 @@
+import { createHash } from 'node:crypto';
+import { headersOf } from '../../headers.ts';
+import { hashOfBody } from '../../mail.ts';
+
+/**
+ * What makes two messages one to SpamAssassin: To, Date and the body as it was sent, whatever its line
+ * ends (`generate_msgid` of its Message.pm; tried on 4.0.1).
+ * @returns 40 hex digits
+ */
+export function identityOf(message: Buffer): string {
+  const headers = headersOf(message);
+  const valueOf = (name: string): string => {
+    // The value may be folded: a line that begins with white space goes on with the one before.
+    const value =
+      new RegExp(`^${name}:([^\\n]*(?:\\n[ \\t][^\\n]*)*)`, 'im').exec(headers)?.[1] ?? '';
+    return value.replace(/\r?\n/g, '').trim();
+  };
+  const text = `${valueOf('to')}\0${valueOf('date')}\0${hashOfBody(message)}`;
+  return createHash('sha1').update(text, 'latin1').digest('hex');
+}

@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { Batches } from '../../../src/trainers/spamassassin/batches.ts';
+import type { Call } from '../../../src/trainers/spamassassin/batches.ts';
+import { NEVER } from './connect.ts';
+
+/** Batches of which each does so many calls at most, and what they were. */
+function batchesOf(most = Infinity) {
+  const done: string[] = [];
+  const perform = (calls: readonly Call[]) => {
+    const names = calls.map(({ action, body }) => `${action} ${body.toString('latin1', 0, 8)}`);
+    done.push(names.join(', '));
+    return Promise.resolve(names.map((name, index) => (index < most ? name : undefined)));
+  };
+  return { done, batches: new Batches({ perform }) };
+}
+
+function call(action: Call['action'], body: string | Buffer): Call {
+  return { action, body: Buffer.from(body), signal: NEVER };
+}
+
+test('one batch has all that is to be learned, spam first, and another what is to be forgotten', async () => {
+  const { batches, done } = batchesOf();
+  const calls = [call('ham', 'a'), call('forget', 'b'), call('spam', 'c'), call('ham', 'd')];
+  const results = await Promise.all(calls.map((each) => batches.add(each)));
+  expect(results).toEqual(['ham a', 'forget b', 'spam c', 'ham d']);
+  expect(done).toEqual(['spam c, ham a, ham d', 'forget b']);
+});
+
+test('gathers as long as others come', async () => {
+  const { batches, done } = batchesOf();
+  const added: Promise<string>[] = [];
+  for (const body of ['a', 'b', 'c', 'd', 'e']) {
+    added.push(batches.add(call('spam', body)));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  await Promise.all(added);
+  expect(done).toEqual(['spam a, spam b, spam c, spam d, spam e']);
+});
+
+test('what a batch did not come to goes again', async () => {
+  const { batches, done } = batchesOf(2);
+  const results = await Promise.all(
+    ['a', 'b', 'c', 'd', 'e'].map((body) => batches.add(call('spam', body))),
+  );
+  expect(results).toEqual(['a', 'b', 'c', 'd', 'e'].map((body) => `spam ${body}`));
+  expect(done.map((each) => each.split(', ').length)).toEqual([5, 3, 1]);
+});
+
+test('takes ten megabytes at most, and what is larger alone', async () => {
+  const { batches, done } = batchesOf();
+  const large = (name: string, bytes: number) =>
+    batches.add(call('spam', Buffer.alloc(bytes, name.repeat(8))));
+  await Promise.all([
+    large('a', 6_000_000),
+    large('b', 4_000_000),
+    large('c', 1),
+    large('d', 11_000_000),
+  ]);
+  expect(done).toEqual(['spam aaaaaaaa, spam bbbbbbbb', 'spam c', 'spam dddddddd']);
+});
