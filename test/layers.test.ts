@@ -136,6 +136,7 @@ describe('the rooms', () => {
       'env-var',
       'errors.ts',
       'filter.ts',
+      'fuzzy-flags.ts',
       'headers.ts',
       'leven',
       'main.ts',
@@ -148,6 +149,7 @@ describe('the rooms', () => {
       'status/health.ts',
       'text.ts',
       'user.ts',
+      'verdict.ts',
     ]);
   });
 

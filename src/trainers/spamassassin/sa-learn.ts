@@ -141,7 +141,11 @@ export class SaLearnTrainer implements Trainer {
     if (failure !== undefined) return failure;
     // Before it is learned: a process that is killed meanwhile leaves it learned.
     if (!wasLearned) await taught?.put(key, verdict, body);
-    const effect = await this.#batches.add({ action: verdict, body, signal });
+    const effect = await this.#batches.add({
+      action: verdict === 'spam' ? 'spam' : 'ham',
+      body,
+      signal,
+    });
     if (typeof effect !== 'string') {
       // What couldn't be learned must not take the place of what may be known still.
       if (earlier !== undefined && effect.kind !== 'aborted') {
