@@ -83,13 +83,16 @@ export async function runCommand(
 function calledBy(command: Command, program: Command): Called {
   const { parent, args } = command;
   const named = parent === null || parent === program ? command : parent;
-  const { spam = [], ham = [] } = command.opts<PathWords>();
-  return { name: named.name(), user: userWord(command), paths: [...args, ...spam, ...ham] };
+  const { spam = [], ham = [], class: further = [] } = command.opts<PathWords>();
+  const classes = further.map((each) => each.slice(each.indexOf('=') + 1));
+  const paths = [...args, ...spam, ...ham, ...classes];
+  return { name: named.name(), user: userWord(command), paths };
 }
 
 interface PathWords {
   readonly spam?: readonly string[];
   readonly ham?: readonly string[];
+  readonly class?: readonly string[];
 }
 
 /** Whom the words of a command say to run it as: before its name, or behind it where it has no `--user` of its own. */
@@ -277,6 +280,7 @@ function addRelearn(
     )
     .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
     .option('--ham <PATH>', 'ham: the same', collect, [])
+    .option('--class <NAME=PATH>', 'a class of LEARN_CLASSES: the same', collect, [])
     .option('--concurrency <N>', posts, whole(1, 1_000), 32)
     .option('--journal <FILE>', 'note there what is done; the same command then goes on')
     .option('--dry-run', 'say what would be learned, and post nothing', false)

@@ -4,6 +4,7 @@ import { EXIT, OperatorError, SettingError, errnoOf } from './errors.ts';
 import type { SettingFault } from './errors.ts';
 import { FILTERS } from './filter.ts';
 import type { Filter } from './filter.ts';
+import { fuzzyFlags } from './fuzzy-flags.ts';
 import { Secret } from './secret.ts';
 import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
 import type { Environment, UnknownSetting } from './settings.ts';
@@ -11,6 +12,8 @@ import { spamdAddress } from './spamd-address.ts';
 import type { SpamdAddress } from './spamd-address.ts';
 import { withoutQuotes } from './text.ts';
 import { isFieldName } from './user.ts';
+import { VERDICTS, isClassName } from './verdict.ts';
+import type { Verdict } from './verdict.ts';
 
 /**
  * All settings and their defaults, read once. Every fault of one start is collected and reported
@@ -51,12 +54,18 @@ export function readConfig(environment: Environment) {
   const settings = new Settings(environment);
   const spamd = settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress);
   const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
+  const verdicts: readonly Verdict[] = [
+    ...VERDICTS,
+    ...settings.read('LEARN_CLASSES', '', furtherClasses),
+  ];
   const config = {
     spool: {
-      /** KOPANO_SPAMD_LIB: holds `spam/` and `ham/`. */
+      /** KOPANO_SPAMD_LIB: holds `spam/` and `ham/`, and the folders of further classes. */
       libDir,
+      /** All classes: `spam`, `ham`, and those of LEARN_CLASSES. */
+      verdicts,
       stateDir: settings.read('LEARN_STATE_DIR', path.join(libDir, '.learnd'), (value) =>
-        stateDirectory(libDir, value),
+        stateDirectory(libDir, verdicts, value),
       ),
       after: settings.read('LEARN_AFTER', 'remove', choice('remove', 'archive')),
       /** 0 keeps all. */
@@ -72,6 +81,8 @@ export function readConfig(environment: Environment) {
       timeoutMs: settings.read('RSPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
       /** PEM text. */
       ca: settings.read('RSPAMD_CA_FILE', '', certificate),
+      /** The lists of rspamd's fuzzy storage; `undefined` when that is left alone. */
+      fuzzy: settings.read('RSPAMD_FUZZY_FLAGS', '', fuzzyFlags(verdicts)),
     },
     spamd: {
       address: spamd,
@@ -111,6 +122,11 @@ export function readConfig(environment: Environment) {
   if (config.spamd.report && config.spamd.address.program !== undefined) {
     const says = 'needs a spamd in SPAMD_URL: sa-learn reports nothing';
     settings.note('SPAMD_REPORT', new Error(says));
+  }
+  if (verdicts.length > VERDICTS.length && config.trainers.includes('spamassassin')) {
+    const says =
+      'needs rspamd alone in LEARN_TRAINERS: SpamAssassin knows spam and ham, and no others';
+    settings.note('LEARN_CLASSES', new Error(says));
   }
   return { config, faults: settings.faults };
 }
@@ -156,9 +172,32 @@ function absolutePath(value: string): string {
   return path.resolve(value);
 }
 
-function stateDirectory(libDir: string, value: string): string {
+/** What stands in the state dir: a class of that name would look like one of its places. */
+const PLACES = ['queue', 'archive', 'quarantine', 'release', 'posts', 'taught', 'listed', 'tmp'];
+
+function furtherClasses(value: string): readonly Verdict[] {
+  const names = value === '' ? [] : value.split(',').map((name) => name.trim());
+  for (const [index, name] of names.entries()) {
+    if (!isClassName(name)) {
+      throw new Error(
+        `must be names of rspamd's classes, separated by commas, each of up to 32 letters, digits, '-' and '_', not '${value}'`,
+      );
+    }
+    const isBase = VERDICTS.some((each) => each === name.toLowerCase());
+    if (isBase) throw new Error(`names ${name}, which is always there; name further classes only`);
+    if (PLACES.includes(name.toLowerCase())) {
+      throw new Error(
+        `names ${name}, which is a folder of the state dir; call the class otherwise`,
+      );
+    }
+    if (names.indexOf(name) !== index) throw new Error(`names ${name} twice`);
+  }
+  return names;
+}
+
+function stateDirectory(libDir: string, verdicts: readonly Verdict[], value: string): string {
   const directory = absolutePath(value);
-  for (const verdict of ['spam', 'ham']) {
+  for (const verdict of verdicts) {
     const classFolder = path.join(libDir, verdict);
     if (directory === classFolder || directory.startsWith(`${classFolder}/`)) {
       throw new Error(

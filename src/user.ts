@@ -1,4 +1,4 @@
-import { headersOf } from './headers.ts';
+import { headersOf } from './mail.ts';
 
 /**
  * Whose memory learns a message, where the filter keeps one for each user: the address that a header

@@ -34,6 +34,7 @@ test('without any setting everything has its default', () => {
   expect(config).toEqual({
     spool: {
       libDir: '/var/lib/kopano/spamd',
+      verdicts: ['spam', 'ham'],
       stateDir: '/var/lib/kopano/spamd/.learnd',
       after: 'remove',
       archiveDays: 30,
@@ -69,6 +70,7 @@ test('an empty variable means the same as an unset one, and those of others noth
   const names = [
     ...['KOPANO_SPAMD_LIB', 'RSPAMD_URL', 'RSPAMD_PASSWORD', 'RSPAMD_PASSWORD_FILE'],
     ...['RSPAMD_TIMEOUT_SECONDS', 'RSPAMD_CA_FILE', 'LEARN_AFTER', 'LEARN_STATE_DIR'],
+    ...['RSPAMD_FUZZY_FLAGS', 'LEARN_CLASSES'],
     ...['LEARN_ARCHIVE_DAYS', 'LEARN_CONCURRENCY', 'LEARN_BACKLOG', 'LEARN_MAX_BYTES'],
     ...['LEARN_SETTLE_MS', 'LEARN_SWEEP_SECONDS', 'LEARN_POLLING', 'LEARN_MAX_ATTEMPTS'],
     ...['SPAMD_URL', 'SPAMD_USER', 'SPAMD_MAX_BYTES', 'SPAMD_TIMEOUT_SECONDS', 'SPAMD_CA_FILE'],
@@ -152,7 +154,7 @@ describe('what looks like a setting and is none', () => {
     ['KOPANO_SPAMD_DIR', 'KOPANO_SPAMD_LIB'],
     ['STATUS_LISTENER', 'STATUS_LISTEN'],
     ['KOPANO_LEARND_CONFIG', 'KOPANO_LEARND_CONF'],
-    ['SPAMD_XYZZY_PLUGH', undefined],
+    ['SPAMD_QWQWQWQWQWQ', undefined],
   ])('%s is noted, with the nearest: %s', (name, nearest) => {
     expect(unknown({ [name]: 'x' })).toEqual([name, nearest]);
   });
@@ -207,7 +209,7 @@ test.each<[Environment, object]>([
   expect(loadConfig(environment)).toMatchObject(expected);
 });
 
-const INSIDE = /^ {2}LEARN_STATE_DIR must not lie inside \/srv\/spamd\/(spam|ham)/;
+const INSIDE = /^ {2}LEARN_STATE_DIR must not lie inside \/srv\/spamd\/(spam|ham|news)/;
 const LISTEN_FORM = /^ {2}STATUS_LISTEN must be HOST:PORT, \[IPV6\]:PORT or off, not '/;
 const URL_FORM = /^ {2}RSPAMD_URL must .*http:\/\/HOST:11334/;
 
@@ -247,6 +249,42 @@ test.each<[Environment, string | RegExp]>([
   [{ RSPAMD_URL: 'http://a,nonsense' }, /^ {2}RSPAMD_URL entry 2 must/],
   [{ RSPAMD_URL: 'http://a:1,http://a:1/' }, '  RSPAMD_URL names http://a:1 twice'],
   [{ RSPAMD_URL: 'unix:/a,http://b,unix:///a' }, '  RSPAMD_URL names unix:/a twice'],
+  ...['11', 'spam', 'spam:', 'spam:x', 'spam:11;ham:13', 'spam:11,', 'spam:-1', 'spam:1:2:3'].map(
+    (value): [Environment, RegExp] => [
+      { RSPAMD_FUZZY_FLAGS: value },
+      /^ {2}RSPAMD_FUZZY_FLAGS must be CLASS:FLAG or CLASS:FLAG:WEIGHT, .*such as spam:11,ham:13, not '/,
+    ],
+  ),
+  [
+    { RSPAMD_FUZZY_FLAGS: 'spam:11,news:12' },
+    "  RSPAMD_FUZZY_FLAGS names the class 'news', which is none of spam, ham",
+  ],
+  ...['news letter', 'a/b', '.news', '-news', '1st', 'news,', ',', 'x'.repeat(33), 'néws'].map(
+    (value): [Environment, RegExp] => [
+      { LEARN_CLASSES: value },
+      /^ {2}LEARN_CLASSES must be names of rspamd's classes, separated by commas, .*, not '/,
+    ],
+  ),
+  ...['spam', 'Ham', 'news,spam'].map((value): [Environment, RegExp] => [
+    { LEARN_CLASSES: value },
+    /^ {2}LEARN_CLASSES names (spam|Ham), which is always there; name further classes only$/,
+  ]),
+  [
+    { LEARN_CLASSES: 'Queue' },
+    /^ {2}LEARN_CLASSES names Queue, which is a folder of the state dir/,
+  ],
+  [{ LEARN_CLASSES: 'news,news' }, '  LEARN_CLASSES names news twice'],
+  [
+    { LEARN_CLASSES: 'news', LEARN_TRAINERS: 'rspamd,spamassassin' },
+    '  LEARN_CLASSES needs rspamd alone in LEARN_TRAINERS: SpamAssassin knows spam and ham, and no others',
+  ],
+  [{ ...state('/srv/spamd/news'), LEARN_CLASSES: 'news' }, INSIDE],
+  [{ RSPAMD_FUZZY_FLAGS: 'spam:11,spam:12' }, '  RSPAMD_FUZZY_FLAGS names spam twice'],
+  [{ RSPAMD_FUZZY_FLAGS: 'spam:11,ham:11' }, '  RSPAMD_FUZZY_FLAGS gives two classes the flag 11'],
+  ...['spam:0', 'spam:11:0', 'spam:4294967296'].map((value): [Environment, RegExp] => [
+    { RSPAMD_FUZZY_FLAGS: value },
+    /^ {2}RSPAMD_FUZZY_FLAGS must have flags and weights from 1 to 2147483647, not '/,
+  ]),
   [{ RSPAMD_CA_FILE: '/nowhere/x' }, '  RSPAMD_CA_FILE (/nowhere/x) cannot be read (ENOENT)'],
   ...[',', 'spamd', 'rspamd,rspamd', 'rspamd,', 'rspamd;spamassassin'].map(
     (value): [Environment, RegExp] => [
@@ -283,6 +321,23 @@ test.each([
   ['unix:///run/r.sock', 'unix:/run/r.sock', 'http://localhost/', '/run/r.sock'],
 ])('RSPAMD_URL=%s is a controller', (RSPAMD_URL, name, url, socketPath) => {
   expect(loadConfig({ RSPAMD_URL }).rspamd.controllers).toEqual([{ name, url, socketPath }]);
+});
+
+test('RSPAMD_FUZZY_FLAGS names the flag of each class, and perhaps a weight', () => {
+  const { fuzzy } = loadConfig({ RSPAMD_FUZZY_FLAGS: 'spam:11:10, ham:13' }).rspamd;
+  expect([...(fuzzy ?? [])]).toEqual([
+    ['spam', { flag: 11, weight: 10 }],
+    ['ham', { flag: 13, weight: 1 }],
+  ]);
+});
+
+test('LEARN_CLASSES names further classes, which may have fuzzy flags, too', () => {
+  const { spool, rspamd } = loadConfig({
+    LEARN_CLASSES: 'newsletter, Bulk_2',
+    RSPAMD_FUZZY_FLAGS: 'newsletter:12',
+  });
+  expect(spool.verdicts).toEqual(['spam', 'ham', 'newsletter', 'Bulk_2']);
+  expect([...(rspamd.fuzzy ?? [])]).toEqual([['newsletter', { flag: 12, weight: 1 }]]);
 });
 
 test('RSPAMD_URL may name several, with blanks and stray commas between them', () => {

@@ -136,8 +136,9 @@ describe('the rooms', () => {
       'env-var',
       'errors.ts',
       'filter.ts',
-      'headers.ts',
+      'fuzzy-flags.ts',
       'leven',
+      'mail.ts',
       'main.ts',
       'secret.ts',
       'settings-file.ts',
@@ -148,6 +149,7 @@ describe('the rooms', () => {
       'status/health.ts',
       'text.ts',
       'user.ts',
+      'verdict.ts',
     ]);
   });
 

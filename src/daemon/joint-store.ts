@@ -85,6 +85,10 @@ export class JointStore implements MessageStore {
     this.#options.log.close();
   }
 
+  get verdicts(): readonly Verdict[] {
+    return this.#options.store.verdicts;
+  }
+
   placeOf(verdict?: Verdict): string {
     return this.#options.store.placeOf(verdict);
   }

@@ -4,6 +4,7 @@ import type { Controller } from '../delivery/controller.ts';
 import { errnoOf } from '../errors.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Probe } from '../status/probe.ts';
+import { knownOf } from '../trainers/trainer.ts';
 
 /**
  * The last figures of each controller, kept in the state dir: a Redis that came up empty after a reboot
@@ -63,12 +64,13 @@ export class LearnedFigures {
       if (now - (open.since ?? now) >= JUDGED_MS) this.#open.delete(controller);
     }
     if (seen.kind !== 'answers') return;
-    const { spam, ham } = seen.statistics.learned;
+    const { learned } = seen.statistics;
+    if (learned.spam === undefined || learned.ham === undefined) return;
+    const sum = Object.values(knownOf(learned)).reduce((total, count) => total + count, 0);
     const before = this.#sums.get(controller.name) ?? 0;
-    if (spam === undefined || ham === undefined || spam + ham === before) return;
     // A lower figure before it was judged would take the loss for granted.
-    if (this.#open.has(controller) && spam + ham < before) return;
-    this.#sums.set(controller.name, spam + ham);
+    if (sum === before || (this.#open.has(controller) && sum < before)) return;
+    this.#sums.set(controller.name, sum);
     this.#isChanged = true;
   }
 

@@ -12,7 +12,7 @@ import type { Trainer } from '../trainers/trainer.ts';
 import { userByFields } from '../user.ts';
 
 export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
-  readonly config: Pick<Config, 'rspamd' | 'spamd' | 'learning'>;
+  readonly config: Pick<Config, 'spool' | 'rspamd' | 'spamd' | 'learning'>;
   readonly trainers: readonly Trainer[];
   /** Hears of each message that a filter learned. */
   readonly onLearned: (filter: Filter) => LearnedListener;
@@ -33,15 +33,21 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
       log,
       clock,
       filter,
+      verdicts: config.spool.verdicts,
       isOneOfSeveral: filters.length > 1,
       onLearned: onLearned(filter),
     }),
     ...(filter === 'rspamd'
       ? {
           concurrency: learning.concurrency,
-          longestPostMs: rspamd.timeoutMs,
+          longestPostMs: longestPostMs(rspamd),
           findUser: userByFields(learning.userFields),
         }
       : limitsOfSpamAssassin(spamd)),
   }));
+}
+
+/** The lists of the fuzzy storage are asked before and after. */
+function longestPostMs({ timeoutMs, fuzzy }: Config['rspamd']): number {
+  return timeoutMs * (1 + (fuzzy?.size ?? 0));
 }

@@ -19,6 +19,7 @@ import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
 import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import type { Folder } from '../spool/folder.ts';
 import { TaughtMessages } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
 import { identityOf } from '../trainers/spamassassin/identity.ts';
@@ -43,6 +44,8 @@ export interface SpoolSessionOptions {
   readonly locks: MessageLocks;
   /** Gets what was taught, where SpamAssassin is. */
   readonly taught: SessionTaught;
+  /** Gets what was added to lists of a fuzzy storage, where there is one. */
+  readonly fuzzyLists: SessionTaught;
   /** Ends the session when it is aborted. */
   readonly stop: AbortSignal;
 }
@@ -72,6 +75,7 @@ export class SpoolSession {
   readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
   readonly #taught: TaughtMessages | undefined;
+  readonly #listed: TaughtMessages | undefined;
   #lostReason: string | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -102,9 +106,9 @@ export class SpoolSession {
     const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
     const events = deliveries.spoolEvents;
     const common = { ...options, drop, queue, quarantine, faults, events };
-    if (learners.some(({ filter }) => filter === 'spamassassin')) {
-      this.#taught = new TaughtMessages({
-        folder: stateDir.openTaught(),
+    const memoryIn = (folder: Folder): TaughtMessages =>
+      new TaughtMessages({
+        folder,
         temporary,
         identityOf,
         wall,
@@ -112,8 +116,14 @@ export class SpoolSession {
           faults.raise(TAUGHT, error);
         },
       });
+    if (learners.some(({ filter }) => filter === 'spamassassin')) {
+      this.#taught = memoryIn(stateDir.openTaught());
+    }
+    if (config.rspamd.fuzzy !== undefined && learners.some(({ filter }) => filter === 'rspamd')) {
+      this.#listed = memoryIn(stateDir.openListed());
     }
     options.taught.messages = this.#taught;
+    options.fuzzyLists.messages = this.#listed;
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
     this.#faults = faults;
     this.#drop = drop;
@@ -179,8 +189,9 @@ export class SpoolSession {
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
     this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
-    const taught = this.#taught;
-    if (taught !== undefined) this.#every(RETENTION_MS, TAUGHT, () => taught.prune());
+    for (const memory of [this.#taught, this.#listed]) {
+      if (memory !== undefined) this.#every(RETENTION_MS, TAUGHT, () => memory.prune());
+    }
     await aborted(this.#ending.signal);
     await this.stop();
   }

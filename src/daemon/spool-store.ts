@@ -23,6 +23,10 @@ export class SpoolStore implements MessageStore {
     this.#options = options;
   }
 
+  get verdicts(): readonly Verdict[] {
+    return this.#options.queue.verdicts;
+  }
+
   placeOf(verdict?: Verdict): string {
     const { queue } = this.#options;
     return verdict === undefined

@@ -141,9 +141,14 @@ class Daemon {
     const bugs = new Bugs({ clock, log });
     this.#faults = new DiskFaults({ clock, log, bugs });
     const taught = new SessionTaught();
+    const fuzzyLists = new SessionTaught();
     const learners = createLearners({
       config,
-      trainers: trainersFor(config, { taught, reporting: { stop, onResult: reportLine(log) } }),
+      trainers: trainersFor(config, {
+        taught,
+        fuzzyLists,
+        reporting: { stop, onResult: reportLine(log) },
+      }),
       clock,
       random,
       log,
@@ -153,7 +158,7 @@ class Daemon {
       },
     });
     const locks = new MessageLocks();
-    this.#parts = { config, clock, random, log, bugs, learners, locks, taught, stop };
+    this.#parts = { config, clock, random, log, bugs, learners, locks, taught, fuzzyLists, stop };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
@@ -184,6 +189,7 @@ class Daemon {
       reporter,
       bugs,
       filters: learners.map(({ filter }) => filter),
+      verdicts: config.spool.verdicts,
       listen,
       clock: this.#clock,
       log,
@@ -243,6 +249,7 @@ class Daemon {
       stateDir = openStateDir({
         path: config.spool.stateDir,
         libDir: config.spool.libDir,
+        verdicts: config.spool.verdicts,
         ...identity,
         onTightened: (mode) => {
           this.#tellTightened(mode);

@@ -136,12 +136,17 @@ export class Attribution {
       controller.forget(message);
       return;
     }
+    if (outcome.waitMs !== undefined) {
+      this.#backlog.defer(message, outcome.waitMs);
+      return;
+    }
     message.failures.holds += 1;
     const { holds } = message.failures;
     const waitMs = backoffMs(holds, random(), FIRST_HOLD_MS);
     this.#backlog.defer(message, waitMs);
     const { reason, hint: cure } = outcome;
-    if (holds === 1) events.deferred(message, { reason, cure, retryMs: waitMs }, tookMs);
+    if (outcome.isOfClass === true) controller.holdsBack(outcome);
+    else if (holds === 1) events.deferred(message, { reason, cure, retryMs: waitMs }, tookMs);
   }
 
   /**
@@ -160,7 +165,8 @@ export class Attribution {
     const mayBeItsOwn = answered || (isUnknown && wasAlone);
     if (!mayBeItsOwn || !controller.repeats(message, wasAlone)) {
       const suspect = mayBeItsOwn ? message : undefined;
-      controller.failed({ reason, answered, wasProbe: isProbe, message: suspect });
+      const hint = isUnknown ? undefined : outcome.hint;
+      controller.failed({ reason, hint, answered, wasProbe: isProbe, message: suspect });
       return false;
     }
     failures.alone = true;

@@ -1,7 +1,6 @@
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { settleTime } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
-import { VERDICTS } from '../verdict.ts';
 import { preferenceOf } from './affinity.ts';
 import { FIRST_BACKOFF_MS } from './backoff.ts';
 import { PendingMessage, isSameFile } from './message.ts';
@@ -189,7 +188,8 @@ export class Backlog {
     const { faults, store } = this.#options;
     const all = [...this.waiting, ...this.#in.inFlight.values()];
     const busy = new Set(all.map(({ entry }) => entry.verdict));
-    for (const verdict of VERDICTS) if (!busy.has(verdict)) faults.clear(store.placeOf(verdict));
+    for (const verdict of store.verdicts)
+      if (!busy.has(verdict)) faults.clear(store.placeOf(verdict));
   }
 
   /** Closes what a scan holds open. */

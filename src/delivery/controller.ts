@@ -3,7 +3,7 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { plural } from '../text.ts';
 import { NO_CLUSTER } from '../trainers/answers.ts';
-import type { Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
+import type { Held, Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
 import { backoffMs } from './backoff.ts';
 import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
@@ -199,16 +199,24 @@ export class Controller {
   }
 
   /** It can't learn now. */
-  failed({ reason, answered, wasProbe, message }: ControllerFailure): void {
+  failed({ reason, hint, answered, wasProbe, message }: ControllerFailure): void {
     this.#needsProof ||= answered;
     const freshAt = message === undefined ? undefined : this.#freshAfter(message, wasProbe);
-    this.#pause('down', reason, { wasProbe, freshAt });
+    this.#pause('down', reason, { wasProbe, freshAt, hint });
   }
 
   misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
     this.#awaitsPassword = outcome.password;
     const firstMs = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
     this.#pause('misconfigured', outcome.reason, { wasProbe, firstMs, hint: outcome.hint });
+  }
+
+  /** It learns nothing of a class, and other messages as ever. */
+  holdsBack({ reason, hint: cure }: Held): void {
+    const { log } = this.#options;
+    if (!this.#throttle.allows(`class ${reason}`)) return;
+    const says = `${this.name} will not learn a class until a setting is changed: ${reason}`;
+    log('err', 'controller.misconfigured', says, { controller: this.name, reason, cure });
   }
 
   /**
@@ -354,6 +362,8 @@ export class Controller {
 
 export interface ControllerFailure {
   readonly reason: string;
+  /** What may be done about it, where that is known. */
+  readonly hint?: string | undefined;
   /** The controller said so itself; only a proof shows that this is over. */
   readonly answered: boolean;
   readonly wasProbe: boolean;
@@ -367,7 +377,7 @@ interface PauseOptions {
   readonly wasProbe: boolean;
   /** The backoff after a first failure. */
   readonly firstMs?: number;
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   /** When a message that hasn't failed here may probe. @defaultValue after the backoff */
   readonly freshAt?: number | undefined;
 }

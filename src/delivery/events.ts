@@ -4,7 +4,8 @@ import type { Filter } from '../filter.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
 import { plural } from '../text.ts';
-import type { Verdict } from '../verdict.ts';
+import { VERDICTS, ofClass, perClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import type { PendingMessage } from './message.ts';
 import { FINAL_RESULTS } from './result.ts';
 import type { Disposition, FinalResult, Result } from './result.ts';
@@ -22,24 +23,25 @@ export interface MessageEventsOptions {
   /** Other filters are taught as well: lines say which one they are of. */
   readonly isOneOfSeveral?: boolean;
   readonly onLearned?: LearnedListener;
+  /** All classes. @defaultValue spam and ham */
+  readonly verdicts?: readonly Verdict[];
 }
 
 /** Logs each message's result at one filter in a line, and counts it. Never subject, addresses or body. */
 export class MessageEvents {
   readonly filter: Filter;
   readonly counts: ResultCounts = noResults();
-  readonly countsOf: Readonly<Record<Verdict, ResultCounts>> = {
-    spam: noResults(),
-    ham: noResults(),
-  };
+  readonly countsOf: PerClass<ResultCounts>;
   /** Messages of which no header field said whose they are. */
   userless = 0;
   readonly #log: Log;
   readonly #throttle: LogThrottle;
   readonly #onLearned: LearnedListener;
 
-  constructor({ log, clock, filter, isOneOfSeveral = false, onLearned }: MessageEventsOptions) {
+  constructor(options: MessageEventsOptions) {
+    const { log, clock, filter, isOneOfSeveral = false, onLearned, verdicts = VERDICTS } = options;
     this.filter = filter;
+    this.countsOf = perClass(verdicts, noResults);
     this.#log = isOneOfSeveral
       ? (severity, event, says, fields) => {
           log(severity, event, says, { trainer: filter, ...fields });
@@ -89,7 +91,7 @@ export class MessageEvents {
 
   #end(verdict: Verdict, result: Exclude<Result, { kind: 'deferred' }>, fields: LogFields): void {
     this.counts[result.kind] += 1;
-    this.countsOf[verdict][result.kind] += 1;
+    ofClass(this.countsOf, verdict)[result.kind] += 1;
     const { kind } = result;
     const says =
       kind === 'learned'

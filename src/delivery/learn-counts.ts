@@ -1,5 +1,5 @@
+import { knownOf } from '../trainers/trainer.ts';
 import type { Statistics } from '../trainers/trainer.ts';
-import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 
 /**
@@ -18,7 +18,8 @@ const FEW = 10;
 const FEW_PART = 0.01;
 
 /** What one answer of `/stat` showed. */
-interface CountSample extends Readonly<Record<Verdict, number>> {
+interface CountSample {
+  readonly learned: Readonly<Record<Verdict, number>>;
   /** When, on the monotonic clock. */
   readonly at: number;
   /** Learns that were acknowledged until then, whoever asked for them. */
@@ -47,12 +48,11 @@ export class LearnCounts {
     const isAnother =
       last !== undefined && (now - uptimeSeconds * 1_000 > last.at || learns < last.learns);
     const kept = isAnother ? [] : this.#samples.filter(({ at }) => at >= now - KEPT_MS);
-    const { spam, ham } = learned;
-    if (spam === undefined || ham === undefined) {
+    if (learned.spam === undefined || learned.ham === undefined) {
       this.#samples = kept;
       return 0;
     }
-    const sample = { at: now, spam, ham, learns };
+    const sample = { at: now, learned: knownOf(learned), learns };
     this.#samples = [...kept, sample];
     return this.#missing(sample);
   }
@@ -68,8 +68,8 @@ export class LearnCounts {
     const before = this.#samples.filter(({ at }) => at > from - COUNT_AGE_MS && at <= from);
     if (first === undefined || end === undefined || before.length === 0) return false;
     const learns = end.learns - first.learns;
-    const gains = VERDICTS.map(
-      (verdict) => end[verdict] - Math.max(...before.map((each) => each[verdict])),
+    const gains = Object.entries(end.learned).map(
+      ([verdict, count]) => count - Math.max(...before.map((each) => each.learned[verdict] ?? 0)),
     );
     const gained = gains.reduce((sum, gain) => sum + Math.max(0, gain), 0);
     return learns > 0 && gained >= learns;
@@ -88,7 +88,7 @@ export class LearnCounts {
   }
 
   /**
-   * How many are missing: the sum of both classes, which a turned verdict keeps, falls.
+   * How many are missing: the sum of all classes, which a turned verdict keeps, falls.
    *
    * The counts of the classes are not of one moment. After 60 turned verdicts rspamd 3.4 showed
    * [300,300], [300,360] and, half a minute later, [240,360]. So two bounds are compared, which the
@@ -118,6 +118,6 @@ export class LearnCounts {
   }
 }
 
-function sumOf({ spam, ham }: CountSample): number {
-  return spam + ham;
+function sumOf({ learned }: CountSample): number {
+  return Object.values(learned).reduce((sum, count) => sum + count, 0);
 }

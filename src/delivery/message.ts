@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { headersOf } from '../headers.ts';
-import { hashOfBody } from '../mail.ts';
+import { hashOfBody, headersOf } from '../mail.ts';
 import { keyLock } from '../spool/message-locks.ts';
 import { sameStamp } from '../spool/message.ts';
 import type { Stamp } from '../spool/message.ts';

@@ -40,6 +40,8 @@ export interface DeliveryOptions {
 }
 
 export interface MessageStore {
+  /** All classes. */
+  readonly verdicts: readonly Verdict[];
   /** Where messages of a verdict, or all, lie; names disk faults. */
   placeOf(verdict?: Verdict): string;
   /**

@@ -186,10 +186,16 @@ async function* checkFolders(
   daemon: DaemonAnswer,
   host: Host,
 ): AsyncGenerator<Finding, boolean> {
-  const { libDir, stateDir } = config.spool;
+  const { libDir, stateDir, verdicts } = config.spool;
   const folders: Folder[] = [];
   try {
-    const isReachable = yield* checkSpool({ libDir, account: identity, host, opened: folders });
+    const isReachable = yield* checkSpool({
+      libDir,
+      verdicts,
+      account: identity,
+      host,
+      opened: folders,
+    });
     if (!isReachable && stateDir.startsWith(`${libDir}/`)) {
       yield notTried('state dir', `${stateDir}: mend the spool first`);
       return false;

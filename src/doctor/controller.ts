@@ -1,9 +1,13 @@
+import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import { NO_CLUSTER, faultOfVersion, isOfCluster } from '../trainers/answers.ts';
 import { connectionFault } from '../trainers/connection-faults.ts';
+import { START_STORAGE } from '../trainers/fuzzy.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
-import type { Statistics } from '../trainers/trainer.ts';
+import type { Outcome, Statistics } from '../trainers/trainer.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { giveRedis, startOrFind, startRedis } from './here.ts';
 import type { Here } from './here.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
@@ -40,8 +44,15 @@ export async function* checkController(
   const fault = faultOfVersion(statistics.version);
   if (fault !== undefined) yield warning(name, fault.does, fault.cure);
   const learning = await inquiry.learnNothing();
-  yield noAnswerOf(inquiry, learning, here) ?? checkRight(inquiry, learning);
+  const right = noAnswerOf(inquiry, learning, here) ?? checkRight(inquiry, learning);
+  yield right;
   yield checkBayes(here, statistics, await inquiry.history());
+  const isRight = right.state === 'ok';
+  for (const verdict of isRight ? here.config.spool.verdicts : []) {
+    if (!VERDICTS.some((each) => each === verdict)) yield await checkClass(inquiry, verdict);
+  }
+  const { fuzzy } = here.config.rspamd;
+  if (fuzzy !== undefined && isRight) yield await checkFuzzy(inquiry, fuzzy, statistics);
   const { users = 0 } = statistics;
   if (users > 1) yield manyMemories(here, users);
   yield checkClock(name, ping);
@@ -154,6 +165,38 @@ function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding
     `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns)`,
     "let users judge more mail, teach it older mail with kopano-learnd relearn, or lower min_learns in rspamd's local.d/classifier-bayes.conf",
   );
+}
+
+async function checkClass(inquiry: Inquiry, verdict: Verdict): Promise<Finding> {
+  const { name } = inquiry;
+  const fault = await inquiry.classFault(verdict);
+  return fault === undefined ? ok(name, `learns the class ${verdict}`) : told(name, fault);
+}
+
+/** What keeps a message from being learned. */
+function told(name: string, fault: Outcome, otherwise = "look at rspamd's log"): Finding {
+  const reason = 'reason' in fault ? fault.reason : 'was not asked to the end';
+  return failed(name, reason, ('hint' in fault ? fault.hint : undefined) ?? otherwise);
+}
+
+/** Whether messages can be added to the lists that RSPAMD_FUZZY_FLAGS names, and deleted from them. */
+async function checkFuzzy(
+  inquiry: Inquiry,
+  fuzzy: FuzzyFlags,
+  statistics: Statistics,
+): Promise<Finding> {
+  const { name } = inquiry;
+  const flags = [...fuzzy.values()].map(({ flag }) => flag);
+  for (const flag of flags) {
+    const fault = await inquiry.fuzzyFault(flag);
+    if (fault !== undefined) return told(name, fault, START_STORAGE);
+  }
+  // 4.1.5 never tells.
+  const { version = '', hasFuzzyStorage } = statistics;
+  if (version.startsWith('3.4') && hasFuzzyStorage !== true) {
+    return failed(name, 'its fuzzy storage does not answer', START_STORAGE);
+  }
+  return ok(name, `its fuzzy storage has a list with flag ${flags.join(' and ')}`);
 }
 
 /**

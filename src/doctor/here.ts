@@ -11,7 +11,7 @@ import { settingCommand } from './settings.ts';
 
 export interface Here {
   readonly controller: ControllerAddress;
-  readonly config: Pick<Config, 'file' | 'rspamd' | 'learning'>;
+  readonly config: Pick<Config, 'file' | 'spool' | 'rspamd' | 'learning'>;
   readonly environment: Environment;
   /** How the daemon is run. */
   readonly host: Host;

@@ -9,7 +9,6 @@ import { bearsFinishingMark } from '../spool/message.ts';
 import { octal } from '../spool/state-dir.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from '../spool/user-namespace.ts';
 import { clean, inShell } from '../text.ts';
-import { VERDICTS, otherVerdict } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { failed, joined, notTried, ok, warning } from './finding.ts';
 import type { Cure, Finding } from './finding.ts';
@@ -29,6 +28,8 @@ const { R_OK, W_OK, X_OK } = constants;
 
 export interface SpoolCheckOptions {
   readonly libDir: string;
+  /** All classes. */
+  readonly verdicts: readonly Verdict[];
   readonly account: Account;
   readonly host: Host;
   /** Takes the class folders that can be opened; the caller closes them. */
@@ -37,17 +38,18 @@ export interface SpoolCheckOptions {
 
 /** @returns false where nothing in it can be looked at */
 export function* checkSpool(options: SpoolCheckOptions): Generator<Finding, boolean> {
-  const { libDir, account, opened } = options;
-  const root = checkRoot(libDir, account);
+  const { libDir, verdicts, opened } = options;
+  const root = checkRoot(options);
   yield root;
   if (root.state !== 'ok') return false;
-  for (const verdict of VERDICTS) yield checkClass(verdict, options);
+  for (const verdict of verdicts) yield checkClass(verdict, options);
   yield checkWriteAccess([{ path: libDir, stats: statSync(libDir, { bigint: true }) }, ...opened]);
   yield checkFiles(options);
   return true;
 }
 
-function checkRoot(libDir: string, account: Account): Finding {
+function checkRoot(options: SpoolCheckOptions): Finding {
+  const { libDir, account } = options;
   const check = 'spool';
   const shut = shutFolder(libDir);
   try {
@@ -61,7 +63,7 @@ function checkRoot(libDir: string, account: Account): Finding {
     const code = errnoOf(error);
     if (code === undefined) throw error;
     if (code === 'ENOENT' || code === 'ENOTDIR') {
-      const command = makeSpool(libDir, account);
+      const command = makeSpool(options);
       const make = command === undefined ? '' : ', or make it';
       return failed(check, `${libDir} is missing`, {
         says: `start kopano-spamd, which makes it, or set KOPANO_SPAMD_LIB to its folder${make}`,
@@ -83,11 +85,14 @@ function checkRoot(libDir: string, account: Account): Finding {
 }
 
 /** The spool as kopano-spamd makes it, with the folder that it leaves to others. */
-function makeSpool(libDir: string, { uid, gid }: Account): string | undefined {
+function makeSpool({ libDir, verdicts, account }: SpoolCheckOptions): string | undefined {
+  const { uid, gid } = account;
   const owner = hasName('uid', 'kopano') ? 'kopano' : uid;
   const group = hasName('gid', 'kopano') ? 'kopano' : gid;
   if (owner === 0 || group === 0) return undefined;
-  const folders = ['', '/spam', '/ham'].map((each) => inShell(`${libDir}${each}`));
+  const folders = ['', ...verdicts.map((each) => `/${each}`)].map((each) =>
+    inShell(`${libDir}${each}`),
+  );
   return `install -d -o ${owner} -g ${group} -m 0755 ${folders.join(' ')}`;
 }
 
@@ -159,10 +164,10 @@ function folderCure(
   if (stats.uid === BigInt(uid)) {
     return { says: 'let its owner use it', command: `chmod 0755 ${inShell(place)}` };
   }
-  const other = `${libDir}/${otherVerdict(verdict)}`;
+  const other = `${libDir}/${verdict === 'ham' ? 'spam' : 'ham'}`;
   const isLikeOther = uid !== 0 && statsAt(other)?.uid === BigInt(uid);
-  // Who owns ham/ is kopano-spamd, which makes it; spam/ it only writes to.
-  if (stats.uid === 0n || (isLikeOther && verdict === 'spam')) {
+  // Who owns ham/ is kopano-spamd, which makes it; the others it, or somebody else, only writes to.
+  if (stats.uid === 0n || (isLikeOther && verdict !== 'ham')) {
     const whose = isLikeOther
       ? `--reference=${inShell(other)}`
       : `${uid}${gid === 0 ? '' : `:${gid}`}`;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { constants, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { constants, readdirSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
 import { restartCommand } from '../host.ts';
@@ -9,7 +9,9 @@ import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
 import type { DaemonAnswer } from '../status/ask.ts';
-import { inShell } from '../text.ts';
+import { inShell, plural } from '../text.ts';
+import { isClassName } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { cureIn, failed, notTried, ok, warning } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { accessFault, named } from './machine.ts';
@@ -19,6 +21,8 @@ import type { Account } from './machine.ts';
 export interface StateCheckOptions {
   readonly stateDir: string;
   readonly libDir: string;
+  /** All classes. */
+  readonly verdicts: readonly Verdict[];
   /** The class folders that can be opened. */
   readonly folders: readonly Folder[];
   /** Whom the daemon runs as. */
@@ -43,6 +47,7 @@ export async function checkState(options: StateCheckOptions): Promise<Finding[]>
       ...(isLoose(root.stats, asOpened) ? [loose(root)] : []),
       checkProbe(root),
       checkDevice(root, options),
+      ...leftOver(root, options),
       await checkOwner(root, options),
     ];
   } finally {
@@ -60,6 +65,32 @@ function loose({ path: place, stats }: Folder): Finding {
       command: `chmod 0700 ${inShell(place)}`,
     },
   );
+}
+
+/** Messages that wait, of classes that LEARN_CLASSES names no more: nobody takes them. */
+function leftOver({ path: place }: Folder, { verdicts }: StateCheckOptions): Finding[] {
+  return ['queue', 'release'].flatMap((name) =>
+    namesIn(`${place}/${name}`)
+      .filter((verdict) => isClassName(verdict) && !verdicts.includes(verdict))
+      .map((verdict) => ({ verdict, count: namesIn(`${place}/${name}/${verdict}`).length }))
+      .filter(({ count }) => count > 0)
+      .map(({ verdict, count }) =>
+        failed(
+          'classes',
+          `${plural(count, 'message')} of the class ${verdict} left in ${place}/${name}/${verdict}, and LEARN_CLASSES does not name it`,
+          `name ${verdict} in LEARN_CLASSES until they are learned, or move them away`,
+        ),
+      ),
+  );
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return [];
+  }
 }
 
 /** Only `watch` makes it; this says whether it could. */

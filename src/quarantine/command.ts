@@ -6,6 +6,7 @@ import type { Moved, Quarantined } from '../spool/quarantined.ts';
 import { clean, plural, wrap } from '../text.ts';
 import type { Terminal } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 
 /**
@@ -124,29 +125,31 @@ async function each(
 
 // --- names
 
-/** What a name may mean: `spam/NAME`, or NAME of either verdict; as it is listed, or as the file had it. */
-function candidatesOf(name: string): Quarantined[] {
-  const said = VERDICTS.find((each) => name.startsWith(`${each}/`));
+/** What a name may mean: `spam/NAME`, or NAME of any verdict; as it is listed, or as the file had it. */
+function candidatesOf(name: string, verdicts: readonly Verdict[] = VERDICTS): Quarantined[] {
+  const said = verdicts.find((each) => name.startsWith(`${each}/`));
   const bare = said === undefined ? name : name.slice(said.length + 1);
   const key = isKey(bare) ? bare : encodeName(Buffer.from(bare).toString('latin1'));
-  const verdicts = said === undefined ? VERDICTS : [said];
-  return verdicts.map((verdict) => ({ verdict, key }));
+  return (said === undefined ? verdicts : [said]).map((verdict) => ({ verdict, key }));
 }
 
-/** @throws {OperatorError} when both verdicts have a message of that name */
+/** @throws {OperatorError} when several verdicts have a message of that name */
 function meant(messages: QuarantinedMessages | undefined, name: string): Quarantined | undefined {
-  const [message, other] = candidatesOf(name).filter((each) => messages?.has(each));
-  if (other === undefined) return message;
+  const found = candidatesOf(name, messages?.verdicts).filter((each) => messages?.has(each));
+  if (found.length < 2) return found[0];
+  const named = found.map(({ verdict }) => verdict);
   throw new OperatorError({
     code: 'quarantine.ambiguous',
-    message: `'${clean(name)}' lies in quarantine as spam and as ham`,
-    hint: `say which: spam/${clean(name)} or ham/${clean(name)}`,
+    message: `'${clean(name)}' lies in quarantine as ${named.join(' and as ')}`,
+    hint: `say which: ${named.map((each) => `${each}/${clean(name)}`).join(' or ')}`,
     exitCode: EXIT.failure,
   });
 }
 
 function unknown(names: readonly string[], messages?: QuarantinedMessages): OperatorError {
-  const isReleased = candidatesOf(names[0] ?? '').some((one) => messages?.isReleased(one));
+  const isReleased = candidatesOf(names[0] ?? '', messages?.verdicts).some((one) =>
+    messages?.isReleased(one),
+  );
   return new OperatorError({
     code: 'quarantine.unknown',
     message: `not in quarantine: ${clean(names.map((name) => name || "''").join(', '))}`,

@@ -1,8 +1,9 @@
 import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { COUNT_AGE_MS } from '../delivery/learn-counts.ts';
+import { knownOf } from '../trainers/trainer.ts';
 import type { Trainer } from '../trainers/trainer.ts';
-import { VERDICTS, otherVerdict } from '../verdict.ts';
+import { classesOf, ofClass, perClass } from '../verdict.ts';
 import { sumOf } from './stats.ts';
 import type { CountByVerdict, RunStats } from './stats.ts';
 
@@ -44,6 +45,7 @@ const TOLERANCE = 0.02;
 /** Bayes counts real mail up to 5 % higher than it was learned: a store with more held some before. */
 const LARGEST_COUNT = 1.1;
 const EMPTY: CountByVerdict = { spam: 0, ham: 0 };
+const NOTHING = { spam: undefined, ham: undefined };
 
 /** How much Bayes holds; `undefined` where rspamd doesn't tell within five seconds. */
 export async function bayesCounts(
@@ -51,8 +53,9 @@ export async function bayesCounts(
 ): Promise<CountByVerdict | undefined> {
   for (const trainer of trainers) {
     const statistics = await trainer.statistics?.(AbortSignal.timeout(ANSWER_MS));
-    const { spam, ham } = statistics?.learned ?? {};
-    if (spam !== undefined && ham !== undefined) return { spam, ham };
+    const { spam, ham, ...further } = statistics?.learned ?? NOTHING;
+    if (spam !== undefined && ham !== undefined)
+      return { ...knownOf({ ...further, spam, ham }), spam, ham };
   }
   return undefined;
 }
@@ -100,14 +103,17 @@ function compare(
     sumOf(after) >= sumOf(before) - few &&
     !(mayHaveBeenEmpty && missingSince(before, EMPTY) > 0);
   if (!isComparable) return { gained: undefined, missing: missingSince(EMPTY, EMPTY) };
-  const gained = { spam: after.spam - before.spam, ham: after.ham - before.ham };
+  const gained = perClass(
+    classesOf(after),
+    (verdict) => ofClass(after, verdict) - (before[verdict] ?? 0),
+  );
   return { gained, missing: missingSince(before, before) };
 }
 
 /**
- * How many of the learned messages the count lacks. A turned verdict takes from the other class what
- * it gives to its own.
- * @param turnable so many messages of each class may have been turned to the other one
+ * How many of the learned messages the count lacks. A turned verdict takes from another class what
+ * it gives to its own. Of a class that rspamd doesn't count nothing is told.
+ * @param turnable so many messages of each class may have been turned to another one
  */
 function lackOf(
   learned: CountByVerdict,
@@ -115,9 +121,10 @@ function lackOf(
   after: CountByVerdict,
   turnable: CountByVerdict,
 ): number {
-  return VERDICTS.reduce((sum, verdict) => {
-    const gained = Math.max(0, after[verdict] - before[verdict]);
-    const turned = Math.min(turnable[verdict], learned[otherVerdict(verdict)]);
-    return sum + Math.max(0, learned[verdict] - gained - turned);
+  return Object.entries(after).reduce((sum, [verdict, now]) => {
+    const own = learned[verdict] ?? 0;
+    const gained = Math.max(0, now - (before[verdict] ?? 0));
+    const turned = Math.min(turnable[verdict] ?? 0, sumOf(learned) - own);
+    return sum + Math.max(0, own - gained - turned);
   }, 0);
 }

@@ -3,6 +3,7 @@ import type { Disposition } from '../delivery/result.ts';
 import type { MessageStore } from '../delivery/store.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
+import { classesOf } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Journal } from './journal.ts';
 import type { RunStats } from './stats.ts';
@@ -43,6 +44,10 @@ export class BulkStore implements MessageStore {
   /** The body of a message that has not ended. */
   bodyOf({ key }: MessageEntry): Buffer | undefined {
     return this.#bodies.get(key);
+  }
+
+  get verdicts(): readonly Verdict[] {
+    return classesOf(this.#stats.counts.learned);
   }
 
   placeOf(verdict?: Verdict): string {

@@ -18,7 +18,7 @@ import { Journal } from './journal.ts';
 import type { JournalSources } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import { pathsByVerdict, sortedSources } from './source-arguments.ts';
+import { pathsByVerdict, pathsOf, sortedSources } from './source-arguments.ts';
 import type { SourceArguments } from './source-arguments.ts';
 import { archiveSources } from './sources/archive.ts';
 import { PathSource } from './sources/path-source.ts';
@@ -88,8 +88,10 @@ const WITHOUT_JOURNAL =
  *   unfit
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
-  const flags = { ...options.flags, ...sortedSources(options.flags) };
-  const paths = [...flags.dirs, ...flags.spam, ...flags.ham].filter((each) => each !== STDIN);
+  const { verdicts } = options.config.spool;
+  const flags = { ...options.flags, ...sortedSources(options.flags, verdicts) };
+  const named = verdicts.flatMap((verdict) => pathsOf(flags, verdict));
+  const paths = [...flags.dirs, ...named].filter((each) => each !== STDIN);
   const release = await lockSpools(paths, options.config.spool);
   try {
     return await (flags.dryRun ? readAll : learnAll)({ ...options, flags });
@@ -105,7 +107,7 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
   const isDone = journal && (await Journal.peek(...journal));
   const stats = new RunStats((named) => {
     tell(options, failureLine(named));
-  });
+  }, config.spool.verdicts);
   const sources = sourcesOf(options, isDone);
   return dryRun({ ...options, ...flags, columns: widthOf(options), sources, stats });
 }
@@ -139,7 +141,13 @@ function journalOf(
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
   const { user } = flags;
-  const sources = { ...pathsByVerdict(flags), ...(user !== undefined && { user }) };
+  const { spam, ham, ...further } = pathsByVerdict(flags, config.spool.verdicts);
+  const sources = {
+    spam,
+    ham,
+    ...(Object.keys(further).length > 0 && { further }),
+    ...(user !== undefined && { user }),
+  };
   if (filter === 'rspamd') return [flags.journal, sources];
   const path = config.trainers.length > 1 ? `${flags.journal}.${filter}` : flags.journal;
   return [path, { ...sources, trainer: filter }];
@@ -199,7 +207,7 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
   const stats = new RunStats((named) => {
     progress.say(failureLine(named));
-  });
+  }, config.spool.verdicts);
   const progress: Progress = new Progress({
     kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
     stats,
@@ -210,7 +218,10 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     columns: () => errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
-  const trainers = createTrainers({ ...config, trainers: [filter] }, { bulk: flags.bulk });
+  const trainers = createTrainers(
+    { ...config, trainers: [filter] },
+    { bulk: flags.bulk, isSparse: !flags.proveAll },
+  );
   const drawn = new Sample(flags.sample, Math.random);
   const settings = {
     ...common,
@@ -272,11 +283,13 @@ function sourcesOf(
   isDone: (place: string) => boolean = () => false,
 ): Source[] {
   const { flags, config, stdin } = options;
+  const { verdicts } = config.spool;
   const reading: ReadingOptions = { maxBytes: config.spool.maxBytes, isDone, stdin };
   return [
-    ...archiveSources(flags.dirs, reading),
-    ...flags.spam.map((path) => new PathSource(path, 'spam', reading)),
-    ...flags.ham.map((path) => new PathSource(path, 'ham', reading)),
+    ...archiveSources(flags.dirs, verdicts, reading),
+    ...verdicts.flatMap((verdict) =>
+      pathsOf(flags, verdict).map((path) => new PathSource(path, verdict, reading)),
+    ),
   ];
 }
 

@@ -21,7 +21,11 @@ import type { Verdict } from '../verdict.ts';
  * The number counts how messages are named: 1 was before an mbox was split at bare From_ lines. All
  * of it is ASCII. A last line that a crash tore is cut off. One process at a time writes it.
  */
-export interface JournalSources extends Readonly<Record<Verdict, readonly string[]>> {
+export interface JournalSources {
+  readonly spam: readonly string[];
+  readonly ham: readonly string[];
+  /** Those of further classes, where there are any. */
+  readonly further?: Readonly<Record<Verdict, readonly string[]>>;
   /** The filter that was taught, where that is not rspamd. */
   readonly trainer?: Exclude<Filter, 'rspamd'>;
   /** Whose memory learned it, where one user was named. */
@@ -32,7 +36,7 @@ export interface JournalSources extends Readonly<Record<Verdict, readonly string
 const WORDS = { learned: 'learned', duplicate: 'known', refused: 'refused' } as const;
 
 const TITLE = 'kopano-learnd relearn journal 2';
-const LINE = /^(?:learned|known|refused) (?:spam|ham) (.+)$/;
+const LINE = /^(?:learned|known|refused) [A-Za-z][A-Za-z0-9_-]* (.+)$/;
 
 /**
  * A message in memory: 64 bits of SHA-256, which takes 47 bytes. Another one is taken for it, and so

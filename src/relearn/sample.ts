@@ -72,7 +72,8 @@ export class Sample {
   sources(): Source[] {
     const fit = this.#drawn.flatMap((each) => each ?? []);
     while (fit.length > this.#size) fit.splice(this.#below(fit.length), 1);
-    return VERDICTS.map((verdict) =>
+    const verdicts = new Set([...VERDICTS, ...fit.map(({ verdict }) => verdict)]);
+    return [...verdicts].map((verdict) =>
       sourceOf(
         verdict,
         fit.filter((each) => each.verdict === verdict),

@@ -3,8 +3,8 @@ import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
 import { clean, inShell } from '../text.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { VERDICTS, othersOf, perClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import { isPassedOver, unwantedFolder } from './sources/folder-use.ts';
 import { STDIN } from './sources/source.ts';
 
@@ -14,15 +14,28 @@ export interface SourceArguments {
   readonly dirs: readonly string[];
   readonly spam: readonly string[];
   readonly ham: readonly string[];
+  /** `NAME=PATH`: of further classes. */
+  readonly class: readonly string[];
 }
 
 /** The absolute paths that are taught as each verdict: what a journal belongs to, in any order. */
-export function pathsByVerdict(named: SourceArguments): Readonly<Record<Verdict, string[]>> {
-  const pathsOf = (verdict: Verdict): string[] => [
-    ...named.dirs.map((dir) => path.resolve(dir, verdict)),
-    ...named[verdict].map((each) => (each === STDIN ? each : path.resolve(each))),
-  ];
-  return { spam: pathsOf('spam').sort(), ham: pathsOf('ham').sort() };
+export function pathsByVerdict(
+  named: SourceArguments,
+  verdicts: readonly Verdict[],
+): PerClass<readonly string[]> {
+  return perClass(verdicts, (verdict) =>
+    [
+      ...named.dirs.map((dir) => path.resolve(dir, verdict)),
+      ...pathsOf(named, verdict).map((each) => (each === STDIN ? each : path.resolve(each))),
+    ].sort(),
+  );
+}
+
+/** The paths that are named as a class, as they were named. */
+export function pathsOf(named: SourceArguments, verdict: Verdict): readonly string[] {
+  if (verdict === 'spam' || verdict === 'ham') return named[verdict];
+  const prefix = `${verdict}=`;
+  return named.class.flatMap((each) => (each.startsWith(prefix) ? each.slice(prefix.length) : []));
 }
 
 /**
@@ -30,8 +43,14 @@ export function pathsByVerdict(named: SourceArguments): Readonly<Record<Verdict,
  * @throws {OperatorError} `usage.no-source`, `usage.stdin-class`, `usage.stdin-twice`,
  *   `usage.unsorted` or `usage.overlap`
  */
-export function sortedSources({ dirs, spam, ham }: SourceArguments): SourceArguments {
-  if (dirs.length + spam.length + ham.length === 0) {
+export function sortedSources(
+  { dirs, spam, ham, class: further }: SourceArguments,
+  verdicts: readonly Verdict[],
+): SourceArguments {
+  further.forEach((each) => {
+    refuseUnknownClass(each, verdicts);
+  });
+  if (dirs.length + spam.length + ham.length + further.length === 0) {
     throw usage(
       'no-source',
       'relearn needs something to learn',
@@ -45,7 +64,8 @@ export function sortedSources({ dirs, spam, ham }: SourceArguments): SourceArgum
       'give it as --spam - or --ham -',
     );
   }
-  if ([...spam, ...ham].filter((each) => each === STDIN).length > 1) {
+  const classes = further.map((each) => each.slice(each.indexOf('=') + 1));
+  if ([...spam, ...ham, ...classes].filter((each) => each === STDIN).length > 1) {
     throw usage(
       'stdin-twice',
       "'-' (standard input) is given twice",
@@ -57,10 +77,25 @@ export function sortedSources({ dirs, spam, ham }: SourceArguments): SourceArgum
     dirs: dirs.filter((dir) => !maildirs.includes(dir)),
     spam: [...spam, ...maildirs.flatMap(junkFoldersOf)],
     ham: [...ham, ...maildirs],
+    class: further,
   };
-  sorted.dirs.forEach(refuseUnsorted);
-  refuseOverlap(sorted);
+  sorted.dirs.forEach((dir) => {
+    refuseUnsorted(dir, verdicts);
+  });
+  refuseOverlap(sorted, verdicts);
   return sorted;
+}
+
+function refuseUnknownClass(named: string, verdicts: readonly Verdict[]): void {
+  const [, name = ''] = /^([^=]*)=./.exec(named) ?? [];
+  const further = othersOf(othersOf(verdicts, 'spam'), 'ham');
+  if (further.includes(name)) return;
+  const known = further.length === 0 ? 'LEARN_CLASSES is not set' : `it has ${further.join(', ')}`;
+  throw usage(
+    'class',
+    `--class ${clean(named, 1_000)} names no class of LEARN_CLASSES: ${known}`,
+    'give it as --class NAME=PATH, with NAME in LEARN_CLASSES; spam and ham have --spam PATH and --ham PATH',
+  );
 }
 
 function isMaildir(dir: string): boolean {
@@ -82,8 +117,8 @@ function junkFoldersOf(maildir: string): string[] {
   );
 }
 
-function refuseUnsorted(dir: string): void {
-  if (VERDICTS.some((verdict) => isFolder(`${dir}/${verdict}`))) return;
+function refuseUnsorted(dir: string, verdicts: readonly Verdict[]): void {
+  if (verdicts.some((verdict) => isFolder(`${dir}/${verdict}`))) return;
   if (isMissing(dir))
     throw usage('missing', `there is no ${clean(dir, 1_000)}`, 'correct the path');
   const isFile = existsSync(dir) && !isFolder(dir);
@@ -109,10 +144,10 @@ function isMissing(place: string): boolean {
  * whichever way chance has it. A folder that the other source passes over may be named besides:
  * `--ham Maildir --spam Maildir/.Junk`.
  */
-function refuseOverlap(named: SourceArguments): void {
-  const paths = pathsByVerdict(named);
-  const all = VERDICTS.flatMap((verdict) =>
-    paths[verdict]
+function refuseOverlap(named: SourceArguments, verdicts: readonly Verdict[]): void {
+  const paths = pathsByVerdict(named, verdicts);
+  const all = Object.entries(paths).flatMap(([verdict, places]) =>
+    places
       .filter((place) => place !== STDIN)
       .map((place) => ({ place, verdict, real: realPathOrItself(place) })),
   );

@@ -4,7 +4,7 @@ import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
-import { VERDICTS } from '../verdict.ts';
+import type { Verdict } from '../verdict.ts';
 
 /**
  * The locks of the spools that sources lie in: while a daemon works on a spool, nobody else may read
@@ -15,6 +15,7 @@ type Release = () => void;
 
 interface Spool {
   readonly libDir: string;
+  readonly verdicts: readonly Verdict[];
   readonly stateDir: string;
 }
 
@@ -42,7 +43,10 @@ export async function lockSpools(sources: readonly string[], configured: Spool):
 }
 
 /** What a daemon locks: the file in its state dir, and the class folders, whatever its state dir. */
-function placesToLock(sources: readonly string[], { libDir, stateDir }: Spool): Set<string> {
+function placesToLock(
+  sources: readonly string[],
+  { libDir, verdicts, stateDir }: Spool,
+): Set<string> {
   const stateDirs = touches(sources, [libDir, stateDir]) ? realPath(stateDir) : [];
   // The state dir of another environment gives itself away by its queue and its lock.
   for (const source of sources) {
@@ -52,7 +56,7 @@ function placesToLock(sources: readonly string[], { libDir, stateDir }: Spool): 
       if (place === path.dirname(place)) break;
     }
   }
-  const classFolders = VERDICTS.flatMap((verdict) => realPath(path.join(libDir, verdict)));
+  const classFolders = verdicts.flatMap((verdict) => realPath(path.join(libDir, verdict)));
   return new Set([
     ...stateDirs.map((each) => path.join(each, LOCK_FILE)),
     ...(touches(sources, [libDir]) ? classFolders : []),

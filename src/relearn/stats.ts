@@ -1,7 +1,7 @@
 import type { Disposition } from '../delivery/result.ts';
 import type { Held } from '../trainers/trainer.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { VERDICTS, perClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import type { Found } from './sources/source.ts';
 
 /**
@@ -37,7 +37,7 @@ export const KIND_OF = {
   done: 'doneBefore',
 } as const satisfies Readonly<Record<Exclude<Found['kind'], 'message'>, Kind>>;
 
-export type CountByVerdict = Record<Verdict, number>;
+export type CountByVerdict = { -readonly [key in keyof PerClass<number>]: PerClass<number>[key] };
 
 export interface Named {
   readonly place: string;
@@ -65,7 +65,7 @@ const KNOWN_FROM = 10;
 const UNPROVEN_REASON = 'the filter said "learned" to every post, which is no proof';
 
 export class RunStats {
-  readonly counts = byKind<CountByVerdict>(() => ({ spam: 0, ham: 0 }));
+  readonly counts: Readonly<Record<Kind, CountByVerdict>>;
   /** How often which reason was given; of what was learned only where proof is missing. */
   readonly reasons = byKind(() => new Map<string, number>());
   /** The first few that have a reason. */
@@ -75,8 +75,12 @@ export class RunStats {
   readonly #folders = new Map<string, { -readonly [key in keyof MailFolder]: MailFolder[key] }>();
   readonly #onFailed: (named: Named) => void;
 
-  /** @param onFailed hears of what failed: the first few for each reason */
-  constructor(onFailed: (named: Named) => void) {
+  /**
+   * @param onFailed hears of what failed: the first few for each reason
+   * @param verdicts all classes
+   */
+  constructor(onFailed: (named: Named) => void, verdicts: readonly Verdict[] = VERDICTS) {
+    this.counts = byKind(() => perClass(verdicts, () => 0));
     this.#onFailed = onFailed;
   }
 
@@ -144,7 +148,8 @@ export class RunStats {
   }
 
   #add(kind: Kind, verdict: Verdict, named?: Named): void {
-    this.counts[kind][verdict] += 1;
+    const counts = this.counts[kind];
+    counts[verdict] = (counts[verdict] ?? 0) + 1;
     if (named === undefined) return;
     const { place, reason } = named;
     const reasons = this.reasons[kind];
@@ -169,8 +174,8 @@ function resultOf(disposition: Disposition): readonly [Kind, reason?: string] {
   }
 }
 
-export function sumOf(counts: CountByVerdict): number {
-  return VERDICTS.reduce((sum, verdict) => sum + counts[verdict], 0);
+export function sumOf(counts: PerClass<number>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
 }
 
 export function byKind<T>(of: (kind: Kind) => T): Readonly<Record<Kind, T>> {

@@ -4,7 +4,8 @@ import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import { plural, wrap } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
-import { VERDICTS } from '../verdict.ts';
+import { classesOf, ofClass } from '../verdict.ts';
+import type { PerClass } from '../verdict.ts';
 import type { Gain } from './bayes-gain.ts';
 import type { Ending } from './run.ts';
 import type { SampleResult } from './sample.ts';
@@ -64,7 +65,7 @@ export function summarize(input: SummaryInput) {
       missing,
       /** Messages of each class that Bayes needs before it judges, unless rspamd is set otherwise. */
       minLearns: MIN_LEARNS,
-      active: after === undefined ? null : VERDICTS.every((each) => after[each] >= MIN_LEARNS),
+      active: after === undefined ? null : Object.values(after).every((each) => each >= MIN_LEARNS),
       /** rspamd keeps what it has learned apart from Bayes' counts: one may outlive the other. */
       forgotten:
         after !== undefined && stats.isNearlyAllKnown && sumOf(after) < stats.total('known') / 2,
@@ -120,7 +121,9 @@ export function inWords(summary: Summary, columns: number): string {
   const lines = [
     `${title} after ${seconds.learning.toFixed(1)} s, ${Math.round(rate)} messages a second${why.replace('FILTER', FILTER_TITLES[trainer])}.`,
     '',
-    `${''.padEnd(16)}${'spam'.padStart(9)}${'ham'.padStart(9)}`,
+    `${''.padEnd(16)}${classesOf(summary.learned)
+      .map((verdict) => inColumn(verdict))
+      .join('')}`,
     ...KINDS.filter((kind) => sumOf(summary[kind]) > 0 || ALWAYS_SHOWN.includes(kind)).map((kind) =>
       wrap(rowOf(summary, kind), columns, columns < 60 ? INDENT : ' '.repeat(ROW_WIDTH)),
     ),
@@ -154,7 +157,8 @@ export function inPlainWords(kind: Kind): string {
 }
 
 function rowOf(summary: Summary, kind: Kind): string {
-  const numbers = VERDICTS.map((verdict) => String(summary[kind][verdict]).padStart(9)).join('');
+  const counts = Object.entries(summary[kind]);
+  const numbers = counts.map(([verdict, count]) => inColumn(verdict, count)).join('');
   const reasons = Object.entries(summary.reasons[kind])
     .sort(([, a], [, b]) => b - a)
     .slice(0, REASONS_SHOWN)
@@ -229,15 +233,15 @@ function bayesLines({ trainer, bayes }: Summary): string[] {
   const { before, now, gained, confirmed, missing, minLearns, forgotten } = bayes;
   if (trainer !== 'rspamd') return [];
   if (now === null) return ['', 'Bayes: rspamd did not tell what it holds.'];
-  const growth = gained === null ? '' : `, gained ${signed(gained.spam)} and ${signed(gained.ham)}`;
-  const lines = ['', `Bayes holds ${now.spam} spam and ${now.ham} ham${growth}.`];
+  const growth = gained === null ? '' : `, gained ${listed(Object.values(gained).map(signed))}`;
+  const lines = ['', `Bayes holds ${withNames(now)}${growth}.`];
   if (gained === null && before !== null) {
     lines.push(
-      `What it gained can't be told: before, rspamd said ${before.spam} and ${before.ham}, but its count may be a minute old, and Bayes have been emptied in that minute.`,
+      `What it gained can't be told: before, rspamd said ${listed(Object.values(before).map(String))}, but its count may be a minute old, and Bayes have been emptied in that minute.`,
     );
   }
-  const short = VERDICTS.filter((verdict) => now[verdict] < minLearns);
-  const lacking = short.map((verdict) => `${minLearns - now[verdict]} ${verdict}`).join(' and ');
+  const short = classesOf(now).filter((verdict) => ofClass(now, verdict) < minLearns);
+  const lacking = listed(short.map((each) => `${minLearns - ofClass(now, each)} ${each}`));
   lines.push(
     short.length === 0
       ? `It judges: ${minLearns} of each are enough, unless min_learns is set otherwise.`
@@ -262,6 +266,21 @@ const FORGOTTEN = [
   "rspamd says that it knows nearly all of these messages, but Bayes holds far fewer: its list of learned messages has outlived the statistics. With a Redis backend (add -h, -p, -n and -a where it isn't the local one), empty that list and run the command again:",
   "  redis-cli --scan --pattern 'learned_ids*' | xargs -r redis-cli del",
 ];
+
+/** A class, or its figure, in its column. */
+function inColumn(verdict: string, value: string | number = verdict): string {
+  return String(value).padStart(Math.max(9, verdict.length + 2));
+}
+
+function withNames(counts: PerClass<number>): string {
+  return listed(Object.entries(counts).map(([verdict, count]) => `${count} ${verdict}`));
+}
+
+/** As people list things: `a, b and c`. */
+function listed(words: readonly string[]): string {
+  const last = words.at(-1) ?? '';
+  return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} and ${last}`;
+}
 
 function signed(value: number): string {
   return value < 0 ? String(value) : `+${value}`;

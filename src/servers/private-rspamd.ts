@@ -39,6 +39,10 @@ export interface PrivateRspamdOptions extends PrivateServerOptions {
   readonly expandKeys?: boolean;
   /** Whether the history of the web interface lies in Redis. */
   readonly redisHistory?: boolean;
+  /** Classes of Bayes beside spam and ham (rspamd 4.1). */
+  readonly classes?: readonly string[];
+  /** The flags that its own fuzzy storage knows, in the same Redis. @defaultValue it has no storage */
+  readonly fuzzyFlags?: readonly number[];
 }
 
 /** What Bayes says of a message: a verdict with its probability, or nothing. */
@@ -52,18 +56,20 @@ export class PrivateRspamd extends PrivateServer {
   readonly controllerPort: number;
   /** The scan worker's port: answers learn requests with 500 `invalid command`. */
   readonly scannerPort: number;
+  /** The fuzzy storage's port, by UDP. */
+  readonly fuzzyPort: number;
   readonly #options: PrivateRspamdOptions;
 
   private constructor(folder: string, ports: readonly number[], options: PrivateRspamdOptions) {
     super(folder);
-    [this.controllerPort = 0, this.scannerPort = 0] = ports;
+    [this.controllerPort = 0, this.scannerPort = 0, this.fuzzyPort = 0] = ports;
     this.#options = options;
   }
 
   /** Writes a configuration and starts a server with it; resolves when both workers answer. */
   static start(options: PrivateRspamdOptions): Promise<PrivateRspamd> {
     return startServer(options, async (folder) => {
-      const rspamd = new PrivateRspamd(folder, await freePorts(2), options);
+      const rspamd = new PrivateRspamd(folder, await freePorts(3), options);
       await writeConfig(rspamd, options);
       return rspamd;
     });
@@ -184,8 +190,7 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
     'override.d/worker-controller.inc': controllerLines(rspamd, options),
     'override.d/worker-normal.inc': `bind_socket = "${LOOPBACK}:${scannerPort}";\ncount = 1;\n`,
     'override.d/worker-proxy.inc': 'enabled = false;\ncount = -1;\n',
-    'override.d/worker-fuzzy.inc': 'enabled = false;\ncount = -1;\n',
-    'override.d/classifier-bayes.conf': `autolearn = false;\nper_user = ${perUser};\n`,
+    'override.d/classifier-bayes.conf': `autolearn = false;\nper_user = ${perUser};\n${classLines(options)}`,
     // Bayes falls back to this module's server; without one it has no backend
     ...(redisPort !== null && {
       'override.d/redis.conf': [
@@ -201,6 +206,7 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
         'enabled = false;\n',
       ]),
     ),
+    ...fuzzyFiles(rspamd, options),
   };
   for (const name of ['config/languages', 'config/override.d', 'database', 'run', 'log']) {
     await mkdir(join(folder, name), { recursive: true });
@@ -214,6 +220,49 @@ function sentinelLines({ sentinelPorts = [] }: PrivateRspamdOptions): string[] {
   if (sentinelPorts.length === 0) return [];
   const sentinels = sentinelPorts.map((port) => `${LOOPBACK}:${port}`).join(',');
   return [`sentinels = "${sentinels}";`, 'sentinel_watch_time = 1s;'];
+}
+
+/** All classes of Bayes, where there are further ones: a list takes the place of the package's. */
+function classLines({ classes = [] }: PrivateRspamdOptions): string {
+  if (classes.length === 0) return '';
+  const lines = ['spam', 'ham', ...classes].map(
+    (name) => `statfile { symbol = "BAYES_${name.toUpperCase()}"; class = ${quoted(name)}; }`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** A fuzzy storage of its own, and the module that asks it; or neither. */
+function fuzzyFiles(
+  { fuzzyPort }: PrivateRspamd,
+  { redisPort, fuzzyFlags = [] }: PrivateRspamdOptions,
+): Readonly<Record<string, string>> {
+  if (fuzzyFlags.length === 0) {
+    return { 'override.d/worker-fuzzy.inc': 'enabled = false;\ncount = -1;\n' };
+  }
+  const address = `${LOOPBACK}:${fuzzyPort}`;
+  const map = fuzzyFlags.map((flag) => `FUZZY_${flag} { max_score = 10; flag = ${flag}; }`);
+  return {
+    'override.d/worker-fuzzy.inc': [
+      `bind_socket = ${quoted(address)};`,
+      'count = 1;',
+      'backend = "redis";',
+      `servers = "${LOOPBACK}:${redisPort ?? 0}";`,
+      // it keeps what it is told in memory before it writes it
+      'sync = 1s;',
+      `allow_update = [${quoted(LOOPBACK)}];`,
+      '',
+    ].join('\n'),
+    'override.d/fuzzy_check.conf': [
+      'enabled = true;',
+      'timeout = 0.5s;',
+      'rule "local" {',
+      `  servers = ${quoted(address)}; symbol = "FUZZY_UNKNOWN"; algorithm = "mumhash";`,
+      '  mime_types = ["*"]; max_score = 20; read_only = no; skip_unknown = yes;',
+      `  fuzzy_map = { ${map.join(' ')} }`,
+      '}',
+      '',
+    ].join('\n'),
+  };
 }
 
 function optionLines(folder: string): string {

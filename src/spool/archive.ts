@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
-import { VERDICTS, otherVerdict } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { ofClass } from '../verdict.ts';
+import type { PerClass } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 import type { QueueEntry } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
@@ -20,7 +20,7 @@ const TRUSTED_SKEW_MS = DAY_MS;
 /** Where learned messages go. */
 export interface Destination {
   readonly queue: Queue;
-  readonly archive: Readonly<Record<Verdict, Folder>>;
+  readonly archive: PerClass<Folder>;
   readonly after: 'remove' | 'archive';
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
@@ -41,24 +41,22 @@ export function disposeOf(entry: QueueEntry, to: Destination): CheckResult {
 
 function moveToArchive({ verdict, key }: QueueEntry, { queue, archive, wall }: Destination): void {
   const day = dayOf(wall());
-  const folder = archive[verdict];
+  const folder = ofClass(archive, verdict);
   if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
-  // The other verdict of the same day is history; of two days the reader takes the later one, which
+  // Another verdict of the same day is history; of two days the reader takes the later one, which
   // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
   // message in the queue.
-  archive[otherVerdict(verdict)].removeFile(`${day}/${key}`);
-  for (const each of VERDICTS) {
-    for (const later of daysOf(archive[each]).filter((name) => name > day)) {
-      if (archive[each].lstat(later)?.isDirectory() === true) {
-        archive[each].removeFile(`${later}/${key}`);
-      }
+  for (const each of Object.values(archive)) {
+    if (each !== folder) each.removeFile(`${day}/${key}`);
+    for (const later of daysOf(each).filter((name) => name > day)) {
+      if (each.lstat(later)?.isDirectory() === true) each.removeFile(`${later}/${key}`);
     }
   }
   renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
 }
 
 export interface RetentionOptions {
-  readonly archive: Readonly<Record<Verdict, Folder>>;
+  readonly archive: PerClass<Folder>;
   /** Days that are kept; 0 keeps all. */
   readonly days: number;
   /** Our wall clock, milliseconds since the epoch. */
@@ -78,10 +76,10 @@ export async function removeOldDays(options: RetentionOptions): Promise<void> {
   const { archive, days, wall, witnessTime } = options;
   if (days === 0) return;
   const oldestKept = dayOf(wall() - days * DAY_MS);
-  const old = VERDICTS.flatMap((verdict) =>
-    daysOf(archive[verdict])
+  const old = Object.values(archive).flatMap((folder) =>
+    daysOf(folder)
       .filter((day) => day < oldestKept)
-      .map((day) => archive[verdict].at(day)),
+      .map((day) => folder.at(day)),
   );
   const witness = old.length === 0 ? undefined : await witnessTime();
   if (witness === undefined || Math.abs(wall() - witness) > TRUSTED_SKEW_MS) return;
@@ -104,16 +102,16 @@ function dayOf(epochMs: number): string {
 /** Which command teaches again what was forgotten, or that nothing can. */
 export function teachAgain(stateDir: string): string {
   const archive = `${stateDir}/archive`;
-  return VERDICTS.some((verdict) => holdsAny(`${archive}/${verdict}`))
+  return namesIn(archive).some((verdict) => namesIn(`${archive}/${verdict}`).length > 0)
     ? `teach it again: stop the daemon, kopano-learnd relearn ${archive}, start it`
     : 'there is no archive to teach it from again; LEARN_AFTER=archive keeps one from now on';
 }
 
-function holdsAny(folder: string): boolean {
+function namesIn(folder: string): readonly string[] {
   try {
-    return readdirSync(folder).length > 0;
+    return readdirSync(folder);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return false;
+    return [];
   }
 }

@@ -73,10 +73,12 @@ async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> 
 /**
  * The mtime that a copy gets, in seconds. Node.js takes it as a double and cuts it to microseconds
  * (libuv 1.46); what is lost must not turn a tie with the original's twin, which is ham's. So a copy of
- * ham is up to two microseconds newer than its original, one of spam that much older.
+ * ham is up to two microseconds newer than its original, one of spam that much older, and one of a
+ * further class in between.
  */
 function mtimeOfCopy(mtimeNs: bigint, verdict: Verdict): number {
-  const microseconds = mtimeNs / 1_000n + (verdict === 'ham' ? 1n : -1n);
+  const shifts: Readonly<Record<Verdict, bigint>> = { ham: 1n, spam: -1n };
+  const microseconds = mtimeNs / 1_000n + (shifts[verdict] ?? 0n);
   return (Number(microseconds) + 0.5) / 1e6;
 }
 

@@ -1,6 +1,6 @@
 import { renameSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
+import { othersOf, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
@@ -123,7 +123,8 @@ export class CrossDeviceMoves {
   /** True when a file of this key is staged and nothing is being done with it. */
   isWaiting(key: string): boolean {
     if ([...this.#moving.keys()].some((staged) => staged.key === key)) return false;
-    return VERDICTS.some((verdict) => this.#staged.get(idOf(verdict, key))?.holdsLock === true);
+    const { verdicts } = this.#options.drop;
+    return verdicts.some((verdict) => this.#staged.get(idOf(verdict, key))?.holdsLock === true);
   }
 
   /** Removes what is staged of a key in a folder; true when there was something. */
@@ -267,18 +268,16 @@ export class CrossDeviceMoves {
   }
 
   /**
-   * The queue, or the other class folder, holds a newer verdict: the staged one is removed. Of the
+   * The queue, or another class folder, holds a newer verdict: the staged one is removed. Of the
    * same verdict the queue can only hold an older file, or an earlier copy of this one.
    */
   #isOutdated(from: ClassFolder, key: string, mtimeNs: bigint): boolean {
     const { queue, events, drop } = this.#options;
-    const other = otherVerdict(from.verdict);
-    const others = [
-      queue.find(other, key)?.stamp.mtimeNs,
-      drop.get(other)?.folder.lstat(STAGED_PREFIX + key)?.mtimeNs,
-    ];
-    const isOutdated = others.some(
-      (its) => its !== undefined && takesPrecedence(other, its, mtimeNs),
+    const isOutdated = othersOf(drop.verdicts, from.verdict).some((other) =>
+      [
+        queue.find(other, key)?.stamp.mtimeNs,
+        drop.get(other)?.folder.lstat(STAGED_PREFIX + key)?.mtimeNs,
+      ].some((its) => its !== undefined && takesPrecedence(other, its, from.verdict, mtimeNs)),
     );
     if (!isOutdated) return false;
     from.folder.removeFile(STAGED_PREFIX + key);
@@ -303,7 +302,7 @@ export class CrossDeviceMoves {
       temporary.removeFile(key); // half a copy would go on filling a full disk
       throw error;
     }
-    this.#supersedeTwin(verdict, key);
+    this.#supersedeTwins(verdict, key);
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, verdict, key);
     if (entry === undefined) return undefined; // somebody removed the copy
@@ -317,11 +316,12 @@ export class CrossDeviceMoves {
     return entry;
   }
 
-  /** Its staged twin is older, and must go while that still shows: a copy's mtime is nearly right. */
-  #supersedeTwin(verdict: Verdict, key: string): void {
+  /** Staged twins are older, and must go while that still shows: a copy's mtime is nearly right. */
+  #supersedeTwins(verdict: Verdict, key: string): void {
     const { drop, events } = this.#options;
-    const other = otherVerdict(verdict);
-    const twin = drop.get(other);
-    if (twin !== undefined && this.removeKey(twin, key)) events.superseded(other, key);
+    for (const other of othersOf(drop.verdicts, verdict)) {
+      const twin = drop.get(other);
+      if (twin !== undefined && this.removeKey(twin, key)) events.superseded(other, key);
+    }
   }
 }

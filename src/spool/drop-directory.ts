@@ -3,15 +3,15 @@ import { errnoOf } from '../errors.ts';
 import { plainName } from '../host.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { clean, inShell } from '../text.ts';
-import { VERDICTS, otherVerdict } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { VERDICTS, classesOf, ofClass, othersOf } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
 import { Folder, isFolder, statsAt } from './folder.ts';
 import { crossesDevices, octal } from './state-dir.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /**
- * The drop directory: kopano-spamd's folders `spam/` and `ham/`. They are never made here. A folder
+ * The drop directory: kopano-spamd's folders `spam/` and `ham/`, and those of further classes. They are never made here. A folder
  * that is missing is asked for again, one that was replaced is opened anew.
  */
 export interface ClassFolder {
@@ -25,7 +25,7 @@ export interface ClassFolder {
 
 export interface DropDirectoryOptions {
   readonly libDir: string;
-  readonly queue: Readonly<Record<Verdict, Folder>>;
+  readonly queue: PerClass<Folder>;
   readonly faults: DiskFaults;
   readonly log: Log;
   readonly throttle: LogThrottle;
@@ -56,6 +56,11 @@ export class DropDirectory {
     this.#options = options;
   }
 
+  /** All classes, whether their folders are there or not. */
+  get verdicts(): readonly Verdict[] {
+    return classesOf(this.#options.queue);
+  }
+
   path(verdict: Verdict): string {
     return `${this.#options.libDir}/${verdict}`;
   }
@@ -64,9 +69,9 @@ export class DropDirectory {
     return this.#open.get(verdict);
   }
 
-  /** True when both folders are there. */
+  /** True when all folders are there. */
   get isComplete(): boolean {
-    return this.#open.size === VERDICTS.length;
+    return this.#open.size === this.verdicts.length;
   }
 
   /**
@@ -82,7 +87,7 @@ export class DropDirectory {
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
   refresh(): ClassFolder[] {
-    const stale = VERDICTS.filter(
+    const stale = this.verdicts.filter(
       (verdict) => this.#open.get(verdict)?.folder.isCurrent() !== true,
     );
     return stale.flatMap((verdict) => {
@@ -101,7 +106,7 @@ export class DropDirectory {
   }
 
   close(): void {
-    for (const verdict of VERDICTS) this.drop(verdict);
+    for (const verdict of this.verdicts) this.drop(verdict);
   }
 
   #openFolder(verdict: Verdict): ClassFolder | undefined {
@@ -111,7 +116,7 @@ export class DropDirectory {
     let folder: Folder | undefined;
     try {
       folder = Folder.open(path);
-      const elsewhere = crossesDevices(folder, queue[verdict]);
+      const elsewhere = crossesDevices(folder, ofClass(queue, verdict));
       throttle.forget(`missing ${verdict}`);
       faults.clear(path);
       return { verdict, folder, elsewhere, mayHoldStaged: true };
@@ -189,9 +194,11 @@ function linkTarget(place: string): string | undefined {
   }
 }
 
-/** The line that makes a missing folder right: like its sibling, else like the spool. */
+/** The line that makes a missing folder right: like a sibling, else like the spool. */
 function makeFolder(libDir: string, verdict: Verdict): Pick<ClosedFolder, 'hint' | 'command'> {
-  const model = statsAt(`${libDir}/${otherVerdict(verdict)}`) ?? statsAt(libDir);
+  const siblings = othersOf(VERDICTS, verdict).toReversed();
+  const models = [...siblings.map((each) => `${libDir}/${each}`), libDir];
+  const model = models.map(statsAt).find((stats) => stats !== undefined);
   if (model !== undefined && isOutsiders(model)) {
     return { hint: `make it on the host, with owner, group and mode of ${libDir}` };
   }

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { errnoOf } from '../errors.ts';
-import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
+import { othersOf, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { SpoolContext } from './context.ts';
 import type { CrossDeviceMoves } from './cross-device-move.ts';
@@ -91,7 +91,7 @@ export class Enqueuer {
   #take(candidate: Candidate): Look {
     const { from, rawName, stats } = candidate;
     const key = encodeName(rawName);
-    const { locks, moves, queue, settleMs } = this.#options;
+    const { drop, locks, moves, queue, settleMs } = this.#options;
     // A file on its way between file systems is older, and gives way unless it is just being copied.
     if (locks.isKeyHeld(key) && !moves.isWaiting(key)) return { kind: 'wait', ms: BLOCKED_MS };
     if (this.#isTooLarge(from, stats)) {
@@ -99,25 +99,29 @@ export class Enqueuer {
       from.elsewhere = crossesDevices(from.folder, queue.folder(from.verdict));
       if (from.elsewhere) return this.#leave(candidate, 'over-size');
     }
-    const twin = this.#twinOf(candidate);
-    if (twin === undefined) return this.#move(candidate, key);
-    if ('kind' in twin) return twin;
-    const isNewer = takesPrecedence(from.verdict, stats.mtimeNs, twin.stats.mtimeNs);
-    const [older, newer] = isNewer ? [twin, candidate] : [candidate, twin];
+    const twins: Candidate[] = [];
+    for (const verdict of othersOf(drop.verdicts, from.verdict)) {
+      const twin = this.#twinOf(candidate, verdict);
+      if (twin !== undefined && 'kind' in twin) return twin;
+      if (twin !== undefined) twins.push(twin);
+    }
     // In this order every moment at which we may be killed leaves the newer one in the later place.
-    const wasImmovable = this.#wasImmovable(older);
-    const first = this.#move(older, key);
-    if (first.kind === 'wait') return first;
-    // That may have been a moment's trouble, after which it would be taken for the newer one.
-    if (first.kind === 'stays' && !wasImmovable) return { kind: 'wait', ms: settleMs };
-    const second = this.#move(newer, key);
-    return newer === candidate ? second : { kind: 'gone' };
+    const files = [candidate, ...twins].sort((a, b) => (isNewer(a, b) ? 1 : -1));
+    const newest = files.pop() ?? candidate;
+    for (const older of files) {
+      const wasImmovable = this.#wasImmovable(older);
+      const moved = this.#move(older, key);
+      if (moved.kind === 'wait') return moved;
+      // That may have been a moment's trouble, after which it would be taken for the newer one.
+      if (moved.kind === 'stays' && !wasImmovable) return { kind: 'wait', ms: settleMs };
+    }
+    const moved = this.#move(newest, key);
+    return newest === candidate ? moved : { kind: 'gone' };
   }
 
-  /** The same name in the other class folder, where it has passed the gate; else how to wait. */
-  #twinOf({ from, rawName }: Candidate): Candidate | Look | undefined {
+  /** The same name in another class folder, where it has passed the gate; else how to wait. */
+  #twinOf({ rawName }: Candidate, verdict: Verdict): Candidate | Look | undefined {
     const { drop, gate, settleMs } = this.#options;
-    const verdict = otherVerdict(from.verdict);
     const id = idOf(verdict, rawName);
     if (drop.isUncertain(verdict)) return { kind: 'wait', ms: settleMs };
     const twin = drop.get(verdict);
@@ -193,7 +197,7 @@ export class Enqueuer {
     quarantine.removeKey(key);
     // After the quarantine: an operator may be moving it from there to here.
     requeue.removeKey(key);
-    for (const verdict of VERDICTS) {
+    for (const verdict of drop.verdicts) {
       const from = drop.get(verdict);
       if (from !== undefined && moves.removeKey(from, key)) events.superseded(verdict, key);
     }
@@ -204,6 +208,11 @@ export class Enqueuer {
     this.#options.stuck.note(from.verdict, rawName, reason, stats);
     return { kind: 'stays' };
   }
+}
+
+function isNewer(a: Candidate, b: Candidate): boolean {
+  const [mine, its] = [a.stats.mtimeNs, b.stats.mtimeNs];
+  return takesPrecedence(a.from.verdict, mine, b.from.verdict, its);
 }
 
 function isReadable(folder: Folder, rawName: string): boolean {

@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { classesOf, ofClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 import { idOf, isKey } from './message.ts';
 import type { QueueEntry, Stamp } from './message.ts';
@@ -13,7 +13,7 @@ import type { Queue } from './queue.ts';
  * very file that it was written for.
  */
 export class PostCounts {
-  readonly #folders: Readonly<Record<Verdict, Folder>>;
+  readonly #folders: PerClass<Folder>;
   readonly #temporary: Folder;
   readonly #counts = new Map<string, { readonly posts: number; readonly file: string }>();
 
@@ -21,11 +21,11 @@ export class PostCounts {
    * Reads what an earlier process left, and removes what is of no use any more.
    * @throws the system's error for a disk fault
    */
-  constructor(folders: Readonly<Record<Verdict, Folder>>, temporary: Folder, queue: Queue) {
+  constructor(folders: PerClass<Folder>, temporary: Folder, queue: Queue) {
     this.#folders = folders;
     this.#temporary = temporary;
-    for (const verdict of VERDICTS) {
-      for (const { rawName } of [...folders[verdict].list()]) {
+    for (const verdict of classesOf(folders)) {
+      for (const { rawName } of [...ofClass(folders, verdict).list()]) {
         this.#restore(verdict, rawName, queue);
       }
     }
@@ -43,16 +43,16 @@ export class PostCounts {
     this.#counts.set(idOf(verdict, key), { posts, file });
     const temporary = this.#temporary.at(`${key}.json`);
     writeFileSync(temporary, `${posts} ${file}\n`, { mode: 0o600 });
-    renameSync(temporary, this.#folders[verdict].at(key));
+    renameSync(temporary, ofClass(this.#folders, verdict).at(key));
   }
 
   /** The entry has left the queue. */
   forget({ verdict, key }: QueueEntry): void {
-    if (this.#counts.delete(idOf(verdict, key))) this.#folders[verdict].removeFile(key);
+    if (this.#counts.delete(idOf(verdict, key))) ofClass(this.#folders, verdict).removeFile(key);
   }
 
   #restore(verdict: Verdict, name: string, queue: Queue): void {
-    const folder = this.#folders[verdict];
+    const folder = ofClass(this.#folders, verdict);
     if (!isKey(name) || folder.lstat(name)?.isFile() !== true) return;
     // Nothing of what a power failure cut off fits.
     const text = readFileSync(folder.at(name), 'utf8');

@@ -1,7 +1,7 @@
 import { constants, renameSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { classesOf, ofClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 import type { QueueEntry } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
@@ -26,16 +26,16 @@ export interface QuarantineReason {
 }
 
 export class Quarantine {
-  readonly #folders: Readonly<Record<Verdict, Folder>>;
+  readonly #folders: PerClass<Folder>;
   readonly #temporary: Folder;
   /** Nothing was here at the start or came since; every pickup asks. */
   #isEmpty: boolean;
 
-  constructor(folders: Readonly<Record<Verdict, Folder>>, temporary: Folder) {
+  constructor(folders: PerClass<Folder>, temporary: Folder) {
     this.#folders = folders;
     this.#temporary = temporary;
-    this.#isEmpty = VERDICTS.every((verdict) => {
-      const list = folders[verdict].list();
+    this.#isEmpty = Object.values(folders).every((folder) => {
+      const list = folder.list();
       const isEmpty = list.next().done === true;
       list.return();
       return isEmpty;
@@ -49,7 +49,7 @@ export class Quarantine {
    */
   async put(entry: QueueEntry, queue: Queue, reason: QuarantineReason): Promise<CheckResult> {
     this.#isEmpty = false;
-    const folder = this.#folders[entry.verdict];
+    const folder = ofClass(this.#folders, entry.verdict);
     const reasonName = `${entry.key}.json`;
     const written = this.#temporary.at(reasonName);
     const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
@@ -74,20 +74,21 @@ export class Quarantine {
 
   /** Removes a reason whose message has left: what an interrupted step leaves behind. */
   forgetReason(verdict: Verdict, key: string): void {
-    const folder = this.#folders[verdict];
+    const folder = ofClass(this.#folders, verdict);
     if (folder.lstat(key) === undefined) folder.removeFile(`${key}.json`);
   }
 
   /** Whether there is something of a key, of whichever verdict. */
   has(key: string): boolean {
-    return !this.#isEmpty && VERDICTS.some((each) => this.#folders[each].lstat(key) !== undefined);
+    const folders = Object.values(this.#folders);
+    return !this.#isEmpty && folders.some((folder) => folder.lstat(key) !== undefined);
   }
 
   /** Removes what is here of a key. */
   removeKey(key: string): void {
     if (this.#isEmpty) return;
-    for (const verdict of VERDICTS) {
-      this.#folders[verdict].removeFile(key);
+    for (const verdict of classesOf(this.#folders)) {
+      ofClass(this.#folders, verdict).removeFile(key);
       this.forgetReason(verdict, key); // also where a kill left nothing else
     }
   }

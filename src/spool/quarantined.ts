@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { VERDICTS } from '../verdict.ts';
+import { VERDICTS, isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { Folder } from './folder.ts';
 import { isKey } from './message.ts';
@@ -31,7 +31,8 @@ const CHUNK_BYTES = 65_536;
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
-type Folders = Readonly<Record<Verdict, Folder | undefined>>;
+/** By class: whatever classes a daemon has made folders for, those that are no longer set among them. */
+type Folders = ReadonlyMap<Verdict, Folder>;
 
 export class QuarantinedMessages implements Disposable {
   readonly #root: Folder;
@@ -40,13 +41,13 @@ export class QuarantinedMessages implements Disposable {
 
   private constructor(root: Folder) {
     this.#root = root;
-    const openBoth = (name: string): Folders => {
-      const inner = (verdict: Verdict): Folder | undefined =>
-        openFolder(`${root.path}/${name}`, () => root.openFolder(`${name}/${verdict}`));
-      return { spam: inner('spam'), ham: inner('ham') };
-    };
-    this.#quarantine = openBoth('quarantine');
-    this.#release = openBoth('release');
+    this.#quarantine = openAll(root, 'quarantine');
+    this.#release = openAll(root, 'release');
+  }
+
+  /** The classes that it has folders for. */
+  get verdicts(): readonly Verdict[] {
+    return [...this.#quarantine.keys()];
   }
 
   /**
@@ -64,16 +65,13 @@ export class QuarantinedMessages implements Disposable {
   }
 
   close(): void {
-    const { spam, ham } = this.#quarantine;
-    const { spam: releasedSpam, ham: releasedHam } = this.#release;
-    for (const each of [this.#root, spam, ham, releasedSpam, releasedHam]) each?.close();
+    const folders = [...this.#quarantine.values(), ...this.#release.values()];
+    for (const each of [this.#root, ...folders]) each.close();
   }
 
   /** Lists what is there, as it comes. What comes and goes meanwhile may be in it. */
   *list(): Generator<Quarantined, void, undefined> {
-    for (const verdict of VERDICTS) {
-      const folder = this.#quarantine[verdict];
-      if (folder === undefined) continue;
+    for (const [verdict, folder] of this.#quarantine) {
       try {
         for (const { rawName: key } of folder.list()) if (isKey(key)) yield { verdict, key };
       } catch (error) {
@@ -83,17 +81,17 @@ export class QuarantinedMessages implements Disposable {
   }
 
   has({ verdict, key }: Quarantined): boolean {
-    return isKey(key) && statsOf(this.#quarantine[verdict], key) !== undefined;
+    return isKey(key) && statsOf(this.#quarantine.get(verdict), key) !== undefined;
   }
 
   /** Whether it was released, and the owner hasn't taken it yet. */
   isReleased({ verdict, key }: Quarantined): boolean {
-    return isKey(key) && statsOf(this.#release[verdict], key) !== undefined;
+    return isKey(key) && statsOf(this.#release.get(verdict), key) !== undefined;
   }
 
   /** Why it is here; empty when that can't be read. */
   reason({ verdict, key }: Quarantined): FoundReason {
-    const folder = this.#quarantine[verdict];
+    const folder = this.#quarantine.get(verdict);
     if (folder === undefined) return {};
     try {
       return parseReason(readSmallFile(folder, `${key}.json`));
@@ -109,7 +107,7 @@ export class QuarantinedMessages implements Disposable {
    *   may lead to a file that isn't a message
    */
   async *body(message: Quarantined): AsyncGenerator<Buffer, void, undefined> {
-    const folder = this.#quarantine[message.verdict];
+    const folder = this.#quarantine.get(message.verdict);
     const stats = statsOf(folder, message.key);
     if (folder === undefined || stats === undefined) return;
     checkFit(message, stats);
@@ -134,7 +132,7 @@ export class QuarantinedMessages implements Disposable {
    * @throws {OperatorError} when the daemon hasn't made the folder for that, or it is forbidden
    */
   release(message: Quarantined): Moved {
-    const to = this.#release[message.verdict];
+    const to = this.#release.get(message.verdict);
     if (to === undefined) {
       throw fault(
         'no-release',
@@ -157,7 +155,7 @@ export class QuarantinedMessages implements Disposable {
 
   /** Takes the message away, then its reason, unless that is another one by now. */
   #leave({ verdict, key }: Quarantined, take: (folder: Folder) => void): Moved {
-    const folder = this.#quarantine[verdict];
+    const folder = this.#quarantine.get(verdict);
     if (folder === undefined) return 'gone';
     return guard(folder, () => {
       const reason = `${key}.json`;
@@ -173,6 +171,27 @@ export class QuarantinedMessages implements Disposable {
       if (isMine) folder.removeFile(reason);
       return isThere ? 'done' : 'gone';
     });
+  }
+}
+
+function openAll(root: Folder, name: string): Folders {
+  const place = `${root.path}/${name}`;
+  const parent = openFolder(place, () => root.openFolder(name));
+  const folders = new Map<Verdict, Folder>();
+  if (parent === undefined) return folders;
+  try {
+    const further = guard(parent, () =>
+      [...parent.list()]
+        .map(({ rawName }) => rawName)
+        .filter((each) => isClassName(each) && parent.lstat(each)?.isDirectory() === true),
+    );
+    for (const verdict of new Set([...VERDICTS, ...further.sort()])) {
+      const folder = openFolder(place, () => parent.openFolder(verdict));
+      if (folder !== undefined) folders.set(verdict, folder);
+    }
+    return folders;
+  } finally {
+    parent.close();
   }
 }
 

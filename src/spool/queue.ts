@@ -3,8 +3,8 @@ import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
-import { VERDICTS, takesPrecedence } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { classesOf, ofClass, othersOf, takesPrecedence } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import { listByTurns } from './folder.ts';
 import type { Folder } from './folder.ts';
 import { bearsFinishingMark, entryOf, sameStamp } from './message.ts';
@@ -12,7 +12,7 @@ import type { QueueEntry } from './message.ts';
 
 /**
  * The queue: `queue/VERDICT/KEY` of the state dir. It belongs to the daemon alone; only the owner
- * writes it. At most one of `queue/spam/KEY` and `queue/ham/KEY` exists.
+ * writes it. At most one `queue/VERDICT/KEY` of a KEY exists.
  */
 
 /** What reading an entry gave. */
@@ -36,35 +36,39 @@ export interface FoundEntry {
 export type CheckResult = Exclude<ReadResult, { readonly kind: 'body' | 'unfit' }> | undefined;
 
 export class Queue {
-  readonly #folders: Readonly<Record<Verdict, Folder>>;
+  readonly #folders: PerClass<Folder>;
   readonly #maxBytes: number;
 
-  constructor(folders: Readonly<Record<Verdict, Folder>>, options: { readonly maxBytes: number }) {
+  constructor(folders: PerClass<Folder>, options: { readonly maxBytes: number }) {
     this.#folders = folders;
     this.#maxBytes = options.maxBytes;
   }
 
+  /** All classes. */
+  get verdicts(): readonly Verdict[] {
+    return classesOf(this.#folders);
+  }
+
   folder(verdict: Verdict): Folder {
-    return this.#folders[verdict];
+    return ofClass(this.#folders, verdict);
   }
 
   /** The entry as it lies there now. */
   find(verdict: Verdict, key: string): QueueEntry | undefined {
-    const stats = this.#folders[verdict].lstat(key);
+    const stats = this.folder(verdict).lstat(key);
     return stats === undefined ? undefined : entryOf(verdict, key, stats);
   }
 
   /** Removes whatever the queue holds of `key`; says which verdicts that were. */
   removeKey(key: string): Verdict[] {
     // A folder that a swap brought in stays until an attempt quarantines it.
-    return VERDICTS.filter((verdict) => this.#folders[verdict].removeFile(key));
+    return this.verdicts.filter((verdict) => this.folder(verdict).removeFile(key));
   }
 
   /** The newer of what the queue holds of a key; there is normally one at most. */
   newest(key: string): QueueEntry | undefined {
-    const [spam, ham] = [this.find('spam', key), this.find('ham', key)];
-    if (spam === undefined || ham === undefined) return spam ?? ham;
-    return takesPrecedence('spam', spam.stamp.mtimeNs, ham.stamp.mtimeNs) ? spam : ham;
+    const found = this.verdicts.flatMap((verdict) => this.find(verdict, key) ?? []);
+    return found.length < 2 ? found[0] : found.reduce((a, b) => (isNewer(a, b) ? a : b));
   }
 
   /**
@@ -74,7 +78,7 @@ export class Queue {
    */
   adopt(from: Folder, rawName: string, verdict: Verdict, key: string): QueueEntry | undefined {
     try {
-      renameSync(from.at(rawName), this.#folders[verdict].at(key));
+      renameSync(from.at(rawName), this.folder(verdict).at(key));
     } catch (error) {
       // ENOENT may also mean that the queue itself is gone.
       if (errnoOf(error) === 'ENOENT' && from.lstat(rawName) === undefined) return undefined;
@@ -90,7 +94,7 @@ export class Queue {
    */
   async read(entry: QueueEntry): Promise<ReadResult> {
     const { verdict, key } = entry;
-    const folder = this.#folders[verdict];
+    const folder = this.folder(verdict);
     const found = folder.lstat(key);
     if (found === undefined) return { kind: 'gone' };
     // A device could act on being opened: what is no regular file isn't even opened.
@@ -125,20 +129,20 @@ export class Queue {
 
   /** What is different about the entry's file by now; `undefined` when nothing is. */
   check(entry: QueueEntry): CheckResult {
-    const stats = this.#folders[entry.verdict].lstat(entry.key);
+    const stats = this.folder(entry.verdict).lstat(entry.key);
     return stats === undefined ? { kind: 'gone' } : changeOf(entry, stats);
   }
 
   /**
-   * Lists the queue once, both verdicts by turns. What comes and goes meanwhile may be in it.
+   * Lists the queue once, all verdicts by turns. What comes and goes meanwhile may be in it.
    * Keeps its folders open until it is finished or returned.
    */
   *scan(): Generator<FoundEntry, void, undefined> {
-    const folders = VERDICTS.map((verdict) => ({ verdict, folder: this.#folders[verdict] }));
+    const folders = this.verdicts.map((verdict) => ({ verdict, folder: this.folder(verdict) }));
     for (const { verdict, entry } of listByTurns(folders)) {
       const key = entry.rawName;
       this.#mendTwins(key);
-      const stats = this.#folders[verdict].lstat(key);
+      const stats = this.folder(verdict).lstat(key);
       if (stats === undefined) continue;
       yield {
         entry: entryOf(verdict, key, stats),
@@ -148,15 +152,19 @@ export class Queue {
   }
 
   /**
-   * Where both verdicts of a key lie in the queue, which an interrupted restore from a backup can
-   * bring about, the newer mtime stays, on a tie ham.
+   * Where several verdicts of a key lie in the queue, which an interrupted restore from a backup can
+   * bring about, the newest mtime stays, on a tie ham.
    */
   #mendTwins(key: string): void {
-    const [spam, ham] = [this.#folders.spam.lstat(key), this.#folders.ham.lstat(key)];
-    if (spam === undefined || ham === undefined) return;
-    const older = takesPrecedence('spam', spam.mtimeNs, ham.mtimeNs) ? 'ham' : 'spam';
-    this.#folders[older].removeFile(key);
+    const newest = this.newest(key);
+    for (const verdict of newest === undefined ? [] : othersOf(this.verdicts, newest.verdict)) {
+      this.folder(verdict).removeFile(key);
+    }
   }
+}
+
+function isNewer(a: QueueEntry, b: QueueEntry): boolean {
+  return takesPrecedence(a.verdict, a.stamp.mtimeNs, b.verdict, b.stamp.mtimeNs);
 }
 
 const NO_FILE: ReadResult = { kind: 'unfit', reason: 'not a regular file' };

@@ -1,5 +1,5 @@
-import { VERDICTS, otherVerdict, takesPrecedence } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { classesOf, ofClass, othersOf, takesPrecedence } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
 import { FAULTED } from './disk-faults.ts';
@@ -19,7 +19,7 @@ export interface RequeueOptions extends Pick<
   SpoolContext,
   'queue' | 'quarantine' | 'drop' | 'locks' | 'events' | 'faults'
 > {
-  readonly folders: Readonly<Record<Verdict, Folder>>;
+  readonly folders: PerClass<Folder>;
   /** Once it is aborted nothing more is taken. */
   readonly ending: AbortSignal;
 }
@@ -39,8 +39,8 @@ export class Requeue {
   async take(progress: () => void = () => undefined): Promise<number> {
     const { folders, faults, events, ending } = this.#options;
     let stay = 0;
-    for (const verdict of VERDICTS) {
-      const { path } = folders[verdict];
+    for (const verdict of classesOf(folders)) {
+      const { path } = ofClass(folders, verdict);
       if (ending.aborted || faults.pause(path) > 0) continue;
       const stayed = await faults.guard(path, () => this.#takeAll(verdict, progress));
       stay += stayed === FAULTED ? 1 : stayed;
@@ -51,20 +51,21 @@ export class Requeue {
 
   /** Whether there is something of a key, of whichever verdict. */
   has(key: string): boolean {
-    return VERDICTS.some((each) => this.#options.folders[each].lstat(key) !== undefined);
+    return Object.values(this.#options.folders).some((each) => each.lstat(key) !== undefined);
   }
 
   /** A newer verdict of this key takes its place. */
   removeKey(key: string): void {
-    for (const verdict of VERDICTS) {
-      if (this.#options.folders[verdict].lstat(key) !== undefined) this.#remove(verdict, key);
+    const { folders } = this.#options;
+    for (const verdict of classesOf(folders)) {
+      if (ofClass(folders, verdict).lstat(key) !== undefined) this.#remove(verdict, key);
     }
   }
 
   async #takeAll(verdict: Verdict, progress: () => void): Promise<number> {
     const { folders, ending } = this.#options;
     let stay = 0;
-    for (const { rawName } of folders[verdict].list()) {
+    for (const { rawName } of ofClass(folders, verdict).list()) {
       if (isKey(rawName) && !this.#takeOne(verdict, rawName)) stay += 1;
       if (await yieldIfDue()) progress();
       if (ending.aborted) break; // its folder may be closed by now
@@ -82,7 +83,7 @@ export class Requeue {
     if (this.#isDropped(key) || locks.isKeyHeld(key)) return false;
     // Before the message goes: what a kill leaves of it is looked at again.
     quarantine.forgetReason(verdict, key);
-    const entry = queue.adopt(folders[verdict], key, verdict, key);
+    const entry = queue.adopt(ofClass(folders, verdict), key, verdict, key);
     // It is new to whoever learns it, and has to settle.
     if (entry !== undefined) events.enqueued(entry, false);
     return true;
@@ -92,21 +93,25 @@ export class Requeue {
   #isOutdated(verdict: Verdict, key: string): boolean {
     const { folders, queue, drop } = this.#options;
     if (queue.newest(key) !== undefined) return true;
-    if (VERDICTS.some((each) => drop.get(each)?.folder.lstat(STAGED_PREFIX + key) !== undefined)) {
+    const verdicts = classesOf(folders);
+    if (verdicts.some((each) => drop.get(each)?.folder.lstat(STAGED_PREFIX + key) !== undefined)) {
       return true;
     }
-    const mine = folders[verdict].lstat(key);
-    const twin = folders[otherVerdict(verdict)].lstat(key);
-    if (mine === undefined || twin === undefined) return false;
-    return !takesPrecedence(verdict, mine.mtimeNs, twin.mtimeNs);
+    const mine = ofClass(folders, verdict).lstat(key);
+    if (mine === undefined) return false;
+    return othersOf(verdicts, verdict).some((other) => {
+      const twin = ofClass(folders, other).lstat(key);
+      return twin !== undefined && takesPrecedence(other, twin.mtimeNs, verdict, mine.mtimeNs);
+    });
   }
 
   /** Whether the drop directory holds a verdict of this key. A name that was cut is not found. */
   #isDropped(key: string): boolean {
     const rawName = decodeKey(key);
     if (rawName === undefined) return false;
-    return VERDICTS.some((verdict) => {
-      const stats = this.#options.drop.get(verdict)?.folder.lstat(rawName);
+    const { drop } = this.#options;
+    return drop.verdicts.some((verdict) => {
+      const stats = drop.get(verdict)?.folder.lstat(rawName);
       return stats?.isFile() === true && stats.size > 0n;
     });
   }
@@ -114,6 +119,6 @@ export class Requeue {
   #remove(verdict: Verdict, key: string): void {
     const { folders, quarantine, events } = this.#options;
     quarantine.forgetReason(verdict, key);
-    if (folders[verdict].removeFile(key)) events.outdated(verdict, key);
+    if (ofClass(folders, verdict).removeFile(key)) events.outdated(verdict, key);
   }
 }

@@ -1,4 +1,3 @@
-import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
@@ -127,11 +126,12 @@ export class Scanner {
     const now = this.#options.clock.monotonic();
     let until = this.#isSweepWanted ? 0 : this.#sweepAt - now;
     if (this.#sweep !== undefined) until = this.#options.gate.isFull ? FULL_MS : 0;
-    const mayWork = { spam: this.#mayWork('spam'), ham: this.#mayWork('ham') };
+    const { verdicts } = this.#options.drop;
+    const workable = new Set(verdicts.filter((verdict) => this.#mayWork(verdict)));
     for (const { verdict, dueAt } of this.#waiting.values()) {
-      if (mayWork[verdict]) until = Math.min(until, dueAt - now);
+      if (workable.has(verdict)) until = Math.min(until, dueAt - now);
     }
-    const pauses = VERDICTS.map((verdict) => this.#pause(verdict)).filter((ms) => ms > 0);
+    const pauses = verdicts.map((verdict) => this.#pause(verdict)).filter((ms) => ms > 0);
     return Math.max(0, Math.min(until, ...pauses));
   }
 
@@ -149,7 +149,7 @@ export class Scanner {
   beginSweep(): void {
     const { drop, faults } = this.#options;
     this.#isSweepWanted = false;
-    const folders = VERDICTS.flatMap((verdict) => {
+    const folders = drop.verdicts.flatMap((verdict) => {
       const folder = drop.get(verdict)?.folder;
       return folder === undefined || this.#pause(verdict) > 0 ? [] : [{ verdict, folder }];
     });
@@ -160,7 +160,7 @@ export class Scanner {
       }),
       takenBefore: this.#taken,
       entries: 0,
-      whole: VERDICTS.every((verdict) => this.#pause(verdict) === 0),
+      whole: drop.verdicts.every((verdict) => this.#pause(verdict) === 0),
     };
   }
 
@@ -254,14 +254,14 @@ export class Scanner {
   async #endSweep(sweep: Sweep): Promise<void> {
     const { drop, faults, gate, stuck, clock, sweepMs } = this.#options;
     for (const file of [...this.#failing.values()]) await this.#look(file);
-    const whole = sweep.whole && VERDICTS.every((verdict) => this.#pause(verdict) === 0);
+    const whole = sweep.whole && drop.verdicts.every((verdict) => this.#pause(verdict) === 0);
     this.#sweep = undefined;
     if (whole) {
       gate.endSweep();
       stuck.endSweep();
       // Where no file is left to be taken, there is nothing that could still fail.
       const busy = new Set([...this.#waiting.values()].map(({ verdict }) => verdict));
-      for (const verdict of VERDICTS) {
+      for (const verdict of drop.verdicts) {
         if (!busy.has(verdict) && drop.get(verdict) !== undefined) faults.clear(drop.path(verdict));
       }
     }

@@ -13,7 +13,8 @@ import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { plainName } from '../host.ts';
 import { inShell } from '../text.ts';
-import type { Verdict } from '../verdict.ts';
+import { VERDICTS, perClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import { Folder, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
@@ -23,21 +24,23 @@ import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
  * to one of our own, as Kubernetes makes every volume with an `fsGroup` at each start of a pod, that
  * right is taken away.
  */
-type Both = Readonly<Record<Verdict, Folder>>;
+type Folders = PerClass<Folder>;
 
 export interface StateDir {
   readonly root: Folder;
-  readonly queue: Both;
-  readonly archive: Both;
-  readonly quarantine: Both;
+  readonly queue: Folders;
+  readonly archive: Folders;
+  readonly quarantine: Folders;
   /** What other commands ask the owner to take back into the queue. */
-  readonly release: Both;
+  readonly release: Folders;
   /** How often messages of the queue were posted without a proof. */
-  readonly posts: Both;
+  readonly posts: Folders;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
   /** Opens what was last taught under each key, and makes it where it is missing. */
   openTaught(): Folder;
+  /** Opens the classes that were last added to a fuzzy storage, in the same way. */
+  openListed(): Folder;
   /**
    * Takes away what rights others have got on it since it was opened.
    * @returns false when that can't be done, or not all of it is still where it was opened
@@ -50,6 +53,8 @@ export interface StateDirOptions {
   readonly path: string;
   /** KOPANO_SPAMD_LIB: never made, and the state dir isn't either while it is missing. */
   readonly libDir: string;
+  /** All classes: each has a folder in each place. @defaultValue spam and ham */
+  readonly verdicts?: readonly Verdict[];
   /** The daemon's effective uid and gid. */
   readonly uid: number;
   readonly gid: number;
@@ -67,7 +72,7 @@ const NAMES = ['queue', 'archive', 'quarantine', 'release', 'posts'] as const;
 const LAYOUT: ReadonlySet<string> = new Set([
   ...NAMES,
   ...['tmp', 'owner.lock', 'learned.json', 'status.sock'],
-  ...['taught', 'done-rspamd', 'done-spamassassin'],
+  ...['taught', 'listed', 'done-rspamd', 'done-spamassassin'],
 ]);
 
 /**
@@ -97,19 +102,20 @@ export function openStateDir(options: StateDirOptions): StateDir {
   };
   try {
     tighten(); // before anything is made in it
-    const both = (name: (typeof NAMES)[number]): Both => {
+    const each = (name: (typeof NAMES)[number]): Folders => {
       const parent = inner(root, name);
-      return { spam: inner(parent, 'spam'), ham: inner(parent, 'ham') };
+      return perClass(options.verdicts ?? VERDICTS, (verdict) => inner(parent, verdict));
     };
     const stateDir = {
       root,
-      queue: both('queue'),
-      archive: both('archive'),
-      quarantine: both('quarantine'),
-      release: both('release'),
-      posts: both('posts'),
+      queue: each('queue'),
+      archive: each('archive'),
+      quarantine: each('quarantine'),
+      release: each('release'),
+      posts: each('posts'),
       temporary: inner(root, 'tmp'),
       openTaught: () => inner(root, 'taught'),
+      openListed: () => inner(root, 'listed'),
       isOurs: () => {
         try {
           tighten();

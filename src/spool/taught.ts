@@ -9,9 +9,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
 import { errnoOf, isBug } from '../errors.ts';
+import { isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { Folder } from './folder.ts';
@@ -52,6 +54,8 @@ const DAY_MS = 24 * HOUR_MS;
 const BLOCK_BYTES = 4_096;
 /** Part of `maxBytes` that may come in between two prunings. */
 const SLACK = 8;
+/** Of a class. */
+const LONGEST_NAME = 32;
 /** The fastest; a message of 7 KB takes 0.1 ms, and 3 KB on disk. */
 const FAST = { level: 1, memLevel: 6 };
 /** More than that is packed beside the event loop, which costs ten times as much for a small message. */
@@ -110,7 +114,7 @@ export class TaughtMessages {
     const { folder, temporary, maxBytes, maxMessageBytes } = this.#options;
     if (body.length > maxMessageBytes) return;
     // No key begins with a dot.
-    const name = `.taught-${key}`;
+    const name = `.${path.basename(folder.path)}-${key}`;
     try {
       const packed = await compress(body);
       writeNew(temporary, name, Buffer.concat([Buffer.from(`${verdict}\n`), packed]));
@@ -282,9 +286,8 @@ function readLink(folder: Folder, name: string): string | undefined {
 }
 
 function verdictOf(file: Buffer): Verdict | undefined {
-  const word = file.toString('latin1', 0, 5);
-  if (word.startsWith('ham\n')) return 'ham';
-  return word === 'spam\n' ? 'spam' : undefined;
+  const [name, rest] = file.toString('latin1', 0, LONGEST_NAME + 1).split('\n', 2);
+  return name !== undefined && rest !== undefined && isClassName(name) ? name : undefined;
 }
 
 function hourOf(epochMs: number): number {

@@ -1,7 +1,6 @@
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { SpoolContext } from './context.ts';
 
@@ -34,7 +33,7 @@ export class FolderWatcher {
   /** True when every class folder that is there is watched. */
   get isWatchingAll(): boolean {
     const { drop } = this.#options;
-    return VERDICTS.every((each) => drop.get(each) === undefined || this.#watchers.has(each));
+    return drop.verdicts.every((each) => drop.get(each) === undefined || this.#watchers.has(each));
   }
 
   /**
@@ -44,7 +43,7 @@ export class FolderWatcher {
   watchFolders(isMany: boolean): void {
     const { drop, polling } = this.#options;
     if (polling) return;
-    for (const verdict of VERDICTS) {
+    for (const verdict of drop.verdicts) {
       if (isMany || drop.get(verdict) === undefined) this.unwatch(verdict);
       else if (!this.#watchers.has(verdict)) this.#watch(verdict);
     }
@@ -59,7 +58,7 @@ export class FolderWatcher {
   }
 
   close(): void {
-    for (const verdict of VERDICTS) this.unwatch(verdict);
+    for (const verdict of [...this.#watchers.keys()]) this.unwatch(verdict);
   }
 
   #watch(verdict: Verdict): void {

@@ -8,8 +8,8 @@ import type { Filter } from '../filter.ts';
 import { clean, plural, tableRow, wrap } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { classesOf, ofClass, perClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 import { askStatus } from './ask.ts';
 import { countPlace, countSpool } from './counts.ts';
 import type { CountFaults } from './counts.ts';
@@ -66,8 +66,10 @@ async function overviewOf(config: Config, stop: AbortSignal) {
   const archived = await countPlace(spool, 'archive', faults);
   const { daemon, controllers } = await asked;
   const learned = learnedOf(controllers);
-  const missing = (verdict: Verdict): number | null =>
-    learned[verdict] === null ? null : Math.max(0, MIN_LEARNS - learned[verdict]);
+  const missing = (verdict: Verdict): number | null => {
+    const count = learned[verdict] ?? null;
+    return count === null ? null : Math.max(0, MIN_LEARNS - count);
+  };
   return {
     spool: spool.libDir,
     stateDir: spool.stateDir,
@@ -81,7 +83,7 @@ async function overviewOf(config: Config, stop: AbortSignal) {
     bayes: {
       learned,
       minLearns: MIN_LEARNS,
-      missing: { spam: missing('spam'), ham: missing('ham') },
+      missing: perClass(spool.verdicts, missing),
     },
   };
 }
@@ -192,11 +194,12 @@ function hasJustLearned(daemon: Overview['daemon'], now: number): boolean {
 }
 
 function bayesLines({ learned, minLearns, missing }: Overview['bayes']): string[] {
-  return VERDICTS.map((verdict) => {
+  return classesOf(missing).map((verdict) => {
     const label = `bayes, ${verdict}:`;
-    if (learned[verdict] === null) return `${label} not known`;
+    const count = learned[verdict] ?? null;
+    if (count === null) return `${label} not known`;
     const rest = missing[verdict] === 0 ? 'enough' : `${missing[verdict] ?? '?'} more`;
-    return `${label} ${learned[verdict]} learned, ${rest} for min_learns = ${minLearns}`;
+    return `${label} ${count} learned, ${rest} for min_learns = ${minLearns}`;
   });
 }
 
@@ -219,7 +222,7 @@ function daemonLines(daemon: Overview['daemon'], now: number): string[] {
       const title = trainers.length > 1 ? FILTER_TITLES[each.trainer] : 'since its start';
       const rows = FINAL_RESULTS.map((result): Row => [
         result,
-        { spam: messages.spam[result], ham: messages.ham[result] },
+        perClass(classesOf(messages), (verdict) => ofClass(messages, verdict)[result]),
         '',
       ]);
       const open = [
@@ -239,23 +242,28 @@ function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   ];
 }
 
-type Row = readonly [name: string, numbers: Readonly<Record<Verdict, number | null>>, note: string];
+type Row = readonly [name: string, numbers: PerClass<number | null>, note: string];
 
 /** What is neither zero nor wholly unknown: of that, the folders tell. */
 function table(title: string, rows: readonly Row[], none: readonly string[]): string[] {
-  const shown = rows.filter(([, { spam, ham }]) => (spam ?? 0) + (ham ?? 0) > 0 || spam !== ham);
+  const shown = rows.filter(([, numbers]) => isTold(Object.values(numbers)));
   if (shown.length === 0) return [...none];
-  const head = tableRow([`  ${title}`, ...VERDICTS], WIDTHS);
+  const verdicts = rows[0] === undefined ? [] : classesOf(rows[0][1]);
+  const widths = [19, ...verdicts.map((each) => -Math.max(8, each.length))];
+  const head = tableRow([`  ${title}`, ...verdicts], widths);
   return [
     head,
     ...shown.map(([name, numbers, note]) => {
-      const cells = VERDICTS.map((verdict) => String(numbers[verdict] ?? '?'));
-      return tableRow([`  ${name}`, ...cells, note], WIDTHS);
+      const cells = verdicts.map((verdict) => String(numbers[verdict] ?? '?'));
+      return tableRow([`  ${name}`, ...cells, note], widths);
     }),
   ];
 }
 
-const WIDTHS = [19, -8, -8];
+function isTold(numbers: readonly (number | null)[]): boolean {
+  const [first, ...others] = numbers;
+  return numbers.some((each) => (each ?? 0) > 0) || others.some((each) => each !== first);
+}
 
 /** How long something has lasted, as people say it. */
 function span(ms: number): string {

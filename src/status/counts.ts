@@ -5,15 +5,15 @@ import { errnoOf } from '../errors.ts';
 import { countMessages } from '../spool/census.ts';
 import type { Place } from '../spool/census.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
-import { VERDICTS } from '../verdict.ts';
-import type { Verdict } from '../verdict.ts';
+import { perClass } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 
 /** How many messages lie in which folder of the spool, and which folders can't be counted. */
 
-type SpoolPaths = Pick<SpoolConfig, 'libDir' | 'stateDir'>;
+type SpoolPaths = Pick<SpoolConfig, 'libDir' | 'stateDir' | 'verdicts'>;
 
 /** Messages of each class; `null` where they can't be counted. */
-export type Numbers = Readonly<Record<Verdict, number | null>>;
+export type Numbers = PerClass<number | null>;
 
 /** What lies in the folders that a message passes. */
 export interface SpoolCounts {
@@ -42,22 +42,22 @@ export async function countSpool(
   };
 }
 
-/** Counts one place in both classes. */
+/** Counts one place in all classes. */
 export async function countPlace(
-  { libDir, stateDir }: SpoolPaths,
+  { libDir, stateDir, verdicts }: SpoolPaths,
   place: Place,
   faults: CountFaults,
 ): Promise<Numbers> {
-  const numbers: Record<Verdict, number | null> = { spam: null, ham: null };
+  const counted = new Map<Verdict, number>();
   const base = place === 'drop' ? libDir : stateDir;
-  for (const verdict of VERDICTS) {
+  for (const verdict of verdicts) {
     const path = place === 'drop' ? `${base}/${verdict}` : `${base}/${place}/${verdict}`;
     const found = await countMessages(path, place);
-    if (found.kind === 'counted') numbers[verdict] = found.messages;
+    if (found.kind === 'counted') counted.set(verdict, found.messages);
     // A fault that the base has, too, is told once, for the base.
     else faults.set(isOpen(base) ? path : base, found.kind === 'missing' ? 'ENOENT' : found.code);
   }
-  return numbers;
+  return perClass(verdicts, (verdict) => counted.get(verdict) ?? null);
 }
 
 const CLOSED: Readonly<Record<string, string>> = {
@@ -67,9 +67,12 @@ const CLOSED: Readonly<Record<string, string>> = {
 };
 
 /** The class folders that this process can't take messages from, whether one lies there or not. */
-export async function closedFolders(libDir: string): Promise<readonly DiskFault[]> {
+export async function closedFolders({
+  libDir,
+  verdicts,
+}: Pick<SpoolPaths, 'libDir' | 'verdicts'>): Promise<readonly DiskFault[]> {
   const faults: DiskFault[] = [];
-  for (const verdict of VERDICTS) {
+  for (const verdict of verdicts) {
     const place = `${libDir}/${verdict}`;
     try {
       await access(place, constants.R_OK | constants.W_OK | constants.X_OK);

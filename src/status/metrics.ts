@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { cpuUsage, memoryUsage, uptime } from 'node:process';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { FINAL_RESULTS } from '../delivery/result.ts';
-import { VERDICTS } from '../verdict.ts';
+import { classesOf } from '../verdict.ts';
 import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
 import type { SpoolCounts } from './counts.ts';
@@ -30,7 +30,8 @@ export class Metrics {
   readonly #duration: Histogram;
   readonly #filters: readonly Filter[];
 
-  constructor(filters: readonly Filter[]) {
+  /** @param verdicts all classes */
+  constructor(filters: readonly Filter[], verdicts: readonly Verdict[]) {
     this.#filters = filters;
     this.#duration = new Histogram({
       name: 'kopano_learnd_learn_duration_seconds',
@@ -40,7 +41,7 @@ export class Metrics {
       registers: [this.#kept],
     });
     for (const filter of filters) {
-      for (const verdict of VERDICTS) this.#duration.zero(this.#labels(filter, verdict));
+      for (const verdict of verdicts) this.#duration.zero(this.#labels(filter, verdict));
     }
     this.#lag.enable();
   }
@@ -100,10 +101,10 @@ function reportRows(report: DaemonReport): Row[] {
   const labelOf = (trainer: Filter): Readonly<Record<string, string>> =>
     trainers.length > 1 ? { trainer } : {};
   const ended = trainers.flatMap(({ trainer, messages }) =>
-    VERDICTS.flatMap((verdict) =>
+    Object.entries(messages).flatMap(([verdict, counts]) =>
       FINAL_RESULTS.map((outcome): Sample => [
         { ...labelOf(trainer), verdict, outcome },
-        messages[verdict][outcome],
+        counts[outcome],
       ]),
     ),
   );
@@ -112,12 +113,14 @@ function reportRows(report: DaemonReport): Row[] {
     waiting && places.reduce((total, place) => total + (waiting[place][verdict] ?? 0), 0);
   const each = (value: (controller: DaemonReport['controllers'][number]) => boolean): Sample[] =>
     controllers.map((controller) => [{ controller: controller.name }, Number(value(controller))]);
-  const waits = VERDICTS.map((verdict): Sample => [
+  const waits = (waiting === null ? [] : classesOf(waiting.queued)).map((verdict): Sample => [
     { verdict },
     lying(verdict, 'dropped', 'queued', 'released'),
   ]);
-  const quarantined = waiting && (waiting.quarantined.spam ?? 0) + (waiting.quarantined.ham ?? 0);
-  const known = VERDICTS.map((verdict): Sample => [{ class: verdict }, bayes[verdict]]);
+  const quarantined =
+    waiting &&
+    Object.values(waiting.quarantined).reduce<number>((sum, each) => sum + (each ?? 0), 0);
+  const known = Object.entries(bayes).map(([each, count]): Sample => [{ class: each }, count]);
   const unproven = each(({ state }) => state === 'unproven');
   return [
     ['kopano_learnd_messages_total', 'Messages by how they ended, each counted once.', ended],

@@ -59,10 +59,14 @@ export function obstacleIn(seen: Probe): string | null {
   return isUnknown ? 'its Bayes backend does not answer' : null;
 }
 
+const NOTHING: Statistics['learned'] = { spam: undefined, ham: undefined };
+
 /** What Bayes has learned, as a controller says. */
 export function learnedIn(seen: Probe | undefined): Numbers {
   const learned = seen?.kind === 'answers' ? seen.statistics.learned : undefined;
-  return { spam: learned?.spam ?? null, ham: learned?.ham ?? null };
+  const { spam, ham, ...further } = learned ?? NOTHING;
+  const known = Object.entries(further).map(([name, count]) => [name, count ?? null] as const);
+  return { spam: spam ?? null, ham: ham ?? null, ...Object.fromEntries(known) };
 }
 
 /** The same, whichever controller says so first: they share one store. */

@@ -6,7 +6,7 @@ import { sumOf } from '../delivery/events.ts';
 import type { Learner } from '../delivery/learner.ts';
 import type { Host } from '../host.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
-import type { Verdict } from '../verdict.ts';
+import { VERDICTS, classesOf, ofClass, perClass } from '../verdict.ts';
 import { VERSION } from '../version.ts';
 import { closedFolders, countSpool } from './counts.ts';
 import type { SpoolCounts } from './counts.ts';
@@ -21,7 +21,7 @@ import type { Probe } from './probe.ts';
 
 /** What the status room has to know of the daemon. */
 export interface DaemonView {
-  readonly spool: Pick<SpoolConfig, 'libDir' | 'stateDir'>;
+  readonly spool: Pick<SpoolConfig, 'libDir' | 'stateDir' | 'verdicts'>;
   readonly learners: readonly Learner[];
   readonly bugs: Bugs;
   /** What it runs as, and under. */
@@ -105,7 +105,7 @@ export class Reporter {
     );
     this.#closed = cached(
       clock,
-      () => closedFolders(view.spool.libDir),
+      () => closedFolders(view.spool),
       () => 1_000,
     );
     this.#startedAt = iso(clock.wall());
@@ -204,8 +204,10 @@ export class Reporter {
 }
 
 function countsOf(learners: readonly Learner[]) {
-  const of = (verdict: Verdict) => sumOf(learners.map(({ events }) => events.countsOf[verdict]));
-  return { spam: of('spam'), ham: of('ham') };
+  const [first] = learners;
+  return perClass(first === undefined ? VERDICTS : classesOf(first.events.countsOf), (verdict) =>
+    sumOf(learners.map(({ events }) => ofClass(events.countsOf, verdict))),
+  );
 }
 
 /** @param isWanted messages wait for it */

@@ -23,6 +23,8 @@ export interface StatusServerOptions {
   readonly bugs: Bugs;
   /** The filters that are taught: where there are several, figures have a label `trainer`. */
   readonly filters: readonly Filter[];
+  /** All classes. */
+  readonly verdicts: readonly Verdict[];
   readonly listen: ListenAddress;
   readonly clock: Clock;
   readonly log: Log;
@@ -44,7 +46,7 @@ export class StatusServer {
 
   constructor(options: StatusServerOptions) {
     this.#options = options;
-    this.#metrics = new Metrics(options.filters);
+    this.#metrics = new Metrics(options.filters, options.verdicts);
     this.#throttle = new LogThrottle(options.clock);
   }
 

@@ -12,7 +12,7 @@ import type { Secret } from '../secret.ts';
  * message, is beside it (`learning-post.ts`). HTTP errors end in these two files: got's carry the
  * password header.
  */
-export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers'> {
+export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers' | 'fuzzy'> {
   readonly controller: ControllerAddress;
   /** Milliseconds for one whole request; the only thing that stops an answer that drips. */
   readonly timeoutMs: number;

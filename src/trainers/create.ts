@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import type { Filter } from '../filter.ts';
+import type { FuzzyLists } from './fuzzy.ts';
 import { RspamdTrainer } from './rspamd.ts';
 import { Reports } from './spamassassin/reports.ts';
 import type { ReportsOptions } from './spamassassin/reports.ts';
@@ -16,8 +17,12 @@ import type { Trainer } from './trainer.ts';
 export interface TrainersOptions {
   /** rspamd learns what Bayes judges rightly already, too. @defaultValue true */
   readonly bulk?: boolean;
+  /** Most messages are not proven. @defaultValue false */
+  readonly isSparse?: boolean;
   /** What was taught before, where that is kept. */
   readonly taught?: Taught;
+  /** To which list of rspamd's fuzzy storage messages were added, where that is kept. */
+  readonly fuzzyLists?: FuzzyLists;
   /** Where SPAMD_REPORT is set. @defaultValue nothing is reported */
   readonly reporting?: Pick<ReportsOptions, 'onResult' | 'stop'>;
 }
@@ -55,10 +60,12 @@ export function createTrainers(
   options: TrainersOptions = {},
 ): readonly Trainer[] {
   const { rspamd, spamd } = config;
-  const { bulk = true } = options;
+  const { bulk = true, isSparse = false, fuzzyLists } = options;
   const make: Readonly<Record<Filter, () => readonly Trainer[]>> = {
     rspamd: () =>
-      rspamd.controllers.map((controller) => new RspamdTrainer({ ...rspamd, controller, bulk })),
+      rspamd.controllers.map(
+        (controller) => new RspamdTrainer({ ...rspamd, controller, bulk, isSparse, fuzzyLists }),
+      ),
     spamassassin: () => [createSpamAssassin(spamd, options)],
   };
   return config.trainers.flatMap((filter) => make[filter]());

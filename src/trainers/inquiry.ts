@@ -1,12 +1,15 @@
 import type { Secret } from '../secret.ts';
 import { classifyAnswer, isProxys, knowingPassword, statusLine } from './answers.ts';
+import { classifyLearning, learningPost } from './classes.ts';
 import { classifyFault } from './connection-faults.ts';
 import { ControllerPages } from './connection.ts';
 import type { Answer, ConnectionOptions, Fault } from './connection.ts';
+import { classifyFuzzy } from './fuzzy.ts';
 import { LearningPost } from './learning-post.ts';
 import { presentable } from './reason.ts';
 import { parseStatistics } from './rspamd.ts';
 import type { Outcome, Statistics } from './trainer.ts';
+import type { Verdict } from '../verdict.ts';
 
 /** An answer, or what came instead of one. All but `text` and `headers` is fit for a terminal. */
 export interface Reply extends Partial<Answer> {
@@ -22,6 +25,7 @@ export interface Reply extends Partial<Answer> {
 
 /** Nobody waits longer than this for a doctor. */
 const PATIENCE_MS = 10_000;
+const NO_CONTENT = Buffer.from('\r\n');
 
 /**
  * Questions to a controller that teach it nothing. The answers are kept apart (status, words, error
@@ -63,7 +67,32 @@ export class Inquiry {
    * is answered 400 and changes nothing (tried on 3.4).
    */
   async learnNothing(): Promise<Reply> {
-    return this.#replyOf(await this.#post.send('spam', Buffer.alloc(0), this.#signal));
+    return this.#replyOf(await this.#post.send('learnspam', Buffer.alloc(0), this.#signal));
+  }
+
+  /**
+   * Asks whether it learns a further class, by a message without any content: of one that it has
+   * rspamd 4.1.5 says that it has too few words, and learns nothing.
+   * @returns why it would learn no message of it
+   */
+  async classFault(verdict: Verdict): Promise<Outcome | undefined> {
+    const { path, headers } = learningPost(verdict);
+    const result = await this.#post.send(path, NO_CONTENT, this.#signal, headers);
+    const outcome = 'code' in result ? classifyFault(result) : classifyLearning(result, verdict);
+    const isWell = ['refused', 'learned', 'duplicate', 'rejected'].includes(outcome.kind);
+    return isWell ? undefined : this.#presented(outcome);
+  }
+
+  /**
+   * Asks whether its fuzzy storage has a list with this flag, by a message without any content: rspamd
+   * asks for the list first and finds nothing to delete then (tried on 3.4).
+   * @returns why no message could be added to it
+   */
+  async fuzzyFault(flag: number): Promise<Outcome | undefined> {
+    const headers = { flag: String(flag) };
+    const result = await this.#post.send('fuzzydel', NO_CONTENT, this.#signal, headers);
+    const fault = classifyFuzzy(result, flag);
+    return fault && this.#presented(fault);
   }
 
   /**
@@ -84,13 +113,19 @@ export class Inquiry {
     const meaning = isAnswer
       ? knowingPassword(classifyAnswer(result), this.#password)
       : classifyFault(result);
-    const shown = (reason: string): string =>
-      presentable(this.#password.redact(reason), Buffer.alloc(0));
     return {
       ...result,
-      reason: shown(isAnswer ? statusLine(result) : result.code),
-      meaning: 'reason' in meaning ? { ...meaning, reason: shown(meaning.reason) } : meaning,
+      reason: this.#shown(isAnswer ? statusLine(result) : result.code),
+      meaning: this.#presented(meaning),
       isProxys: isAnswer && isProxys(result),
     };
+  }
+
+  #presented(outcome: Outcome): Outcome {
+    return 'reason' in outcome ? { ...outcome, reason: this.#shown(outcome.reason) } : outcome;
+  }
+
+  #shown(reason: string): string {
+    return presentable(this.#password.redact(reason), Buffer.alloc(0));
   }
 }

@@ -2,7 +2,6 @@ import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Duplex } from 'node:stream';
-import type { Verdict } from '../verdict.ts';
 import type { Answer, ConnectionOptions, Fault } from './connection.ts';
 import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connection.ts';
 
@@ -12,7 +11,6 @@ import { MAX_ANSWER_BYTES, answerOf, faultOf, requestHeaders } from './connectio
  * a post, node:http 0.22 ms and 23 KB; peak RSS of the daemon over 10,000 messages 128 and 92 MB.
  */
 
-const PATHS: Readonly<Record<Verdict, string>> = { spam: 'learnspam', ham: 'learnham' };
 /** rspamd repeats the Message-ID in its reason phrase; Postfix passes headers of 100 KB on. */
 const MAX_HEADER_BYTES = 262_144;
 
@@ -41,9 +39,12 @@ export class LearningPost {
     };
   }
 
-  /** Sends one message. Never rejects; redirects are answers, and are not followed. */
+  /**
+   * Sends one message. Never rejects; redirects are answers, and are not followed.
+   * @param path below the controller's URL
+   */
   send(
-    verdict: Verdict,
+    path: string,
     body: Buffer,
     signal: AbortSignal,
     headers: Readonly<Record<string, string>> = {},
@@ -52,7 +53,7 @@ export class LearningPost {
     return new Promise((resolve) => {
       const request = this.#request({
         ...this.#base,
-        path: `${this.#base.path ?? '/'}${PATHS[verdict]}`,
+        path: `${this.#base.path ?? '/'}${path}`,
         headers: { ...requestHeaders(password), ...headers, 'content-length': body.length },
         signal,
       });

@@ -1,9 +1,13 @@
+import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
-import { MAKE_BACKEND, classifyAnswer, faultOfVersion, knowingPassword } from './answers.ts';
+import { MAKE_BACKEND, faultOfVersion, knowingPassword } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
+import { classifyLearning, learningPost } from './classes.ts';
 import { ControllerPages } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { Fuzzy } from './fuzzy.ts';
+import type { FuzzyLists } from './fuzzy.ts';
 import { LearningPost } from './learning-post.ts';
 import { presentable } from './reason.ts';
 import type { Example, Outcome, Statistics, Trainer, VersionFault } from './trainer.ts';
@@ -12,8 +16,16 @@ import type { Example, Outcome, Statistics, Trainer, VersionFault } from './trai
 export interface RspamdTrainerOptions extends ConnectionOptions {
   /** Sends `Learn-Type: bulk`, which keeps rspamd from refusing what Bayes already believes. */
   readonly bulk: boolean;
+  /** The lists of the fuzzy storage that messages are added to. @defaultValue it is left alone */
+  readonly fuzzy?: FuzzyFlags | undefined;
+  /** What was added to which list. @defaultValue unknown: nothing is deleted from one */
+  readonly fuzzyLists?: FuzzyLists | undefined;
+  /** Most messages are not proven (`relearn`). @defaultValue false */
+  readonly isSparse?: boolean;
   /** The monotonic clock, in milliseconds. @defaultValue `performance.now` */
   readonly now?: () => number;
+  /** Milliseconds since the epoch. @defaultValue `Date.now` */
+  readonly wall?: () => number;
 }
 
 /** rspamd 3.4 says that of a message that there is nothing to learn from, and where it has no backend. */
@@ -35,6 +47,7 @@ export class RspamdTrainer implements Trainer {
   readonly name: string;
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
+  readonly #fuzzy: Fuzzy | undefined;
   readonly #pages: ControllerPages;
   readonly #now: () => number;
   #version: string | undefined;
@@ -45,6 +58,8 @@ export class RspamdTrainer implements Trainer {
     this.name = options.controller.name;
     this.#options = options;
     this.#post = new LearningPost(options);
+    const { fuzzy: flags, fuzzyLists: lists, isSparse = false, wall = Date.now } = options;
+    this.#fuzzy = flags && new Fuzzy({ flags, lists, post: this.#post, isSparse, wall });
     this.#pages = new ControllerPages(options);
     this.#now = options.now ?? (() => performance.now());
   }
@@ -57,23 +72,34 @@ export class RspamdTrainer implements Trainer {
     return faultOfVersion(this.#version);
   }
 
-  async learn({ verdict, body, user }: Example, signal: AbortSignal): Promise<Outcome> {
+  async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
     const asleep = await this.#wake(signal);
     if (asleep !== undefined) return asleep;
-    const headers = {
+    const fuzzy = this.#fuzzy;
+    const obstacle = await fuzzy?.before(example, signal);
+    if (obstacle !== undefined) return this.#clean(obstacle, example);
+    const outcome = await this.#learn(example, signal);
+    return this.#clean((await fuzzy?.after(example, outcome, signal)) ?? outcome, example);
+  }
+
+  async #learn({ verdict, body, user }: Example, signal: AbortSignal): Promise<Outcome> {
+    const { path, headers } = learningPost(verdict);
+    const result = await this.#post.send(path, body, signal, {
+      ...headers,
       ...(this.#options.bulk && { 'learn-type': 'bulk' }),
       ...(user !== undefined && { 'deliver-to': user }),
-    };
-    const result = await this.#post.send(verdict, body, signal, headers);
+    });
     if ('code' in result) {
       if (signal.aborted) return { kind: 'aborted' };
       this.#answeredAt = -Infinity;
-      return this.#presented(classifyFault(result), body, signal);
+      return classifyFault(result);
     }
     this.#answeredAt = this.#now();
     this.#noteVersion(/^rspamd\/(\S+)/.exec(String(result.headers['server']))?.[1]);
-    const outcome = knowingPassword(classifyAnswer(result), this.#options.password);
-    return this.#presented(outcome, body, signal);
+    const { password } = this.#options;
+    const outcome = knowingPassword(classifyLearning(result, verdict), password);
+    const isDenied = outcome.kind === 'refused' && DENIED.test(outcome.reason);
+    return (isDenied ? await this.#backendFault(signal) : undefined) ?? outcome;
   }
 
   async statistics(signal: AbortSignal): Promise<Statistics | undefined> {
@@ -110,11 +136,10 @@ export class RspamdTrainer implements Trainer {
     if (version !== undefined && version !== this.#version) this.#version = clean(version, 40);
   }
 
-  async #presented(outcome: Outcome, body: Buffer, signal: AbortSignal): Promise<Outcome> {
+  /** An outcome that is fit for a log line. */
+  #clean(outcome: Outcome, { body }: Example): Outcome {
     if (!('reason' in outcome)) return outcome;
-    const reason = presentable(this.#options.password.redact(outcome.reason), body);
-    const isDenied = outcome.kind === 'refused' && DENIED.test(outcome.reason);
-    return (isDenied ? await this.#backendFault(signal) : undefined) ?? { ...outcome, reason };
+    return { ...outcome, reason: presentable(this.#options.password.redact(outcome.reason), body) };
   }
 
   /** Why it has nowhere to learn to, if that is so. */
@@ -149,24 +174,32 @@ export function parseStatistics(text: string): Statistics | undefined {
     return undefined;
   }
   if (!isRecord(parsed) || !Array.isArray(parsed['statfiles'])) return undefined;
-  const { learned: learns, uptime, version } = parsed;
-  const learned: Record<Verdict, number | undefined> = { spam: undefined, ham: undefined };
+  const { learned: learns, uptime, version, fuzzy_hashes: fuzzy } = parsed;
+  const learned = new Map<Verdict, number>();
   let users = 0;
   for (const statfile of parsed['statfiles'] as unknown[]) {
     // While Redis is away rspamd 3.4 shows "statfiles":[{},{}].
     if (!isRecord(statfile) || typeof statfile['revision'] !== 'number') continue;
-    const verdict = statfile['symbol'] === 'BAYES_SPAM' ? 'spam' : 'ham';
-    learned[verdict] = (learned[verdict] ?? 0) + statfile['revision'];
+    const verdict = classOf(statfile);
+    learned.set(verdict, (learned.get(verdict) ?? 0) + statfile['revision']);
     if (typeof statfile['users'] === 'number') users = Math.max(users, statfile['users']);
   }
   return {
     hasBackend: parsed['statfiles'].length > 0,
-    learned,
+    learned: { spam: learned.get('spam'), ham: learned.get('ham'), ...Object.fromEntries(learned) },
     ...(typeof learns === 'number' && { learns }),
     ...(users > 0 && { users }),
+    // Absent while none answers (3.4): the hashes of each rule's storage.
+    ...(isRecord(fuzzy) && Object.keys(fuzzy).length > 0 && { hasFuzzyStorage: true }),
     uptimeSeconds: typeof uptime === 'number' ? uptime : undefined,
     ...(typeof version === 'string' && { version }),
   };
+}
+
+/** Where there are more than two classes rspamd 4.1.5 names them. */
+function classOf(statfile: Record<string, unknown>): Verdict {
+  if (typeof statfile['class'] === 'string') return statfile['class'];
+  return statfile['symbol'] === 'BAYES_SPAM' ? 'spam' : 'ham';
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

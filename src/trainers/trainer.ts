@@ -1,5 +1,5 @@
 import type { Filter } from '../filter.ts';
-import type { Verdict } from '../verdict.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 
 /** A message to learn from. */
 export interface Example {
@@ -89,11 +89,18 @@ export type Outcome =
   /** The post was aborted by us. */
   | { readonly kind: 'aborted' };
 
-/** A proxy keeps this message, and no other, from the controller; `hint` lets it through. */
+/**
+ * This message is kept from the controller, and others are not: by a proxy, or because rspamd doesn't
+ * know its class. `hint` lets it through.
+ */
 export interface Held {
   readonly kind: 'held';
   readonly reason: string;
   readonly hint: string;
+  /** The controller learns none of this class until somebody changes a setting: told of it once. */
+  readonly isOfClass?: true;
+  /** All is well, and it is to be posted again after so many milliseconds; told to nobody. */
+  readonly waitMs?: number;
 }
 
 export interface VersionFault {
@@ -108,7 +115,7 @@ export interface Statistics {
   /** False when the filter has no Bayes backend at all. */
   readonly hasBackend: boolean;
   /** Learned messages by class; `undefined` where the filter doesn't know at the moment. */
-  readonly learned: Readonly<Record<Verdict, number | undefined>>;
+  readonly learned: PerClass<number | undefined>;
   /**
    * Learns that were answered with 200, whoever asked for them, at once and in all workers; kept over
    * restarts (tried on 3.4, 3.12.1 and 4.1.5).
@@ -116,7 +123,17 @@ export interface Statistics {
   readonly learns?: number;
   /** How many memories Bayes has learned into; more than one where it keeps one for each user. */
   readonly users?: number;
+  /** A fuzzy storage answered it, too. */
+  readonly hasFuzzyStorage?: true;
   /** Seconds since the filter started. */
   readonly uptimeSeconds: number | undefined;
   readonly version?: string;
+}
+
+/** The classes whose figure the filter says, each with it. */
+export function knownOf(learned: Statistics['learned']): Readonly<Record<Verdict, number>> {
+  const entries = Object.entries(learned);
+  return Object.fromEntries(
+    entries.flatMap(([verdict, count]) => (count === undefined ? [] : [[verdict, count]])),
+  );
 }

@@ -27,6 +27,7 @@ class Bench {
     };
     const store = {
       placeOf: () => 'the queue',
+      verdicts: ['spam', 'ham'],
       scan: () => this.#list(),
       read: unused,
       postsOf: unused,

@@ -259,6 +259,7 @@ function sessionOf(
     learners: [learnerOf(controllers, { log, clock })],
     locks: new MessageLocks(),
     taught: new SessionTaught(),
+    fuzzyLists: new SessionTaught(),
     stop: stop.signal,
   });
 }

@@ -58,6 +58,7 @@ async function begin(): Promise<{ readonly end: () => Promise<void> }> {
     }),
     locks: new MessageLocks(),
     taught: new SessionTaught(),
+    fuzzyLists: new SessionTaught(),
     stop: stop.signal,
   });
   await session.prepare();

@@ -40,6 +40,41 @@ describe('a message that is held back', () => {
     ]);
   });
 
+  test('for its class is told of the controller, at most once a minute for all messages', async () => {
+    const bench = new DeliveryBench({ concurrency: 2 });
+    await bench.warmUp();
+    const news = Array.from({ length: 20 }, (_, index) => `news${index}`);
+    bench.trainer.plays(to(news, { ...HELD, isOfClass: true }));
+    for (const key of news) bench.put(key);
+    bench.put('other');
+    await bench.flowUntil('it is learned', () => bench.events.counts.learned === 2);
+    expect(bench.controller.state).toBe('up');
+    expect(bench.recorder.of('message.deferred')).toEqual([]);
+    const told = bench.recorder.of('controller.misconfigured');
+    expect(told).toHaveLength(1);
+    expect(told[0]?.fields).toMatchObject({ reason: HELD.reason, cure: HELD.hint });
+    await bench.flow(600_000);
+    expect(bench.recorder.of('controller.misconfigured').length).toBeLessThan(11);
+    expect(bench.quarantined).toEqual([]);
+    bench.trainer.plays();
+    await bench.finish(250);
+    expect(bench.events.counts).toMatchObject({ learned: 22, quarantined: 0 });
+  });
+
+  test('for some time only waits so long, and nobody is told', async () => {
+    const bench = new DeliveryBench({ maxAttempts: 2 });
+    await bench.warmUp();
+    bench.trainer.plays(to('a', { ...HELD, waitMs: 70_000 }, 3));
+    bench.put('a');
+    await bench.flowUntil('it is tried', () => bench.trainer.of('a').length === 1, 250);
+    const since = bench.clock.monotonic();
+    await bench.finish(250);
+    expect(Math.round((bench.clock.monotonic() - since) / 10_000)).toBe(21);
+    expect(bench.recorder.of('message.deferred')).toEqual([]);
+    expect(bench.recorder.of('controller.misconfigured')).toEqual([]);
+    expect(bench.events.counts).toMatchObject({ learned: 2, quarantined: 0 });
+  });
+
   test('holds nobody else back, and its controller stays up', async () => {
     const bench = new DeliveryBench({ concurrency: 2 });
     await bench.warmUp();

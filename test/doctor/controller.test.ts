@@ -30,7 +30,12 @@ const EMPTY = answer('400 Empty body is not permitted', '{"error":"Empty body is
 /** A controller that is content, but for what `change` says. */
 function play(
   change: Readonly<
-    Partial<Record<'/ping' | '/stat' | '/learnspam' | '/history?from=1&to=0', Act>>
+    Partial<
+      Record<
+        '/ping' | '/stat' | '/learnspam' | '/history?from=1&to=0' | '/fuzzydel' | '/learnclass',
+        Act
+      >
+    >
   > = {},
 ): Play {
   const acts: Readonly<Record<string, Act>> = {
@@ -243,4 +248,96 @@ test('what a controller says paints no terminal and repeats no password', async 
   const text = JSON.stringify(seen.lines);
   expect(text).toContain('[password]');
   expect(text).not.toMatch(/sesame|\\u001b|\u0085/);
+});
+
+describe('of further classes the doctor', () => {
+  const settings = { LEARN_CLASSES: 'news' };
+  const asked = ({ posts }: FaultServer) =>
+    posts.map(({ path, headers, body }) => [path, headers['class'], body.toString()]);
+
+  test('asks for each, by a message with nothing to learn', async () => {
+    const server = await serve({
+      play: play({
+        '/learnclass': answer('204 <undef> contains less tokens than required: 2 < 11'),
+      }),
+    });
+    const seen = await see(server.url, settings);
+    expect(seen.of(server.url).map(({ text }) => text)).toContain('learns the class news');
+    expect(asked(server)).toEqual([
+      ['/learnspam', undefined, ''],
+      ['/learnclass', 'news', '\r\n'],
+    ]);
+  });
+
+  test.each<[string, Act, RegExp]>([
+    [
+      'that rspamd is too old',
+      answer('404 Not found', 'Not found'),
+      /learns spam and ham, and no class news .*Cure: update rspamd to 4\.1/,
+    ],
+    [
+      'one that the classifier does not have',
+      answer("404 class 'news' is not defined in classifier (any)"),
+      /has no class news .*Cure: define news in the classifier/,
+    ],
+  ])('finds %s', async (_, act, says) => {
+    const server = await serve({ play: play({ '/learnclass': act }) });
+    expect(await fault(server.url, settings)).toMatch(says);
+  });
+});
+
+describe('of a fuzzy storage the doctor', () => {
+  const settings = { RSPAMD_FUZZY_FLAGS: 'spam:11,ham:13' };
+  const NO_CONTENT = answer(
+    '404 No content to generate fuzzy for flag 11',
+    '{"error":"No content to generate fuzzy for flag 11"}',
+  );
+  const answering = (stat: object): Act =>
+    answer('200 OK', JSON.stringify({ ...(JSON.parse(STAT) as object), ...stat }));
+  const FUZZY = answering({ fuzzy_hashes: { local: 1 } });
+
+  test('asks for each flag, by a message with nothing to delete', async () => {
+    const server = await serve({ play: play({ '/fuzzydel': NO_CONTENT, '/stat': FUZZY }) });
+    const seen = await see(server.url, settings);
+    expect(seen.of(server.url).at(-2)?.text).toBe(
+      'its fuzzy storage has a list with flag 11 and 13',
+    );
+    const asked = server.posts.filter(({ path }) => path === '/fuzzydel');
+    expect(asked.map(({ headers }) => headers['flag'])).toEqual(['11', '13']);
+    for (const { body } of asked) expect(body.toString()).toBe('\r\n');
+  });
+
+  test.each<[string, Parameters<typeof play>[0], RegExp]>([
+    [
+      'a flag that no rule has',
+      {
+        '/fuzzydel': answer(
+          '404 No fuzzy rules matched for flag 11',
+          '{"error":"No fuzzy rules matched for flag 11"}',
+        ),
+        '/stat': FUZZY,
+      },
+      /takes no hash for flag 11 .*Cure: give a rule .* the flag 11 in its fuzzy_map/,
+    ],
+    [
+      'that the module is off',
+      { '/fuzzydel': answer('500 Module disabled', '{"error":"Module disabled"}') },
+      /Module disabled.*Cure: rspamd's module fuzzy_check is off/,
+    ],
+    [
+      'that nobody answers',
+      { '/fuzzydel': NO_CONTENT, '/stat': answering({ version: '3.4' }) },
+      /its fuzzy storage does not answer. Cure: start rspamd's fuzzy worker/,
+    ],
+  ])('finds %s', async (_, acts, says) => {
+    const server = await serve({ play: play(acts) });
+    expect(await fault(server.url, settings)).toMatch(says);
+  });
+
+  test('says nothing where none is set, and asks nothing', async () => {
+    const server = await serve({ play: play() });
+    const seen = await see(server.url);
+    expect(JSON.stringify(seen.of(server.url))).not.toContain('fuzzy');
+    expect(server.posts.map(({ path }) => path)).toEqual(['/learnspam']);
+  });
 });

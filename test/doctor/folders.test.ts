@@ -329,3 +329,34 @@ describe('the doctor finds', () => {
     );
   });
 });
+
+describe('of further classes the doctor finds', () => {
+  test('a folder that is missing, with the line that makes it like ham/', async () => {
+    const spool = makeSpool();
+    const seen = await see(spool, { LEARN_CLASSES: 'news' });
+    const { uid, gid } = statSync(`${spool.lib}/ham`, { bigint: true });
+    const whose = `-o ${plainName('uid', uid)} -g ${plainName('gid', gid)} -m 0755`;
+    expect(only(seen, 'news/')).toMatchObject({
+      state: 'failed',
+      text: expect.stringContaining(`install -d ${whose} ${spool.lib}/news`) as string,
+    });
+    expect((await see(spool)).of('news/')).toEqual([]);
+  });
+
+  test('messages of one that is set no more', async () => {
+    const spool = makeSpool();
+    for (const place of ['queue', 'queue/news', 'queue/ham', 'queue/empty']) {
+      mkdirSync(`${spool.stateDir}/${place}`);
+    }
+    put(`${spool.stateDir}/queue/news/a.eml`, 'x');
+    put(`${spool.stateDir}/queue/ham/b.eml`, 'x');
+    if (isRoot) execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, spool.stateDir]);
+    const found = only(await see(spool), 'classes');
+    expect(found.state).toBe('failed');
+    expect(found.text).toMatch(
+      /^1 message of the class news left in .*\/queue\/news, .*Cure: name news in LEARN_CLASSES/,
+    );
+    mkdirSync(`${spool.lib}/news`);
+    expect((await see(spool, { LEARN_CLASSES: 'news' })).of('classes')).toEqual([]);
+  });
+});

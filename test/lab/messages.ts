@@ -4,7 +4,7 @@
  * Every message has a Message-ID and a file name of its own and differs from all others in so many
  * words that rspamd never takes one for another; what it has learned it recognises again.
  */
-import type { Verdict } from '../../src/verdict.ts';
+import type { BaseVerdict as Verdict } from '../../src/verdict.ts';
 import { createHash } from 'node:crypto';
 import { chanceOf } from '../support/seed.ts';
 import { HAM_VOCABULARY, SPAM_VOCABULARY, type Vocabulary } from './message-vocabulary.ts';

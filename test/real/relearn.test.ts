@@ -15,7 +15,7 @@ import { program } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { describeReal, startServers } from './harness.ts';
 import type { RealServers } from './harness.ts';
-import type { Verdict } from '../../src/verdict.ts';
+import type { BaseVerdict } from '../../src/verdict.ts';
 import { byLength } from '../support/length.ts';
 import { TIME } from '../support/needs.ts';
 import { World, until } from './world.ts';
@@ -151,7 +151,7 @@ function expectAbout(count: number, wanted: number, most = 1.05): void {
 
 /** rspamd may not know one of the sample at once, and counts it once more. */
 async function expectLearned(
-  { spam, ham }: Readonly<Record<Verdict, number>>,
+  { spam, ham }: Readonly<Record<BaseVerdict, number>>,
   { sample }: Summary,
 ): Promise<void> {
   const more = sample?.forgotten ?? 0;

@@ -4,6 +4,7 @@ import { OperatorError } from '../../src/errors.ts';
 import { sortedSources } from '../../src/relearn/source-arguments.ts';
 import type { SourceArguments } from '../../src/relearn/source-arguments.ts';
 import { temporaryFolder } from '../support/temporary.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 
 let folder: string;
 let box: string;
@@ -19,9 +20,12 @@ function folders(...names: readonly string[]): void {
   for (const name of names) mkdirSync(`${folder}/${name}`, { recursive: true });
 }
 
-function refusal(named: Partial<SourceArguments>): OperatorError | undefined {
+function refusal(
+  named: Partial<SourceArguments>,
+  verdicts: readonly string[] = VERDICTS,
+): OperatorError | undefined {
   try {
-    sortedSources({ dirs: [], spam: [], ham: [], ...named });
+    sortedSources({ dirs: [], spam: [], ham: [], class: [], ...named }, verdicts);
     return undefined;
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
@@ -77,12 +81,12 @@ describe('sources that overlap are refused:', () => {
 });
 
 describe('without a flag', () => {
-  const none = { spam: [], ham: [] };
+  const none = { spam: [], ham: [], class: [] };
 
   test('a Maildir is ham, and its junk folders are spam', () => {
     folders('Maildir/.INBOX.Spam', 'Maildir/.Trash.Junk');
     writeFileSync(`${box}/.Junk.old`, '');
-    const { dirs, spam, ham } = sortedSources({ dirs: [box], ...none });
+    const { dirs, spam, ham } = sortedSources({ dirs: [box], ...none }, VERDICTS);
     expect([dirs, ham]).toEqual([[], [box]]);
     expect([...spam].sort()).toEqual([`${box}/.INBOX.Spam`, `${box}/.Junk`]);
     expect(refusal({ dirs: [box], spam: [`${box}/.Junk`] })?.code).toBe('usage.overlap');
@@ -104,7 +108,7 @@ describe('without a flag', () => {
     expect(refusal({ dirs: [`${folder}/D`] })?.message).toBe(`there is no ${folder}/D`);
     for (const name of ['A', 'B']) {
       const dirs = [`${folder}/${name}`];
-      expect(sortedSources({ dirs, ...none })).toEqual({ dirs, ...none });
+      expect(sortedSources({ dirs, ...none }, VERDICTS)).toEqual({ dirs, ...none });
     }
   });
 });

@@ -7,6 +7,7 @@ import { OperatorError } from '../../src/errors.ts';
 import { lockSpools } from '../../src/relearn/spool-locks.ts';
 import { LOCK_FILE } from '../../src/spool/owner.ts';
 import { temporaryFolder } from '../support/temporary.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 
 let root: string;
 let libDir: string;
@@ -45,7 +46,7 @@ async function lockElsewhere(path: string): Promise<void> {
 
 async function lock(...sources: readonly string[]): Promise<'locked' | OperatorError> {
   try {
-    (await lockSpools(sources, { libDir, stateDir }))();
+    (await lockSpools(sources, { libDir, stateDir, verdicts: VERDICTS }))();
     return 'locked';
   } catch (error) {
     if (error instanceof OperatorError) return error;
@@ -98,7 +99,11 @@ test('a daemon with another state dir is found by the class folders', async () =
 });
 
 test('the locks are held until they are released', async () => {
-  const release = await lockSpools([join(stateDir, 'archive')], { libDir, stateDir });
+  const release = await lockSpools([join(stateDir, 'archive')], {
+    libDir,
+    stateDir,
+    verdicts: VERDICTS,
+  });
   expect(await lock(join(stateDir, 'archive'))).toMatchObject({ code: 'relearn.owned' });
   release();
   expect(await lock(join(stateDir, 'archive'))).toBe('locked');

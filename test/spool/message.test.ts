@@ -123,13 +123,30 @@ describe('the finishing mark', () => {
 describe('the newer verdict', () => {
   const ANY = fc.bigInt({ min: 0n, max: 1n << 63n });
 
+  test('is one of any two, whatever their classes and times, and of three as well', () => {
+    const verdict = fc.constantFrom('spam', 'ham', 'news', 'bulk');
+    const file = fc.tuple(verdict, fc.bigInt({ min: 0n, max: 2n }));
+    type Judged = readonly [verdict: string, mtimeNs: bigint];
+    const beats = ([one, time]: Judged, [other, otherTime]: Judged): boolean =>
+      takesPrecedence(one, time, other, otherTime);
+    fc.assert(
+      fc.property(file, file, file, (a, b, c) => {
+        fc.pre(new Set([a[0], b[0], c[0]]).size === 3);
+        expect(beats(a, b)).toBe(!beats(b, a));
+        if (beats(a, b) && beats(b, c)) expect(beats(a, c)).toBe(true);
+      }),
+    );
+    expect(takesPrecedence('news', 1n, 'ham', 1n)).toBe(false);
+    expect(takesPrecedence('news', 1n, 'spam', 1n)).toBe(true);
+  });
+
   test('is that of the later mtime, to the nanosecond, and ham on a tie', () => {
     fc.assert(
       fc.property(ANY, (time) => {
-        expect(takesPrecedence('spam', time + 1n, time)).toBe(true);
-        expect(takesPrecedence('spam', time, time)).toBe(false);
-        expect(takesPrecedence('ham', time, time)).toBe(true);
-        expect(takesPrecedence('ham', time, time + 1n)).toBe(false);
+        expect(takesPrecedence('spam', time + 1n, 'ham', time)).toBe(true);
+        expect(takesPrecedence('spam', time, 'ham', time)).toBe(false);
+        expect(takesPrecedence('ham', time, 'spam', time)).toBe(true);
+        expect(takesPrecedence('ham', time, 'spam', time + 1n)).toBe(false);
       }),
     );
   });

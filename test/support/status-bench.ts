@@ -15,6 +15,7 @@ import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
 import { TestSpool } from './test-spool.ts';
 import { until } from './until.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 
 /** What an rspamd that is well says of itself. */
 export const WELL: Statistics = {
@@ -82,7 +83,7 @@ export class StatusBench {
     });
     const learner = learnerOf(this.controllers, { log, clock }, this.messages);
     const view = {
-      spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path },
+      spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path, verdicts: VERDICTS },
       learners: [learner],
       bugs: this.bugs,
       process: PROCESS,
@@ -100,6 +101,7 @@ export class StatusBench {
       reporter,
       bugs,
       filters: ['rspamd'],
+      verdicts: VERDICTS,
       listen,
       clock,
       log,

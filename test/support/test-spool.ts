@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { onTestFinished } from 'vitest';
+import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import type { QueueEntry } from '../../src/spool/message.ts';
 import { Quarantine } from '../../src/spool/quarantine.ts';
@@ -28,6 +29,8 @@ export interface TestSpoolOptions {
   readonly stateDir?: string;
   /** @defaultValue 1 MiB */
   readonly maxBytes?: number;
+  /** All classes. @defaultValue spam and ham */
+  readonly verdicts?: readonly Verdict[];
 }
 
 /** A spool on a real file system: the drop directory as kopano-spamd makes it, and a state dir. */
@@ -41,11 +44,12 @@ export class TestSpool {
   constructor(options: TestSpoolOptions = {}) {
     this.lib = options.lib ?? temporaryFolder();
     this.maxBytes = options.maxBytes ?? 1_048_576;
-    mkdirSync(`${this.lib}/spam`, { recursive: true });
-    mkdirSync(`${this.lib}/ham`, { recursive: true });
+    const { verdicts = VERDICTS } = options;
+    for (const each of verdicts) mkdirSync(`${this.lib}/${each}`, { recursive: true });
     this.stateDir = openStateDir({
       path: options.stateDir ?? `${this.lib}/.learnd`,
       libDir: this.lib,
+      verdicts,
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,
     });
@@ -95,10 +99,9 @@ export class TestSpool {
 
   /** Everything in the queue, as `VERDICT/KEY`, sorted. */
   get queued(): string[] {
-    return [
-      ...this.names('queue/ham').map((key) => `ham/${key}`),
-      ...this.names('queue/spam').map((key) => `spam/${key}`),
-    ];
+    return this.names('queue').flatMap((verdict) =>
+      this.names(`queue/${verdict}`).map((key) => `${verdict}/${key}`),
+    );
   }
 
   /** What a queue entry says. */

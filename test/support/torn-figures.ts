@@ -1,4 +1,4 @@
-import type { Verdict } from '../../src/verdict.ts';
+import type { BaseVerdict as Verdict } from '../../src/verdict.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import type { Chance } from './seed.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Verdict } from '../../src/verdict.ts';
+import type { BaseVerdict as Verdict } from '../../src/verdict.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { KopanoWriterProcess, WriteOrder } from '../lab/kopano-writer.ts';
 import { makeMessage, regenerated, tooShortMessage } from '../lab/messages.ts';

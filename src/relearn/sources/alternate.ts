@@ -10,14 +10,15 @@ export interface FoundIn {
 const TURN: ReadonlySet<Found['kind']> = new Set(['message', 'done', 'failed']);
 
 /**
- * Reads sources of both classes by turns, a message of each, until one class ends: so that at no
+ * Reads sources of all classes by turns, a message of each, until one class ends: so that at no
  * moment rspamd has learned much of one class and little of the other. The sources of a class are
  * read one after the other. Nothing is read ahead.
  */
 export async function* alternate(
   sources: readonly Source[],
 ): AsyncGenerator<FoundIn, void, undefined> {
-  const classes = VERDICTS.map((verdict) =>
+  const verdicts = new Set([...VERDICTS, ...sources.map(({ verdict }) => verdict)]);
+  const classes = [...verdicts].map((verdict) =>
     inOrder(sources.filter((source) => source.verdict === verdict)),
   );
   try {

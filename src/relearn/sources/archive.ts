@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { isArchiveDay } from '../../spool/archive.ts';
 import { isFolder } from '../../spool/folder.ts';
-import { VERDICTS, takesPrecedence } from '../../verdict.ts';
+import { takesPrecedence } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
 import { PathSource } from './path-source.ts';
@@ -16,17 +16,21 @@ interface ArchiveFolder {
 }
 
 /**
- * The DIR arguments: folders that hold `spam/` and `ham/`, such as the daemon's archive with
+ * The DIR arguments: folders that hold a folder for each class, such as the daemon's archive with
  * VERDICT/YYYY-MM-DD/NAME or VERDICT/NAME. The key of a file is its path below the verdict without the
- * day. Of a key that occurs more than once, over all DIRs, days and both verdicts, exactly one file
+ * day. Of a key that occurs more than once, over all DIRs, days and verdicts, exactly one file
  * counts: that of the later day, then of the later mtime, then ham. A file without a day has that of
  * its mtime (UTC).
  *
  * A survey lists all files before the first one is read; it takes some 300 bytes of memory for each.
  */
-export function archiveSources(dirs: readonly string[], options: ReadingOptions): Source[] {
+export function archiveSources(
+  dirs: readonly string[],
+  verdicts: readonly Verdict[],
+  options: ReadingOptions,
+): Source[] {
   const folders = dirs
-    .flatMap((dir) => VERDICTS.map((verdict) => ({ path: join(dir, verdict), verdict })))
+    .flatMap((dir) => verdicts.map((verdict) => ({ path: join(dir, verdict), verdict })))
     .filter(({ path }) => isFolder(path));
   let survey: Promise<ReadonlySet<string>> | undefined;
   const isOlder = async (place: string): Promise<boolean> => {
@@ -76,5 +80,5 @@ async function olderFiles(folders: readonly ArchiveFolder[]): Promise<ReadonlySe
 function counts(file: ArchiveFile, other: ArchiveFile): boolean {
   if (file.day !== other.day) return file.day > other.day;
   if (file.verdict === other.verdict) return file.mtimeNs > other.mtimeNs;
-  return takesPrecedence(file.verdict, file.mtimeNs, other.mtimeNs);
+  return takesPrecedence(file.verdict, file.mtimeNs, other.verdict, other.mtimeNs);
 }

@@ -1,3 +1,4 @@
+import { VERDICTS } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
 
 /**
@@ -94,7 +95,11 @@ export function passedOverAs(use: FolderUse, verdict: Verdict): string {
 }
 
 function isUnwanted(use: FolderUse | undefined, verdict: Verdict): use is FolderUse {
-  return use !== undefined && USES[use].unwantedAs.some((each) => each === verdict);
+  if (use === undefined) return false;
+  const { unwantedAs } = USES[use];
+  // Of a further class nothing is known but what holds of all: what was thrown away is none of it.
+  const isFurther = !VERDICTS.some((each) => each === verdict);
+  return isFurther ? unwantedAs.length > 1 : unwantedAs.some((each) => each === verdict);
 }
 
 /** A raw name as people see it: UTF-8, and the modified UTF-7 of IMAP (RFC 3501, 5.1.3) in it. */

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { headersOf } from '../../headers.ts';
-import { hashOfBody } from '../../mail.ts';
+import { hashOfBody, headersOf } from '../../mail.ts';
 
 /**
  * What makes two messages one to SpamAssassin: To, Date and the body as it was sent, whatever its line

@@ -151,7 +151,11 @@ export class SaLearnTrainer implements Trainer {
 
   async #learn({ body, verdict }: Example, signal: AbortSignal): Promise<Outcome> {
     const wasLearned = this.#learned.get(body) === verdict;
-    const effect = await this.#batches.add({ action: verdict, body, signal });
+    const effect = await this.#batches.add({
+      action: verdict === 'spam' ? 'spam' : 'ham',
+      body,
+      signal,
+    });
     if (typeof effect !== 'string') return effect;
     this.#learned.set(body, verdict);
     if (effect === 'unchanged') return { kind: 'duplicate' };

@@ -4,6 +4,7 @@ import { archiveSources } from '../../../src/relearn/sources/archive.ts';
 import { mail, putIn, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 import { setMtimeNs } from '../../support/test-spool.ts';
+import { VERDICTS } from '../../../src/verdict.ts';
 
 /** Noon of 2026-03-05, in seconds. */
 const NOON = Date.UTC(2026, 2, 5, 12) / 1_000;
@@ -21,7 +22,9 @@ function put(name: string, mtime = NOON): void {
 
 async function lines(...names: string[]): Promise<string[]> {
   const dirs = names.map((name) => `${folder}/${name}`);
-  const found = (await Promise.all(archiveSources(dirs, readingOptions()).map(readAll))).flat();
+  const found = (
+    await Promise.all(archiveSources(dirs, VERDICTS, readingOptions()).map(readAll))
+  ).flat();
   return told(found, folder).map((line) => line.replace(/ it$/, ''));
 }
 
@@ -30,7 +33,7 @@ describe('an archive', () => {
     for (const name of ['spam/a', 'spam/2026-03-01/b', 'spam/x/y/c', 'ham/2026-03-02/d']) {
       put(`A/${name}`);
     }
-    const sources = archiveSources([`${folder}/A/`], readingOptions());
+    const sources = archiveSources([`${folder}/A/`], VERDICTS, readingOptions());
     expect(sources.map(({ name }) => name)).toEqual([`${folder}/A/spam`, `${folder}/A/ham`]);
     const found = await Promise.all(sources.map(readAll));
     expect(found.map((each) => told(each, folder))).toEqual([

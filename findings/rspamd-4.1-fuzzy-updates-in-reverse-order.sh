@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# rspamd 4.1.5, Redis 8.0.6 (Debian forky)
+#
+# The fuzzy storage collects what it is told until it writes that (`sync`, a minute unless set), and then
+# carries it out in reverse order: a hash that is deleted and then added is gone, and one that is added
+# and then deleted is there, though each was answered with success. rspamd 3.4 keeps the order.
+#
+# Seen: no hash after /fuzzydel and /fuzzyadd, one after /fuzzyadd and /fuzzydel.
+. "$(dirname "$0")/lib.sh"
+system forky rspamd=4.1.5-* redis-server=5:8.0.6-*
+
+mkdir -p /etc/rspamd/override.d
+cat >/etc/rspamd/local.d/worker-fuzzy.inc <<'EOF'
+bind_socket = "127.0.0.1:11335";
+count = 1;
+backend = "redis";
+servers = "127.0.0.1:6379";
+sync = 4s;
+allow_update = ["127.0.0.1"];
+EOF
+cat >/etc/rspamd/override.d/fuzzy_check.conf <<'EOF'
+rule "local" {
+  servers = "127.0.0.1:11335";
+  symbol = "FUZZY";
+  read_only = no;
+  fuzzy_map = { SPAM { max_score = 10; flag = 11; } HAM { max_score = 10; flag = 13; } }
+}
+EOF
+start_redis
+start_rspamd
+fuzzy() {
+  curl -s -o body -w '%{http_code}' --data-binary @letter -H "Flag: $2" -H 'Weight: 1' \
+    "http://127.0.0.1:11334/fuzzy$1"
+}
+lists() {
+  sleep 10
+  curl -s --data-binary @letter http://127.0.0.1:11334/checkv2 >body
+  for name in SPAM HAM; do if grep -q "\"$name\":" body; then echo "$name"; fi; done
+}
+message 1 >letter
+seen 'deleted with flag 13' "$(fuzzy del 13)" 200
+seen 'then added with flag 11' "$(fuzzy add 11)" 200
+seen 'in lists' "$(lists)" ''
+message 2 >letter
+seen 'added with flag 11' "$(fuzzy add 11)" 200
+seen 'then deleted with flag 13' "$(fuzzy del 13)" 200
+seen 'in lists' "$(lists)" SPAM
+finish

@@ -1,0 +1,168 @@
+import { expect, it } from 'vitest';
+import { makeMessage, tooShortMessage } from '../lab/messages.ts';
+import type { MadeMessage } from '../lab/messages.ts';
+import { examine } from '../support/examine.ts';
+import { TIME } from '../support/needs.ts';
+import { call } from '../support/run-cli.ts';
+import { describeReal } from './harness.ts';
+import { World, until } from './world.ts';
+
+const FLAGS = { RSPAMD_FUZZY_FLAGS: 'spam:11,ham:13' };
+
+function makeWorld(): Promise<World> {
+  return World.make({ rspamd: { fuzzyFlags: [11, 13] } });
+}
+
+/** The lists that a scan finds the message in. */
+async function listsOf({ rspamd }: World, { raw }: MadeMessage): Promise<readonly string[]> {
+  const { body } = await rspamd.post('/checkv2', raw);
+  const { symbols } = JSON.parse(body) as { readonly symbols: Readonly<Record<string, unknown>> };
+  return Object.keys(symbols).filter((name) => name.startsWith('FUZZY_'));
+}
+
+/** The storage writes what it was told after a second. */
+async function untilIn(world: World, message: MadeMessage, lists: readonly string[]) {
+  await until(`${message.name} in ${lists.join()}`, 60_000, async () => {
+    return (await listsOf(world, message)).join() === lists.join();
+  });
+}
+
+/** A signal to the storage's process alone. */
+function signalStorage({ rspamd }: World, signal: NodeJS.Signals): void {
+  const worker = rspamd.workers().find(({ kind }) => kind === 'fuzzy');
+  if (worker === undefined) throw new Error('rspamd has no fuzzy worker');
+  process.kill(worker.pid, signal);
+}
+
+describeReal('rspamd’s fuzzy storage', () => {
+  it('has each message in the list of its class', async () => {
+    await using world = await makeWorld();
+    const daemon = world.startDaemon(FLAGS);
+    const [spam, ham] = [makeMessage('spam', 1), makeMessage('ham', 2)];
+    const short = tooShortMessage('spam', 1);
+    for (const message of [spam, ham, short]) await world.judge(message);
+    await world.untilDone(60_000);
+    await untilIn(world, spam, ['FUZZY_11']);
+    await untilIn(world, ham, ['FUZZY_13']);
+    // Nothing to hash in it, and nothing for Bayes to learn.
+    expect(daemon.logged('message.refused', short.name)).toHaveLength(1);
+    expect(daemon.logged('message.learned')).toHaveLength(2);
+    expect(await world.quarantined()).toEqual([]);
+  });
+
+  // 4.1.5 has both lists, and carries out in reverse order what it was told within a second or a minute.
+  it('has a turned message in the list of its last verdict, and only there', TIME, async () => {
+    await using world = await makeWorld();
+    const daemon = world.startDaemon(FLAGS);
+    const [turned, quickly] = [makeMessage('spam', 14), makeMessage('spam', 15)];
+    await world.judge(turned, 'spam');
+    await world.untilDone(60_000);
+    await untilIn(world, turned, ['FUZZY_11']);
+    await world.judge(turned, 'ham');
+    // Turned as soon as it was added.
+    await world.judge(quickly, 'spam');
+    await until('it is added', 60_000, () => daemon.logged('message.learned').length === 2);
+    await world.judge(quickly, 'ham');
+    await world.untilDone(300_000);
+    for (const message of [turned, quickly]) await untilIn(world, message, ['FUZZY_13']);
+    expect(daemon.logged('message.learned')).toHaveLength(4);
+    expect(daemon.linesOf('message.deferred')).toEqual([]);
+  });
+
+  it('that is away holds its messages back, not those with nothing to hash, and blames none', async () => {
+    await using world = await makeWorld();
+    const daemon = world.startDaemon({ ...FLAGS, LEARN_MAX_ATTEMPTS: '1' });
+    await daemon.says('daemon.owner');
+    signalStorage(world, 'SIGSTOP');
+    const held = [3, 4].map((seed) => makeMessage('ham', seed));
+    for (const message of held) await world.judge(message, 'ham');
+    const down = await daemon.says('controller.down');
+    expect(down['reason']).toMatch(/fuzzy storage takes no hash for flag 1[13] \(500 IO timeout/);
+    expect(down['cure']).toMatch(/^start rspamd's fuzzy worker/);
+    const short = tooShortMessage('spam', 2);
+    await world.judge(short, 'spam');
+    await daemon.says('message.refused');
+    const seen = await examine({
+      KOPANO_SPAMD_LIB: world.lib,
+      RSPAMD_URL: world.rspamd.url,
+      ...FLAGS,
+    });
+    expect(seen.of(world.rspamd.url).at(-2)?.text).toMatch(
+      /fuzzy storage (does not answer|has a list)/,
+    );
+    expect(daemon.logged('message.learned')).toEqual([]);
+    signalStorage(world, 'SIGCONT');
+    daemon.signal('SIGHUP');
+    await world.untilDone(120_000);
+    for (const message of held) await untilIn(world, message, ['FUZZY_13']);
+    world.sent.delete(short.name);
+    expect(await world.forgotten()).toEqual([]);
+    expect(await world.quarantined()).toEqual([]);
+  });
+
+  it('gets what a daemon was killed over, learned but not added', async () => {
+    await using world = await makeWorld();
+    const message = makeMessage('spam', 5);
+    // Nothing is to be deleted for spam: the storage is not needed before the message is proven.
+    const settings = { RSPAMD_FUZZY_FLAGS: 'spam:11' };
+    const first = await world.spawnDaemon(settings);
+    await first.says('daemon.owner');
+    signalStorage(world, 'SIGSTOP');
+    await world.judge(message, 'spam');
+    await until('the message learned', 60_000, async () => {
+      return (await world.redis.command('HGET', 'RS', 'learns_spam')) === '1';
+    });
+    await first.kill();
+    // What it was sent meanwhile dies with it.
+    signalStorage(world, 'SIGKILL');
+    expect(await world.waiting()).toEqual([`.learnd/queue/spam/${message.name}`]);
+    await untilIn(world, message, []);
+    await world.spawnDaemon(settings);
+    await world.untilDone(60_000);
+    await untilIn(world, message, ['FUZZY_11']);
+  });
+
+  it('without a list for a flag is a wrong setting, which the doctor finds', async () => {
+    await using world = await makeWorld();
+    const settings = { RSPAMD_FUZZY_FLAGS: 'spam:11,ham:99' };
+    const daemon = world.startDaemon({ ...settings, LEARN_MAX_ATTEMPTS: '1' });
+    await world.judge(makeMessage('ham', 6));
+    const wrong = await daemon.says('controller.misconfigured');
+    expect(wrong['reason']).toContain('flag 99 (404 No fuzzy rules matched for flag 99)');
+    expect(wrong['cure']).toContain('correct RSPAMD_FUZZY_FLAGS');
+    const environment = { KOPANO_SPAMD_LIB: world.lib, RSPAMD_URL: world.rspamd.url };
+    const seen = await examine({ ...environment, ...settings });
+    expect(seen.lines.filter(({ text }) => /flag 99.*Cure: give a rule/.test(text))).not.toEqual(
+      [],
+    );
+    const cured = await examine({ ...environment, ...FLAGS });
+    expect(cured.lines.filter(({ text }) => text.includes('a list with flag 11 and 13'))).toEqual([
+      expect.objectContaining({ state: 'ok' }),
+    ]);
+    await daemon.stop();
+    expect(await world.waiting()).toHaveLength(1);
+    expect(await world.quarantined()).toEqual([]);
+  });
+
+  it('gets what relearn learns, proven or not', async () => {
+    await using world = await makeWorld();
+    const messages = [8, 9, 10, 11].map((seed) => makeMessage('spam', seed));
+    for (const message of messages) await world.judge(message, 'spam');
+    const environment = {
+      RSPAMD_URL: world.rspamd.url,
+      KOPANO_SPAMD_LIB: `${world.folder}/no-spool`,
+      ...FLAGS,
+    };
+    const stop = new AbortController();
+    const result = await call(['relearn', '--json', '--spam', `${world.lib}/spam`], environment, {
+      input: '',
+      stop: stop.signal,
+      // It would wait for rspamd's own count.
+      onErr: (text) => {
+        if (text.includes("waiting for rspamd's own count")) stop.abort();
+      },
+    });
+    expect(JSON.parse(result.out)).toMatchObject({ learned: { spam: messages.length } });
+    for (const message of messages) await untilIn(world, message, ['FUZZY_11']);
+  });
+});

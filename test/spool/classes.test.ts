@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest';
+import { disposeOf } from '../../src/spool/archive.ts';
+import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
+import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
+import { PickupBench } from '../support/pickup-bench.ts';
+import { folderElsewhere } from '../support/temporary.ts';
+import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+
+/** A spool with a further class beside spam and ham: the rules are those of twins, for any number. */
+const VERDICTS = ['spam', 'ham', 'news'] as const;
+const TIME = 1_700_000_000;
+
+type Times = Readonly<Record<(typeof VERDICTS)[number], number>>;
+
+function spoolWithNews(stateDir?: string): TestSpool {
+  return new TestSpool({ verdicts: VERDICTS, ...(stateDir !== undefined && { stateDir }) });
+}
+
+function dropAll(spool: TestSpool, times: Times): void {
+  for (const verdict of VERDICTS) {
+    setMtime(spool.drop(verdict, 'a.eml', verdict), TIME + times[verdict]);
+  }
+}
+
+const ORDERS: readonly (readonly [string, Times])[] = [
+  ['news', { spam: 1, ham: 2, news: 3 }],
+  ['news', { spam: 2, ham: 1, news: 3 }],
+  ['ham', { spam: 1, ham: 3, news: 2 }],
+  ['spam', { spam: 3, ham: 1, news: 2 }],
+  ['ham', { spam: 1, ham: 1, news: 1 }],
+  ['news', { spam: 1, ham: 0, news: 1 }],
+];
+
+describe.each([
+  ['the same file system', {}, () => spoolWithNews()],
+  ['another one', SECOND_FILE_SYSTEM, () => spoolWithNews(`${folderElsewhere()}/state`)],
+] as const)('with the state dir on %s', (_where, needs, make) => {
+  test.each(ORDERS)('%s wins of three verdicts by %o', needs, async (winner, times) => {
+    const bench = new PickupBench({ spool: make() });
+    dropAll(bench.spool, times);
+    await bench.start();
+    await bench.flowUntilQueued(`${winner}/a.eml`);
+    await bench.pass(10_000);
+    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
+    expect(VERDICTS.flatMap((verdict) => bench.spool.dropped(verdict))).toEqual([]);
+  });
+
+  test('a newer file of any class takes the place of one in the queue', needs, async () => {
+    const bench = new PickupBench({ spool: make() });
+    await bench.start();
+    for (const [index, verdict] of ['news', 'spam', 'news', 'ham'].entries()) {
+      setMtime(bench.spool.drop(verdict, 'a.eml', `${index}`), TIME + index);
+      bench.pickup.sweepNow();
+      await bench.flowUntil(`${verdict} to be the only one`, () => {
+        return bench.spool.queued.join() === `${verdict}/a.eml`;
+      });
+    }
+    expect(bench.superseded).toEqual(['news/a.eml', 'spam/a.eml', 'news/a.eml']);
+  });
+});
+
+test('a file waits for a twin of any class that is still being written', async () => {
+  const bench = new PickupBench({ spool: spoolWithNews() });
+  const path = bench.spool.drop('news', 'a.eml', 'n', 0o644);
+  bench.spool.drop('ham', 'a.eml');
+  await bench.start();
+  await bench.clock.flow(1_000, 50);
+  expect(bench.queued).toEqual([]);
+  put(path, 'newer');
+  await bench.flowUntilQueued('news/a.eml');
+  expect(bench.spool.queued).toEqual(['news/a.eml']);
+});
+
+test('of three in the queue, by an interrupted restore, a scan leaves the newest', () => {
+  for (const [winner, times] of ORDERS) {
+    const spool = spoolWithNews();
+    for (const verdict of VERDICTS) {
+      setMtime(spool.enqueue(verdict, 'a.eml'), TIME + times[verdict]);
+    }
+    expect(spool.queue.newest('a.eml')?.verdict).toBe(winner);
+    expect([...spool.queue.scan()].map(({ entry }) => entry.verdict)).toEqual([winner]);
+    expect(spool.queued).toEqual([`${winner}/a.eml`]);
+  }
+});
+
+test('the archive keeps the last verdict of a day, whatever the earlier ones were', () => {
+  const spool = spoolWithNews();
+  const { archive } = spool.stateDir;
+  for (const verdict of ['news', 'spam', 'ham', 'news']) {
+    spool.enqueue(verdict, 'a.eml');
+    const to = { queue: spool.queue, archive, after: 'archive', wall: () => 0 } as const;
+    expect(disposeOf(spool.entry(verdict, 'a.eml'), to)).toBeUndefined();
+    const days = VERDICTS.flatMap((each) =>
+      spool.names(`archive/${each}`).flatMap((day) => {
+        return spool.names(`archive/${each}/${day}`).map((name) => `${each}/${day}/${name}`);
+      }),
+    );
+    expect(days).toEqual([`${verdict}/1970-01-01/a.eml`]);
+  }
+});
+
+test('the quarantine’s commands see every class that there is, the settings aside', () => {
+  const spool = spoolWithNews();
+  put(spool.statePath('quarantine/news/a.eml'), 'x');
+  put(spool.statePath('quarantine/ham/a.eml'), 'x');
+  using messages = QuarantinedMessages.open(spool.stateDir.root.path);
+  expect(messages?.verdicts).toEqual(VERDICTS);
+  expect([...(messages?.list() ?? [])]).toEqual([
+    { verdict: 'ham', key: 'a.eml' },
+    { verdict: 'news', key: 'a.eml' },
+  ]);
+  expect(messages?.release({ verdict: 'news', key: 'a.eml' })).toBe('done');
+  expect(spool.names('release/news')).toEqual(['a.eml']);
+});
+
+test('a newer verdict removes what was released, or set aside, as another class', async () => {
+  const before = spoolWithNews();
+  put(before.statePath('release/news/a.eml'), 'x');
+  put(before.statePath('quarantine/spam/a.eml'), 'x');
+  const bench = new PickupBench({ spool: new TestSpool({ lib: before.lib, verdicts: VERDICTS }) });
+  bench.spool.drop('ham', 'a.eml');
+  await bench.start();
+  await bench.flowUntilQueued('ham/a.eml');
+  expect(bench.spool.names('release/news')).toEqual([]);
+  expect(bench.spool.names('quarantine/spam')).toEqual([]);
+});
