@@ -24,6 +24,10 @@ import {
 } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import path from 'node:path';
+import { brotliCompressSync } from 'node:zlib';
+
+/** What `evaluate --html` imports when it has something to draw. */
+const PAGE = 'src/evaluate/page/page.ts';
 
 const folder = path.resolve(process.argv[2] ?? 'dist/bundle');
 const output = path.join(folder, 'bin/kopano-learnd.mjs');
@@ -38,6 +42,7 @@ await cp('service/runit/kopano-learnd', path.join(folder, 'sv/kopano-learnd'), {
   recursive: true,
   filter: (source) => path.basename(source) !== 'log',
 });
+const page = await pageModule();
 const { metafile } = await build({
   entryPoints: ['src/main.ts'],
   outfile: output,
@@ -53,7 +58,7 @@ const { metafile } = await build({
   legalComments: 'eof',
   metafile: true,
   logLevel: 'warning',
-  plugins: [lateBuiltins()],
+  plugins: [lateBuiltins(), packedPage(page.code)],
   // packages in CommonJS ask for Node's own modules by require(), which ES modules don't have
   banner: {
     js: "import { createRequire as learndCreateRequire } from 'node:module'; const require = learndCreateRequire(import.meta.url);",
@@ -61,7 +66,7 @@ const { metafile } = await build({
 });
 
 await writeFile(output, (await readFile(output, 'utf8')).replace(/^#!.*\n/, firstLines()));
-const packages = packagesOf(Object.keys(metafile.inputs));
+const packages = packagesOf([...Object.keys(metafile.inputs), ...page.inputs]);
 const texts = await Promise.all(packages.map(licence));
 await appendFile(
   output,
@@ -111,6 +116,48 @@ function lateBuiltins() {
       });
       builder.onLoad({ filter: /.*/, namespace }, ({ path: name }) => ({
         contents: `module.exports = require(${JSON.stringify(name)})`,
+      }));
+    },
+  };
+}
+
+/**
+ * The page of `evaluate --html`, with the packages that draw its plots, as one ES module. They are as
+ * large as all the rest, and nobody else needs them.
+ */
+async function pageModule() {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [PAGE],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20.19',
+    preserveSymlinks: true,
+    minify: true,
+    legalComments: 'none',
+    // linkedom can do without
+    external: ['canvas'],
+    metafile: true,
+    write: false,
+    logLevel: 'warning',
+  });
+  return { code: outputFiles[0].contents, inputs: Object.keys(metafile.inputs) };
+}
+
+/** Puts the page's module into the file as compressed text, which is unpacked when it is imported. */
+function packedPage(code) {
+  const packed = brotliCompressSync(code).toString('base64');
+  return {
+    name: 'packed-page',
+    setup(builder) {
+      builder.onLoad({ filter: /\/src\/evaluate\/page\/page\.ts$/ }, () => ({
+        contents: [
+          "import { brotliDecompressSync } from 'node:zlib';",
+          `const code = brotliDecompressSync(Buffer.from('${packed}', 'base64')).toString('base64');`,
+          'const page = await import(`data:text/javascript;base64,${code}`);',
+          'export const { pageOf } = page;',
+        ].join('\n'),
+        resolveDir: builder.initialOptions.absWorkingDir,
       }));
     },
   };

@@ -31,7 +31,10 @@ const SPOOL_USE: Readonly<Record<string, 'reads' | 'writes'>> = {
   doctor: 'reads',
   quarantine: 'writes',
   relearn: 'writes',
+  evaluate: 'reads',
 };
+/** They read what they are pointed to, which may lie outside the spool. */
+const READ_ELSEWHERE: ReadonlySet<string> = new Set(['relearn', 'evaluate']);
 
 /** Thrown instead of running a command that somebody else has run. */
 class RanAs extends Error {
@@ -83,8 +86,9 @@ function accountOf({ environment, identity }: CliOptions, called: Called): Accou
   // The doctor tells of wrong settings in its own way.
   const isDoctor = name === 'doctor';
   const { spool } = isDoctor ? readConfig(environment).config : loadConfig(environment);
-  // Elsewhere relearn reads what may be for root alone.
-  if (name === 'relearn' && user === undefined && !isInSpool(paths, spool)) return undefined;
+  // What lies elsewhere may be for root alone.
+  const isElsewhere = READ_ELSEWHERE.has(name) && !isInSpool(paths, spool);
+  if (isElsewhere && user === undefined) return undefined;
   return accountFor({ spool, wanted: user, uid: identity.uid, writes: use === 'writes' });
 }
 

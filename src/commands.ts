@@ -3,9 +3,10 @@ import { loadConfig, readConfig } from './config.ts';
 import type { Config, Environment } from './config.ts';
 import { EXIT, OperatorError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
+import type { EvaluateWords } from './evaluate/command.ts';
 import { createLog } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
-import type { QuarantineOptions, Selection } from './quarantine/command.ts';
+import type { QuarantineOptions } from './quarantine/command.ts';
 import { rootsAccount } from './run-as.ts';
 import { SETTINGS_FILE } from './settings-file.ts';
 import { unknownText } from './settings.ts';
@@ -157,6 +158,7 @@ function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void):
       ended(await watch({ ...options, config, log, once }));
     });
   addRelearn(program, options, ended);
+  addEvaluate(program, options, ended);
   addQuestions(program, options, ended);
   program
     .command('demo')
@@ -262,22 +264,25 @@ const SAMPLE_HELP =
 const USER_HELP =
   "teach all of it to this user's own memory (per_user in rspamd); whom to run as stands before relearn";
 
+const DIR_HELP =
+  "folders that hold spam/ and ham/, such as the daemon's archive; or Maildirs with a junk folder";
+
+function collect(path: string, paths: string[]): string[] {
+  return [...paths, path];
+}
+
 function addRelearn(
   program: Command,
   options: CommandOptions,
   ended: (code: ExitCode) => void,
 ): void {
-  const collect = (path: string, paths: string[]): string[] => [...paths, path];
   const posts = 'requests in flight for each controller, 32 unless set';
   const patience =
     'give up when the filter is away for longer: 300 unless set, 10 before its first answer';
   program
     .command('relearn')
     .description('learns a whole archive once; its sources are never changed')
-    .argument(
-      '[DIR...]',
-      "folders that hold spam/ and ham/, such as the daemon's archive; or Maildirs with a junk folder",
-    )
+    .argument('[DIR...]', DIR_HELP)
     .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
     .option('--ham <PATH>', 'ham: the same', collect, [])
     .option('--class <NAME=PATH>', 'a class of LEARN_CLASSES: the same', collect, [])
@@ -300,6 +305,31 @@ function addRelearn(
       const waitMs = wait === undefined ? undefined : wait * 1_000;
       const flags = { ...rest, dirs, journal, limit, waitMs, user };
       ended(await relearn({ ...options, config, flags }));
+    });
+}
+
+function addEvaluate(
+  program: Command,
+  options: CommandOptions,
+  ended: (code: ExitCode) => void,
+): void {
+  program
+    .command('evaluate')
+    .description('tries an archive on a private filter: what learning is worth, and who misjudged')
+    .argument('[DIR...]', DIR_HELP)
+    .option('--spam <PATH>', `spam: ${PATH_HELP}`, collect, [])
+    .option('--ham <PATH>', 'ham: the same', collect, [])
+    .option('--folds <K>', 'parts of the cross-validation, 5 unless set', whole(2, 100), 5)
+    .option('--seed <N>', 'deals the messages to the parts in another way', whole(0, 1e9), 1)
+    .option('--limit <N>', 'read at most N messages', whole(1, Number.MAX_SAFE_INTEGER))
+    .option('--out <FILE>', 'write the paths of the disputed messages there, one a line')
+    .option('--html <FILE>', 'write all of it as a page there, with plots')
+    .option('--json', 'all of it as one JSON object', false)
+    .option('--quiet', 'no progress', false)
+    .action(async (dirs: string[], words: EvaluateWords) => {
+      const config = settingsOf(options);
+      const { evaluate, flagsOf } = await import('./evaluate/command.ts');
+      ended(await evaluate({ ...options, config, flags: flagsOf(dirs, words) }));
     });
 }
 
@@ -360,24 +390,14 @@ function addQuarantine(
       .option('--all', 'every one', false)
       .description(description)
       .action((names: string[], { all }: { all: boolean }) => {
-        const selection = selectionOf(names, all);
-        return run(({ releaseQuarantined, dropQuarantined }, given) =>
-          (word === 'release' ? releaseQuarantined : dropQuarantined)(given, selection),
+        return run(({ selectionOf, releaseQuarantined, dropQuarantined }, given) =>
+          (word === 'release' ? releaseQuarantined : dropQuarantined)(
+            given,
+            selectionOf(names, all),
+          ),
         );
       });
   }
-}
-
-function selectionOf(names: readonly string[], all: boolean): Selection {
-  if (all && names.length === 0) return 'all';
-  if (!all && names.length > 0) return names;
-  throw new OperatorError({
-    code: 'usage.names',
-    message: all ? '--all and names exclude each other' : 'no message is named',
-    hint: 'give NAMES as the list shows them, or --all',
-    command: 'kopano-learnd quarantine list',
-    exitCode: EXIT.usage,
-  });
 }
 
 /** The settings, after a word on what looks like one and is none. */

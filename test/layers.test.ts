@@ -27,6 +27,8 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   'p-queue': 'delivery/scheduler.ts',
   commander: 'commands.ts',
   'prom-client': 'status/metrics.ts',
+  '@observablehq/plot': 'evaluate/page/plots.ts',
+  linkedom: 'evaluate/page/plots.ts',
 };
 
 interface Import {

@@ -203,3 +203,19 @@ function openQuarantine({ stateDir, err }: QuarantineOptions): QuarantinedMessag
   }
   return messages;
 }
+
+/**
+ * What the words after `release` and `drop` name.
+ * @throws {OperatorError} `usage.names`
+ */
+export function selectionOf(names: readonly string[], all: boolean): Selection {
+  if (all && names.length === 0) return 'all';
+  if (!all && names.length > 0) return names;
+  throw new OperatorError({
+    code: 'usage.names',
+    message: all ? '--all and names exclude each other' : 'no message is named',
+    hint: 'give NAMES as the list shows them, or --all',
+    command: 'kopano-learnd quarantine list',
+    exitCode: EXIT.usage,
+  });
+}

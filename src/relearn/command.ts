@@ -18,12 +18,11 @@ import { Journal } from './journal.ts';
 import type { JournalSources } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import { pathsByVerdict, pathsOf, sortedSources } from './source-arguments.ts';
-import type { SourceArguments } from './source-arguments.ts';
-import { archiveSources } from './sources/archive.ts';
-import { PathSource } from './sources/path-source.ts';
+import { pathsByVerdict, pathsOf, sortedSources } from './sources/source-arguments.ts';
+import type { SourceArguments } from './sources/source-arguments.ts';
+import { expectedOf, namedSources } from './sources/named-sources.ts';
 import { STDIN } from './sources/source.ts';
-import type { ReadingOptions, Source } from './sources/source.ts';
+import type { Source } from './sources/source.ts';
 import { Sample, sampleResult } from './sample.ts';
 import type { SampleResult } from './sample.ts';
 import { lockSpools } from './spool-locks.ts';
@@ -89,7 +88,7 @@ const WITHOUT_JOURNAL =
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { verdicts } = options.config.spool;
-  const flags = { ...options.flags, ...sortedSources(options.flags, verdicts) };
+  const flags = { ...options.flags, ...sortedSources(options.flags, verdicts, 'relearn') };
   const named = verdicts.flatMap((verdict) => pathsOf(flags, verdict));
   const paths = [...flags.dirs, ...named].filter((each) => each !== STDIN);
   const release = await lockSpools(paths, options.config.spool);
@@ -279,27 +278,14 @@ function failureLine({ place, reason }: Named): string {
 }
 
 function sourcesOf(
-  options: RelearnOptions,
+  { flags, config, stdin }: RelearnOptions,
   isDone: (place: string) => boolean = () => false,
-): Source[] {
-  const { flags, config, stdin } = options;
-  const { verdicts } = config.spool;
-  const reading: ReadingOptions = { maxBytes: config.spool.maxBytes, isDone, stdin };
-  return [
-    ...archiveSources(flags.dirs, verdicts, reading),
-    ...verdicts.flatMap((verdict) =>
-      pathsOf(flags, verdict).map((path) => new PathSource(path, verdict, reading)),
-    ),
-  ];
-}
-
-function expectedOf(sources: readonly Source[], limit: number): number | undefined {
-  let sum = 0;
-  for (const { expected } of sources) {
-    if (expected === undefined) return undefined;
-    sum += expected;
-  }
-  return Math.min(Math.round(sum), limit);
+): readonly Source[] {
+  return namedSources(flags, config.spool.verdicts, {
+    maxBytes: config.spool.maxBytes,
+    isDone,
+    stdin,
+  });
 }
 
 const WAITS: ReadonlySet<LogEvent> = new Set([

@@ -43,7 +43,7 @@ export class PrivateRedis extends PrivateServer {
   readonly #options: PrivateRedisOptions;
 
   private constructor(folder: string, port: number, options: PrivateRedisOptions) {
-    super(folder);
+    super(folder, options.runAs);
     this.port = port;
     this.#options = options;
   }
@@ -86,7 +86,7 @@ export class PrivateRedis extends PrivateServer {
     return { spam: Number(reply[0] ?? 0), ham: Number(reply[1] ?? 0) };
   }
 
-  protected serverCommand(): Omit<ServerCommand, 'cwd'> {
+  protected serverCommand(): Omit<ServerCommand, 'cwd' | 'user'> {
     const { persistence, replicaOf, sentinelOf, inCluster = false } = this.#options;
     const append = persistence === 'always' ? 'yes' : 'no';
     return {

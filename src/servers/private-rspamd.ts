@@ -37,12 +37,24 @@ export interface PrivateRspamdOptions extends PrivateServerOptions {
   readonly perUser?: boolean;
   /** Whether variables in Redis' keys are expanded (`expand_keys`). */
   readonly expandKeys?: boolean;
+  /** Settings of Bayes, in the words of rspamd. @defaultValue the package's own */
+  readonly bayes?: BayesSettings;
+  /** Errors alone are logged: of each message a line is much where there are many. */
+  readonly isTerse?: boolean;
   /** Whether the history of the web interface lies in Redis. */
   readonly redisHistory?: boolean;
   /** Classes of Bayes beside spam and ham (rspamd 4.1). */
   readonly classes?: readonly string[];
   /** The flags that its own fuzzy storage knows, in the same Redis. @defaultValue it has no storage */
   readonly fuzzyFlags?: readonly number[];
+}
+
+/** What a site may have set for Bayes and what matters to its opinions. */
+export interface BayesSettings {
+  readonly tokenizer?: string;
+  readonly min_tokens?: number;
+  readonly max_tokens?: number;
+  readonly min_learns?: number;
 }
 
 /** What Bayes says of a message: a verdict with its probability, or nothing. */
@@ -61,7 +73,7 @@ export class PrivateRspamd extends PrivateServer {
   readonly #options: PrivateRspamdOptions;
 
   private constructor(folder: string, ports: readonly number[], options: PrivateRspamdOptions) {
-    super(folder);
+    super(folder, options.runAs);
     [this.controllerPort = 0, this.scannerPort = 0, this.fuzzyPort = 0] = ports;
     this.#options = options;
   }
@@ -130,7 +142,7 @@ export class PrivateRspamd extends PrivateServer {
     return { verdict: 'none', percent: 0 };
   }
 
-  protected serverCommand(): Omit<ServerCommand, 'cwd'> {
+  protected serverCommand(): Omit<ServerCommand, 'cwd' | 'user'> {
     const folders = { LOCAL_CONFDIR: 'config', DBDIR: 'database', RUNDIR: 'run', LOGDIR: 'log' };
     return {
       program: this.#options.program ?? 'rspamd',
@@ -173,7 +185,7 @@ const TOP_LEVEL_DOMAINS = [
 /** Makes the folders `config`, `database`, `run` and `log`, and writes the first one. */
 async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions): Promise<void> {
   const { folder, scannerPort } = rspamd;
-  const { redisPort, expandKeys = false, perUser = false, redisHistory = false } = options;
+  const { redisPort, expandKeys = false, redisHistory = false } = options;
   const config = join(folder, 'config');
   // An empty folder: reading the package's 46 languages takes seven eighths of a start's CPU time.
   const languages = join(config, 'languages');
@@ -190,7 +202,8 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
     'override.d/worker-controller.inc': controllerLines(rspamd, options),
     'override.d/worker-normal.inc': `bind_socket = "${LOOPBACK}:${scannerPort}";\ncount = 1;\n`,
     'override.d/worker-proxy.inc': 'enabled = false;\ncount = -1;\n',
-    'override.d/classifier-bayes.conf': `autolearn = false;\nper_user = ${perUser};\n${classLines(options)}`,
+    'override.d/classifier-bayes.conf': bayesLines(options),
+    ...(options.isTerse === true && { 'override.d/logging.inc': 'level = "error";\n' }),
     // Bayes falls back to this module's server; without one it has no backend
     ...(redisPort !== null && {
       'override.d/redis.conf': [
@@ -263,6 +276,18 @@ function fuzzyFiles(
       '',
     ].join('\n'),
   };
+}
+
+function bayesLines(options: PrivateRspamdOptions): string {
+  const { perUser = false, bayes = {} } = options;
+  const { tokenizer, ...numbers } = bayes;
+  return [
+    'autolearn = false;',
+    `per_user = ${perUser};`,
+    ...(tokenizer === undefined ? [] : [`tokenizer { name = ${quoted(tokenizer)}; }`]),
+    ...Object.entries(numbers).map(([name, value]) => `${name} = ${value};`),
+    classLines(options),
+  ].join('\n');
 }
 
 function optionLines(folder: string): string {

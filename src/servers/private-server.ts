@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ServerProcess } from './server-process.ts';
-import type { ServerCommand } from './server-process.ts';
+import type { ServerCommand, ServerUser } from './server-process.ts';
 
 /**
  * What the private servers share: a folder and a process that may be stopped and started again.
@@ -13,14 +13,17 @@ import type { ServerCommand } from './server-process.ts';
  */
 export abstract class PrivateServer implements AsyncDisposable {
   readonly folder: string;
+  readonly #user: ServerUser | undefined;
   #process: ServerProcess | undefined;
 
-  protected constructor(folder: string) {
+  /** @param user whom root's server becomes, and whose its folder is */
+  protected constructor(folder: string, user?: ServerUser) {
     this.folder = folder;
+    this.#user = user;
   }
 
   /** What is started, in the folder. */
-  protected abstract serverCommand(): Omit<ServerCommand, 'cwd'>;
+  protected abstract serverCommand(): Omit<ServerCommand, 'cwd' | 'user'>;
   /** Whether it takes requests now; never rejects. */
   protected abstract answers(): Promise<boolean>;
 
@@ -39,7 +42,9 @@ export abstract class PrivateServer implements AsyncDisposable {
    */
   async start(): Promise<void> {
     if (this.running) throw new Error(`the server in ${this.folder} is running already`);
-    const server = await ServerProcess.start({ ...this.serverCommand(), cwd: this.folder });
+    if (this.#user !== undefined) await giveAway(this.folder, this.#user);
+    const command = { ...this.serverCommand(), cwd: this.folder, user: this.#user };
+    const server = await ServerProcess.start(command);
     this.#process = server;
     const deadline = performance.now() + START_TIMEOUT_MS;
     while (!(await this.answers())) {
@@ -92,8 +97,17 @@ const START_TIMEOUT_MS = 30_000;
 export interface PrivateServerOptions {
   /** The server's path or name. @defaultValue the server's usual name */
   readonly program?: string;
+  /** Whom root's server becomes. @defaultValue who this process is */
+  readonly runAs?: ServerUser | undefined;
   /** Where its folder is made. @defaultValue the system's folder for temporary files */
   readonly parentFolder?: string;
+}
+
+async function giveAway(folder: string, { uid, gid }: ServerUser): Promise<void> {
+  const below = await readdir(folder, { recursive: true });
+  for (const each of [folder, ...below.map((name) => join(folder, name))]) {
+    await chown(each, uid, gid);
+  }
 }
 
 /** Makes a server in a new folder and starts it; one that doesn't start leaves nothing behind. */

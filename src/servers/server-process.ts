@@ -2,12 +2,13 @@
  * One server program in a process group of its own, with everything that it forks.
  *
  * Owns the group: {@link ServerProcess.kill} ends all of it. A guardian (a shell that reads from a
- * pipe of ours) kills the group when this process ends in any way, SIGKILL included, so that no
- * private server outlives the test or demo that started it.
+ * pipe of ours) kills the group when this process ends in any way and at any moment, SIGKILL included,
+ * so that no private server outlives what started it. The guardian is there first, and the server
+ * tells it its number itself, before it becomes the server.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, readdirSync } from 'node:fs';
+import { closeSync, fchownSync, openSync, readFileSync, readdirSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,8 +29,15 @@ export interface ServerCommand {
   readonly outputFile: string;
   /** Gets each line of standard output. */
   readonly onLine?: (line: string) => void;
+  /** Whom root's child becomes, without further groups. @defaultValue who this process is */
+  readonly user?: ServerUser | undefined;
   /** @defaultValue our own environment */
   readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface ServerUser {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export class ServerProcess {
@@ -42,33 +50,45 @@ export class ServerProcess {
   /** The whole group is gone; its number may be somebody else's now. */
   #gone = false;
 
-  private constructor(child: ChildProcess, pid: number, outputFile: string) {
+  private constructor(
+    child: ChildProcess,
+    pid: number,
+    guardian: ChildProcess,
+    outputFile: string,
+  ) {
     this.#child = child;
     this.pid = pid;
     this.#outputFile = outputFile;
-    this.#guardian = spawnGuardian(pid);
+    this.#guardian = guardian;
     this.ended = once(child, 'close').then(([code, signal]: (number | NodeJS.Signals | null)[]) => {
       return code ?? signal ?? 'SIGKILL';
     });
   }
 
-  /** Starts the program. Rejects when it can't be executed; a later exit shows in {@link running}. */
+  /**
+   * Starts the program. An exit shows in {@link running}; one that can't be executed exits with the
+   * shell's words in the output file.
+   */
   static async start(command: ServerCommand): Promise<ServerProcess> {
-    const { program, args, cwd, outputFile, onLine, environment: env } = command;
+    const { program, args, cwd, outputFile, onLine, user, environment: env } = command;
     const output = openSync(outputFile, 'a');
     try {
-      const child = spawn(program, args, {
+      // The server may open it by its name as well, as rspamd does.
+      if (user !== undefined) fchownSync(output, user.uid, user.gid);
+      const { guardian, pipe } = spawnGuardian();
+      const child = spawn('/bin/sh', ['-c', ANNOUNCED, 'server', program, ...args], {
         cwd,
         detached: true,
-        stdio: ['ignore', onLine === undefined ? output : 'pipe', output],
+        stdio: ['ignore', onLine === undefined ? output : 'pipe', output, pipe],
         ...(env !== undefined && { env }),
+        ...user,
       });
       if (onLine !== undefined && child.stdout !== null) {
         createInterface({ input: child.stdout }).on('line', onLine);
       }
       await once(child, 'spawn');
       if (child.pid === undefined) throw new Error(`${program} has no process id`);
-      return new ServerProcess(child, child.pid, outputFile);
+      return new ServerProcess(child, child.pid, guardian, outputFile);
     } finally {
       closeSync(output);
     }
@@ -125,10 +145,13 @@ export class ServerProcess {
   }
 }
 
-/** A shell that waits for the end of its standard input, which comes when this process is gone. */
-function spawnGuardian(group: number): ChildProcess {
-  const script = 'read -r _; kill -s KILL -- "-$1"';
-  const guardian = spawn('/bin/sh', ['-c', script, 'guardian', String(group)], {
+/** Tells the guardian its group, which is its own number, and becomes the server. */
+const ANNOUNCED = 'echo $$ >&3; exec "$@" 3>&-';
+/** Waits for the end of its standard input, which comes when nobody is left who may write there. */
+const GUARDING = 'read -r group || exit 0; read -r _; kill -s KILL -- "-$group"';
+
+function spawnGuardian() {
+  const guardian = spawn('/bin/sh', ['-c', GUARDING, 'guardian'], {
     // a session of its own: Ctrl-C on the terminal must not end the guardian first
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -136,9 +159,10 @@ function spawnGuardian(group: number): ChildProcess {
   // neither the guardian nor its pipe keeps this process from ending
   guardian.unref();
   guardian.on('error', () => undefined);
-  guardian.stdin.on('error', () => undefined);
-  if (guardian.stdin instanceof Socket) guardian.stdin.unref();
-  return guardian;
+  const { stdin: pipe } = guardian;
+  pipe.on('error', () => undefined);
+  if (pipe instanceof Socket) pipe.unref();
+  return { guardian, pipe };
 }
 
 /** Whether any process of a process group is alive. */

@@ -49,8 +49,8 @@ export class ContentReader {
     }
     const stats = fstatSync(fd);
     if (stats.isFile()) {
-      const { size } = stats;
-      yield* this.read(this.#chunksOf(fd, size), { place, folder, size });
+      const { size, mtimeMs } = stats;
+      yield* this.read(this.#chunksOf(fd, size), { place, folder, size, mtimeMs });
     } else {
       closeSync(fd);
       yield { kind: 'skipped', place, reason: 'not a regular file' };
@@ -84,7 +84,8 @@ export class ContentReader {
   }
 
   /** A message that is a content of its own. */
-  async *#single(content: ByteWindow, start: MailStart, { place, folder }: ContentPlace): Reading {
+  async *#single(content: ByteWindow, start: MailStart, where: ContentPlace): Reading {
+    const { place, folder } = where;
     const { maxBytes, isDone } = this.#options;
     if (isDone(place)) {
       yield { kind: 'done', place, folder };
@@ -93,7 +94,7 @@ export class ContentReader {
     content.drop(start.at);
     const body = await content.fill(maxBytes + 1);
     if (body.length > maxBytes) yield overSize(place, maxBytes);
-    else if (content.fault === undefined) yield messageOf(body, place, folder);
+    else if (content.fault === undefined) yield messageOf(body, where);
   }
 
   /** An mbox, or what doveadm printed. */
@@ -116,7 +117,7 @@ export class ContentReader {
       else if (header === undefined) yield { kind: 'skipped', place, reason: 'not a mail message' };
       else if (deleted !== undefined) yield { kind: 'passed', place, folder, reason: deleted };
       // A copy, lest the rest of the window stays in memory for it.
-      else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), place, folder);
+      else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), { ...where, place, folder });
     }
   }
 
@@ -142,15 +143,18 @@ export class ContentReader {
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** Where a content lies, in which mail folder, and how many bytes it has, where that is known. */
+/** Where a content lies, in which mail folder, and what is known of its file. */
 interface ContentPlace {
   readonly place: string;
   readonly folder: string;
+  /** In bytes. */
   readonly size?: number;
+  readonly mtimeMs?: number;
 }
 
-function messageOf(wrapped: Buffer, place: string, folder: string): Found {
-  return { kind: 'message', place, folder, body: unwrapped(wrapped) };
+function messageOf(wrapped: Buffer, { place, folder, mtimeMs }: ContentPlace): Found {
+  const body = unwrapped(wrapped);
+  return { kind: 'message', place, folder, body, ...(mtimeMs !== undefined && { mtimeMs }) };
 }
 
 function overSize(place: string, maxBytes: number): Found {

@@ -96,7 +96,7 @@ export function headerOf(content: Buffer, at = 0): string | undefined {
 }
 
 /** The value of a field of a header block, unfolded; of several the first. */
-function fieldOf(header: string, name: string): string | undefined {
+export function fieldOf(header: string, name: string): string | undefined {
   const field = new RegExp(`^${name}[ \\t]*:((?:[^\\n]|\\n[ \\t])*)`, 'im').exec(header)?.[1];
   return field?.replace(/\r?\n/g, '').trim();
 }

@@ -17,6 +17,8 @@ export type Found =
       readonly place: string;
       readonly body: Buffer;
       readonly folder?: string;
+      /** When its file was last changed, in milliseconds since the epoch; of standard input unknown. */
+      readonly mtimeMs?: number;
     }
   /** Not mail; `reason` in plain words. */
   | { readonly kind: 'skipped'; readonly place: string; readonly reason: string }

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -68,8 +68,9 @@ describe('a path that names a file', () => {
 
   test('gives a message as it is, without its From_ line and quotes', async () => {
     const place = put('a.eml', one);
+    const { mtimeMs } = statSync(place);
     expect(await readAll(sourceAt(place))).toEqual([
-      { kind: 'message', place, folder: place, body: Buffer.from(one) },
+      { kind: 'message', place, folder: place, body: Buffer.from(one), mtimeMs },
     ]);
     const body = mail('one', 'From here\n>From there\n\n');
     put('in/a', mboxOf([body]));

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { isFolder } from '../spool/folder.ts';
-import { clean, inShell } from '../text.ts';
-import { VERDICTS, othersOf, perClass } from '../verdict.ts';
-import type { PerClass, Verdict } from '../verdict.ts';
-import { isPassedOver, unwantedFolder } from './sources/folder-use.ts';
-import { STDIN } from './sources/source.ts';
+import { EXIT, OperatorError, errnoOf } from '../../errors.ts';
+import { isFolder } from '../../spool/folder.ts';
+import { clean, inShell } from '../../text.ts';
+import { VERDICTS, othersOf, perClass } from '../../verdict.ts';
+import type { PerClass, Verdict } from '../../verdict.ts';
+import { isPassedOver, unwantedFolder } from './folder-use.ts';
+import { STDIN } from './source.ts';
 
 /** The sources as the command line names them, and what is wrong with them before any is read. */
 export interface SourceArguments {
@@ -39,6 +39,7 @@ export function pathsOf(named: SourceArguments, verdict: Verdict): readonly stri
 }
 
 /**
+ * @param command what is to read them: `relearn`
  * @returns the sources to read: a Maildir among the folders is ham, and its junk folders are spam
  * @throws {OperatorError} `usage.no-source`, `usage.stdin-class`, `usage.stdin-twice`,
  *   `usage.unsorted` or `usage.overlap`
@@ -46,6 +47,7 @@ export function pathsOf(named: SourceArguments, verdict: Verdict): readonly stri
 export function sortedSources(
   { dirs, spam, ham, class: further }: SourceArguments,
   verdicts: readonly Verdict[],
+  command: string,
 ): SourceArguments {
   further.forEach((each) => {
     refuseUnknownClass(each, verdicts);
@@ -53,8 +55,8 @@ export function sortedSources(
   if (dirs.length + spam.length + ham.length + further.length === 0) {
     throw usage(
       'no-source',
-      'relearn needs something to learn',
-      'name a folder that holds spam/ and ham/, or give --spam PATH and --ham PATH; see kopano-learnd relearn --help',
+      `${command} needs something to learn`,
+      `name a folder that holds spam/ and ham/, or give --spam PATH and --ham PATH; see kopano-learnd ${command} --help`,
     );
   }
   if (dirs.includes(STDIN)) {

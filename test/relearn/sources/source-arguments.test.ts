@@ -1,10 +1,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { OperatorError } from '../../src/errors.ts';
-import { sortedSources } from '../../src/relearn/source-arguments.ts';
-import type { SourceArguments } from '../../src/relearn/source-arguments.ts';
-import { temporaryFolder } from '../support/temporary.ts';
-import { VERDICTS } from '../../src/verdict.ts';
+import { OperatorError } from '../../../src/errors.ts';
+import { sortedSources } from '../../../src/relearn/sources/source-arguments.ts';
+import type { SourceArguments } from '../../../src/relearn/sources/source-arguments.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
+import { VERDICTS } from '../../../src/verdict.ts';
 
 let folder: string;
 let box: string;
@@ -25,7 +25,7 @@ function refusal(
   verdicts: readonly string[] = VERDICTS,
 ): OperatorError | undefined {
   try {
-    sortedSources({ dirs: [], spam: [], ham: [], class: [], ...named }, verdicts);
+    sortedSources({ dirs: [], spam: [], ham: [], class: [], ...named }, verdicts, 'relearn');
     return undefined;
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
@@ -86,7 +86,7 @@ describe('without a flag', () => {
   test('a Maildir is ham, and its junk folders are spam', () => {
     folders('Maildir/.INBOX.Spam', 'Maildir/.Trash.Junk');
     writeFileSync(`${box}/.Junk.old`, '');
-    const { dirs, spam, ham } = sortedSources({ dirs: [box], ...none }, VERDICTS);
+    const { dirs, spam, ham } = sortedSources({ dirs: [box], ...none }, VERDICTS, 'relearn');
     expect([dirs, ham]).toEqual([[], [box]]);
     expect([...spam].sort()).toEqual([`${box}/.INBOX.Spam`, `${box}/.Junk`]);
     expect(refusal({ dirs: [box], spam: [`${box}/.Junk`] })?.code).toBe('usage.overlap');
@@ -108,7 +108,7 @@ describe('without a flag', () => {
     expect(refusal({ dirs: [`${folder}/D`] })?.message).toBe(`there is no ${folder}/D`);
     for (const name of ['A', 'B']) {
       const dirs = [`${folder}/${name}`];
-      expect(sortedSources({ dirs, ...none }, VERDICTS)).toEqual({ dirs, ...none });
+      expect(sortedSources({ dirs, ...none }, VERDICTS, 'relearn')).toEqual({ dirs, ...none });
     }
   });
 });

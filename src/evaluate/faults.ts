@@ -1,0 +1,33 @@
+import { tmpdir } from 'node:os';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+
+/** The faults of an evaluation that have nothing to do with its servers, each with its cure. */
+
+/** @param error the system's @param what that finds no room */
+export function diskFault(error: unknown, what: string): OperatorError {
+  return new OperatorError({
+    code: 'evaluate.disk',
+    message: `${what} can't be written to ${tmpdir()} (${errnoOf(error) ?? 'unknown'})`,
+    hint: 'set TMPDIR to a folder that this user may write to, with as much room as the messages take unpacked',
+    exitCode: EXIT.failure,
+  });
+}
+
+/** @param folds how many the messages are dealt to */
+export function tooFew(verdict: string, count: number, folds: number): OperatorError {
+  return new OperatorError({
+    code: 'evaluate.too-few',
+    message: `${count === 0 ? 'no' : `only ${count}`} ${verdict} to judge, and ${folds} folds need at least ${2 * folds} messages of each class (duplicates and what is too short for Bayes left out)`,
+    hint: `name more ${verdict}, or use fewer folds: --folds 2 is the least`,
+    exitCode: EXIT.usage,
+  });
+}
+
+export function interrupted(): OperatorError {
+  return new OperatorError({
+    code: 'evaluate.interrupted',
+    message: 'evaluate was interrupted; its servers have ended, and nothing was written',
+    hint: 'say it again; it begins anew',
+    exitCode: EXIT.temporary,
+  });
+}
