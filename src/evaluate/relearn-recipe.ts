@@ -31,9 +31,7 @@ export function relearnCommands(
   const present = VERDICTS.filter((verdict) => byVerdict[verdict] > 0);
   const paths = pathsByVerdict(sources, VERDICTS);
   // Junk folders lie in the Maildir that is ham: what isn't spam is told by that.
-  const isSpam = paths.spam
-    .filter((path) => path !== STDIN)
-    .map((path) => `-e ${inShell(path)}`);
+  const isSpam = paths.spam.filter((path) => path !== STDIN).map((path) => `-e ${inShell(path)}`);
   return present.map((verdict) => {
     const file = inShell(resolve(list));
     const pick = verdict === 'spam' ? 'grep -F' : 'grep -vF';
