@@ -1,5 +1,7 @@
-import { runCommand, helpText, say } from './commands.ts';
-import type { Called, CommandOptions } from './commands.ts';
+import { say } from './command-options.ts';
+import type { CommandOptions } from './command-options.ts';
+import { runCommand, helpText } from './commands.ts';
+import type { Called } from './commands.ts';
 import { loadConfig, readConfig } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';

@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { settingsOf } from './command-options.ts';
+import type { CommandOptions } from './command-options.ts';
 import { loadConfig, readConfig } from './config.ts';
-import type { Config, Environment } from './config.ts';
 import { EXIT, OperatorError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
 import type { EvaluateWords } from './evaluate/command.ts';
@@ -10,41 +11,11 @@ import type { QuarantineOptions } from './quarantine/command.ts';
 import { rootsAccount } from './run-as.ts';
 import { SETTINGS_FILE } from './settings-file.ts';
 import { unknownText } from './settings.ts';
-import { clean, wrap } from './text.ts';
-import type { Terminal } from './text.ts';
+import { clean } from './text.ts';
 import { isAddress } from './user.ts';
 import { VERSION } from './version.ts';
 
 /** The commands: their words and flags, and what each hands to the room that does the work. */
-
-/** What the process has, as far as a command may need it. */
-export interface CommandOptions {
-  readonly environment: Environment;
-  /** Aborted when the program is to stop. */
-  readonly stop: AbortSignal;
-  readonly onHangup: (callback: () => void) => void;
-  readonly onCrash: (callback: (error: unknown) => void) => void;
-  readonly identity: {
-    readonly uid: number;
-    readonly gid: number;
-    readonly groups: readonly number[];
-  };
-  /** The words after the program's name. */
-  readonly args: readonly string[];
-  /** Standard output: data, and the daemon's log. */
-  readonly out: (text: string) => void;
-  /** Standard output, for data that may be no text. */
-  readonly outBytes: (bytes: Uint8Array) => Promise<void>;
-  /** Where standard output is seen; `undefined` for a pipe or a file. */
-  readonly terminal: Terminal | undefined;
-  /** journald reads standard output. */
-  readonly isJournal: boolean;
-  /** Standard error: prose. */
-  readonly err: (text: string) => void;
-  /** Where standard error is seen. */
-  readonly errTerminal: Terminal | undefined;
-  readonly stdin: () => AsyncIterable<Buffer>;
-}
 
 /** The command that was called, before it is run. */
 export interface Called {
@@ -398,16 +369,4 @@ function addQuarantine(
         );
       });
   }
-}
-
-/** The settings, after a word on what looks like one and is none. */
-function settingsOf(options: CommandOptions): Config {
-  const config = loadConfig(options.environment);
-  for (const unknown of config.unknown) say(options, `kopano-learnd: ${unknownText(unknown)}`);
-  return config;
-}
-
-/** Tells something on standard error. */
-export function say({ err, errTerminal }: CommandOptions, text: string): void {
-  err(`${wrap(text, errTerminal?.columns ?? Infinity, '    ')}\n`);
 }
