@@ -4,7 +4,7 @@ import type { Filter } from '../filter.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log, LogFields } from '../logger.ts';
 import { plural } from '../text.ts';
-import { VERDICTS, ofClass, perClass } from '../verdict.ts';
+import { ofClass, perClass } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import type { PendingMessage } from './message.ts';
 import { FINAL_RESULTS } from './result.ts';
@@ -23,8 +23,8 @@ export interface MessageEventsOptions {
   /** Other filters are taught as well: lines say which one they are of. */
   readonly isOneOfSeveral?: boolean;
   readonly onLearned?: LearnedListener;
-  /** All classes. @defaultValue spam and ham */
-  readonly verdicts?: readonly Verdict[];
+  /** All classes. */
+  readonly verdicts: readonly Verdict[];
 }
 
 /** Logs each message's result at one filter in a line, and counts it. Never subject, addresses or body. */
@@ -39,7 +39,7 @@ export class MessageEvents {
   readonly #onLearned: LearnedListener;
 
   constructor(options: MessageEventsOptions) {
-    const { log, clock, filter, isOneOfSeveral = false, onLearned, verdicts = VERDICTS } = options;
+    const { log, clock, filter, isOneOfSeveral = false, onLearned, verdicts } = options;
     this.filter = filter;
     this.countsOf = perClass(verdicts, noResults);
     this.#log = isOneOfSeveral

@@ -244,7 +244,7 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   });
   /** Posts the sample again. */
   const postAgain = async (stop: AbortSignal): Promise<SampleResult | undefined> => {
-    const again = new RunStats(() => undefined);
+    const again = new RunStats(() => undefined, config.spool.verdicts);
     await new BulkRun({
       ...settings,
       sources: drawn.sources(),

@@ -97,7 +97,7 @@ export class BulkRun {
     this.#options = options;
     this.#store = new BulkStore(options.stats, options.journal);
     const filter = options.controllers[0]?.trainer.filter ?? 'rspamd';
-    this.#events = new MessageEvents({ log, clock, filter });
+    this.#events = new MessageEvents({ log, clock, filter, verdicts: this.#store.verdicts });
     const bugs = new Bugs({ clock, log });
     const locks = new MessageLocks();
     this.#sampler = new SparseProofs(options.proveEvery, ({ entry }) => {

@@ -1,6 +1,6 @@
 import type { Disposition } from '../delivery/result.ts';
 import type { Held } from '../trainers/trainer.ts';
-import { VERDICTS, perClass } from '../verdict.ts';
+import { perClass } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import type { Found } from './sources/source.ts';
 
@@ -79,7 +79,7 @@ export class RunStats {
    * @param onFailed hears of what failed: the first few for each reason
    * @param verdicts all classes
    */
-  constructor(onFailed: (named: Named) => void, verdicts: readonly Verdict[] = VERDICTS) {
+  constructor(onFailed: (named: Named) => void, verdicts: readonly Verdict[]) {
     this.counts = byKind(() => perClass(verdicts, () => 0));
     this.#onFailed = onFailed;
   }

@@ -4,6 +4,7 @@ import { PendingMessage, identify } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 
 let clock: ManualClock;
 let recorder: LogRecorder;
@@ -18,6 +19,7 @@ beforeEach(() => {
     log: recorder.log,
     clock,
     filter: 'rspamd',
+    verdicts: VERDICTS,
     onLearned: (...what) => heard.push(what),
   });
 });

@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { bayesCounts, bayesGain } from '../../src/relearn/bayes-gain.ts';
 import type { Gain } from '../../src/relearn/bayes-gain.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
 
@@ -14,7 +15,7 @@ let stats: RunStats;
 beforeEach(() => {
   clock = new ManualClock();
   trainer = new ScriptedTrainer();
-  stats = new RunStats(() => undefined);
+  stats = new RunStats(() => undefined, VERDICTS);
 });
 
 /** What rspamd says from now on. */

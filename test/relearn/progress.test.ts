@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest';
 import { Progress } from '../../src/relearn/progress.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 
 const WIPE = '\r\u001b[K';
 
 function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
   const clock = new ManualClock();
-  const stats = new RunStats(() => undefined);
+  const stats = new RunStats(() => undefined, VERDICTS);
   const seen = { total, acknowledged: 0, columns: 80 };
   const written: string[] = [];
   const progress = new Progress({

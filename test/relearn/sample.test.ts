@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Sample, sampleResult } from '../../src/relearn/sample.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
 import type { Found } from '../../src/relearn/sources/source.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 
 async function drawn(sample: Sample): Promise<{ place: string; verdict: Verdict }[]> {
@@ -85,7 +86,7 @@ describe('a sample', () => {
 
 describe('what a sample shows', () => {
   function resultOf(known: number, learned: number) {
-    const stats = new RunStats(() => undefined);
+    const stats = new RunStats(() => undefined, VERDICTS);
     for (let i = 0; i < known; i += 1) stats.finished(`k${i}`, 'spam', { kind: 'duplicate' });
     for (let i = 0; i < learned; i += 1) {
       stats.finished(`l${i}`, 'ham', { kind: 'learned', proven: true });

@@ -4,6 +4,7 @@ import type { Found } from '../../src/relearn/sources/source.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
 import { inWords, summarize } from '../../src/relearn/summary.ts';
 import type { Summary, SummaryInput } from '../../src/relearn/summary.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { HELD } from '../support/scripted-trainer.ts';
 
@@ -24,7 +25,7 @@ function summaryOf(
   fills: readonly Fill[],
   input: Partial<SummaryInput> = {},
 ): { summary: Summary; text: string } {
-  const stats = new RunStats(() => undefined);
+  const stats = new RunStats(() => undefined, VERDICTS);
   for (const fill of fills) fill(stats);
   const summary = summarize({
     filter: 'rspamd',
@@ -163,7 +164,7 @@ describe('the summary', () => {
 
   test('has the first few names, of any number, and what fails is told at once as often', () => {
     const told: string[] = [];
-    const stats = new RunStats(({ place }) => told.push(place));
+    const stats = new RunStats(({ place }) => told.push(place), VERDICTS);
     const failAs = (reason: string): Fill =>
       times(1_000, (_, index) => {
         find({ kind: 'failed', place: `/${index}`, reason }, 'ham')(stats);

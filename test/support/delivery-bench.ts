@@ -10,6 +10,7 @@ import type { Scheduler } from '../../src/delivery/scheduler.ts';
 import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
 import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { PostCounts } from '../../src/spool/post-counts.ts';
 import { LogRecorder } from './log-recorder.ts';
@@ -82,7 +83,7 @@ export class DeliveryBench {
     this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
     const { proveEvery } = options;
     this.sampler = proveEvery === undefined ? undefined : new SparseProofs(proveEvery);
-    this.events = new MessageEvents({ log, clock, filter: 'rspamd' });
+    this.events = new MessageEvents({ log, clock, filter: 'rspamd', verdicts: VERDICTS });
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random, log }),

@@ -5,12 +5,13 @@ import { MessageEvents } from '../../src/delivery/events.ts';
 import type { Learner } from '../../src/delivery/learner.ts';
 import type { Filter } from '../../src/filter.ts';
 import type { Log } from '../../src/logger.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 
 /** A filter as it is taught by these controllers, which are all its own. */
 export function learnerOf(
   controllers: readonly Controller[],
   { log, clock }: { readonly log: Log; readonly clock: Clock },
-  events = new MessageEvents({ log, clock, filter: filterOf(controllers) }),
+  events = new MessageEvents({ log, clock, filter: filterOf(controllers), verdicts: VERDICTS }),
 ): Learner {
   const affinity = new Affinity(clock);
   return {

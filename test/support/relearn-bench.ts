@@ -5,6 +5,7 @@ import { BulkRun } from '../../src/relearn/run.ts';
 import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
 import type { Named } from '../../src/relearn/stats.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -26,7 +27,7 @@ export class RelearnBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();
   readonly failed: Named[] = [];
-  readonly stats = new RunStats((named) => this.failed.push(named));
+  readonly stats = new RunStats((named) => this.failed.push(named), VERDICTS);
   readonly trainers: readonly ScriptedTrainer[];
   readonly stop = new AbortController();
   ending: Ending | undefined;

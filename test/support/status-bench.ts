@@ -77,6 +77,7 @@ export class StatusBench {
       log,
       clock,
       filter: 'rspamd',
+      verdicts: VERDICTS,
       onLearned: (verdict, ms) => {
         this.status.learned('rspamd', verdict, ms);
       },
