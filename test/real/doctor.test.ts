@@ -184,7 +184,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
         return (
           isSplit &&
           warnings.some((each) =>
-            /\(per_user\), 2 so far.*Cure: set per_user = false/.test(each.text),
+            /\(per_user\), 2 so far.*Cure: .*set per_user = false/.test(each.text),
           )
         );
       });
