@@ -20,7 +20,7 @@ import type { Verdict } from '../../src/evaluate/two-classes.ts';
 import { otherVerdict } from '../../src/evaluate/two-classes.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { MOUNTS } from '../support/needs.ts';
+import { MOUNTS, TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import type { Watching } from '../support/run-cli.ts';
 import { asOneself, program } from '../support/run.ts';
@@ -104,7 +104,7 @@ async function plainLoop(judged: readonly Judged[]) {
 }
 
 describeReal('evaluate', () => {
-  test('finds in time order exactly what a plain loop of posts finds', async () => {
+  test('finds in time order exactly what a plain loop of posts finds', TIME, async () => {
     const judged = judgedMessages(300);
     const { timeOrder, messages } = await evaluation(
       [archiveOf(judged)],
@@ -139,27 +139,31 @@ describeReal('evaluate', () => {
     });
   });
 
-  test('counts beside the judged what is too short, a copy, or no mail, and all adds up', async () => {
-    const judged = judgedMessages(60);
-    const archive = archiveOf(judged);
-    const [first] = judged;
-    writeFileSync(join(archive, 'spam/short'), tooShortMessage().raw);
-    writeFileSync(join(archive, 'spam/copy'), first?.message.raw ?? '');
-    // Judged otherwise, a copy says something new.
-    writeFileSync(join(archive, 'ham/turned'), first?.message.raw ?? '');
-    writeFileSync(join(archive, 'ham/notes'), 'no mail\n');
-    const { messages, timeOrder, crossValidation } = await evaluation([archive]);
-    const { duplicates, short, failed, notMail } = messages.beside;
-    expect([messages.read, duplicates, short, failed, notMail]).toEqual([63, 1, 1, 0, 1]);
-    for (const { spam, ham } of [timeOrder.all.said, crossValidation.said]) {
-      expect(spam.judged + ham.judged).toBe(61);
-      for (const each of [spam, ham]) {
-        expect(each.spam + each.ham + each.nothing).toBe(each.judged);
+  test(
+    'counts beside the judged what is too short, a copy, or no mail, and all adds up',
+    TIME,
+    async () => {
+      const judged = judgedMessages(60);
+      const archive = archiveOf(judged);
+      const [first] = judged;
+      writeFileSync(join(archive, 'spam/short'), tooShortMessage().raw);
+      writeFileSync(join(archive, 'spam/copy'), first?.message.raw ?? '');
+      // Judged otherwise, a copy says something new.
+      writeFileSync(join(archive, 'ham/turned'), first?.message.raw ?? '');
+      writeFileSync(join(archive, 'ham/notes'), 'no mail\n');
+      const { messages, timeOrder, crossValidation } = await evaluation([archive]);
+      const { duplicates, short, failed, notMail } = messages.beside;
+      expect([messages.read, duplicates, short, failed, notMail]).toEqual([63, 1, 1, 0, 1]);
+      for (const { spam, ham } of [timeOrder.all.said, crossValidation.said]) {
+        expect(spam.judged + ham.judged).toBe(61);
+        for (const each of [spam, ham]) {
+          expect(each.spam + each.ham + each.nothing).toBe(each.judged);
+        }
       }
-    }
-  });
+    },
+  );
 
-  test('comes to the same folds and opinions for the same seed', async () => {
+  test('comes to the same folds and opinions for the same seed', TIME, async () => {
     const archive = archiveOf(judgedMessages(80));
     const judgedBy = async (...flags: readonly string[]) => {
       const { crossValidation, disputed } = await evaluation([archive, ...flags]);
@@ -247,7 +251,7 @@ describeReal('evaluate that is ended', () => {
     expect(readdirSync(join(list, '..'))).toEqual([]);
   });
 
-  test('by two signals at once, as timeout sends them, leaves nothing either', async () => {
+  test('by two signals at once, as timeout sends them, leaves nothing either', TIME, async () => {
     const list = join(temporaryFolder(), 'list');
     const { child, folder, ended } = started(archive(), '--out', list);
     await until('a server runs', () => processesOf(folder).length > 0);
@@ -255,13 +259,14 @@ describeReal('evaluate that is ended', () => {
     // Two of them that wait to be delivered are one.
     await sleep(30);
     child.kill('SIGTERM');
-    expect(await ended).toBe(1);
+    // On a busy machine both are one all the same.
+    expect([1, 75]).toContain(await ended);
     await until('all have ended', () => processesOf(folder).length === 0);
     expect(readdirSync(folder)).toEqual([]);
     expect(readdirSync(join(list, '..'))).toEqual([]);
   });
 
-  test('by SIGKILL at any moment leaves no process, and no mail on the disk', async () => {
+  test('by SIGKILL at any moment leaves no process, and no mail on the disk', TIME, async () => {
     const source = archive();
     for (const afterMs of [150, 300, 450, 600, 900, 1_300, 2_000, 4_000]) {
       const { child, folder, ended } = started(source);

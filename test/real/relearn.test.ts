@@ -21,8 +21,6 @@ import { TIME } from '../support/needs.ts';
 import { World, until } from './world.ts';
 
 /** Made messages have no URLs: rspamd recognises each of them, so that counts are exact. */
-/** What waits for rspamd's own count takes a minute. */
-const IS_SHORT = byLength({ short: true, middle: false, long: false });
 const MESSAGES = byLength({ short: 600, middle: 2_000, long: 2_000 });
 
 let servers: RealServers;
@@ -216,7 +214,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     await expectLearned({ spam: 220, ham: 220 }, summary);
   });
 
-  test.skipIf(IS_SHORT)('waits for Bayes’ own count when it is asked to', TIME, async () => {
+  test('waits for Bayes’ own count when it is asked to', TIME, async () => {
     const summary = await summaryOf(['--confirm', corpusOf(someMessages(440))]);
     expect(summary).toMatchObject({
       bayes: { gained: { spam: 220, ham: 220 }, active: true, missing: 0, confirmed: true },
@@ -410,25 +408,21 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     },
   );
 
-  test.skipIf(IS_SHORT)(
-    'tells a cure when the list of learned messages outlived the statistics',
-    TIME,
-    async () => {
-      const corpus = corpusOf(someMessages(60));
-      await relearn([corpus]);
-      const keys = await servers.redis.command('KEYS', 'RS*');
-      if (!Array.isArray(keys)) throw new Error('no keys');
-      await servers.redis.command('DEL', ...keys.map(String));
-      const result = await relearn(['--confirm', corpus]);
-      expect(result.out).toMatch(/known +30 +30/);
-      const cure = /^ {2}(redis-cli .*)$/m.exec(result.out)?.[1];
-      expect(cure).toBeDefined();
-      const command = String(cure).replaceAll('redis-cli', `redis-cli -p ${servers.redis.port}`);
-      expect(spawnSync('sh', ['-c', command]).status).toBe(0);
-      const cured = await summaryOf([corpus]);
-      expect(cured).toMatchObject({ learned: { spam: 30, ham: 30 }, known: { spam: 0, ham: 0 } });
-    },
-  );
+  test('tells a cure when the list of learned messages outlived the statistics', TIME, async () => {
+    const corpus = corpusOf(someMessages(60));
+    await relearn([corpus]);
+    const keys = await servers.redis.command('KEYS', 'RS*');
+    if (!Array.isArray(keys)) throw new Error('no keys');
+    await servers.redis.command('DEL', ...keys.map(String));
+    const result = await relearn(['--confirm', corpus]);
+    expect(result.out).toMatch(/known +30 +30/);
+    const cure = /^ {2}(redis-cli .*)$/m.exec(result.out)?.[1];
+    expect(cure).toBeDefined();
+    const command = String(cure).replaceAll('redis-cli', `redis-cli -p ${servers.redis.port}`);
+    expect(spawnSync('sh', ['-c', command]).status).toBe(0);
+    const cured = await summaryOf([corpus]);
+    expect(cured).toMatchObject({ learned: { spam: 30, ham: 30 }, known: { spam: 0, ham: 0 } });
+  });
 
   test('posts nothing in a dry run, and no more than its limit otherwise', async () => {
     const corpus = corpusOf(someMessages(60));
