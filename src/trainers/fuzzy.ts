@@ -11,9 +11,8 @@ import type { Example, Outcome } from './trainer.ts';
  * its hashes are added to the list of its class: only then does the trainer tell that it was. Where its
  * verdict has turned they are deleted from the list that they were added to before.
  *
- * A storage collects for some time (`sync`, a minute unless set) what it is told. rspamd 4.1.5 carries
- * that out in reverse order: what is deleted and then added is gone, and what is added and then deleted
- * is there. And a deletion takes a hash out of all lists (3.4, 4.1.5). So nothing is deleted without need,
+ * A storage collects for some time (`sync`, a minute unless set) what it is told. In rspamd 4.1.5 what is
+ * deleted and then added within that time is gone. And a deletion takes a hash out of all lists (3.4, 4.1.5). So nothing is deleted without need,
  * and between a deletion and whatever else is done with the same message lies more than that time.
  *
  * Each step may be done twice. What fails here is the storage's or the settings', never the message's.

@@ -50,7 +50,7 @@ describeReal('rspamd’s fuzzy storage', () => {
     expect(await world.quarantined()).toEqual([]);
   });
 
-  // 4.1.5 has both lists, and carries out in reverse order what it was told within a second or a minute.
+  // In 4.1.5 what is deleted and then added within a second or a minute is gone.
   it('has a turned message in the list of its last verdict, and only there', TIME, async () => {
     await using world = await makeWorld();
     const daemon = world.startDaemon(FLAGS);
