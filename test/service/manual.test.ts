@@ -28,7 +28,10 @@ test('the page of the settings file has every setting, as it is written', () => 
 });
 
 test.each([
-  ['kopano-learnd ', 'watch relearn evaluate status health doctor demo quarantine --version --user --help'],
+  [
+    'kopano-learnd ',
+    'watch relearn evaluate status health doctor demo quarantine --version --user --help',
+  ],
   ['kopano-learnd rel', 'relearn'],
   ['kopano-learnd quarantine l', 'list'],
   ['kopano-learnd relearn --spam x --pro', '--prove-all'],
