@@ -9,7 +9,9 @@ export interface CommandOptions {
   readonly environment: Environment;
   /** Aborted when the program is to stop. */
   readonly stop: AbortSignal;
+  /** Calls back on SIGHUP. */
   readonly onHangup: (callback: () => void) => void;
+  /** Calls back with the error that ends the process, which nobody has caught. */
   readonly onCrash: (callback: (error: unknown) => void) => void;
   readonly identity: {
     readonly uid: number;

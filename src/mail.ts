@@ -10,22 +10,29 @@ const HEADER_LIMIT = 262_144;
 const [CR, LF] = [13, 10];
 const BLOCK_BYTES = 65_536;
 
+export interface Mail {
+  /** The header lines, as Latin-1. */
+  readonly headers: string;
+  readonly body: Buffer;
+}
+
+/** Takes a message apart at its first blank line. */
+export function partsOf(message: Buffer): Mail {
+  const { end, next } = endOfHeaders(message);
+  const headers = message.toString('latin1', 0, Math.min(end, HEADER_LIMIT));
+  return { headers, body: message.subarray(next) };
+}
+
 /** Where the headers end, and where the body begins behind the blank line. */
-export function endOfHeaders(message: Buffer): { readonly end: number; readonly next: number } {
+function endOfHeaders(message: Buffer): { readonly end: number; readonly next: number } {
   const lf = message.indexOf('\n\n');
   const crlf = message.indexOf('\r\n\r\n');
   if (crlf !== -1 && (lf === -1 || crlf < lf)) return { end: crlf + 2, next: crlf + 4 };
   return lf === -1 ? { end: message.length, next: message.length } : { end: lf + 1, next: lf + 2 };
 }
 
-/** The header lines, as Latin-1. */
-export function headersOf(message: Buffer): string {
-  return message.toString('latin1', 0, Math.min(endOfHeaders(message).end, HEADER_LIMIT));
-}
-
-/** SHA-256 of a message's body with line ends LF, as filters take CRLF for the same. In base64. */
-export function hashOfBody(message: Buffer): string {
-  const body = message.subarray(endOfHeaders(message).next);
+/** SHA-256 of a body with line ends LF, as filters take CRLF for the same. In base64. */
+export function hashOfBody({ body }: Mail): string {
   const hash = createHash('sha256');
   const first = body.indexOf('\r\n');
   hash.update(first === -1 ? body : body.subarray(0, first));

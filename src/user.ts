@@ -1,4 +1,4 @@
-import { headersOf } from './mail.ts';
+import { partsOf } from './mail.ts';
 
 /**
  * Whose memory learns a message, where the filter keeps one for each user: the address that a header
@@ -31,7 +31,7 @@ export function userByFields(fields: readonly string[]): FindUser | undefined {
     return new RegExp(`^${literal}:((?:.*\\r?\\n[ \\t])*.*)$`, 'im');
   });
   return (message) => {
-    const headers = headersOf(message);
+    const { headers } = partsOf(message);
     for (const pattern of patterns) {
       const address = firstAddress(pattern.exec(headers)?.[1] ?? '');
       if (address !== undefined) return address;

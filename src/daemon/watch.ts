@@ -1,6 +1,7 @@
 import { systemClock, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
-import type { Config, Environment } from '../config.ts';
+import type { CommandOptions } from '../command-options.ts';
+import type { Config } from '../config.ts';
 import { Bugs } from '../bugs.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
@@ -37,24 +38,14 @@ import type { SpoolSessionOptions } from './session.ts';
  * The daemon: becomes the owner of the spool, or stands by until it can, and learns what comes
  * until it is told to stop.
  */
-export interface WatchOptions {
+export interface WatchOptions extends Pick<
+  CommandOptions,
+  'environment' | 'stop' | 'onHangup' | 'onCrash' | 'identity'
+> {
   readonly config: Config;
   readonly log: Log;
   /** One pass over what is there, instead of for ever. */
   readonly once: boolean;
-  /** For what tells how it is run. */
-  readonly environment: Environment;
-  /** Aborted when the daemon is to stop. */
-  readonly stop: AbortSignal;
-  /** Calls back on SIGHUP. */
-  readonly onHangup: (callback: () => void) => void;
-  /** Calls back with the error that ends the process, which nobody has caught. */
-  readonly onCrash: (callback: (error: unknown) => void) => void;
-  readonly identity: {
-    readonly uid: number;
-    readonly gid: number;
-    readonly groups: readonly number[];
-  };
 }
 
 /** What the daemon runs on; tests give it another one. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { hashOfBody, headersOf } from '../mail.ts';
+import { hashOfBody, partsOf } from '../mail.ts';
 import { keyLock } from '../spool/message-locks.ts';
 import { sameStamp } from '../spool/message.ts';
 import type { Stamp } from '../spool/message.ts';
@@ -129,11 +129,12 @@ export function identify(
   identityOf?: (message: Buffer) => string,
 ): Identity {
   // The value may be folded: a line that begins with white space goes on with the one before.
-  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(headersOf(message))?.[1];
+  const mail = partsOf(message);
+  const messageId = /^message-id:[ \t]*(?:\r?\n[ \t]+)*<?([^>\s]+)/im.exec(mail.headers)?.[1];
   const locks = [keyLock(key)];
   if (identityOf !== undefined) locks.push(`same:${user}:${identityOf(message)}`);
   else {
-    locks.push(`body:${user}:${hashOfBody(message)}`);
+    locks.push(`body:${user}:${hashOfBody(mail)}`);
     // Hashed, so that a long one takes no more memory than a short one.
     if (messageId !== undefined) locks.push(`id:${user}:${sha256(messageId)}`);
   }

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { constants, readdirSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { constants, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { OperatorError, errnoOf } from '../errors.ts';
 import { restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
-import { isFolder } from '../spool/folder.ts';
+import { isFolder, namesIn } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
@@ -82,15 +82,6 @@ function leftOver({ path: place }: Folder, { verdicts }: StateCheckOptions): Fin
         ),
       ),
   );
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return [];
-  }
 }
 
 /** Only `watch` makes it; this says whether it could. */

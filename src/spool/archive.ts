@@ -1,8 +1,8 @@
-import { mkdirSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { errnoOf } from '../errors.ts';
 import { ofClass } from '../verdict.ts';
 import type { PerClass } from '../verdict.ts';
+import { namesIn } from './folder.ts';
 import type { Folder } from './folder.ts';
 import type { QueueEntry } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
@@ -105,13 +105,4 @@ export function teachAgain(stateDir: string): string {
   return namesIn(archive).some((verdict) => namesIn(`${archive}/${verdict}`).length > 0)
     ? `teach it again: stop the daemon, kopano-learnd relearn ${archive}, start it`
     : 'there is no archive to teach it from again; LEARN_AFTER=archive keeps one from now on';
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return [];
-  }
 }

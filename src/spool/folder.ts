@@ -1,10 +1,11 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   lstatSync,
   opendirSync,
   openSync,
-  fstatSync,
+  readdirSync,
   rmdirSync,
   statSync,
   unlinkSync,
@@ -219,6 +220,16 @@ export function statsAt(path: string): BigIntStats | undefined {
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     return undefined;
+  }
+}
+
+/** The names in a folder; none where it can't be listed. */
+export function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return [];
   }
 }
 

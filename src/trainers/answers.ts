@@ -26,6 +26,8 @@ type WithoutReason<T> = T extends { readonly reason: string } ? Omit<T, 'reason'
 const ASIDE = 'or point RSPAMD_URL at the controller itself';
 export const MAKE_BACKEND =
   'give its classifier "bayes" a backend: a Redis server in local.d/classifier-bayes.conf or redis.conf; then restart rspamd';
+/** How errors begin that only a cluster makes. */
+const CLUSTER_ERROR = String.raw`(?:MOVED|ASK|CROSSSLOT)\b`;
 export const NO_CLUSTER =
   "a Redis cluster can't hold Bayes, which needs all its keys on one server: give rspamd a Redis of its own, with replicas and sentinels if one must not do (docs/scaling.md)";
 
@@ -126,7 +128,7 @@ const ROWS: readonly Row[] = [
     ),
   },
   {
-    says: /^\d+ (?:MOVED|ASK|CROSSSLOT)\b/,
+    says: new RegExp(String.raw`^\d+ ${CLUSTER_ERROR}`),
     means: misconfigured(NO_CLUSTER),
   },
   {
@@ -139,7 +141,7 @@ const ROWS: readonly Row[] = [
 
 /** Whether an error of Redis is one that only a cluster makes. */
 export function isOfCluster(error: string): boolean {
-  return /^(?:MOVED|ASK|CROSSSLOT)\b/.test(error);
+  return new RegExp(`^${CLUSTER_ERROR}`).test(error);
 }
 
 /** The outcome with the likely cause first, where a password is refused that stands in quotes. */

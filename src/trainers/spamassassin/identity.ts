@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { hashOfBody, headersOf } from '../../mail.ts';
+import { hashOfBody, partsOf } from '../../mail.ts';
 
 /**
  * What makes two messages one to SpamAssassin: To, Date and the body as it was sent, whatever its line
@@ -7,13 +7,13 @@ import { hashOfBody, headersOf } from '../../mail.ts';
  * @returns 40 hex digits
  */
 export function identityOf(message: Buffer): string {
-  const headers = headersOf(message);
+  const mail = partsOf(message);
   const valueOf = (name: string): string => {
     // The value may be folded: a line that begins with white space goes on with the one before.
     const value =
-      new RegExp(`^${name}:([^\\n]*(?:\\n[ \\t][^\\n]*)*)`, 'im').exec(headers)?.[1] ?? '';
+      new RegExp(`^${name}:([^\\n]*(?:\\n[ \\t][^\\n]*)*)`, 'im').exec(mail.headers)?.[1] ?? '';
     return value.replace(/\r?\n/g, '').trim();
   };
-  const text = `${valueOf('to')}\0${valueOf('date')}\0${hashOfBody(message)}`;
+  const text = `${valueOf('to')}\0${valueOf('date')}\0${hashOfBody(mail)}`;
   return createHash('sha1').update(text, 'latin1').digest('hex');
 }
