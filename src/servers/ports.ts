@@ -1,24 +1,46 @@
 /**
- * Free ports on the loopback address, as the kernel hands them out. Nothing reserves them: servers are
- * started right away, and the kernel doesn't hand out the same ephemeral port again so soon.
+ * Free ports on the loopback address. They lie below those that the kernel hands out (32768 and above
+ * on Linux), so that no connection of anybody takes one before its server listens; two who draw the
+ * same one at the same moment are left to {@link isTaken}.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import { randomInt } from 'node:crypto';
 
 /** The address that every private server listens on: never anything but loopback. */
 export const LOOPBACK = '127.0.0.1';
+
+const LOWEST = 15_000;
+const END = 32_768;
 
 export async function freePort(): Promise<number> {
   const [port = 0] = await freePorts(1);
   return port;
 }
 
-/** As many different free ports; all are held open until the last is known, so none occurs twice. */
+/** As many different ports that nobody listens on. */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, LOOPBACK));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) server.close();
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = randomInt(LOWEST, END);
+    if (await isFree(port)) ports.add(port);
+  }
+  return [...ports];
+}
+
+/** Whether a server says in what it printed that another one has its port. */
+export function isTaken(output: string): boolean {
+  return /address already in use/i.test(output);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, LOOPBACK);
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
 }

@@ -2,6 +2,7 @@ import { chown, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isTaken } from './ports.ts';
 import { ServerProcess } from './server-process.ts';
 import type { ServerCommand, ServerUser } from './server-process.ts';
 
@@ -110,17 +111,22 @@ async function giveAway(folder: string, { uid, gid }: ServerUser): Promise<void>
   }
 }
 
+/** Whose port was taken before they listened are made anew, with other ports, so many times in all. */
+const TRIES = 3;
+
 /** Makes a server in a new folder and starts it; one that doesn't start leaves nothing behind. */
 export async function startServer<T extends PrivateServer>(
   { parentFolder = tmpdir() }: PrivateServerOptions,
   make: (folder: string) => Promise<T>,
 ): Promise<T> {
-  const server = await make(await mkdtemp(join(parentFolder, 'learnd-server-')));
-  try {
-    await server.start();
-    return server;
-  } catch (error) {
-    await server[Symbol.asyncDispose]();
-    throw error;
+  for (let attempt = 1; ; attempt += 1) {
+    const server = await make(await mkdtemp(join(parentFolder, 'learnd-server-')));
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      if (attempt === TRIES || !(error instanceof Error && isTaken(error.message))) throw error;
+    }
   }
 }

@@ -1,7 +1,9 @@
-import { access } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { PrivateRspamd } from '../../src/servers/private-rspamd.ts';
+import { PrivateServer, startServer } from '../../src/servers/private-server.ts';
 import { groupIsAlive } from '../../src/servers/server-process.ts';
 import {
   describeReal,
@@ -146,5 +148,53 @@ describeReal('a private rspamd with options of its own', () => {
     await servers[Symbol.asyncDispose]();
     expect(groupIsAlive(group ?? 0)).toBe(false);
     await expect(access(servers.rspamd.folder)).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('a server whose port is taken before it listens', () => {
+  class Clumsy extends PrivateServer {
+    readonly #script: string;
+
+    constructor(folder: string, script: string) {
+      super(folder);
+      this.#script = script;
+    }
+
+    protected serverCommand() {
+      const args = ['-c', this.#script];
+      return { program: '/bin/sh', args, outputFile: join(this.folder, 'log') };
+    }
+
+    protected async answers(): Promise<boolean> {
+      return (await readFile(join(this.folder, 'log'), 'utf8')) === 'ready\n';
+    }
+  }
+
+  const TAKEN = 'echo "cannot listen on 127.0.0.1:1: Address already in use"; exit 1';
+  const READY = 'echo ready; exec sleep 60';
+
+  function started(scripts: string[]) {
+    const folders: string[] = [];
+    const server = startServer({}, (folder) => {
+      folders.push(folder);
+      return Promise.resolve(new Clumsy(folder, scripts.shift() ?? READY));
+    });
+    return { folders, server };
+  }
+
+  test('is made again, with other ports, and leaves no folder', async () => {
+    const { folders, server } = started([TAKEN, TAKEN, READY]);
+    await using running = await server;
+    expect(running.folder).toBe(folders[2]);
+    await expect(access(folders[0] ?? '')).rejects.toThrow('ENOENT');
+  });
+
+  test('is given up after three tries, and at once when it is something else', async () => {
+    const taken = started([TAKEN, TAKEN, TAKEN]);
+    await expect(taken.server).rejects.toThrow(/already in use/);
+    expect(taken.folders).toHaveLength(3);
+    const other = started(['echo no memory; exit 1']);
+    await expect(other.server).rejects.toThrow(/no memory/);
+    expect(other.folders).toHaveLength(1);
   });
 });
