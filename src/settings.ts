@@ -177,8 +177,14 @@ export function yesOrNo(text: string): boolean {
   throw new Error(`must be yes or no, not '${text}'`);
 }
 
-const MS = { ms: 1, s: 1_000, min: 60_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-const BYTES = { b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+const MS = {
+  ...{ ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 },
+  ...{ sec: 1_000, min: 60_000 },
+  ...{ second: 1_000, minute: 60_000, hour: 3_600_000, day: 86_400_000, week: 604_800_000 },
+};
+const BYTES = { b: 1, byte: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+/** The end of a unit that is a word: `30 days`. */
+const PLURAL = /(?<=[a-z]{3})s$/;
 
 /** A whole number from one to another. */
 export function whole(min: number, max: number): Parse<number> {
@@ -248,7 +254,7 @@ interface Quantity {
 function quantity({ min, max, unit, units, isWhole, form }: Quantity): Parse<number> {
   return (text) => {
     const [, digits = '', name = ''] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
-    const factor = name === '' ? unit : (units[name.toLowerCase()] ?? NaN);
+    const factor = name === '' ? unit : (units[name.toLowerCase().replace(PLURAL, '')] ?? NaN);
     const value = (Number(digits || NaN) * factor) / unit;
     const isFit = isWhole
       ? Number.isInteger(value) && (name !== '' || !digits.includes('.'))
