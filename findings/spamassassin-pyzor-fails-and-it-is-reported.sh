@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SpamAssassin 4.0.1, pyzor 1.0.0 (Debian 13)
+# SpamAssassin 4.0.1, pyzor 1.1.2 (Debian 13)
 #
 # spamd tells a client that reported a letter (`Set: remote`) that it did, and its log says "spam reported
 # to Pyzor", while pyzor has failed: SpamAssassin logs pyzor's exit status and looks no further. Without
