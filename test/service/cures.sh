@@ -7,7 +7,7 @@
 #   test/service/cures.sh     as root on Debian, after `npm ci`; takes some minutes
 #
 # That is the long form: each fault alone. With TEST_LENGTH=middle faults that touch nothing of each other's stand
-# together; each command is pasted all the same. CI does not run it yet. The machine is made as by readme.sh.
+# together; each command is pasted all the same: so readme.sh ends with it, on its machine.
 #
 # The last line is "N passed, N failed"; the exit status is 0 when something passed and nothing
 # failed.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A new user's way, by the documented commands alone: from a fresh Debian 13 with Kopano's folders to
-# messages that rspamd has learned, by runit, by the systemd unit, by cron and in a sidecar.
+# messages that rspamd has learned, by runit, by the systemd unit, by cron and in a sidecar. And the
+# doctor's cures, pasted (cures.sh).
 #
 #   test/service/readme.sh     as root on Debian, after `npm ci`; takes some minutes
 #
@@ -415,6 +416,11 @@ run_all() {
   test_cron
   test_sidecar
   test_that 'no block of README and docs/ is left' no_block_left
+  test_cures middle
 }
 
-if ((${#BASH_SOURCE[@]} == 1)); then apart "$@"; fi
+if ((${#BASH_SOURCE[@]} == 1)); then
+  # shellcheck source=test/service/cures.sh
+  . test/service/cures.sh
+  apart "$@"
+fi
