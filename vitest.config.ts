@@ -22,8 +22,11 @@ export default defineConfig({
     // No verdict by the clock, on a busy machine either: this is for what hangs.
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // Some hold what a proxy or a terminal saw against time-outs of a second, and a busy machine sees it
+    // late. The reporter names each that needed it.
+    retry: ['', 'false'].includes(process.env['CI'] ?? '') ? 0 : 1,
     coverage: { include: ['src/**'] },
-    reporters: ['default', './test/support/skips.ts'],
+    reporters: ['default', './test/support/remarks.ts'],
     // The files of a worker share the modules, which saves a third of the CPU time; those that replace
     // modules, or patch Node's, have a process for each file.
     isolate: false,
@@ -46,8 +49,6 @@ export default defineConfig({
           include: TORTURE,
           exclude: UNPRIVILEGED,
           isolate: true,
-          // Some hold what a proxy saw against time-outs of a second, and a busy machine sees it late.
-          retry: ['', 'false'].includes(process.env['CI'] ?? '') ? 0 : 1,
         },
       },
       {

@@ -1,10 +1,11 @@
 import type { Reporter, TestCase, TestModule, TestSuite, Vitest } from 'vitest/node';
 
 /**
- * Says what was skipped, and why. A test that is skipped without a reason is a failure, unless the
- * run was asked for a part of the tests.
+ * Says what the figures of a run don't: what was skipped, and why; and what passed only when it was
+ * tried again. A test that is skipped without a reason is a failure, unless the run was asked for a part
+ * of the tests.
  */
-export default class Skips implements Reporter {
+export default class Remarks implements Reporter {
   #vitest: Vitest | undefined;
 
   onInit(vitest: Vitest): void {
@@ -21,6 +22,12 @@ export default class Skips implements Reporter {
         if (reason === undefined) process.exitCode = 1;
         const line = `${reason ?? 'FAILED: no reason is given'}: ${module.relativeModuleId}`;
         counts.set(line, (counts.get(line) ?? 0) + 1);
+      }
+      for (const test of module.children.allTests('passed')) {
+        if (test.diagnostic()?.flaky !== true) continue;
+        this.#vitest?.logger.log(
+          `passed when tried again: ${module.relativeModuleId}: ${test.name}`,
+        );
       }
     }
     for (const [line, count] of counts) this.#vitest?.logger.log(`skipped, ${line} (${count})`);
