@@ -120,7 +120,7 @@ surround() {
   done
   "${machine[@]}" runsvdir -P /etc/service </dev/null >"$scratch/runsvdir.log" 2>&1 &
   # a busy machine takes its time
-  within 120 controller_answers || { tail -n 20 "$scratch/redis.log" "$scratch/rspamd.log" && return 1; }
+  within 240 controller_answers || { tail -n 20 "$scratch/redis.log" "$scratch/rspamd.log" && return 1; }
 }
 
 # Kopano's folders as kopano-spamd leaves them: lay_out [OWNER-OF-THE-OUTER-ONE]
