@@ -4,8 +4,9 @@
 #   system SUITE PACKAGE[=VERSION]...   from here on it runs in that Debian, made by debootstrap in a
 #                                       folder for temporary files, with processes, mounts and a
 #                                       network (loopback) of its own; all of it goes at the end
+#   beside SUITE PACKAGE[=VERSION]...   before `system`: another Debian, which is in the folder /beside
 #   start_redis [ARGUMENT...]           Redis on 127.0.0.1:6379, which keeps nothing
-#   start_rspamd                        rspamd as the package configures it, and local.d
+#   start_rspamd [FOLDER]               rspamd as the package configures it, and local.d; that of FOLDER
 #   learn CLASS FILE [HEADER...]        posts to the controller; prints the status; the reason and the
 #                                       body of the answer are in the files reason and body
 #   message NUMBER                      a letter of natural words, a different one for each number
@@ -48,21 +49,34 @@ outside() {
 }
 
 install_system() {
-  local suite=$1 root=$FINDING_FOLDER/root bare=${SYSTEMS:-$FINDING_FOLDER}/$1
-  shift
-  echo "$finding: Debian $suite, $*"
-  [[ -e $bare ]] || quietly make_bare "$suite" "$bare"
-  mkdir -p "$root" "$FINDING_FOLDER/above" "$FINDING_FOLDER/work"
-  mount -t overlay overlay -o "lowerdir=$bare,upperdir=$FINDING_FOLDER/above,workdir=$FINDING_FOLDER/work" "$root"
-  mount -t proc proc "$root/proc"
-  if ! quietly chroot "$root" apt-get -qq -y --no-install-recommends install iproute2 curl "$@"; then
-    echo "$finding: can't be tried with these versions" >&2
-    exit 2
-  fi
+  local root=$FINDING_FOLDER/root
+  install_into "$root" "$@" iproute2 curl
+  if ((${#other[@]} > 0)); then install_into "$root/beside" "${other[@]}"; fi
   mkdir "$root/finding"
   cp "$0" "$(dirname "$0")/lib.sh" "$root/finding"
   exec unshare --net chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
     STAGE=inside bash "/finding/$finding"
+}
+
+other=()
+
+beside() {
+  other=("$@")
+}
+
+# install_into FOLDER SUITE PACKAGE...
+install_into() {
+  local root=$1 suite=$2 bare=${SYSTEMS:-$FINDING_FOLDER}/$2 layer=$FINDING_FOLDER/layer-$2
+  shift 2
+  echo "$finding: Debian $suite, $*"
+  [[ -e $bare ]] || quietly make_bare "$suite" "$bare"
+  mkdir -p "$root" "$layer/above" "$layer/work"
+  mount -t overlay overlay -o "lowerdir=$bare,upperdir=$layer/above,workdir=$layer/work" "$root"
+  mount -t proc proc "$root/proc"
+  if ! quietly chroot "$root" apt-get -qq -y --no-install-recommends install "$@"; then
+    echo "$finding: can't be tried with these versions" >&2
+    exit 2
+  fi
 }
 
 make_bare() {
@@ -100,21 +114,22 @@ start_redis() {
 
 # It goes on loading scripts into Redis for some time after it answers first.
 start_rspamd() {
-  configure_rspamd
-  launch_rspamd
+  configure_rspamd "$@"
+  launch_rspamd "$@"
   until_true curl -sf http://127.0.0.1:11334/ping
   sleep 3
 }
 
 configure_rspamd() {
-  printf 'servers = "127.0.0.1:6379";\n' >/etc/rspamd/local.d/redis.conf
+  local root=${1-}
+  printf 'servers = "127.0.0.1:6379";\n' >"$root/etc/rspamd/local.d/redis.conf"
   printf 'disable_hyperscan = true;\ndns { timeout = 0.1s; retransmits = 1; }\n' \
-    >/etc/rspamd/local.d/options.inc
-  mkdir -p /run/rspamd && chown _rspamd: /run/rspamd
+    >"$root/etc/rspamd/local.d/options.inc"
+  mkdir -p "$root/run/rspamd" && chroot "${root:-/}" chown _rspamd: /run/rspamd
 }
 
 launch_rspamd() {
-  setsid rspamd --no-fork --user=_rspamd --group=_rspamd >rspamd.log 2>&1 </dev/null &
+  setsid chroot "${1:-/}" rspamd --no-fork --user=_rspamd --group=_rspamd >rspamd.log 2>&1 </dev/null &
   # shellcheck disable=SC2034
   rspamd=$!
 }
