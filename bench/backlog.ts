@@ -14,7 +14,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureEmptySpool, type EmptySpoolFigures } from './empty-spool.ts';
 import { measureFullSpool, type FullSpoolFigures } from './full-spool.ts';
-import { MACHINE, tableOf, type Row } from './table.ts';
+import { MACHINE, printRows, type Row } from './table.ts';
 
 /** The number of files that the targets are set for. */
 const USUAL = 100_000;
@@ -41,7 +41,7 @@ if (values.million) {
   const million = await measureFullSpool({ ...options, count: MILLION });
   rows.push(...fullRows(million), ratioRow(million, usual));
 }
-console.log(`\n${MACHINE}\n\n${tableOf(rows)}`);
+printRows(MACHINE, rows);
 
 function emptyRows(figures: EmptySpoolFigures): Row[] {
   return [

@@ -19,7 +19,7 @@ import { runClient, type ClientRun } from './client-run.ts';
 import { OURS } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, tableOf, type Row } from './table.ts';
+import { MACHINE, printRows, type Row } from './table.ts';
 
 const MOST_TIME_ORDER = 1.6;
 /** Four times the learning, and one of judging. */
@@ -39,7 +39,7 @@ try {
   const rows = values.memory
     ? await memory(Number(values.messages))
     : await speed(values.corpus === undefined ? made(Number(values.messages)) : values.corpus);
-  console.log(`\n${MACHINE}; medians\n\n${tableOf(rows)}`);
+  printRows(`${MACHINE}; medians`, rows);
 } finally {
   rmSync(scratch, { recursive: true });
 }

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { LOOPBACK, freePort } from '../src/servers/ports.ts';
 import { BUNDLE, Children, timeOf, until } from './children.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, tableOf } from './table.ts';
+import { MACHINE, printRows } from './table.ts';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '40' } } });
 
@@ -34,13 +34,10 @@ try {
   const health = spreadOf(pairs.map((pair) => pair.health)).median;
   const more = spreadOf(pairs.map((pair) => pair.health - pair.node)).median;
   const peer = { name: 'node -e 0', value: node };
-  console.log(`${pairs.length} pairs, medians; ${MACHINE}\n`);
-  console.log(
-    tableOf([
-      { what: 'health', value: health, unit: 'ms', peer },
-      { what: '  more than its peer, pair by pair', value: more, unit: 'ms', atMost: 60 },
-    ]),
-  );
+  printRows(`${pairs.length} pairs, medians; ${MACHINE}`, [
+    { what: 'health', value: health, unit: 'ms', peer },
+    { what: '  more than its peer, pair by pair', value: more, unit: 'ms', atMost: 60 },
+  ]);
 } finally {
   await children.killAll();
   rmSync(folder, { recursive: true });

@@ -42,35 +42,39 @@ export interface Course {
   readonly port: number;
 }
 
-/** This project's command. */
-export const OURS: Contender = {
-  name: 'relearn',
-  run: ({ corpus, port }) =>
-    inOwnFolder(async (folder) => {
-      const lib = join(folder, 'lib');
-      mkdirSync(lib);
-      const { wallMs, cpuMs, peakMb, ...printed } = await runClient({
-        program: process.execPath,
-        args: [BUNDLE, 'relearn', '--json', corpus],
-        folder,
-        environment: { RSPAMD_URL: `http://127.0.0.1:${port}`, KOPANO_SPAMD_LIB: lib },
-      });
-      const summary = summaryOf(printed) as RelearnSummary;
-      const confirmingMs = summary.seconds.confirming * 1_000;
-      return {
-        wallMs: wallMs - confirmingMs,
-        confirmingMs,
-        cpuMs,
-        peakMb,
-        told: {
-          learned: sumOf(summary.learned),
-          known: sumOf(summary.known),
-          refused: sumOf(summary.refused),
-          failed: sumOf(summary.failed),
-        },
-      };
-    }),
-};
+/** This project's command, as a build has it. */
+export function relearn(name: string, bundle: string): Contender {
+  return {
+    name,
+    run: ({ corpus, port }) =>
+      inOwnFolder(async (folder) => {
+        const lib = join(folder, 'lib');
+        mkdirSync(lib);
+        const { wallMs, cpuMs, peakMb, ...printed } = await runClient({
+          program: process.execPath,
+          args: [bundle, 'relearn', '--json', corpus],
+          folder,
+          environment: { RSPAMD_URL: `http://127.0.0.1:${port}`, KOPANO_SPAMD_LIB: lib },
+        });
+        const summary = summaryOf(printed) as RelearnSummary;
+        const confirmingMs = summary.seconds.confirming * 1_000;
+        return {
+          wallMs: wallMs - confirmingMs,
+          confirmingMs,
+          cpuMs,
+          peakMb,
+          told: {
+            learned: sumOf(summary.learned),
+            known: sumOf(summary.known),
+            refused: sumOf(summary.refused),
+            failed: sumOf(summary.failed),
+          },
+        };
+      }),
+  };
+}
+
+export const OURS = relearn('relearn', BUNDLE);
 
 /** rspamd's own client: all spam, then all ham, `parallel` posts at a time. */
 export function rspamc(parallel: number): Contender {

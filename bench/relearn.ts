@@ -4,28 +4,36 @@
  * order and in rspamc's. Prints figures beside their targets; a missed target is no failure, because
  * the machine has a say in it.
  *
- *   npm run bench:relearn -- [--corpus FOLDER | --messages N] [--rounds N] [--peers]
+ *   npm run bench:relearn -- [--corpus FOLDER | --messages N] [--rounds N] [--peers] [--old FOLDER]
  *
  * The corpus is any folder with `spam/` and `ham/` that hold a message in each file; without one it
  * is made, N messages of each class. Everybody learns it with `Learn-Type: bulk` into the same
  * private rspamd and Redis, in the same state before each run, and the order rotates from round to
- * round. Ratios are made within a round. `--peers` leaves the command out.
+ * round. Ratios are made within a round. `--peers` leaves the command out; `--old` names another checkout in
+ * which `npm run bundle` was run, whose command takes part.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeMessages } from '../test/lab/messages.ts';
-import { OURS, barePosts, rspamc, type Contender, type Finish } from './relearn-contenders.ts';
+import {
+  OURS,
+  barePosts,
+  relearn,
+  rspamc,
+  type Contender,
+  type Finish,
+} from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
 import { spreadOf, type Spread } from './spread.ts';
-import { MACHINE, amount, columnsOf } from './table.ts';
+import { MACHINE, amount, columnsOf, printRows, type Row } from './table.ts';
 
 /** Of our command's speed, in that of the better rspamc. */
-const LEAST_SPEED = 1;
-const AIM_SPEED = '1.10';
-/** Of our command's CPU time for a message. */
-const MOST_CPU_MS = 1.2;
+const LEAST_SPEED = 1.05;
+/** Of our command's CPU time, in that of the old build. */
+const MOST_CPU = 0.5;
+const LONGEST_END_S = 3;
 
 const { values } = parseArgs({
   options: {
@@ -33,11 +41,17 @@ const { values } = parseArgs({
     messages: { type: 'string', default: '2000' },
     rounds: { type: 'string', default: '5' },
     peers: { type: 'boolean', default: false },
+    old: { type: 'string' },
   },
 });
+const OLD =
+  values.old === undefined
+    ? undefined
+    : relearn('old build', resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs'));
 const RSPAMC = [rspamc(8), rspamc(32)];
 const CONTENDERS = [
   ...(values.peers ? [] : [OURS]),
+  ...(OLD === undefined ? [] : [OLD]),
   ...RSPAMC,
   barePosts('mixed'),
   barePosts('spam-first'),
@@ -66,7 +80,7 @@ try {
   const rounds = await runRounds(corpus, Number(values.rounds));
   console.log(`\n${MACHINE}; medians, (least to most)\n`);
   console.log(contenderTable(rounds, spam + ham));
-  console.log(ratioTable(rounds, spam + ham));
+  printRows('Medians', ratioRows(rounds));
 } finally {
   rmSync(scratch, { recursive: true });
 }
@@ -165,37 +179,35 @@ function contenderTable(rounds: readonly Round[], messages: number): string {
   return columnsOf([head, ...CONTENDERS.map(line)]);
 }
 
-/** Everybody but rspamc beside the better rspamc of the same round; targets are our command's. */
-function ratioTable(rounds: readonly Round[], messages: number): string {
-  const others = CONTENDERS.filter((contender) => !RSPAMC.includes(contender));
-  const lines = others.flatMap((contender) => {
-    const over = (figure: (own: Result, peer: Result) => number): Spread =>
-      spreadOf(rounds.map((round) => figure(resultOf(round, contender), betterRspamc(round))));
-    const speed = over((own, peer) => peer.wallMs / own.wallMs);
-    const learned = over((own, peer) => percentOver(learnedInRedis(own), learnedInRedis(peer)));
-    const handled = over((own, peer) => percentOver(handledBy(own), handledBy(peer)));
-    const cpu = over((own) => own.cpuMs / messages);
-    const confirming = over((own) => own.confirmingMs / 1_000);
-    const hasTargets = contender === OURS;
-    const target = (text: string, isMet: boolean): readonly string[] =>
-      hasTargets ? [text, isMet ? 'met' : 'MISSED'] : [];
-    return [
-      [
-        `${contender.name}: speed, x the better rspamc's`,
-        showSpread(speed),
-        ...target(`>= ${LEAST_SPEED} (aim ${AIM_SPEED})`, speed.median >= LEAST_SPEED),
-      ],
-      ['  more learned, % (Redis)', showSpread(learned)],
-      ['  more learned or known, % (own word)', showSpread(handled)],
-      [
-        '  client CPU a message, ms',
-        showSpread(cpu),
-        ...target(`<= ${MOST_CPU_MS}`, cpu.median <= MOST_CPU_MS),
-      ],
-      ...(hasTargets ? [['  from the last proof to the end, s', showSpread(confirming)]] : []),
-    ];
-  });
-  return columnsOf([['', 'measured', 'target', ''], ...lines]);
+/** Everybody but rspamc beside the better rspamc of the same round; our command beside the old build. */
+function ratioRows(rounds: readonly Round[]): readonly Row[] {
+  const median = (figure: (round: Round) => number): number => spreadOf(rounds.map(figure)).median;
+  const own = (round: Round): Result => resultOf(round, OURS);
+  const speeds = CONTENDERS.filter((contender) => !RSPAMC.includes(contender)).map((contender) => ({
+    what: `${contender.name}: speed, of the better rspamc's`,
+    value: median((round) => betterRspamc(round).wallMs / resultOf(round, contender).wallMs),
+    unit: 'x',
+    ...(contender === OURS && { atLeast: LEAST_SPEED }),
+  }));
+  if (values.peers) return speeds;
+  const more = {
+    what: "relearn: learned or known, of rspamc's",
+    value: median((round) => handledBy(own(round)) / handledBy(betterRspamc(round))),
+    unit: 'x',
+  };
+  const end = {
+    what: 'relearn: from the last answer to the end',
+    value: median((round) => own(round).confirmingMs / 1_000),
+    unit: 's',
+    atMost: LONGEST_END_S,
+  };
+  const cpu = OLD && {
+    what: "relearn: client CPU, of the old build's",
+    value: median((round) => own(round).cpuMs / resultOf(round, OLD).cpuMs),
+    unit: 'x',
+    atMost: MOST_CPU,
+  };
+  return [...speeds, more, end, ...(cpu === undefined ? [] : [cpu])];
 }
 
 function resultOf(round: Round, contender: Contender): Result {
@@ -216,10 +228,6 @@ function learnedInRedis({ inRedis }: Result): number {
 
 function handledBy({ told }: Result): number {
   return told.learned + told.known;
-}
-
-function percentOver(own: number, peer: number): number {
-  return (own / peer - 1) * 100;
 }
 
 function showSpread({ least, median, most }: Spread): string {

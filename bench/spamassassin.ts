@@ -30,7 +30,7 @@ import { SpamdClient } from '../src/trainers/spamassassin/tell.ts';
 import { VERDICTS } from '../src/verdict.ts';
 import type { Verdict } from '../src/verdict.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, columnsOf } from './table.ts';
+import { MACHINE, columnsOf, printRows, type Row } from './table.ts';
 
 /** The shell loop starts a second's work for each message: so many are enough. */
 const SHELL_MESSAGES = 10;
@@ -83,8 +83,11 @@ try {
       console.log(`${name}: ${took}; Bayes has ${spam} spam and ${ham} ham; load ${load}`);
     }
   }
-  console.log(MACHINE);
   console.log(table());
+  printRows(MACHINE, [
+    rowOf('the daemon, by spamd', bare),
+    rowOf('the daemon, by sa-learn', lists),
+  ]);
 } finally {
   rmSync(folder, { recursive: true });
   await spamd[Symbol.asyncDispose]();
@@ -224,11 +227,19 @@ async function shellLoop(): Promise<Result> {
   };
 }
 
+function median(name: string, figure: (result: Result) => number): number {
+  return spreadOf((results.get(name) ?? []).map(figure)).median;
+}
+
+function rate(name: string): number {
+  return median(name, ({ messages, seconds }) => messages / seconds);
+}
+
+function rowOf(name: string, peer: string): Row {
+  return { what: name, value: rate(name), unit: '/s', peer: { name: peer, value: rate(peer) } };
+}
+
 function table(): string {
-  const median = (name: string, figure: (result: Result) => number): number =>
-    spreadOf((results.get(name) ?? []).map(figure)).median;
-  const rate = (name: string): number =>
-    median(name, ({ messages, seconds }) => messages / seconds);
   const ratio = (name: string, to: string): string => `${(rate(name) / rate(to)).toFixed(2)} x`;
   return columnsOf([
     ['', 'a second', 'CPU a message', 'to two TELLs', 'to two runs', 'to the shell loop'],

@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 /** A measured figure, what it should be, and a peer's figure of the same run. */
@@ -7,11 +8,21 @@ export interface Row {
   readonly unit: string;
   /** At most this much; `undefined` where nobody set a target. */
   readonly atMost?: number | undefined;
+  /** At least this much. */
+  readonly atLeast?: number | undefined;
   readonly peer?: { readonly name: string; readonly value: number } | undefined;
 }
 
 /** What the figures were measured on. */
 export const MACHINE = `Node.js ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
+
+/** Prints the rows, and notes them for `npm run bench`, which prints those of all benches. */
+export function printRows(title: string, rows: readonly Row[]): void {
+  console.log(`\n${title}\n\n${tableOf(rows)}`);
+  const file = process.env['BENCH_ROWS'];
+  if (file !== undefined)
+    appendFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+}
 
 /** The rows as aligned columns, for a terminal. */
 export function tableOf(rows: readonly Row[]): string {
@@ -20,7 +31,7 @@ export function tableOf(rows: readonly Row[]): string {
     ...rows.map((row) => [
       row.what,
       amount(row.value, row.unit),
-      row.atMost === undefined ? '-' : `<= ${row.atMost} ${row.unit}`.trimEnd(),
+      targetOf(row),
       verdictOn(row),
       row.peer === undefined ? '-' : `${row.peer.name}: ${amount(row.peer.value, row.unit)}`,
       row.peer === undefined ? '-' : `${ratio(row.value / row.peer.value)} x`,
@@ -39,9 +50,14 @@ export function columnsOf(cells: readonly (readonly string[])[]): string {
     .join('');
 }
 
-function verdictOn({ value, atMost }: Row): string {
-  if (atMost === undefined) return '';
-  return value <= atMost ? 'met' : 'MISSED';
+function targetOf({ atMost, atLeast, unit }: Row): string {
+  if (atLeast !== undefined) return `>= ${atLeast} ${unit}`.trimEnd();
+  return atMost === undefined ? '-' : `<= ${atMost} ${unit}`.trimEnd();
+}
+
+function verdictOn({ value, atMost, atLeast }: Row): string {
+  if (atMost === undefined && atLeast === undefined) return '';
+  return value <= (atMost ?? Infinity) && value >= (atLeast ?? -Infinity) ? 'met' : 'MISSED';
 }
 
 /** A figure with its unit, in about three digits. */

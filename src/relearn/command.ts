@@ -157,11 +157,10 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
   const named = journalOf(filter, options);
   const journal = named && (await Journal.open(...named));
   const { trainers, sources, stats, progress, run, postAgain } = prepare(filter, options, journal);
-  const counting = new AbortController();
   try {
     const before = await bayesCounts(trainers);
     progress.start();
-    for (const source of sources) void source.count(counting.signal);
+    await Promise.all(sources.map((source) => source.count(stop)));
     const startedAt = systemClock.monotonic();
     const ending = await run.run(stop);
     const learnedAt = systemClock.monotonic();
@@ -195,7 +194,6 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     if (summary.resume !== null && journal === undefined) tell(options, WITHOUT_JOURNAL);
     return summary.exitCode;
   } finally {
-    counting.abort();
     progress.stop();
   }
 }

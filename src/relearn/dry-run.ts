@@ -1,6 +1,7 @@
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { alternate } from './sources/alternate.ts';
+import { expectedOf } from './sources/named-sources.ts';
 import type { Source } from './sources/source.ts';
 import { KIND_OF } from './stats.ts';
 import type { RunStats } from './stats.ts';
@@ -27,7 +28,8 @@ export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
   const { sources, stats, limit, stop, json, columns, out } = options;
   const counts: SourceCounts = new Map(sources.map((source) => [source, { ...NONE }]));
   let messages = 0;
-  for await (const { source, found } of alternate(sources)) {
+  await Promise.all(sources.map((source) => source.count(stop)));
+  for await (const { source, found } of alternate(sources, expectedOf)) {
     if (stop.aborted || (found.kind === 'message' && messages === limit)) break;
     if (found.kind === 'message') messages += 1;
     stats.found(found, source.verdict);

@@ -17,6 +17,7 @@ import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
 import type { Sample } from './sample.ts';
 import { alternate } from './sources/alternate.ts';
+import { expectedOf } from './sources/named-sources.ts';
 import type { Source } from './sources/source.ts';
 import type { Named, RunStats } from './stats.ts';
 
@@ -172,7 +173,7 @@ export class BulkRun {
   async #feed(): Promise<Ending> {
     const { sources, stats, limit } = this.#options;
     let offered = 0;
-    const things = alternate(sources);
+    const things = alternate(sources, expectedOf);
     try {
       for (;;) {
         const next = await this.#unlessEnded(things.next());

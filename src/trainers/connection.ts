@@ -1,4 +1,3 @@
-import got from 'got';
 import type { Got } from 'got';
 import { Agent } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
@@ -67,13 +66,19 @@ function rawPacketOf(error: unknown): unknown {
 }
 
 export class ControllerPages {
-  readonly #password: Secret;
-  readonly #client: Got;
+  readonly #options: ConnectionOptions;
+  #client: Promise<Got> | undefined;
 
-  constructor({ controller, timeoutMs, ca, password }: ConnectionOptions) {
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** Loaded with the first question: it takes as long as all the rest of the daemon's start. */
+  async #load(): Promise<Got> {
+    const { controller, timeoutMs, ca } = this.#options;
     const { socketPath } = controller;
-    this.#password = password;
-    this.#client = got.extend({
+    const { got } = await import('got');
+    return got.extend({
       prefixUrl: controller.url,
       retry: { limit: 0 },
       // got would send the password along to any host that it is pointed to.
@@ -91,8 +96,9 @@ export class ControllerPages {
    * @param path below the controller's URL
    */
   async get(path: string, signal: AbortSignal): Promise<Answer | Fault> {
-    const request = this.#client.stream.get(path, {
-      headers: requestHeaders(this.#password),
+    this.#client ??= this.#load();
+    const request = (await this.#client).stream.get(path, {
+      headers: requestHeaders(this.#options.password),
       signal,
     });
     let text = '';

@@ -6,6 +6,7 @@ import { takesPrecedence } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
 import { PathSource } from './path-source.ts';
+import type { FolderSurvey } from './path-source.ts';
 import { placeOf } from './source.ts';
 import type { ReadingOptions, Source } from './source.ts';
 import { walk } from './walk.ts';
@@ -32,30 +33,41 @@ export function archiveSources(
   const folders = dirs
     .flatMap((dir) => verdicts.map((verdict) => ({ path: join(dir, verdict), verdict })))
     .filter(({ path }) => isFolder(path));
-  let survey: Promise<ReadonlySet<string>> | undefined;
-  const isOlder = async (place: string): Promise<boolean> => {
-    survey ??= olderFiles(folders);
-    return (await survey).has(place);
-  };
-  return folders.map(({ path, verdict }) => new PathSource(path, verdict, options, isOlder));
+  let survey: Promise<ReadonlyMap<string, FolderSurvey>> | undefined;
+  return folders.map(({ path, verdict }) => {
+    const surveyed = async (): Promise<FolderSurvey> => {
+      survey ??= surveyOf(folders);
+      return (await survey).get(path) ?? NOTHING;
+    };
+    return new PathSource(path, verdict, options, surveyed);
+  });
 }
+
+const NOTHING: FolderSurvey = { files: 0, older: new Set() };
 
 interface ArchiveFile {
   readonly place: string;
+  /** Takes in the files of its folder that don't count. */
+  readonly older: Set<string>;
   readonly verdict: Verdict;
   readonly day: string;
   readonly mtimeNs: bigint;
 }
 
-/** The places of the files that don't count. */
-async function olderFiles(folders: readonly ArchiveFolder[]): Promise<ReadonlySet<string>> {
+/** What the folders hold, by their paths. */
+async function surveyOf(
+  folders: readonly ArchiveFolder[],
+): Promise<ReadonlyMap<string, FolderSurvey>> {
   const newest = new Map<string, ArchiveFile>();
-  const older = new Set<string>();
+  const surveys = new Map<string, FolderSurvey>();
   for (const { path, verdict } of folders) {
     const root = `${placeOf(path)}/`;
+    const older = new Set<string>();
+    let files = 0;
     for (const walked of walk(path, placeOf(path), verdict)) {
       await yieldIfDue();
       if (walked.kind !== 'file') continue;
+      files += 1;
       const { place, address } = walked;
       const stats = lstatSync(address, { bigint: true, throwIfNoEntry: false });
       if (stats === undefined) continue;
@@ -64,16 +76,20 @@ async function olderFiles(folders: readonly ArchiveFolder[]): Promise<ReadonlySe
       const { mtimeNs, mtime } = stats;
       const file = {
         place,
+        older,
         verdict,
         mtimeNs,
         day: isArchiveDay(day) ? day : mtime.toISOString().slice(0, 'YYYY-MM-DD'.length),
       };
       const known = newest.get(key);
-      if (known === undefined || counts(file, known)) newest.set(key, file);
-      if (known !== undefined) older.add(counts(file, known) ? known.place : place);
+      const isNewer = known === undefined || counts(file, known);
+      if (isNewer) newest.set(key, file);
+      const less = isNewer ? known : file;
+      less?.older.add(less.place);
     }
+    surveys.set(path, { files, older });
   }
-  return older;
+  return surveys;
 }
 
 /** True when `file` counts instead of `other`. */

@@ -104,6 +104,7 @@ function isUnwanted(use: FolderUse | undefined, verdict: Verdict): use is Folder
 
 /** A raw name as people see it: UTF-8, and the modified UTF-7 of IMAP (RFC 3501, 5.1.3) in it. */
 function decoded(raw: string): string {
+  if (/^[ -%'-~]*$/.test(raw)) return raw;
   const text = Buffer.from(raw, 'latin1').toString('utf8');
   return text.replace(/&([A-Za-z0-9+,]*)-/g, (_, base64: string) => {
     const units = Buffer.from(base64.replaceAll(',', '/'), 'base64');

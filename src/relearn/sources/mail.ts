@@ -101,6 +101,9 @@ export function fieldOf(header: string, name: string): string | undefined {
   return field?.replace(/\r?\n/g, '').trim();
 }
 
+/** All fields that tell of a deletion. */
+const MARKS = /^(?:x-imap(?:base)?|x-mozilla-status2?|x-status|status)[ \t]*:/im;
+
 /** What UW IMAP, Pine and early Dovecots keep as the first message of an mbox. */
 const INTERNAL_DATA = "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA";
 
@@ -109,6 +112,7 @@ const INTERNAL_DATA = "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA";
  * moved to Junk, and its bytes stay until they tidy up.
  */
 export function whyDeleted(header: string): string | undefined {
+  if (!MARKS.test(header)) return undefined;
   if (fieldOf(header, 'Subject') === INTERNAL_DATA && /^x-imap(?:base)?:/im.test(header)) {
     return 'internal data of the mail folder';
   }

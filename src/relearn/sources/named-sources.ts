@@ -20,7 +20,7 @@ export function namedSources(
 }
 
 /** How many messages the sources hold, `limit` at most; `undefined` while that can't be told. */
-export function expectedOf(sources: readonly Source[], limit: number): number | undefined {
+export function expectedOf(sources: readonly Source[], limit = Infinity): number | undefined {
   let sum = 0;
   for (const { expected } of sources) {
     if (expected === undefined) return undefined;

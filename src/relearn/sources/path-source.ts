@@ -11,8 +11,12 @@ import type { Walked } from './walk.ts';
 
 const COUNTED: ReadonlySet<Found['kind']> = new Set(['message', 'done', 'failed']);
 
-/** Asked for every file of a folder by its place: whether a newer one counts instead. */
-type IsOlder = (place: string) => Promise<boolean>;
+/** What is known of a folder before its first file is read. */
+export interface FolderSurvey {
+  readonly files: number;
+  /** The places of those for which a newer one counts. */
+  readonly older: ReadonlySet<string>;
+}
 
 /**
  * One PATH of the command line: a message file, an mbox, a folder of them or a Maildir, any of the
@@ -25,19 +29,25 @@ export class PathSource implements Source {
   readonly #path: string;
   readonly #place: string;
   readonly #options: ReadingOptions;
-  readonly #isOlder: IsOlder | undefined;
+  readonly #survey: (() => Promise<FolderSurvey>) | undefined;
   readonly #reader: ContentReader;
   /** Messages, those done before and those that failed. */
   #found = 0;
   #isOver = false;
 
-  constructor(path: string, verdict: Verdict, options: ReadingOptions, isOlder?: IsOlder) {
+  /** @param survey waits for what is known of a folder. @defaultValue nothing is */
+  constructor(
+    path: string,
+    verdict: Verdict,
+    options: ReadingOptions,
+    survey?: () => Promise<FolderSurvey>,
+  ) {
     this.name = path === STDIN ? 'standard input' : clean(path);
     this.verdict = verdict;
     this.#path = path;
     this.#place = placeOf(path);
     this.#options = options;
-    this.#isOlder = isOlder;
+    this.#survey = survey;
     this.#reader = new ContentReader(options);
   }
 
@@ -86,6 +96,7 @@ export class PathSource implements Source {
   }
 
   async *#readFolder(): Reading {
+    const survey = await this.#survey?.();
     for (const walked of this.#walk()) {
       await yieldIfDue();
       if (walked.kind !== 'file') {
@@ -94,12 +105,17 @@ export class PathSource implements Source {
       }
       this.#reader.fileBegins();
       const { address, place, folder } = walked;
-      if ((await this.#isOlder?.(place)) === true) yield { kind: 'older', place };
+      if (survey?.older.has(place) === true) yield { kind: 'older', place };
       else yield* this.#reader.readFile(address, place, folder);
     }
   }
 
   async count(signal: AbortSignal): Promise<void> {
+    if (this.#survey !== undefined) {
+      const survey = await this.#survey().catch(() => undefined);
+      this.#reader.files = survey?.files;
+      return;
+    }
     if (this.#place === STDIN || !isFolder(this.#path)) return;
     let files = 0;
     for (const { kind } of this.#walk()) {

@@ -75,7 +75,7 @@ function* walkFolder(address: Address, level: Level): Generator<Walked, void, un
       lstatSync(inside + name, { throwIfNoEntry: false })?.isDirectory(),
     );
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      const address = Buffer.from(inside + entry.name, 'latin1');
+      const address = addressOf(inside + entry.name);
       if (!entry.isDirectory()) {
         if (!isMaildir && !entry.name.startsWith('.')) yield walkedFile(address, entry, level);
       } else if (!isMaildir || entry.name !== 'tmp') {
@@ -88,6 +88,11 @@ function* walkFolder(address: Address, level: Level): Generator<Walked, void, un
     directory?.closeSync();
     if (fd !== undefined) closeSync(fd);
   }
+}
+
+/** A raw path; most names are ASCII, and a string costs less than a buffer. */
+function addressOf(raw: string): Address {
+  return /^[ -~]*$/.test(raw) ? raw : Buffer.from(raw, 'latin1');
 }
 
 /** What an entry that is no folder is to the reader. */

@@ -49,6 +49,30 @@ test.each([
   expect(letters).toBe(expected);
 });
 
+test('of each class the same part is read, at every moment, to within a message', async () => {
+  const sources = [scripted('spam', 'm'.repeat(20)), scripted('ham', 'm'.repeat(70))];
+  const read = { spam: 0, ham: 0 };
+  const sizeOf = ([source]: readonly Source[]): number => (source?.verdict === 'spam' ? 20 : 70);
+  for await (const { source } of alternate(sources, sizeOf)) {
+    read[source.verdict as keyof typeof read] += 1;
+    expect(Math.abs(read.spam - (read.ham * 20) / 70)).toBeLessThanOrEqual(1);
+  }
+  expect(read).toEqual({ spam: 20, ham: 70 });
+});
+
+test.each([
+  ['unknown', undefined, 'shshhh'],
+  ['too small', 1, 'shshhh'],
+  ['nothing', 0, 'shshhh'],
+])('of sizes that are %s all is read', async (_what, size, expected) => {
+  let letters = '';
+  const sources = [scripted('spam', 'mm'), scripted('ham', 'mmmm')];
+  for await (const { source } of alternate(sources, () => size)) {
+    letters += source.verdict.charAt(0);
+  }
+  expect(letters).toBe(expected);
+});
+
 test('sources are not read ahead, and are ended when the reader leaves', async () => {
   const sources = [scripted('spam', 'mmmmmmmmm'), scripted('ham', 'mmmmmmmmm')];
   let count = 0;
