@@ -217,7 +217,7 @@ export class Backlog {
     if (this.#scan === undefined) {
       if (!this.#scanWanted) return false;
       this.#scanWanted = false;
-      this.#scan = store.scan();
+      this.#scan = store.scan((key) => this.find(key) !== undefined);
     }
     const next = this.#scan.next();
     if (next.done === true) {
