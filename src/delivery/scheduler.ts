@@ -200,7 +200,8 @@ export class Scheduler {
       each.guiltyNotBefore,
     ]);
     // What is due already waits for something else, which wakes the scheduler when it ends.
-    for (const at of [...moments, faults.retryAt(DISPOSAL)]) if (at > now) next = Math.min(next, at);
+    for (const at of [...moments, faults.retryAt(DISPOSAL)])
+      if (at > now) next = Math.min(next, at);
     return Math.max(1, next - now);
   }
 
