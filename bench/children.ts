@@ -11,12 +11,11 @@ import { ServerProcess } from '../src/servers/server-process.ts';
 const POLL_MS = 50;
 const PATIENCE_MS = 900_000;
 
-// Compiled, this file lies in dist/bench/bench, the daemon in dist, and the bundle in dist/bundle.
+// Compiled, this file lies in dist/bench/bench, and the bundle in dist/bundle.
 /** As the first lines of the bundle have them. */
 const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 /** Root's own spool is used by nobody who doesn't say so. */
 const AS_ONESELF = process.getuid?.() === 0 ? ['--user', 'root'] : [];
-const DAEMON = fileURLToPath(new URL('../../main.js', import.meta.url));
 /** The program as it is installed. */
 export const BUNDLE = fileURLToPath(new URL('../../bundle/bin/kopano-learnd.mjs', import.meta.url));
 
@@ -27,6 +26,8 @@ export interface Daemon {
   readonly startedAt: number;
   /** When it logged an event for the first time. */
   readonly firstAt: ReadonlyMap<string, number>;
+  /** When it did so last. */
+  readonly lastAt: ReadonlyMap<string, number>;
   readonly counts: ReadonlyMap<string, number>;
 }
 
@@ -81,29 +82,41 @@ export class Children {
     readonly profile: string | undefined;
     /** @defaultValue off */
     readonly statusListen?: string;
+    /** Another build of it. */
+    readonly program?: string;
   }): Promise<Daemon> {
-    const { lib, port, profile, statusListen = 'off' } = options;
+    const { lib, port, profile, statusListen = 'off', program = BUNDLE } = options;
     const firstAt = new Map<string, number>();
+    const lastAt = new Map<string, number>();
     const counts = new Map<string, number>();
     const note = (line: string): void => {
       const event = /"event":"([a-z.]+)"/.exec(line)?.[1] ?? 'none';
+      lastAt.set(event, performance.now());
       if (!firstAt.has(event)) firstAt.set(event, performance.now());
       counts.set(event, (counts.get(event) ?? 0) + 1);
     };
     const flags = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
     const startedAt = performance.now();
-    const child = await this.node([...SMALL_HEAP, ...flags, DAEMON, ...AS_ONESELF, 'watch'], note, {
-      KOPANO_SPAMD_LIB: lib,
-      RSPAMD_URL: port.replace(/\d+/g, 'http://127.0.0.1:$&'),
-      STATUS_LISTEN: statusListen,
-    });
-    return { process: child, startedAt, firstAt, counts };
+    const child = await this.node(
+      [...SMALL_HEAP, ...flags, program, ...AS_ONESELF, 'watch'],
+      note,
+      {
+        KOPANO_SPAMD_LIB: lib,
+        RSPAMD_URL: port.replace(/\d+/g, 'http://127.0.0.1:$&'),
+        STATUS_LISTEN: statusListen,
+      },
+    );
+    return { process: child, startedAt, firstAt, lastAt, counts };
   }
 
   /** Ends one in good order. */
   async stop(child: ServerProcess): Promise<void> {
     await child.stop();
     this.#running.delete(child);
+  }
+
+  async stopAll(): Promise<void> {
+    for (const child of this.#running) await this.stop(child);
   }
 
   async killAll(): Promise<void> {

@@ -42,6 +42,8 @@ export interface FullSpoolOptions {
   /** How long the daemon learns after the pickup, at least. */
   readonly learnMs: number;
   readonly profile: string | undefined;
+  /** Another build of the daemon. */
+  readonly program?: string;
 }
 
 /** Makes the files, runs the peers and the daemon one after the other, and removes all of it. */
@@ -59,7 +61,9 @@ export async function measureFullSpool(options: FullSpoolOptions): Promise<FullS
     const lib = join(folder, 'lib');
     mkdirSync(lib);
     const floor = await measureFloor(children, made, lib);
-    const chokidar = await measureChokidar(children, lib, count);
+    // It is the same whichever build it stands beside.
+    const chokidar =
+      options.program === undefined ? await measureChokidar(children, lib, count) : undefined;
     execFileSync('sync');
     console.log('  the daemon: until all is picked up, then some learning ...');
     return { count, floor, chokidar, daemon: await measureDaemon(children, lib, options) };
@@ -106,10 +110,15 @@ async function measureChokidar(
 async function measureDaemon(
   children: Children,
   lib: string,
-  { learnMs, profile }: FullSpoolOptions,
+  { learnMs, profile, program }: FullSpoolOptions,
 ): Promise<FullSpoolFigures['daemon']> {
   const [port] = await children.helper('stub-controller');
-  const daemon = await children.daemon({ lib, port, profile });
+  const daemon = await children.daemon({
+    lib,
+    port,
+    profile,
+    ...(program !== undefined && { program }),
+  });
   const { process: child, startedAt, firstAt, counts } = daemon;
   const pickedUpAt = await until('the pickup', child, () =>
     ['spam', 'ham'].every((verdict) => isEmpty(join(lib, verdict))),

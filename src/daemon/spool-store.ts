@@ -34,8 +34,8 @@ export class SpoolStore implements MessageStore {
       : queue.folder(verdict).path;
   }
 
-  scan(): Generator<FoundEntry, void, undefined> {
-    return this.#options.queue.scan();
+  scan(isKnown?: (key: string) => boolean): Generator<FoundEntry | undefined, void, undefined> {
+    return this.#options.queue.scan(isKnown);
   }
 
   read(entry: QueueEntry): Promise<ReadResult> {

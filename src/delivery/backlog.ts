@@ -54,6 +54,17 @@ export class Backlog {
     return [...this.pending.values(), ...this.deferred.values()];
   }
 
+  /** When the next of those that wait falls due that isn't due by now. */
+  nextDueAfter(now: number): number {
+    let next = Infinity;
+    for (const messages of [this.pending, this.deferred]) {
+      for (const { state } of messages.values()) {
+        if ('dueAt' in state && state.dueAt > now) next = Math.min(next, state.dueAt);
+      }
+    }
+    return next;
+  }
+
   /** When the next refill will find something, as far as is known. */
   get refillAt(): number {
     const hasMore = this.#scanWanted || this.#scan !== undefined;
@@ -217,7 +228,7 @@ export class Backlog {
     if (this.#scan === undefined) {
       if (!this.#scanWanted) return false;
       this.#scanWanted = false;
-      this.#scan = store.scan();
+      this.#scan = store.scan((key) => this.find(key) !== undefined);
     }
     const next = this.#scan.next();
     if (next.done === true) {

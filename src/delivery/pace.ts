@@ -76,7 +76,7 @@ export class Pace {
     const now = clock.monotonic();
     this.#refusal = refusal;
     this.#refusedSince ??= now;
-    if (sentAt >= this.#slowedAt) {
+    if (sentAt > this.#slowedAt) {
       this.#intervalMs = Math.min(Math.max(FIRST_MS, 2 * this.#intervalMs), LONGEST_MS);
       this.#slowedAt = now;
     }

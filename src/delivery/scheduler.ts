@@ -193,14 +193,15 @@ export class Scheduler {
 
   #untilNext(now: number): number {
     const { controllers, faults } = this.#options;
-    const moments = [
-      faults.retryAt(DISPOSAL),
-      ...this.#backlog.waiting.map(({ state }) => ('dueAt' in state ? state.dueAt : 0)),
-      ...controllers.flatMap((each) => [each.retryAt, each.freshAt, each.guiltyNotBefore]),
-    ];
-    let next = this.#backlog.refillAt;
+    let next = Math.min(this.#backlog.refillAt, this.#backlog.nextDueAfter(now));
+    const moments = controllers.flatMap((each) => [
+      each.retryAt,
+      each.freshAt,
+      each.guiltyNotBefore,
+    ]);
     // What is due already waits for something else, which wakes the scheduler when it ends.
-    for (const at of moments) if (at > now) next = Math.min(next, at);
+    for (const at of [...moments, faults.retryAt(DISPOSAL)])
+      if (at > now) next = Math.min(next, at);
     return Math.max(1, next - now);
   }
 

@@ -47,8 +47,9 @@ export interface MessageStore {
   /**
    * Lists once what is there, and yields `undefined` for what is not to be delivered, so that others get
    * their turn. Keeps folders open until it is finished or returned.
+   * @param isKnown names what needs no look because it is in memory; a store may look all the same
    */
-  scan(): Generator<FoundEntry | undefined, void, undefined>;
+  scan(isKnown?: (key: string) => boolean): Generator<FoundEntry | undefined, void, undefined>;
   /** @throws the system's error for a disk fault */
   read(entry: MessageEntry): Promise<ReadResult>;
   /** How many posts of a message were answered 200 before this process knew of it. */

@@ -33,12 +33,11 @@ export interface GateOptions {
   readonly now: () => number;
 }
 
+/** All that decides whether a file has changed. */
+type Change = Pick<BigIntStats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs' | 'mode'>;
+
 /** What the gate remembers of a file. */
-interface Seen {
-  readonly dev: bigint;
-  readonly ino: bigint;
-  /** All that decides whether the file has changed. */
-  readonly change: string;
+interface Seen extends Change {
   /** When it was first seen so, or, of a stalled one, first seen stalled. */
   readonly since: number;
   readonly marked: boolean;
@@ -73,7 +72,7 @@ export class Gate {
       if (!readable()) return this.#stall(id, seen, 'unreadable', beyondRoom);
       this.#stalled.delete(id);
     }
-    if (settling?.change !== seen.change) {
+    if (settling === undefined || !isUnchanged(settling, seen)) {
       if (settling === undefined && this.isFull && !beyondRoom) return { kind: 'full' };
       this.#settling.set(id, seen);
       return { kind: 'settling', ms: this.#time(seen) };
@@ -120,15 +119,12 @@ export class Gate {
 
   #seen(stats: BigIntStats, before: Seen | undefined): Seen {
     const { dev, ino, size, mtimeNs, ctimeNs, mode } = stats;
-    const change = `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}:${mode}`;
     const same = before?.dev === dev && before.ino === ino ? before : undefined;
     return {
-      dev,
-      ino,
-      change,
+      ...{ dev, ino, size, mtimeNs, ctimeNs, mode },
       since: this.#options.now(),
       marked: bearsFinishingMark(mode),
-      trusted: same === undefined || (same.trusted && (same.change === change || !same.marked)),
+      trusted: same === undefined || (same.trusted && (isUnchanged(same, stats) || !same.marked)),
     };
   }
 
@@ -138,6 +134,17 @@ export class Gate {
     this.#stalled.set(id, { ...seen, since }, beyondRoom);
     return { kind: 'stalled', reason, stuck: this.isStuck(id) };
   }
+}
+
+function isUnchanged(a: Change, b: Change): boolean {
+  return (
+    a.dev === b.dev &&
+    a.ino === b.ino &&
+    a.size === b.size &&
+    a.mtimeNs === b.mtimeNs &&
+    a.ctimeNs === b.ctimeNs &&
+    a.mode === b.mode
+  );
 }
 
 /**

@@ -28,7 +28,6 @@ export interface QuarantineReason {
 export class Quarantine {
   readonly #folders: PerClass<Folder>;
   readonly #temporary: Folder;
-  /** Nothing was here at the start or came since; every pickup asks. */
   #isEmpty: boolean;
 
   constructor(folders: PerClass<Folder>, temporary: Folder) {
@@ -40,6 +39,11 @@ export class Quarantine {
       list.return();
       return isEmpty;
     });
+  }
+
+  /** Nothing was here at the start or came since; every pickup asks. */
+  get isEmpty(): boolean {
+    return this.#isEmpty;
   }
 
   /**

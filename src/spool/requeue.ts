@@ -26,6 +26,8 @@ export interface RequeueOptions extends Pick<
 
 export class Requeue {
   readonly #options: RequeueOptions;
+  /** Something stayed here when it was last listed, or that has not been done yet. */
+  #mayHold = true;
 
   constructor(options: RequeueOptions) {
     this.#options = options;
@@ -39,27 +41,39 @@ export class Requeue {
   async take(progress: () => void = () => undefined): Promise<number> {
     const { folders, faults, events, ending } = this.#options;
     let stay = 0;
+    let isWhole = true;
     for (const verdict of classesOf(folders)) {
       const { path } = ofClass(folders, verdict);
-      if (ending.aborted || faults.pause(path) > 0) continue;
+      if (ending.aborted || faults.pause(path) > 0) {
+        isWhole = false;
+        continue;
+      }
       const stayed = await faults.guard(path, () => this.#takeAll(verdict, progress));
       stay += stayed === FAULTED ? 1 : stayed;
       if (stayed === FAULTED) events.rescan(); // one may have come into the queue all the same
     }
+    this.#mayHold = stay > 0 || !isWhole || ending.aborted;
     return stay;
   }
 
   /** Whether there is something of a key, of whichever verdict. */
   has(key: string): boolean {
+    if (this.#isEmpty) return false;
     return Object.values(this.#options.folders).some((each) => each.lstat(key) !== undefined);
   }
 
   /** A newer verdict of this key takes its place. */
   removeKey(key: string): void {
     const { folders } = this.#options;
+    if (this.#isEmpty) return;
     for (const verdict of classesOf(folders)) {
       if (ofClass(folders, verdict).lstat(key) !== undefined) this.#remove(verdict, key);
     }
+  }
+
+  /** What comes here comes out of the quarantine; every pickup asks. */
+  get #isEmpty(): boolean {
+    return !this.#mayHold && this.#options.quarantine.isEmpty;
   }
 
   async #takeAll(verdict: Verdict, progress: () => void): Promise<number> {

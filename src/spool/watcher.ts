@@ -72,6 +72,8 @@ export class FolderWatcher {
       depth: 0,
       atomic: false,
     });
+    // At each event it would list the folder, once a second at most, and look at every file in it.
+    watcher._readdirp = () => undefined;
     this.#watchers.set(verdict, watcher);
     const isInUse = (): boolean => this.#watchers.get(verdict) === watcher;
     watcher.on('raw', (_event, name) => {

@@ -337,7 +337,7 @@ test.each<Row>([
   ['cut in the status line', cut(failure(500, 'odd error'), 'odd'), /^no answer/],
   ['reset in the status line', cut(failure(500, 'odd error'), 'odd', 'reset'), /ECONNRESET/],
   ['cut in the headers', cut(failure(500, 'odd error'), 'Date: '), /^no answer/],
-  ['garbage', GARBAGE, /HPE_/],
+  ['garbage', GARBAGE, /NO_HTTP/],
   ['zero bytes', raw(Buffer.alloc(1000)), /^no answer/],
   ['silence', SILENCE, /ETIMEDOUT/],
   ['half a status line and silence', raw('HTTP/1.1 20', 'stay'), /ETIMEDOUT/],

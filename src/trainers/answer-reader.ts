@@ -1,0 +1,106 @@
+import type { Answer, Fault } from './connection.ts';
+
+/**
+ * Reads one answer from the bytes of a connection that carries no other one. It takes what Node's
+ * parser refuses and rspamd sends: a body behind 204, an errno of its Redis connection where the status
+ * belongs (101 and 110 among them, which HTTP has for interim answers), a Message-ID of any length in
+ * the reason phrase.
+ */
+export interface AnswerReaderOptions {
+  /** Whether the body of an answer with this status is wanted. */
+  readonly isRead: (status: number) => boolean;
+  /** As much of a body as is wanted. */
+  readonly mostBytes: number;
+}
+
+/** Postfix passes headers of 100 KB on, and rspamd repeats the Message-ID in its reason phrase. */
+const MAX_HEAD_BYTES = 262_144;
+const END_OF_HEAD = '\r\n\r\n';
+/** Another answer follows these, if an HTTP server means them. */
+const INTERIM = [100, 102, 103];
+
+export class AnswerReader {
+  readonly #options: AnswerReaderOptions;
+  /** What came and is not yet understood, then the body; Latin-1. */
+  #received = '';
+  #head: Answer | undefined;
+  #isNoHttp = false;
+
+  constructor(options: AnswerReaderOptions) {
+    this.#options = options;
+  }
+
+  /** @returns whether nothing more is wanted */
+  take(bytes: string): boolean {
+    this.#received += bytes;
+    while (this.#head === undefined) {
+      const end = this.#received.indexOf(END_OF_HEAD);
+      if (end === -1 && this.#received.length < MAX_HEAD_BYTES) return false;
+      const head = parseHead(end === -1 ? this.#received : this.#received.slice(0, end));
+      this.#isNoHttp = head === undefined;
+      if (head === undefined) return true;
+      this.#received = end === -1 ? '' : this.#received.slice(end + END_OF_HEAD.length);
+      if (!INTERIM.includes(head.status)) this.#head = head;
+    }
+    return !this.#options.isRead(this.#head.status) || this.#isWhole(this.#head);
+  }
+
+  /**
+   * What came, where nothing more does: of a body that breaks off as much as there is.
+   * @param code why nothing more comes
+   */
+  end(code: string): Answer | Fault {
+    if (this.#head === undefined) return { code: this.#isNoHttp ? 'NO_HTTP' : code, text: '' };
+    const { status } = this.#head;
+    const { isRead, mostBytes } = this.#options;
+    const body = isRead(status) ? this.#bodyOf(this.#head) : '';
+    return { ...this.#head, text: body.slice(0, mostBytes) };
+  }
+
+  #isWhole(head: Answer): boolean {
+    if (this.#received.length >= this.#options.mostBytes) return true;
+    // Trailers are rare: then the end of the connection tells.
+    if (isChunked(head)) return /(?:^|\r\n)0+\r\n\r\n$/.test(this.#received.slice(-32));
+    return this.#received.length >= lengthOf(head);
+  }
+
+  #bodyOf(head: Answer): string {
+    return isChunked(head) ? joined(this.#received) : this.#received.slice(0, lengthOf(head));
+  }
+}
+
+/** `undefined` where it is no HTTP. */
+function parseHead(head: string): Answer | undefined {
+  const [first = '', ...lines] = head.split('\r\n');
+  const [line, status, reason = ''] = /^HTTP\/\d\.\d (\d{1,3})(?: ([^\r\n]*))?/.exec(first) ?? [];
+  if (line === undefined) return undefined;
+  const headers: Record<string, string> = {};
+  for (const each of lines) {
+    const colon = each.indexOf(':');
+    if (colon > 0) headers[each.slice(0, colon).toLowerCase()] ??= each.slice(colon + 1).trim();
+  }
+  return { status: Number(status), reason, text: '', headers };
+}
+
+function isChunked({ headers }: Answer): boolean {
+  return /\bchunked$/i.test(headers['transfer-encoding'] ?? '');
+}
+
+/** Infinity where the body ends with the connection. */
+function lengthOf({ headers }: Answer): number {
+  const length = headers['content-length'] ?? '';
+  return /^\d+$/.test(length) ? Number(length) : Infinity;
+}
+
+/** What is in the chunks (RFC 9112, 7.1), as far as they are whole. */
+function joined(chunks: string): string {
+  let text = '';
+  for (let at = 0; at < chunks.length;) {
+    const line = chunks.indexOf('\r\n', at);
+    const size = Number.parseInt(chunks.slice(at, line), 16);
+    if (line === -1 || !(size > 0)) break;
+    text += chunks.slice(line + 2, line + 2 + size);
+    at = line + 2 + size + 2;
+  }
+  return text;
+}
