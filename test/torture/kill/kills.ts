@@ -49,6 +49,8 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
       ...(spamd !== undefined && {
         LEARN_TRAINERS: 'rspamd,spamassassin',
         SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,
+        // A message that a killed daemon told spamd of can't be turned for eleven times as long.
+        SPAMD_TIMEOUT_SECONDS: '4',
       }),
     });
   const owns = (daemon: Daemon): Promise<void> =>
