@@ -5,6 +5,7 @@ import { freePort } from '../../src/servers/ports.ts';
 import { examine } from '../support/examine.ts';
 import { TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
+import { listsOf, signalStorage } from './fuzzy-storage.ts';
 import { describeReal } from './harness.ts';
 import { World, until } from './world.ts';
 
@@ -14,25 +15,11 @@ function makeWorld(): Promise<World> {
   return World.make({ rspamd: { fuzzyFlags: [11, 13] } });
 }
 
-/** The lists that a scan finds the message in. */
-async function listsOf({ rspamd }: World, { raw }: MadeMessage): Promise<readonly string[]> {
-  const { body } = await rspamd.post('/checkv2', raw);
-  const { symbols } = JSON.parse(body) as { readonly symbols: Readonly<Record<string, unknown>> };
-  return Object.keys(symbols).filter((name) => name.startsWith('FUZZY_'));
-}
-
 /** The storage writes what it was told after a second. */
 async function untilIn(world: World, message: MadeMessage, lists: readonly string[]) {
   await until(`${message.name} in ${lists.join()}`, 60_000, async () => {
     return (await listsOf(world, message)).join() === lists.join();
   });
-}
-
-/** A signal to the storage's process alone. */
-function signalStorage({ rspamd }: World, signal: NodeJS.Signals): void {
-  const worker = rspamd.workers().find(({ kind }) => kind === 'fuzzy');
-  if (worker === undefined) throw new Error('rspamd has no fuzzy worker');
-  process.kill(worker.pid, signal);
 }
 
 describeReal('rspamd’s fuzzy storage', () => {
