@@ -7,6 +7,9 @@
 #   beside SUITE PACKAGE[=VERSION]...   before `system`: another Debian, which is in the folder /beside
 #   start_redis [ARGUMENT...]           Redis on 127.0.0.1:6379, which keeps nothing
 #   start_rspamd [FOLDER]               rspamd as the package configures it, and local.d; that of FOLDER
+#   fuzzy_storage SECONDS               before start_rspamd: a fuzzy storage in Redis, which writes what it
+#                                       was told after so long; its rule has SPAM (11) and HAM (13)
+#   fuzzy add|del FLAG FILE             adds the hashes of a message, or deletes them; prints the status
 #   learn CLASS FILE [HEADER...]        posts to the controller; prints the status; the reason and the
 #                                       body of the answer are in the files reason and body
 #   message NUMBER                      a letter of natural words, a different one for each number
@@ -126,6 +129,31 @@ configure_rspamd() {
   printf 'disable_hyperscan = true;\ndns { timeout = 0.1s; retransmits = 1; }\n' \
     >"$root/etc/rspamd/local.d/options.inc"
   mkdir -p "$root/run/rspamd" && chroot "${root:-/}" chown _rspamd: /run/rspamd
+}
+
+fuzzy_storage() {
+  mkdir -p /etc/rspamd/override.d
+  cat >/etc/rspamd/local.d/worker-fuzzy.inc <<EOF
+bind_socket = "127.0.0.1:11335";
+count = 1;
+backend = "redis";
+servers = "127.0.0.1:6379";
+sync = ${1}s;
+allow_update = ["127.0.0.1"];
+EOF
+  cat >/etc/rspamd/override.d/fuzzy_check.conf <<'EOF'
+rule "local" {
+  servers = "127.0.0.1:11335";
+  symbol = "FUZZY";
+  read_only = no;
+  fuzzy_map = { SPAM { max_score = 10; flag = 11; } HAM { max_score = 10; flag = 13; } }
+}
+EOF
+}
+
+fuzzy() {
+  curl -s -o body -w '%{http_code}' --data-binary "@$3" -H "Flag: $2" -H 'Weight: 1' \
+    "http://127.0.0.1:11334/fuzzy$1" || echo " curl $?"
 }
 
 launch_rspamd() {

@@ -10,22 +10,8 @@
 . "$(dirname "$0")/lib.sh"
 system bookworm rspamd=3.4-* redis-server=5:7.0.*
 
-mkdir -p /etc/rspamd/override.d
-cat >/etc/rspamd/local.d/worker-fuzzy.inc <<'EOF'
-bind_socket = "127.0.0.1:11335";
-count = 1;
-backend = "redis";
-servers = "127.0.0.1:6379";
-sync = 1s;
-allow_update = ["127.0.0.1"];
-EOF
-cat >/etc/rspamd/override.d/fuzzy_check.conf <<'EOF'
-rule "local" {
-  servers = "127.0.0.1:11335";
-  symbol = "FUZZY";
-  read_only = no;
-  fuzzy_map = { SPAM { max_score = 10; flag = 11; } HAM { max_score = 10; flag = 13; } }
-}
+fuzzy_storage 1
+cat >>/etc/rspamd/override.d/fuzzy_check.conf <<'EOF'
 rule "nobody" {
   servers = "127.0.0.1:9";
   symbol = "NOBODY";
@@ -35,19 +21,15 @@ rule "nobody" {
 EOF
 start_redis
 start_rspamd
-fuzzy() {
-  curl -s -o body -w '%{http_code}' --data-binary @letter -H "Flag: $2" -H 'Weight: 1' \
-    "http://127.0.0.1:11334/fuzzy$1" || echo " curl $?"
-}
 hashes() {
   sleep 2
   redis-cli --scan --pattern 'fuzzy*' | grep -cv '^fuzzy\(_\|local\)' || true
 }
 message 1 >letter
-seen 'a flag that no rule has' "$(fuzzy add 99)" 404
-seen 'added with flag 11' "$(fuzzy add 11)" 200
+seen 'a flag that no rule has' "$(fuzzy add 99 letter)" 404
+seen 'added with flag 11' "$(fuzzy add 11 letter)" 200
 seen 'hashes' "$(hashes)" 1
-seen 'deleted with flag 13' "$(fuzzy del 13)" 200
+seen 'deleted with flag 13' "$(fuzzy del 13 letter)" 200
 seen 'hashes' "$(hashes)" 0
-seen 'where nobody listens' "$(fuzzy add 15)" '111 curl 1'
+seen 'where nobody listens' "$(fuzzy add 15 letter)" '111 curl 1'
 finish

@@ -9,39 +9,19 @@
 . "$(dirname "$0")/lib.sh"
 system forky rspamd=4.1.5-* redis-server=5:8.0.6-*
 
-mkdir -p /etc/rspamd/override.d
-cat >/etc/rspamd/local.d/worker-fuzzy.inc <<'EOF'
-bind_socket = "127.0.0.1:11335";
-count = 1;
-backend = "redis";
-servers = "127.0.0.1:6379";
-sync = 4s;
-allow_update = ["127.0.0.1"];
-EOF
-cat >/etc/rspamd/override.d/fuzzy_check.conf <<'EOF'
-rule "local" {
-  servers = "127.0.0.1:11335";
-  symbol = "FUZZY";
-  read_only = no;
-  fuzzy_map = { SPAM { max_score = 10; flag = 11; } HAM { max_score = 10; flag = 13; } }
-}
-EOF
+fuzzy_storage 4
 start_redis
 start_rspamd
-fuzzy() {
-  curl -s -o body -w '%{http_code}' --data-binary @letter -H "Flag: $2" -H 'Weight: 1' \
-    "http://127.0.0.1:11334/fuzzy$1"
-}
 lists() {
   sleep 10
   curl -s --data-binary @letter http://127.0.0.1:11334/checkv2 >body
   for name in SPAM HAM; do if grep -q "\"$name\":" body; then echo "$name"; fi; done
 }
 message 1 >letter
-seen 'one letter is added with flag 11' "$(fuzzy add 11)" 200
+seen 'one letter is added with flag 11' "$(fuzzy add 11 letter)" 200
 seen 'in lists' "$(lists)" SPAM
 message 2 >letter
-seen 'another one is deleted with flag 13' "$(fuzzy del 13)" 200
-seen 'then added with flag 11' "$(fuzzy add 11)" 200
+seen 'another one is deleted with flag 13' "$(fuzzy del 13 letter)" 200
+seen 'then added with flag 11' "$(fuzzy add 11 letter)" 200
 seen 'in lists' "$(lists)" ''
 finish

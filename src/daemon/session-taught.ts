@@ -13,4 +13,8 @@ export class SessionTaught implements Taught {
   put(key: string, verdict: Verdict, body: Buffer): Promise<void> {
     return this.messages?.put(key, verdict, body) ?? Promise.resolve();
   }
+
+  settle(key: string): void {
+    this.messages?.settle(key);
+  }
 }

@@ -78,6 +78,7 @@ export class Attribution {
     switch (attempt.kind) {
       case 'done':
         controller.forget(message);
+        controller.heldBack.delete(message.entry.verdict);
         break;
       case 'withdrawn':
         controller.forget(message);
@@ -145,7 +146,7 @@ export class Attribution {
     const waitMs = backoffMs(holds, random(), FIRST_HOLD_MS);
     this.#backlog.defer(message, waitMs);
     const { reason, hint: cure } = outcome;
-    if (outcome.isOfClass === true) controller.holdsBack(outcome);
+    if (outcome.isOfClass === true) controller.holdsBack(message.entry.verdict, outcome);
     else if (holds === 1) events.deferred(message, { reason, cure, retryMs: waitMs }, tookMs);
   }
 

@@ -4,6 +4,7 @@ import type { Log } from '../logger.ts';
 import { plural } from '../text.ts';
 import { NO_CLUSTER } from '../trainers/answers.ts';
 import type { Held, Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
+import type { Verdict } from '../verdict.ts';
 import { backoffMs } from './backoff.ts';
 import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
@@ -55,6 +56,8 @@ export class Controller {
   lastProofAt: number | undefined;
   /** When it was last seen to have forgotten what it had learned, and how many messages. */
   forgot: { readonly missing: number; readonly at: number } | undefined;
+  /** Classes of which it learns nothing, and why. */
+  readonly heldBack = new Map<Verdict, string>();
   readonly #options: ControllerOptions;
   readonly #throttle: LogThrottle;
   readonly #suspects: Suspects;
@@ -212,10 +215,11 @@ export class Controller {
   }
 
   /** It learns nothing of a class, and other messages as ever. */
-  holdsBack({ reason, hint: cure }: Held): void {
+  holdsBack(verdict: Verdict, { reason, hint: cure }: Held): void {
     const { log } = this.#options;
+    this.heldBack.set(verdict, reason);
     if (!this.#throttle.allows(`class ${reason}`)) return;
-    const says = `${this.name} will not learn a class until a setting is changed: ${reason}`;
+    const says = `${this.name} will not learn ${verdict} until a setting is changed: ${reason}`;
     log('err', 'controller.misconfigured', says, { controller: this.name, reason, cure });
   }
 

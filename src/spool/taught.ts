@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -23,7 +24,8 @@ import { closeUnwritten } from './folder.ts';
  * Taught messages: `taught/KEY` of the state dir holds the bytes and the verdict that were last taught
  * under a key, for a filter that can take a verdict back only by the very bytes: a line with the
  * verdict, then gzip. The filter knows copies of a message under several keys as one: the link
- * `.id-IDENTITY` names the key under which such a message was taught last.
+ * `.id-IDENTITY` names the key under which such a message was taught last. As long as the file may be
+ * written to, the filter may still have to carry out what it was told of the message.
  *
  * A file is whole or not there: it is made elsewhere and renamed, and what a power failure left of it
  * doesn't pass gzip's checksum. Nothing is in memory but two sums, and for a pruning a sum for each
@@ -54,6 +56,8 @@ const DAY_MS = 24 * HOUR_MS;
 const BLOCK_BYTES = 4_096;
 /** Part of `maxBytes` that may come in between two prunings. */
 const SLACK = 8;
+const SETTLED = 0o400;
+const UNSETTLED = 0o200;
 /** Of a class. */
 const LONGEST_NAME = 32;
 /** The fastest; a message of 7 KB takes 0.1 ms, and 3 KB on disk. */
@@ -70,6 +74,8 @@ export interface KeptMessage {
   readonly body: Buffer;
   /** The filter has this verdict of it: under no other key was the same message taught since. */
   readonly stands: boolean;
+  /** When it was put, where it has not been settled since: milliseconds since the epoch. */
+  readonly unsettledSince?: number;
 }
 
 export class TaughtMessages {
@@ -96,20 +102,22 @@ export class TaughtMessages {
     const { folder, maxMessageBytes } = this.#options;
     try {
       const file = read(folder, key, maxMessageBytes + BLOCK_BYTES);
-      const verdict = file === undefined ? undefined : verdictOf(file);
+      const verdict = file && verdictOf(file.bytes);
       if (file === undefined || verdict === undefined) return undefined;
-      const packed = file.subarray(verdict.length + 1);
+      const packed = file.bytes.subarray(verdict.length + 1);
       const body = await decompress(packed, maxMessageBytes);
       const link = this.#linkOf(body);
       const owner = link === undefined ? undefined : readLink(folder, link);
-      return { verdict, body, stands: owner === undefined || owner === key };
+      const stands = owner === undefined || owner === key;
+      const isSettled = (file.mode & UNSETTLED) === 0;
+      return { verdict, body, stands, ...(!isSettled && { unsettledSince: file.mtimeMs }) };
     } catch (error) {
       this.#tell(error);
       return undefined;
     }
   }
 
-  /** Keeps a message in the place of what was kept of the key. Never rejects. */
+  /** Keeps a message, unsettled, in the place of what was kept of the key. Never rejects. */
   async put(key: string, verdict: Verdict, body: Buffer): Promise<void> {
     const { folder, temporary, maxBytes, maxMessageBytes } = this.#options;
     if (body.length > maxMessageBytes) return;
@@ -126,6 +134,16 @@ export class TaughtMessages {
       this.#discard(name);
     }
     if (this.#added > maxBytes / SLACK && this.#added + this.#left > maxBytes) await this.prune();
+  }
+
+  /** The filter has carried out all that it was told of the message that is kept of the key. */
+  settle(key: string): void {
+    const { folder } = this.#options;
+    try {
+      chmodSync(folder.at(key), SETTLED);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') this.#tell(error);
+    }
   }
 
   /**
@@ -256,7 +274,7 @@ function writeNew(folder: Folder, name: string, bytes: Buffer): void {
 }
 
 /** @returns `undefined` where there is no regular file of that size or less */
-function read(folder: Folder, name: string, maxBytes: number): Buffer | undefined {
+function read(folder: Folder, name: string, maxBytes: number) {
   // An error that is thrown costs more than a look.
   if (folder.lstat(name)?.isFile() !== true) return undefined;
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -269,7 +287,8 @@ function read(folder: Folder, name: string, maxBytes: number): Buffer | undefine
   }
   try {
     const stats = fstatSync(fd);
-    return stats.isFile() && stats.size <= maxBytes ? readFileSync(fd) : undefined;
+    if (!stats.isFile() || stats.size > maxBytes) return undefined;
+    return { bytes: readFileSync(fd), mode: stats.mode, mtimeMs: stats.mtimeMs };
   } finally {
     closeUnwritten(fd);
   }

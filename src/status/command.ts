@@ -209,11 +209,16 @@ function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   const { readiness, health, trainers, faults, userless } = report;
   const role = report.role === 'owner' ? 'owns the spool' : 'stands by';
   const since = `for ${span(now - Date.parse(report.startedAt))}`;
-  const isWhole = faults.length === 0;
+  const told = [
+    ...faults.map(({ place, says }) => `${place}: ${says}`),
+    ...report.controllers.flatMap(({ name, heldBack }) =>
+      Object.entries(heldBack).map(([verdict, why]) => `${name} holds back ${verdict}: ${why}`),
+    ),
+  ];
+  const isWhole = told.length === 0;
   const ready = isWhole ? 'ready' : 'ready but for the following';
   const state = `${role}, ${readiness.ready ? ready : 'not ready'}, version ${report.version}, ${since}`;
   const reasons = [...health.reasons, ...readiness.reasons];
-  const told = faults.map(({ place, says }) => `${place}: ${says}`);
   return [
     `daemon: ${state}`,
     ...[...reasons, ...told].map((reason) => `  ${reason}`),

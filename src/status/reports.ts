@@ -228,6 +228,8 @@ function controllerReport(controller: Controller, seen: Probe | undefined, isWan
     lastProofAt: lastProofAt === undefined ? null : iso(lastProofAt),
     /** The last time that learned messages were found missing (`controller.forgot`). */
     forgot: forgot === undefined ? null : { missing: forgot.missing, at: iso(forgot.at) },
+    /** Classes of which it learns nothing until a setting is changed, and why. */
+    heldBack: Object.fromEntries(controller.heldBack),
     bayes: learnedIn(seen),
   };
 }

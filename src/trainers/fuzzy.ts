@@ -54,6 +54,8 @@ const NO_NOTE = Buffer.alloc(0);
 
 interface Row {
   readonly says: RegExp;
+  /** The flag's own fault: messages of other classes are learned. */
+  readonly isOfClass?: true;
   readonly cure: (flag: number) => string;
 }
 
@@ -64,6 +66,7 @@ interface Row {
 const ROWS: readonly Row[] = [
   {
     // Nor is there one where the rule may only be read.
+    isOfClass: true,
     says: /^404 (No fuzzy rules matched|no fuzzy rules found|Unknown or missing flag)/i,
     cure: (flag) =>
       `give a rule of rspamd's local.d/fuzzy_check.conf that has read_only = false the flag ${flag} in its fuzzy_map, or correct RSPAMD_FUZZY_FLAGS`,
@@ -214,7 +217,9 @@ export function classifyFuzzy(result: Answer | Fault, flag: number): Outcome | u
   const row = ROWS.find(({ says }) => says.test(said));
   const reason = `its fuzzy storage takes no hash for flag ${flag} (${said})`;
   if (row !== undefined) {
-    return { kind: 'misconfigured', password: false, reason, hint: row.cure(flag) };
+    const hint = row.cure(flag);
+    if (row.isOfClass === true) return { kind: 'held', reason, hint, isOfClass: true };
+    return { kind: 'misconfigured', password: false, reason, hint };
   }
   // 3.4 has the errno for a status where nobody listens: 111.
   const isItsOwn = result.status >= 500 || result.status < 200;

@@ -54,11 +54,13 @@ describe('a message that is held back', () => {
     expect(told).toHaveLength(1);
     expect(told[0]?.fields).toMatchObject({ reason: HELD.reason, cure: HELD.hint });
     await bench.flow(600_000);
+    expect([...bench.controller.heldBack]).toEqual([['spam', HELD.reason]]);
     expect(bench.recorder.of('controller.misconfigured').length).toBeLessThan(11);
     expect(bench.quarantined).toEqual([]);
     bench.trainer.plays();
     await bench.finish(250);
     expect(bench.events.counts).toMatchObject({ learned: 22, quarantined: 0 });
+    expect([...bench.controller.heldBack]).toEqual([]);
   });
 
   test('for some time only waits so long, and nobody is told', async () => {

@@ -31,6 +31,7 @@ const CONTROLLER: ControllerReport = {
   proven: false,
   lastProofAt: null,
   forgot: null,
+  heldBack: {},
   bayes: { spam: 300, ham: 300 },
 };
 

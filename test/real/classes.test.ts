@@ -1,26 +1,15 @@
-import { execFileSync } from 'node:child_process';
 import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { findProgram } from '../../src/servers/programs.ts';
 import { examine } from '../support/examine.ts';
 import { needs } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
-import { describeReal } from './harness.ts';
+import { describeReal, hasClasses } from './harness.ts';
 import { KOPANO, World, until } from './world.ts';
 
 const SETTINGS = { LEARN_CLASSES: 'newsletter' };
-
-/** rspamd learns further classes from 4.1 on (3.4 and 3.12.1 do not). */
-function hasClasses(): boolean {
-  const program = findProgram('rspamd', process.env['PATH']);
-  if (program === undefined) return false;
-  const [, major = '0', minor = '0'] =
-    /(\d+)\.(\d+)/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' })) ?? [];
-  return Number(major) > 4 || (Number(major) === 4 && Number(minor) >= 1);
-}
 
 const NEW = needs('rspamd 4.1 or later', hasClasses());
 const OLD = needs('rspamd before 4.1', !hasClasses());
@@ -28,7 +17,7 @@ const OLD = needs('rspamd before 4.1', !hasClasses());
 async function makeWorld(classes: readonly string[]): Promise<World> {
   const world = await World.make({ rspamd: { classes } });
   const folder = join(world.lib, 'newsletter');
-  await mkdir(folder);
+  await mkdir(folder, { recursive: true });
   await chown(folder, KOPANO.uid, KOPANO.gid);
   return world;
 }
@@ -41,24 +30,9 @@ async function drop(world: World, { name, raw }: MadeMessage): Promise<void> {
   await chmod(file, 0o660);
 }
 
-/** What rspamd answers to a post of the class. */
-async function statusAs(world: World, { raw }: MadeMessage, name = 'newsletter'): Promise<number> {
-  const headers = { 'Learn-Type': 'bulk', Class: name };
-  return (await world.rspamd.post('/learnclass', raw, headers)).status;
-}
-
 /** The learned messages of a class, by Redis. */
 async function learns(world: World, name: string): Promise<number> {
   return Number((await world.redis.command('HGET', 'RS', `learns_${name}`)) ?? 0);
-}
-
-async function untilDone(world: World): Promise<void> {
-  const places = ['newsletter', '.learnd/queue/newsletter'];
-  await world.untilDone(60_000);
-  await until('no newsletter waits', 60_000, async () => {
-    const left = await Promise.all(places.map((place) => world.filesIn(place)));
-    return left.flat().length === 0;
-  });
 }
 
 describeReal('a further class of rspamd', NEW, () => {
@@ -70,7 +44,7 @@ describeReal('a further class of rspamd', NEW, () => {
     const [turned, other] = [makeMessage('ham', 4), makeMessage('spam', 5)];
     for (const message of [...messages, turned]) await drop(world, message);
     await world.judge(other, 'spam');
-    await untilDone(world);
+    await world.untilDone(60_000);
     expect(
       daemon.logged('message.learned').map(({ verdict, proven }) => [verdict, proven]),
     ).toEqual(
@@ -79,14 +53,14 @@ describeReal('a further class of rspamd', NEW, () => {
         ['spam', true],
       ]),
     );
-    for (const message of messages) expect(await statusAs(world, message)).toBe(208);
+    for (const message of messages) expect(await world.status(message, 'newsletter')).toBe(208);
     expect(await learns(world, 'newsletter')).toBe(4);
     // Out of the class, into it again, and out of it.
     await world.judge(turned, 'ham');
-    await untilDone(world);
+    await world.untilDone(60_000);
     expect([await learns(world, 'newsletter'), await learns(world, 'ham')]).toEqual([3, 1]);
     await drop(world, turned);
-    await untilDone(world);
+    await world.untilDone(60_000);
     expect([await learns(world, 'newsletter'), await learns(world, 'ham')]).toEqual([4, 0]);
     const day = new Date().toISOString().slice(0, 10);
     const archived = await world.filesIn(`.learnd/archive/newsletter/${day}`);
@@ -164,7 +138,7 @@ describeReal('a further class of rspamd', NEW, () => {
       ending: 'complete',
       learned: { spam: 0, ham: 0, newsletter: 2 },
     });
-    for (const message of [one, two]) expect(await statusAs(world, message)).toBe(208);
+    for (const message of [one, two]) expect(await world.status(message, 'newsletter')).toBe(208);
   });
 });
 

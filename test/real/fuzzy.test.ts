@@ -1,9 +1,11 @@
 import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
+import { freePort } from '../../src/servers/ports.ts';
 import { examine } from '../support/examine.ts';
 import { TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
+import { listsOf, signalStorage } from './fuzzy-storage.ts';
 import { describeReal } from './harness.ts';
 import { World, until } from './world.ts';
 
@@ -13,25 +15,11 @@ function makeWorld(): Promise<World> {
   return World.make({ rspamd: { fuzzyFlags: [11, 13] } });
 }
 
-/** The lists that a scan finds the message in. */
-async function listsOf({ rspamd }: World, { raw }: MadeMessage): Promise<readonly string[]> {
-  const { body } = await rspamd.post('/checkv2', raw);
-  const { symbols } = JSON.parse(body) as { readonly symbols: Readonly<Record<string, unknown>> };
-  return Object.keys(symbols).filter((name) => name.startsWith('FUZZY_'));
-}
-
 /** The storage writes what it was told after a second. */
 async function untilIn(world: World, message: MadeMessage, lists: readonly string[]) {
   await until(`${message.name} in ${lists.join()}`, 60_000, async () => {
     return (await listsOf(world, message)).join() === lists.join();
   });
-}
-
-/** A signal to the storage's process alone. */
-function signalStorage({ rspamd }: World, signal: NodeJS.Signals): void {
-  const worker = rspamd.workers().find(({ kind }) => kind === 'fuzzy');
-  if (worker === undefined) throw new Error('rspamd has no fuzzy worker');
-  process.kill(worker.pid, signal);
 }
 
 describeReal('rspamd’s fuzzy storage', () => {
@@ -122,15 +110,26 @@ describeReal('rspamd’s fuzzy storage', () => {
     await untilIn(world, message, ['FUZZY_11']);
   });
 
-  it('without a list for a flag is a wrong setting, which the doctor finds', async () => {
+  it('without a list for a flag holds that class back, which status and doctor name', async () => {
     await using world = await makeWorld();
     const settings = { RSPAMD_FUZZY_FLAGS: 'spam:11,ham:99' };
-    const daemon = world.startDaemon({ ...settings, LEARN_MAX_ATTEMPTS: '1' });
+    const STATUS_LISTEN = `127.0.0.1:${await freePort()}`;
+    const daemon = world.startDaemon({ ...settings, STATUS_LISTEN, LEARN_MAX_ATTEMPTS: '1' });
     await world.judge(makeMessage('ham', 6));
     const wrong = await daemon.says('controller.misconfigured');
+    const spam = makeMessage('spam', 6);
+    await world.judge(spam);
+    await untilIn(world, spam, ['FUZZY_11']);
+    await daemon.says('message.learned', spam.name);
     expect(wrong['reason']).toContain('flag 99 (404 No fuzzy rules matched for flag 99)');
     expect(wrong['cure']).toContain('correct RSPAMD_FUZZY_FLAGS');
-    const environment = { KOPANO_SPAMD_LIB: world.lib, RSPAMD_URL: world.rspamd.url };
+    const environment = {
+      KOPANO_SPAMD_LIB: world.lib,
+      RSPAMD_URL: world.rspamd.url,
+      STATUS_LISTEN,
+    };
+    const status = await call(['status'], { ...environment, LEARN_STATE_DIR: world.stateDir });
+    expect(status.out).toMatch(/ holds back ham: its fuzzy storage takes no hash for\s+flag 99 /);
     const seen = await examine({ ...environment, ...settings });
     expect(seen.lines.filter(({ text }) => /flag 99.*Cure: give a rule/.test(text))).not.toEqual(
       [],

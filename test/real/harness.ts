@@ -1,6 +1,7 @@
 /**
  * Real servers for a test file: a private Redis and a private rspamd that learns into it.
  */
+import { execFileSync } from 'node:child_process';
 import { describe, type SuiteOptions } from 'vitest';
 import { PrivateRedis, type PrivateRedisOptions } from '../../src/servers/private-redis.ts';
 import { PrivateRspamd, type PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
@@ -21,6 +22,14 @@ export function describeReal(
 ): void {
   if (typeof first === 'function') describe(name, REAL, first);
   else describe(name, { ...first, ...REAL }, second);
+}
+
+/** rspamd learns further classes from 4.1 on (3.4 and 3.12.1 do not). */
+export function hasClasses(): boolean {
+  if (programs.rspamd === undefined) return false;
+  const [, major = '0', minor = '0'] =
+    /(\d+)\.(\d+)/.exec(execFileSync(programs.rspamd, ['--version'], { encoding: 'utf8' })) ?? [];
+  return Number(major) > 4 || (Number(major) === 4 && Number(minor) >= 1);
 }
 
 /** A private Redis with the installed program. */

@@ -8,6 +8,8 @@ import type { Settings } from '../lab/daemon.ts';
 import { KopanoWriterProcess } from '../lab/kopano-writer.ts';
 import { makeMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
+import { learningPost } from '../../src/trainers/classes.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import type { WriteOrder, WriteOutcome } from '../lab/kopano-writer.ts';
 import type { PrivateRedis } from '../../src/servers/private-redis.ts';
@@ -53,6 +55,8 @@ export class World {
   readonly folder: string;
   readonly lib: string;
   readonly stateDir: string;
+  /** All classes, each with its folder. */
+  readonly verdicts: readonly Verdict[];
   readonly redis: PrivateRedis;
   readonly rspamds: readonly PrivateRspamd[];
   readonly daemons: Daemon[] = [];
@@ -61,8 +65,14 @@ export class World {
   writerErrors = 0;
   readonly #servers: Servers;
 
-  private constructor(folder: string, servers: Servers, elsewhere: string | undefined) {
+  private constructor(
+    folder: string,
+    servers: Servers,
+    elsewhere: string | undefined,
+    classes: readonly Verdict[] = [],
+  ) {
     this.folder = folder;
+    this.verdicts = [...VERDICTS, ...classes];
     this.lib = join(folder, 'spamd');
     this.stateDir = elsewhere ?? join(this.lib, '.learnd');
     this.redis = servers.redis;
@@ -76,7 +86,7 @@ export class World {
     const servers = await serversFor(options);
     const elsewhere =
       options.elsewhere === true ? await mkdtemp(join(secondFolder(), 'learnd-state-')) : undefined;
-    const world = new World(folder, servers, elsewhere);
+    const world = new World(folder, servers, elsewhere, options.rspamd?.classes);
     await world.makeSpool();
     return world;
   }
@@ -95,7 +105,8 @@ export class World {
 
   /** The folders as kopano-spamd has them: owner kopano, mode 0755. */
   async makeSpool(): Promise<void> {
-    for (const folder of [this.lib, join(this.lib, 'spam'), join(this.lib, 'ham')]) {
+    const folders = this.verdicts.map((verdict) => join(this.lib, verdict));
+    for (const folder of [this.lib, ...folders]) {
       await mkdir(folder, { recursive: true });
       await chown(folder, KOPANO.uid, KOPANO.gid);
       await chmod(folder, 0o755);
@@ -162,7 +173,10 @@ export class World {
 
   /** Files in the drop directory and the queue. */
   async waiting(): Promise<readonly string[]> {
-    const places = ['spam', 'ham', '.learnd/queue/spam', '.learnd/queue/ham'];
+    const places = [
+      ...this.verdicts,
+      ...this.verdicts.map((verdict) => `.learnd/queue/${verdict}`),
+    ];
     const lists = await Promise.all(places.map((place) => this.filesIn(place)));
     return lists.flatMap((files, index) => files.map((file) => `${places[index] ?? ''}/${file}`));
   }
@@ -181,8 +195,9 @@ export class World {
 
   /** What rspamd itself says of a message: the status of posting it again. */
   async status(message: MadeMessage, verdict: Verdict, rspamd = this.rspamd): Promise<number> {
-    const reply = await rspamd.post(`/learn${verdict}`, message.raw, { 'Learn-Type': 'bulk' });
-    return reply.status;
+    const { path, headers } = learningPost(verdict);
+    const all = { 'Learn-Type': 'bulk', ...headers };
+    return (await rspamd.post(`/${path}`, message.raw, all)).status;
   }
 
   /** Names whose last verdict rspamd doesn't remember (posting it is not answered 208). */

@@ -80,9 +80,22 @@ describe('what was last taught under a key', () => {
       ['ham', Buffer.alloc(0)],
     ] as const) {
       await world.taught.put(KEY, verdict, body);
+      world.taught.settle(KEY);
       expect(await world.taught.last(KEY)).toEqual({ verdict, body, stands: true });
     }
     expect(world.leftovers()).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
+  test('is known with its time until it is settled, and again when it is put anew', async () => {
+    const world = makeWorld();
+    world.taught.settle(KEY);
+    for (const agoMs of [60_000, 30_000]) {
+      await putAt(world, KEY, agoMs);
+      expect((await world.taught.last(KEY))?.unsettledSince).toBe(START - agoMs);
+      world.taught.settle(KEY);
+      expect(await world.taught.last(KEY)).not.toHaveProperty('unsettledSince');
+    }
     expect(world.faults).toEqual([]);
   });
 

@@ -201,6 +201,7 @@ describe('/status', () => {
     bench.counts = { pending: 1, deferred: 2, inFlight: 3 };
     bench.controller.proved(deliveryOf('d'));
     bench.controller.forgot = { missing: 42, at: START };
+    bench.controller.heldBack.set('ham', 'no list for it');
     bench.messages.ended(deliveryOf('d'), { kind: 'learned', proven: true }, 20);
     bench.bugs.report(new TypeError('x is not a function'), 'the dispatcher');
     const at = new Date(bench.clock.wall()).toISOString();
@@ -231,6 +232,7 @@ describe('/status', () => {
           proven: true,
           lastProofAt: new Date(START).toISOString(),
           forgot: { missing: 42, at: new Date(START).toISOString() },
+          heldBack: { ham: 'no list for it' },
           bayes: { spam: 150, ham: 230 },
         },
       ],

@@ -1,5 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { VERDICTS } from '../../src/verdict.ts';
+import type { Verdict } from '../../src/verdict.ts';
 
 /** One file of a spool or its state dir. */
 export interface FoundFile {
@@ -10,6 +12,13 @@ export interface FoundFile {
   readonly path: string;
 }
 
+interface Spool {
+  readonly lib: string;
+  readonly stateDir: string;
+  /** @defaultValue spam and ham */
+  readonly verdicts?: readonly Verdict[];
+}
+
 const STATE = ['queue', 'quarantine', 'release', 'archive', 'tmp'] as const;
 const STAGED = '.learnd-';
 /** Places on the way to rspamd: a message is in one of them at most. */
@@ -17,10 +26,10 @@ const ON_THE_WAY = new Set<string>(['staged', 'queue', 'quarantine', 'release'])
 
 /** Everything that lies in the drop directory and in these rooms of the state dir. */
 export function filesOf(
-  { lib, stateDir }: { readonly lib: string; readonly stateDir: string },
+  { lib, stateDir, verdicts = VERDICTS }: Spool,
   rooms: readonly FoundFile['room'][] = STATE,
 ): FoundFile[] {
-  const dropped = ['spam', 'ham'].flatMap((verdict) =>
+  const dropped = verdicts.flatMap((verdict) =>
     list('drop', join(lib, verdict)).map((file) => {
       const isStaged = file.name.startsWith(STAGED);
       const name = isStaged ? file.name.slice(STAGED.length) : file.name;

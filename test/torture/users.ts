@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { BaseVerdict as Verdict } from '../../src/verdict.ts';
-import { VERDICTS } from '../../src/verdict.ts';
+import type { BaseVerdict, Verdict } from '../../src/verdict.ts';
+import { VERDICTS, othersOf } from '../../src/verdict.ts';
 import type { KopanoWriterProcess, WriteOrder } from '../lab/kopano-writer.ts';
 import { makeMessage, regenerated, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
@@ -19,6 +19,8 @@ export interface UsersOptions {
   readonly writer: Pick<KopanoWriterProcess, 'write'>;
   readonly chance: Chance;
   readonly perSecond: number;
+  /** Classes that a verdict may be changed to, beside spam and ham. @defaultValue none */
+  readonly classes?: readonly Verdict[];
   /** Parts of the verdicts that change an earlier one, repeat it, or can't be learned. */
   readonly flips: number;
   readonly repeats: number;
@@ -36,7 +38,7 @@ export interface UsersOptions {
 export interface Judged {
   readonly seed: number;
   /** The language that it is made of. */
-  readonly made: Verdict;
+  readonly made: BaseVerdict;
   /** The last one. */
   verdict: Verdict;
   /** How often it was judged. */
@@ -117,7 +119,10 @@ export class Users {
   }
 
   /** Writes one message. */
-  async judge({ name, raw, verdict }: MadeMessage, how: Partial<WriteOrder> = {}): Promise<void> {
+  async judge(
+    { name, raw, verdict }: Pick<WriteOrder, 'name' | 'verdict'> & Pick<MadeMessage, 'raw'>,
+    how: Partial<WriteOrder> = {},
+  ): Promise<void> {
     this.writes += 1;
     const { writer } = this.#options;
     const outcome = await writer.write({ verdict, name, body: raw, ...how });
@@ -131,7 +136,7 @@ export class Users {
     const kind = chance.next();
     const earlier = kind < flips + repeats ? this.#choose() : undefined;
     if (earlier !== undefined) {
-      if (kind < flips) earlier.verdict = earlier.verdict === 'spam' ? 'ham' : 'spam';
+      if (kind < flips) earlier.verdict = this.#anotherThan(earlier.verdict);
       this.changed.add(messageOf(earlier).name);
       await this.#judge(earlier);
       return;
@@ -157,6 +162,11 @@ export class Users {
     judged.writes += 1;
     const { verdict } = judged;
     await this.judge({ ...messageOf(judged), verdict }, this.#options.chance.pick(PACES));
+  }
+
+  #anotherThan(verdict: Verdict): Verdict {
+    const { chance, classes = [] } = this.#options;
+    return chance.pick(othersOf([...VERDICTS, ...classes], verdict));
   }
 
   #choose(): Judged | undefined {

@@ -1,12 +1,38 @@
 import type { Verdict } from '../../verdict.ts';
+import type { Held } from '../trainer.ts';
+import type { TaughtMessage } from './taught.ts';
 
 /**
- * What spamd may still carry out although we have given it up: a child that is frozen, or was too busy
- * to begin, does so when it wakes (seen on 4.0.1: the older verdict won 5 times in 5). Until then no
- * other verdict of the same key may be taught.
+ * What spamd may still carry out although we have given it up, or were killed over it: a child that is
+ * frozen, or was too busy to begin, does so when it wakes (seen on 4.0.1: the older verdict won 5 times
+ * in 5). Until then no other verdict of the same key may be taught.
+ *
+ * Of what another process sent before it was killed nothing is known but when. A child that wakes after
+ * `--timeout-child` (300 s) does nothing more (seen on 4.0.1).
  */
+export interface OwedAnswersOptions {
+  /** Milliseconds that spamd may take for what a process sent that was killed. */
+  readonly longestMs: number;
+  /** Milliseconds since the epoch. */
+  readonly wall: () => number;
+}
+
+const STILL_OWED: Held = {
+  kind: 'held',
+  reason:
+    'it still owes an answer to an earlier verdict of this message, and may carry that out later',
+  hint: 'resume or kill the child of spamd that is frozen, or restart spamd',
+};
+
 export class OwedAnswers {
+  readonly #options: OwedAnswersOptions;
   readonly #byKey = new Map<string, Set<Owed>>();
+  /** Keys of which this process has told something since they were last settled. */
+  readonly #told = new Set<string>();
+
+  constructor(options: OwedAnswersOptions) {
+    this.#options = options;
+  }
 
   /**
    * @param verdict that it may still learn; `undefined` for a message that it may still forget
@@ -22,9 +48,32 @@ export class OwedAnswers {
     });
   }
 
-  /** Whether something may still be carried out that undoes this verdict. */
-  contradict(key: string, verdict: Verdict): boolean {
-    return [...(this.#byKey.get(key) ?? [])].some((owed) => owed.verdict !== verdict);
+  /** @returns what keeps this verdict from being taught: something would undo it */
+  toOtherThan(key: string, verdict: Verdict): Held | undefined {
+    const all = [...(this.#byKey.get(key) ?? [])];
+    return all.some((owed) => owed.verdict !== verdict) ? STILL_OWED : undefined;
+  }
+
+  /**
+   * To be called before anything is told of a key.
+   * @param earlier what is kept of it
+   * @returns what keeps anything else from being told: a process that was killed told of that
+   */
+  ofAnotherProcess(key: string, earlier: TaughtMessage | undefined): Held | undefined {
+    const since = earlier?.unsettledSince;
+    if (since !== undefined && !this.#told.has(key)) {
+      const { longestMs, wall } = this.#options;
+      const waitMs = since + longestMs - wall();
+      // A clock that was set back makes nobody wait for longer.
+      if (waitMs > 0) return { ...STILL_OWED, waitMs: Math.min(waitMs, longestMs) };
+    }
+    this.#told.add(key);
+    return undefined;
+  }
+
+  /** It has answered. @returns whether it owes nothing more of a key, and all was told by this process */
+  settle(key: string): boolean {
+    return !this.#byKey.has(key) && this.#told.delete(key);
   }
 }
 

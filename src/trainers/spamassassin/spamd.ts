@@ -25,7 +25,7 @@ import { identityOf } from './identity.ts';
 import { LockWatch, isSlow } from './lock-watch.ts';
 import { OwedAnswers } from './owed-answers.ts';
 import type { Reports } from './reports.ts';
-import { teachInPlace } from './taught.ts';
+import { isUnanswered, teachInPlace } from './taught.ts';
 import type { Taught, TaughtMessage } from './taught.ts';
 import { SpamdClient } from './tell.ts';
 import type { SpamdClientOptions, TellResult, Telling } from './tell.ts';
@@ -47,6 +47,8 @@ export interface SpamdTrainerOptions extends SpamdClientOptions {
   readonly reports?: Pick<Reports, 'add'> | undefined;
   /** Names the second canary, which nobody else has. @defaultValue a random UUID */
   readonly nonce?: (() => string) | undefined;
+  /** Milliseconds since the epoch. @defaultValue `Date.now` */
+  readonly wall?: (() => number) | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -69,12 +71,8 @@ const NOTHING_TO_LEARN: Outcome = {
   reason:
     'it learns nothing from this message, and learns others: bayes_ignore_from or bayes_ignore_to names its sender or recipient',
 };
-const STILL_OWED: Outcome = {
-  kind: 'held',
-  reason:
-    'it still owes an answer to an earlier verdict of this message, and may carry that out later',
-  hint: 'resume or kill the child of spamd that is frozen, or restart spamd',
-};
+/** So many times as long as we wait spamd may take for a TELL: more than `--timeout-child`, 300 s. */
+const LONGEST_TELL = 11;
 
 export class SpamdTrainer implements Trainer {
   readonly filter = 'spamassassin';
@@ -87,7 +85,7 @@ export class SpamdTrainer implements Trainer {
   readonly #client: SpamdClient;
   readonly #now: () => number;
   readonly #lock = new LockWatch();
-  readonly #owed = new OwedAnswers();
+  readonly #owed: OwedAnswers;
   /** The verdict that each buffer was last `DidSet` with: good for one proof, if nothing fails first. */
   #didSet = new WeakMap<Buffer, Verdict>();
   /** What was taught as spam before it was turned, by the buffer that was taught as ham. */
@@ -101,6 +99,8 @@ export class SpamdTrainer implements Trainer {
     this.#options = options;
     this.#client = new SpamdClient(options);
     this.#now = options.now ?? (() => performance.now());
+    const longestMs = LONGEST_TELL * options.timeoutMs;
+    this.#owed = new OwedAnswers({ longestMs, wall: options.wall ?? Date.now });
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
@@ -110,6 +110,9 @@ export class SpamdTrainer implements Trainer {
       this.#works = false;
       this.#didSet = new WeakMap();
     }
+    // After `learned` it is told once more, as a proof.
+    const isOver = outcome.kind !== 'learned' && !isUnanswered(outcome);
+    if (isOver && this.#owed.settle(example.key)) this.#options.taught?.settle(example.key);
     if (!('reason' in outcome)) return outcome;
     return { ...outcome, reason: presentable(outcome.reason, example.body) };
   }
@@ -138,7 +141,8 @@ export class SpamdTrainer implements Trainer {
     if (body.length > maxBytes) {
       return { kind: 'refused', reason: `larger than SPAMD_MAX_BYTES (${maxBytes})` };
     }
-    if (this.#owed.contradict(key, verdict)) return STILL_OWED;
+    const owed = this.#owed.toOtherThan(key, verdict);
+    if (owed !== undefined) return owed;
     const wasSet = this.#didSet.get(body) === verdict;
     if (!this.#works) {
       const diagnosis = await this.diagnose(signal);
@@ -155,7 +159,9 @@ export class SpamdTrainer implements Trainer {
       }
       return this.#learn(example, signal);
     };
-    return teachInPlace(example, taught, { forget, teach });
+    const obstacle = (earlier: TaughtMessage | undefined): Outcome | undefined =>
+      this.#owed.ofAnotherProcess(key, earlier);
+    return teachInPlace(example, taught, { forget, obstacle, teach });
   }
 
   /** It was `DidSet`, with nothing in between. */

@@ -7,24 +7,30 @@ export interface TaughtMessage {
   readonly body: Buffer;
   /** SpamAssassin has this verdict of it: under no other key was the same message taught since. */
   readonly stands: boolean;
+  /** When it was put, where it has not been settled since: milliseconds since the epoch. */
+  readonly unsettledSince?: number;
 }
 
 /**
  * What was last taught under a key. SpamAssassin knows a message by its bytes, and kopano-spamd writes
  * a turned message with other ones: only with these can the earlier verdict be taken back.
  *
- * Neither method throws or rejects: what can't be read is as if it were not there, and what can't be
+ * No method throws or rejects: what can't be read is as if it were not there, and what can't be
  * kept stays counted when the verdict turns.
  */
 export interface Taught {
   last(key: string): Promise<TaughtMessage | undefined>;
   put(key: string, verdict: Verdict, body: Buffer): Promise<void>;
+  /** SpamAssassin has carried out all that it was told of what was put last. */
+  settle(key: string): void;
 }
 
 /** How a filter is taught a message in the place of an earlier one. */
 export interface Teaching<Failure> {
   /** Has the earlier bytes forgotten. @returns why that failed */
   readonly forget: (body: Buffer) => Promise<Failure | undefined>;
+  /** @returns what keeps any other message of the key from being taught now */
+  readonly obstacle?: (earlier: TaughtMessage | undefined) => Outcome | undefined;
   readonly teach: (earlier: TaughtMessage | undefined) => Promise<Outcome>;
 }
 
@@ -36,30 +42,32 @@ export interface Teaching<Failure> {
 export async function teachInPlace<Failure extends Outcome>(
   { key, verdict, body }: Example,
   taught: Taught | undefined,
-  { forget, teach }: Teaching<Failure>,
+  { forget, obstacle, teach }: Teaching<Failure>,
 ): Promise<Outcome> {
   const earlier = await taught?.last(key);
+  const hasBytes = earlier?.body.equals(body) === true;
+  const obstacleToOthers = obstacle?.(earlier);
+  if (obstacleToOthers !== undefined) {
+    const isSame = hasBytes && earlier.verdict === verdict;
+    // What is noted of it has to stay as it is.
+    return isSame ? teach(earlier) : obstacleToOthers;
+  }
   // The same bytes the filter unlearns by itself.
-  const isOther = earlier?.stands === true && !earlier.body.equals(body);
+  const isOther = earlier?.stands === true && !hasBytes;
   const failure = isOther ? await forget(earlier.body) : undefined;
   if (failure !== undefined) return failure;
   // Before it is asked: it learns what it was given by a process that is killed meanwhile.
   await taught?.put(key, verdict, body);
   const outcome = await teach(earlier);
   // Where it can't learn it can't have forgotten the earlier one either.
-  if (earlier?.stands === true && !mayHaveLearned(outcome)) {
+  const hasLearned = outcome.kind === 'learned' || outcome.kind === 'duplicate';
+  if (earlier?.stands === true && !hasLearned && !isUnanswered(outcome)) {
     await taught?.put(key, earlier.verdict, earlier.body);
   }
   return outcome;
 }
 
-/** What it didn't answer it may have learned, or learn later. */
-function mayHaveLearned(outcome: Outcome): boolean {
-  const { kind } = outcome;
-  return (
-    kind === 'learned' ||
-    kind === 'duplicate' ||
-    kind === 'aborted' ||
-    (kind === 'deferred' && !outcome.answered)
-  );
+/** It may have learned the message, or learn it later. */
+export function isUnanswered(outcome: Outcome): boolean {
+  return outcome.kind === 'aborted' || (outcome.kind === 'deferred' && !outcome.answered);
 }

@@ -3,9 +3,11 @@ import { World } from '../../real/world.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { Users } from '../users.ts';
+import type { Judged } from '../users.ts';
 import { filesOf } from '../files.ts';
 import { killUnderLoad } from './kills.ts';
 import type { Load } from './kills.ts';
+import { wrongInSpamd } from './spamassassin.ts';
 
 const PER_SECOND = 8;
 /** SpamAssassin learns ten a second at most, and the daemon's start costs it four: more is too many. */
@@ -31,5 +33,13 @@ export async function killBothUnderLoad(
     isBehind: () => filesOf(world).length > MOST_WAITING,
     regenerates: true,
   });
-  await killUnderLoad({ ...load, after: 'remove', lastJudgements: 8, world, users, spamd }, own);
+  const settings = {
+    LEARN_TRAINERS: 'rspamd,spamassassin',
+    SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,
+    // A message that a killed daemon told spamd of can't be turned for eleven times as long.
+    SPAMD_TIMEOUT_SECONDS: '4',
+  };
+  const wrong = (all: readonly Judged[]) => wrongInSpamd(spamd, all);
+  const all = { ...load, after: 'remove', lastJudgements: 8, feeds: 'spamassassin' } as const;
+  await killUnderLoad({ ...all, world, users, settings, wrong }, own);
 }

@@ -1,14 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Daemon, LogLine } from '../../lab/daemon.ts';
+import type { Daemon, LogLine, Settings } from '../../lab/daemon.ts';
 import type { World } from '../../real/world.ts';
 import { until } from '../../real/world.ts';
-import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import type { Filter } from '../../../src/filter.ts';
 import type { Chance } from '../../support/seed.ts';
 import { messageOf, versionsOf } from '../users.ts';
-import type { Users } from '../users.ts';
+import type { Judged, Users } from '../users.ts';
 import { byName, filesOf, holds, told, violationsIn } from '../files.ts';
 import type { FoundFile } from '../files.ts';
-import { wrongInSpamd } from './spamassassin.ts';
 
 /** Kills at random moments under load, and what must be so afterwards. */
 
@@ -31,8 +30,11 @@ export interface Load {
   readonly longestLifeMs: number;
   /** Beside the daemon that isn't killed. */
   readonly lastJudgements: number;
-  /** Where SpamAssassin is taught as well. */
-  readonly spamd?: PrivateSpamd;
+  readonly settings?: Settings;
+  /** Most of the daemons live until this filter has got some messages. @defaultValue any time */
+  readonly feeds?: Filter;
+  /** What is remembered otherwise than it was last judged, beside rspamd's Bayes. */
+  readonly wrong?: (all: readonly Judged[]) => Promise<readonly string[]>;
 }
 
 /** What all of them came to. */
@@ -40,16 +42,13 @@ export const count = { kills: 0, messages: 0, verdicts: 0, turned: 0, repeated: 
 
 /** Kills so many daemons, lets one more finish, and looks whether all is as it must be. */
 export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
-  const { after, world, users, spamd } = load;
+  const { after, world, users, feeds, wrong } = load;
   const start = async (): Promise<Daemon> =>
     world.spawnDaemon({
       LEARN_CONCURRENCY: String(CONCURRENCY),
       LEARN_SETTLE_MS: '1000',
       LEARN_AFTER: after,
-      ...(spamd !== undefined && {
-        LEARN_TRAINERS: 'rspamd,spamassassin',
-        SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,
-      }),
+      ...load.settings,
     });
   const owns = (daemon: Daemon): Promise<void> =>
     daemon.until('start', () => daemon.linesOf('daemon.owner').length > 0, {
@@ -65,7 +64,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
       const daemon = await start();
       const isStarting = kill % START_UP_EVERY === 0;
       if (!isStarting) await owns(daemon);
-      if (!isStarting && spamd !== undefined) await learnsSome(daemon, own.below(3));
+      if (!isStarting && feeds !== undefined) await learnsSome(daemon, own.below(3), feeds);
       await sleep(own.below(isStarting ? START_UP_MS : load.longestLifeMs));
       if (!daemon.running) throw new Error(`daemon ${kill} ended by itself`);
       await daemon.kill();
@@ -81,13 +80,15 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
   }
   await world.untilDone(PATIENCE_MS);
   await world.daemon.kill();
-  const { spam, ham } = await world.redis.bayesCounts();
+  const learns = world.verdicts.map((verdict) => `learns_${verdict}`);
+  const counts = (await world.redis.command('HMGET', 'RS', ...learns)) as (string | null)[];
+  const learned = counts.reduce((sum, count) => sum + Number(count), 0);
   mustBeEmpty('in the end', [
     ...users.errors,
     ...wrongFiles(load),
-    ...tooManyRepetitions(load, spam + ham),
+    ...tooManyRepetitions(load, learned),
     ...(await forgotten(load)),
-    ...(spamd === undefined ? [] : await wrongInSpamd(spamd, [...users.judged.values()])),
+    ...((await wrong?.([...users.judged.values()])) ?? []),
   ]);
   count.kills += load.kills;
   count.messages += users.judged.size;
@@ -95,10 +96,11 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
   count.turned += users.changed.size;
 }
 
-/** A start, with a canary, may take longer than a life: SpamAssassin gets so many messages done. */
-async function learnsSome(daemon: Daemon, messages: number): Promise<void> {
+/** A start, with a canary, may take longer than a life: the filter gets so many messages done. */
+async function learnsSome(daemon: Daemon, messages: number, filter: Filter): Promise<void> {
   const end = performance.now() + LONGEST_WAIT_MS;
-  const done = (): number => ends(daemon).filter((line) => !isOfRspamd(line)).length;
+  const done = (): number =>
+    ends(daemon).filter((line) => isOfRspamd(line) === (filter === 'rspamd')).length;
   while (done() < messages && performance.now() < end) await sleep(5);
 }
 
@@ -135,8 +137,9 @@ function tooManyRepetitions({ kills, world, users }: Load, learned: number): str
   const bound = kills * CONCURRENCY;
   const tolerated = Math.ceil(users.writes * COUNTED_SHARE);
   const messages = users.judged.size;
-  const isWrong =
-    repeated > bound || learned > messages + bound + tolerated || learned < messages - tolerated;
+  // With three classes rspamd 4.1.5 takes a turned message from the count of the third one, too.
+  const fewest = world.verdicts.length > 2 ? 0 : messages - tolerated;
+  const isWrong = repeated > bound || learned > messages + bound + tolerated || learned < fewest;
   return isWrong
     ? [`${messages} messages were counted ${learned} times, ${repeated} of them learned again`]
     : [];

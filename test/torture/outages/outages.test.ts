@@ -14,6 +14,7 @@ import { LENGTH } from '../../support/length.ts';
 import { needsPrograms } from '../../support/needs.ts';
 import { runCli } from '../../support/run-cli.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
+import { fuzzyFlagsOf, signalStorage, wrongLists } from '../../real/fuzzy-storage.ts';
 import { World, until } from '../../real/world.ts';
 
 const PATIENCE_MS = 60_000;
@@ -32,6 +33,8 @@ interface Outage {
   readonly doctor?: RegExp | null;
   /** How long the daemon waits for an answer of spamd. @defaultValue 2 */
   readonly seconds?: number;
+  /** rspamd has a fuzzy storage, which is taught as well. */
+  readonly hasStorage?: true;
 }
 
 interface Servers {
@@ -119,7 +122,31 @@ const LOCKED: Readonly<Record<string, Outage>> = {
   },
 };
 
-const CASES = Object.entries(LENGTH === 'short' ? OUTAGES : { ...OUTAGES, ...LOCKED });
+/** A message that is turned takes two minutes and a half. */
+const STORED: Readonly<Record<string, Outage>> = {
+  'the fuzzy storage is frozen': {
+    away: ['rspamd'],
+    begin: ({ world }) => {
+      signalStorage(world, 'SIGSTOP');
+    },
+    end: ({ world }) => {
+      signalStorage(world, 'SIGCONT');
+    },
+    doctor: /fuzzy storage/,
+    hasStorage: true,
+  },
+  'both are stopped, and with rspamd its fuzzy storage': {
+    away: FILTERS,
+    begin: ({ world, spamd }) => Promise.all([world.rspamd.stop(), spamd.stop()]),
+    end: ({ world, spamd }) => Promise.all([world.rspamd.start(), spamd.start()]),
+    doctor: /refused/,
+    hasStorage: true,
+  },
+};
+
+const CASES = Object.entries(LENGTH === 'short' ? OUTAGES : { ...OUTAGES, ...LOCKED, ...STORED });
+const FLAGS = { spam: 11, ham: 13 };
+const TIMEOUT_MS = 600_000;
 
 describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
   const spamdOptions = { allowTell: true, children: 1 };
@@ -135,28 +162,34 @@ describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), 
     await spamd[Symbol.asyncDispose]();
   });
 
-  it.each(CASES)('%s: the other one learns on, and all is learned in the end', async (...named) => {
-    const [, outage] = named;
-    await using world = await World.make();
-    await spamd.clear();
-    const stage = new Stage({ world, spamd, spamdOptions }, outage, port);
-    stage.start();
-    await stage.judge(0, BEFORE);
-    await world.untilDone(PATIENCE_MS);
-    await stage.expectBoth('ready');
-    await outage.begin(stage.servers);
-    try {
-      await stage.judgeMeanwhile();
-      await stage.untilTheOtherHasAll();
-      await stage.expectAway();
-      await world.daemon.kill();
+  it.each(CASES)(
+    '%s: the other one learns on, and all is learned in the end',
+    async (...named) => {
+      const [, outage] = named;
+      const fuzzyFlags = Object.values(FLAGS);
+      const isStored = outage.hasStorage === true;
+      await using world = await World.make(isStored ? { rspamd: { fuzzyFlags } } : {});
+      await spamd.clear();
+      const stage = new Stage({ world, spamd, spamdOptions }, outage, port);
       stage.start();
-      await stage.expectAway();
-    } finally {
-      await outage.end(stage.servers);
-    }
-    await stage.expectAllLearned();
-  });
+      await stage.judge(0, BEFORE);
+      await world.untilDone(PATIENCE_MS);
+      await stage.expectBoth('ready');
+      await outage.begin(stage.servers);
+      try {
+        await stage.judgeMeanwhile();
+        await stage.untilTheOtherHasAll();
+        await stage.expectAway();
+        await world.daemon.kill();
+        stage.start();
+        await stage.expectAway();
+      } finally {
+        await outage.end(stage.servers);
+      }
+      await stage.expectAllLearned();
+    },
+    TIMEOUT_MS,
+  );
 });
 
 class Stage {
@@ -249,7 +282,8 @@ class Stage {
   /** By the filters' own counters; nobody was charged, nothing was posted twice. */
   async expectAllLearned(): Promise<void> {
     const { world, spamd } = this.servers;
-    const end = performance.now() + PATIENCE_MS;
+    const { hasStorage = false } = this.#outage;
+    const end = performance.now() + (hasStorage ? TIMEOUT_MS : PATIENCE_MS);
     while ((await world.waiting()).length > 0 && performance.now() < end) {
       world.daemon.signal('SIGHUP');
       await sleep(100);
@@ -265,6 +299,7 @@ class Stage {
     expect(Math.min(...inRspamd)).toBeGreaterThanOrEqual(half);
     expect(Math.max(...inRspamd)).toBeLessThanOrEqual(half + 1);
     expect(await world.forgotten()).toEqual([]);
+    if (hasStorage) expect(await wrongLists(world, FLAGS, world.sent.values())).toEqual([]);
     for (const filter of this.#others) {
       expect(this.#knownTo(filter), filter).toBe(BEFORE + MEANWHILE + 2);
     }
@@ -280,6 +315,7 @@ class Stage {
       SPAMD_URL: `spamd://127.0.0.1:${port}`,
       SPAMD_TIMEOUT_SECONDS: String(this.#outage.seconds ?? 2),
       STATUS_LISTEN: this.#listen,
+      ...(this.#outage.hasStorage === true && { RSPAMD_FUZZY_FLAGS: fuzzyFlagsOf(FLAGS) }),
     };
   }
 

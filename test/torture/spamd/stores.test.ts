@@ -3,16 +3,23 @@ import { appendFileSync, chmodSync, chownSync, existsSync, statSync, writeFileSy
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import { findProgram } from '../../../src/servers/programs.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { startRedis } from '../../real/harness.ts';
 import { ROOT, needs, needsPrograms } from '../../support/needs.ts';
 import { NEVER, example, prove, trainerAt } from '../../trainers/spamassassin/connect.ts';
 import { SPAMD, startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
+import { PrivateMariadb, USER } from './private-mariadb.ts';
 
 const [SPAM, HAM] = [makeMessage('spam', 1).raw, makeMessage('ham', 1).raw];
 
 const hasSqlite = spawnSync('perl', ['-MDBD::SQLite', '-e', '1'], { stdio: 'ignore' }).status === 0;
 const SQLITE = needs('libdbd-sqlite3-perl', hasSqlite);
+
+const hasMysql = spawnSync('perl', ['-MDBD::mysql', '-e', '1'], { stdio: 'ignore' }).status === 0;
+const programs = ['mariadbd', 'mariadb-install-db', 'mariadb'];
+const hasMariadb = hasMysql && programs.every((name) => findProgram(name, process.env['PATH']));
+const MARIADB = needs('mariadb-server-core, mariadb-client-core, libdbd-mysql-perl', hasMariadb);
 
 /** SpamAssassin's tables (its bayes_mysql.sql), as SQLite takes them. */
 const TABLES = [
@@ -23,14 +30,13 @@ const TABLES = [
   "bayes_vars (id INTEGER PRIMARY KEY, username VARCHAR(200) DEFAULT '' UNIQUE, spam_count INTEGER DEFAULT 0, ham_count INTEGER DEFAULT 0, token_count INTEGER DEFAULT 0, last_expire INTEGER DEFAULT 0, last_atime_delta INTEGER DEFAULT 0, last_expire_reduce INTEGER DEFAULT 0, oldest_token_age INTEGER DEFAULT 2147483647, newest_token_age INTEGER DEFAULT 0)",
 ];
 
+const VERSION = "INSERT INTO bayes_global_vars VALUES ('VERSION', '3')";
+
 /** A file with these tables, beside where Bayes lies. */
 function makeDatabase(spamd: PrivateSpamd): string {
   const folder = dirname(spamd.bayesPath);
   const file = join(folder, 'bayes.sqlite');
-  const statements = [
-    ...TABLES.map((table) => `CREATE TABLE ${table}`),
-    "INSERT INTO bayes_global_vars VALUES ('VERSION', '3')",
-  ];
+  const statements = [...TABLES.map((table) => `CREATE TABLE ${table}`), VERSION];
   const script =
     'use DBI; my $db = DBI->connect("dbi:SQLite:$ARGV[0]", "", "", {RaiseError => 1}); $db->do($_) for @ARGV[1 .. $#ARGV];';
   execFileSync('perl', ['-e', script, file, ...statements]);
@@ -75,6 +81,56 @@ describe('a Bayes in SQL', () => {
       expect(await trainerAt(spamd).learn(example('ham', SPAM), NEVER)).toMatchObject(readOnly);
       chmodSync(file, 0o644);
       expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+    },
+  );
+});
+
+/** Makes the same tables in MariaDB. @returns how spamd finds them */
+async function tablesIn(mariadb: PrivateMariadb, module: string): Promise<readonly string[]> {
+  const tables = TABLES.map((table) =>
+    table
+      .replace('BLOB', 'BINARY(5)')
+      .replace('id INTEGER PRIMARY', 'id INTEGER AUTO_INCREMENT PRIMARY'),
+  );
+  const statements = [...tables.map((table) => `CREATE TABLE bayes.${table}`), VERSION];
+  await mariadb.query(`USE bayes; ${statements.join('; ')}`);
+  return [
+    `bayes_store_module Mail::SpamAssassin::BayesStore::${module}`,
+    `bayes_sql_dsn dbi:mysql:bayes;mysql_socket=${mariadb.socketPath}`,
+    `bayes_sql_username ${USER}`,
+    'bayes_sql_override_username everybody',
+  ];
+}
+
+describe('a Bayes in MariaDB', { ...MARIADB, ...SPAMD }, () => {
+  test.each(['SQL', 'MySQL'])(
+    'learns by BayesStore::%s, counts each message once, and blames none while it can’t',
+    async (module) => {
+      await using mariadb = await PrivateMariadb.start();
+      await using spamd = await startSpamd({ config: await tablesIn(mariadb, module) });
+      const trainer = trainerAt(spamd);
+      const counts = () => mariadb.query('SELECT spam_count, ham_count FROM bayes.bayes_vars');
+      const [message, turned] = [example('spam', SPAM), example('ham', SPAM)];
+      expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+      expect(await prove(trainerAt(spamd), message)).toEqual(['duplicate']);
+      expect(await counts()).toBe('1\t0');
+      expect(await prove(trainer, turned)).toEqual(['learned', 'duplicate']);
+      expect(await counts()).toBe('0\t1');
+      const hint = expect.stringContaining('bayes_sql_dsn') as string;
+      await mariadb.query('SET GLOBAL read_only = 1');
+      const other = example('ham', HAM);
+      expect(await prove(trainer, other, 2)).toEqual(['learned', 'learned']);
+      expect(await trainer.learn(other, NEVER)).toMatchObject({ kind: 'misconfigured', hint });
+      await mariadb.query('SET GLOBAL read_only = 0');
+      expect(await prove(trainer, other)).toEqual(['learned', 'duplicate']);
+      await mariadb.stop();
+      expect(await trainer.learn(message, NEVER)).toMatchObject({
+        kind: 'misconfigured',
+        hint: expect.stringContaining('SQL') as string,
+      });
+      await mariadb.start();
+      expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+      expect(await counts()).toBe('1\t1');
     },
   );
 });

@@ -57,4 +57,8 @@ export class TaughtInMemory implements Taught {
     this.messages.set(key, { verdict, body, stands: true });
     return Promise.resolve();
   }
+
+  settle(): void {
+    // Nobody is killed.
+  }
 }
