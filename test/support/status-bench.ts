@@ -7,6 +7,7 @@ import type { Verdict } from '../../src/verdict.ts';
 import type { DiskFault } from '../../src/spool/disk-faults.ts';
 import { Reporter } from '../../src/status/reports.ts';
 import { StatusServer } from '../../src/status/server.ts';
+import { History } from '../../src/status/history.ts';
 import type { Counts, ProcessFacts, Stall } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { learnerOf } from './learner.ts';
@@ -58,6 +59,7 @@ export class StatusBench {
   readonly controllers: readonly Controller[];
   readonly messages: MessageEvents;
   readonly bugs: Bugs;
+  readonly history: History;
   readonly reporter: Reporter;
   readonly status: StatusServer;
   /** `undefined`: it stands by. */
@@ -72,14 +74,16 @@ export class StatusBench {
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
     );
+    this.history = new History({ stateDir: spool.stateDir, clock, log });
     this.bugs = new Bugs({ clock, log });
     this.messages = new MessageEvents({
       log,
       clock,
       filter: 'rspamd',
       verdicts: VERDICTS,
-      onLearned: (verdict, ms) => {
-        this.status.learned('rspamd', verdict, ms);
+      onEnded: (ended) => {
+        this.history.ended('rspamd', ended);
+        this.status.ended('rspamd', ended);
       },
     });
     const learner = learnerOf(this.controllers, { log, clock }, this.messages);
@@ -92,6 +96,7 @@ export class StatusBench {
       countsOf: () => this.counts,
       stalls: () => this.stalls,
       faults: () => this.faults,
+      history: () => (this.counts === undefined ? undefined : this.history.report),
       waitsFor: () => (this.counts === undefined ? 'another daemon owns it' : undefined),
     };
     const ending = new AbortController();

@@ -10,7 +10,7 @@ import {
   sendersInWords,
   settingsInWords,
 } from '../words.ts';
-import { figure, table, text } from './html.ts';
+import { figure, table, text } from '../../html/html.ts';
 import { SERIES, histogramPlot, learningCurvePlot, rocPlot, shares } from './plots.ts';
 import { STYLE } from './style.ts';
 
