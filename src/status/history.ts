@@ -236,10 +236,14 @@ function rowsOf(day: string, counts: Day): DayCounts[] {
   });
 }
 
-/** The local day of a moment. */
+/** A moment in the time zone of this process: `2026-03-14T12:00`. */
+export function localTime(wall: number): string {
+  const offset = new Date(wall).getTimezoneOffset() * 60_000;
+  return new Date(wall - offset).toISOString().slice(0, 16);
+}
+
 function dayOf(wall: number): string {
-  const at = new Date(wall);
-  return new Date(wall - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+  return localTime(wall).slice(0, 10);
 }
 
 /** So many days in a row, the given one last. */

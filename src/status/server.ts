@@ -126,6 +126,11 @@ export class StatusServer {
       }
       case '/status':
         return json(200, await reporter.status());
+      case '/': {
+        // Few look at it; it is loaded for the first who does.
+        const { statusPage } = await import('./page/page.ts');
+        return statusPage(await reporter.status(), this.#options.clock.wall());
+      }
       case '/metrics':
         return { status: 200, ...(await this.#metrics.text(await reporter.status())) };
       default:

@@ -1,0 +1,35 @@
+import { plural } from '../text.ts';
+import type { DaemonReport } from './reports.ts';
+
+/** What `status` and the page say of the running daemon. */
+
+/** Whether it works, in a sentence. */
+export function stateOf(report: DaemonReport, now: number): string {
+  const { role, readiness, faults, version, startedAt } = report;
+  const ready = faults.length === 0 ? 'ready' : 'ready but for the following';
+  const parts = [
+    role === 'owner' ? 'owns the spool' : 'stands by',
+    readiness.ready ? ready : 'not ready',
+    `version ${version}`,
+    `for ${span(now - Date.parse(startedAt))}`,
+  ];
+  return parts.join(', ');
+}
+
+/** Why it does not work as it should. */
+export function reasonsOf({ health, readiness, faults }: DaemonReport): readonly string[] {
+  const told = faults.map(({ place, says }) => `${place}: ${says}`);
+  return [...health.reasons, ...readiness.reasons, ...told];
+}
+
+/** How long something has lasted, as people say it. */
+export function span(ms: number): string {
+  const units = [
+    ['day', 86_400_000],
+    ['h', 3_600_000],
+    ['min', 60_000],
+  ] as const;
+  const [unit, size] = units.find(([, each]) => ms >= 2 * each) ?? ['s', 1_000];
+  const count = Math.max(0, Math.floor(ms / size));
+  return unit === 'day' ? plural(count, unit) : `${count} ${unit}`;
+}
