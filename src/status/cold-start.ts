@@ -1,3 +1,4 @@
+import { listed } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 
@@ -26,11 +27,11 @@ export function coldStart(
   );
   const short = known.filter(({ count }) => count < minLearns);
   if (short.length === 0 || known.length < 2) return undefined;
-  const knows = known.map(({ verdict, count }) => `${count} ${verdict}`).join(' and ');
+  const knows = known.map(({ verdict, count }) => `${count} ${verdict}`);
   const missing = short.map(({ verdict, count }) => `${minLearns - count} ${verdict}`);
   const slow = short.some(({ verdict }) => verdict === 'ham') ? SLOW_HAM : '';
   return {
-    says: `Bayes knows ${knows}: it gives no opinion before it has learned ${minLearns} of each class (min_learns); ${missing.join(' and ')} are missing${slow}`,
+    says: `Bayes knows ${listed(knows)}: it gives no opinion before it has learned ${minLearns} of each class (min_learns); ${listed(missing)} are missing${slow}`,
     cures: [
       ...short.map(({ verdict }) => TEACH[verdict] ?? teachClass(verdict)),
       'or let rspamd learn by itself what it is sure of: autolearn = true; in its local.d/classifier-bayes.conf, then restart it',

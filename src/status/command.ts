@@ -15,7 +15,7 @@ import { countPlace, countSpool } from './counts.ts';
 import type { CountFaults } from './counts.ts';
 import type { ControllerReport } from './reports.ts';
 import { learnedIn, learnedOf, obstacleIn, probe } from './probe.ts';
-import { reasonsOf, stateOf } from './words.ts';
+import { learnedWords, reasonsOf, stateOf } from './words.ts';
 
 /**
  * `kopano-learnd status`: what waits in the folders, what the running daemon has done since its
@@ -195,13 +195,9 @@ function hasJustLearned(daemon: Overview['daemon'], now: number): boolean {
 }
 
 function bayesLines({ learned, minLearns, missing }: Overview['bayes']): string[] {
-  return classesOf(missing).map((verdict) => {
-    const label = `bayes, ${verdict}:`;
-    const count = learned[verdict] ?? null;
-    if (count === null) return `${label} not known`;
-    const rest = missing[verdict] === 0 ? 'enough' : `${missing[verdict] ?? '?'} more`;
-    return `${label} ${count} learned, ${rest} for min_learns = ${minLearns}`;
-  });
+  return classesOf(missing).map(
+    (verdict) => `bayes, ${verdict}: ${learnedWords(learned[verdict] ?? null, minLearns)}`,
+  );
 }
 
 function daemonLines(daemon: Overview['daemon'], now: number): string[] {

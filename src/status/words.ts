@@ -22,6 +22,13 @@ export function reasonsOf({ health, readiness, faults }: DaemonReport): readonly
   return [...health.reasons, ...readiness.reasons, ...told];
 }
 
+/** How far Bayes is from judging, by what it has learned of a class. */
+export function learnedWords(count: number | null, minLearns: number): string {
+  if (count === null) return 'not known';
+  const missing = minLearns - count;
+  return `${count} learned, ${missing > 0 ? `${missing} more` : 'enough'} for min_learns = ${minLearns}`;
+}
+
 /** How long something has lasted, as people say it. */
 export function span(ms: number): string {
   const units = [

@@ -14,8 +14,8 @@ export interface Band {
 
 /** As wide as a small telephone; grows with the page. */
 const WIDTH = 360;
-/** Half of a day's name. */
-const MARGIN = 18;
+/** Half of a day's name, which stays inside. */
+const HALF_NAME = 18;
 const LINE = 18;
 /** A name for each day of a week, for each week of a month, and for each month. */
 const DAYS_OF_NAME = [
@@ -26,7 +26,7 @@ const DAYS_OF_NAME = [
 
 /** @param days as `2026-03-14`, in order; the last one always has its name */
 export function barsPlot(days: readonly string[], bands: readonly Band[]): string {
-  const step = (WIDTH - 2 * MARGIN) / days.length;
+  const step = WIDTH / days.length;
   const parts: string[] = [];
   let top = 0;
   for (const band of bands) {
@@ -36,7 +36,7 @@ export function barsPlot(days: readonly string[], bands: readonly Band[]): strin
   const [, every] = DAYS_OF_NAME.find(([most]) => days.length <= most) ?? DAYS_OF_NAME[0];
   for (const [index, day] of days.entries()) {
     if ((days.length - 1 - index) % every !== 0) continue;
-    const x = round(MARGIN + (index + 0.5) * step);
+    const x = round(Math.min((index + 0.5) * step, WIDTH - HALF_NAME));
     parts.push(`<text x="${x}" y="${top + 10}" text-anchor="middle">${text(day.slice(5))}</text>`);
   }
   return `<svg viewBox="0 0 ${WIDTH} ${top + 14}">${parts.join('')}</svg>`;
@@ -50,21 +50,20 @@ function drawnBand({ name, height, series }: Band, days: number, top: number, st
   const all = sums.reduce((sum, each) => sum + each, 0);
   const base = top + LINE + height;
   const drawn = [
-    `<text x="${MARGIN}" y="${top + 12}">${text(name)}: ${all}</text>`,
+    `<text x="0" y="${top + 12}">${text(name)}: ${all}</text>`,
     ...(most === 0
       ? []
-      : [
-          `<text x="${WIDTH - MARGIN}" y="${top + 12}" text-anchor="end">at most ${most} a day</text>`,
-        ]),
-    `<rect x="${MARGIN}" y="${base}" width="${WIDTH - 2 * MARGIN}" height="1" fill="var(--line)"/>`,
+      : [`<text x="${WIDTH}" y="${top + 12}" text-anchor="end">at most ${most} a day</text>`]),
+    `<rect y="${base}" width="${WIDTH}" height="1" fill="var(--line)"/>`,
   ];
   for (let day = 0; day < days; day += 1) {
     let y = base;
     for (const { colour, counts } of series) {
-      const tall = ((counts[day] ?? 0) / most) * height;
-      if (!(tall > 0)) continue;
+      const count = counts[day] ?? 0;
+      if (count === 0) continue;
+      const tall = Math.max(1, (count / most) * height);
       y -= tall;
-      const [x, width] = [MARGIN + (day + 0.12) * step, step * 0.76];
+      const [x, width] = [(day + 0.12) * step, step * 0.76];
       drawn.push(
         `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(tall)}" fill="${colour}"/>`,
       );

@@ -14,7 +14,7 @@ import { learnedOf } from '../probe.ts';
 import { viewQuarantine } from '../quarantined.ts';
 import type { QuarantineView } from '../quarantined.ts';
 import type { DaemonReport } from '../reports.ts';
-import { reasonsOf, span, stateOf } from '../words.ts';
+import { learnedWords, reasonsOf, span, stateOf } from '../words.ts';
 import { barsPlot, progressBar } from './bars.ts';
 import { STYLE } from './style.ts';
 
@@ -42,10 +42,11 @@ export function pageOf(
     `<p>${said(stateOf(report, now))}</p>`,
     ...list(reasonsOf(report)),
     ...moments(report, now),
-    ...bayes(report),
+    '<div class="pair">',
+    ...section([...filters(report, now), ...waits(report)]),
+    ...section(bayes(report)),
+    '</div>',
     ...byDay(report),
-    ...waits(report),
-    ...filters(report, now),
     ...quarantined(quarantine),
     `<p class="quiet">kopano-learnd at ${said(report.spool)}, as of ${when(now)}${report.history === null ? '' : ` (${said(report.history.timeZone)})`}. Load the page again for what is new.</p>`,
   ]);
@@ -61,6 +62,10 @@ function headline(report: DaemonReport): { readonly state: string; readonly titl
 /** What comes from outside, without what paints or reorders. */
 function said(raw: string): string {
   return text(clean(raw, 500));
+}
+
+function section(parts: readonly string[]): readonly string[] {
+  return parts.length === 0 ? [] : ['<section>', ...parts, '</section>'];
 }
 
 function list(lines: readonly string[]): readonly string[] {
@@ -100,9 +105,8 @@ function bayes({ controllers }: DaemonReport): readonly string[] {
   const cold = coldStart(learned);
   const bars = verdicts.map((verdict) => {
     const count = learned[verdict] ?? null;
-    const of = count === null ? 'not known' : `${count} learned`;
     const bar = progressBar((count ?? 0) / MIN_LEARNS, colourOf(verdicts, verdict));
-    return `<p>${said(verdict)}: ${of}, ${MIN_LEARNS} wanted</p>${bar}`;
+    return `<p>${said(verdict)}: ${learnedWords(count, MIN_LEARNS)}</p>${bar}`;
   });
   const isKnown = verdicts.every((verdict) => learned[verdict] !== null);
   return [
@@ -179,7 +183,7 @@ function dayFigure(title: string, history: HistoryReport, window: Window): strin
 function waits({ waiting, deferred, inFlight, trainers }: DaemonReport): readonly string[] {
   const places =
     waiting === null
-      ? '<p>The folders are another daemon&#39;s.</p>'
+      ? '<p>What lies in the folders is their owner&#39;s to count.</p>'
       : table(
           `In the folders; ${deferred ?? 0} deferred, ${inFlight ?? 0} in flight`,
           ['', ...classesOf(waiting.dropped)],
@@ -215,29 +219,25 @@ function filters({ controllers }: DaemonReport, now: number): readonly string[] 
       ...(cure === null ? [] : [`<dd>What to do: ${said(cure)}</dd>`]),
     ].join('');
   });
-  return ['<h2>Filters</h2>', `<dl class="filters">${entries.join('')}</dl>`];
+  return ['<h2>Filters</h2>', `<dl>${entries.join('')}</dl>`];
 }
 
 function quarantined(quarantine: QuarantineView | undefined): readonly string[] {
   if (quarantine === undefined) return [];
   const { messages, isMore, fault } = quarantine;
-  const rows = messages.map(({ name, reason, since }) => [
-    clean(name, 250),
-    since === undefined || Number.isNaN(Date.parse(since)) ? '?' : when(Date.parse(since)),
-    clean(reason, 400),
-  ]);
-  const none = '<p>No message is in quarantine.</p>';
-  const list = table('Messages that a filter can not take', ['name', 'since', 'reason'], rows);
+  const entries = messages.map(({ name, reason, since = '' }) => {
+    const at = Date.parse(since);
+    const from = Number.isNaN(at) ? '' : `since ${when(at)}: `;
+    return `<dt>${said(name)}</dt><dd>${from}${said(reason)}</dd>`;
+  });
+  const none = fault ?? 'No message is in quarantine.';
   return [
     '<h2>Quarantine</h2>',
-    ...(fault === undefined ? [] : [`<p>${said(fault)}</p>`]),
-    ...(rows.length > 0
-      ? [
-          `<div class="words">${list}</div>`,
+    ...(entries.length === 0
+      ? [`<p>${said(none)}</p>`]
+      : [
+          `<dl>${entries.join('')}</dl>`,
           `<p>${isMore ? 'And more. ' : ''}To look at one: <code>kopano-learnd quarantine show NAME</code>; to try it again: <code>kopano-learnd quarantine release NAME</code>.</p>`,
-        ]
-      : fault === undefined
-        ? [none]
-        : []),
+        ]),
   ];
 }
