@@ -5,9 +5,9 @@ import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import { pageOf } from '../../src/evaluate/page/page.ts';
 import { HOSTILE, THREE_CLASSES, bothFilters, busyStatus } from '../support/busy-status.ts';
-import { LOOKS, see, withBrowser } from '../support/browser.ts';
+import { LOOKS, hasChromium, see, withBrowser } from '../support/browser.ts';
 import type { Look } from '../support/browser.ts';
-import { needsPrograms } from '../support/needs.ts';
+import { needs } from '../support/needs.ts';
 import { EVALUATION, NASTY } from '../support/sample-evaluation.ts';
 import { StatusBench, wellTrainer } from '../support/status-bench.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -58,7 +58,7 @@ function urlOf({ status }: StatusBench): string {
   return `http://127.0.0.1:${status.port ?? 0}/`;
 }
 
-describe('in a browser', needsPrograms('chromium'), () => {
+describe('in a browser', needs('chromium', hasChromium), () => {
   test('the page of a daemon that works is readable, silent and asks for nothing', async () => {
     const url = urlOf(await busyStatus());
     await seeAll('page', url, (text) => {

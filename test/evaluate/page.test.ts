@@ -2,18 +2,8 @@ import { parseHTML } from 'linkedom';
 import { expect, test } from 'vitest';
 import { pageOf } from '../../src/evaluate/page/page.ts';
 import { inWords } from '../../src/evaluate/words.ts';
+import type { Part } from '../support/document.ts';
 import { EVALUATION, NASTY } from '../support/sample-evaluation.ts';
-
-/** As much of a document as is looked at; linkedom's own types need a browser's. */
-interface Part {
-  readonly localName: string;
-  readonly outerHTML: string;
-  readonly textContent: string;
-  readonly attributes: Iterable<{ readonly name: string }>;
-  getAttribute(name: string): string | null;
-  querySelector(selector: string): Part | null;
-  querySelectorAll(selector: string): Iterable<Part>;
-}
 
 const page = pageOf(EVALUATION, '2026-03-14 09:30 UTC');
 const { document } = parseHTML(page) as unknown as { readonly document: Part };

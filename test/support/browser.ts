@@ -15,11 +15,14 @@ const FLAGS = [
   '--disable-sync',
 ];
 
+const executablePath = findProgram('chromium', process.env['PATH']);
+
+export const hasChromium = executablePath !== undefined;
+
 /** One browser for all tests of a file. */
 export function withBrowser(): () => Browser {
   let browser: Browser | undefined;
   beforeAll(async () => {
-    const executablePath = findProgram('chromium', process.env['PATH']);
     if (executablePath === undefined) return;
     browser = await chromium.launch({ executablePath, args: FLAGS });
   });
