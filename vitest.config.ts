@@ -7,13 +7,14 @@ startRun();
 
 const UNPRIVILEGED = ['test/**/unprivileged.test.ts'];
 const REAL = ['test/real/**/*.test.ts', 'test/demo/**/*.test.ts'];
+const BROWSER = ['test/browser/**/*.test.ts'];
 const TORTURE = ['test/torture/**/*.test.ts'];
 /** They replace a module, or measure the memory of their process. */
 const ALONE = ['test/spool/deaf-watcher.test.ts', 'test/relearn/sources/masses.test.ts'];
 
 /**
  * `npm test` is all but the torture, which tries to break the program and takes its time. `real` needs
- * rspamd and Redis.
+ * rspamd and Redis, `browser` chromium.
  */
 export default defineConfig({
   test: {
@@ -37,11 +38,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...UNPRIVILEGED, ...REAL, ...TORTURE, ...ALONE],
+          exclude: [...UNPRIVILEGED, ...REAL, ...BROWSER, ...TORTURE, ...ALONE],
         },
       },
       { extends: true, test: { name: 'alone', include: ALONE, isolate: true } },
       { extends: true, test: { name: 'real', include: REAL } },
+      { extends: true, test: { name: 'browser', include: BROWSER } },
       {
         extends: true,
         test: {

@@ -20,6 +20,7 @@ export type LogEvent =
   | `spool.${'adjusted' | 'missing' | 'ignored' | 'stuck'}`
   | `disk.${'fault' | 'ok'}`
   | `status.${'listening' | 'unavailable'}`
+  | 'history.broken'
   | 'settings.unknown';
 
 export type { Severity };

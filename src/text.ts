@@ -18,6 +18,11 @@ export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
+/** As people list things: `a, b and c`. */
+export function listed(words: readonly string[]): string {
+  return new Intl.ListFormat('en-GB').format(words);
+}
+
 /**
  * One line of a table.
  * @param widths of the columns, in characters; a negative one aligns to the right, a missing one fits

@@ -3,7 +3,7 @@ import { Affinity } from '../delivery/affinity.ts';
 import { Controller } from '../delivery/controller.ts';
 import type { ControllerOptions } from '../delivery/controller.ts';
 import { MessageEvents } from '../delivery/events.ts';
-import type { LearnedListener } from '../delivery/events.ts';
+import type { EndedListener } from '../delivery/events.ts';
 import type { Learner } from '../delivery/learner.ts';
 import { FILTERS } from '../filter.ts';
 import type { Filter } from '../filter.ts';
@@ -14,13 +14,13 @@ import { userByFields } from '../user.ts';
 export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
   readonly config: Pick<Config, 'spool' | 'rspamd' | 'spamd' | 'learning'>;
   readonly trainers: readonly Trainer[];
-  /** Hears of each message that a filter learned. */
-  readonly onLearned: (filter: Filter) => LearnedListener;
+  /** Hears how each message ended at a filter. */
+  readonly onEnded: (filter: Filter) => EndedListener;
 }
 
 /** The filters that the trainers belong to. */
 export function createLearners(options: LearnersOptions): readonly Learner[] {
-  const { config, trainers, clock, log, onLearned } = options;
+  const { config, trainers, clock, log, onEnded } = options;
   const { rspamd, spamd, learning } = config;
   const filters = FILTERS.filter((filter) => trainers.some((each) => each.filter === filter));
   return filters.map((filter) => ({
@@ -35,7 +35,7 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
       filter,
       verdicts: config.spool.verdicts,
       isOneOfSeveral: filters.length > 1,
-      onLearned: onLearned(filter),
+      onEnded: onEnded(filter),
     }),
     ...(filter === 'rspamd'
       ? {

@@ -23,6 +23,7 @@ import type { Folder } from '../spool/folder.ts';
 import { TaughtMessages } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
 import { identityOf } from '../trainers/spamassassin/identity.ts';
+import { History } from '../status/history.ts';
 import type { Counts, Stall } from '../status/reports.ts';
 import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
@@ -46,16 +47,25 @@ export interface SpoolSessionOptions {
   readonly taught: SessionTaught;
   /** Gets what was added to lists of a fuzzy storage, where there is one. */
   readonly fuzzyLists: SessionTaught;
+  /** Gets the history of this spool. */
+  readonly history: SessionHistory;
   /** Ends the session when it is aborted. */
   readonly stop: AbortSignal;
 }
 
+/** The history that belongs to the spool, for what outlives a session. */
+export interface SessionHistory {
+  current?: History;
+}
+
 const ARCHIVE = 'the retention of the archive';
 const TAUGHT = 'what was taught';
+const HISTORY = 'the history by day';
 const WATCHDOG_MS = 2_000;
 const RETENTION_MS = 3_600_000;
 const LEARN_COUNTS_MS = 5_000;
 const REQUEUE_MS = 2_000;
+const HISTORY_MS = 60_000;
 /** In one pass a controller that fails this often in a row is given up. */
 const PASS_PROBES = 3;
 /** What a stop keeps of its time for putting things away. */
@@ -74,6 +84,7 @@ export class SpoolSession {
   /** Learns that each controller has acknowledged. */
   readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
+  readonly #history: History;
   readonly #taught: TaughtMessages | undefined;
   readonly #listed: TaughtMessages | undefined;
   #lostReason: string | undefined;
@@ -125,6 +136,8 @@ export class SpoolSession {
     options.taught.messages = this.#taught;
     options.fuzzyLists.messages = this.#listed;
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
+    this.#history = new History({ stateDir, clock, log });
+    options.history.current = this.#history;
     this.#faults = faults;
     this.#drop = drop;
     this.#deliveries = deliveries;
@@ -133,6 +146,13 @@ export class SpoolSession {
       ...common,
       ...config.spool,
       requeue: this.#requeue,
+      events: {
+        ...events,
+        enqueued: (...what) => {
+          this.#history.arrived();
+          events.enqueued(...what);
+        },
+      },
       temporary,
       throttle,
       onLost: this.#lose.bind(this),
@@ -188,6 +208,7 @@ export class SpoolSession {
       await this.#requeue.take();
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
+    this.#every(HISTORY_MS, HISTORY, () => this.#history.save());
     this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
     for (const memory of [this.#taught, this.#listed]) {
       if (memory !== undefined) this.#every(RETENTION_MS, TAUGHT, () => memory.prune());
@@ -242,6 +263,7 @@ export class SpoolSession {
     this.#deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
     const isOver = Promise.all([this.#pickup.stop(), this.#deliveries.stop()])
       .then(() => Promise.all(this.#chores))
+      .then(() => this.#faults.guard(HISTORY, () => this.#history.save()))
       .then(() => {
         // The locks of its folders are this process's, which may own the spool again.
         this.#drop.close();

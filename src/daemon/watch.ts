@@ -32,7 +32,7 @@ import { teachAgain } from '../spool/archive.ts';
 import { createLearners } from './learners.ts';
 import { SessionTaught } from './session-taught.ts';
 import { SpoolSession } from './session.ts';
-import type { SpoolSessionOptions } from './session.ts';
+import type { SessionHistory, SpoolSessionOptions } from './session.ts';
 
 /**
  * The daemon: becomes the owner of the spool, or stands by until it can, and learns what comes
@@ -113,6 +113,7 @@ class Daemon {
   /** What outlives a session. */
   readonly #parts: Omit<SpoolSessionOptions, 'stateDir'>;
   #session: SpoolSession | undefined;
+  readonly #history: SessionHistory = {};
   #standsBy = false;
   readonly #reporter: Reporter;
   /** Ends what the reporter asks of rspamd. */
@@ -144,12 +145,16 @@ class Daemon {
       random,
       log,
       teachAgain: () => teachAgain(config.spool.stateDir),
-      onLearned: (filter) => (verdict, durationMs) => {
-        this.#status?.learned(filter, verdict, durationMs);
+      onEnded: (filter) => (ended) => {
+        this.#history.current?.ended(filter, ended);
+        this.#status?.ended(filter, ended);
       },
     });
     const locks = new MessageLocks();
-    this.#parts = { config, clock, random, log, bugs, learners, locks, taught, fuzzyLists, stop };
+    const history = this.#history;
+    this.#parts = {
+      ...{ config, clock, random, log, bugs, learners, locks, taught, fuzzyLists, history, stop },
+    };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
       bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
@@ -213,6 +218,7 @@ class Daemon {
       stalls: () => this.#stalls(),
       faults: () => [...this.#faults.current, ...(this.#session?.diskFaults ?? [])],
       waitsFor: () => (this.#session === undefined ? this.#waitsFor : undefined),
+      history: () => (this.#session === undefined ? undefined : this.#history.current?.report),
     };
   }
 

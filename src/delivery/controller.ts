@@ -69,6 +69,7 @@ export class Controller {
   #freshAt = 0;
   #needsProof = false;
   #reason: string | undefined;
+  #cure: string | undefined;
   #awaitsPassword = false;
   /** It recognises what it is taught, and Bayes is empty all the same. */
   #isHollow = false;
@@ -91,6 +92,11 @@ export class Controller {
   /** Why it isn't up, for people. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** What may be done about it. */
+  get cure(): string | undefined {
+    return this.#cure;
   }
 
   /** It refused the password that we have. */
@@ -322,6 +328,7 @@ export class Controller {
     this.#state = 'up';
     this.#failures = 0;
     this.#reason = undefined;
+    this.#cure = undefined;
     this.#suspects.opened();
     this.lastProbe = undefined;
     if (before === 'up') return;
@@ -351,6 +358,7 @@ export class Controller {
     const waitMs = backoffMs(this.#failures, random(), firstMs);
     this.#state = state;
     this.#reason = reason;
+    this.#cure = hint;
     this.#retryAt = clock.monotonic() + waitMs;
     this.#freshAt = options.freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;

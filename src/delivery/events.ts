@@ -13,8 +13,17 @@ import type { Disposition, FinalResult, Result } from './result.ts';
 /** How many messages ended with which result since the start. */
 export type ResultCounts = Record<FinalResult, number>;
 
-/** Hears how long it took to learn and prove a message, in milliseconds. */
-export type LearnedListener = (verdict: Verdict, durationMs: number) => void;
+/** How a message ended at a filter. */
+export interface Ended {
+  readonly verdict: Verdict;
+  readonly key: string;
+  readonly result: FinalResult;
+  /** How long it took to learn and prove it, in milliseconds; `undefined` where it was not proven. */
+  readonly provenMs?: number | undefined;
+}
+
+/** Hears how each message ended. */
+export type EndedListener = (ended: Ended) => void;
 
 export interface MessageEventsOptions {
   readonly log: Log;
@@ -22,7 +31,7 @@ export interface MessageEventsOptions {
   readonly filter: Filter;
   /** Other filters are taught as well: lines say which one they are of. */
   readonly isOneOfSeveral?: boolean;
-  readonly onLearned?: LearnedListener;
+  readonly onEnded?: EndedListener;
   /** All classes. */
   readonly verdicts: readonly Verdict[];
 }
@@ -36,10 +45,10 @@ export class MessageEvents {
   userless = 0;
   readonly #log: Log;
   readonly #throttle: LogThrottle;
-  readonly #onLearned: LearnedListener;
+  readonly #onEnded: EndedListener;
 
   constructor(options: MessageEventsOptions) {
-    const { log, clock, filter, isOneOfSeveral = false, onLearned, verdicts } = options;
+    const { log, clock, filter, isOneOfSeveral = false, onEnded, verdicts } = options;
     this.filter = filter;
     this.countsOf = perClass(verdicts, noResults);
     this.#log = isOneOfSeveral
@@ -48,15 +57,13 @@ export class MessageEvents {
         }
       : log;
     this.#throttle = new LogThrottle(clock);
-    this.#onLearned = onLearned ?? (() => undefined);
+    this.#onEnded = onEnded ?? (() => undefined);
   }
 
   /** A message that was in flight has ended. */
   ended(message: PendingMessage, result: Disposition | Withdrawn, durationMs: number): void {
     const { verdict } = message.entry;
-    // A message that is let go without a proof wasn't posted in this try.
-    if (result.kind === 'learned' && result.proven) this.#onLearned(verdict, durationMs);
-    this.#end(verdict, result, fieldsOf(message, durationMs));
+    this.#end(verdict, result, fieldsOf(message, durationMs), durationMs);
   }
 
   /** @param message what is known of it, where it was in memory */
@@ -89,10 +96,18 @@ export class MessageEvents {
     this.#log('notice', 'message.userless', says, { count: this.userless });
   }
 
-  #end(verdict: Verdict, result: Exclude<Result, { kind: 'deferred' }>, fields: LogFields): void {
-    this.counts[result.kind] += 1;
-    ofClass(this.countsOf, verdict)[result.kind] += 1;
+  #end(
+    verdict: Verdict,
+    result: Exclude<Result, { kind: 'deferred' }>,
+    fields: FieldsOfMessage,
+    durationMs?: number,
+  ): void {
     const { kind } = result;
+    this.counts[kind] += 1;
+    ofClass(this.countsOf, verdict)[kind] += 1;
+    // A message that is let go without a proof wasn't posted in this try.
+    const provenMs = kind === 'learned' && result.proven ? durationMs : undefined;
+    this.#onEnded({ verdict, key: fields.file, result: kind, provenMs });
     const says =
       kind === 'learned'
         ? `learned as ${verdict}`
@@ -141,7 +156,9 @@ function noResults(): ResultCounts {
   return { learned: 0, duplicate: 0, refused: 0, quarantined: 0, superseded: 0, withdrawn: 0 };
 }
 
-function fieldsOf({ entry, identity, tries }: PendingMessage, durationMs: number): LogFields {
+type FieldsOfMessage = LogFields & { readonly file: string };
+
+function fieldsOf({ entry, identity, tries }: PendingMessage, durationMs: number): FieldsOfMessage {
   return {
     verdict: entry.verdict,
     file: entry.key,

@@ -2,7 +2,7 @@ import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
-import { plural, wrap } from '../text.ts';
+import { plural, wrap, listed } from '../text.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import { classesOf, ofClass } from '../verdict.ts';
 import type { PerClass } from '../verdict.ts';
@@ -274,12 +274,6 @@ function inColumn(verdict: string, value: string | number = verdict): string {
 
 function withNames(counts: PerClass<number>): string {
   return listed(Object.entries(counts).map(([verdict, count]) => `${count} ${verdict}`));
-}
-
-/** As people list things: `a, b and c`. */
-function listed(words: readonly string[]): string {
-  const last = words.at(-1) ?? '';
-  return words.length < 2 ? last : `${words.slice(0, -1).join(', ')} and ${last}`;
 }
 
 function signed(value: number): string {

@@ -1,10 +1,10 @@
-import { constants, renameSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { renameSync } from 'node:fs';
 import { classesOf, ofClass } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 import type { QueueEntry } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
+import { writeSynced } from './synced-file.ts';
 
 /**
  * The quarantine: `quarantine/VERDICT/NAME` with its reason in `NAME.json`. A message comes here
@@ -55,15 +55,8 @@ export class Quarantine {
     this.#isEmpty = false;
     const folder = ofClass(this.#folders, entry.verdict);
     const reasonName = `${entry.key}.json`;
-    const written = this.#temporary.at(reasonName);
-    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-    const file = await open(written, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(reason, undefined, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    const text = `${JSON.stringify(reason, undefined, 2)}\n`;
+    const written = await writeSynced(this.#temporary, reasonName, text);
     const different = queue.check(entry);
     if (different !== undefined) {
       this.#temporary.removeFile(reasonName);

@@ -72,6 +72,7 @@ const NAMES = ['queue', 'archive', 'quarantine', 'release', 'posts'] as const;
 const LAYOUT: ReadonlySet<string> = new Set([
   ...NAMES,
   ...['tmp', 'owner.lock', 'learned.json', 'status.sock'],
+  ...['history.json', 'history.broken.json'],
   ...['taught', 'listed', 'done-rspamd', 'done-spamassassin'],
 ]);
 

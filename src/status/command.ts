@@ -15,6 +15,7 @@ import { countPlace, countSpool } from './counts.ts';
 import type { CountFaults } from './counts.ts';
 import type { ControllerReport } from './reports.ts';
 import { learnedIn, learnedOf, obstacleIn, probe } from './probe.ts';
+import { learnedWords, reasonsOf, stateOf } from './words.ts';
 
 /**
  * `kopano-learnd status`: what waits in the folders, what the running daemon has done since its
@@ -194,34 +195,18 @@ function hasJustLearned(daemon: Overview['daemon'], now: number): boolean {
 }
 
 function bayesLines({ learned, minLearns, missing }: Overview['bayes']): string[] {
-  return classesOf(missing).map((verdict) => {
-    const label = `bayes, ${verdict}:`;
-    const count = learned[verdict] ?? null;
-    if (count === null) return `${label} not known`;
-    const rest = missing[verdict] === 0 ? 'enough' : `${missing[verdict] ?? '?'} more`;
-    return `${label} ${count} learned, ${rest} for min_learns = ${minLearns}`;
-  });
+  return classesOf(missing).map(
+    (verdict) => `bayes, ${verdict}: ${learnedWords(learned[verdict] ?? null, minLearns)}`,
+  );
 }
 
 function daemonLines(daemon: Overview['daemon'], now: number): string[] {
   if (daemon.kind === 'unknown') return [`daemon: ${daemon.reason}`];
   const { report } = daemon;
-  const { readiness, health, trainers, faults, userless } = report;
-  const role = report.role === 'owner' ? 'owns the spool' : 'stands by';
-  const since = `for ${span(now - Date.parse(report.startedAt))}`;
-  const told = [
-    ...faults.map(({ place, says }) => `${place}: ${says}`),
-    ...report.controllers.flatMap(({ name, heldBack }) =>
-      Object.entries(heldBack).map(([verdict, why]) => `${name} holds back ${verdict}: ${why}`),
-    ),
-  ];
-  const isWhole = told.length === 0;
-  const ready = isWhole ? 'ready' : 'ready but for the following';
-  const state = `${role}, ${readiness.ready ? ready : 'not ready'}, version ${report.version}, ${since}`;
-  const reasons = [...health.reasons, ...readiness.reasons];
+  const { trainers, userless } = report;
   return [
-    `daemon: ${state}`,
-    ...[...reasons, ...told].map((reason) => `  ${reason}`),
+    `daemon: ${stateOf(report, now)}`,
+    ...reasonsOf(report).map((reason) => `  ${reason}`),
     ...trainers.flatMap((each) => {
       const { messages } = each;
       const title = trainers.length > 1 ? FILTER_TITLES[each.trainer] : 'since its start';
@@ -268,16 +253,4 @@ function table(title: string, rows: readonly Row[], none: readonly string[]): st
 function isTold(numbers: readonly (number | null)[]): boolean {
   const [first, ...others] = numbers;
   return numbers.some((each) => (each ?? 0) > 0) || others.some((each) => each !== first);
-}
-
-/** How long something has lasted, as people say it. */
-function span(ms: number): string {
-  const units = [
-    ['day', 86_400_000],
-    ['h', 3_600_000],
-    ['min', 60_000],
-  ] as const;
-  const [unit, size] = units.find(([, each]) => ms >= 2 * each) ?? ['s', 1_000];
-  const count = Math.max(0, Math.floor(ms / size));
-  return unit === 'day' ? plural(count, unit) : `${count} ${unit}`;
 }

@@ -91,12 +91,16 @@ type Row = readonly [name: string, help: string, samples: readonly Sample[]];
 /** A figure with its labels; `null` where it isn't known. */
 type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | null];
 
+function epochSeconds(iso: string | null | undefined): number | null {
+  return iso === null || iso === undefined ? null : Date.parse(iso) / 1000;
+}
+
 function one(value: number | null | undefined): readonly Sample[] {
   return [[{}, value ?? null]];
 }
 
 function reportRows(report: DaemonReport): Row[] {
-  const { waiting, controllers, trainers, bugs } = report;
+  const { waiting, controllers, trainers, bugs, history } = report;
   const bayes = learnedOf(controllers);
   const labelOf = (trainer: Filter): Readonly<Record<string, string>> =>
     trainers.length > 1 ? { trainer } : {};
@@ -126,6 +130,16 @@ function reportRows(report: DaemonReport): Row[] {
     ['kopano_learnd_messages_total', 'Messages by how they ended, each counted once.', ended],
     ['kopano_learnd_pending', 'Messages in the drop directory and the queue, and released.', waits],
     ['kopano_learnd_deferred', 'Those that wait after a failure or for a proof.', deferred],
+    [
+      'kopano_learnd_last_arrival_timestamp_seconds',
+      'When the last message was taken out of the drop directory.',
+      one(epochSeconds(history?.lastInAt)),
+    ],
+    [
+      'kopano_learnd_last_proof_timestamp_seconds',
+      'When the last message was proven to be remembered.',
+      one(epochSeconds(history?.lastProofAt)),
+    ],
     ['kopano_learnd_quarantined', 'Messages that lie in the quarantine.', one(quarantined)],
     [
       'kopano_learnd_controller_up',

@@ -6,6 +6,8 @@ export interface Page {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  /** What a browser may load for it. @defaultValue nothing */
+  readonly mayLoad?: string;
 }
 
 /** Nobody is trusted to be quick or brief. */
@@ -34,8 +36,9 @@ export function answerWith(
     try {
       const isAllowed = method === 'GET' || method === 'HEAD';
       const page = isAllowed ? await pageAt(path) : plain(405, 'only GET and HEAD');
-      const { status, type, body } = page ?? plain(404, 'not found');
+      const { status, type, body, mayLoad } = page ?? plain(404, 'not found');
       response.writeHead(status, {
+        ...headers(mayLoad),
         'content-type': type,
         'content-length': Buffer.byteLength(body),
         connection: 'close',
@@ -51,3 +54,16 @@ export function answerWith(
     void answer(url, method, response);
   };
 }
+
+/** For browsers: a page is of this moment, and nothing but what it is said to be. */
+function headers(mayLoad = '') {
+  const policy = ["default-src 'none'", mayLoad, ...NOWHERE].filter((each) => each !== '');
+  return {
+    'content-security-policy': policy.join('; '),
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+    'cache-control': 'no-store',
+  };
+}
+
+const NOWHERE = ["frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"];

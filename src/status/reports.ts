@@ -10,6 +10,7 @@ import { VERDICTS, classesOf, ofClass, perClass } from '../verdict.ts';
 import { VERSION } from '../version.ts';
 import { closedFolders, countSpool } from './counts.ts';
 import type { SpoolCounts } from './counts.ts';
+import type { HistoryReport } from './history.ts';
 import { learnedIn, obstacleIn, probe } from './probe.ts';
 import type { Probe } from './probe.ts';
 
@@ -34,6 +35,8 @@ export interface DaemonView {
   counts(): Counts | undefined;
   /** What of it is for one filter. */
   countsOf(learner: Learner): Counts | undefined;
+  /** What was learned by day; `undefined` while it isn't the owner. */
+  history(): HistoryReport | undefined;
   /** Its parts; to wait for what is outside (rspamd, a missing spool, its owner) is no stall. */
   stalls(): readonly Stall[];
 }
@@ -167,6 +170,8 @@ export class Reporter {
       /** What it has met, and folders that it could not take a message from. */
       faults: [...met, ...closed.filter((each) => !met.some(({ place }) => place === each.place))],
       waitsFor: this.#view.waitsFor() ?? null,
+      /** By day, over restarts. */
+      history: this.#view.history() ?? null,
     };
   }
 
@@ -214,6 +219,7 @@ function countsOf(learners: readonly Learner[]) {
 function controllerReport(controller: Controller, seen: Probe | undefined, isWanted: boolean) {
   const { name, state, reason, lastProofAt, forgot } = controller;
   const obstacle = obstacleOf(controller, seen, isWanted);
+  const cure = controller.cure ?? 'kopano-learnd doctor says what helps';
   return {
     name,
     trainer: controller.trainer.filter,
@@ -223,6 +229,7 @@ function controllerReport(controller: Controller, seen: Probe | undefined, isWan
     /** Messages can be learned there now, as far as can be told, and why not. */
     ready: obstacle === null,
     obstacle,
+    cure: obstacle === null ? null : cure,
     /** A message was posted there, and posted again, and rspamd remembered it: since the start. */
     proven: lastProofAt !== undefined,
     lastProofAt: lastProofAt === undefined ? null : iso(lastProofAt),

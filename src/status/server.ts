@@ -7,6 +7,7 @@ import { addressText } from '../config.ts';
 import type { ListenAddress } from '../config.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
+import type { Ended } from '../delivery/events.ts';
 import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
 import { Metrics } from './metrics.ts';
@@ -80,9 +81,9 @@ export class StatusServer {
     return typeof address === 'object' ? address?.port : undefined;
   }
 
-  /** A message was learned and proven. */
-  learned(filter: Filter, verdict: Verdict, durationMs: number): void {
-    this.#metrics.learned(filter, verdict, durationMs);
+  /** A message has ended at a filter. */
+  ended(filter: Filter, { verdict, provenMs }: Ended): void {
+    if (provenMs !== undefined) this.#metrics.learned(filter, verdict, provenMs);
   }
 
   /** Closes the port and every connection. Idempotent. */
@@ -125,6 +126,11 @@ export class StatusServer {
       }
       case '/status':
         return json(200, await reporter.status());
+      case '/': {
+        // Few look at it; it is loaded for the first who does.
+        const { statusPage } = await import('./page/page.ts');
+        return statusPage(await reporter.status(), this.#options.clock.wall());
+      }
       case '/metrics':
         return { status: 200, ...(await this.#metrics.text(await reporter.status())) };
       default:

@@ -5,11 +5,15 @@ import { Bugs } from '../../src/bugs.ts';
 import { teachAgain } from '../../src/spool/archive.ts';
 import { SessionTaught } from '../../src/daemon/session-taught.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
+import type { SessionHistory } from '../../src/daemon/session.ts';
 import { loadConfig } from '../../src/config.ts';
 import { Controller } from '../../src/delivery/controller.ts';
+import { MessageEvents } from '../../src/delivery/events.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
+import { failSteps, resolved } from '../support/fs-steps.ts';
+import { VERDICTS } from '../../src/verdict.ts';
 import { learnerOf } from '../support/learner.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -238,6 +242,79 @@ describe('what Bayes had learned when it was last seen', () => {
   });
 });
 
+describe('the history by day', () => {
+  /** When it is written. */
+  const writes = (): readonly number[] => {
+    const times: number[] = [];
+    failSteps((step) => {
+      const isIt = step.call === 'renameSync' && resolved(step).endsWith('tmp/history.json');
+      if (isIt && step.when === 'before') times.push(clock.monotonic());
+      return undefined;
+    });
+    return times;
+  };
+  const kept = (): unknown => JSON.parse(readFileSync(spool.statePath('history.json'), 'utf8'));
+  const holding = (learned: number): object => ({
+    days: { '2026-03-14': { 'rspamd spam': [learned, 0, 0] } },
+  });
+
+  /** Learns so many messages, one every two seconds. */
+  async function learn(trainer: ScriptedTrainer, count: number): Promise<void> {
+    const before = trainer.memory.size;
+    for (let index = 1; index <= count; index += 1) {
+      const name = `${before + index}.eml`;
+      spool.drop('spam', name, `X-Test: ${name}\n\nx`);
+      await clock.flowUntil('it is learned', () => trainer.memory.size === before + index);
+      await clock.flow(2_000);
+    }
+  }
+
+  test('is written once a minute at most, and at a stop', async () => {
+    const times = writes();
+    const trainer = new ScriptedTrainer();
+    const session = sessionOf([controllerOf(trainer)]);
+    await session.prepare();
+    const run = session.run();
+    await learn(trainer, 60);
+    await clock.flow(180_000, 500);
+    expect(kept()).toMatchObject(holding(60));
+    expect(times.length).toBeGreaterThan(1);
+    for (const [index, time] of times.slice(1).entries()) {
+      expect(time - (times[index] ?? 0)).toBeGreaterThanOrEqual(60_000);
+    }
+    const { length } = times;
+    await learn(trainer, 1);
+    stop.abort();
+    await run;
+    expect(times).toHaveLength(length + 1);
+    expect(kept()).toMatchObject(holding(61));
+  });
+
+  test('that can’t be written is a disk fault, keeps no message, and is written when it can be', async () => {
+    let isFull = true;
+    failSteps((step) =>
+      isFull && step.call === 'open' && resolved(step).endsWith('tmp/history.json')
+        ? 'ENOSPC'
+        : undefined,
+    );
+    const trainer = new ScriptedTrainer();
+    const session = sessionOf([controllerOf(trainer)]);
+    await session.prepare();
+    const run = session.run();
+    await learn(trainer, 1);
+    await clock.flow(70_000, 100);
+    const place = 'the history by day';
+    expect(recorder.fieldOf('disk.fault', 'place')).toEqual([place]);
+    await learn(trainer, 1);
+    isFull = false;
+    await clock.flow(6_000, 100);
+    expect(kept()).toMatchObject(holding(2));
+    expect(recorder.fieldOf('disk.ok', 'place')).toEqual([place]);
+    stop.abort();
+    await run;
+  });
+});
+
 function controllerOf(trainer: ScriptedTrainer): Controller {
   const stateDir = spool.stateDir.root.path;
   const common = { clock, random: () => 0.5, log: recorder.log };
@@ -249,6 +326,11 @@ function sessionOf(
   settings: Readonly<Record<string, string>> = {},
 ): SpoolSession {
   const { log } = recorder;
+  const history: SessionHistory = {};
+  const events = new MessageEvents({
+    ...{ log, clock, filter: 'rspamd', verdicts: VERDICTS },
+    onEnded: (ended) => history.current?.ended('rspamd', ended),
+  });
   return new SpoolSession({
     config: loadConfig({ KOPANO_SPAMD_LIB: spool.lib, LEARN_POLLING: 'yes', ...settings }),
     clock,
@@ -256,10 +338,11 @@ function sessionOf(
     log,
     bugs: new Bugs({ clock, log }),
     stateDir: spool.stateDir,
-    learners: [learnerOf(controllers, { log, clock })],
+    learners: [learnerOf(controllers, { log, clock }, events)],
     locks: new MessageLocks(),
     taught: new SessionTaught(),
     fuzzyLists: new SessionTaught(),
+    history,
     stop: stop.signal,
   });
 }

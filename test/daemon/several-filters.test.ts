@@ -54,11 +54,12 @@ async function begin(): Promise<{ readonly end: () => Promise<void> }> {
       clock,
       random,
       log,
-      onLearned: () => () => undefined,
+      onEnded: () => () => undefined,
     }),
     locks: new MessageLocks(),
     taught: new SessionTaught(),
     fuzzyLists: new SessionTaught(),
+    history: {},
     stop: stop.signal,
   });
   await session.prepare();

@@ -20,7 +20,7 @@ beforeEach(() => {
     clock,
     filter: 'rspamd',
     verdicts: VERDICTS,
-    onLearned: (...what) => heard.push(what),
+    onEnded: (ended) => heard.push(ended),
   });
 });
 
@@ -81,7 +81,14 @@ describe('a message’s fate', () => {
     expect(events.counts).toEqual({ ...spam, superseded: 1 });
     expect(events.countsOf.spam).toEqual({ ...spam, superseded: 0 });
     expect(events.countsOf.ham).toMatchObject({ learned: 0, superseded: 1 });
-    expect(heard).toEqual([['spam', 12.5]]);
+    expect(heard).toEqual([
+      ...DISPOSITIONS.map(([, { kind: result }], index) => {
+        const provenMs = index === 0 ? 12.5 : undefined;
+        return { verdict: 'spam', key: 'a.eml', result, provenMs };
+      }),
+      { verdict: 'spam', key: 'a.eml', result: 'withdrawn' },
+      { verdict: 'ham', key: 'b.eml', result: 'superseded' },
+    ]);
     expect(JSON.stringify(recorder.lines)).not.toContain('secret');
   });
 });

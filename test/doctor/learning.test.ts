@@ -28,6 +28,7 @@ const CONTROLLER: ControllerReport = {
   reason: null,
   ready: true,
   obstacle: null,
+  cure: null,
   proven: false,
   lastProofAt: null,
   forgot: null,
@@ -67,6 +68,7 @@ function daemonSays(
     process: PROCESS,
     faults: [],
     waitsFor: null,
+    history: null,
   };
   return seeWith(JSON.stringify(report));
 }

@@ -229,6 +229,7 @@ describe('/status', () => {
           reason: null,
           ready: true,
           obstacle: null,
+          cure: null,
           proven: true,
           lastProofAt: new Date(START).toISOString(),
           forgot: { missing: 42, at: new Date(START).toISOString() },

@@ -3,10 +3,13 @@ import { Bugs } from '../../src/bugs.ts';
 import { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
+import { FILTERS } from '../../src/filter.ts';
+import type { Filter } from '../../src/filter.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import type { DiskFault } from '../../src/spool/disk-faults.ts';
 import { Reporter } from '../../src/status/reports.ts';
 import { StatusServer } from '../../src/status/server.ts';
+import { History } from '../../src/status/history.ts';
 import type { Counts, ProcessFacts, Stall } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { learnerOf } from './learner.ts';
@@ -37,6 +40,8 @@ export interface StatusBenchOptions {
   readonly trainers?: readonly ScriptedTrainer[];
   /** @defaultValue 0: any that is free */
   readonly port?: number;
+  /** All classes. @defaultValue spam and ham */
+  readonly verdicts?: readonly Verdict[];
 }
 
 /** What a daemon says of its process. */
@@ -53,11 +58,13 @@ export const PROCESS: ProcessFacts = {
 export class StatusBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();
-  readonly spool = new TestSpool();
+  readonly spool: TestSpool;
   readonly trainers: readonly ScriptedTrainer[];
   readonly controllers: readonly Controller[];
-  readonly messages: MessageEvents;
+  /** Of each filter. */
+  readonly messagesOf: Readonly<Record<Filter, MessageEvents>>;
   readonly bugs: Bugs;
+  readonly history: History;
   readonly reporter: Reporter;
   readonly status: StatusServer;
   /** `undefined`: it stands by. */
@@ -66,32 +73,43 @@ export class StatusBench {
   faults: readonly DiskFault[] = [];
 
   constructor(options: StatusBenchOptions = {}) {
-    const { clock, spool } = this;
-    const { log } = this.recorder;
+    const { clock, recorder } = this;
+    const { log } = recorder;
+    const { verdicts = VERDICTS } = options;
+    const spool = new TestSpool({ verdicts });
+    this.spool = spool;
     this.trainers = options.trainers ?? [wellTrainer()];
     this.controllers = this.trainers.map(
       (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
     );
+    this.history = new History({ stateDir: spool.stateDir, clock, log });
     this.bugs = new Bugs({ clock, log });
-    this.messages = new MessageEvents({
-      log,
-      clock,
-      filter: 'rspamd',
-      verdicts: VERDICTS,
-      onLearned: (verdict, ms) => {
-        this.status.learned('rspamd', verdict, ms);
-      },
+    const eventsOf = (filter: Filter): MessageEvents =>
+      new MessageEvents({
+        ...{ log, clock, filter, verdicts },
+        onEnded: (ended) => {
+          this.history.ended(filter, ended);
+          this.status.ended(filter, ended);
+        },
+      });
+    this.messagesOf = { rspamd: eventsOf('rspamd'), spamassassin: eventsOf('spamassassin') };
+    const filters = FILTERS.filter((filter) =>
+      this.trainers.some((each) => each.filter === filter),
+    );
+    const learners = filters.map((filter) => {
+      const own = this.controllers.filter(({ trainer }) => trainer.filter === filter);
+      return learnerOf(own, { log, clock }, this.messagesOf[filter]);
     });
-    const learner = learnerOf(this.controllers, { log, clock }, this.messages);
     const view = {
-      spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path, verdicts: VERDICTS },
-      learners: [learner],
+      spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path, verdicts },
+      learners,
       bugs: this.bugs,
       process: PROCESS,
       counts: () => this.counts,
       countsOf: () => this.counts,
       stalls: () => this.stalls,
       faults: () => this.faults,
+      history: () => (this.counts === undefined ? undefined : this.history.report),
       waitsFor: () => (this.counts === undefined ? 'another daemon owns it' : undefined),
     };
     const ending = new AbortController();
@@ -101,8 +119,8 @@ export class StatusBench {
     this.status = new StatusServer({
       reporter,
       bugs,
-      filters: ['rspamd'],
-      verdicts: VERDICTS,
+      filters,
+      verdicts,
       listen,
       clock,
       log,
@@ -118,6 +136,11 @@ export class StatusBench {
     bench.status.start();
     await bench.untilListening();
     return bench;
+  }
+
+  /** Of rspamd. */
+  get messages(): MessageEvents {
+    return this.messagesOf.rspamd;
   }
 
   get controller(): Controller {

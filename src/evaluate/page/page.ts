@@ -10,7 +10,7 @@ import {
   sendersInWords,
   settingsInWords,
 } from '../words.ts';
-import { figure, table, text } from './html.ts';
+import { figure, keyOf, page, table, text } from '../../html/html.ts';
 import { SERIES, histogramPlot, learningCurvePlot, rocPlot, shares } from './plots.ts';
 import { STYLE } from './style.ts';
 
@@ -19,19 +19,17 @@ import { STYLE } from './style.ts';
  * @param madeAt `2026-03-14 09:30 UTC`
  */
 export function pageOf(evaluation: Evaluation, madeAt: string): string {
-  return [
-    '<!doctype html>',
-    '<html lang="en"><head><meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+  return page(
+    'What learning is worth here',
+    STYLE,
     `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">`,
-    `<title>What learning is worth here</title><style>${STYLE}</style></head><body>`,
-    ...about(evaluation, madeAt),
-    ...timeOrder(evaluation),
-    ...crossValidation(evaluation),
-    ...disputed(evaluation),
-    '</body></html>',
-    '',
-  ].join('\n');
+    [
+      ...about(evaluation, madeAt),
+      ...timeOrder(evaluation),
+      ...crossValidation(evaluation),
+      ...disputed(evaluation),
+    ],
+  );
 }
 
 function about({ messages, filter }: Evaluation, madeAt: string): readonly string[] {
@@ -78,21 +76,7 @@ function timeOrder({ timeOrder: part }: Evaluation): readonly string[] {
   ];
 }
 
-interface Drawn {
-  readonly name: string;
-  readonly colour: string;
-  readonly dash: string;
-}
-
-function keyOf(series: readonly Drawn[]): string {
-  const entries = series.map(
-    ({ name, colour, dash }) =>
-      `<span><svg viewBox="0 0 24 8" aria-hidden="true"><line x1="0" y1="4" x2="24" y2="4" stroke="${colour}" stroke-width="3" stroke-dasharray="${dash}"/></svg> ${text(name)}</span>`,
-  );
-  return `<div class="key">${entries.join('')}</div>`;
-}
-
-const CLASSES = VERDICTS.map((name) => ({ name, colour: `var(--${name})`, dash: 'none' }));
+const CLASSES = VERDICTS.map((name) => ({ name, colour: `var(--${name})` }));
 
 function crossValidation({ crossValidation: part, filter }: Evaluation): readonly string[] {
   const { folds, seed, said, figures, areaAbove, histogram, roc, failed } = part;
