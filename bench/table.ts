@@ -7,6 +7,8 @@ export interface Row {
   readonly unit: string;
   /** At most this much; `undefined` where nobody set a target. */
   readonly atMost?: number | undefined;
+  /** At least this much. */
+  readonly atLeast?: number;
   readonly peer?: { readonly name: string; readonly value: number } | undefined;
 }
 
@@ -20,12 +22,17 @@ export function tableOf(rows: readonly Row[]): string {
     ...rows.map((row) => [
       row.what,
       amount(row.value, row.unit),
-      row.atMost === undefined ? '-' : `<= ${row.atMost} ${row.unit}`.trimEnd(),
+      targetOf(row),
       verdictOn(row),
       row.peer === undefined ? '-' : `${row.peer.name}: ${amount(row.peer.value, row.unit)}`,
       row.peer === undefined ? '-' : `${ratio(row.value / row.peer.value)} x`,
     ]),
   ]);
+}
+
+function targetOf({ atMost, atLeast, unit }: Row): string {
+  if (atMost !== undefined) return `<= ${atMost} ${unit}`.trimEnd();
+  return atLeast === undefined ? '-' : `>= ${atLeast} ${unit}`;
 }
 
 /** Lines of cells as aligned columns. */
@@ -39,9 +46,9 @@ export function columnsOf(cells: readonly (readonly string[])[]): string {
     .join('');
 }
 
-function verdictOn({ value, atMost }: Row): string {
-  if (atMost === undefined) return '';
-  return value <= atMost ? 'met' : 'MISSED';
+function verdictOn({ value, atMost, atLeast }: Row): string {
+  if (atMost === undefined && atLeast === undefined) return '';
+  return value <= (atMost ?? Infinity) && value >= (atLeast ?? -Infinity) ? 'met' : 'MISSED';
 }
 
 /** A figure with its unit, in about three digits. */
