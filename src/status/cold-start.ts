@@ -1,4 +1,5 @@
 import { MIN_LEARNS } from '../trainers/trainer.ts';
+import type { PerClass, Verdict } from '../verdict.ts';
 
 /**
  * A Bayes that says nothing yet, because a class is short of `min_learns`: what that means, and the two
@@ -12,24 +13,26 @@ export interface ColdStart {
   readonly cures: readonly string[];
 }
 
-interface Learned {
-  readonly spam: number | null;
-  readonly ham: number | null;
-}
-
-/** @returns `undefined` where Bayes judges, or does not say what it knows */
+/**
+ * @param learned by class; what Bayes does not say is no number
+ * @returns `undefined` where it judges, or does not say
+ */
 export function coldStart(
-  { spam, ham }: Learned,
+  learned: PerClass<number | null | undefined>,
   minLearns: number = MIN_LEARNS,
 ): ColdStart | undefined {
-  if (spam === null || ham === null || Math.min(spam, ham) >= minLearns) return undefined;
-  const short = Object.entries({ spam, ham }).filter(([, count]) => count < minLearns);
-  const missing = short.map(([verdict, count]) => `${minLearns - count} ${verdict}`);
-  const slow = ham < minLearns ? SLOW_HAM : '';
+  const known = Object.entries(learned).flatMap(([verdict, count]) =>
+    typeof count === 'number' ? [{ verdict, count }] : [],
+  );
+  const short = known.filter(({ count }) => count < minLearns);
+  if (short.length === 0 || known.length < 2) return undefined;
+  const knows = known.map(({ verdict, count }) => `${count} ${verdict}`).join(' and ');
+  const missing = short.map(({ verdict, count }) => `${minLearns - count} ${verdict}`);
+  const slow = short.some(({ verdict }) => verdict === 'ham') ? SLOW_HAM : '';
   return {
-    says: `Bayes knows ${spam} spam and ${ham} ham: it gives no opinion before it has learned ${minLearns} of each class (min_learns); ${missing.join(' and ')} are missing${slow}`,
+    says: `Bayes knows ${knows}: it gives no opinion before it has learned ${minLearns} of each class (min_learns); ${missing.join(' and ')} are missing${slow}`,
     cures: [
-      ...short.map(([verdict]) => TEACH[verdict] ?? ''),
+      ...short.map(({ verdict }) => TEACH[verdict] ?? teachClass(verdict)),
       'or let rspamd learn by itself what it is sure of: autolearn = true; in its local.d/classifier-bayes.conf, then restart it',
     ],
   };
@@ -42,3 +45,7 @@ const TEACH: Readonly<Record<string, string>> = {
   spam: 'teach it a Junk folder that you have looked through: kopano-learnd relearn --spam PATH',
   ham: 'teach it a mailbox without spam, such as a Maildir of sent and kept mail: kopano-learnd relearn --ham PATH',
 };
+
+function teachClass(verdict: Verdict): string {
+  return `teach it messages of that class: kopano-learnd relearn --class ${verdict}=PATH`;
+}

@@ -22,5 +22,6 @@ test('the class that is short is the one to teach; a count may be negative', () 
   expect(cold?.says).not.toContain('hardly');
   expect(cold?.cures).toHaveLength(2);
   expect(cold?.cures[0]).toContain('relearn --spam PATH');
+  expect(coldStart({ spam: 300, ham: 300, news: 1 })?.cures[0]).toContain('--class news=PATH');
   expect(coldStart({ spam: 0, ham: 0 })?.says).toContain('200 spam and 200 ham are missing');
 });
