@@ -3,16 +3,19 @@
  * in the same round, and its memory with ten times the messages. Prints figures beside their targets;
  * a missed target is no failure, because the machine has a say in it.
  *
- *   npm run bench:evaluate -- [--corpus FOLDER | --messages N] [--rounds N] [--memory]
+ *   npm run bench:evaluate -- [--corpus FOLDER | --messages N] [--rounds N] [--memory | --turned]
  *
  * The corpus is any folder with `spam/` and `ham/`; without one it is made, N messages in all.
- * `--memory` measures memory alone, with N and ten times N made messages and two folds.
+ * `--memory` measures memory alone, with N and ten times N made messages and two folds. `--turned` turns
+ * one verdict of a hundred, others in each round, and counts how many of them lead the disputed list.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync, copyFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Evaluation } from '../src/evaluate/evaluation.ts';
+import { otherVerdict } from '../src/evaluate/two-classes.ts';
 import { makeMessages } from '../test/lab/messages.ts';
 import { BUNDLE } from './children.ts';
 import { runClient, type ClientRun } from './client-run.ts';
@@ -25,6 +28,11 @@ const MOST_TIME_ORDER = 1.6;
 /** Four times the learning, and one of judging. */
 const MOST_FOLDS = 4.8;
 const MOST_MEMORY = 1.2;
+/** Of 39 turned verdicts of 3,896 at least 30 are among the first 39 disputed, and 36 among 60. */
+const TURNED_SHARE = 0.01;
+const LEAST_FIRST = 30 / 39;
+const LEAST_NEXT = 36 / 39;
+const NEXT = 60 / 39;
 
 const { values } = parseArgs({
   options: {
@@ -32,16 +40,21 @@ const { values } = parseArgs({
     messages: { type: 'string', default: '4000' },
     rounds: { type: 'string', default: '3' },
     memory: { type: 'boolean', default: false },
+    turned: { type: 'boolean', default: false },
   },
 });
 const scratch = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
 try {
-  const rows = values.memory
-    ? await memory(Number(values.messages))
-    : await speed(values.corpus === undefined ? made(Number(values.messages)) : values.corpus);
-  printRows(`${MACHINE}; medians`, rows);
+  printRows(`${MACHINE}; medians`, await measured());
 } finally {
   rmSync(scratch, { recursive: true });
+}
+
+async function measured(): Promise<readonly Row[]> {
+  const messages = Number(values.messages);
+  if (values.memory) return memory(messages);
+  const corpus = resolve(values.corpus ?? made(messages));
+  return values.turned ? turned(corpus) : speed(corpus);
 }
 
 /** A corpus of so many made messages. */
@@ -63,8 +76,8 @@ async function speed(corpus: string): Promise<readonly Row[]> {
   try {
     for (let round = 1; round <= Number(values.rounds); round += 1) {
       await stage.reset();
-      const { wallMs } = await OURS.run({ corpus: resolve(corpus), port: stage.port });
-      const { evaluation } = await evaluate(resolve(corpus));
+      const { wallMs } = await OURS.run({ corpus, port: stage.port });
+      const { evaluation } = await evaluate(corpus);
       const relearn = wallMs / 1_000;
       const timeOrder = evaluation.timeOrder.seconds;
       const folds = evaluation.crossValidation.seconds;
@@ -96,6 +109,57 @@ async function memory(count: number): Promise<readonly Row[]> {
       atMost: Math.round(MOST_MEMORY * few.run.peakMb),
     },
   ];
+}
+
+async function turned(corpus: string): Promise<readonly Row[]> {
+  const first: number[] = [];
+  const next: number[] = [];
+  let count = 0;
+  for (let seed = 1; seed <= Number(values.rounds); seed += 1) {
+    const { folder, paths } = withTurned(corpus, seed);
+    const { evaluation } = await evaluate(folder);
+    const places = evaluation.disputed.messages.map(({ place }) => place);
+    const found = (among: number): number =>
+      places.slice(0, Math.round(among)).filter((place) => paths.has(place)).length;
+    count = paths.size;
+    first.push(found(count));
+    next.push(found(count * NEXT));
+    console.log(
+      `seed ${seed}: of ${count} turned ${found(count)} are among the first ${count} disputed, ` +
+        `${found(count * NEXT)} among ${Math.round(count * NEXT)}; ${evaluation.disputed.count} in all`,
+    );
+    rmSync(folder, { recursive: true });
+  }
+  const row = (among: number, found: readonly number[], share: number): Row => ({
+    what: `turned among ${among}, fewest`,
+    value: Math.min(...found),
+    unit: `of ${count}`,
+    atLeast: Math.round(share * count),
+  });
+  return [row(count, first, LEAST_FIRST), row(Math.round(count * NEXT), next, LEAST_NEXT)];
+}
+
+/** A copy of the corpus with some messages in the other class, drawn by the seed. */
+function withTurned(corpus: string, seed: number) {
+  const folder = mkdtempSync(join(scratch, 'turned-'));
+  const messages = (['spam', 'ham'] as const).flatMap((verdict) => {
+    mkdirSync(join(folder, verdict));
+    return readdirSync(join(corpus, verdict)).map((name) => ({ verdict, name }));
+  });
+  const placeOf = ({ verdict, name }: (typeof messages)[number]): string =>
+    createHash('sha256').update(`${seed} ${verdict}/${name}`).digest('hex');
+  const drawn = messages
+    .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1))
+    .slice(0, Math.round(TURNED_SHARE * messages.length));
+  const paths = new Set<string>();
+  for (const message of messages) {
+    const { verdict, name } = message;
+    const isTurned = drawn.includes(message);
+    const path = join(folder, isTurned ? otherVerdict(verdict) : verdict, `${verdict}-${name}`);
+    if (isTurned) paths.add(path);
+    copyFileSync(join(corpus, verdict, name), path);
+  }
+  return { folder, paths };
 }
 
 async function evaluate(

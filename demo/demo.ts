@@ -3,8 +3,9 @@
  *
  * Everything is real and private: Redis, rspamd, spamd where it is installed, and the daemon itself run
  * as children on free loopback ports, in one temporary folder. However it ends, they are stopped and the
- * folder is removed. This file tells the story, `stage.ts` has what it is played on.
+ * folder is removed; `--keep` lets them run until Ctrl-C. This file tells the story, `stage.ts` has what it is played on.
  */
+import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -19,6 +20,7 @@ import {
 } from '../test/lab/messages.ts';
 import type { BayesOpinion } from '../src/servers/private-rspamd.ts';
 import { secondAct } from './second-act.ts';
+import { worthInWords } from './worth.ts';
 import { installHints, type ServerProgram } from './install-hints.ts';
 import { findProgram } from '../src/servers/programs.ts';
 
@@ -42,8 +44,10 @@ export interface DemoOptions {
   readonly searchPath: string;
   /** Takes the text that the person reads, newlines included. */
   readonly write: (text: string) => void;
-  /** How the daemon is started. */
-  readonly daemon: readonly [string, ...string[]];
+  /** How the program is started, without a command. */
+  readonly program: readonly [string, ...string[]];
+  /** Lets everything run in the end, until the signal. */
+  readonly keep: boolean;
 }
 
 /**
@@ -69,13 +73,13 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     say(`The demo needs a temporary folder, and ${why}: set TMPDIR to one that can be written.`);
     return EXIT.failure;
   }
-  const { searchPath, daemon, signal } = options;
+  const { searchPath, program, keep, signal } = options;
   const stageIn = (name: string): DemoStage =>
     new DemoStage({
       folder: join(folder, name),
       searchPath,
       patienceMs: PATIENCE_MS,
-      daemon,
+      program,
       signal,
     });
   const [stage, second] = [stageIn('rspamd'), stageIn('spamassassin')];
@@ -84,7 +88,14 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     for (const name of ['rspamd', 'spamassassin']) await mkdir(join(folder, name));
     // Root's spamd becomes another user, who has to get to what is its own.
     for (const name of ['', 'spamassassin']) await chmod(join(folder, name), 0o711);
-    const story = new Story({ stage, second, programs: { rspamd, redis, spamd }, say, signal });
+    const story = new Story({
+      stage,
+      second,
+      programs: { rspamd, redis, spamd },
+      keep,
+      say,
+      signal,
+    });
     return await story.tell();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
@@ -115,6 +126,7 @@ interface StoryOptions {
     /** `undefined` where it is not installed. */
     readonly spamd: string | undefined;
   };
+  readonly keep: boolean;
   readonly say: (line?: string) => void;
   readonly signal: AbortSignal;
 }
@@ -124,13 +136,16 @@ class Story {
   readonly #stage: DemoStage;
   readonly #second: DemoStage;
   readonly #programs: StoryOptions['programs'];
+  readonly #keep: boolean;
   readonly #say: (line?: string) => void;
   readonly #signal: AbortSignal;
+  #page = '';
 
-  constructor({ stage, second, programs, say, signal }: StoryOptions) {
+  constructor({ stage, second, programs, keep, say, signal }: StoryOptions) {
     this.#stage = stage;
     this.#second = second;
     this.#programs = programs;
+    this.#keep = keep;
     this.#say = say;
     this.#signal = signal;
   }
@@ -145,6 +160,7 @@ class Story {
     await this.#changeOneMind(first);
     const right = await this.#showOpinions('5. After: the same two messages');
     await this.#showSpamAssassin();
+    await this.#showWorth();
     return this.#conclude(right);
   }
 
@@ -153,8 +169,9 @@ class Story {
     const { redis, rspamd } = await this.#stage.startRspamd(this.#programs);
     this.#say(`  Redis    ${redis}`);
     this.#say(`  rspamd   ${rspamd}`);
-    await this.#stage.startDaemon();
+    this.#page = await this.#stage.startDaemon();
     this.#say('  daemon   kopano-learnd watch');
+    this.#say(`  page     ${this.#page}`);
     this.#say(`  spool    ${this.#stage.lib}`);
   }
 
@@ -243,6 +260,20 @@ class Story {
     await secondAct(this.#second, spamd, this.#say);
   }
 
+  async #showWorth(): Promise<void> {
+    this.#chapter('7. What it is worth: kopano-learnd evaluate, on what rspamd was taught');
+    for (const line of worthInWords(await this.#stage.evaluation())) this.#say(`  ${line}`);
+  }
+
+  /** Shows where to look, until Ctrl-C. */
+  async #stay(): Promise<void> {
+    this.#say();
+    this.#say(`Everything runs on: look at ${this.#page} and drop messages into`);
+    this.#say(`${this.#stage.lib}/spam or /ham. Ctrl-C stops all and removes it.`);
+    if (!this.#signal.aborted) await once(this.#signal, 'abort');
+    this.#say();
+  }
+
   async #showCounts(when: string): Promise<void> {
     const { spam, ham } = await this.#stage.bayesCounts();
     this.#say(`  Bayes ${when.padEnd(7)}${column(spam, 4)} spam${column(ham, 6)} ham`);
@@ -256,6 +287,9 @@ class Story {
     if (right && others.length === 0 && dropped + queued === 0) {
       this.#say('Every message was learned and removed, and Bayes knows spam from ham.');
       this.#say('Next: README.md, "Install"; then kopano-learnd doctor says whether all is well.');
+      if (this.#keep) await this.#stay();
+      else
+        this.#say('The daemon has a page to look at: npm run demo -- --keep leaves all running.');
       return EXIT.done;
     }
     this.#say(`This is not right: ${dropped + queued} messages are left, or Bayes is mistaken.`);

@@ -1,9 +1,11 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { demo } from './demo.ts';
 
 /** The demo as a process of its own; the daemon's bundle lies beside it, in `bin/`. */
 
+const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
@@ -21,5 +23,6 @@ process.exitCode = await demo({
   searchPath: process.env['PATH'] ?? '',
   write: (text) => process.stdout.write(text),
   // The demo's spool belongs to who runs it.
-  daemon: [process.execPath, bundle, ...asOneself, 'watch'],
+  program: [process.execPath, bundle, ...asOneself],
+  keep: values.keep,
 });

@@ -5,17 +5,19 @@
  * Starts and stops them and answers questions about them; prints nothing. The folder is not removed
  * here.
  */
-import { access, mkdir, readdir } from 'node:fs/promises';
+import { access, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Daemon, type LogLine } from '../test/lab/daemon.ts';
 import { KopanoWriter } from '../test/lab/kopano-writer.ts';
 import type { MadeMessage } from '../test/lab/messages.ts';
+import type { Evaluation } from '../src/evaluate/evaluation.ts';
 import type { Verdict } from '../src/verdict.ts';
-import { LOOPBACK } from '../src/servers/ports.ts';
+import { LOOPBACK, freePort } from '../src/servers/ports.ts';
 import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
 import { PrivateRspamd, type BayesOpinion } from '../src/servers/private-rspamd.ts';
 import { PrivateSpamd, type SpamdCounts } from '../src/servers/private-spamd.ts';
+import { ServerProcess } from '../src/servers/server-process.ts';
 
 const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
 const POLL_MS = 5;
@@ -39,7 +41,8 @@ export interface Fate {
 export interface DemoStageOptions {
   /** An existing, empty folder for everything. */
   readonly folder: string;
-  readonly daemon: readonly [string, ...string[]];
+  /** The program, without a command. */
+  readonly program: readonly [string, ...string[]];
   readonly searchPath: string;
   /** How long to wait for the daemon's next step. */
   readonly patienceMs: number;
@@ -57,6 +60,8 @@ export class DemoStage {
   /** The daemon's settings about the filter that was started. */
   #filter: Readonly<Record<string, string>> = {};
   #daemon: Daemon | undefined;
+  /** What was exported, as its users judged it last. */
+  readonly #taught = new Map<string, MadeMessage>();
 
   constructor(options: DemoStageOptions) {
     this.#options = options;
@@ -90,24 +95,31 @@ export class DemoStage {
     return SPAMD_URL;
   }
 
-  /** Makes the class folders as kopano-spamd has them and starts the daemon on them. */
-  async startDaemon(): Promise<void> {
+  /**
+   * Makes the class folders as kopano-spamd has them and starts the daemon on them.
+   * @returns the address of its page
+   */
+  async startDaemon(): Promise<string> {
     for (const verdict of VERDICTS) await mkdir(join(this.lib, verdict), { recursive: true });
-    const { daemon, folder, searchPath } = this.#options;
+    const { program, folder, searchPath } = this.#options;
+    const listen = `${LOOPBACK}:${await freePort()}`;
     const settings = {
       PATH: searchPath,
       KOPANO_SPAMD_LIB: this.lib,
       ...this.#filter,
-      STATUS_LISTEN: 'off',
+      STATUS_LISTEN: listen,
       LOG_FORMAT: 'json',
       SHUTDOWN_SECONDS: '2',
     };
-    this.#daemon = await Daemon.spawn(daemon, settings, folder);
+    this.#daemon = await Daemon.spawn([...program, 'watch'], settings, folder);
     await this.#untilDaemon('get ready', () => this.#lines.some(isOwner));
+    return `http://${listen}/`;
   }
 
   /** Writes a message into its class folder the way kopano-spamd does. */
-  async export({ verdict, name, raw }: MadeMessage): Promise<void> {
+  async export(message: MadeMessage): Promise<void> {
+    const { verdict, name, raw } = message;
+    this.#taught.set(name, message);
     const outcome = await this.#writer.write({ verdict, name, body: raw });
     if (outcome.kind !== 'written') {
       throw new Error(`kopano-spamd would have failed: ${JSON.stringify(outcome)}`);
@@ -156,6 +168,39 @@ export class DemoStage {
   /** How many messages SpamAssassin's Bayes has learned. */
   async spamdCounts(): Promise<SpamdCounts> {
     return started(this.#spamd).counts();
+  }
+
+  /**
+   * What `kopano-learnd evaluate` finds out about all that was exported.
+   * @throws when it fails, with its words
+   */
+  async evaluation(): Promise<Evaluation> {
+    const { program, folder, searchPath, signal } = this.#options;
+    const archive = join(folder, 'taught');
+    for (const verdict of VERDICTS) await mkdir(join(archive, verdict), { recursive: true });
+    for (const { verdict, name, raw } of this.#taught.values()) {
+      await writeFile(join(archive, verdict, name), raw);
+    }
+    const [node, ...args] = program;
+    let printed = '';
+    const run = await ServerProcess.start({
+      program: node,
+      args: [...args, 'evaluate', '--json', '--quiet', archive],
+      cwd: folder,
+      outputFile: join(folder, 'evaluate.log'),
+      onLine: (line) => (printed += line),
+      environment: { PATH: searchPath, TMPDIR: folder },
+    });
+    const stop = (): void => {
+      void run.stop();
+    };
+    signal.addEventListener('abort', stop);
+    const end = await run.ended;
+    signal.removeEventListener('abort', stop);
+    await run.stop();
+    signal.throwIfAborted();
+    if (end !== 0) throw new Error(`evaluate ended with ${end}: ${run.tailOfOutput()}`);
+    return JSON.parse(printed) as Evaluation;
   }
 
   /** Stops what was started, the daemon first; resolves when all of it is gone. */

@@ -4,6 +4,7 @@ import { connectionFault } from '../trainers/connection-faults.ts';
 import { START_STORAGE } from '../trainers/fuzzy.ts';
 import type { Inquiry, Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
+import { coldStart } from '../status/cold-start.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Outcome, Statistics } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
@@ -158,13 +159,9 @@ function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding
       command: startRedis(here),
     });
   }
-  const known = `Bayes knows ${spam} spam and ${ham} ham`;
-  if (Math.min(spam, ham) >= MIN_LEARNS) return ok(name, known);
-  return warning(
-    name,
-    `${known}: it gives no opinion before it has learned ${MIN_LEARNS} of each class (min_learns)`,
-    "let users judge more mail, teach it older mail with kopano-learnd relearn, or lower min_learns in rspamd's local.d/classifier-bayes.conf",
-  );
+  const cold = coldStart(learned);
+  if (cold === undefined) return ok(name, `Bayes knows ${spam} spam and ${ham} ham`);
+  return warning(name, cold.says, cold.cures.join('; '));
 }
 
 async function checkClass(inquiry: Inquiry, verdict: Verdict): Promise<Finding> {

@@ -174,9 +174,7 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
   await using laboratory = await Laboratory.start({ folder, programs, bayes, stop });
   progress.begin('time order', () => order.length);
   const work = { collection, laboratory, onMessage, onFailed };
-  const timeOrder = await timed(() =>
-    judgeInTimeOrder({ ...work, order, minLearns: bayes.min_learns }),
-  );
+  const timeOrder = await timed(() => judgeInTimeOrder({ ...work, order }));
   const { messages } = timeOrder;
   requireEnough(collection, messages, folds);
   const onFold = (fold: number, posts: number): void => {

@@ -10,6 +10,7 @@ import { findProgram } from '../servers/programs.ts';
 import { clean } from '../text.ts';
 import { BayesQuestion } from '../trainers/bayes-opinion.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { OpinionFile } from './opinion-file.ts';
 import type { Verdict } from './two-classes.ts';
 
 /**
@@ -30,10 +31,15 @@ export interface ServerPrograms {
 }
 
 /** What became of a message that was taught. */
-export type Lesson = { readonly kind: 'learned' | 'known' | 'short' } | Failed;
+export type Lesson = { readonly kind: 'learned' } | { readonly kind: 'known' | 'short' } | Failed;
 
 /** What Bayes said of a message: how likely it is spam, 0.5 where it said nothing. */
 export type Judgement = { readonly kind: 'opinion'; readonly probability: number } | Failed;
+
+/** What became of a message that was judged and then taught. */
+export type JudgedLesson =
+  | { readonly kind: 'learned'; readonly probability: number }
+  | Exclude<Lesson, { readonly kind: 'learned' }>;
 
 /** rspamd could not take a message, again and again. */
 export interface Failed {
@@ -119,6 +125,20 @@ export class Laboratory implements AsyncDisposable {
     });
   }
 
+  /** Teaches a message, and tells what Bayes thought of it just before. One at a time. */
+  async judgeAndLearn(verdict: Verdict, body: Buffer): Promise<JudgedLesson> {
+    const { opinion } = this.#filter;
+    opinion.clear();
+    const lesson = await this.learn(verdict, body);
+    if (lesson.kind !== 'learned') return lesson;
+    const probability = opinion.read();
+    if (probability !== undefined) return { kind: 'learned', probability };
+    return {
+      kind: 'failed',
+      reason: 'rspamd learned it, and did not say what Bayes thought of it',
+    };
+  }
+
   /** Asks Bayes, and teaches nothing. */
   async judge(body: Buffer): Promise<Judgement> {
     return this.#tried<Judgement>(async () => {
@@ -139,12 +159,12 @@ export class Laboratory implements AsyncDisposable {
 
   /** Goes on with other settings of Bayes, in a new rspamd. */
   async change(bayes: BayesSettings): Promise<void> {
-    await this.#filter.server[Symbol.asyncDispose]();
+    await stopFilter(this.#filter);
     this.#filter = await startFilter(this.#options, this.#redis.port, bayes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#filter.server[Symbol.asyncDispose]();
+    await stopFilter(this.#filter);
     await this.#redis[Symbol.asyncDispose]();
   }
 
@@ -187,6 +207,7 @@ interface Filter {
   readonly server: PrivateRspamd;
   readonly trainer: RspamdTrainer;
   readonly question: BayesQuestion;
+  readonly opinion: OpinionFile;
 }
 
 async function startFilter(
@@ -201,6 +222,7 @@ async function startFilter(
     PrivateRspamd.start({
       ...{ parentFolder, program, redisPort, bayes },
       isTerse: true,
+      tellsOpinions: true,
       runAs: ordinaryUser(),
     }),
   );
@@ -208,7 +230,13 @@ async function startFilter(
   const controller = { name: url, url, socketPath: undefined };
   const connection = { controller, password: Secret.none, ca: undefined, timeoutMs: TIMEOUT_MS };
   const trainer = new RspamdTrainer({ ...connection, bulk: true });
-  return { server, trainer, question: new BayesQuestion(connection) };
+  const opinion = new OpinionFile(server.opinionFile);
+  return { server, trainer, question: new BayesQuestion(connection), opinion };
+}
+
+async function stopFilter({ server, opinion }: Filter): Promise<void> {
+  opinion[Symbol.dispose]();
+  await server[Symbol.asyncDispose]();
 }
 
 /** Debian's, Alpine's and Fedora's `nobody`. */

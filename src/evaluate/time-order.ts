@@ -1,18 +1,16 @@
 import type { Collection } from './collection.ts';
-import type { Failed, Judgement, Laboratory, Lesson } from './laboratory.ts';
+import type { Laboratory } from './laboratory.ts';
 import { eachOf } from './parallel.ts';
 
 /**
  * The messages in the order of time: each is judged first and taught then, as in the life of a filter
- * that learns what its users say. One at a time: what Bayes says of a message depends on all before it.
+ * that learns what its users say. rspamd does both at one post. One at a time: what Bayes says of a message depends on all before it.
  */
 export interface TimeOrderPlan {
   readonly collection: Collection;
   readonly laboratory: Laboratory;
   /** The messages, by time. */
   readonly order: Uint32Array;
-  /** Bayes says nothing before it has learned so many of each class: nobody asks it until then. */
-  readonly minLearns: number;
   readonly onMessage: () => void;
   readonly onFailed: (place: string, reason: string) => void;
 }
@@ -33,36 +31,28 @@ export interface TimeOrderResult extends Judged {
   readonly failed: number;
 }
 
-const SILENCE: Judgement = { kind: 'opinion', probability: 0.5 };
 /** So many messages are learned and forgotten first. */
 const WARM_UP = 50;
 const WARM_UP_WIDTH = 8;
 
 export async function judgeInTimeOrder(plan: TimeOrderPlan): Promise<TimeOrderResult> {
-  const { collection, laboratory, order, minLearns, onMessage, onFailed } = plan;
+  const { collection, laboratory, order, onMessage, onFailed } = plan;
   await warmUp(plan);
   const messages = new Uint32Array(order.length);
   const opinions = new Float64Array(order.length);
   const counts = { judged: 0, known: 0, short: 0, failed: 0 };
-  // Never fewer than rspamd's own counts: a turned copy leaves its old class there.
-  const learned = { spam: 0, ham: 0 };
   for (const index of order) {
-    const body = collection.body(index);
-    const verdict = collection.verdict(index);
-    const isSilent = Math.min(learned.spam, learned.ham) < minLearns;
-    const judgement = isSilent ? SILENCE : await laboratory.judge(body);
-    const lesson = await laboratory.learn(verdict, body);
-    if (lesson.kind === 'learned') learned[verdict] += 1;
-    const failure = [judgement, lesson].find(isFailed);
-    if (failure !== undefined) {
-      counts.failed += 1;
-      onFailed(collection.note(index).place, failure.reason);
-    } else if (lesson.kind === 'learned' && judgement.kind === 'opinion') {
+    const lesson = await laboratory.judgeAndLearn(
+      collection.verdict(index),
+      collection.body(index),
+    );
+    if (lesson.kind === 'learned') {
       messages[counts.judged] = index;
-      opinions[counts.judged] = judgement.probability;
+      opinions[counts.judged] = lesson.probability;
       counts.judged += 1;
-    } else if (lesson.kind !== 'learned') {
+    } else {
       counts[lesson.kind] += 1;
+      if (lesson.kind === 'failed') onFailed(collection.note(index).place, lesson.reason);
     }
     onMessage();
   }
@@ -79,8 +69,4 @@ async function warmUp({ collection, laboratory, order }: TimeOrderPlan): Promise
     await laboratory.learn(collection.verdict(index), collection.body(index));
   });
   await laboratory.forget();
-}
-
-function isFailed(result: Lesson | Judgement): result is Failed {
-  return result.kind === 'failed';
 }

@@ -26,7 +26,8 @@ figure svg { width: 100%; height: auto; font-size: 12px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0.5rem 0; }
 caption { text-align: left; color: var(--quiet); font-size: 0.9rem; }
 th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right; overflow-wrap: normal; }
-th:first-child { text-align: left; }
+th:first-child { text-align: left; overflow-wrap: anywhere; }
+@media (max-width: 30rem) { th, td { padding: 0.2rem 0.3rem; font-size: 0.9rem; } }
 code, pre { font-size: 0.85rem; } pre { white-space: pre-wrap; }
 .spam { color: var(--spam); font-weight: bold; } .ham { color: var(--ham); font-weight: bold; }
 `;

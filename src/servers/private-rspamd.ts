@@ -39,6 +39,8 @@ export interface PrivateRspamdOptions extends PrivateServerOptions {
   readonly expandKeys?: boolean;
   /** Settings of Bayes, in the words of rspamd. @defaultValue the package's own */
   readonly bayes?: BayesSettings;
+  /** Whether it says in {@link PrivateRspamd.opinionFile} what Bayes thinks of what it learns. */
+  readonly tellsOpinions?: boolean;
   /** Errors alone are logged: of each message a line is much where there are many. */
   readonly isTerse?: boolean;
   /** Whether the history of the web interface lies in Redis. */
@@ -95,6 +97,14 @@ export class PrivateRspamd extends PrivateServer {
   /** The controller's Unix socket; only there with the option `unixSocket`. */
   get socketPath(): string {
     return join(this.folder, 'run/controller.sock');
+  }
+
+  /**
+   * Says of the message that was learned last how likely Bayes thought it spam just before; empty of one
+   * with too few words, or while it has learned too little. Only there with the option `tellsOpinions`.
+   */
+  get opinionFile(): string {
+    return join(this.folder, 'opinion');
   }
 
   /** The processes below the main one; `kind` is `controller`, `normal`, `hs_helper`, ... */
@@ -202,7 +212,7 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
     'override.d/worker-controller.inc': controllerLines(rspamd, options),
     'override.d/worker-normal.inc': `bind_socket = "${LOOPBACK}:${scannerPort}";\ncount = 1;\n`,
     'override.d/worker-proxy.inc': 'enabled = false;\ncount = -1;\n',
-    'override.d/classifier-bayes.conf': bayesLines(options),
+    'override.d/classifier-bayes.conf': bayesLines(rspamd, options),
     ...(options.isTerse === true && { 'override.d/logging.inc': 'level = "error";\n' }),
     // Bayes falls back to this module's server; without one it has no backend
     ...(redisPort !== null && {
@@ -227,6 +237,7 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
   for (const [name, content] of Object.entries(files)) {
     await writeFile(join(config, name), content);
   }
+  if (options.tellsOpinions === true) await writeFile(rspamd.opinionFile, '');
 }
 
 function sentinelLines({ sentinelPorts = [] }: PrivateRspamdOptions): string[] {
@@ -278,8 +289,8 @@ function fuzzyFiles(
   };
 }
 
-function bayesLines(options: PrivateRspamdOptions): string {
-  const { perUser = false, bayes = {} } = options;
+function bayesLines({ opinionFile }: PrivateRspamd, options: PrivateRspamdOptions): string {
+  const { perUser = false, bayes = {}, tellsOpinions = false } = options;
   const { tokenizer, ...numbers } = bayes;
   return [
     'autolearn = false;',
@@ -287,7 +298,26 @@ function bayesLines(options: PrivateRspamdOptions): string {
     ...(tokenizer === undefined ? [] : [`tokenizer { name = ${quoted(tokenizer)}; }`]),
     ...Object.entries(numbers).map(([name, value]) => `${name} = ${value};`),
     classLines(options),
+    ...(tellsOpinions ? [opinionCondition(opinionFile)] : []),
   ].join('\n');
+}
+
+/**
+ * rspamd judges each message before it learns it, and then asks this function whether it may: the place
+ * where its own one (`lua_bayes_learn`) reads that opinion, to refuse what Bayes is sure of.
+ */
+function opinionCondition(file: string): string {
+  return `learn_condition = <<EOD
+local file = io.open(${quoted(file)}, 'r+')
+return function(task)
+  local probability = task:get_mempool():get_variable('bayes_prob', 'double')
+  file:seek('set')
+  file:write(string.format('%-24s', probability and string.format('%.12f', probability) or ''))
+  file:flush()
+  return true
+end
+EOD
+`;
 }
 
 function optionLines(folder: string): string {

@@ -7,11 +7,11 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { demo } from '../../demo/demo.ts';
 import { findProgram } from '../../src/servers/programs.ts';
 import { describeReal } from '../real/harness.ts';
-import { makeDemo, program } from '../support/run.ts';
+import { asOneself, makeDemo, program } from '../support/run.ts';
 import { TIME, needs } from '../support/needs.ts';
 
 const searchPath = process.env['PATH'] ?? '';
-const watch: [string, ...string[]] = [process.execPath, program(), 'watch'];
+const ours: [string, ...string[]] = [process.execPath, program(), ...asOneself()];
 let folder: string;
 
 beforeEach(async () => {
@@ -40,7 +40,14 @@ async function tell(options: Partial<Parameters<typeof demo>[0]>): Promise<[numb
   const write = (part: string): void => {
     text += part;
   };
-  const exitCode = await demo({ signal, searchPath, write, daemon: watch, ...options });
+  const exitCode = await demo({
+    signal,
+    searchPath,
+    write,
+    program: ours,
+    keep: false,
+    ...options,
+  });
   return [exitCode, text];
 }
 
@@ -73,6 +80,29 @@ describeReal('with the servers', TIME, () => {
     if (findProgram('spamd', searchPath) === undefined) expect(second).toMatch(/: left out, /);
     else
       expect(second).toMatch(/has learned 20 messages .*\n.* 10 spam, 10 ham; .* 9 spam, 11 ham/);
+    const worth = /\n7\. What it is worth: .*\n((?: {2}.*\n){5})\n/.exec(stdout)?.[1];
+    expect(worth).toMatch(
+      /440 messages, 219 spam and 221 ham[^]*spam caught[^]*disputed: \d+,.* ham, "/,
+    );
+    expect(await readdir(folder)).toEqual([]);
+    expect(await processesIn(folder)).toEqual([]);
+  }, 120_000);
+
+  test('with --keep all of it runs on until the signal, and then nothing is left', async () => {
+    const abort = new AbortController();
+    const health: (string | number)[] = [];
+    const write = (part: string): void => {
+      const page = /Everything runs on: look at (\S+)/.exec(part)?.[1];
+      if (page === undefined) return;
+      void fetch(`${page}healthz`)
+        .then(({ status }) => health.push(status), String)
+        .finally(() => {
+          abort.abort();
+        });
+    };
+    const [exitCode] = await tell({ keep: true, signal: abort.signal, write });
+    expect(exitCode).toBe(0);
+    expect(health).toEqual([200]);
     expect(await readdir(folder)).toEqual([]);
     expect(await processesIn(folder)).toEqual([]);
   }, 120_000);
@@ -92,8 +122,8 @@ describeReal('with the servers', TIME, () => {
   });
 
   test('a daemon that ends is a failure with its last words, and leaves nothing', async () => {
-    const daemon = ['/bin/sh', '-c', 'echo no flock here >&2; exit 3'] as const;
-    const [exitCode, text] = await tell({ daemon: [...daemon] });
+    const broken = ['/bin/sh', '-c', 'echo no flock here >&2; exit 3'] as const;
+    const [exitCode, text] = await tell({ program: [...broken] });
     expect(exitCode).toBe(1);
     expect(text).toContain('no flock here');
     expect(await readdir(folder)).toEqual([]);

@@ -210,6 +210,19 @@ test.each([
   expect(line?.text).toMatch(says);
 });
 
+test('a Bayes that is short of ham is a cold start, with why, and both ways out of it', async () => {
+  const statfiles = Object.entries({ BAYES_SPAM: 450, BAYES_HAM: 12 });
+  const stat = JSON.stringify({
+    uptime: 100,
+    statfiles: statfiles.map(([symbol, revision]) => ({ symbol, revision })),
+  });
+  const server = await serve({ play: play({ '/stat': answer('200 OK', stat) }) });
+  const [line] = (await see(server.url)).of(server.url).filter(({ state }) => state === 'warning');
+  expect(line?.text).toMatch(
+    /450 spam and 12 ham.*188 ham are missing.*only where a message was spam first.*Cure: .*relearn --ham.*autolearn/,
+  );
+});
+
 test('what is interrupted is no finding', async () => {
   const stop = new AbortController();
   const hangs = await serve({

@@ -266,18 +266,23 @@ describeReal('evaluate that is ended', () => {
     expect(readdirSync(join(list, '..'))).toEqual([]);
   });
 
-  test('by SIGKILL at any moment leaves no process, and no mail on the disk', TIME, async () => {
-    const source = archive();
-    for (const afterMs of [150, 300, 450, 600, 900, 1_300, 2_000, 4_000]) {
-      const { child, folder, ended } = started(source);
-      await sleep(afterMs);
-      child.kill('SIGKILL');
-      await ended;
-      await until('all have ended', () => processesOf(folder).length === 0);
-      const left = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-      expect(left.filter((name) => name.endsWith('messages'))).toEqual([]);
-    }
-  });
+  test.each(['SIGKILL', 'SIGTERM'] as const)(
+    'by %s at any moment leaves no process, and no mail on the disk',
+    TIME,
+    async (signal) => {
+      const source = archive();
+      for (const afterMs of [150, 300, 450, 600, 900, 1_300, 2_000, 4_000]) {
+        const { child, folder, ended } = started(source);
+        await sleep(afterMs);
+        child.kill(signal);
+        await ended;
+        await until('all have ended', () => processesOf(folder).length === 0);
+        const left = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+        expect(left.filter((name) => name.endsWith('messages'))).toEqual([]);
+        if (signal === 'SIGTERM') expect(left).toEqual([]);
+      }
+    },
+  );
 
   test('by a full disk names it, and writes no half list', MOUNTS, async () => {
     const disk = temporaryFolder();

@@ -28,8 +28,8 @@ readonly PASSWORD='not secret: a test'
 # rspamd trusts 127.0.0.1, and asks who comes by this address for the password.
 readonly RSPAMD_ADDRESS=192.0.2.1
 
-# What ../debian/fresh.sh and release.sh run.
-readonly BY_OTHERS=$'try-demo\ntry-tests\ndeb-install\ndeb-update\ndeb-remove\ndeb-purge'
+# What ../debian/fresh.sh, release.sh and mbsync.sh run.
+readonly BY_OTHERS=$'try-demo\ntry-tests\ndeb-install\ndeb-update\ndeb-remove\ndeb-purge\nmbsync'
 
 seed=0
 
