@@ -80,6 +80,7 @@ install_into() {
     echo "$finding: can't be tried with these versions" >&2
     exit 2
   fi
+  printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 }
 
 make_bare() {
@@ -87,7 +88,6 @@ make_bare() {
   # an older debootstrap doesn't know the newest suites by name
   if [[ ! -e $recipe ]]; then recipe=${recipe%/*}/sid; fi
   debootstrap --variant=minbase "$suite" "$bare.part" "${MIRROR:-}" "$recipe" &&
-    printf '127.0.0.1 localhost\n' >"$bare.part/etc/hosts" &&
     # so that no service starts
     printf '#!/bin/sh\nexit 101\n' >"$bare.part/usr/sbin/policy-rc.d" &&
     chmod 755 "$bare.part/usr/sbin/policy-rc.d" && mv "$bare.part" "$bare"

@@ -16,6 +16,8 @@ const KEPT_MS = 600_000;
 /** Fewer learned messages that are gone are not told. */
 const FEW = 10;
 const FEW_PART = 0.01;
+/** With three classes rspamd 4.1.5 takes a turned message from the count of the third one as well. */
+const FEW_PART_OF_THREE = 0.5;
 
 /** What one answer of `/stat` showed. */
 interface CountSample {
@@ -102,7 +104,8 @@ export class LearnCounts {
     const least = Math.min(...samples.map(sumOf)) - learns;
     this.#sure = Math.max(this.#sure, least);
     const missing = this.#sure - (sumOf(now) + learns);
-    if (missing <= Math.max(FEW, this.#sure * FEW_PART)) {
+    const part = Object.keys(now.learned).length > 2 ? FEW_PART_OF_THREE : FEW_PART;
+    if (missing <= Math.max(FEW, this.#sure * part)) {
       this.#missingSince = undefined;
       return 0;
     }

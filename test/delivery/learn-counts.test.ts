@@ -24,6 +24,18 @@ function look(spam: number | undefined, ham: number | undefined, uptimeSeconds?:
   return counts.observe(statistics, now, learns);
 }
 
+/** Looks that show so many newsletters for two minutes, and as much of the rest as ever. */
+function lookForThree(newsletter: number): number {
+  let found = 0;
+  for (let i = 0; i < 24; i += 1) {
+    now += LOOK_MS;
+    const learned = { spam: 50, ham: 50, newsletter };
+    const statistics = { hasBackend: true, learned, learns, uptimeSeconds: 9_999 };
+    found += counts.observe(statistics, now, learns);
+  }
+  return found;
+}
+
 /** Looks that show the same for so long; what they find missing, one after the other. */
 function lookFor(seconds: number, spam: number, ham: number): readonly number[] {
   const found: number[] = [];
@@ -61,6 +73,12 @@ describe('nothing is missing', () => {
     expect(look(0, 0, 6)).toBe(0);
     expect(look(1_000, 1_000, 11)).toBe(0);
   });
+});
+
+test('with three classes, of which turned verdicts are taken, half may go', () => {
+  expect(lookForThree(400)).toBe(0);
+  expect(lookForThree(200)).toBe(0);
+  expect(lookForThree(100)).toBe(300);
 });
 
 describe('what is missing is counted', () => {
