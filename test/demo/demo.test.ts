@@ -92,6 +92,8 @@ describeReal('with the servers', TIME, () => {
     const abort = new AbortController();
     const health: (string | number)[] = [];
     const write = (part: string): void => {
+      // Not before the signal.
+      if (part.startsWith('Stopped')) health.push(String(abort.signal.aborted));
       const page = /Everything runs on: look at (\S+)/.exec(part)?.[1];
       if (page === undefined) return;
       void fetch(`${page}healthz`)
@@ -102,7 +104,7 @@ describeReal('with the servers', TIME, () => {
     };
     const [exitCode] = await tell({ keep: true, signal: abort.signal, write });
     expect(exitCode).toBe(0);
-    expect(health).toEqual([200]);
+    expect(health).toEqual([200, 'true']);
     expect(await readdir(folder)).toEqual([]);
     expect(await processesIn(folder)).toEqual([]);
   }, 120_000);
