@@ -214,8 +214,9 @@ describe('what it says', () => {
     expect(well).toMatch(/It judges: 200 of each class are enough/);
   });
 
-  test('of a controller is its reason and its cure', async () => {
+  test('of a controller is its reason and its cure, and of days without judgements nothing', async () => {
     const bench = await StatusBench.start();
+    expect(Object.keys(rowsOf(await pageAt(bench), /by day/))).toEqual(['together']);
     bench.counts = { pending: 1, deferred: 0, inFlight: 0 };
     const failure = { reason: 'connection refused', hint: 'start it', answered: false };
     bench.controller.failed({ ...failure, wasProbe: true });
