@@ -14,6 +14,7 @@ import { DropDirectory } from '../spool/drop-directory.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
 import { lockDescriptor } from '../spool/owner.ts';
 import { Pickup } from '../spool/pickup.ts';
+import type { SpoolEvents } from '../spool/message.ts';
 import { PostCounts } from '../spool/post-counts.ts';
 import { Quarantine } from '../spool/quarantine.ts';
 import { Queue } from '../spool/queue.ts';
@@ -136,8 +137,7 @@ export class SpoolSession {
     options.taught.messages = this.#taught;
     options.fuzzyLists.messages = this.#listed;
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
-    this.#history = new History({ stateDir, clock, log });
-    options.history.current = this.#history;
+    this.#history = options.history.current = new History(options);
     this.#faults = faults;
     this.#drop = drop;
     this.#deliveries = deliveries;
@@ -146,18 +146,21 @@ export class SpoolSession {
       ...common,
       ...config.spool,
       requeue: this.#requeue,
-      events: {
-        ...events,
-        enqueued: (...what) => {
-          this.#history.arrived();
-          events.enqueued(...what);
-        },
-      },
+      events: this.#noting(events),
       temporary,
       throttle,
       onLost: this.#lose.bind(this),
       lock: (folder) => lockDescriptor(folder.fd),
     });
+  }
+
+  /** What pickup tells, of which the history hears when a message comes in. */
+  #noting(events: SpoolEvents): SpoolEvents {
+    const enqueued: SpoolEvents['enqueued'] = (...what) => {
+      this.#history.arrived();
+      events.enqueued(...what);
+    };
+    return { ...events, enqueued };
   }
 
   /** Why the session ended by itself. */
