@@ -127,7 +127,7 @@ describe('settings', () => {
     expect(err).not.toContain('    at '); // a stack is for bugs
   });
 
-  const WRONG = { LEARN_SETTLE_MS: '2sec', LEARN_MAX_BYTES: 'some megabytes, as usual' };
+  const WRONG = { LEARN_SETTLE_MS: '2 fortnights', LEARN_MAX_BYTES: 'some megabytes, as usual' };
 
   test('that are wrong fit the terminal, wrapped between words', async () => {
     const { code, err } = await call(['watch'], WRONG, { columns: 60 });

@@ -1,5 +1,6 @@
-import { execFileSync } from 'node:child_process';
-import { appendFileSync, closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Daemon } from '../lab/daemon.ts';
@@ -244,13 +245,14 @@ describe.concurrent('watch --once ends with', () => {
     await using server = await FaultServer.start({ play: plays() });
     await using spool = new Spool();
     const file = join(spool.lib, 'spam', 'growing.eml');
-    const growing = setInterval(() => {
-      appendFileSync(file, 'still growing: 7c1f\r\n');
-    }, 20);
+    writeFileSync(file, 'Subject: it grows\r\n\r\n');
+    // By a process of its own: this one may be busy for as long as a file takes to settle.
+    const growing = spawn('sh', ['-c', 'while echo 7c1f >>"$0"; do sleep 0.02; done', file]);
     try {
       expect(await spool.start({ RSPAMD_URL: server.url }, ONCE).ends()).toBe(75);
     } finally {
-      clearInterval(growing);
+      growing.kill('SIGKILL');
+      await once(growing, 'close');
     }
     expect(spool.waiting).toEqual(['growing.eml']);
     expect(server.posts).toEqual([]);

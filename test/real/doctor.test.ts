@@ -123,6 +123,8 @@ describeReal('the doctor of a real rspamd in trouble', () => {
       // rspamd shows no figures in its first moments.
       await until('it is content', 20_000, async () => (await faults()).length === 0);
       redis.freeze();
+      // The kernel stops it in its own time.
+      await until('it sees that', 20_000, async () => (await faults()).length > 0);
       expect(await faults()).toEqual([
         expect.stringMatching(/Redis does not .*\(timeout.*Cure: start/),
       ]);
