@@ -20,7 +20,7 @@ import { runClient } from './client-run.ts';
 import { cpuMsOf, memoryOf } from './process-figures.ts';
 import { RelearnStage } from './relearn-stage.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, columnsOf } from './table.ts';
+import { MACHINE, printRows, type Row } from './table.ts';
 
 /** The gate's own time for a file with the finishing mark. */
 const GATE_MS = 200;
@@ -77,24 +77,29 @@ try {
     loops.push(await shellLoop(stage.port));
     console.log(`shell loop: ${Math.round(loops.at(-1) ?? NaN)} ms`);
   }
-  console.log(`\n${MACHINE}, medians\n\n${columnsOf(tableOf(bursts, loops))}`);
+  printRows(`${MACHINE}; medians`, rowsOf(bursts, loops));
 } finally {
   await stage?.stop();
 }
 
-function tableOf(bursts: ReadonlyMap<string, readonly Burst[]>, loops: readonly number[]) {
+/** The figures of the newer build, with the older one as their peer. */
+function rowsOf(
+  bursts: ReadonlyMap<string, readonly Burst[]>,
+  loops: readonly number[],
+): readonly Row[] {
   const median = (numbers: readonly number[]): number => spreadOf(numbers).median;
-  const row = (what: string, unit: string, figure: (burst: Burst) => number): string[] => {
-    const figures = [...bursts.values()].map((each) => median(each.map(figure)));
-    const ratio = (figures.at(-1) ?? NaN) / (figures[0] ?? NaN);
-    return [what, ...figures.map((each) => `${each.toFixed(2)} ${unit}`), ratio.toFixed(2)];
-  };
+  const [first, last = first] = [...bursts];
+  const row = (what: string, unit: string, figure: (burst: Burst) => number, target = {}): Row => ({
+    ...{ what, unit, ...target },
+    value: median((last?.[1] ?? []).map(figure)),
+    ...(first !== undefined &&
+      first !== last && { peer: { name: first[0], value: median(first[1].map(figure)) } }),
+  });
   return [
-    ['figure', ...bursts.keys(), 'ratio'],
     row(`${count} at once, the last one disposed of`, 's', ({ ms }) => ms / 1_000),
     ...(loops.length === 0
       ? []
-      : [row('  times as fast as the shell loop', 'x', ({ ms }) => median(loops) / ms)]),
+      : [row('  as fast as the shell loop', 'x', ({ ms }) => median(loops) / ms, { atLeast: 5 })]),
     row('  CPU a message, the start included', 'ms', ({ cpuMs }) => cpuMs / count),
     row('  of rspamd', 'ms', ({ serverCpuMs }) => serverCpuMs.rspamd / count),
     row('  of Redis', 'ms', ({ serverCpuMs }) => serverCpuMs.redis / count),
@@ -102,9 +107,10 @@ function tableOf(bursts: ReadonlyMap<string, readonly Burst[]>, loops: readonly 
     row(
       'one by one, p50 beyond the gate',
       'ms',
-      (each) => percentile(each.latencies, 50) - GATE_MS,
+      ({ latencies }) => percentile(latencies, 50) - GATE_MS,
+      { atMost: 25 },
     ),
-    row('  p99', 'ms', (each) => percentile(each.latencies, 99) - GATE_MS),
+    row('  p99', 'ms', ({ latencies }) => percentile(latencies, 99) - GATE_MS),
   ];
 }
 

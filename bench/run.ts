@@ -25,6 +25,7 @@ const BENCHES: Readonly<Record<string, readonly string[] | undefined>> = {
   start: beside,
   health: ['--rounds', '20'],
   relearn: ['--rounds', '3', ...from, ...beside],
+  dropped: ['--rounds', '1', ...beside],
   backlog: ['--learn-seconds', '10', '--idle-seconds', '10'],
   controllers: ['--messages', '500'],
   evaluate: ['--rounds', '1', ...from],
