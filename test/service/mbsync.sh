@@ -38,7 +38,7 @@ start_dovecot() {
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout "$scratch/key" \
     -out "$scratch/cert" 2>/dev/null
   echo "anna:{PLAIN}secret" >"$scratch/users"
-  echo secret >/root/anna.password
+  echo secret >~/anna.password
   cat >"$scratch/dovecot.conf" <<END
 protocols = imap
 listen = 127.0.0.1
