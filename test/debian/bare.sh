@@ -28,4 +28,5 @@ if [[ ! -e $DEBIANS/$suite ]]; then
   make "$DEBIANS/$suite.part"
   mv "$DEBIANS/$suite.part" "$DEBIANS/$suite"
 fi
-if [[ -n $folder ]]; then cp -a "$DEBIANS/$suite" "$folder"; fi
+# Whoever left this machine's mounts while it was made still sees what was mounted in it then.
+if [[ -n $folder ]]; then cp -a --one-file-system "$DEBIANS/$suite" "$folder"; fi
