@@ -77,6 +77,11 @@ export type TellResult = TellAnswer | TellFault;
 const MAX_ANSWER_BYTES = 4_096;
 /** A child that has been frozen for so long is not expected to wake. */
 const LATEST_MS = 3_600_000;
+/**
+ * The half-close by TLS waits for so long. In TLS 1.3 a server sends its session tickets behind the
+ * handshake; OpenSSL 3.0 reads nothing more when one comes after our own close, the answer included.
+ */
+const TICKETS_MS = 1_000;
 const GREETING = 'SPAMD/';
 
 export class SpamdClient {
@@ -129,7 +134,15 @@ export class SpamdClient {
       });
       socket.cork();
       socket.write(this.#head(telling));
-      socket.end(telling.body);
+      if (!this.#options.address.tls) {
+        socket.end(telling.body);
+        return;
+      }
+      socket.write(telling.body);
+      socket.uncork();
+      socket.on('secureConnect', () => {
+        setTimeout(() => socket.end(), TICKETS_MS).unref();
+      });
     });
   }
 
