@@ -23,8 +23,11 @@ export interface PrivateRedisOptions extends PrivateServerOptions {
   readonly sentinelOf?: number;
 }
 
-/** A master that is silent for so long is down; two sentinels of three have to agree. */
-const DOWN_AFTER_MS = 1_000;
+/**
+ * A master that is silent for so long is down; two sentinels of three have to agree. On a busy machine one
+ * that is well may be silent for a second.
+ */
+const DOWN_AFTER_MS = 3_000;
 const QUORUM = 2;
 
 /** What rspamd's Bayes has learned, as its key in Redis says. */

@@ -19,6 +19,8 @@ import { byLength } from '../../support/length.ts';
 const NODES = 3;
 const MESSAGES = byLength({ short: 600, middle: 1_500, long: 3_000 });
 const PER_SECOND = 100;
+/** One in a hundred of the long form: what is in flight at a kill may count twice, or not. */
+const MOST_ASTRAY = 30;
 /** Where in the stream of messages something is killed. */
 const KILLS = { first: 0.15, second: 0.35, redis: 0.6 };
 const AWAY_MS = 2_000;
@@ -174,8 +176,7 @@ describeReal('three nodes behind a Redis with sentinels', () => {
     expect(now).toBeDefined();
     const counts = await now?.bayesCounts();
     const learned = (counts?.spam ?? 0) + (counts?.ham ?? 0);
-    expect(learned).toBeGreaterThanOrEqual(MESSAGES * 0.99);
-    expect(learned).toBeLessThanOrEqual(MESSAGES * 1.01);
+    expect(Math.abs(learned - MESSAGES)).toBeLessThanOrEqual(MOST_ASTRAY);
     expect(await cluster.filesIn('.learnd/quarantine/spam', '.learnd/quarantine/ham')).toBe(0);
     const standstills = cluster.daemons.map(longestStandstill);
     // How long rspamd takes to see it is its own affair: it asks the sentinels every second.

@@ -85,6 +85,8 @@ class Soak {
 
   async run(): Promise<void> {
     const { users, pulse, gauge } = this.world;
+    // chokidar has a timer for each folder in the second after a change of it.
+    await sleep(2_000);
     this.readings.push(await gauge.steady());
     const writing = users.run();
     pulse.start();
