@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { LogThrottle } from '../logger.ts';
-import type { Log } from '../logger.ts';
+import { LogThrottle, type Log } from '../logger.ts';
 import { plural } from '../text.ts';
 import { NO_CLUSTER } from '../trainers/answers.ts';
 import type { Held, Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
@@ -68,8 +67,7 @@ export class Controller {
   /** When a message may probe that has not failed here since the controller was up. */
   #freshAt = 0;
   #needsProof = false;
-  #reason: string | undefined;
-  #cure: string | undefined;
+  #trouble: { readonly reason?: string; readonly cure?: string | undefined } = {};
   #awaitsPassword = false;
   /** It recognises what it is taught, and Bayes is empty all the same. */
   #isHollow = false;
@@ -91,12 +89,12 @@ export class Controller {
 
   /** Why it isn't up, for people. */
   get reason(): string | undefined {
-    return this.#reason;
+    return this.#trouble.reason;
   }
 
   /** What may be done about it. */
   get cure(): string | undefined {
-    return this.#cure;
+    return this.#trouble.cure;
   }
 
   /** It refused the password that we have. */
@@ -127,9 +125,8 @@ export class Controller {
 
   /** Nothing is known to be wrong with it that its `/stat` can't show, or show to be over. */
   get lacksOnlyProof(): boolean {
-    return (
-      this.#isHollow || this.isOpen || this.#state === 'unproven' || this.#reason === NO_PROOF_YET
-    );
+    const mayShow = this.isOpen || this.#state === 'unproven' || this.reason === NO_PROOF_YET;
+    return this.#isHollow || mayShow;
   }
 
   /** What is known to be wrong with its version of rspamd. */
@@ -194,7 +191,7 @@ export class Controller {
   remembered(): void {
     if (this.#state === 'unproven') {
       this.#state = 'down';
-      this.#reason = NO_PROOF_YET;
+      this.#trouble = { reason: NO_PROOF_YET };
     }
     this.answered();
   }
@@ -222,11 +219,11 @@ export class Controller {
 
   /** It learns nothing of a class, and other messages as ever. */
   holdsBack(verdict: Verdict, { reason, hint: cure }: Held): void {
-    const { log } = this.#options;
     this.heldBack.set(verdict, reason);
     if (!this.#throttle.allows(`class ${reason}`)) return;
     const says = `${this.name} will not learn ${verdict} until a setting is changed: ${reason}`;
-    log('err', 'controller.misconfigured', says, { controller: this.name, reason, cure });
+    const fields = { controller: this.name, reason, cure };
+    this.#options.log('err', 'controller.misconfigured', says, fields);
   }
 
   /**
@@ -280,7 +277,7 @@ export class Controller {
     }
     const counted = this.#suspects.takeCounted(this.#counts);
     for (const { proof } of counted) proof.letGo = COUNTED;
-    if (counted.length > 0 && (this.#state === 'unproven' || this.#reason === NO_PROOF_YET)) {
+    if (counted.length > 0 && (this.#state === 'unproven' || this.reason === NO_PROOF_YET)) {
       this.#needsProof = false;
       this.#open();
     }
@@ -302,10 +299,7 @@ export class Controller {
     this.#suspects.forget(message);
   }
 
-  /**
-   * Forgets every message, not what it knows of the controller. The spool may have had another owner,
-   * and what was proven or suspected before a newer verdict since.
-   */
+  /** Forgets every message: the spool may have had another owner, and newer verdicts, since. */
   forgetMessages(): void {
     this.lastProbe = undefined;
     this.#suspects.forgetAll();
@@ -327,8 +321,7 @@ export class Controller {
     const before = this.#state;
     this.#state = 'up';
     this.#failures = 0;
-    this.#reason = undefined;
-    this.#cure = undefined;
+    this.#trouble = {};
     this.#suspects.opened();
     this.lastProbe = undefined;
     if (before === 'up') return;
@@ -357,8 +350,7 @@ export class Controller {
     this.#failures += 1;
     const waitMs = backoffMs(this.#failures, random(), firstMs);
     this.#state = state;
-    this.#reason = reason;
-    this.#cure = hint;
+    this.#trouble = { reason, cure: hint };
     this.#retryAt = clock.monotonic() + waitMs;
     this.#freshAt = options.freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
