@@ -25,8 +25,9 @@ export default class Remarks implements Reporter {
       }
       for (const test of module.children.allTests('passed')) {
         if (test.diagnostic()?.flaky !== true) continue;
+        const [first = ''] = test.result().errors?.[0]?.message.split('\n') ?? [];
         this.#vitest?.logger.log(
-          `passed when tried again: ${module.relativeModuleId}: ${test.name}`,
+          `passed when tried again: ${module.relativeModuleId}: ${test.name}: ${first}`,
         );
       }
     }
