@@ -3,7 +3,8 @@
  *
  * Everything is real and private: Redis, rspamd, spamd where it is installed, and the daemon itself run
  * as children on free loopback ports, in one temporary folder. However it ends, they are stopped and the
- * folder is removed; `--keep` lets them run until Ctrl-C. This file tells the story, `stage.ts` has what it is played on.
+ * folder is removed; `--keep` lets them run until Ctrl-C. This file tells the story, `stage.ts` has what
+ * it is played on.
  */
 import { once } from 'node:events';
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';

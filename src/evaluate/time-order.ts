@@ -4,7 +4,8 @@ import { eachOf } from './parallel.ts';
 
 /**
  * The messages in the order of time: each is judged first and taught then, as in the life of a filter
- * that learns what its users say. rspamd does both at one post. One at a time: what Bayes says of a message depends on all before it.
+ * that learns what its users say. rspamd does both at one post. One at a time: what Bayes says of a
+ * message depends on all before it.
  */
 export interface TimeOrderPlan {
   readonly collection: Collection;

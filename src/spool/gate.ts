@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
-import { bearsFinishingMark, settleTime } from './message.ts';
+import { bearsFinishingMark, sameStamp, settleTime, stampOf } from './message.ts';
+import type { Stamp } from './message.ts';
 
 /**
  * The gate: decides when a file in the drop directory is complete. It looks at stats only and
@@ -34,7 +35,7 @@ export interface GateOptions {
 }
 
 /** All that decides whether a file has changed. */
-type Change = Pick<BigIntStats, 'dev' | 'ino' | 'size' | 'mtimeNs' | 'ctimeNs' | 'mode'>;
+type Change = Stamp & Pick<BigIntStats, 'ctimeNs' | 'mode'>;
 
 /** What the gate remembers of a file. */
 interface Seen extends Change {
@@ -118,10 +119,11 @@ export class Gate {
   }
 
   #seen(stats: BigIntStats, before: Seen | undefined): Seen {
-    const { dev, ino, size, mtimeNs, ctimeNs, mode } = stats;
+    const { dev, ino, ctimeNs, mode } = stats;
     const same = before?.dev === dev && before.ino === ino ? before : undefined;
     return {
-      ...{ dev, ino, size, mtimeNs, ctimeNs, mode },
+      ...stampOf(stats),
+      ...{ ctimeNs, mode },
       since: this.#options.now(),
       marked: bearsFinishingMark(mode),
       trusted: same === undefined || (same.trusted && (isUnchanged(same, stats) || !same.marked)),
@@ -137,14 +139,7 @@ export class Gate {
 }
 
 function isUnchanged(a: Change, b: Change): boolean {
-  return (
-    a.dev === b.dev &&
-    a.ino === b.ino &&
-    a.size === b.size &&
-    a.mtimeNs === b.mtimeNs &&
-    a.ctimeNs === b.ctimeNs &&
-    a.mode === b.mode
-  );
+  return sameStamp(a, b) && a.ctimeNs === b.ctimeNs && a.mode === b.mode;
 }
 
 /**
