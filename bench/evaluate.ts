@@ -167,8 +167,9 @@ async function evaluate(
   ...flags: readonly string[]
 ): Promise<{ readonly evaluation: Evaluation; readonly run: ClientRun }> {
   const run = await runClient({
-    program: process.execPath,
-    args: [BUNDLE, 'evaluate', '--json', '--quiet', ...flags, corpus],
+    // as it is started by its name: with the flags that its first line has for evaluate
+    program: BUNDLE,
+    args: ['evaluate', '--json', '--quiet', ...flags, corpus],
     folder: mkdtempSync(join(scratch, 'run-')),
   });
   if (run.code !== 0) throw new Error(`evaluate ended with ${run.code}: ${run.stderr}`);

@@ -88,7 +88,7 @@ console.log(
  * V8 would rather let the garbage of a burst pile up than collect it. With 50,000 files waiting the
  * peak RSS of `watch` was 171 MB without flags and 99 MB with these, which take 5 to 10 % more time to
  * pick them up; with --optimize-for-size 90 MB, and half the speed (Node.js 20; 24 and 26 know the
- * flags, too). A Node.js that doesn't know them any more starts without them: to ask for its version,
+ * flags, too). The memory of `evaluate` would else depend on how long it reads. A Node.js that doesn't know them any more starts without them: to ask for its version,
  * with them, takes 5 ms, and to run nothing 45.
  */
 function firstLines() {
@@ -97,7 +97,7 @@ function firstLines() {
   const start =
     'if(parseInt(process.version.slice(1))<14){console.error("kopano-learnd: needs Node.js 20.19 or later; this is "+process.version);process.exit(78)}import(require("url").pathToFileURL(process.argv[1]))';
   const words = [
-    `case \${1-watch} in watch | -*) flags='${small}'; node $flags --version >/dev/null 2>&1 || flags=;; esac`,
+    `case \${1-watch} in watch | evaluate | -*) flags='${small}'; node $flags --version >/dev/null 2>&1 || flags=;; esac`,
     `exec node \${flags-} -e '${start}' "$0" "$@"`,
   ];
   return ['#!/bin/sh', `':' //; ${words.join('; ')}`, ''].join('\n');

@@ -166,12 +166,12 @@ export class PrivateRspamd extends PrivateServer {
   }
 
   protected async answers(): Promise<boolean> {
-    const pings = [this.controllerPort, this.scannerPort].map(async (port) => {
-      const signal = AbortSignal.timeout(1_000);
-      return (await fetch(`http://${LOOPBACK}:${port}/ping`, { signal })).ok;
-    });
-    const answered = await Promise.allSettled(pings);
-    return answered.every((each) => each.status === 'fulfilled' && each.value);
+    // Node's own fetch would cost whoever starts a server 150 ms of CPU time and 20 MB.
+    const { got } = await import('got');
+    const pings = [this.controllerPort, this.scannerPort].map((port) =>
+      got(`http://${LOOPBACK}:${port}/ping`, { retry: { limit: 0 }, timeout: { request: 1_000 } }),
+    );
+    return (await Promise.allSettled(pings)).every(({ status }) => status === 'fulfilled');
   }
 }
 
