@@ -25,6 +25,14 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   wall: () => Date.now(),
   after(ms, callback) {
+    if (ms <= 0) {
+      const immediate = setImmediate(callback);
+      return {
+        cancel() {
+          clearImmediate(immediate);
+        },
+      };
+    }
     const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMEOUT_MS));
     return {
       cancel() {
