@@ -66,7 +66,7 @@ function emptyRows(figures: EmptySpoolFigures): Row[] {
   ];
 }
 
-function fullRows({ count, floor, chokidar, daemon }: FullSpoolFigures): Row[] {
+function fullRows({ count, floor, lawsMs, chokidar, daemon }: FullSpoolFigures): Row[] {
   const target = (atMost: number): number | undefined => (count === USUAL ? atMost : undefined);
   const beside = (value: number | undefined): Row['peer'] =>
     value === undefined ? undefined : { name: 'chokidar', value };
@@ -82,6 +82,12 @@ function fullRows({ count, floor, chokidar, daemon }: FullSpoolFigures): Row[] {
       value: daemon.pickupMs / floor.ms,
       unit: 'x',
       atMost: target(3),
+    },
+    {
+      what: '  beside the looks that the laws need',
+      value: daemon.pickupMs / 1_000,
+      unit: 's',
+      peer: { name: 'law loop', value: lawsMs / 1_000 },
     },
     ...(chokidar === undefined
       ? []

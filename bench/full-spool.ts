@@ -1,9 +1,10 @@
 /**
  * A spool that is full when the daemon starts, and the peers on the same files: a bare loop that
- * lists, lstats and renames (the floor), and chokidar with its defaults (the obvious way).
+ * lists, lstats and renames (the floor), the same with the looks that the laws need, and chokidar with
+ * its defaults (the obvious way).
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, opendirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, opendirSync } from 'node:fs';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +21,8 @@ const LATE_PATIENCE_MS = 120_000;
 export interface FullSpoolFigures {
   readonly count: number;
   readonly floor: { readonly ms: number; readonly mb: number };
+  /** The looks that the laws need, and nothing else. */
+  readonly lawsMs: number;
   /** `undefined` where the system doesn't allow as many watches, or chokidar failed. */
   readonly chokidar:
     { readonly ms: number; readonly mb: number; readonly watches: number } | undefined;
@@ -57,28 +60,32 @@ export async function measureFullSpool(options: FullSpoolOptions): Promise<FullS
     makeMessageFiles(made, count);
     execFileSync('sync');
     console.log('  the floor: list, lstat and rename in a bare loop ...');
+    const aside = join(folder, 'aside');
+    const floor = await measureLoop(children, 'bare-loop', made, aside);
+    console.log('  the same with the looks that the laws need ...');
     // The folders that it renames into are the daemon's drop directory afterwards.
     const lib = join(folder, 'lib');
-    mkdirSync(lib);
-    const floor = await measureFloor(children, made, lib);
+    const laws = await measureLoop(children, 'law-loop', aside, lib);
     // It is the same whichever build it stands beside.
     const chokidar =
       options.program === undefined ? await measureChokidar(children, lib, count) : undefined;
     execFileSync('sync');
     console.log('  the daemon: until all is picked up, then some learning ...');
-    return { count, floor, chokidar, daemon: await measureDaemon(children, lib, options) };
+    const lawsMs = laws.ms;
+    return { count, floor, lawsMs, chokidar, daemon: await measureDaemon(children, lib, options) };
   } finally {
     await children.killAll();
     rmSync(folder, { recursive: true });
   }
 }
 
-async function measureFloor(
+async function measureLoop(
   children: Children,
+  name: 'bare-loop' | 'law-loop',
   from: string,
   to: string,
 ): Promise<FullSpoolFigures['floor']> {
-  const [milliseconds, loop] = await children.helper('bare-loop', from, to);
+  const [milliseconds, loop] = await children.helper(name, from, to);
   const mb = memoryOf(loop.pid).peakMb;
   await children.stop(loop);
   return { ms: Number(milliseconds), mb };
