@@ -14,6 +14,10 @@ export class SessionTaught implements Taught {
     return this.messages?.put(key, verdict, body) ?? Promise.resolve();
   }
 
+  forgetting(key: string): void {
+    this.messages?.forgetting(key);
+  }
+
   settle(key: string): void {
     this.messages?.settle(key);
   }

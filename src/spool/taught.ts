@@ -8,6 +8,7 @@ import {
   readlinkSync,
   renameSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -25,7 +26,8 @@ import { closeUnwritten } from './folder.ts';
  * under a key, for a filter that can take a verdict back only by the very bytes: a line with the
  * verdict, then gzip. The filter knows copies of a message under several keys as one: the link
  * `.id-IDENTITY` names the key under which such a message was taught last. As long as the file may be
- * written to, the filter may still have to carry out what it was told of the message.
+ * written to, the filter may still have to carry out what it was told of the message; with the sticky
+ * bit, that it is to forget it.
  *
  * A file is whole or not there: it is made elsewhere and renamed, and what a power failure left of it
  * doesn't pass gzip's checksum. Nothing is in memory but two sums, and for a pruning a sum for each
@@ -58,6 +60,7 @@ const BLOCK_BYTES = 4_096;
 const SLACK = 8;
 const SETTLED = 0o400;
 const UNSETTLED = 0o200;
+const FORGETTING = 0o1000;
 /** Of a class. */
 const LONGEST_NAME = 32;
 /** The fastest; a message of 7 KB takes 0.1 ms, and 3 KB on disk. */
@@ -74,8 +77,13 @@ export interface KeptMessage {
   readonly body: Buffer;
   /** The filter has this verdict of it: under no other key was the same message taught since. */
   readonly stands: boolean;
-  /** When it was put, where it has not been settled since: milliseconds since the epoch. */
-  readonly unsettledSince?: number;
+  /** Where the filter may still have to carry something out. */
+  readonly unsettled?: {
+    /** When it was told: milliseconds since the epoch. */
+    readonly since: number;
+    /** It was told to forget the message. */
+    readonly forgets: boolean;
+  };
 }
 
 export class TaughtMessages {
@@ -109,8 +117,9 @@ export class TaughtMessages {
       const link = this.#linkOf(body);
       const owner = link === undefined ? undefined : readLink(folder, link);
       const stands = owner === undefined || owner === key;
-      const isSettled = (file.mode & UNSETTLED) === 0;
-      return { verdict, body, stands, ...(!isSettled && { unsettledSince: file.mtimeMs }) };
+      if ((file.mode & UNSETTLED) === 0) return { verdict, body, stands };
+      const forgets = (file.mode & FORGETTING) !== 0;
+      return { verdict, body, stands, unsettled: { since: file.mtimeMs, forgets } };
     } catch (error) {
       this.#tell(error);
       return undefined;
@@ -136,11 +145,21 @@ export class TaughtMessages {
     if (this.#added > maxBytes / SLACK && this.#added + this.#left > maxBytes) await this.prune();
   }
 
+  /** The filter is told to forget the message that is kept of the key: from now on it is unsettled. */
+  forgetting(key: string): void {
+    this.#mark(key, FORGETTING | UNSETTLED | SETTLED, true);
+  }
+
   /** The filter has carried out all that it was told of the message that is kept of the key. */
   settle(key: string): void {
-    const { folder } = this.#options;
+    this.#mark(key, SETTLED);
+  }
+
+  #mark(key: string, mode: number, isNow = false): void {
+    const { folder, wall } = this.#options;
     try {
-      chmodSync(folder.at(key), SETTLED);
+      if (isNow) utimesSync(folder.at(key), wall() / 1_000, wall() / 1_000);
+      chmodSync(folder.at(key), mode);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') this.#tell(error);
     }

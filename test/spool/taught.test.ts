@@ -92,10 +92,31 @@ describe('what was last taught under a key', () => {
     world.taught.settle(KEY);
     for (const agoMs of [60_000, 30_000]) {
       await putAt(world, KEY, agoMs);
-      expect((await world.taught.last(KEY))?.unsettledSince).toBe(START - agoMs);
+      expect((await world.taught.last(KEY))?.unsettled).toEqual({
+        since: START - agoMs,
+        forgets: false,
+      });
       world.taught.settle(KEY);
-      expect(await world.taught.last(KEY)).not.toHaveProperty('unsettledSince');
+      expect(await world.taught.last(KEY)).not.toHaveProperty('unsettled');
     }
+    expect(world.faults).toEqual([]);
+  });
+
+  test('is known with the time at which the filter was told to forget it, until it is settled', async () => {
+    const world = makeWorld();
+    world.taught.forgetting(KEY);
+    await putAt(world, KEY, 60_000);
+    const put = await world.taught.last(KEY);
+    for (const isSettled of [false, true]) {
+      if (isSettled) world.taught.settle(KEY);
+      world.taught.forgetting(KEY);
+      expect(await world.taught.last(KEY)).toEqual({
+        ...put,
+        unsettled: { since: START, forgets: true },
+      });
+    }
+    await putAt(world, KEY, 0);
+    expect((await world.taught.last(KEY))?.unsettled?.forgets).toBe(false);
     expect(world.faults).toEqual([]);
   });
 

@@ -60,10 +60,10 @@ export class OwedAnswers {
    * @returns what keeps anything else from being told: a process that was killed told of that
    */
   ofAnotherProcess(key: string, earlier: TaughtMessage | undefined): Held | undefined {
-    const since = earlier?.unsettledSince;
-    if (since !== undefined && !this.#told.has(key)) {
+    const unsettled = earlier?.unsettled;
+    if (unsettled !== undefined && !this.#told.has(key)) {
       const { longestMs, wall } = this.#options;
-      const waitMs = since + longestMs - wall();
+      const waitMs = unsettled.since + longestMs - wall();
       // A clock that was set back makes nobody wait for longer.
       if (waitMs > 0) return { ...STILL_OWED, waitMs: Math.min(waitMs, longestMs) };
     }

@@ -271,6 +271,8 @@ export class SpamdTrainer implements Trainer {
    * @returns whether it says that it did, or why that is unknown
    */
   async #ask(telling: Telling, signal: AbortSignal, key?: string): Promise<boolean | Failure> {
+    // Before it is asked: a child of it may wake when we have been killed.
+    if (key !== undefined && telling.remove === 'local') this.#options.taught?.forgetting(key);
     const result = await this.#client.tell(telling, signal);
     // Its child was killed, or spamd closes upon us whatever we say, or its answer got lost because it
     // doesn't read what it refuses (69, with 5 MB 10 times in 10).

@@ -7,8 +7,13 @@ export interface TaughtMessage {
   readonly body: Buffer;
   /** SpamAssassin has this verdict of it: under no other key was the same message taught since. */
   readonly stands: boolean;
-  /** When it was put, where it has not been settled since: milliseconds since the epoch. */
-  readonly unsettledSince?: number;
+  /** Where SpamAssassin may still have to carry something out. */
+  readonly unsettled?: {
+    /** When it was told: milliseconds since the epoch. */
+    readonly since: number;
+    /** It was told to forget the message. */
+    readonly forgets: boolean;
+  };
 }
 
 /**
@@ -21,6 +26,8 @@ export interface TaughtMessage {
 export interface Taught {
   last(key: string): Promise<TaughtMessage | undefined>;
   put(key: string, verdict: Verdict, body: Buffer): Promise<void>;
+  /** SpamAssassin is told to forget what is kept of the key. */
+  forgetting(key: string): void;
   /** SpamAssassin has carried out all that it was told of what was put last. */
   settle(key: string): void;
 }
@@ -48,8 +55,8 @@ export async function teachInPlace<Failure extends Outcome>(
   const hasBytes = earlier?.body.equals(body) === true;
   const obstacleToOthers = obstacle?.(earlier);
   if (obstacleToOthers !== undefined) {
-    const isSame = hasBytes && earlier.verdict === verdict;
-    // What is noted of it has to stay as it is.
+    // What it may still learn is this very message: what is noted of it has to stay as it is.
+    const isSame = hasBytes && earlier.verdict === verdict && earlier.unsettled?.forgets !== true;
     return isSame ? teach(earlier) : obstacleToOthers;
   }
   // The same bytes the filter unlearns by itself.

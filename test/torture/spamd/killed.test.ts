@@ -7,8 +7,13 @@ import { needsPrograms } from '../../support/needs.ts';
 import { startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
 
 const PATIENCE_MS = 60_000;
-/** What a killed daemon sent is waited for eleven times as long. */
-const SPAMD_TIMEOUT_SECONDS = '2';
+
+const settingsFor = (port: number) => ({
+  LEARN_TRAINERS: 'spamassassin',
+  SPAMD_URL: `spamd://127.0.0.1:${port}`,
+  // what a killed daemon sent is waited for eleven times as long
+  SPAMD_TIMEOUT_SECONDS: '2',
+});
 
 /** The child that took each connection, the first one first. */
 function takers({ log }: PrivateSpamd): number[] {
@@ -27,15 +32,19 @@ async function freezeTaker(spamd: PrivateSpamd, judge: () => Promise<void>): Pro
   return child;
 }
 
+/** Lets it carry out what it was told. */
+async function wake(child: number, spamd: PrivateSpamd): Promise<void> {
+  const told = (): number => spamd.log.split(`[${child}] info: spamd: Tell:`).length;
+  const before = told();
+  process.kill(child, 'SIGCONT');
+  await until('the child is done', PATIENCE_MS, () => told() > before);
+}
+
 describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
   it('does not undo a verdict by what it was sent by a daemon that was killed', async () => {
     await using spamd = await startSpamd({ children: 2 });
     await using world = await World.make();
-    const settings = {
-      LEARN_TRAINERS: 'spamassassin',
-      SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,
-      SPAMD_TIMEOUT_SECONDS,
-    };
+    const settings = settingsFor(spamd.port);
     const daemon = await world.spawnDaemon(settings);
     await world.judge(makeMessage('spam', 1));
     await world.untilDone(PATIENCE_MS);
@@ -49,12 +58,36 @@ describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 
     const other = makeMessage('spam', 3);
     await world.judge(other);
     await second.says('message.learned', other.name);
-    const told = (): number => spamd.log.split(`[${child}] info: spamd: Tell:`).length;
-    const before = told();
-    process.kill(child, 'SIGCONT');
-    await until('the child is done', PATIENCE_MS, () => told() > before);
+    await wake(child, spamd);
     await world.untilDone(PATIENCE_MS);
     expect(await spamd.counts()).toMatchObject({ spam: 2, ham: 1 });
     expect(second.linesOf('message.deferred')).toEqual([]);
+  });
+
+  it('nor by what it was to forget', async () => {
+    await using spamd = await startSpamd({ children: 2 });
+    await using world = await World.make();
+    const settings = settingsFor(spamd.port);
+    const daemon = await world.spawnDaemon(settings);
+    const message = makeMessage('spam', 1);
+    await world.judge(message);
+    await world.untilDone(PATIENCE_MS);
+    const turned = { ...message, raw: Buffer.concat([message.raw, Buffer.from('More.\n')]) };
+    const child = await freezeTaker(spamd, () => world.judge(turned, 'ham'));
+    await daemon.kill();
+    // Nothing but the queue: the turned one is not told again.
+    const idle = await world.spawnDaemon(settingsFor(1));
+    await world.judge(message);
+    const isBack = async (): Promise<boolean> =>
+      (await world.filesIn('.learnd/queue/spam')).length === 1;
+    await until('it is turned back', PATIENCE_MS, isBack);
+    await idle.stop();
+    const second = await world.spawnDaemon(settings);
+    const other = makeMessage('spam', 3);
+    await world.judge(other);
+    await second.says('message.learned', other.name);
+    await wake(child, spamd);
+    await world.untilDone(PATIENCE_MS);
+    expect(await spamd.counts()).toMatchObject({ spam: 2, ham: 0 });
   });
 });

@@ -58,7 +58,11 @@ export class TaughtInMemory implements Taught {
     return Promise.resolve();
   }
 
-  settle(): void {
+  forgetting(): void {
     // Nobody is killed.
+  }
+
+  settle(): void {
+    // Nor here.
   }
 }

@@ -185,6 +185,20 @@ describe('a turned verdict', () => {
     expect([...spamd.seen]).toEqual([[HAM.body.toString(), 'ham']]);
   });
 
+  test.each([true, false])(
+    'back, while spamd may still carry out what a killed process told (to forget: %s)',
+    async (forgets) => {
+      const spamd = await ScriptedSpamd.start();
+      const taught = new TaughtInMemory();
+      const trainer = trainerAt(spamd, { taught, wall: () => 1_000 });
+      const earlier = { verdict: SPAM.verdict, body: SPAM.body, stands: true };
+      taught.messages.set(SPAM.key, { ...earlier, unsettled: { since: 0, forgets } });
+      const outcome = await trainer.learn(SPAM, NEVER);
+      expect(outcome.kind).toBe(forgets ? 'held' : 'learned');
+      expect(spamd.told.includes('set spam')).toBe(!forgets);
+    },
+  );
+
   test.each([
     ['in the same bytes', { ...SPAM, verdict: 'ham' as const }, ['set ham', 'set ham']],
     ['of another key', { ...HAM, key: 'b.eml' }, ['set ham', 'set ham']],
