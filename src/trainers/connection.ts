@@ -17,7 +17,7 @@ export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers' | 'f
   readonly timeoutMs: number;
 }
 
-/** An answer with a status line that Node.js understood. */
+/** An answer whose status line was understood. */
 export interface Answer {
   readonly status: number;
   /** The reason phrase. */
