@@ -8,6 +8,8 @@ export type FindUser = (message: Buffer) => string | undefined;
 
 /** Of what rspamd takes in `Deliver-To`: an address in printable ASCII, without quotes. */
 const ADDRESS = /^[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/i;
+/** As much of a field as is looked at: each open quote or comment is looked for an end of. */
+const LOOKED_AT = 4_096;
 const FIELD_NAME = /^[!-9;-~]{1,100}$/;
 
 export function isAddress(text: string): boolean {
@@ -42,7 +44,7 @@ export function userByFields(fields: readonly string[]): FindUser | undefined {
 
 /** Names in quotes and comments may hold anything, and addresses that are not meant. */
 function firstAddress(value: string): string | undefined {
-  const bare = value.replace(/"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)/gs, ' ');
+  const bare = value.slice(0, LOOKED_AT).replace(/"(?:[^"\\]|\\.)*"|\((?:[^()\\]|\\.)*\)/gs, ' ');
   const inBrackets = [...bare.matchAll(/<([^<>]*)>/g)].map(([, address = '']) => address.trim());
   const words = inBrackets.length > 0 ? inBrackets : bare.split(/[\s,;]+/);
   return words.find(isAddress);

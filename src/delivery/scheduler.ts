@@ -55,7 +55,7 @@ export class Scheduler {
     );
     options.locks.onKeyReleased(() => {
       this.wake();
-    }, parts.attempts.ending.signal);
+    }, parts.attempts.aborting.signal);
   }
 
   // --- what the spool says

@@ -16,6 +16,7 @@ export interface AnswerReaderOptions {
 /** Postfix passes headers of 100 KB on, and rspamd repeats the Message-ID in its reason phrase. */
 const MAX_HEAD_BYTES = 262_144;
 const END_OF_HEAD = '\r\n\r\n';
+const START = 'HTTP/';
 /** Another answer follows these, if an HTTP server means them. */
 const INTERIM = [100, 102, 103];
 
@@ -35,7 +36,9 @@ export class AnswerReader {
     this.#received += bytes;
     while (this.#head === undefined) {
       const end = this.#received.indexOf(END_OF_HEAD);
-      if (end === -1 && this.#received.length < MAX_HEAD_BYTES) return false;
+      const isCut = end === -1 && this.#received.length < MAX_HEAD_BYTES;
+      // Another service says a line, and may wait for ours then.
+      if (isCut && mayBeHttp(this.#received)) return false;
       const head = parseHead(end === -1 ? this.#received : this.#received.slice(0, end));
       this.#isNoHttp = head === undefined;
       if (head === undefined) return true;
@@ -69,10 +72,15 @@ export class AnswerReader {
   }
 }
 
+function mayBeHttp(received: string): boolean {
+  return received.startsWith(START) || START.startsWith(received);
+}
+
 /** `undefined` where it is no HTTP. */
 function parseHead(head: string): Answer | undefined {
   const [first = '', ...lines] = head.split('\r\n');
-  const [line, status, reason = ''] = /^HTTP\/\d\.\d (\d{1,3})(?: ([^\r\n]*))?/.exec(first) ?? [];
+  const [line, status, reason = ''] =
+    /^HTTP\/\d\.\d (\d{1,3})(?!\S)(?: ([^\r\n]*))?/.exec(first) ?? [];
   if (line === undefined) return undefined;
   const headers: Record<string, string> = {};
   for (const each of lines) {

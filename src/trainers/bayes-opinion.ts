@@ -44,7 +44,7 @@ const ROUNDING = 0.01;
  * @param text the body of an answer of `/checkv2`
  * @returns `undefined` where it is none
  */
-export function probabilityIn(text: string): number | undefined {
+function probabilityIn(text: string): number | undefined {
   const symbols = symbolsIn(text);
   if (symbols === undefined) return undefined;
   const { BAYES_SPAM: spam, BAYES_HAM: ham } = symbols;

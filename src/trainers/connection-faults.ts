@@ -30,13 +30,13 @@ export interface ConnectionCures {
 export function connectionFaults(cures: ConnectionCures): readonly ConnectionFault[] {
   return [
     {
-      codes: /^(ENOTFOUND|EAI_AGAIN)$/,
+      codes: /^(ENOTFOUND|EAI_\w+)$/,
       means: 'unreachable',
       says: 'its host name is not found',
       cure: `correct the host in ${cures.url}, or the DNS of this machine (/etc/resolv.conf, /etc/hosts); in containers: put both on one network`,
     },
     {
-      codes: /^(ECONNREFUSED|ENOENT)$/,
+      codes: /^(ECONNREFUSED|ENOENT|ENOTDIR)$/,
       means: 'refused',
       says: 'connection refused: nobody listens there',
       cure: cures.refused,

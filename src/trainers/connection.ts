@@ -17,7 +17,7 @@ export interface ConnectionOptions extends Omit<RspamdConfig, 'controllers' | 'f
   readonly timeoutMs: number;
 }
 
-/** An answer with a status line that Node.js understood. */
+/** An answer whose status line was understood. */
 export interface Answer {
   readonly status: number;
   /** The reason phrase. */
@@ -45,9 +45,7 @@ export function requestHeaders(password: Secret): Record<string, string> {
 }
 
 /** What the head of an answer says; its body comes later, if at all. */
-export function answerOf(
-  head: Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 'headers'>,
-): Answer {
+function answerOf(head: Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 'headers'>): Answer {
   const { statusCode = 0, statusMessage = '', headers } = head;
   return { status: statusCode, reason: statusMessage, text: '', headers };
 }

@@ -226,15 +226,11 @@ export function classifyFuzzy(result: Answer | Fault, flag: number): Outcome | u
   return isItsOwn && meaning.kind !== 'misconfigured' ? away(reason) : meaning;
 }
 
-/** An answer that Node.js did not understand, or none. */
+/** There is no answer. */
 function unanswered(fault: Fault): Outcome {
   const outcome = classifyFault(fault);
   // A silent controller may still do as it was told; one that takes no connection is down itself.
-  const isSilent = outcome.kind === 'deferred' && fault.code === 'ETIMEDOUT';
-  const isUnreached = outcome.kind === 'unavailable' && outcome.contact !== 'answered';
-  if (isSilent || isUnreached || !('reason' in outcome) || outcome.kind === 'misconfigured') {
-    return outcome;
-  }
+  if (outcome.kind !== 'deferred' || fault.code === 'ETIMEDOUT') return outcome;
   return away(`its fuzzy storage is to take a hash, and there is no answer (${outcome.reason})`);
 }
 

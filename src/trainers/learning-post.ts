@@ -96,9 +96,12 @@ export class LearningPost {
       socket.on('error', (error) => {
         settle(codeOf(error) ?? 'UNKNOWN');
       });
-      socket.on('close', () => {
-        settle('ECONNRESET');
-      });
+      // Who has said all may go on taking what comes, or not even that.
+      for (const end of ['end', 'close'] as const) {
+        socket.on(end, () => {
+          settle('ECONNRESET');
+        });
+      }
       // Not before it is known who is there.
       socket.on(this.#url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
         socket.cork();

@@ -526,6 +526,19 @@ describe('the liveness of the scheduler', () => {
 });
 
 describe('a stop', () => {
+  test('that is near ends waits, and what is due goes on being tried', async () => {
+    const bench = new DeliveryBench({ concurrency: 1 });
+    const holder = new Holder();
+    bench.trainer.plays(holder.of());
+    for (const key of ['a', 'b', 'c']) bench.put(key);
+    bench.scheduler.start();
+    await bench.flowUntil('the first one is posted', () => holder.names.length === 1);
+    bench.scheduler.hurryUp(RESCAN_MS / 2);
+    holder.open();
+    await bench.flow(RESCAN_MS / 3);
+    expect(bench.filesOf('message.learned')).toEqual(['a', 'b', 'c']);
+  });
+
   test('waits for what is in flight and leaves the rest in the queue', async () => {
     const bench = new DeliveryBench({ concurrency: 2 });
     await bench.warmUp();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Secret } from '../../src/secret.ts';
 import { freePort } from '../../src/servers/ports.ts';
+import { classifyFault } from '../../src/trainers/connection-faults.ts';
 import type { Outcome } from '../../src/trainers/trainer.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act } from '../faults/fault-server.ts';
@@ -284,10 +285,21 @@ test.each(["CROSSSLOT Keys in request don't hash to the same slot", 'MOVED 15971
 test.each([
   [`http://127.0.0.1:${await freePort()}`, 'refused', /^connection refused.*\(ECONNREFUSED\)$/],
   ['unix:/nonexistent/rspamd.sock', 'refused', /^connection refused.*\(ENOENT\)$/],
+  ['unix:/dev/null/rspamd.sock', 'refused', /^connection refused.*\(ENOTDIR\)$/],
   ['http://controller.invalid:11334', 'none', /host name is not found/],
 ])('unavailable: nobody at %s', async (url, contact, reason) => {
   const expected = { kind: 'unavailable', contact, reason: saying(reason) };
   expect(await learn(trainerAt(url))).toEqual(expected);
+});
+
+// EAI_FAIL is what a resolver that refuses comes to (glibc, musl).
+test.each(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL'])('unavailable: no name, by %s', (code) => {
+  const reason = saying(/host name is not found/);
+  expect(classifyFault({ code, text: '' })).toEqual({
+    kind: 'unavailable',
+    contact: 'none',
+    reason,
+  });
 });
 
 const HOSTILE_IDS = [
@@ -339,6 +351,9 @@ test.each<Row>([
   ['cut in the headers', cut(failure(500, 'odd error'), 'Date: '), /^no answer/],
   ['garbage', GARBAGE, /NO_HTTP/],
   ['zero bytes', raw(Buffer.alloc(1000)), /^no answer/],
+  ['a mail server, which waits for more', raw('220 mail.example ESMTP\r\n', 'stay'), /NO_HTTP/],
+  ['spamd, which closes', raw('SPAMD/1.0 76 Bad header line: (POST)\r\n'), /NO_HTTP/],
+  ['a status that goes on', raw('HTTP/1.1 2000 OK\r\n\r\n'), /NO_HTTP/],
   ['silence', SILENCE, /ETIMEDOUT/],
   ['half a status line and silence', raw('HTTP/1.1 20', 'stay'), /ETIMEDOUT/],
   ['a drip in the headers', drip(failure(500, 'x'.repeat(1000)), 20), /ETIMEDOUT/],

@@ -88,18 +88,23 @@ export class SaLearn {
 
   async #run(tasks: readonly Task[], signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) return { kind: 'aborted' };
-    let folder: MessageFolder | undefined;
+    let folder: MessageFolder;
     try {
       if (!this.#isTidy) await removeLeftovers(this.#temporary);
       this.#isTidy = true;
       const bodies = tasks.map(({ body }) => body);
       folder = await MessageFolder.make(this.#temporary, bodies);
-      return await this.#start(tasks, folder, signal);
     } catch (error) {
       const text = `no temporary file can be written in ${this.#temporary}`;
       return faultOf('TEMPORARY', `${text} (${codeOf(error) ?? String(error)})`);
+    }
+    try {
+      return await this.#start(tasks, folder, signal);
+    } catch (error) {
+      // Only some errors of a start are events: ENOTDIR, ELOOP and ENOMEM are thrown.
+      return faultOf(codeOf(error) ?? 'UNKNOWN', String(error));
     } finally {
-      await folder?.remove();
+      await folder.remove();
     }
   }
 

@@ -93,7 +93,7 @@ export class SpamdClient {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Sends one TELL. Never rejects. An aborted one may be carried out all the same. */
+  /** Sends one TELL. Never rejects. One that is aborted, or takes too long, may be carried out later. */
   tell(telling: Telling, signal: AbortSignal): Promise<TellResult> {
     if (signal.aborted) return Promise.resolve(faultOf('ABORTED', ''));
     const startedAt = this.#now();
@@ -101,24 +101,29 @@ export class SpamdClient {
       const socket = this.#connect();
       let received = '';
       let isSettled = false;
+      const release = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abort);
+      };
       const settle = (code: string): void => {
         if (isSettled) return;
         isSettled = true;
-        clearTimeout(timer);
-        signal.removeEventListener('abort', abort);
+        release();
         socket.destroy();
         resolve(resultOf(received, code, this.#now() - startedAt));
       };
-      const abort = (): void => {
-        received = '';
-        settle('ABORTED');
-      };
-      const timer = setTimeout(() => {
-        const isQuestion = telling.set === undefined && telling.remove === undefined;
+      const giveUp = (code: string): void => {
         // spamd carries out nothing but whole messages.
-        if (isQuestion || received !== '' || !socket.writableFinished) settle('ETIMEDOUT');
-        else resolve({ ...faultOf('ETIMEDOUT', ''), late: untilClosed(socket) });
-      }, this.#options.timeoutMs);
+        const isOwed = isOrder(telling) && received === '' && socket.writableFinished;
+        if (code === 'ABORTED') received = '';
+        release();
+        if (isOwed) resolve({ ...faultOf(code, ''), late: untilClosed(socket) });
+        else settle(code);
+      };
+      const abort = (): void => {
+        giveUp('ABORTED');
+      };
+      const timer = setTimeout(giveUp, this.#options.timeoutMs, 'ETIMEDOUT');
       signal.addEventListener('abort', abort);
       socket.on('data', (chunk: Buffer) => {
         received = (received + chunk.toString('latin1')).slice(0, MAX_ANSWER_BYTES);
@@ -171,6 +176,11 @@ export class SpamdClient {
     ];
     return `${headers.join('\r\n')}\r\n\r\n`;
   }
+}
+
+/** Else it is a question. */
+function isOrder({ set, remove }: Telling): boolean {
+  return (set ?? remove) !== undefined;
 }
 
 /** Keeps a connection, but not the process. What still comes is dropped. */

@@ -416,12 +416,12 @@ test('a program that is not there, or may not be started, and no place for its f
   const fake = new FakeSaLearn();
   const missing = join(fake.folder, 'none');
   writeFileSync(join(fake.folder, 'plain'), '');
-  for (const program of [missing, join(fake.folder, 'plain')]) {
+  for (const program of [missing, join(fake.folder, 'plain'), join(fake.program, 'sa-learn')]) {
     const trainer = fake.trainer({ address: addressAt(0, { program }) });
     const [outcome] = await learnAll(trainer, examples('spam', 'a'));
     const hint = expect.stringContaining('SPAMD_URL') as string;
     expect(outcome).toMatchObject({ kind: 'misconfigured', hint });
-    expect(await trainer.obstacle()).toMatch(/ENOENT|EACCES/);
+    expect(await trainer.obstacle()).toMatch(/ENOENT|EACCES|ENOTDIR/);
   }
   expect(await fake.trainer().obstacle()).toBeUndefined();
   const homeless = fake.trainer({ temporary: missing });

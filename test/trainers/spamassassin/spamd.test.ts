@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { SpamdTrainer } from '../../../src/trainers/spamassassin/spamd.ts';
 import type { Outcome } from '../../../src/trainers/trainer.ts';
 import { until } from '../../support/until.ts';
-import { NEVER, TaughtInMemory, example, prove, trainerAt } from './connect.ts';
+import { NEVER, PATIENCE_MS, TaughtInMemory, example, prove, trainerAt } from './connect.ts';
 import {
   CLOSES,
   DID_REMOVE,
@@ -311,6 +311,23 @@ describe('a TELL that was given up', () => {
     late?.end(DID_SET.says);
     await expect.poll(() => prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
     expect([...spamd.seen.values()]).not.toContain('spam');
+  });
+
+  test.each([
+    ['before', PATIENCE_MS],
+    ['after', 2_000],
+  ])('is still owed when the spool is lost, %s its time was over', async (_, timeoutMs) => {
+    const spamd = await ScriptedSpamd.start(inTurn(SILENCE));
+    const trainer = trainerAt(spamd, { timeoutMs });
+    const session = new AbortController();
+    const learning = trainer.learn(SPAM, session.signal);
+    await until('it was sent', () => spamd.told.includes('set spam'));
+    if (timeoutMs < PATIENCE_MS) await learning;
+    session.abort();
+    await learning;
+    await new Promise((wake) => setTimeout(wake, 50));
+    spamd.play = () => undefined;
+    expect(await learn(trainer, HAM)).toMatchObject({ kind: 'held' });
   });
 
   test('does not keep the same verdict back', async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { freePort } from '../../../src/servers/ports.ts';
 import { SpamdClient } from '../../../src/trainers/spamassassin/tell.ts';
@@ -196,7 +197,7 @@ describe('silence', () => {
   test('ends at once when it is aborted, and nothing is sent after that', async () => {
     const spamd = await ScriptedSpamd.start(() => SILENCE);
     const aborting = new AbortController();
-    const telling = clientOf(spamd).tell(SPAM, aborting.signal);
+    const telling = clientOf(spamd).tell({ body: Buffer.alloc(0) }, aborting.signal);
     await until('it was sent', () => spamd.requests.length === 1);
     aborting.abort();
     const aborted = { kind: 'fault', code: 'ABORTED', text: '' };
@@ -204,5 +205,19 @@ describe('silence', () => {
     await untilGone(spamd);
     expect(await clientOf(spamd).tell(SPAM, aborting.signal)).toEqual(aborted);
     expect(spamd.requests).toHaveLength(1);
+  });
+
+  test('is waited for where an order was sent whole, when that is aborted as well', async () => {
+    const spamd = await ScriptedSpamd.start(() => SILENCE);
+    const aborting = new AbortController();
+    const telling = clientOf(spamd).tell(SPAM, aborting.signal);
+    await until('it was sent', () => spamd.requests.length === 1);
+    aborting.abort();
+    const result = await telling;
+    const late = expect.any(Promise) as Promise<void>;
+    expect(result).toEqual({ kind: 'fault', code: 'ABORTED', text: '', late });
+    expect(getEventListeners(aborting.signal, 'abort')).toEqual([]);
+    spamd.sockets[0]?.end(OK.says);
+    await (result.kind === 'fault' && result.late);
   });
 });
