@@ -98,11 +98,6 @@ export class SpoolSession {
     this.#options = options;
     this.#controllers = controllers;
     setMaxListeners(0, ending);
-    const end = (): void => {
-      this.#ending.abort();
-    };
-    if (stop.aborted) end();
-    else stop.addEventListener('abort', end, { once: true, signal: ending });
     for (const controller of controllers) controller.forgetMessages();
     const { libDir, settleMs, sweepMs, maxBytes, after } = config.spool;
     const { archive, temporary } = stateDir;
@@ -114,10 +109,6 @@ export class SpoolSession {
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
-    const parts = { store, faults, settleMs, rescanMs: sweepMs };
-    const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
-    const events = deliveries.spoolEvents;
-    const common = { ...options, drop, queue, quarantine, faults, events };
     const memoryIn = (folder: Folder): TaughtMessages =>
       new TaughtMessages({
         folder,
@@ -136,6 +127,10 @@ export class SpoolSession {
     }
     options.taught.messages = this.#taught;
     options.fuzzyLists.messages = this.#listed;
+    const parts = { store, faults, settleMs, rescanMs: sweepMs };
+    const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
+    const events = deliveries.spoolEvents;
+    const common = { ...options, drop, queue, quarantine, faults, events };
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
     this.#history = options.history.current = new History(options);
     this.#faults = faults;
@@ -152,6 +147,16 @@ export class SpoolSession {
       onLost: this.#lose.bind(this),
       lock: (folder) => lockDescriptor(folder.fd),
     });
+    // Last of all: where something above fails, that is tried again and again.
+    this.#endAt(stop);
+  }
+
+  #endAt(stop: AbortSignal): void {
+    const end = (): void => {
+      this.#ending.abort();
+    };
+    if (stop.aborted) end();
+    else stop.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
   }
 
   /** What pickup tells, of which the history hears when a message comes in. */

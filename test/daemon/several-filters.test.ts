@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs';
+import { getEventListeners } from 'node:events';
+import { rmSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -8,6 +9,7 @@ import { SpoolSession } from '../../src/daemon/session.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { openFilesBelow } from '../support/open-files.ts';
 import {
   LEARNED,
   REFUSES,
@@ -20,6 +22,7 @@ import { TestSpool } from '../support/test-spool.ts';
 let clock: ManualClock;
 let spool: TestSpool;
 let recorder: LogRecorder;
+let stop: AbortController;
 let rspamd: ScriptedTrainer;
 let spamassassin: ScriptedTrainer;
 
@@ -31,17 +34,17 @@ beforeEach(() => {
   spamassassin = new ScriptedTrainer('spamd://two:783', 'spamassassin');
 });
 
-/** A daemon's session, as `LEARN_TRAINERS=rspamd,spamassassin` makes it; `end` is a restart's first half. */
-async function begin(): Promise<{ readonly end: () => Promise<void> }> {
+/** A daemon's session, as `LEARN_TRAINERS=rspamd,spamassassin` makes it. */
+function make(): SpoolSession {
   const { log } = recorder;
   const random = (): number => 0.5;
-  const stop = new AbortController();
+  stop = new AbortController();
   const config = loadConfig({
     KOPANO_SPAMD_LIB: spool.lib,
     LEARN_POLLING: 'yes',
     LEARN_TRAINERS: 'rspamd,spamassassin',
   });
-  const session = new SpoolSession({
+  return new SpoolSession({
     config,
     clock,
     random,
@@ -62,6 +65,11 @@ async function begin(): Promise<{ readonly end: () => Promise<void> }> {
     history: {},
     stop: stop.signal,
   });
+}
+
+/** `end` is a restart's first half. */
+async function begin(): Promise<{ readonly end: () => Promise<void> }> {
+  const session = make();
   await session.prepare();
   const run = session.run();
   return {
@@ -200,3 +208,13 @@ test('a message that one filter cannot take is quarantined when the other rememb
   expect([...spamassassin.memory.values()]).toEqual(['spam']);
   await session.end();
 });
+
+test.each(['done-spamassassin', 'taught'])(
+  'a session that cannot begin, for %s, leaves nothing behind: it is tried every second',
+  (name) => {
+    symlinkSync('elsewhere', spool.statePath(name));
+    expect(make).toThrow(/ELOOP|ENOTDIR/);
+    expect(openFilesBelow(spool.statePath('done-rspamd'))).toEqual([]);
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
+  },
+);
