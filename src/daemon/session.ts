@@ -118,6 +118,9 @@ export class SpoolSession {
         onFault: (error) => {
           faults.raise(TAUGHT, error);
         },
+        onKept: () => {
+          faults.clear(TAUGHT);
+        },
       });
     if (learners.some(({ filter }) => filter === 'spamassassin')) {
       this.#taught = memoryIn(stateDir.openTaught());

@@ -7,6 +7,7 @@ import { createLearners } from '../../src/daemon/learners.ts';
 import { SessionTaught } from '../../src/daemon/session-taught.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
+import { failSteps, resolved } from '../support/fs-steps.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { openFilesBelow } from '../support/open-files.ts';
@@ -23,6 +24,7 @@ let clock: ManualClock;
 let spool: TestSpool;
 let recorder: LogRecorder;
 let stop: AbortController;
+let taught: SessionTaught;
 let rspamd: ScriptedTrainer;
 let spamassassin: ScriptedTrainer;
 
@@ -39,6 +41,7 @@ function make(): SpoolSession {
   const { log } = recorder;
   const random = (): number => 0.5;
   stop = new AbortController();
+  taught = new SessionTaught();
   const config = loadConfig({
     KOPANO_SPAMD_LIB: spool.lib,
     LEARN_POLLING: 'yes',
@@ -60,7 +63,7 @@ function make(): SpoolSession {
       onEnded: () => () => undefined,
     }),
     locks: new MessageLocks(),
-    taught: new SessionTaught(),
+    taught,
     fuzzyLists: new SessionTaught(),
     history: {},
     stop: stop.signal,
@@ -218,3 +221,41 @@ test.each(['done-spamassassin', 'taught'])(
     expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
   },
 );
+
+describe('a fault of the disk in what was taught', () => {
+  const told = (): string[] =>
+    recorder.lines.filter(({ event }) => event.startsWith('disk.')).map(({ event }) => event);
+
+  test('is over with the next message that is kept', async () => {
+    const session = await begin();
+    await clock.flow(1_000);
+    let isFull = true;
+    failSteps((step) =>
+      isFull && step.call === 'openSync' && resolved(step).includes('tmp/.taught-')
+        ? 'ENOSPC'
+        : undefined,
+    );
+    await taught.put('a.eml', 'spam', Buffer.from('a'));
+    expect(told()).toEqual(['disk.fault']);
+    isFull = false;
+    await taught.put('b.eml', 'spam', Buffer.from('b'));
+    expect(told()).toEqual(['disk.fault', 'disk.ok']);
+    await session.end();
+  });
+
+  test('that keeps it from being pruned lasts until it can be', async () => {
+    let isBroken = true;
+    failSteps((step) =>
+      isBroken && step.call === 'opendirSync' && resolved(step).endsWith('/taught/.')
+        ? 'EIO'
+        : undefined,
+    );
+    const session = await begin();
+    await clock.flow(20_000, 100);
+    expect(told()).toEqual(['disk.fault']);
+    isBroken = false;
+    await clock.flow(6_000, 100);
+    expect(told()).toEqual(['disk.fault', 'disk.ok']);
+    await session.end();
+  });
+});
