@@ -255,7 +255,8 @@ function quantity({ min, max, unit, units, isWhole, form }: Quantity): Parse<num
   return (text) => {
     const [, digits = '', name = ''] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
     const factor = name === '' ? unit : (units[name.toLowerCase().replace(PLURAL, '')] ?? NaN);
-    const value = (Number(digits || NaN) * factor) / unit;
+    // 2.01 * 1000 is not quite 2010.
+    const value = Number(((Number(digits || NaN) * factor) / unit).toPrecision(12));
     const isFit = isWhole
       ? Number.isInteger(value) && (name !== '' || !digits.includes('.'))
       : true;

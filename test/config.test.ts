@@ -121,6 +121,7 @@ test.each<[string, string, (config: Config) => number, number]>([
   ['LEARN_MAX_BYTES', '1.5kB', ({ spool }) => spool.maxBytes, 1_536],
   ['LEARN_SETTLE_MS', '2s', ({ spool }) => spool.settleMs, 2_000],
   ['LEARN_SETTLE_MS', '250ms', ({ spool }) => spool.settleMs, 250],
+  ['LEARN_SETTLE_MS', '2.01s', ({ spool }) => spool.settleMs, 2_010],
   ['LEARN_SWEEP_SECONDS', '2min', ({ spool }) => spool.sweepMs, 120_000],
   ['LEARN_SWEEP_SECONDS', '100ms', ({ spool }) => spool.sweepMs, 100],
   ['RSPAMD_TIMEOUT_SECONDS', '1 h', ({ rspamd }) => rspamd.timeoutMs, 3_600_000],

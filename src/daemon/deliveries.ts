@@ -5,6 +5,7 @@ import type { DeliveryOptions, MessageStore } from '../delivery/store.ts';
 import { createDelivery } from '../delivery/create.ts';
 import { PATIENCE_MS } from '../delivery/attempt.ts';
 import type { Scheduler } from '../delivery/scheduler.ts';
+import type { Folder } from '../spool/folder.ts';
 import type { QueueEntry, SpoolEvents } from '../spool/message.ts';
 import type { Queue } from '../spool/queue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
@@ -44,14 +45,10 @@ export class Deliveries {
   /** @throws the system's error for a disk fault */
   constructor(options: DeliveriesOptions) {
     const { learners, store, queue, clock, stateDir, backlog } = options;
-    const joints: JointStore[] = [];
-    const all = (): readonly JointStore[] => joints;
-    if (learners.length > 1) {
-      for (const { filter } of learners) {
-        const log = new DoneLog(stateDir.root, filter);
-        joints.push(new JointStore({ store, queue, clock, all, log, backlog }));
-      }
-    }
+    const logs = learners.length > 1 ? openLogs(stateDir.root, learners) : [];
+    const joints: readonly JointStore[] = logs.map(
+      (log) => new JointStore({ store, queue, clock, all: () => joints, log, backlog }),
+    );
     this.#each = learners.map((learner, index) => {
       const joint = joints[index];
       const { scheduler } = createDelivery(
@@ -141,4 +138,16 @@ export class Deliveries {
       joint?.forget(key);
     }
   }
+}
+
+/** Opens a log for each, or leaves none open. */
+function openLogs(root: Folder, learners: readonly Learner[]): readonly DoneLog[] {
+  const logs: DoneLog[] = [];
+  try {
+    for (const { filter } of learners) logs.push(new DoneLog(root, filter));
+  } catch (error) {
+    for (const each of logs) each.close();
+    throw error;
+  }
+  return logs;
 }

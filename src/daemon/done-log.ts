@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { closeSync, constants, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, readSync, writeFileSync } from 'node:fs';
 import { errnoOf } from '../errors.ts';
+import { closeUnwritten } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import type { QueueEntry } from '../spool/message.ts';
 
@@ -35,6 +36,8 @@ export class DoneLog {
   /** By key; the lowest byte of a record is its letter, the others name the file. */
   readonly #records = new Map<bigint, bigint>();
   readonly #fd: number;
+  #isOpen = true;
+  /** In the file. */
   #lines = 0;
 
   /** @throws the system's error for a disk fault */
@@ -42,7 +45,12 @@ export class DoneLog {
     const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = constants;
     const flags = O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW;
     this.#fd = openSync(root.at(`done-${filter}`), flags, 0o600);
-    this.#load();
+    try {
+      this.#load();
+    } catch (error) {
+      closeUnwritten(this.#fd);
+      throw error;
+    }
   }
 
   /** What the filter has done with this file, if anything. */
@@ -83,14 +91,27 @@ export class DoneLog {
     }
   }
 
+  /** What comes later is not kept: the number of its descriptor may belong to another file by then. */
   close(): void {
-    closeSync(this.#fd);
+    if (this.#isOpen) closeSync(this.#fd);
+    this.#isOpen = false;
   }
 
   #put(key: bigint, letter: string, file: bigint): void {
     this.#take(key, letter, file);
-    writeSync(this.#fd, `${hex(key)} ${letter} ${hex(file)}\n`);
-    this.#lines += 1;
+    this.#append(`${hex(key)} ${letter} ${hex(file)}\n`);
+  }
+
+  /** Appends lines as a whole or not at all: behind a torn one none would begin where lines do. */
+  #append(lines: string): void {
+    if (!this.#isOpen) return;
+    try {
+      writeFileSync(this.#fd, lines); // goes on after a short write
+    } catch (error) {
+      ftruncateSync(this.#fd, this.#lines * LINE_BYTES);
+      throw error;
+    }
+    this.#lines += lines.length / LINE_BYTES;
   }
 
   #take(key: bigint, letter: string, file: bigint): void {
@@ -121,16 +142,13 @@ export class DoneLog {
     ftruncateSync(this.#fd, 0);
     this.#lines = 0;
     let text = '';
-    const flush = (): void => {
-      writeSync(this.#fd, text);
-      text = '';
-    };
     for (const [key, record] of this.#records) {
       text += `${hex(key)} ${String.fromCharCode(Number(record & 0xffn))} ${hex(record)}\n`;
-      this.#lines += 1;
-      if (text.length >= CHUNK_LINES * LINE_BYTES) flush();
+      if (text.length < CHUNK_LINES * LINE_BYTES) continue;
+      this.#append(text);
+      text = '';
     }
-    flush();
+    this.#append(text);
   }
 }
 

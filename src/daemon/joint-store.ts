@@ -45,6 +45,8 @@ export class JointStore implements MessageStore {
   readonly #given = new Set<string>();
   /** Monotonic; until then a scan would find nothing but what was given. */
   #restsUntil = 0;
+  /** How often the delivery may have left a message to a scan. */
+  #timesLeft = 0;
 
   constructor(options: JointStoreOptions) {
     this.#options = options;
@@ -95,16 +97,23 @@ export class JointStore implements MessageStore {
 
   *scan(): Generator<FoundEntry | undefined, void, undefined> {
     const { store, clock } = this.#options;
-    const startedAt = clock.monotonic();
-    if (startedAt < this.#restsUntil) return;
+    let resumedAt = clock.monotonic();
+    if (resumedAt < this.#restsUntil) return;
+    let tookMs = 0;
     let isFruitless = true;
+    const timesLeft = this.#timesLeft;
     for (const found of store.scan()) {
       const isNeeded = found !== undefined && !this.isDone(found.entry);
       if (isNeeded && this.#give(found.entry.key)) isFruitless = false;
+      // While the delivery has enough it may leave the scan where it is, for hours.
+      tookMs += clock.monotonic() - resumedAt;
       yield isNeeded ? found : undefined;
+      resumedAt = clock.monotonic();
     }
     const endedAt = clock.monotonic();
-    if (isFruitless) this.#restsUntil = endedAt + REST * (endedAt - startedAt);
+    tookMs += endedAt - resumedAt;
+    const isWhole = timesLeft === this.#timesLeft;
+    if (isFruitless && isWhole) this.#restsUntil = endedAt + REST * tookMs;
   }
 
   async read(entry: QueueEntry): Promise<ReadResult> {
@@ -158,8 +167,10 @@ export class JointStore implements MessageStore {
   #give(key: string): boolean {
     if (this.#given.has(key)) return false;
     if (this.#given.size < this.#options.backlog) this.#given.add(key);
-    // The delivery may have left it to a scan.
-    else this.#restsUntil = 0;
+    else {
+      this.#restsUntil = 0;
+      this.#timesLeft += 1;
+    }
     return true;
   }
 

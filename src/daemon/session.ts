@@ -7,7 +7,7 @@ import type { Controller } from '../delivery/controller.ts';
 import type { Learner } from '../delivery/learner.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
-import { removeOldDays } from '../spool/archive.ts';
+import { SteadyClock, removeOldDays } from '../spool/archive.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
@@ -85,6 +85,7 @@ export class SpoolSession {
   /** Learns that each controller has acknowledged. */
   readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
+  readonly #steadyClock: SteadyClock;
   readonly #history: History;
   readonly #taught: TaughtMessages | undefined;
   readonly #listed: TaughtMessages | undefined;
@@ -98,11 +99,6 @@ export class SpoolSession {
     this.#options = options;
     this.#controllers = controllers;
     setMaxListeners(0, ending);
-    const end = (): void => {
-      this.#ending.abort();
-    };
-    if (stop.aborted) end();
-    else stop.addEventListener('abort', end, { once: true, signal: ending });
     for (const controller of controllers) controller.forgetMessages();
     const { libDir, settleMs, sweepMs, maxBytes, after } = config.spool;
     const { archive, temporary } = stateDir;
@@ -114,10 +110,6 @@ export class SpoolSession {
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
-    const parts = { store, faults, settleMs, rescanMs: sweepMs };
-    const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
-    const events = deliveries.spoolEvents;
-    const common = { ...options, drop, queue, quarantine, faults, events };
     const memoryIn = (folder: Folder): TaughtMessages =>
       new TaughtMessages({
         folder,
@@ -126,6 +118,9 @@ export class SpoolSession {
         wall,
         onFault: (error) => {
           faults.raise(TAUGHT, error);
+        },
+        onKept: () => {
+          faults.clear(TAUGHT);
         },
       });
     if (learners.some(({ filter }) => filter === 'spamassassin')) {
@@ -136,6 +131,11 @@ export class SpoolSession {
     }
     options.taught.messages = this.#taught;
     options.fuzzyLists.messages = this.#listed;
+    const parts = { store, faults, settleMs, rescanMs: sweepMs };
+    const deliveries = new Deliveries({ ...options, ...config.learning, ...parts, queue });
+    const events = deliveries.spoolEvents;
+    const common = { ...options, drop, queue, quarantine, faults, events };
+    this.#steadyClock = new SteadyClock(clock);
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
     this.#history = options.history.current = new History(options);
     this.#faults = faults;
@@ -152,6 +152,16 @@ export class SpoolSession {
       onLost: this.#lose.bind(this),
       lock: (folder) => lockDescriptor(folder.fd),
     });
+    // Last of all: where something above fails, that is tried again and again.
+    this.#endAt(stop);
+  }
+
+  #endAt(stop: AbortSignal): void {
+    const end = (): void => {
+      this.#ending.abort();
+    };
+    if (stop.aborted) end();
+    else stop.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
   }
 
   /** What pickup tells, of which the history hears when a message comes in. */
@@ -331,7 +341,10 @@ export class SpoolSession {
       days: config.spool.archiveDays,
       wall: () => clock.wall(),
       witnessTime: async () => {
-        for (const { trainer } of this.#controllers) {
+        const trainers = this.#controllers.map(({ trainer }) => trainer);
+        const isUntold = trainers.every(({ filter }) => filter === 'spamassassin');
+        if (isUntold) return this.#steadyClock.time();
+        for (const trainer of trainers) {
           const time = await trainer.time?.(this.#ending.signal);
           if (time !== undefined) return time;
         }

@@ -101,9 +101,9 @@ export class BulkRun {
     this.#events = new MessageEvents({ log, clock, filter, verdicts: this.#store.verdicts });
     const bugs = new Bugs({ clock, log });
     const locks = new MessageLocks();
-    this.#sampler = new SparseProofs(options.proveEvery, ({ entry }) => {
+    this.#sampler = new SparseProofs(options.proveEvery, ({ entry, identity }) => {
       const body = this.#store.bodyOf(entry);
-      if (body !== undefined) options.drawn?.offer(entry, body);
+      if (body !== undefined) options.drawn?.offer(entry, body, identity?.locks ?? []);
     });
     const { scheduler, backlog } = createDelivery({
       ...options,

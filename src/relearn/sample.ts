@@ -11,7 +11,8 @@ import type { RunStats } from './stats.ts';
  * rspamd recognises a message by tokens that its web addresses make unstable. Of 1,491 messages of the
  * public corpus, posted again some hundred messages later, 3.4 knew 98.7 % of those that name one host at
  * most, 48 % of those that name several, and 78 % of those in base64; all of them at the second post. So
- * only the first kind is drawn.
+ * only the first kind is drawn. Nor is a message posted again whose copy was learned with another verdict
+ * later: rspamd doesn't know the earlier one any more, and would take it for the last.
  */
 export interface SampleResult {
   /** Messages that were posted again, and answered. */
@@ -28,6 +29,7 @@ interface Drawn {
   readonly place: string;
   readonly verdict: Verdict;
   readonly body: Buffer;
+  readonly locks: readonly string[];
 }
 
 /** Messages are drawn without a look at them, and most are of the wrong kind in some archives. */
@@ -45,6 +47,8 @@ export class Sample {
   readonly #random: () => number;
   /** `undefined` for a message of the wrong kind. */
   readonly #drawn: (Drawn | undefined)[] = [];
+  /** What was last learned under the locks of those that were drawn. */
+  readonly #verdicts = new Map<string, Verdict>();
   #most: number;
   #offered = 0;
   #bytes = 0;
@@ -56,21 +60,29 @@ export class Sample {
     this.#random = random;
   }
 
-  /** Every message that was learned and not proven by itself (Vitter's algorithm R). */
-  offer({ key, verdict }: MessageEntry, body: Buffer): void {
+  /**
+   * Every message that was learned and not proven by itself (Vitter's algorithm R).
+   * @param locks it shares one with each copy of it
+   */
+  offer({ key, verdict }: MessageEntry, body: Buffer, locks: readonly string[]): void {
     this.#offered += 1;
+    for (const lock of locks) if (this.#verdicts.has(lock)) this.#verdicts.set(lock, verdict);
     const place = this.#drawn.length < this.#most ? this.#drawn.length : this.#below(this.#offered);
     if (place >= this.#most) return;
     this.#bytes -= this.#drawn[place]?.body.length ?? 0;
     const isFit = isRecognised(body);
-    this.#drawn[place] = isFit ? { place: key, verdict, body } : undefined;
-    if (isFit) this.#bytes += body.length;
+    this.#drawn[place] = isFit ? { place: key, verdict, body, locks } : undefined;
+    if (!isFit) return;
+    for (const lock of locks) this.#verdicts.set(lock, verdict);
+    this.#bytes += body.length;
     while (this.#bytes > LARGEST_BYTES) this.#drop();
   }
 
   /** What is to be posted again, as sources for a run of its own. */
   sources(): Source[] {
-    const fit = this.#drawn.flatMap((each) => each ?? []);
+    const fit = this.#drawn
+      .flatMap((each) => each ?? [])
+      .filter(({ locks, verdict }) => locks.every((lock) => this.#verdicts.get(lock) === verdict));
     while (fit.length > this.#size) fit.splice(this.#below(fit.length), 1);
     const verdicts = new Set([...VERDICTS, ...fit.map(({ verdict }) => verdict)]);
     return [...verdicts].map((verdict) =>

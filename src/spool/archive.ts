@@ -1,5 +1,6 @@
 import { mkdirSync, renameSync, unlinkSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import type { Clock } from '../clock.ts';
 import { ofClass } from '../verdict.ts';
 import type { PerClass } from '../verdict.ts';
 import { namesIn } from './folder.ts';
@@ -84,6 +85,33 @@ export async function removeOldDays(options: RetentionOptions): Promise<void> {
   const witness = old.length === 0 ? undefined : await witnessTime();
   if (witness === undefined || Math.abs(wall() - witness) > TRUSTED_SKEW_MS) return;
   for (const place of old) await rm(place, { recursive: true, force: true });
+}
+
+/**
+ * The witness where no filter tells the time, as SpamAssassin doesn't: our own wall clock, once it has
+ * kept step with the monotonic one for a day. One that was wrong at the start has been set by then.
+ */
+export class SteadyClock {
+  readonly #clock: Pick<Clock, 'wall' | 'monotonic'>;
+  #since: { readonly wall: number; readonly monotonic: number };
+
+  constructor(clock: Pick<Clock, 'wall' | 'monotonic'>) {
+    this.#clock = clock;
+    this.#since = this.#now();
+  }
+
+  /** Milliseconds since the epoch; `undefined` until that day is over, also after a jump. */
+  time(): number | undefined {
+    const { wall, monotonic } = this.#now();
+    const passed = monotonic - this.#since.monotonic;
+    const hasJumped = Math.abs(wall - (this.#since.wall + passed)) > TRUSTED_SKEW_MS;
+    if (hasJumped) this.#since = { wall, monotonic };
+    return hasJumped || passed < DAY_MS ? undefined : wall;
+  }
+
+  #now() {
+    return { wall: this.#clock.wall(), monotonic: this.#clock.monotonic() };
+  }
 }
 
 /** Whether this is the name of a day of the archive, such as `2026-03-14`. */

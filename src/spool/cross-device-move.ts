@@ -114,6 +114,7 @@ export class CrossDeviceMoves {
   found(from: ClassFolder, rawName: string, regular: boolean): void {
     const key = STAGED.exec(rawName)?.[1];
     if (key === undefined || this.#staged.has(idOf(from.verdict, key))) return;
+    from.mayHoldStaged = true;
     const { stuck } = this.#options;
     const isUnfit = !regular || stuck.isKnown(from.verdict, rawName, 'unfit');
     if (isUnfit) stuck.note(from.verdict, rawName, 'unfit');

@@ -51,7 +51,7 @@ interface Sweep {
 const WAITING_AT_MOST = 10_000;
 /** How often folders without a watch are swept, and those that a sweep couldn't finish. */
 export const CHECK_MS = 2_000;
-/** With more files than this chokidar's own listing, or a sweep every two seconds, eats the CPU. */
+/** With more files than this a sweep every two seconds eats the CPU. */
 const MANY_FILES = 5_000;
 /** How often a sweep looks whether the gate has room. */
 const FULL_MS = 100;
@@ -64,6 +64,8 @@ export class Scanner {
   #sweep: Sweep | undefined;
   #sweepAt = 0;
   #isSweepWanted = false;
+  /** The last sweep left so many files that the next one must not be soon. */
+  #isCrowded = false;
   #watches = false;
   #isStopped = false;
   #taken = 0;
@@ -77,7 +79,7 @@ export class Scanner {
       ...options,
       onChange: this.#hint.bind(this),
       onFailure: () => {
-        this.#sweepSoon();
+        if (!this.#isCrowded) this.#sweepSoon();
         options.onDue();
       },
     });
@@ -266,9 +268,9 @@ export class Scanner {
       }
     }
     const left = sweep.entries - (this.#taken - sweep.takenBefore);
-    const isMany = left > MANY_FILES;
-    if (this.#watches) this.#watcher.watchFolders(isMany);
-    const isRare = whole && (isMany || this.#watcher.isWatchingAll);
+    this.#isCrowded = left > MANY_FILES;
+    if (this.#watches) this.#watcher.watchFolders();
+    const isRare = whole && (this.#isCrowded || this.#watcher.isWatchingAll);
     this.#sweepAt = clock.monotonic() + (isRare ? sweepMs : Math.min(CHECK_MS, sweepMs));
   }
 

@@ -50,6 +50,8 @@ export interface TaughtMessagesOptions {
   readonly wall: () => number;
   /** Hears of a fault of the disk. */
   readonly onFault?: (error: unknown) => void;
+  /** Hears of each message that is kept, which shows that the disk works. */
+  readonly onKept?: () => void;
 }
 
 const HOUR_MS = 3_600_000;
@@ -101,6 +103,7 @@ export class TaughtMessages {
       maxMessageBytes: 67_108_864,
       identityOf: () => undefined,
       onFault: () => undefined,
+      onKept: () => undefined,
       ...options,
     };
   }
@@ -128,7 +131,7 @@ export class TaughtMessages {
 
   /** Keeps a message, unsettled, in the place of what was kept of the key. Never rejects. */
   async put(key: string, verdict: Verdict, body: Buffer): Promise<void> {
-    const { folder, temporary, maxBytes, maxMessageBytes } = this.#options;
+    const { folder, temporary, maxBytes, maxMessageBytes, onKept } = this.#options;
     if (body.length > maxMessageBytes) return;
     // No key begins with a dot.
     const name = `.${path.basename(folder.path)}-${key}`;
@@ -138,11 +141,13 @@ export class TaughtMessages {
       renameSync(temporary.at(name), folder.at(key));
       this.#claim(key, body);
       this.#added += onDisk(packed.length);
+      const isTooMuch = this.#added > maxBytes / SLACK && this.#added + this.#left > maxBytes;
+      if (isTooMuch) await this.prune();
+      onKept();
     } catch (error) {
       this.#tell(error);
       this.#discard(name);
     }
-    if (this.#added > maxBytes / SLACK && this.#added + this.#left > maxBytes) await this.prune();
   }
 
   /** The filter is told to forget the message that is kept of the key: from now on it is unsettled. */
@@ -167,7 +172,8 @@ export class TaughtMessages {
 
   /**
    * Removes what is too old, and the oldest of what is too much. It reads the folder once or twice,
-   * which is a chore for every hour. Never rejects; one that is called meanwhile is the same.
+   * which is a chore for every hour. One that is called meanwhile is the same.
+   * @throws the system's error for a disk fault
    */
   async prune(): Promise<void> {
     this.#pruning ??= this.#prune().finally(() => (this.#pruning = undefined));
@@ -176,21 +182,17 @@ export class TaughtMessages {
 
   async #prune(): Promise<void> {
     const { folder, days, maxBytes, wall } = this.#options;
-    try {
-      this.#added = 0;
-      const oldest = wall() - days * DAY_MS;
-      /** Bytes on disk, by the hour since the epoch in which they were taught. */
-      const hours = new Map<number, number>();
-      for await (const { name, mtimeMs, bytes } of this.#files()) {
-        if (mtimeMs < oldest) folder.removeFile(name);
-        else hours.set(hourOf(mtimeMs), (hours.get(hourOf(mtimeMs)) ?? 0) + bytes);
-      }
-      const total = [...hours.values()].reduce((sum, bytes) => sum + bytes, 0);
-      this.#left = Math.min(total, maxBytes);
-      if (total > maxBytes) await this.#removeOldest(total - maxBytes, hours);
-    } catch (error) {
-      this.#tell(error);
+    this.#added = 0;
+    const oldest = wall() - days * DAY_MS;
+    /** Bytes on disk, by the hour since the epoch in which they were taught. */
+    const hours = new Map<number, number>();
+    for await (const { name, mtimeMs, bytes } of this.#files()) {
+      if (mtimeMs < oldest) folder.removeFile(name);
+      else hours.set(hourOf(mtimeMs), (hours.get(hourOf(mtimeMs)) ?? 0) + bytes);
     }
+    const total = [...hours.values()].reduce((sum, bytes) => sum + bytes, 0);
+    this.#left = Math.min(total, maxBytes);
+    if (total > maxBytes) await this.#removeOldest(total - maxBytes, hours);
   }
 
   /** Removes at least so many bytes, whole hours first; of the last one only as much as is needed. */

@@ -36,15 +36,12 @@ export class FolderWatcher {
     return drop.verdicts.every((each) => drop.get(each) === undefined || this.#watchers.has(each));
   }
 
-  /**
-   * Watches the class folders, unless they are polled.
-   * @param isMany so many files lie in them that a watch costs more than it brings
-   */
-  watchFolders(isMany: boolean): void {
+  /** Watches the class folders, unless they are polled. */
+  watchFolders(): void {
     const { drop, polling } = this.#options;
     if (polling) return;
     for (const verdict of drop.verdicts) {
-      if (isMany || drop.get(verdict) === undefined) this.unwatch(verdict);
+      if (drop.get(verdict) === undefined) this.unwatch(verdict);
       else if (!this.#watchers.has(verdict)) this.#watch(verdict);
     }
   }

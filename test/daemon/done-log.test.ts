@@ -1,7 +1,21 @@
-import { appendFileSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { DoneLog } from '../../src/daemon/done-log.ts';
 import type { QueueEntry } from '../../src/spool/message.ts';
+import { Folder } from '../../src/spool/folder.ts';
+import { failSteps, resolved } from '../support/fs-steps.ts';
+import { MOUNTS } from '../support/needs.ts';
+import { openFilesBelow } from '../support/open-files.ts';
+import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool } from '../support/test-spool.ts';
 
 let spool: TestSpool;
@@ -87,4 +101,44 @@ test('the file does not grow with what is forgotten', () => {
   expect(statSync(file).size).toBeLessThan(5_000_000);
   expect(open().of(entry('stays'))).toEqual({ kind: 'learned' });
   expect(readFileSync(file, 'latin1').endsWith('\n')).toBe(true);
+});
+
+test('a full disk takes a record as a whole or not at all: those after it count', MOUNTS, () => {
+  const disk = `${temporaryFolder()}/disk`;
+  mountTmpfs(disk, 'size=8k');
+  writeFileSync(`${disk}/ballast`, Buffer.alloc(4_096));
+  const root = Folder.open(disk);
+  const log = new DoneLog(root, 'rspamd');
+  // The last record that begins in the one block of 4,096 bytes ends in the next one.
+  const fill = (): void => {
+    for (let index = 0; index < 200; index += 1) log.set(entry(`m${index}`), { kind: 'learned' });
+  };
+  expect(fill).toThrow('ENOSPC');
+  rmSync(`${disk}/ballast`);
+  log.set(entry('later'), { kind: 'learned' });
+  log.close();
+  const next = new DoneLog(root, 'rspamd');
+  expect(next.of(entry('m112'))).toEqual({ kind: 'learned' });
+  expect(next.of(entry('later'))).toEqual({ kind: 'learned' });
+  next.close();
+  root.close();
+});
+
+test('what is noted after the end goes into no other file', () => {
+  const log = new DoneLog(spool.stateDir.root, 'rspamd');
+  log.set(entry('a'), { kind: 'learned' });
+  log.close();
+  // It gets the number of the descriptor that was closed.
+  const other = openSync(`${spool.lib}/other`, 'w');
+  log.forget('a');
+  log.set(entry('b'), { kind: 'learned' });
+  closeSync(other);
+  expect(readFileSync(`${spool.lib}/other`, 'latin1')).toBe('');
+  log.close();
+});
+
+test('a log that cannot be read is not held open', () => {
+  failSteps((step) => (step.call === 'readSync' && resolved(step) === file ? 'EIO' : undefined));
+  expect(() => new DoneLog(spool.stateDir.root, 'rspamd')).toThrow('EIO');
+  expect(openFilesBelow(file)).toEqual([]);
 });

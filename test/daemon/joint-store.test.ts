@@ -126,3 +126,26 @@ test('more messages than the delivery has room for are looked for at once', () =
   expect(bench.scan()).toContain('b');
   expect(bench.looksOfScan()).toBe(16);
 });
+
+test('a scan that was long in coming to its end, for want of room, is no reason for a long rest', () => {
+  const bench = new Bench();
+  bench.addDone(20);
+  const scan = bench.joint.scan();
+  scan.next();
+  // Its delivery had enough for an hour.
+  bench.clock.advance(3_600_000);
+  while (scan.next().done !== true);
+  bench.add('a');
+  bench.clock.advance(2_000);
+  expect(bench.scan()).toContain('a');
+});
+
+test('what a scan that goes on has missed is looked for at once', () => {
+  const bench = new Bench();
+  bench.addDone(10);
+  const scan = bench.joint.scan();
+  scan.next();
+  for (let index = 0; index <= BACKLOG; index += 1) bench.joint.enqueued(bench.add(`a${index}`));
+  while (scan.next().done !== true);
+  expect(bench.scan()).toContain(`a${BACKLOG}`);
+});

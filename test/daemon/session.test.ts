@@ -110,6 +110,20 @@ test('a session that is over late lets go of its folders all the same', async ()
   expect(isLocked(`${spool.lib}/spam`)).toBe(false);
 });
 
+test('SpamAssassin tells no time: the archive is tidied up when a day has passed, and not before', async () => {
+  mkdirSync(spool.statePath('archive/spam/2000-01-01'));
+  const trainer = new ScriptedTrainer('spamd://two:783', 'spamassassin');
+  const session = sessionOf([controllerOf(trainer)]);
+  await session.prepare();
+  const run = session.run();
+  await clock.flow(23 * 3_600_000, 60_000);
+  expect(spool.names('archive/spam')).toEqual(['2000-01-01']);
+  await clock.flow(2 * 3_600_000, 60_000);
+  expect(spool.names('archive/spam')).toEqual([]);
+  stop.abort();
+  await run;
+});
+
 test('a session knows nothing of the messages of an earlier one', () => {
   const trainer = new ScriptedTrainer();
   const controller = controllerOf(trainer);

@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs';
+import { getEventListeners } from 'node:events';
+import { rmSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -6,8 +7,10 @@ import { createLearners } from '../../src/daemon/learners.ts';
 import { SessionTaught } from '../../src/daemon/session-taught.ts';
 import { SpoolSession } from '../../src/daemon/session.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
+import { failSteps, resolved } from '../support/fs-steps.ts';
 import { LogRecorder } from '../support/log-recorder.ts';
 import { ManualClock } from '../support/manual-clock.ts';
+import { openFilesBelow } from '../support/open-files.ts';
 import {
   LEARNED,
   REFUSES,
@@ -20,6 +23,8 @@ import { TestSpool } from '../support/test-spool.ts';
 let clock: ManualClock;
 let spool: TestSpool;
 let recorder: LogRecorder;
+let stop: AbortController;
+let taught: SessionTaught;
 let rspamd: ScriptedTrainer;
 let spamassassin: ScriptedTrainer;
 
@@ -31,17 +36,18 @@ beforeEach(() => {
   spamassassin = new ScriptedTrainer('spamd://two:783', 'spamassassin');
 });
 
-/** A daemon's session, as `LEARN_TRAINERS=rspamd,spamassassin` makes it; `end` is a restart's first half. */
-async function begin(): Promise<{ readonly end: () => Promise<void> }> {
+/** A daemon's session, as `LEARN_TRAINERS=rspamd,spamassassin` makes it. */
+function make(): SpoolSession {
   const { log } = recorder;
   const random = (): number => 0.5;
-  const stop = new AbortController();
+  stop = new AbortController();
+  taught = new SessionTaught();
   const config = loadConfig({
     KOPANO_SPAMD_LIB: spool.lib,
     LEARN_POLLING: 'yes',
     LEARN_TRAINERS: 'rspamd,spamassassin',
   });
-  const session = new SpoolSession({
+  return new SpoolSession({
     config,
     clock,
     random,
@@ -57,11 +63,16 @@ async function begin(): Promise<{ readonly end: () => Promise<void> }> {
       onEnded: () => () => undefined,
     }),
     locks: new MessageLocks(),
-    taught: new SessionTaught(),
+    taught,
     fuzzyLists: new SessionTaught(),
     history: {},
     stop: stop.signal,
   });
+}
+
+/** `end` is a restart's first half. */
+async function begin(): Promise<{ readonly end: () => Promise<void> }> {
+  const session = make();
   await session.prepare();
   const run = session.run();
   return {
@@ -199,4 +210,52 @@ test('a message that one filter cannot take is quarantined when the other rememb
   expect(spool.read('quarantine/spam/a.eml.json')).toContain('413');
   expect([...spamassassin.memory.values()]).toEqual(['spam']);
   await session.end();
+});
+
+test.each(['done-spamassassin', 'taught'])(
+  'a session that cannot begin, for %s, leaves nothing behind: it is tried every second',
+  (name) => {
+    symlinkSync('elsewhere', spool.statePath(name));
+    expect(make).toThrow(/ELOOP|ENOTDIR/);
+    expect(openFilesBelow(spool.statePath('done-rspamd'))).toEqual([]);
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
+  },
+);
+
+describe('a fault of the disk in what was taught', () => {
+  const told = (): string[] =>
+    recorder.lines.filter(({ event }) => event.startsWith('disk.')).map(({ event }) => event);
+
+  test('is over with the next message that is kept', async () => {
+    const session = await begin();
+    await clock.flow(1_000);
+    let isFull = true;
+    failSteps((step) =>
+      isFull && step.call === 'openSync' && resolved(step).includes('tmp/.taught-')
+        ? 'ENOSPC'
+        : undefined,
+    );
+    await taught.put('a.eml', 'spam', Buffer.from('a'));
+    expect(told()).toEqual(['disk.fault']);
+    isFull = false;
+    await taught.put('b.eml', 'spam', Buffer.from('b'));
+    expect(told()).toEqual(['disk.fault', 'disk.ok']);
+    await session.end();
+  });
+
+  test('that keeps it from being pruned lasts until it can be', async () => {
+    let isBroken = true;
+    failSteps((step) =>
+      isBroken && step.call === 'opendirSync' && resolved(step).endsWith('/taught/.')
+        ? 'EIO'
+        : undefined,
+    );
+    const session = await begin();
+    await clock.flow(20_000, 100);
+    expect(told()).toEqual(['disk.fault']);
+    isBroken = false;
+    await clock.flow(6_000, 100);
+    expect(told()).toEqual(['disk.fault', 'disk.ok']);
+    await session.end();
+  });
 });

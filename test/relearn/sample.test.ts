@@ -15,9 +15,15 @@ async function drawn(sample: Sample): Promise<{ place: string; verdict: Verdict 
   return all;
 }
 
-function offer(sample: Sample, key: string, text = 'a letter', verdict: Verdict = 'spam'): void {
+function offer(
+  sample: Sample,
+  key: string,
+  text = 'a letter',
+  verdict: Verdict = 'spam',
+  locks: readonly string[] = [key],
+): void {
   const body = Buffer.from(text);
-  sample.offer({ key, verdict, bytes: body.length }, body);
+  sample.offer({ key, verdict, bytes: body.length }, body, locks);
 }
 
 /** A generator with a fixed start, as good as is needed here (Park and Miller). */
@@ -64,11 +70,20 @@ describe('a sample', () => {
     expect((await drawn(sample)).map(({ place }) => place)).toEqual(['b']);
   });
 
+  test('has no message whose copy was learned with another verdict later', async () => {
+    const sample = new Sample(10, Math.random);
+    offer(sample, 'a', 'a letter', 'spam', ['a', 'body:1']);
+    offer(sample, 'b', 'another', 'spam', ['b', 'body:2']);
+    offer(sample, 'c', 'a letter', 'ham', ['c', 'body:1']);
+    offer(sample, 'd', 'another', 'spam', ['d', 'body:2']);
+    expect((await drawn(sample)).map(({ place }) => place)).toEqual(['b', 'd', 'c']);
+  });
+
   test('holds 32 MB at most, and then fewer messages', async () => {
     const sample = new Sample(200, dice(5));
     const body = Buffer.alloc(1024 * 1024, 'a');
     for (let index = 0; index < 300; index += 1) {
-      sample.offer({ key: String(index), verdict: 'ham', bytes: body.length }, body);
+      sample.offer({ key: String(index), verdict: 'ham', bytes: body.length }, body, []);
     }
     const chosen = await drawn(sample);
     expect(chosen.length).toBeLessThanOrEqual(32);

@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { disposeOf, removeOldDays } from '../../src/spool/archive.ts';
+import { SteadyClock, disposeOf, removeOldDays } from '../../src/spool/archive.ts';
 import type { CheckResult } from '../../src/spool/queue.ts';
 import type { QueueEntry } from '../../src/spool/message.ts';
 import type { Verdict } from '../../src/verdict.ts';
@@ -152,5 +152,33 @@ describe('retention', () => {
     symlinkSync(`${spool.lib}/precious`, spool.statePath('archive/spam/2020-01-01'));
     expect(await retain(30, NOON)).toEqual(['2020-01-01.bak', ...KEPT]);
     expect(spool.names('../precious')).toEqual(['a.eml']);
+  });
+});
+
+describe('where nobody else tells the time, our own clock', () => {
+  const clock = { monotonic: () => passed, wall: () => NOON + passed + ahead };
+  let [passed, ahead] = [0, 0];
+
+  beforeEach(() => {
+    [passed, ahead] = [0, 0];
+  });
+
+  test('is trusted once it has gone without a jump for a day', () => {
+    const steady = new SteadyClock(clock);
+    passed = DAY_MS - 1;
+    expect(steady.time()).toBeUndefined();
+    passed = DAY_MS;
+    expect(steady.time()).toBe(NOON + DAY_MS);
+  });
+
+  test('is not trusted after a jump until another day has passed', () => {
+    const steady = new SteadyClock(clock);
+    passed = 3 * DAY_MS;
+    ahead = 3_650 * DAY_MS;
+    expect(steady.time()).toBeUndefined();
+    passed += DAY_MS - 1;
+    expect(steady.time()).toBeUndefined();
+    passed += 1;
+    expect(steady.time()).toBe(clock.wall());
   });
 });

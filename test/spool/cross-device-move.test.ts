@@ -471,6 +471,17 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     expect(bench.held.size).toBeLessThanOrEqual(1_020);
   });
 
+  test('and was put back into a folder that is in use gives way to a newer verdict, too', async () => {
+    const spool = new TestSpool();
+    const bench = await PickupBench.start({ spool });
+    await bench.pass(1_000);
+    setMtime(put(spool.dropPath('spam', '.learnd-a.eml'), 'older', 0o600), 2_000_000_000);
+    spool.drop('ham', 'a.eml', 'newer');
+    await bench.pass(60_000);
+    expect(spool.queued).toEqual(['ham/a.eml']);
+    nothingIsLeft(spool);
+  });
+
   test('in more files than are known at a time gives way to newer verdicts', async () => {
     const spool = splitSpool();
     for (let i = 0; i < 1_010; i += 1) {

@@ -151,6 +151,17 @@ describe('the doorbell', () => {
     chmodSync(path, MARK);
     await bench.flowUntilQueued('spam/marked.eml');
   });
+
+  test('rings beside thousands of files that stay, too', async () => {
+    const spool = new TestSpool();
+    for (let i = 0; i < 5_001; i += 1) spool.drop('spam', `${i}.eml`, '');
+    const bench = await PickupBench.start({ spool, polling: false, sweepMs: FOR_EVER_MS });
+    spool.drop('spam', 'before.eml');
+    await bench.flowUntilQueued('spam/before.eml');
+    await bench.clock.flow(10_000);
+    spool.drop('spam', 'a.eml');
+    await bench.flowUntilQueued('spam/a.eml');
+  });
 });
 
 describe('a sweep', () => {
