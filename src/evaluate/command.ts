@@ -14,7 +14,6 @@ import { Collection } from './collection.ts';
 import { crossValidate, leastTaught } from './cross-validation.ts';
 import type { CrossValidationPlan } from './cross-validation.ts';
 import { rankDisputed } from './disputed.ts';
-import type { Contradicted } from './disputed.ts';
 import { evaluationOf } from './evaluation.ts';
 import type { Evaluation, Findings } from './evaluation.ts';
 import { diskFault, interrupted, tooFew } from './faults.ts';
@@ -24,7 +23,7 @@ import { lotsOf } from './lots.ts';
 import { OutputFile } from './output-file.ts';
 import { WorkProgress } from './progress.ts';
 import { readMessages } from './reading.ts';
-import { pathOf, relearnCommands } from './relearn-recipe.ts';
+import { pathList, relearnCommands } from './relearn-recipe.ts';
 import { siteBayes } from './site-bayes.ts';
 import { judgeInTimeOrder } from './time-order.ts';
 import { inWords } from './words.ts';
@@ -96,8 +95,8 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   try {
     const findings = await findingsOf({ ...options, flags }, { programs, folder, progress });
     progress.stop();
-    const { collection, disputed } = findings;
-    const written = list === undefined ? null : writeList(list, collection, disputed, flags);
+    const { collection } = findings;
+    const written = list === undefined ? null : writeList(list, findings, flags);
     const evaluation = { ...evaluationOf(findings), ...(written ?? NOTHING_WRITTEN) };
     collection.close();
     if (page !== undefined) {
@@ -263,22 +262,12 @@ async function timed<T extends object>(
 /** Writes the paths of the disputed messages, the most contradicted first. */
 function writeList(
   file: OutputFile,
-  collection: Collection,
-  disputed: readonly Contradicted[],
+  { collection, disputed }: Findings,
   flags: EvaluateFlags,
 ): Pick<Evaluation, 'outFile' | 'relearn'> {
-  const byVerdict = { spam: 0, ham: 0 };
-  const lines: Buffer[] = [];
-  for (const { index } of disputed) {
-    const path = pathOf(collection.note(index).place);
-    if (path === undefined) continue;
-    byVerdict[collection.verdict(index)] += 1;
-    lines.push(path, LINE_END);
-  }
-  file.publish(Buffer.concat(lines));
+  const { content, byVerdict } = pathList(collection, disputed);
+  file.publish(content);
   const name = flags.outFile ?? '';
   const paths = byVerdict.spam + byVerdict.ham;
   return { outFile: { name, paths }, relearn: relearnCommands(name, flags, byVerdict) };
 }
-
-const LINE_END = Buffer.from('\n');

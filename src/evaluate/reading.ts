@@ -61,7 +61,9 @@ export async function readMessages(plan: ReadingPlan): Promise<ReadingResult> {
       const facts = factsOf(found.body, now);
       const { by, time } = timeOf(found, facts);
       orderedBy[by] += 1;
-      const note = { place: found.place, sender: facts.sender, subject: facts.subject };
+      const { sender, subject } = facts;
+      const isAlone = found.isOneOfSeveral !== true;
+      const note = { place: found.place, isAlone, sender, subject };
       try {
         collection.add(source.verdict === 'spam' ? 'spam' : 'ham', found.body, time, note, facts);
       } catch (error) {
