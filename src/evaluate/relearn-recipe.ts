@@ -55,11 +55,17 @@ export function relearnCommands(
   const present = VERDICTS.filter((verdict) => byVerdict[verdict] > 0);
   const paths = pathsByVerdict(sources, VERDICTS);
   // Junk folders lie in the Maildir that is ham: what isn't spam is told by that.
-  const isSpam = paths.spam.filter((path) => path !== STDIN).map((path) => `-e ${inShell(path)}`);
+  const isSpam = paths.spam.filter((path) => path !== STDIN).map((path) => `-e ${below(path)}`);
   return present.map((verdict) => {
     const file = inShell(resolve(list));
-    const pick = verdict === 'spam' ? 'grep -F' : 'grep -vF';
-    const lines = present.length === 1 ? `cat ${file}` : `${pick} ${isSpam.join(' ')} ${file}`;
+    // Names are bytes, and grep shows none of a list that is no text in the user's language.
+    const pick = `LC_ALL=C grep -E${verdict === 'spam' ? '' : 'v'} ${isSpam.join(' ')}`;
+    const lines = present.length === 1 ? `cat ${file}` : `${pick} ${file}`;
     return `${lines} | sed 's/^/--${otherVerdict(verdict)}=/' | xargs -d '\\n' kopano-learnd relearn`;
   });
+}
+
+/** Finds a source itself and what lies in it, and not what lies beside it under a longer name. */
+function below(path: string): string {
+  return inShell(`^${path.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&')}(/|$)`);
 }
