@@ -1,6 +1,6 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { systemClock } from '../clock.ts';
 import type { Config, Environment } from '../config.ts';
 import { EXIT, errnoOf } from '../errors.ts';
@@ -16,7 +16,7 @@ import type { CrossValidationPlan } from './cross-validation.ts';
 import { rankDisputed } from './disputed.ts';
 import { evaluationOf } from './evaluation.ts';
 import type { Evaluation, Findings } from './evaluation.ts';
-import { diskFault, interrupted, tooFew } from './faults.ts';
+import { diskFault, interrupted, sameOutput, tooFew } from './faults.ts';
 import { Laboratory, serverPrograms } from './laboratory.ts';
 import type { ServerPrograms } from './laboratory.ts';
 import { lotsOf } from './lots.ts';
@@ -81,6 +81,8 @@ export function flagsOf(dirs: readonly string[], words: EvaluateWords): Evaluate
 export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   const flags = { ...options.flags, ...sortedSources(options.flags, VERDICTS, 'evaluate') };
   const programs = serverPrograms(options.environment['PATH']);
+  const [outFile, html] = [flags.outFile, flags.html].map((path) => path && resolve(path));
+  if (outFile !== undefined && outFile === html) throw sameOutput(outFile);
   using list = flags.outFile === undefined ? undefined : new OutputFile(flags.outFile);
   using page = flags.html === undefined ? undefined : new OutputFile(flags.html);
   const progress = progressOf(options);

@@ -197,13 +197,19 @@ describeReal('evaluate refuses', () => {
     expect(err).toMatch(/the private rspamd doesn't start:[^]*cannot bind to the moon/);
     const isLeft = (name: string): boolean => name.startsWith('kopano-learnd-evaluate-');
     expect(readdirSync(tmpdir()).filter(isLeft)).toEqual([]);
-    expect(processesOf('kopano-learnd-evaluate-')).toEqual([]);
+    expect(processesOf(join(tmpdir(), 'kopano-learnd-evaluate-'))).toEqual([]);
   });
 
   test('a list that can not be written, before any work', async () => {
     const { code, err } = await evaluate([archiveOf([]), '--out', '/nowhere/list']);
     expect(code).toBe(1);
     expect(err).toContain("/nowhere/list can't be written (ENOENT)");
+  });
+
+  test('one file for the list and the page', async () => {
+    const path = join(temporaryFolder(), 'both');
+    const { code, err } = await evaluate([archiveOf([]), '--out', path, '--html', path]);
+    expect([code, err]).toEqual([64, expect.stringContaining('is named by --out and by --html')]);
   });
 });
 
