@@ -97,15 +97,20 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   try {
     const findings = await findingsOf({ ...options, flags }, { programs, folder, progress });
     progress.stop();
-    const { collection } = findings;
-    const written = list === undefined ? null : writeList(list, findings, flags);
+    const faults: unknown[] = [];
+    const written = list && tried(() => writeList(list, findings, flags), faults);
     const evaluation = { ...evaluationOf(findings), ...(written ?? NOTHING_WRITTEN) };
-    collection.close();
+    findings.collection.close();
+    // What an hour of work came to is told, whatever the disk says of the files.
+    options.out(flags.json ? `${JSON.stringify(evaluation)}\n` : inWords(evaluation));
     if (page !== undefined) {
       const { pageOf } = await import('./page/page.ts');
-      page.publish(pageOf(evaluation, minuteOf(systemClock.wall())));
+      const text = pageOf(evaluation, minuteOf(systemClock.wall()));
+      tried(() => {
+        page.publish(text);
+      }, faults);
     }
-    options.out(flags.json ? `${JSON.stringify(evaluation)}\n` : inWords(evaluation));
+    if (faults.length > 0) throw faults[0];
     return evaluation.messages.beside.unreadable > 0 ? EXIT.failure : EXIT.done;
   } catch (error) {
     if (options.stop.aborted) throw interrupted();
@@ -114,6 +119,15 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
     progress.stop();
     process.off('exit', tidyUp);
     tidyUp();
+  }
+}
+
+function tried<T>(write: () => T, faults: unknown[]): T | undefined {
+  try {
+    return write();
+  } catch (error) {
+    faults.push(error);
+    return undefined;
   }
 }
 

@@ -290,6 +290,19 @@ describeReal('evaluate that is ended', () => {
     },
   );
 
+  test('by a full disk in the end still tells what it found', MOUNTS, async () => {
+    const disk = temporaryFolder();
+    mountTmpfs(disk, 'size=4k');
+    const page = join(disk, 'page');
+    const { code, out, err } = await evaluate([archiveOf(judgedMessages(60)), '--html', page]);
+    expect([code, out, err]).toEqual([
+      1,
+      expect.stringMatching(/^60 messages: [^]*Cross-validation [^]*Disputed: /),
+      expect.stringContaining(`${page} can't be written (ENOSPC)`),
+    ]);
+    expect(readdirSync(disk)).toEqual([]);
+  });
+
   test('by a full disk names it, and writes no half list', MOUNTS, async () => {
     const disk = temporaryFolder();
     mountTmpfs(disk, 'size=64k');
