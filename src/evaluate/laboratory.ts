@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT, OperatorError } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { installCommand } from '../host.ts';
 import { Secret } from '../secret.ts';
 import { PrivateRedis } from '../servers/private-redis.ts';
@@ -10,6 +10,7 @@ import { findProgram } from '../servers/programs.ts';
 import { clean } from '../text.ts';
 import { BayesQuestion } from '../trainers/bayes-opinion.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { diskFault } from './faults.ts';
 import { OpinionFile } from './opinion-file.ts';
 import type { Verdict } from './two-classes.ts';
 
@@ -254,6 +255,7 @@ async function started<T>(name: string, start: () => Promise<T>): Promise<T> {
   try {
     return await start();
   } catch (error) {
+    if (errnoOf(error) === 'ENOSPC') throw diskFault(error, `what the private ${name} needs`);
     const words = error instanceof Error ? error.message : String(error);
     const lines = words.slice(-MOST_WORDS).split('\n').filter(Boolean);
     throw serverFault(
