@@ -1,6 +1,6 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemClock } from '../clock.ts';
 import type { Config, Environment } from '../config.ts';
 import { EXIT, errnoOf } from '../errors.ts';
@@ -16,7 +16,7 @@ import type { CrossValidationPlan } from './cross-validation.ts';
 import { rankDisputed } from './disputed.ts';
 import { evaluationOf } from './evaluation.ts';
 import type { Evaluation, Findings } from './evaluation.ts';
-import { diskFault, interrupted, sameOutput, tooFew } from './faults.ts';
+import { diskFault, interrupted, sameOutput, shutFolder, tooFew } from './faults.ts';
 import { Laboratory, serverPrograms } from './laboratory.ts';
 import type { ServerPrograms } from './laboratory.ts';
 import { lotsOf } from './lots.ts';
@@ -140,6 +140,8 @@ function minuteOf(time: number): string {
 
 function temporaryFolder(): string {
   try {
+    const shut = shutForOthers(resolve(tmpdir()));
+    if (process.geteuid?.() === 0 && shut !== undefined) throw shutFolder(shut);
     const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-evaluate-'));
     // The servers of root are somebody else.
     chmodSync(folder, 0o711);
@@ -148,6 +150,13 @@ function temporaryFolder(): string {
     if (errnoOf(error) === undefined) throw error;
     throw diskFault(error, 'the temporary folder');
   }
+}
+
+/** The outermost folder of a path that its owner or group alone may enter. */
+function shutForOthers(folder: string): string | undefined {
+  const parent = dirname(folder);
+  const outer = parent === folder ? undefined : shutForOthers(parent);
+  return outer ?? ((statSync(folder).mode & 0o001) === 0 ? folder : undefined);
 }
 
 function progressOf({ flags, err, errTerminal }: EvaluateOptions): WorkProgress {

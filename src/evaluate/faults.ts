@@ -14,6 +14,16 @@ export function diskFault(error: unknown, what: string): OperatorError {
   });
 }
 
+/** @param shut a folder on the way that root's servers, who are nobody, may not enter */
+export function shutFolder(shut: string): OperatorError {
+  return new OperatorError({
+    code: 'evaluate.disk',
+    message: `the private servers run as nobody, who may not enter ${shut}, the way to ${tmpdir()}`,
+    hint: 'set TMPDIR to a folder that everybody may enter, such as TMPDIR=/var/tmp',
+    exitCode: EXIT.failure,
+  });
+}
+
 /** @param why the system's code, or what stands there */
 export function outputFault(path: string, why: string): OperatorError {
   return new OperatorError({

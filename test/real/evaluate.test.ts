@@ -20,7 +20,7 @@ import type { Verdict } from '../../src/evaluate/two-classes.ts';
 import { otherVerdict } from '../../src/evaluate/two-classes.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { MOUNTS, TIME } from '../support/needs.ts';
+import { MOUNTS, ROOT, TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import type { Watching } from '../support/run-cli.ts';
 import { asOneself, program } from '../support/run.ts';
@@ -200,6 +200,16 @@ describeReal('evaluate refuses', () => {
     expect(processesOf(join(tmpdir(), 'kopano-learnd-evaluate-'))).toEqual([]);
   });
 
+  test('a TMPDIR of root alone, which the servers could not enter', ROOT, async () => {
+    const [outer, inner] = [temporaryFolder(), 'below/it'];
+    mkdirSync(join(outer, inner), { recursive: true });
+    chmodSync(join(outer, 'below'), 0o700);
+    const { ended, err } = started(archiveOf(judgedMessages(30)), join(outer, inner));
+    expect(await ended).toBe(1);
+    expect(err()).toMatch(/may not enter \S+\/below, the way to .*\ncure: set TMPDIR/);
+    expect(readdirSync(join(outer, inner))).toEqual([]);
+  });
+
   test('a list that can not be written, before any work', async () => {
     const { code, err } = await evaluate([archiveOf([]), '--out', '/nowhere/list']);
     expect(code).toBe(1);
@@ -214,8 +224,7 @@ describeReal('evaluate refuses', () => {
 });
 
 /** The program in a process group of its own, with a temporary folder of its own. */
-function started(archive: string, ...args: readonly string[]) {
-  const folder = temporaryFolder();
+function started(archive: string, folder = temporaryFolder(), ...args: readonly string[]) {
   const child = spawn(process.execPath, [program(), ...asOneself(), 'evaluate', archive, ...args], {
     env: { PATH: process.env['PATH'], TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -243,7 +252,7 @@ describeReal('evaluate that is ended', () => {
 
   test('by Ctrl-C leaves neither server nor folder nor list', async () => {
     const list = join(temporaryFolder(), 'list');
-    const { child, folder, ended, err } = started(archive(), '--out', list);
+    const { child, folder, ended, err } = started(archive(), undefined, '--out', list);
     const runs = (name: string): boolean =>
       processesOf(folder).some(({ commandLine }) => commandLine.startsWith(name));
     await until('rspamd runs', () => runs('rspamd: controller'));
@@ -259,7 +268,7 @@ describeReal('evaluate that is ended', () => {
 
   test('by two signals at once, as timeout sends them, leaves nothing either', TIME, async () => {
     const list = join(temporaryFolder(), 'list');
-    const { child, folder, ended } = started(archive(), '--out', list);
+    const { child, folder, ended } = started(archive(), undefined, '--out', list);
     await until('a server runs', () => processesOf(folder).length > 0);
     child.kill('SIGTERM');
     // Two of them that wait to be delivered are one.
