@@ -20,6 +20,7 @@ import type { Verdict } from '../../src/evaluate/two-classes.ts';
 import { otherVerdict } from '../../src/evaluate/two-classes.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
+import { mail, mboxOf } from '../support/relearn-sources.ts';
 import { MOUNTS, ROOT, TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import type { Watching } from '../support/run-cli.ts';
@@ -264,6 +265,20 @@ describeReal('evaluate that is ended', () => {
     expect(processesOf(folder)).toEqual([]);
     expect(readdirSync(folder)).toEqual([]);
     expect(readdirSync(join(list, '..'))).toEqual([]);
+  });
+
+  test('by Ctrl-C while standard input says nothing ends all the same', async () => {
+    const child = spawn(
+      process.execPath,
+      [program(), ...asOneself(), 'evaluate', '--spam', '-', '--ham', archive()],
+      { env: { PATH: process.env['PATH'], TMPDIR: temporaryFolder() } },
+    );
+    const ended = once(child, 'close').then(([code]: (number | null)[]) => code);
+    // More than a pipe holds: then it is being read.
+    child.stdin.on('error', () => undefined).write(mboxOf(Array<string>(5_000).fill(mail('one'))));
+    await once(child.stdin, 'drain');
+    child.kill('SIGINT');
+    expect(await ended).toBe(75);
   });
 
   test('by two signals at once, as timeout sends them, leaves nothing either', TIME, async () => {
