@@ -1,6 +1,6 @@
+import { dayOf } from '../spool/archive.ts';
 import type { Verdict } from './two-classes.ts';
 import type { Collection } from './collection.ts';
-import { dayOf } from './report.ts';
 import type { Judged } from './time-order.ts';
 
 /**
