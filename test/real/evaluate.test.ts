@@ -10,8 +10,10 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Evaluation } from '../../src/evaluate/evaluation.ts';
@@ -248,6 +250,12 @@ function processesOf(folder: string) {
   });
 }
 
+/** Where a server listens, as its title says. */
+function addressOf(folder: string, name: string): string {
+  const [server] = processesOf(folder).filter(({ commandLine }) => commandLine.includes(name));
+  return /[\d.]+:\d+/.exec(server?.commandLine ?? '')?.[0] ?? '';
+}
+
 describeReal('evaluate that is ended', () => {
   const archive = () => archiveOf(judgedMessages(400));
 
@@ -259,6 +267,12 @@ describeReal('evaluate that is ended', () => {
     await until('rspamd runs', () => runs('rspamd: controller'));
     // Strangers' mail is nothing to read as root.
     expect(processesOf(folder).filter(({ uid }) => uid === 0)).toEqual([]);
+    // And nobody else on this machine may ask of it, or change what was learned.
+    const { status } = await fetch(`http://${addressOf(folder, 'rspamd: controller')}/stat`);
+    expect(status).toBe(401);
+    const [host = '', port = ''] = addressOf(folder, 'redis').split(':');
+    const socket = connect(Number(port), host).end('KEYS *\r\n');
+    expect(await text(socket)).toMatch(/^-NOAUTH /);
     child.kill('SIGINT');
     expect(await ended).toBe(75);
     expect(err()).toContain('evaluate was interrupted');
