@@ -13,6 +13,7 @@ const NOT_SAID = Buffer.from('-'.padEnd(LENGTH));
  */
 export class OpinionFile implements Disposable {
   readonly #fd: number;
+  #isOpen = true;
 
   constructor(path: string) {
     this.#fd = openSync(path, 'r+');
@@ -42,7 +43,9 @@ export class OpinionFile implements Disposable {
     return Math.abs(probability - 0.5) > NEAR ? probability : 0.5;
   }
 
+  /** Idempotent. */
   [Symbol.dispose](): void {
-    closeSync(this.#fd);
+    if (this.#isOpen) closeSync(this.#fd);
+    this.#isOpen = false;
   }
 }

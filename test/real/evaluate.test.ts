@@ -17,6 +17,7 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Evaluation } from '../../src/evaluate/evaluation.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { processes } from '../../src/servers/server-process.ts';
 import type { Verdict } from '../../src/evaluate/two-classes.ts';
 import { otherVerdict } from '../../src/evaluate/two-classes.ts';
@@ -201,6 +202,17 @@ describeReal('evaluate refuses', () => {
     const isLeft = (name: string): boolean => name.startsWith('kopano-learnd-evaluate-');
     expect(readdirSync(tmpdir()).filter(isLeft)).toEqual([]);
     expect(processesOf(join(tmpdir(), 'kopano-learnd-evaluate-'))).toEqual([]);
+  });
+
+  test('an rspamd that does not start again for the folds, with its words', async () => {
+    const once = join(temporaryFolder(), 'once');
+    const rspamd = findProgram('rspamd', process.env['PATH']) ?? '';
+    const start = `mkdir ${once} 2>/dev/null && exec ${rspamd} "$@"`;
+    chmodSync(join(once, '..'), 0o777);
+    const path = pathWith('rspamd', `${start}\necho "cannot bind to the moon" >&2; exit 1`);
+    const { code, out, err } = await evaluate([archiveOf(judgedMessages(30))], path);
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toMatch(/the private rspamd doesn't start:[^]*cannot bind to the moon/);
   });
 
   test('a TMPDIR of root alone, which the servers could not enter', ROOT, async () => {
