@@ -6,6 +6,8 @@ import { demo } from './demo.ts';
 /** The demo as a process of its own; the daemon's bundle lies beside it, in `bin/`. */
 
 const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+// Root's servers become others, who have to read what is made for them.
+process.umask(0o022);
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {

@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { setMaxListeners } from 'node:events';
 import { fstatSync } from 'node:fs';
+import { addAbortSignal } from 'node:stream';
 import { isatty } from 'node:tty';
 import { formatBug } from './bugs.ts';
 import { EXIT, OperatorError, errnoOf, formatError } from './errors.ts';
@@ -83,7 +84,7 @@ async function run(): Promise<ExitCode> {
     isJournal: isJournal(),
     err: (text) => process.stderr.write(text),
     errTerminal: terminalOf(2),
-    stdin: () => process.stdin,
+    stdin: () => addAbortSignal(stop.signal, process.stdin),
     runAs,
   });
 }

@@ -201,9 +201,12 @@ function joining(gid: bigint, account: Account, host: Host): string | undefined 
   const file = host.kind === 'runit' ? `${host.service}/user` : '';
   const groups = [account.gid, ...account.groups, Number(gid)].map((each) => `:${each}`);
   const isSaid = existsSync(file) && readText(file).trim() !== '';
+  // A user without a line in /etc/passwd (a directory's, or a bare number) is none that usermod knows.
+  const isKnown = user !== String(account.uid);
+  if (!isKnown && !isSaid) return undefined;
   return joined(
     isNamed ? undefined : `groupadd --gid ${gid} ${group}`,
-    `usermod -aG ${group} ${user}`,
+    isKnown ? `usermod -aG ${group} ${user}` : undefined,
     isSaid ? `echo :${account.uid}${[...new Set(groups)].join('')} >${inShell(file)}` : undefined,
     restartCommand(host),
   );

@@ -111,4 +111,6 @@ type Keys = Pick<MessageFacts, 'idKey' | 'contentKey' | 'senderKey'>;
 /** What is shown of a message. */
 export interface Note extends Pick<MessageFacts, 'sender' | 'subject'> {
   readonly place: string;
+  /** Its place holds it alone: no mbox, whose first message is at the place of the whole. */
+  readonly isAlone: boolean;
 }

@@ -1,6 +1,6 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemClock } from '../clock.ts';
 import type { Config, Environment } from '../config.ts';
 import { EXIT, errnoOf } from '../errors.ts';
@@ -14,17 +14,16 @@ import { Collection } from './collection.ts';
 import { crossValidate, leastTaught } from './cross-validation.ts';
 import type { CrossValidationPlan } from './cross-validation.ts';
 import { rankDisputed } from './disputed.ts';
-import type { Contradicted } from './disputed.ts';
 import { evaluationOf } from './evaluation.ts';
 import type { Evaluation, Findings } from './evaluation.ts';
-import { diskFault, interrupted, tooFew } from './faults.ts';
+import { diskFault, interrupted, sameOutput, shutFolder, tooFew } from './faults.ts';
 import { Laboratory, serverPrograms } from './laboratory.ts';
 import type { ServerPrograms } from './laboratory.ts';
 import { lotsOf } from './lots.ts';
 import { OutputFile } from './output-file.ts';
 import { WorkProgress } from './progress.ts';
 import { readMessages } from './reading.ts';
-import { pathOf, relearnCommands } from './relearn-recipe.ts';
+import { pathList, relearnCommands } from './relearn-recipe.ts';
 import { siteBayes } from './site-bayes.ts';
 import { judgeInTimeOrder } from './time-order.ts';
 import { inWords } from './words.ts';
@@ -82,6 +81,8 @@ export function flagsOf(dirs: readonly string[], words: EvaluateWords): Evaluate
 export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   const flags = { ...options.flags, ...sortedSources(options.flags, VERDICTS, 'evaluate') };
   const programs = serverPrograms(options.environment['PATH']);
+  const [outFile, html] = [flags.outFile, flags.html].map((path) => path && resolve(path));
+  if (outFile !== undefined && outFile === html) throw sameOutput(outFile);
   using list = flags.outFile === undefined ? undefined : new OutputFile(flags.outFile);
   using page = flags.html === undefined ? undefined : new OutputFile(flags.html);
   const progress = progressOf(options);
@@ -96,15 +97,20 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   try {
     const findings = await findingsOf({ ...options, flags }, { programs, folder, progress });
     progress.stop();
-    const { collection, disputed } = findings;
-    const written = list === undefined ? null : writeList(list, collection, disputed, flags);
+    const faults: unknown[] = [];
+    const written = list && tried(() => writeList(list, findings, flags), faults);
     const evaluation = { ...evaluationOf(findings), ...(written ?? NOTHING_WRITTEN) };
-    collection.close();
+    findings.collection.close();
+    // What an hour of work came to is told, whatever the disk says of the files.
+    options.out(flags.json ? `${JSON.stringify(evaluation)}\n` : inWords(evaluation));
     if (page !== undefined) {
       const { pageOf } = await import('./page/page.ts');
-      page.publish(pageOf(evaluation, minuteOf(systemClock.wall())));
+      const text = pageOf(evaluation, minuteOf(systemClock.wall()));
+      tried(() => {
+        page.publish(text);
+      }, faults);
     }
-    options.out(flags.json ? `${JSON.stringify(evaluation)}\n` : inWords(evaluation));
+    if (faults.length > 0) throw faults[0];
     return evaluation.messages.beside.unreadable > 0 ? EXIT.failure : EXIT.done;
   } catch (error) {
     if (options.stop.aborted) throw interrupted();
@@ -113,6 +119,15 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
     progress.stop();
     process.off('exit', tidyUp);
     tidyUp();
+  }
+}
+
+function tried<T>(write: () => T, faults: unknown[]): T | undefined {
+  try {
+    return write();
+  } catch (error) {
+    faults.push(error);
+    return undefined;
   }
 }
 
@@ -125,6 +140,8 @@ function minuteOf(time: number): string {
 
 function temporaryFolder(): string {
   try {
+    const shut = shutForOthers(resolve(tmpdir()));
+    if (process.geteuid?.() === 0 && shut !== undefined) throw shutFolder(shut);
     const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-evaluate-'));
     // The servers of root are somebody else.
     chmodSync(folder, 0o711);
@@ -133,6 +150,13 @@ function temporaryFolder(): string {
     if (errnoOf(error) === undefined) throw error;
     throw diskFault(error, 'the temporary folder');
   }
+}
+
+/** The outermost folder of a path that its owner or group alone may enter. */
+function shutForOthers(folder: string): string | undefined {
+  const parent = dirname(folder);
+  const outer = parent === folder ? undefined : shutForOthers(parent);
+  return outer ?? ((statSync(folder).mode & 0o001) === 0 ? folder : undefined);
 }
 
 function progressOf({ flags, err, errTerminal }: EvaluateOptions): WorkProgress {
@@ -263,22 +287,12 @@ async function timed<T extends object>(
 /** Writes the paths of the disputed messages, the most contradicted first. */
 function writeList(
   file: OutputFile,
-  collection: Collection,
-  disputed: readonly Contradicted[],
+  { collection, disputed }: Findings,
   flags: EvaluateFlags,
 ): Pick<Evaluation, 'outFile' | 'relearn'> {
-  const byVerdict = { spam: 0, ham: 0 };
-  const lines: Buffer[] = [];
-  for (const { index } of disputed) {
-    const path = pathOf(collection.note(index).place);
-    if (path === undefined) continue;
-    byVerdict[collection.verdict(index)] += 1;
-    lines.push(path, LINE_END);
-  }
-  file.publish(Buffer.concat(lines));
+  const { content, byVerdict } = pathList(collection, disputed);
+  file.publish(content);
   const name = flags.outFile ?? '';
   const paths = byVerdict.spam + byVerdict.ham;
   return { outFile: { name, paths }, relearn: relearnCommands(name, flags, byVerdict) };
 }
-
-const LINE_END = Buffer.from('\n');

@@ -1,6 +1,6 @@
+import { dayOf } from '../spool/archive.ts';
 import type { Verdict } from './two-classes.ts';
 import type { Collection } from './collection.ts';
-import { dayOf } from './report.ts';
 import type { Judged } from './time-order.ts';
 
 /**
@@ -124,12 +124,18 @@ export function describeDisputed(
     senders: senders.slice(0, SENDERS_KEPT),
     sendersOfHalf: sendersOfHalf(senders, ranked.length),
     differentSenders: senders.length,
-    messages: ranked.slice(0, MESSAGES_KEPT).map(({ index, ...contradicted }) => ({
-      ...collection.note(index),
-      ...contradicted,
-      verdict: collection.verdict(index),
-      date: dayOf(collection.time(index)),
-    })),
+    messages: ranked.slice(0, MESSAGES_KEPT).map(({ index, ...contradicted }) => {
+      const { place, sender, subject } = collection.note(index);
+      const verdict = collection.verdict(index);
+      return {
+        place,
+        verdict,
+        ...contradicted,
+        date: dayOf(collection.time(index)),
+        sender,
+        subject,
+      };
+    }),
   };
 }
 

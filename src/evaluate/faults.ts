@@ -1,5 +1,6 @@
 import { tmpdir } from 'node:os';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { clean } from '../text.ts';
 
 /** The faults of an evaluation that have nothing to do with its servers, each with its cure. */
 
@@ -10,6 +11,35 @@ export function diskFault(error: unknown, what: string): OperatorError {
     message: `${what} can't be written to ${tmpdir()} (${errnoOf(error) ?? 'unknown'})`,
     hint: 'set TMPDIR to a folder that this user may write to, with as much room as the messages take unpacked',
     exitCode: EXIT.failure,
+  });
+}
+
+/** @param shut a folder on the way that root's servers, who are nobody, may not enter */
+export function shutFolder(shut: string): OperatorError {
+  return new OperatorError({
+    code: 'evaluate.disk',
+    message: `the private servers run as nobody, who may not enter ${shut}, the way to ${tmpdir()}`,
+    hint: 'set TMPDIR to a folder that everybody may enter, such as TMPDIR=/var/tmp',
+    exitCode: EXIT.failure,
+  });
+}
+
+/** @param why the system's code, or what stands there */
+export function outputFault(path: string, why: string): OperatorError {
+  return new OperatorError({
+    code: 'evaluate.output',
+    message: `${clean(path, 1_000)} can't be written (${why})`,
+    hint: `name a file in a folder that this user (uid ${process.geteuid?.() ?? 0}) may write to and that has room`,
+    exitCode: EXIT.failure,
+  });
+}
+
+export function sameOutput(path: string): OperatorError {
+  return new OperatorError({
+    code: 'usage.output-twice',
+    message: `${clean(path, 1_000)} is named by --out and by --html`,
+    hint: 'name two files',
+    exitCode: EXIT.usage,
   });
 }
 

@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EXIT, OperatorError } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import { installCommand } from '../host.ts';
 import { Secret } from '../secret.ts';
 import { PrivateRedis } from '../servers/private-redis.ts';
@@ -10,12 +11,13 @@ import { findProgram } from '../servers/programs.ts';
 import { clean } from '../text.ts';
 import { BayesQuestion } from '../trainers/bayes-opinion.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
+import { diskFault } from './faults.ts';
 import { OpinionFile } from './opinion-file.ts';
 import type { Verdict } from './two-classes.ts';
 
 /**
  * The filter that is evaluated: a private rspamd and a private Redis in the temporary folder, which
- * nobody else knows of. Both end with this process, however that ends (`servers/server-process.ts`).
+ * nobody else may ask or teach. Both end with this process, however that ends (`servers/server-process.ts`).
  */
 export interface LaboratoryOptions {
   /** Where the servers keep their folders. */
@@ -81,12 +83,19 @@ export function serverPrograms(searchPath: string | undefined): ServerPrograms {
 export class Laboratory implements AsyncDisposable {
   readonly #options: LaboratoryOptions;
   readonly #redis: PrivateRedis;
+  readonly #store: Store;
   #filter: Filter;
   #failures = 0;
 
-  private constructor(options: LaboratoryOptions, redis: PrivateRedis, filter: Filter) {
+  private constructor(
+    options: LaboratoryOptions,
+    redis: PrivateRedis,
+    store: Store,
+    filter: Filter,
+  ) {
     this.#options = options;
     this.#redis = redis;
+    this.#store = store;
     this.#filter = filter;
   }
 
@@ -95,12 +104,16 @@ export class Laboratory implements AsyncDisposable {
    * @throws {OperatorError} `evaluate.server`, with the words of the one that doesn't start
    */
   static async start(options: LaboratoryOptions): Promise<Laboratory> {
-    const { folder: parentFolder, programs } = options;
+    const { folder: parentFolder, programs, bayes } = options;
+    const password = randomUUID();
     const redis = await started('redis-server', () =>
-      PrivateRedis.start({ parentFolder, program: programs.redis, runAs: ordinaryUser() }),
+      PrivateRedis.start({
+        ...{ parentFolder, password, program: programs.redis, runAs: ordinaryUser() },
+      }),
     );
+    const store = { port: redis.port, password };
     try {
-      return new Laboratory(options, redis, await startFilter(options, redis.port, options.bayes));
+      return new Laboratory(options, redis, store, await startFilter(options, store, bayes));
     } catch (error) {
       await redis[Symbol.asyncDispose]();
       throw error;
@@ -160,7 +173,7 @@ export class Laboratory implements AsyncDisposable {
   /** Goes on with other settings of Bayes, in a new rspamd. */
   async change(bayes: BayesSettings): Promise<void> {
     await stopFilter(this.#filter);
-    this.#filter = await startFilter(this.#options, this.#redis.port, bayes);
+    this.#filter = await startFilter(this.#options, this.#store, bayes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -202,6 +215,12 @@ export class Laboratory implements AsyncDisposable {
   }
 }
 
+/** Where the private Redis is; its password is rspamd's as well. */
+interface Store {
+  readonly port: number;
+  readonly password: string;
+}
+
 /** A running rspamd, and who speaks to it. */
 interface Filter {
   readonly server: PrivateRspamd;
@@ -212,7 +231,7 @@ interface Filter {
 
 async function startFilter(
   { folder: parentFolder, programs, stop }: LaboratoryOptions,
-  redisPort: number,
+  { port: redisPort, password }: Store,
   bayes: BayesSettings,
 ): Promise<Filter> {
   // Every message in flight listens.
@@ -221,6 +240,7 @@ async function startFilter(
   const server = await started('rspamd', () =>
     PrivateRspamd.start({
       ...{ parentFolder, program, redisPort, bayes },
+      ...{ redisPassword: password, password, secureIp: [] },
       isTerse: true,
       tellsOpinions: true,
       runAs: ordinaryUser(),
@@ -228,7 +248,12 @@ async function startFilter(
   );
   const url = `${server.url}/`;
   const controller = { name: url, url, socketPath: undefined };
-  const connection = { controller, password: Secret.none, ca: undefined, timeoutMs: TIMEOUT_MS };
+  const connection = {
+    controller,
+    password: Secret.ofValue(password),
+    ca: undefined,
+    timeoutMs: TIMEOUT_MS,
+  };
   const trainer = new RspamdTrainer({ ...connection, bulk: true });
   const opinion = new OpinionFile(server.opinionFile);
   return { server, trainer, question: new BayesQuestion(connection), opinion };
@@ -254,6 +279,7 @@ async function started<T>(name: string, start: () => Promise<T>): Promise<T> {
   try {
     return await start();
   } catch (error) {
+    if (errnoOf(error) === 'ENOSPC') throw diskFault(error, `what the private ${name} needs`);
     const words = error instanceof Error ? error.message : String(error);
     const lines = words.slice(-MOST_WORDS).split('\n').filter(Boolean);
     throw serverFault(

@@ -1,4 +1,6 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { errnoOf } from '../errors.ts';
+import { diskFault } from './faults.ts';
 
 /** rspamd's own threshold: so near to a half Bayes says nothing. */
 const NEAR = 0.05;
@@ -11,14 +13,23 @@ const NOT_SAID = Buffer.from('-'.padEnd(LENGTH));
  */
 export class OpinionFile implements Disposable {
   readonly #fd: number;
+  #isOpen = true;
 
   constructor(path: string) {
     this.#fd = openSync(path, 'r+');
   }
 
-  /** Forgets what it said last. */
+  /**
+   * Forgets what it said last.
+   * @throws {OperatorError} `evaluate.disk` when the disk is full
+   */
   clear(): void {
-    writeSync(this.#fd, NOT_SAID, 0, LENGTH, 0);
+    try {
+      writeSync(this.#fd, NOT_SAID, 0, LENGTH, 0);
+    } catch (error) {
+      if (errnoOf(error) === undefined) throw error;
+      throw diskFault(error, 'what Bayes says of the messages');
+    }
   }
 
   /** How likely spam, 0.5 where Bayes says nothing; `undefined` when rspamd hasn't said. */
@@ -32,7 +43,9 @@ export class OpinionFile implements Disposable {
     return Math.abs(probability - 0.5) > NEAR ? probability : 0.5;
   }
 
+  /** Idempotent. */
   [Symbol.dispose](): void {
-    closeSync(this.#fd);
+    if (this.#isOpen) closeSync(this.#fd);
+    this.#isOpen = false;
   }
 }

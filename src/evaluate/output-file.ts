@@ -1,20 +1,33 @@
-import { closeSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join, basename } from 'node:path';
-import { EXIT, OperatorError, errnoOf } from '../errors.ts';
-import { clean } from '../text.ts';
+import { randomUUID } from 'node:crypto';
+import {
+  closeSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { errnoOf } from '../errors.ts';
+import { outputFault } from './faults.ts';
 
 /**
  * A file that is there in full or not at all: it is written beside its place, under a name of its own,
- * and renamed. Whether it can be is known from the start, before an hour of work.
+ * and renamed. Whether it can be is known from the start, before an hour of work. What is no file, such
+ * as /dev/null, is not put out of its place.
  */
 export class OutputFile implements Disposable {
+  readonly #named: string;
   readonly #path: string;
   readonly #temporary: string;
 
   /** @throws {OperatorError} `evaluate.output` when it can't be written there */
-  constructor(path: string) {
-    this.#path = path;
-    this.#temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
+  constructor(named: string) {
+    this.#named = named;
+    this.#path = this.#told(() => targetOf(named));
+    // A process that was killed, and had the same number, may have left its own.
+    this.#temporary = join(dirname(this.#path), `.kopano-learnd-${randomUUID()}`);
     this.#told(() => {
       closeSync(openSync(this.#temporary, 'wx'));
     });
@@ -36,17 +49,21 @@ export class OutputFile implements Disposable {
     rmSync(this.#temporary, { force: true });
   }
 
-  #told(act: () => void): void {
+  #told<T>(act: () => T): T {
     try {
-      act();
+      return act();
     } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-      throw new OperatorError({
-        code: 'evaluate.output',
-        message: `${clean(this.#path, 1_000)} can't be written (${errnoOf(error) ?? ''})`,
-        hint: `name a file in a folder that this user (uid ${process.geteuid?.() ?? 0}) may write to and that has room`,
-        exitCode: EXIT.failure,
-      });
+      const code = errnoOf(error);
+      throw code === undefined ? error : outputFault(this.#named, code);
     }
   }
+}
+
+/** Where symlinks lead, which stay. */
+function targetOf(path: string): string {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return resolve(path);
+  if (!stats.isFile())
+    throw outputFault(path, stats.isDirectory() ? 'a folder' : 'no regular file');
+  return realpathSync(path);
 }

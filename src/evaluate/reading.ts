@@ -1,7 +1,7 @@
 import { errnoOf } from '../errors.ts';
 import { alternate } from '../relearn/sources/alternate.ts';
 import type { Found, Source } from '../relearn/sources/source.ts';
-import { isArchiveDay } from '../spool/archive.ts';
+import { dayOf, isArchiveDay } from '../spool/archive.ts';
 import type { Collection } from './collection.ts';
 import { factsOf } from './facts.ts';
 import type { MessageFacts } from './facts.ts';
@@ -61,7 +61,9 @@ export async function readMessages(plan: ReadingPlan): Promise<ReadingResult> {
       const facts = factsOf(found.body, now);
       const { by, time } = timeOf(found, facts);
       orderedBy[by] += 1;
-      const note = { place: found.place, sender: facts.sender, subject: facts.subject };
+      const { sender, subject } = facts;
+      const isAlone = found.isOneOfSeveral !== true;
+      const note = { place: found.place, isAlone, sender, subject };
       try {
         collection.add(source.verdict === 'spam' ? 'spam' : 'ham', found.body, time, note, facts);
       } catch (error) {
@@ -91,7 +93,7 @@ function timeOf(
   const day = place.split('/').at(-2) ?? '';
   const midnight = isArchiveDay(day) ? Date.parse(day) : NaN;
   if (!Number.isNaN(midnight)) {
-    const isOfDay = mtimeMs !== undefined && new Date(mtimeMs).toISOString().startsWith(day);
+    const isOfDay = mtimeMs !== undefined && dayOf(mtimeMs) === day;
     return { by: 'archive', time: isOfDay ? mtimeMs : midnight };
   }
   if (received !== undefined) return { by: 'received', time: received };

@@ -3,15 +3,39 @@ import { pathsByVerdict } from '../relearn/sources/source-arguments.ts';
 import type { SourceArguments } from '../relearn/sources/source-arguments.ts';
 import { STDIN } from '../relearn/sources/source.ts';
 import { inShell } from '../text.ts';
+import type { Collection, Note } from './collection.ts';
 import { VERDICTS, otherVerdict } from './two-classes.ts';
 import type { Verdict } from './two-classes.ts';
 
+/** The paths of some messages, one a line, and how many there are of each class. */
+export interface PathList {
+  readonly content: Buffer;
+  readonly byVerdict: Readonly<Record<Verdict, number>>;
+}
+
+export function pathList(
+  collection: Collection,
+  messages: readonly { readonly index: number }[],
+): PathList {
+  const byVerdict = { spam: 0, ham: 0 };
+  const lines: Buffer[] = [];
+  for (const { index } of messages) {
+    const path = pathOf(collection.note(index));
+    if (path === undefined) continue;
+    byVerdict[collection.verdict(index)] += 1;
+    lines.push(path, LINE_END);
+  }
+  return { content: Buffer.concat(lines), byVerdict };
+}
+
+const LINE_END = Buffer.from('\n');
+
 /**
- * The path behind a place, as bytes; `undefined` where none of it alone leads to the message: in an
- * mbox, in standard input, or with a line break in its name.
+ * The path of a message, as bytes; `undefined` where none leads to it alone: in an mbox, in standard
+ * input, or with a line break in its name.
  */
-export function pathOf(place: string): Buffer | undefined {
-  if (place === STDIN || place.includes('#') || place.includes('%0A')) return undefined;
+function pathOf({ place, isAlone }: Note): Buffer | undefined {
+  if (!isAlone || place === STDIN || place.includes('%0A')) return undefined;
   const raw = place.replace(/%([0-9A-F]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   );
@@ -26,16 +50,22 @@ export function pathOf(place: string): Buffer | undefined {
 export function relearnCommands(
   list: string,
   sources: SourceArguments,
-  byVerdict: Readonly<Record<Verdict, number>>,
+  byVerdict: PathList['byVerdict'],
 ): readonly string[] {
   const present = VERDICTS.filter((verdict) => byVerdict[verdict] > 0);
   const paths = pathsByVerdict(sources, VERDICTS);
   // Junk folders lie in the Maildir that is ham: what isn't spam is told by that.
-  const isSpam = paths.spam.filter((path) => path !== STDIN).map((path) => `-e ${inShell(path)}`);
+  const isSpam = paths.spam.filter((path) => path !== STDIN).map((path) => `-e ${below(path)}`);
   return present.map((verdict) => {
     const file = inShell(resolve(list));
-    const pick = verdict === 'spam' ? 'grep -F' : 'grep -vF';
-    const lines = present.length === 1 ? `cat ${file}` : `${pick} ${isSpam.join(' ')} ${file}`;
+    // Names are bytes, and grep shows none of a list that is no text in the user's language.
+    const pick = `LC_ALL=C grep -E${verdict === 'spam' ? '' : 'v'} ${isSpam.join(' ')}`;
+    const lines = present.length === 1 ? `cat ${file}` : `${pick} ${file}`;
     return `${lines} | sed 's/^/--${otherVerdict(verdict)}=/' | xargs -d '\\n' kopano-learnd relearn`;
   });
+}
+
+/** Finds a source itself and what lies in it, and not what lies beside it under a longer name. */
+function below(path: string): string {
+  return inShell(`^${path.replace(/[\\^$.|?*+()[\]{}]/g, '\\$&')}(/|$)`);
 }

@@ -1,3 +1,4 @@
+import { dayOf } from '../spool/archive.ts';
 import type { Verdict } from './two-classes.ts';
 import type { Collection } from './collection.ts';
 import { areaUnderRoc, areaWithInterval, rocCurve, shareOf } from './statistics.ts';
@@ -142,9 +143,4 @@ export function histogramOf(
     if (bin !== undefined) bin[collection.verdict(messages[at] ?? 0)] += 1;
   }
   return bins;
-}
-
-/** `2026-03-14` (UTC). */
-export function dayOf(time: number): string {
-  return new Date(time).toISOString().slice(0, 'YYYY-MM-DD'.length);
 }

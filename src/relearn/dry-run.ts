@@ -25,8 +25,24 @@ const OTHERS = Object.values(KIND_OF);
 type SourceCounts = ReadonlyMap<Source, typeof NONE>;
 
 export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
-  const { sources, stats, limit, stop, json, columns, out } = options;
+  const { sources, stats, stop, json, columns, out } = options;
   const counts: SourceCounts = new Map(sources.map((source) => [source, { ...NONE }]));
+  try {
+    await readAll(options, counts);
+  } catch (error) {
+    if (!stop.aborted) throw error;
+  }
+  const end = stats.total('failed') > 0 ? EXIT.failure : EXIT.done;
+  const exitCode = stop.aborted ? EXIT.temporary : end;
+  const text = inWords(counts, stats, stop.aborted);
+  out(json ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n` : wrapped(text, columns));
+  return exitCode;
+}
+
+async function readAll(
+  { sources, stats, limit, stop }: DryRunOptions,
+  counts: SourceCounts,
+): Promise<void> {
   let messages = 0;
   await Promise.all(sources.map((source) => source.count(stop)));
   for await (const { source, found } of alternate(sources, expectedOf)) {
@@ -36,13 +52,6 @@ export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
     const count = counts.get(source) ?? { ...NONE };
     count[found.kind === 'message' ? 'messages' : KIND_OF[found.kind]] += 1;
   }
-  const exitCode = stats.total('failed') > 0 ? EXIT.failure : EXIT.done;
-  out(
-    json
-      ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n`
-      : wrapped(inWords(counts, stats), columns),
-  );
-  return exitCode;
 }
 
 function asJson(counts: SourceCounts, stats: RunStats, exitCode: ExitCode): object {
@@ -56,7 +65,11 @@ function asJson(counts: SourceCounts, stats: RunStats, exitCode: ExitCode): obje
   };
 }
 
-function inWords(counts: SourceCounts, { names, folders }: RunStats): string[] {
+function inWords(
+  counts: SourceCounts,
+  { names, folders }: RunStats,
+  isInterrupted: boolean,
+): string[] {
   const perSource = [...counts].map(([{ name, verdict }, count]) => {
     const others = OTHERS.filter((kind) => count[kind] > 0);
     const extra = others.map((kind) => `, ${count[kind]} ${inPlainWords(kind)}`).join('');
@@ -64,7 +77,9 @@ function inWords(counts: SourceCounts, { names, folders }: RunStats): string[] {
   });
   const named = [...names.notMail, ...names.passedOver, ...names.failed];
   return [
-    'Nothing was posted. What would be:',
+    isInterrupted
+      ? 'Interrupted, and not everything was read. Nothing was posted. What would be, so far:'
+      : 'Nothing was posted. What would be:',
     '',
     ...perSource,
     ...named.map(({ place, reason }) => `  ${place}: ${reason}`),

@@ -15,6 +15,8 @@ export interface PrivateRedisOptions extends PrivateServerOptions {
    * @defaultValue 'none'
    */
   readonly persistence?: 'none' | 'always';
+  /** Whoever doesn't say it is refused. @defaultValue everybody on this machine may do anything */
+  readonly password?: string;
   /** The loopback port of the Redis that it copies. */
   readonly replicaOf?: number;
   /** Whether it is a node of a cluster. */
@@ -54,8 +56,12 @@ export class PrivateRedis extends PrivateServer {
   /** Starts a new server; resolves when it answers PING. */
   static start(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {
     return startServer(options, async (folder) => {
-      const { sentinelOf } = options;
+      const { sentinelOf, password } = options;
       if (sentinelOf !== undefined) await writeFile(join(folder, SENTINEL), watchOver(sentinelOf));
+      // A command line is seen by everybody.
+      if (password !== undefined) {
+        await writeFile(join(folder, SECRETS), `requirepass ${password}\n`, { mode: 0o600 });
+      }
       return new PrivateRedis(folder, await freePort(), options);
     });
   }
@@ -69,15 +75,21 @@ export class PrivateRedis extends PrivateServer {
     socket.setTimeout(SILENCE_MS, () => {
       socket.destroy(new Error(`Redis was silent for ${SILENCE_MS} ms`));
     });
-    const words = args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`);
-    socket.write(`*${args.length}\r\n${words.join('')}`);
+    const { password } = this.#options;
+    const commands = [...(password === undefined ? [] : [['AUTH', password]]), args];
+    socket.write(commands.map(written).join(''));
+    let left = commands.length;
     let received = Buffer.alloc(0);
     // The end of the loop closes the connection.
     for await (const chunk of socket as AsyncIterable<Buffer>) {
       received = Buffer.concat([received, chunk]);
-      const [reply] = parseReply(received, 0) ?? [];
-      if (reply instanceof Error) throw reply;
-      if (reply !== undefined) return reply;
+      for (let parsed = parseReply(received, 0); parsed; parsed = parseReply(received, 0)) {
+        const [reply, next] = parsed;
+        if (reply instanceof Error) throw reply;
+        left -= 1;
+        if (left === 0) return reply;
+        received = received.subarray(next);
+      }
     }
     throw new Error('Redis closed the connection without an answer');
   }
@@ -90,11 +102,12 @@ export class PrivateRedis extends PrivateServer {
   }
 
   protected serverCommand(): Omit<ServerCommand, 'cwd' | 'user'> {
-    const { persistence, replicaOf, sentinelOf, inCluster = false } = this.#options;
+    const { persistence, password, replicaOf, sentinelOf, inCluster = false } = this.#options;
     const append = persistence === 'always' ? 'yes' : 'no';
     return {
       program: this.#options.program ?? 'redis-server',
       args: [
+        ...(password === undefined ? [] : [SECRETS]),
         ...(sentinelOf === undefined ? [] : [SENTINEL, '--sentinel']),
         ...['--port', String(this.port), '--bind', LOOPBACK, '--dir', this.folder],
         '--daemonize',
@@ -117,6 +130,13 @@ export class PrivateRedis extends PrivateServer {
 
 /** A sentinel writes into its configuration what it finds out. */
 const SENTINEL = 'sentinel.conf';
+const SECRETS = 'secrets.conf';
+
+/** A command as it is sent. */
+function written(words: readonly string[]): string {
+  const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+  return `*${words.length}\r\n${parts.join('')}`;
+}
 
 function watchOver(port: number): string {
   return [

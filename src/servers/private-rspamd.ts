@@ -19,6 +19,8 @@ const ANSWER_MS = 30_000;
 export interface PrivateRspamdOptions extends PrivateServerOptions {
   /** The loopback port of the Redis that Bayes learns into; null: no Bayes backend at all. */
   readonly redisPort: number | null;
+  /** That Redis' password. */
+  readonly redisPassword?: string;
   /** Loopback ports of the sentinels that tell which Redis is the master. */
   readonly sentinelPorts?: readonly number[];
   /** Worker processes of the controller. @defaultValue 1 */
@@ -206,7 +208,7 @@ const TOP_LEVEL_DOMAINS = [
 /** Makes the folders `config`, `database`, `run` and `log`, and writes the first one. */
 async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions): Promise<void> {
   const { folder, scannerPort } = rspamd;
-  const { redisPort, expandKeys = false, redisHistory = false } = options;
+  const { redisPort, redisPassword, expandKeys = false, redisHistory = false } = options;
   const config = join(folder, 'config');
   // An empty folder: reading the package's 46 languages takes seven eighths of a start's CPU time.
   const languages = join(config, 'languages');
@@ -229,6 +231,7 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
     ...(redisPort !== null && {
       'override.d/redis.conf': [
         `servers = "${LOOPBACK}:${redisPort}";`,
+        ...(redisPassword === undefined ? [] : [`password = ${quoted(redisPassword)};`]),
         `expand_keys = ${expandKeys};`,
         ...sentinelLines(options),
         '',

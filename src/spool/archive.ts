@@ -123,8 +123,11 @@ function daysOf(folder: Folder): string[] {
   return [...folder.list()].map(({ rawName }) => rawName).filter(isArchiveDay);
 }
 
-function dayOf(epochMs: number): string {
-  return new Date(epochMs).toISOString().slice(0, 10);
+const LAST_MS = Date.UTC(9999, 11, 31);
+
+/** The day of a moment, in UTC; a file may bear a time that no calendar has. */
+export function dayOf(epochMs: number): string {
+  return new Date(Math.min(Math.max(epochMs, 0), LAST_MS)).toISOString().slice(0, 10);
 }
 
 /** Which command teaches again what was forgotten, or that nothing can. */

@@ -89,14 +89,14 @@ export class Reporter {
     this.#view = view;
     const controllers = view.learners.flatMap((learner) => learner.controllers);
     this.#probed = controllers.map((of) => {
-      let askedAt = 0;
+      let { lastProofAt } = of;
       const ask = (): Promise<Probe> => {
-        askedAt = clock.wall();
+        lastProofAt = of.lastProofAt;
         return probe(of.trainer, clock, stop);
       };
       const freshMs = ({ kind }: Probe): number => {
         // A message that was proven since shows that the password is right.
-        const isKnownRight = (of.lastProofAt ?? -Infinity) >= askedAt;
+        const isKnownRight = of.lastProofAt !== lastProofAt;
         return kind === 'closed' && !isKnownRight ? CLOSED_FRESH_MS : PROBE_FRESH_MS;
       };
       return { of, probe: cached(clock, ask, freshMs) };

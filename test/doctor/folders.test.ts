@@ -223,6 +223,21 @@ describe('the doctor finds', () => {
     expect(only(await see(spool, {}, member), 'group').state).toBe('ok');
   });
 
+  test('that, of a user whom usermod does not know, in words alone', ROOT, async () => {
+    const spool = makeSpool();
+    const stranger = { uid: 23_999, gid: NOBODY, groups: [NOBODY] };
+    for (const name of ['', '/spam', '/ham', '/.learnd', '/.learnd/tmp']) {
+      chownSync(`${spool.lib}${name}`, stranger.uid, NOBODY);
+    }
+    const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o660);
+    chownSync(file, KOPANO.uid, KOPANO.gid);
+    const services = temporaryFolder();
+    mkdirSync(`${services}/kopano-learnd/supervise`, { recursive: true });
+    const text = await fault(spool, 'group', { SVDIR: services }, stranger);
+    expect(text).toContain("give the daemon's user the group 23452");
+    expect(text).not.toContain('usermod');
+  });
+
   test('nothing wrong with a file that is just being written', ROOT, async () => {
     const spool = makeSpool();
     const file = put(`${spool.lib}/spam/a.eml`, 'x', 0o600);

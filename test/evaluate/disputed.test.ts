@@ -12,7 +12,7 @@ function rank(rows: readonly Row[]) {
   for (const [index, [verdict, sender]] of rows.entries()) {
     const senderKey = sender === 'unknown' ? 0 : sender.charCodeAt(0);
     const keys = { idKey: 0, contentKey: index + 1, senderKey };
-    const note = { place: `/${index}`, sender, subject: '' };
+    const note = { place: `/${index}`, isAlone: true, sender, subject: '' };
     collection.add(verdict, Buffer.from(`${index}`), 1_000 * index, note, keys);
   }
   const messages = Uint32Array.from(rows.keys());

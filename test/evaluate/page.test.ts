@@ -1,6 +1,7 @@
 import { parseHTML } from 'linkedom';
 import { expect, test } from 'vitest';
 import { pageOf } from '../../src/evaluate/page/page.ts';
+import { learningCurvePlot } from '../../src/evaluate/page/plots.ts';
 import { inWords } from '../../src/evaluate/words.ts';
 import type { Part } from '../support/document.ts';
 import { EVALUATION, NASTY } from '../support/sample-evaluation.ts';
@@ -52,4 +53,11 @@ test('text and page say the same figures', () => {
     expect(text).toContain(words);
     expect(document.querySelector('body')?.textContent).toContain(words);
   }
+});
+
+test('of a hundred messages or fewer the learning curve is a point, which shows', () => {
+  const [point] = EVALUATION.timeOrder.curve;
+  const plot = learningCurvePlot(point === undefined ? [] : [point]);
+  expect(plot.match(/<circle/g)).toHaveLength(3);
+  expect(learningCurvePlot(EVALUATION.timeOrder.curve)).not.toContain('<circle');
 });

@@ -10,17 +10,21 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import type { Evaluation } from '../../src/evaluate/evaluation.ts';
+import { findProgram } from '../../src/servers/programs.ts';
 import { processes } from '../../src/servers/server-process.ts';
 import type { Verdict } from '../../src/evaluate/two-classes.ts';
 import { otherVerdict } from '../../src/evaluate/two-classes.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { MOUNTS, TIME } from '../support/needs.ts';
+import { mail, mboxOf } from '../support/relearn-sources.ts';
+import { MOUNTS, ROOT, TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import type { Watching } from '../support/run-cli.ts';
 import { asOneself, program } from '../support/run.ts';
@@ -197,7 +201,28 @@ describeReal('evaluate refuses', () => {
     expect(err).toMatch(/the private rspamd doesn't start:[^]*cannot bind to the moon/);
     const isLeft = (name: string): boolean => name.startsWith('kopano-learnd-evaluate-');
     expect(readdirSync(tmpdir()).filter(isLeft)).toEqual([]);
-    expect(processesOf('kopano-learnd-evaluate-')).toEqual([]);
+    expect(processesOf(join(tmpdir(), 'kopano-learnd-evaluate-'))).toEqual([]);
+  });
+
+  test('an rspamd that does not start again for the folds, with its words', async () => {
+    const once = join(temporaryFolder(), 'once');
+    const rspamd = findProgram('rspamd', process.env['PATH']) ?? '';
+    const start = `mkdir ${once} 2>/dev/null && exec ${rspamd} "$@"`;
+    chmodSync(join(once, '..'), 0o777);
+    const path = pathWith('rspamd', `${start}\necho "cannot bind to the moon" >&2; exit 1`);
+    const { code, out, err } = await evaluate([archiveOf(judgedMessages(30))], path);
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toMatch(/the private rspamd doesn't start:[^]*cannot bind to the moon/);
+  });
+
+  test('a TMPDIR of root alone, which the servers could not enter', ROOT, async () => {
+    const [outer, inner] = [temporaryFolder(), 'below/it'];
+    mkdirSync(join(outer, inner), { recursive: true });
+    chmodSync(join(outer, 'below'), 0o700);
+    const { ended, err } = started(archiveOf(judgedMessages(30)), join(outer, inner));
+    expect(await ended).toBe(1);
+    expect(err()).toMatch(/may not enter \S+\/below, the way to .*\ncure: set TMPDIR/);
+    expect(readdirSync(join(outer, inner))).toEqual([]);
   });
 
   test('a list that can not be written, before any work', async () => {
@@ -205,11 +230,16 @@ describeReal('evaluate refuses', () => {
     expect(code).toBe(1);
     expect(err).toContain("/nowhere/list can't be written (ENOENT)");
   });
+
+  test('one file for the list and the page', async () => {
+    const path = join(temporaryFolder(), 'both');
+    const { code, err } = await evaluate([archiveOf([]), '--out', path, '--html', path]);
+    expect([code, err]).toEqual([64, expect.stringContaining('is named by --out and by --html')]);
+  });
 });
 
 /** The program in a process group of its own, with a temporary folder of its own. */
-function started(archive: string, ...args: readonly string[]) {
-  const folder = temporaryFolder();
+function started(archive: string, folder = temporaryFolder(), ...args: readonly string[]) {
   const child = spawn(process.execPath, [program(), ...asOneself(), 'evaluate', archive, ...args], {
     env: { PATH: process.env['PATH'], TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -232,17 +262,29 @@ function processesOf(folder: string) {
   });
 }
 
+/** Where a server listens, as its title says. */
+function addressOf(folder: string, name: string): string {
+  const [server] = processesOf(folder).filter(({ commandLine }) => commandLine.includes(name));
+  return /[\d.]+:\d+/.exec(server?.commandLine ?? '')?.[0] ?? '';
+}
+
 describeReal('evaluate that is ended', () => {
   const archive = () => archiveOf(judgedMessages(400));
 
   test('by Ctrl-C leaves neither server nor folder nor list', async () => {
     const list = join(temporaryFolder(), 'list');
-    const { child, folder, ended, err } = started(archive(), '--out', list);
+    const { child, folder, ended, err } = started(archive(), undefined, '--out', list);
     const runs = (name: string): boolean =>
       processesOf(folder).some(({ commandLine }) => commandLine.startsWith(name));
     await until('rspamd runs', () => runs('rspamd: controller'));
     // Strangers' mail is nothing to read as root.
     expect(processesOf(folder).filter(({ uid }) => uid === 0)).toEqual([]);
+    // And nobody else on this machine may ask of it, or change what was learned.
+    const { status } = await fetch(`http://${addressOf(folder, 'rspamd: controller')}/stat`);
+    expect(status).toBe(401);
+    const [host = '', port = ''] = addressOf(folder, 'redis').split(':');
+    const socket = connect(Number(port), host).end('KEYS *\r\n');
+    expect(await text(socket)).toMatch(/^-NOAUTH /);
     child.kill('SIGINT');
     expect(await ended).toBe(75);
     expect(err()).toContain('evaluate was interrupted');
@@ -251,9 +293,23 @@ describeReal('evaluate that is ended', () => {
     expect(readdirSync(join(list, '..'))).toEqual([]);
   });
 
+  test('by Ctrl-C while standard input says nothing ends all the same', async () => {
+    const child = spawn(
+      process.execPath,
+      [program(), ...asOneself(), 'evaluate', '--spam', '-', '--ham', archive()],
+      { env: { PATH: process.env['PATH'], TMPDIR: temporaryFolder() } },
+    );
+    const ended = once(child, 'close').then(([code]: (number | null)[]) => code);
+    // More than a pipe holds: then it is being read.
+    child.stdin.on('error', () => undefined).write(mboxOf(Array<string>(5_000).fill(mail('one'))));
+    await once(child.stdin, 'drain');
+    child.kill('SIGINT');
+    expect(await ended).toBe(75);
+  });
+
   test('by two signals at once, as timeout sends them, leaves nothing either', TIME, async () => {
     const list = join(temporaryFolder(), 'list');
-    const { child, folder, ended } = started(archive(), '--out', list);
+    const { child, folder, ended } = started(archive(), undefined, '--out', list);
     await until('a server runs', () => processesOf(folder).length > 0);
     child.kill('SIGTERM');
     // Two of them that wait to be delivered are one.
@@ -283,6 +339,19 @@ describeReal('evaluate that is ended', () => {
       }
     },
   );
+
+  test('by a full disk in the end still tells what it found', MOUNTS, async () => {
+    const disk = temporaryFolder();
+    mountTmpfs(disk, 'size=4k');
+    const page = join(disk, 'page');
+    const { code, out, err } = await evaluate([archiveOf(judgedMessages(60)), '--html', page]);
+    expect([code, out, err]).toEqual([
+      1,
+      expect.stringMatching(/^60 messages: [^]*Cross-validation [^]*Disputed: /),
+      expect.stringContaining(`${page} can't be written (ENOSPC)`),
+    ]);
+    expect(readdirSync(disk)).toEqual([]);
+  });
 
   test('by a full disk names it, and writes no half list', MOUNTS, async () => {
     const disk = temporaryFolder();

@@ -175,6 +175,20 @@ describe('rspamd is asked', () => {
     expect(seen.asked).toBe(2);
   });
 
+  test('rarely where the password may be wrong, also where the clock was put back', async () => {
+    const seen = await counting();
+    const { clock, controller } = seen.bench;
+    clock.wall = () => START + 3_600_000;
+    controller.proved(deliveryOf('a'));
+    clock.wall = () => START;
+    seen.trainer.figures = undefined;
+    for (let i = 0; i < 60; i += 1) {
+      expect((await seen.bench.get('/readyz')).status).toBe(503);
+      clock.advance(1_000);
+    }
+    expect(seen.asked).toBe(1);
+  });
+
   test('rarely where the password may be wrong, and never with one that it refused', async () => {
     const seen = await counting();
     seen.trainer.figures = undefined;

@@ -34,13 +34,22 @@ export function learningCurvePlot(curve: readonly CurvePoint[]): string {
   const lines = SERIES.flatMap(({ colour, dash }, at) => {
     const points = curve.map((each) => ({ x: each.last, y: shares(each)[at] ?? NaN }));
     const style = { x: 'x', y: 'y', stroke: colour, strokeWidth: 2, strokeDasharray: dash };
-    return [Plot.lineY(points, style)];
+    // A line through one point is none.
+    const alone = points.filter(
+      ({ y }, of) => isNumber(y) && !isNumber(points[of - 1]?.y) && !isNumber(points[of + 1]?.y),
+    );
+    const dot = { x: 'x', y: 'y', r: 3, fill: colour };
+    return [Plot.lineY(points, style), Plot.dot(alone, dot)];
   });
   return drawn({
     x: { label: 'messages', ticks: 5, domain: [0, curve.at(-1)?.last ?? 1] },
     y: { label: '%', domain: [0, 100], grid: true, ticks: 5 },
     marks: [Plot.ruleY([0]), ...lines],
   });
+}
+
+function isNumber(value = NaN): boolean {
+  return !Number.isNaN(value);
 }
 
 export function rocPlot(roc: readonly RocPoint[]): string {

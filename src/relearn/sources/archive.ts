@@ -1,6 +1,6 @@
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
-import { isArchiveDay } from '../../spool/archive.ts';
+import { dayOf, isArchiveDay } from '../../spool/archive.ts';
 import { isFolder } from '../../spool/folder.ts';
 import { takesPrecedence } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
@@ -73,13 +73,13 @@ async function surveyOf(
       if (stats === undefined) continue;
       const [day = '', ...names] = place.slice(root.length).split('/');
       const key = isArchiveDay(day) ? names.join('/') : place.slice(root.length);
-      const { mtimeNs, mtime } = stats;
+      const { mtimeNs, mtimeMs } = stats;
       const file = {
         place,
         older,
         verdict,
         mtimeNs,
-        day: isArchiveDay(day) ? day : mtime.toISOString().slice(0, 'YYYY-MM-DD'.length),
+        day: isArchiveDay(day) ? day : dayOf(Number(mtimeMs)),
       };
       const known = newest.get(key);
       const isNewer = known === undefined || counts(file, known);

@@ -102,10 +102,12 @@ export class ContentReader {
     const { maxBytes, isDone } = this.#options;
     const isMbox = start.form === 'mbox';
     content.drop(start.at);
+    const inBox = { ...where, folder: where.place, isOneOfSeveral: true } as const;
     for await (const { number, isLast, body } of splitMessages(content, start.lead, maxBytes)) {
       // The place of the first message must not depend on whether another one follows.
       const place = number === 1 ? where.place : `${where.place}#${number}`;
-      const folder = isLast && number === 1 ? where.folder : where.place;
+      const found = { ...(isLast && number === 1 ? where : inBox), place };
+      const { folder } = found;
       if (where.size !== undefined) {
         const share = (content.passed + (body?.length ?? 0)) / content.pulled;
         this.#rest = isLast ? 0 : number / (share * (this.#bytesRead / where.size)) - number;
@@ -117,7 +119,7 @@ export class ContentReader {
       else if (header === undefined) yield { kind: 'skipped', place, reason: 'not a mail message' };
       else if (deleted !== undefined) yield { kind: 'passed', place, folder, reason: deleted };
       // A copy, lest the rest of the window stays in memory for it.
-      else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), { ...where, place, folder });
+      else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), found);
     }
   }
 
@@ -147,14 +149,20 @@ const CHUNK_BYTES = 64 * 1024;
 interface ContentPlace {
   readonly place: string;
   readonly folder: string;
+  readonly isOneOfSeveral?: true;
   /** In bytes. */
   readonly size?: number;
   readonly mtimeMs?: number;
 }
 
-function messageOf(wrapped: Buffer, { place, folder, mtimeMs }: ContentPlace): Found {
+function messageOf(wrapped: Buffer, where: ContentPlace): Found {
+  const { place, folder, mtimeMs, isOneOfSeveral } = where;
   const body = unwrapped(wrapped);
-  return { kind: 'message', place, folder, body, ...(mtimeMs !== undefined && { mtimeMs }) };
+  return {
+    ...{ kind: 'message', place, folder, body },
+    ...(mtimeMs !== undefined && { mtimeMs }),
+    ...(isOneOfSeveral && { isOneOfSeveral }),
+  };
 }
 
 function overSize(place: string, maxBytes: number): Found {

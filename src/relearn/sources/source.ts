@@ -17,6 +17,8 @@ export type Found =
       readonly place: string;
       readonly body: Buffer;
       readonly folder?: string;
+      /** In an mbox of several messages, which the place of the first one leads to as a whole. */
+      readonly isOneOfSeveral?: true;
       /** When its file was last changed, in milliseconds since the epoch; of standard input unknown. */
       readonly mtimeMs?: number;
     }

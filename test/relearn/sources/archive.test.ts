@@ -2,7 +2,8 @@ import { symlinkSync, utimesSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { archiveSources } from '../../../src/relearn/sources/archive.ts';
 import { mail, putIn, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
-import { temporaryFolder } from '../../support/temporary.ts';
+import { SECOND_FILE_SYSTEM } from '../../support/needs.ts';
+import { folderElsewhere, temporaryFolder } from '../../support/temporary.ts';
 import { setMtimeNs } from '../../support/test-spool.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 
@@ -103,6 +104,19 @@ describe('of several files of a name one counts:', () => {
     expect(await lines('A', 'B')).toEqual([
       ...['message A/spam/b', 'message B/ham/2026-03-02/a'],
       ...['older A/spam/2026-03-01/a', 'older B/ham/b'],
+    ]);
+  });
+
+  test('whatever time a file bears', SECOND_FILE_SYSTEM, async () => {
+    // tmpfs keeps any; ext4 none behind the year 2446.
+    folder = folderElsewhere();
+    put('A/spam/a', 9_000_000_000_000);
+    put('A/ham/a');
+    put('A/ham/b', -9_000_000_000_000);
+    expect((await lines('A')).sort()).toEqual([
+      'message A/ham/b',
+      'message A/spam/a',
+      'older A/ham/a',
     ]);
   });
 
