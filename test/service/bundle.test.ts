@@ -24,10 +24,12 @@ test.each([
   [[], true],
   [['--once'], true],
   [['watch', '--once'], true],
+  [['evaluate', '/a'], true],
+  [['relearn', '/a'], false],
   [['health'], false],
   [['quarantine', 'show', 'a b'], false],
 ])(
-  'its first lines start Node.js, with a small heap for watch alone: %j',
+  'its first lines start Node.js, with a small heap for watch and evaluate: %j',
   async (args, isSmall) => {
     const folder = temporaryFolder();
     const node = join(folder, 'node');
