@@ -21,8 +21,9 @@ import type { Verdict } from './verdict.ts';
  */
 export type { Environment, UnknownSetting };
 export type Config = ReturnType<typeof readConfig>['config'];
-export type SpoolConfig = Config['spool'];
-export type RspamdConfig = Config['rspamd'];
+export type SpoolConfig = ReturnType<typeof spoolSettings>;
+export type RspamdConfig = ReturnType<typeof rspamdSettings>;
+type SpamdConfig = ReturnType<typeof spamdSettings>;
 
 /** One controller of RSPAMD_URL. */
 export interface ControllerAddress {
@@ -52,50 +53,11 @@ export function loadConfig(environment: Environment): Config {
 /** Reads the settings; what is wrong is told, and has its default. */
 export function readConfig(environment: Environment) {
   const settings = new Settings(environment);
-  const spamd = settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress);
-  const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
-  const verdicts: readonly Verdict[] = [
-    ...VERDICTS,
-    ...settings.read('LEARN_CLASSES', '', furtherClasses),
-  ];
+  const spool = spoolSettings(settings);
   const config = {
-    spool: {
-      /** KOPANO_SPAMD_LIB: holds `spam/` and `ham/`, and the folders of further classes. */
-      libDir,
-      /** All classes: `spam`, `ham`, and those of LEARN_CLASSES. */
-      verdicts,
-      stateDir: settings.read('LEARN_STATE_DIR', path.join(libDir, '.learnd'), (value) =>
-        stateDirectory(libDir, verdicts, value),
-      ),
-      after: settings.read('LEARN_AFTER', 'remove', choice('remove', 'archive')),
-      /** 0 keeps all. */
-      archiveDays: settings.read('LEARN_ARCHIVE_DAYS', '30', days(0, 36_500)),
-      maxBytes: settings.read('LEARN_MAX_BYTES', '52428800', bytes(1, 2 ** 30)),
-      settleMs: settings.read('LEARN_SETTLE_MS', '2000', duration(1, 1, 3_600_000)),
-      sweepMs: settings.read('LEARN_SWEEP_SECONDS', '30', duration(1_000, 0.1, 86_400)),
-      polling: settings.read('LEARN_POLLING', 'no', yesOrNo),
-    },
-    rspamd: {
-      controllers: settings.read('RSPAMD_URL', 'http://127.0.0.1:11334', controllerAddresses),
-      password: password(settings),
-      timeoutMs: settings.read('RSPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
-      /** PEM text. */
-      ca: settings.read('RSPAMD_CA_FILE', '', certificate),
-      /** The lists of rspamd's fuzzy storage; `undefined` when that is left alone. */
-      fuzzy: settings.read('RSPAMD_FUZZY_FLAGS', '', fuzzyFlags(verdicts)),
-    },
-    spamd: {
-      address: spamd,
-      /** Whose Bayes learns; `undefined`: that of the user that spamd runs as. */
-      user: settings.read('SPAMD_USER', '', spamdUser(spamd)),
-      /** Larger messages are not sent to it. */
-      maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
-      /** Whether what users call spam is reported to the networks that SpamAssassin is set up for. */
-      report: settings.read('SPAMD_REPORT', 'no', yesOrNo),
-      timeoutMs: settings.read('SPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
-      /** PEM text. */
-      ca: settings.read('SPAMD_CA_FILE', '', certificate),
-    },
+    spool,
+    rspamd: rspamdSettings(settings, spool.verdicts),
+    spamd: spamdSettings(settings),
     /** The filters that are taught. */
     trainers: settings.read('LEARN_TRAINERS', 'rspamd', filters),
     learning: {
@@ -119,16 +81,77 @@ export function readConfig(environment: Environment) {
     /** That file's values are not known, and what it sets may have its default here. */
     isFileClosed: settings.isFileClosed,
   } as const;
-  if (config.spamd.report && config.spamd.address.program !== undefined) {
+  noteContradictions(settings, config);
+  return { config, faults: settings.faults };
+}
+
+function spoolSettings(settings: Settings) {
+  const libDir = settings.read('KOPANO_SPAMD_LIB', '/var/lib/kopano/spamd', absolutePath);
+  const verdicts: readonly Verdict[] = [
+    ...VERDICTS,
+    ...settings.read('LEARN_CLASSES', '', furtherClasses),
+  ];
+  return {
+    /** KOPANO_SPAMD_LIB: holds `spam/` and `ham/`, and the folders of further classes. */
+    libDir,
+    /** All classes: `spam`, `ham`, and those of LEARN_CLASSES. */
+    verdicts,
+    stateDir: settings.read('LEARN_STATE_DIR', path.join(libDir, '.learnd'), (value) =>
+      stateDirectory(libDir, verdicts, value),
+    ),
+    after: settings.read('LEARN_AFTER', 'remove', choice('remove', 'archive')),
+    /** 0 keeps all. */
+    archiveDays: settings.read('LEARN_ARCHIVE_DAYS', '30', days(0, 36_500)),
+    maxBytes: settings.read('LEARN_MAX_BYTES', '52428800', bytes(1, 2 ** 30)),
+    settleMs: settings.read('LEARN_SETTLE_MS', '2000', duration(1, 1, 3_600_000)),
+    sweepMs: settings.read('LEARN_SWEEP_SECONDS', '30', duration(1_000, 0.1, 86_400)),
+    polling: settings.read('LEARN_POLLING', 'no', yesOrNo),
+  } as const;
+}
+
+function rspamdSettings(settings: Settings, verdicts: readonly Verdict[]) {
+  return {
+    controllers: settings.read('RSPAMD_URL', 'http://127.0.0.1:11334', controllerAddresses),
+    password: password(settings),
+    timeoutMs: settings.read('RSPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
+    /** PEM text. */
+    ca: settings.read('RSPAMD_CA_FILE', '', certificate),
+    /** The lists of rspamd's fuzzy storage; `undefined` when that is left alone. */
+    fuzzy: settings.read('RSPAMD_FUZZY_FLAGS', '', fuzzyFlags(verdicts)),
+  } as const;
+}
+
+function spamdSettings(settings: Settings) {
+  const address = settings.read('SPAMD_URL', 'spamd://127.0.0.1:783', spamdAddress);
+  return {
+    address,
+    /** Whose Bayes learns; `undefined`: that of the user that spamd runs as. */
+    user: settings.read('SPAMD_USER', '', spamdUser(address)),
+    /** Larger messages are not sent to it. */
+    maxBytes: settings.read('SPAMD_MAX_BYTES', '10485760', bytes(1, 2 ** 30)),
+    /** Whether what users call spam is reported to the networks that SpamAssassin is set up for. */
+    report: settings.read('SPAMD_REPORT', 'no', yesOrNo),
+    timeoutMs: settings.read('SPAMD_TIMEOUT_SECONDS', '30', duration(1_000, 0.1, 3_600)),
+    /** PEM text. */
+    ca: settings.read('SPAMD_CA_FILE', '', certificate),
+  } as const;
+}
+
+/** Notes what is right by itself, and not beside the others. */
+function noteContradictions(
+  settings: Settings,
+  config: { spool: SpoolConfig; spamd: SpamdConfig; trainers: readonly Filter[] },
+): void {
+  const { spool, spamd, trainers } = config;
+  if (spamd.report && spamd.address.program !== undefined) {
     const says = 'needs a spamd in SPAMD_URL: sa-learn reports nothing';
     settings.note('SPAMD_REPORT', new Error(says));
   }
-  if (verdicts.length > VERDICTS.length && config.trainers.includes('spamassassin')) {
+  if (spool.verdicts.length > VERDICTS.length && trainers.includes('spamassassin')) {
     const says =
       'needs rspamd alone in LEARN_TRAINERS: SpamAssassin knows spam and ham, and no others';
     settings.note('LEARN_CLASSES', new Error(says));
   }
-  return { config, faults: settings.faults };
 }
 
 /**

@@ -22,6 +22,7 @@ import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Folder } from '../spool/folder.ts';
 import { TaughtMessages } from '../spool/taught.ts';
+import type { TaughtMessagesOptions } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
 import { identityOf } from '../trainers/spamassassin/identity.ts';
 import { History } from '../status/history.ts';
@@ -72,6 +73,18 @@ const PASS_PROBES = 3;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;
 
+/** Tells whether the disk takes what was taught. */
+function reportingTo(faults: DiskFaults): Pick<TaughtMessagesOptions, 'onFault' | 'onKept'> {
+  return {
+    onFault: (error) => {
+      faults.raise(TAUGHT, error);
+    },
+    onKept: () => {
+      faults.clear(TAUGHT);
+    },
+  };
+}
+
 export class SpoolSession {
   readonly #options: SpoolSessionOptions;
   readonly #faults: DiskFaults;
@@ -111,18 +124,7 @@ export class SpoolSession {
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
     const memoryIn = (folder: Folder): TaughtMessages =>
-      new TaughtMessages({
-        folder,
-        temporary,
-        identityOf,
-        wall,
-        onFault: (error) => {
-          faults.raise(TAUGHT, error);
-        },
-        onKept: () => {
-          faults.clear(TAUGHT);
-        },
-      });
+      new TaughtMessages({ folder, temporary, identityOf, wall, ...reportingTo(faults) });
     if (learners.some(({ filter }) => filter === 'spamassassin')) {
       this.#taught = memoryIn(stateDir.openTaught());
     }
