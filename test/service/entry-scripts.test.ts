@@ -9,6 +9,11 @@ import type { ShellStage } from './shells.ts';
 
 /** The scripts that mlan's entrypoint reads, and the services that they make, under both shells. */
 const OWNER = 5_001;
+/** What the scripts call, as far as Debian's busybox has it. */
+const APPLETS = [
+  ...['awk', 'chown', 'cp', 'cut', 'find', 'grep', 'head', 'id', 'mkdir', 'rm', 'sed', 'stat'],
+  ...['tail', 'tr'],
+];
 
 let folder: string;
 let program: ShellStage['program'];
@@ -25,7 +30,13 @@ async function makeSpool(): Promise<void> {
 }
 
 describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
-  // busybox takes its own applets (stat, mkdir, cp) before what the system has, as on Alpine
+  // Alpine's programs are busybox's, too
+  beforeEach(async () => {
+    if (shell[0] !== 'busybox') return;
+    const busybox = findProgram('busybox', process.env['PATH']) ?? '';
+    for (const applet of APPLETS) await symlink(busybox, join(folder, 'bin', applet));
+  });
+
   async function sh(script: string, env: Readonly<Record<string, string>> = {}): Promise<string> {
     const path = [join(folder, 'bin'), process.env['PATH']].join(':');
     const [first, ...rest] = shell;
@@ -280,6 +291,38 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       });
       await makeSpool();
       expect(await start()).toContain(`chpst -u :${OWNER}:${OWNER} `);
+    });
+
+    test('runs with all groups of the owner, whatever the folder’s group is', async () => {
+      await makeSpool();
+      // nobody
+      await chown(join(folder, 'spamd/ham'), 65_534, OWNER);
+      expect(await start()).toContain('chpst -u :65534:65534 ');
+    });
+
+    test.each([
+      ['lines end as on Windows', 'conf', 'LIB\r\nSTATUS_LISTEN=off\r\n'],
+      ['a line occurs twice, which the daemon tells', 'conf', 'LIB\nLIB\n'],
+      ['there are blanks behind it', 'service/env/KOPANO_SPAMD_LIB', 'FOLDER \t\n'],
+    ])('finds the folder that the daemon finds where %s', async (_what, file, text) => {
+      await makeSpool();
+      const place = join(folder, 'spamd');
+      const content = text.replaceAll('LIB', `KOPANO_SPAMD_LIB=${place}`).replace('FOLDER', place);
+      await writeFile(join(folder, file), content);
+      const KOPANO_LEARND_CONF = join(folder, 'conf');
+      expect(await start({ KOPANO_SPAMD_LIB: '', KOPANO_LEARND_CONF })).toContain(
+        `chpst -u :${OWNER}:${OWNER} `,
+      );
+    });
+
+    test.each([
+      [' \n', `chpst -u :${OWNER}:${OWNER} `],
+      [':0:0\n', 'user says root\ncure: '],
+    ])('understands the file user where it holds %j', async (content, says) => {
+      await makeSpool();
+      await writeFile(join(folder, 'service/user'), content);
+      const said = await start().catch(({ stdout }: { stdout: string }) => stdout);
+      expect(said).toContain(says);
     });
 
     test('asks for a user where root owns the folders', async () => {
