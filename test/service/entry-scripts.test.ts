@@ -111,7 +111,7 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
         env: Readonly<Record<string, string>> = {},
       ): Promise<void> {
         for (const name of programs) await program(name, '');
-        const tools = ['cp', 'grep', 'id', 'mkdir', 'printenv', 'rm', 'sed', 'tail'];
+        const tools = ['cp', 'grep', 'id', 'mkdir', 'printenv', 'rm', 'sed', 'tail', 'tr'];
         for (const tool of tools) {
           const from = findProgram(tool, process.env['PATH']) ?? '';
           await symlink(from, join(folder, 'bin', tool)).catch(() => undefined);
@@ -158,6 +158,13 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
         await enterWith([]);
         expect(await settings()).toBe('SPAMD_URL=spamd://elsewhere\nLEARN_TRAINERS=spamassassin\n');
         expect(await services()).toEqual(['kopano-learnd']);
+      });
+
+      test('by the spamd that a settings file names whose lines end as on Windows', async () => {
+        await writeFile(join(folder, 'conf'), `SPAMD_URL=${SOCKET}\r\nSPAMD_REPORT=yes\r\n`);
+        await enterWith(['sa-learn', 'spamd']);
+        expect(await services()).toEqual(['kopano-learnd', 'kopano-learnd-spamd']);
+        expect(await inService('kopano-learnd-spamd', 'report')).toBe('yes\n');
       });
 
       test('with a spamd that reports where that is wanted', async () => {
@@ -321,8 +328,14 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
     ])('understands the file user where it holds %j', async (content, says) => {
       await makeSpool();
       await writeFile(join(folder, 'service/user'), content);
-      const said = await start().catch(({ stdout }: { stdout: string }) => stdout);
-      expect(said).toContain(says);
+      await start().then(
+        (said) => {
+          expect(said).toContain(says);
+        },
+        (error: unknown) => {
+          expect(error).toHaveProperty('stdout', expect.stringContaining(says));
+        },
+      );
     });
 
     test('asks for a user where root owns the folders', async () => {
@@ -335,8 +348,11 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
   });
 
   describe('the exit script', () => {
-    async function leave(env: Readonly<Record<string, string>> = {}): Promise<string> {
-      await program('sv', 'echo "sv $*"');
+    async function leave(
+      env: Readonly<Record<string, string>> = {},
+      sv = 'echo "sv $*"',
+    ): Promise<string> {
+      await program('sv', sv);
       const script = await adapted('exit.d/60-kopano-learnd');
       const SVDIR = join(folder, 'service');
       return (await sh(`. ${script}; echo "$-" | grep -o u`, { SVDIR, ...env })).replaceAll(
@@ -353,10 +369,22 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       expect(await leave()).toBe('sv -w 7 stop kopano-learnd\nsv -w 5 stop redis\nu\n');
     });
 
+    test('goes on to Redis, and lets the entry point go on, when the daemon does not stop', async () => {
+      for (const name of ['kopano-learnd', 'redis']) await mkdir(join(folder, 'service', name));
+      const said = await leave({}, 'echo "sv $*"; exit 1');
+      expect(said).toBe('sv -w 7 stop kopano-learnd\nsv -w 5 stop redis\nu\n');
+    });
+
     test.each([
       ['30', 32],
       ['0.5', 2],
       ['.5', 2],
+      ['08', 10],
+      ['20s', 22],
+      ['7500ms', 9],
+      ['1.5 M', 92],
+      ['2 minutes', 122],
+      ['1h', 3_602],
       ['long', 7],
     ])('waits for the daemon with SHUTDOWN_SECONDS=%s', async (SHUTDOWN_SECONDS, seconds) => {
       await mkdir(join(folder, 'service/kopano-learnd'));
