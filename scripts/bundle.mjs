@@ -17,6 +17,7 @@ import {
   mkdir,
   readFile,
   readdir,
+  readlink,
   rm,
   stat,
   symlink,
@@ -33,7 +34,7 @@ const folder = path.resolve(process.argv[2] ?? 'dist/bundle');
 const output = path.join(folder, 'bin/kopano-learnd.mjs');
 process.chdir(path.join(import.meta.dirname, '..'));
 
-await rm(folder, { recursive: true, force: true });
+await makeRoom();
 await mkdir(path.dirname(output), { recursive: true });
 await symlink(path.basename(output), path.join(path.dirname(output), 'kopano-learnd'));
 await cp('service/image', folder, { recursive: true });
@@ -81,6 +82,18 @@ console.log(
   `${path.relative('.', output)}: ${(size / 1024).toFixed(0)} KiB, ${packages.length} packages`,
 );
 
+/** Takes away an earlier bundle, which its link shows first of all, and nothing else. */
+async function makeRoom() {
+  const isBundle =
+    (await readlink(path.join(folder, 'bin/kopano-learnd')).catch(() => '')) ===
+    path.basename(output);
+  if (isBundle) await rm(folder, { recursive: true });
+  const found = await readdir(folder).catch(() => []);
+  if (found.length === 0) return;
+  console.error(`${folder} holds something else than an earlier bundle: name a folder of its own`);
+  process.exit(1);
+}
+
 /**
  * What starts the file, for a shell and for Node.js alike: `env -S`, which could pass flags, is
  * missing in Alpine's busybox.
@@ -88,8 +101,8 @@ console.log(
  * V8 would rather let the garbage of a burst pile up than collect it. With 50,000 files waiting the
  * peak RSS of `watch` was 171 MB without flags and 99 MB with these, which take 5 to 10 % more time to
  * pick them up; with --optimize-for-size 90 MB, and half the speed (Node.js 20; 24 and 26 know the
- * flags, too). The memory of `evaluate` would else depend on how long it reads. A Node.js that doesn't know them any more starts without them: to ask for its version,
- * with them, takes 5 ms, and to run nothing 45.
+ * flags, too). The memory of `evaluate` would else depend on how long it reads. A Node.js that doesn't know
+ * them any more starts without them: to ask for its version, with them, takes 5 ms, and to run nothing 45.
  */
 function firstLines() {
   const small = '--max-semi-space-size=4 --heap-growing-percent=40';
@@ -97,8 +110,8 @@ function firstLines() {
   const start =
     'if(parseInt(process.version.slice(1))<14){console.error("kopano-learnd: needs Node.js 20.19 or later; this is "+process.version);process.exit(78)}import(require("url").pathToFileURL(process.argv[1]))';
   const words = [
-    `case \${1-watch} in watch | evaluate | -*) flags='${small}'; node $flags --version >/dev/null 2>&1 || flags=;; esac`,
-    `exec node \${flags-} -e '${start}' "$0" "$@"`,
+    `flags=; case \${1-watch} in watch | evaluate | -*) flags='${small}'; node $flags --version >/dev/null 2>&1 || flags=;; esac`,
+    `exec node $flags -e '${start}' "$0" "$@"`,
   ];
   return ['#!/bin/sh', `':' //; ${words.join('; ')}`, ''].join('\n');
 }

@@ -35,7 +35,7 @@ test.each([
     const node = join(folder, 'node');
     await writeFile(node, `#!/bin/sh\nprintf '%s\\n' "$@"\n`, { mode: 0o755 });
     const program = bundle.path('bin/kopano-learnd');
-    const { stdout } = await run(program, args, { env: { PATH: folder } });
+    const { stdout } = await run(program, args, { env: { PATH: folder, flags: '--inspect' } });
     const flags = isSmall ? ['--max-semi-space-size=4', '--heap-growing-percent=40'] : [];
     const start = expect.stringMatching(/^if\(parseInt.*import\(/) as string;
     expect(stdout.split('\n')).toEqual([...flags, '-e', start, program, ...args, '']);
@@ -108,6 +108,17 @@ test('what is beside it is for images only: no log service', async () => {
   expect(contents.sort()).toEqual(['bin', 'entry.d', 'exit.d', 'install', 'sv']);
   const service = join(bundle.folder, 'sv/kopano-learnd');
   expect((await readdir(service)).sort()).toEqual(['check', 'finish', 'run']);
+});
+
+test('it takes no folder’s place but that of an earlier bundle', async () => {
+  const folder = temporaryFolder();
+  await writeFile(join(folder, 'Dockerfile'), 'FROM scratch\n');
+  const bundling = run(process.execPath, [projectFile('scripts/bundle.mjs'), folder]);
+  await expect(bundling).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('holds something else') as string,
+  });
+  expect(await readdir(folder)).toEqual(['Dockerfile']);
 });
 
 test('the sidecar image’s label says the same version', async () => {
