@@ -32,7 +32,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildDeb } from './release/deb.mjs';
-import { buildImage } from './release/image.mjs';
+import { asBase, buildImage } from './release/image.mjs';
 import { LeftOut, capture, run } from './release/tools.mjs';
 
 const NAME = 'kopano-learnd';
@@ -42,7 +42,7 @@ const root = path.join(import.meta.dirname, '..');
 
 const flags = readFlags();
 const folder = path.resolve(flags.output);
-const base = /^[./].*|\.tar$/.test(flags.base) ? path.resolve(flags.base) : flags.base;
+const base = asBase(flags.base);
 process.chdir(root);
 process.umask(0o022);
 const epoch = await lastChange();

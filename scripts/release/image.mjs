@@ -11,6 +11,14 @@ import { LeftOut, isThere, pack, run } from './tools.mjs';
 const KEPT_BASE = 'dist/release-base.tar';
 
 /**
+ * What --base names: a root file system's tar file as an absolute path, anything else as buildah knows it,
+ * which may end in .tar, too: `oci-archive:FILE`.
+ */
+export function asBase(text) {
+  return /^[./]|^[^:]*\.tar$/.test(text) ? path.resolve(text) : text;
+}
+
+/**
  * @param {{bundle: string, base: string, version: string, epoch: number, scratch: string, output: string}} options
  * bundle: what scripts/bundle.mjs made; base: see ../release.mjs
  */
