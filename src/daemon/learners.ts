@@ -18,10 +18,21 @@ export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
   readonly onEnded: (filter: Filter) => EndedListener;
 }
 
+/** How much a filter takes at a time, and whose memory learns. */
+type Limits = Pick<Learner, 'concurrency' | 'longestPostMs' | 'findUser'>;
+
 /** The filters that the trainers belong to. */
 export function createLearners(options: LearnersOptions): readonly Learner[] {
   const { config, trainers, clock, log, onEnded } = options;
   const { rspamd, spamd, learning } = config;
+  const limits: Readonly<Record<Filter, () => Limits>> = {
+    rspamd: () => ({
+      concurrency: learning.concurrency,
+      longestPostMs: longestPostMs(rspamd),
+      findUser: userByFields(learning.userFields),
+    }),
+    spamassassin: () => limitsOfSpamAssassin(spamd),
+  };
   const filters = FILTERS.filter((filter) => trainers.some((each) => each.filter === filter));
   return filters.map((filter) => ({
     filter,
@@ -37,13 +48,7 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
       isOneOfSeveral: filters.length > 1,
       onEnded: onEnded(filter),
     }),
-    ...(filter === 'rspamd'
-      ? {
-          concurrency: learning.concurrency,
-          longestPostMs: longestPostMs(rspamd),
-          findUser: userByFields(learning.userFields),
-        }
-      : limitsOfSpamAssassin(spamd)),
+    ...limits[filter](),
   }));
 }
 

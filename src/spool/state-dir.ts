@@ -11,6 +11,7 @@ import {
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { FILTERS } from '../filter.ts';
 import { plainName } from '../host.ts';
 import { inShell } from '../text.ts';
 import { VERDICTS, perClass } from '../verdict.ts';
@@ -73,7 +74,7 @@ const LAYOUT: ReadonlySet<string> = new Set([
   ...NAMES,
   ...['tmp', 'owner.lock', 'learned.json', 'status.sock'],
   ...['history.json', 'history.broken.json'],
-  ...['taught', 'listed', 'done-rspamd', 'done-spamassassin'],
+  ...['taught', 'listed', ...FILTERS.map((filter) => `done-${filter}`)],
 ]);
 
 /**
