@@ -1,11 +1,12 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { EXIT } from '../src/errors.ts';
 import { demo } from './demo.ts';
 
 /** The demo as a process of its own; the daemon's bundle lies beside it, in `bin/`. */
 
-const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+const keep = readFlags();
 // Root's servers become others, who have to read what is made for them.
 process.umask(0o022);
 const stop = new AbortController();
@@ -26,5 +27,16 @@ process.exitCode = await demo({
   write: (text) => process.stdout.write(text),
   // The demo's spool belongs to who runs it.
   program: [process.execPath, bundle, ...asOneself],
-  keep: values.keep,
+  keep,
 });
+
+/** Whether all is to run on in the end. */
+function readFlags(): boolean {
+  try {
+    return parseArgs({ options: { keep: { type: 'boolean', default: false } } }).values.keep;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`${why}\nusage: npm run demo -- [--keep]\n`);
+    process.exit(EXIT.usage);
+  }
+}
