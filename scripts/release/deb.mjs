@@ -75,7 +75,6 @@ async function putUnit(tree) {
   const unit = await readFile(`service/systemd/${NAME}.service`, 'utf8');
   const changed = [
     [/^# Settings, .*\n/m, `# Settings: /${CONFFILE}\n`],
-    [/^EnvironmentFile=.*\n/m, ''],
     [
       /^(Description=.*\n)/m,
       `$1Documentation=man:${NAME}(1) man:${NAME}.conf(5)\n# kopano-spamd makes it\nConditionPathIsDirectory=/var/lib/kopano/spamd/ham\n`,
