@@ -20,7 +20,7 @@ const hangups: (() => void)[] = [];
 let outputFault: string | undefined;
 /** Tells of the error that ends the process. */
 let tellCrash = (error: unknown): void => {
-  process.stderr.write(formatBug(error));
+  writeErr(formatBug(error));
 };
 
 /** What a signal does here; while somebody else's process does the work, that one gets it. */
@@ -82,7 +82,7 @@ async function run(): Promise<ExitCode> {
     outputFault: () => outputFault,
     terminal: terminalOf(1),
     isJournal: isJournal(),
-    err: (text) => process.stderr.write(text),
+    err: writeErr,
     errTerminal: terminalOf(2),
     stdin: () => addAbortSignal(stop.signal, process.stdin),
     runAs,
@@ -143,6 +143,13 @@ async function runAs(account: Account): Promise<ExitCode> {
   return code as ExitCode;
 }
 
+/** A reader that goes away must end no command. Only when there is something to say: see below. */
+function writeErr(text: string): void {
+  const { stderr } = process;
+  if (stderr.listenerCount('error') === 0) stderr.on('error', () => undefined);
+  stderr.write(text);
+}
+
 /** The short way to the one command that is run every few seconds. */
 async function checkHealth(): Promise<ExitCode> {
   const { health } = await import('./status/health.ts');
@@ -151,7 +158,7 @@ async function checkHealth(): Promise<ExitCode> {
     return await health({ environment: process.env, out });
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    process.stderr.write(formatError(error));
+    writeErr(formatError(error));
     return error.exitCode;
   }
 }

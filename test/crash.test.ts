@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { asOneself, program } from './support/run.ts';
 import type { Result } from './support/run-cli.ts';
@@ -86,3 +88,17 @@ test.each([['status'], ['health']])(
     expect(err).not.toMatch(/Erika|hunter2/);
   },
 );
+
+test('a reader of standard error that goes away ends no command', async () => {
+  // The first one is told, and then the second one is waited for.
+  const sources = ['--spam', '/no/such/file', '--ham', '-'];
+  // A pipe of the shell's, as Node's own are sockets; both go to the test by descriptor 3.
+  const script = '{ "$@"; echo "exit code $?"; } 2>&1 >&3 | true';
+  const words = [process.execPath, program(), ...asOneself(), 'relearn', '--dry-run', ...sources];
+  const child = spawn('sh', ['-c', script, 'sh', ...words], {
+    env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off' },
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  });
+  const out = await text(child.stdio[3] as Readable);
+  expect(out).toMatch(/^Nothing was posted\.[^]*\nexit code 1\n$/);
+});
