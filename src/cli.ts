@@ -19,8 +19,11 @@ import { wrap } from './text.ts';
 export interface CliOptions extends CommandOptions {
   /** What went wrong with standard output so far; its reader may go away. */
   readonly outputFault: () => string | undefined;
-  /** Runs this command as somebody else. Rejects with an `OperatorError` where that can't be done. */
-  readonly runAs: (account: Account) => Promise<ExitCode>;
+  /**
+   * Runs this command as somebody else. Rejects with an `OperatorError` where that can't be done.
+   * @returns `undefined` where it was stopped before it began
+   */
+  readonly runAs: (account: Account) => Promise<ExitCode | undefined>;
 }
 
 /** One touches no file, the other says what is missing in its own way. */
@@ -65,7 +68,9 @@ export async function runCli(options: CliOptions): Promise<ExitCode> {
       if (account === undefined) return;
       const { name = `uid ${account.uid}`, because } = account;
       say(options, `kopano-learnd: runs as ${name}, ${because}`);
-      throw new RanAs(await options.runAs(account));
+      const isForGood = isDaemon && !options.args.includes('--once');
+      const stopped = isForGood ? EXIT.done : EXIT.temporary;
+      throw new RanAs((await options.runAs(account)) ?? stopped);
     });
     if (!isDaemon) checkOutput(options.outputFault());
     return exitCode;

@@ -115,25 +115,29 @@ function isJournal(): boolean {
 /**
  * Runs the same command as somebody else, in a session of its own: so each signal reaches it once, from
  * here, and not from the terminal, too.
+ * @returns `undefined` where a stop came before that one listened to signals
  */
-async function runAs(account: Account): Promise<ExitCode> {
+async function runAs(account: Account): Promise<ExitCode | undefined> {
   const { asAccount, refusalOf } = await import('./run-as.ts');
   const program = [process.execPath, ...process.argv.slice(1, 2)];
   const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   const [setpriv = '', ...words] = asAccount(account, command);
+  if (stop.signal.aborted) return undefined;
   const child = spawn(setpriv, words, { stdio: 'inherit', detached: true });
   onSignal = (signal) => {
     child.kill(signal);
   };
-  const code = await new Promise<number | 'ENOENT'>((resolve, reject) => {
+  const code = await new Promise<number | 'ENOENT' | 'unheard'>((resolve, reject) => {
     child.once('error', (error) => {
       if (errnoOf(error) === 'ENOENT') resolve('ENOENT');
       else reject(error);
     });
-    child.once('exit', (status) => {
-      resolve(status ?? EXIT.failure);
+    child.once('exit', (status, signal) => {
+      const isUnheard = signal === 'SIGTERM' || signal === 'SIGINT';
+      resolve(status ?? (isUnheard ? 'unheard' : EXIT.failure));
     });
   });
+  if (code === 'unheard') return undefined;
   const can = (...test: readonly string[]): boolean => {
     const [first = '', ...rest] = asAccount(account, test);
     return spawnSync(first, rest).status === 0;

@@ -222,3 +222,40 @@ test(
     }
   },
 );
+
+const BY_ITSELF = "process.kill(process.pid, 'SIGTERM');";
+
+test.each([
+  [
+    'before its child is there',
+    `const { on } = process;
+    process.on = (name, callback) => {
+      if (name === 'uncaughtException') ${BY_ITSELF}
+      return on.call(process, name, callback);
+    };`,
+  ],
+  [
+    'before its child listens',
+    `import programs from 'node:child_process';
+    import { syncBuiltinESMExports } from 'node:module';
+    const { spawn } = programs;
+    programs.spawn = (...given) => {
+      const child = spawn(...given);
+      ${BY_ITSELF}
+      return child;
+    };
+    syncBuiltinESMExports();`,
+  ],
+])('a SIGTERM to the daemon that comes %s ends it, too', ROOT, (_, script) => {
+  const { lib } = spoolOf(DAEMON_USER);
+  const preload = ['--import', `data:text/javascript,${encodeURIComponent(script)}`];
+  const run = (...words: readonly string[]): number | null => {
+    const { status } = spawnSync(process.execPath, [...preload, program(), ...words], {
+      env: { PATH: process.env['PATH'] ?? '', KOPANO_SPAMD_LIB: lib, STATUS_LISTEN: 'off' },
+      timeout: 30_000,
+    });
+    return status;
+  };
+  expect(run('watch')).toBe(0);
+  expect(run('watch', '--once')).toBe(75);
+});
