@@ -165,7 +165,9 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     const ending = await run.run(stop);
     const learnedAt = systemClock.monotonic();
     progress.stop();
-    await journal?.close();
+    const closing = journal?.close();
+    // What was learned is told all the same, and first.
+    await closing?.catch(() => undefined);
     const isOver = ending === 'complete' || ending === 'limited';
     const sample = isOver ? await postAgain(stop) : undefined;
     const isConfirmed = isOver && flags.confirm && filter === 'rspamd';
@@ -192,6 +194,7 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     });
     out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary, widthOf(options)));
     if (summary.resume !== null && journal === undefined) tell(options, WITHOUT_JOURNAL);
+    await closing;
     return summary.exitCode;
   } finally {
     progress.stop();
