@@ -55,7 +55,8 @@ const TAR = /^.{257}ustar/s;
 export function contentStart(head: Buffer): MailStart | OtherStart {
   if (head.length === 0) return { form: 'other', isUnreadable: false, reason: 'empty' };
   const text = head.toString('latin1', 0, HEAD_BYTES);
-  const blank = /^(?:\r?\n)*/.exec(text)?.[0] ?? '';
+  // Windows' programs begin a text with the bytes of a byte order mark.
+  const blank = /^(?:\xef\xbb\xbf)?(?:\r?\n)*/.exec(text)?.[0] ?? '';
   const lead = /^(?:From [^\n]*\n|uid: \d+\ntext:\r?\n)/.exec(text.slice(blank.length))?.[0] ?? '';
   const at = blank.length + lead.length;
   const unreadable = lead === '' ? whyUnreadable(head, text) : undefined;

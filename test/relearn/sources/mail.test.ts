@@ -32,9 +32,11 @@ test.each([
   expect(bodiesOf(await read(content))).toEqual([content]);
 });
 
-test('mail may begin with blank lines and a From_ line', async () => {
+test('mail may begin with blank lines, a byte order mark and a From_ line', async () => {
   const message = mail('one');
-  for (const lead of ['\n\r\n', '\nFrom a\n', 'From a Thu Jan  1 00:00:00 2026\n']) {
+  const mark = Buffer.from('\ufeff').toString('latin1');
+  const dated = 'From a Thu Jan  1 00:00:00 2026\n';
+  for (const lead of ['\n\r\n', mark, `${mark}From a\n`, '\nFrom a\n', dated]) {
     expect(bodiesOf(await read(lead + message))).toEqual([message]);
   }
 });
