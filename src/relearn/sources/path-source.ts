@@ -14,7 +14,7 @@ const COUNTED: ReadonlySet<Found['kind']> = new Set(['message', 'done', 'failed'
 /** What is known of a folder before its first file is read. */
 export interface FolderSurvey {
   readonly files: number;
-  /** The places of those for which a newer one counts. */
+  /** The places of those for which a newer one counts, where they are messages. */
   readonly older: ReadonlySet<string>;
 }
 
@@ -105,8 +105,8 @@ export class PathSource implements Source {
       }
       this.#reader.fileBegins();
       const { address, place, folder } = walked;
-      if (survey?.older.has(place) === true) yield { kind: 'older', place };
-      else yield* this.#reader.readFile(address, place, folder);
+      const reading = this.#reader.readFile(address, place, folder);
+      yield* survey?.older.has(place) === true ? unlessOlder(reading, place) : reading;
     }
   }
 
@@ -128,5 +128,17 @@ export class PathSource implements Source {
 
   #walk(): Iterable<Walked> {
     return walk(this.#path, this.#place, this.verdict);
+  }
+}
+
+/** A file for which a newer one counts, unless it is an mbox: the name of that is no message's. */
+async function* unlessOlder(reading: Reading, file: string): Reading {
+  for await (const found of reading) {
+    const isOfMbox = found.place !== file || ('folder' in found && found.folder === file);
+    if (!isOfMbox) {
+      yield { kind: 'older', place: file };
+      return;
+    }
+    yield found;
   }
 }

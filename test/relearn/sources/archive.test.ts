@@ -1,7 +1,15 @@
 import { symlinkSync, utimesSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { archiveSources } from '../../../src/relearn/sources/archive.ts';
-import { mail, putIn, readAll, readingOptions, told } from '../../support/relearn-sources.ts';
+import {
+  mail,
+  mboxOf,
+  putIn,
+  readAll,
+  readingOptions,
+  told,
+} from '../../support/relearn-sources.ts';
 import { SECOND_FILE_SYSTEM } from '../../support/needs.ts';
 import { folderElsewhere, temporaryFolder } from '../../support/temporary.ts';
 import { setMtimeNs } from '../../support/test-spool.ts';
@@ -48,6 +56,25 @@ describe('an archive', () => {
     put('A/ham/a');
     put('A/other/a');
     expect(await lines('A')).toEqual(['message A/ham/a']);
+  });
+
+  test('may hold mboxes, whose names say nothing of their messages', async () => {
+    const box = (...names: string[]): string => mboxOf(names.map((name) => mail(name)));
+    putIn(folder, 'A/spam/2023.mbox', box('a', 'b'));
+    putIn(folder, 'A/ham/2023.mbox', box('c', 'd'));
+    putIn(folder, 'B/spam/2023.mbox', gzipSync(box('e', 'f')));
+    putIn(folder, 'B/spam/x', box('one of a message'));
+    put('A/ham/x', NOON + 4e9);
+    expect(await lines('A', 'B')).toEqual([
+      'message A/ham/2023.mbox c',
+      'message A/ham/2023.mbox#2 d',
+      'message A/ham/x',
+      'message A/spam/2023.mbox a',
+      'message A/spam/2023.mbox#2 b',
+      'message B/spam/2023.mbox e',
+      'message B/spam/2023.mbox#2 f',
+      'older B/spam/x',
+    ]);
   });
 
   test('takes no file behind a symlink for a newer one', async () => {
