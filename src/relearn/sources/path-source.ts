@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { isFolder } from '../../spool/folder.ts';
 import { clean } from '../../text.ts';
 import type { Verdict } from '../../verdict.ts';
@@ -87,6 +87,11 @@ export class PathSource implements Source {
       this.#reader.files = 1;
       this.#reader.fileBegins();
       try {
+        // Such as the shell's <(zcat FILE).
+        if (statSync(this.#path).isFIFO()) {
+          yield { kind: 'failed', place, reason: 'a pipe: pipe it in, and name it -' };
+          return;
+        }
         const address = realpathSync(this.#path, 'buffer');
         yield* this.#reader.readFile(address, place, place);
       } catch (error) {

@@ -95,7 +95,7 @@ describe('a path that names a file', () => {
   test('is placed by its absolute path, may be a symlink, and no FIFO', async () => {
     const fifo = `${folder}/fifo`;
     await Fifo.make(fifo);
-    expect(await lines(fifo)).toEqual(['failed fifo: not a regular file']);
+    expect(await lines(fifo)).toEqual(['failed fifo: a pipe: pipe it in, and name it -']);
     expect((await lines(`${folder}/x`))[0]).toBe('failed x: ENOENT: no such file or directory');
     symlinkSync(put('a', one), `${folder}/link`);
     expect(await lines(relative('.', `${folder}/link`))).toEqual(['message link one']);
