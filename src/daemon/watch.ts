@@ -255,7 +255,7 @@ class Daemon {
       ownership = await acquireOwnership(stateDir.root);
       if (ownership !== undefined) return await this.#own(stateDir);
       this.#faults.clear(config.spool.stateDir);
-      this.#standBy(`${stateDir.root.path} is owned by another daemon`);
+      this.#standBy(`${stateDir.root.path} is owned by another daemon, or read by relearn`);
     } catch (error) {
       this.#explain(error);
     } finally {

@@ -214,12 +214,14 @@ async function checkOwner(
   }
 }
 
-/** A daemon holds the lock of this state dir. */
+const SOME = 'a daemon (or relearn, which reads what lies there)';
+
+/** Another process holds the lock of this state dir. */
 function ownedBySome(daemon: DaemonAnswer, host: Host, who: string): Finding {
   const check = 'owner';
   switch (daemon.kind) {
     case 'off':
-      return ok(check, 'a daemon owns the spool; which one is not known, as STATUS_LISTEN is off');
+      return ok(check, `${SOME} owns the spool; which one is not known, as STATUS_LISTEN is off`);
     case 'wedged':
       return failed(check, `a daemon owns the spool, and does not answer: ${daemon.reason}`, {
         says: `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
@@ -229,7 +231,7 @@ function ownedBySome(daemon: DaemonAnswer, host: Host, who: string): Finding {
     case 'running':
       return warning(
         check,
-        'a daemon owns the spool, and is not the one that STATUS_LISTEN leads to',
+        `${SOME} owns the spool, and is not the one that STATUS_LISTEN leads to`,
         `stop one of them, or make STATUS_LISTEN that of the owner; who it is: ${who}`,
       );
   }

@@ -24,7 +24,7 @@ interface Spool {
  * @param sources paths as the operator gave them; what doesn't exist is passed over
  * @param configured the spool and state dir of this environment
  * @returns what releases them
- * @throws {OperatorError} `relearn.owned`, exit 75, when a daemon holds one
+ * @throws {OperatorError} `relearn.owned`, exit 75, when a daemon, or another relearn, holds one
  */
 export async function lockSpools(sources: readonly string[], configured: Spool): Promise<Release> {
   const releases: Release[] = [];
@@ -85,7 +85,7 @@ function realPath(place: string): string[] {
 
 /**
  * Locks what is there.
- * @throws {OperatorError} `relearn.owned` while a daemon has it, `relearn.unlockable`
+ * @throws {OperatorError} `relearn.owned` while another one has it, `relearn.unlockable`
  */
 async function lock(place: string): Promise<Release> {
   const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
@@ -97,8 +97,8 @@ async function lock(place: string): Promise<Release> {
     if ((await lockDescriptor(fd)) !== 'held') return closeSync.bind(undefined, fd);
     throw new OperatorError({
       code: 'relearn.owned',
-      message: `a daemon is at work on ${name}`,
-      hint: 'stop it first; messages wait meanwhile. Start it again when relearn is done',
+      message: `a daemon, or another relearn, is at work on ${name}`,
+      hint: 'stop it first; messages wait meanwhile. Start the daemon again when relearn is done',
       exitCode: EXIT.temporary,
     });
   } catch (error) {

@@ -104,7 +104,10 @@ test('the locks are held until they are released', async () => {
     stateDir,
     verdicts: VERDICTS,
   });
-  expect(await lock(join(stateDir, 'archive'))).toMatchObject({ code: 'relearn.owned' });
+  expect(await lock(join(stateDir, 'archive'))).toMatchObject({
+    code: 'relearn.owned',
+    message: expect.stringMatching(/^a daemon, or another relearn, is at work on /) as string,
+  });
   release();
   expect(await lock(join(stateDir, 'archive'))).toBe('locked');
 });
