@@ -42,7 +42,7 @@ export class PathSource implements Source {
     options: ReadingOptions,
     survey?: () => Promise<FolderSurvey>,
   ) {
-    this.name = path === STDIN ? 'standard input' : clean(path);
+    this.name = path === STDIN ? 'standard input' : clean(path, Infinity);
     this.verdict = verdict;
     this.#path = path;
     this.#place = placeOf(path);

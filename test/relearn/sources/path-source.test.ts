@@ -92,6 +92,11 @@ describe('a path that names a file', () => {
     }
   });
 
+  test('is named in full, however long its path is', () => {
+    const path = `/${'folder/'.repeat(60)}a.eml`;
+    expect(new PathSource(path, 'spam', readingOptions()).name).toBe(path);
+  });
+
   test('is placed by its absolute path, may be a symlink, and no FIFO', async () => {
     const fifo = `${folder}/fifo`;
     await Fifo.make(fifo);
