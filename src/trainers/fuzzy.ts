@@ -147,9 +147,14 @@ export class Fuzzy {
     const last = await lists?.last(key);
     const turn = last && turnIn(last.body);
     if (last !== undefined && turn !== undefined) {
-      const leftMs = turn.at + SYNC_MS - this.#options.wall();
-      // A clock that was set back makes nobody wait for longer.
-      if (leftMs > 0) return waits(Math.min(leftMs, SYNC_MS));
+      const now = this.#options.wall();
+      const leftMs = turn.at + SYNC_MS - now;
+      if (leftMs > SYNC_MS) {
+        // The clock was set back, perhaps by years: the wait begins anew.
+        await lists?.put(key, last.verdict, noteOf({ ...turn, at: now }));
+        return waits(SYNC_MS);
+      }
+      if (leftMs > 0) return waits(leftMs);
       if (turn.deletions < DELETIONS) {
         const failure = await this.#delete({ key, body }, last.verdict, turn, signal);
         return failure ?? waits(SYNC_MS);

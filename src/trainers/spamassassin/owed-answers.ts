@@ -15,6 +15,8 @@ export interface OwedAnswersOptions {
   readonly longestMs: number;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
+  /** The monotonic clock, in milliseconds. */
+  readonly now: () => number;
 }
 
 const STILL_OWED: Held = {
@@ -29,6 +31,8 @@ export class OwedAnswers {
   readonly #byKey = new Map<string, Set<Owed>>();
   /** Keys of which this process has told something since they were last settled. */
   readonly #told = new Set<string>();
+  /** Until when a key waits for what a killed process told of it at `since`: monotonic. */
+  readonly #waits = new Map<string, { readonly since: number; readonly until: number }>();
 
   constructor(options: OwedAnswersOptions) {
     this.#options = options;
@@ -62,13 +66,22 @@ export class OwedAnswers {
   ofAnotherProcess(key: string, earlier: TaughtMessage | undefined): Held | undefined {
     const unsettled = earlier?.unsettled;
     if (unsettled !== undefined && !this.#told.has(key)) {
-      const { longestMs, wall } = this.#options;
-      const waitMs = unsettled.since + longestMs - wall();
-      // A clock that was set back makes nobody wait for longer.
-      if (waitMs > 0) return { ...STILL_OWED, waitMs: Math.min(waitMs, longestMs) };
+      const waitMs = this.#waitMs(key, unsettled.since);
+      if (waitMs > 0) return { ...STILL_OWED, waitMs };
     }
+    this.#waits.delete(key);
     this.#told.add(key);
     return undefined;
+  }
+
+  /** A clock that was set back, perhaps by years, makes nobody wait for longer, however often it asks. */
+  #waitMs(key: string, since: number): number {
+    const { longestMs, wall, now } = this.#options;
+    const before = this.#waits.get(key);
+    const known = before?.since === since ? before.until : Infinity;
+    const until = Math.min(known, now() + Math.min(since + longestMs - wall(), longestMs));
+    this.#waits.set(key, { since, until });
+    return until - now();
   }
 
   /** It has answered. @returns whether it owes nothing more of a key, and all was told by this process */

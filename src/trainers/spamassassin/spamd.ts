@@ -100,7 +100,8 @@ export class SpamdTrainer implements Trainer {
     this.#client = new SpamdClient(options);
     this.#now = options.now ?? (() => performance.now());
     const longestMs = LONGEST_TELL * options.timeoutMs;
-    this.#owed = new OwedAnswers({ longestMs, wall: options.wall ?? Date.now });
+    const wall = options.wall ?? Date.now;
+    this.#owed = new OwedAnswers({ longestMs, wall, now: this.#now });
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {

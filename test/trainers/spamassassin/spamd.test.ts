@@ -199,6 +199,20 @@ describe('a turned verdict', () => {
     },
   );
 
+  test('waits for a killed process no longer where the clock was set back by a year', async () => {
+    const spamd = await ScriptedSpamd.start();
+    const taught = new TaughtInMemory();
+    let now = 0;
+    const trainer = trainerAt(spamd, { taught, wall: () => 1_000 + now, now: () => now });
+    const since = 366 * 86_400_000;
+    const earlier = { verdict: SPAM.verdict, body: SPAM.body, stands: true };
+    taught.messages.set(SPAM.key, { ...earlier, unsettled: { since, forgets: false } });
+    const outcome = await trainer.learn(HAM, NEVER);
+    if (outcome.kind !== 'held') throw new Error(outcome.kind);
+    now += outcome.waitMs ?? Infinity;
+    expect(await prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
+  });
+
   test.each([
     ['in the same bytes', { ...SPAM, verdict: 'ham' as const }, ['set ham', 'set ham']],
     ['of another key', { ...HAM, key: 'b.eml' }, ['set ham', 'set ham']],
