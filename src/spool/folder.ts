@@ -127,12 +127,15 @@ export class Folder {
   isCurrent(): boolean {
     try {
       const now = lstatSync(this.path, { bigint: true, throwIfNoEntry: false });
-      return now?.dev === this.stats.dev && now.ino === this.stats.ino;
+      if (now?.dev !== this.stats.dev || now.ino !== this.stats.ino) return false;
+      // A server of NFS may give the inode number of a folder that was removed to the next one.
+      fstatSync(this.fd);
+      return true;
     } catch (error) {
       const code = errnoOf(error);
       if (code === undefined) throw error;
       // An input/output error or a forbidden parent is no reason to let go of what we hold open.
-      return code !== 'ENOTDIR' && code !== 'ELOOP';
+      return !['ENOTDIR', 'ELOOP', 'ESTALE'].includes(code);
     }
   }
 

@@ -30,6 +30,27 @@ describe('a folder', () => {
   });
 });
 
+describe('a class folder', () => {
+  test('of NFS that was made anew under the inode number of the old one is opened anew', async () => {
+    const bench = new PickupBench();
+    const { spool } = bench;
+    let isStale = false;
+    failSteps((step) => {
+      if (step.call === 'openSync' && step.path === `${spool.lib}/spam`) isStale = false;
+      const isByDescriptor = step.call === 'fstatSync' || step.path.startsWith('/proc/self/fd/');
+      return isStale && isByDescriptor && resolved(step).startsWith(`${spool.lib}/spam`)
+        ? 'ESTALE'
+        : undefined;
+    });
+    await bench.start();
+    isStale = true;
+    spool.drop('spam', 'a.eml');
+    await bench.clock.flow(30_000, 100);
+    expect(spool.queued).toEqual(['spam/a.eml']);
+    expect(bench.faults.current).toEqual([]);
+  });
+});
+
 describe('the spool', () => {
   test.each(['EIO', 'EACCES'])('is not said to be missing where its stats answer %s', (code) => {
     const { lib } = new TestSpool();
