@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { PendingMessage } from '../delivery/message.ts';
 import type { Disposition } from '../delivery/result.ts';
 import type { MessageStore } from '../delivery/store.ts';
-import { disposeOf } from '../spool/archive.ts';
+import { disposeOf, isArchiveEmpty } from '../spool/archive.ts';
 import type { Destination } from '../spool/archive.ts';
 import type { QueueEntry } from '../spool/message.ts';
 import type { PostCounts } from '../spool/post-counts.ts';
@@ -19,8 +19,9 @@ export interface SpoolStoreOptions extends Destination {
 export class SpoolStore implements MessageStore {
   readonly #options: SpoolStoreOptions;
 
+  /** @throws the system's error for a disk fault */
   constructor(options: SpoolStoreOptions) {
-    this.#options = options;
+    this.#options = { ...options, isArchiveEmpty: isArchiveEmpty(options.archive) };
   }
 
   get verdicts(): readonly Verdict[] {

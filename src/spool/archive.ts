@@ -23,6 +23,8 @@ export interface Destination {
   readonly queue: Queue;
   readonly archive: PerClass<Folder>;
   readonly after: 'remove' | 'archive';
+  /** With `remove` it stays so, and need not be looked at with each message. */
+  readonly isArchiveEmpty?: boolean;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
 }
@@ -36,8 +38,22 @@ export function disposeOf(entry: QueueEntry, to: Destination): CheckResult {
   const different = to.queue.check(entry);
   if (different !== undefined) return different;
   if (to.after === 'archive') moveToArchive(entry, to);
-  else unlinkSync(to.queue.folder(entry.verdict).at(entry.key));
+  else {
+    if (to.isArchiveEmpty !== true) removeOverturned(entry, to);
+    unlinkSync(to.queue.folder(entry.verdict).at(entry.key));
+  }
   return undefined;
+}
+
+/** An archive from before LEARN_AFTER=remove must not teach again what this verdict has overturned. */
+function removeOverturned({ verdict, key }: QueueEntry, { archive }: Destination): void {
+  const own = ofClass(archive, verdict);
+  for (const folder of Object.values(archive)) {
+    if (folder === own) continue;
+    for (const day of daysOf(folder)) {
+      if (folder.lstat(day)?.isDirectory() === true) folder.removeFile(`${day}/${key}`);
+    }
+  }
 }
 
 function moveToArchive({ verdict, key }: QueueEntry, { queue, archive, wall }: Destination): void {
@@ -112,6 +128,11 @@ export class SteadyClock {
   #now() {
     return { wall: this.#clock.wall(), monotonic: this.#clock.monotonic() };
   }
+}
+
+/** @throws the system's error for a disk fault */
+export function isArchiveEmpty(archive: PerClass<Folder>): boolean {
+  return Object.values(archive).every((folder) => daysOf(folder).length === 0);
 }
 
 /** Whether this is the name of a day of the archive, such as `2026-03-14`. */

@@ -89,6 +89,18 @@ describe('the archive', () => {
     expect(spool.names('archive/ham/2026-03-14')).toEqual(['a.eml', 'b.eml']);
   });
 
+  test('loses what is overturned also where messages are removed by now, and nothing else', () => {
+    dispose(message('spam'));
+    dispose(message('spam', 'b.eml'));
+    dispose(message('ham', 'c.eml'));
+    now += DAY_MS;
+    dispose(message('ham'), 'remove');
+    dispose(message('ham', 'c.eml'), 'remove');
+    expect(spool.names('archive/spam/2026-03-14')).toEqual(['b.eml']);
+    expect(spool.names('archive/ham/2026-03-14')).toEqual(['c.eml']);
+    expect(spool.queued).toEqual([]);
+  });
+
   test('that cannot take it is a fault: the message stays in the queue', () => {
     put(spool.statePath('archive/spam/2026-03-14'), 'a file, of all things');
     const entry = message('spam');
