@@ -44,6 +44,8 @@ export class MessageEvents {
   /** Messages of which no header field said whose they are. */
   userless = 0;
   readonly #log: Log;
+  /** Where a message is that was set aside. */
+  readonly #aside: string;
   readonly #throttle: LogThrottle;
   readonly #onEnded: EndedListener;
 
@@ -56,6 +58,8 @@ export class MessageEvents {
           log(severity, event, says, { trainer: filter, ...fields });
         }
       : log;
+    const when = isOneOfSeveral ? ' once the other filter has done with it' : '';
+    this.#aside = `kopano-learnd quarantine list has it${when}`;
     this.#throttle = new LogThrottle(clock);
     this.#onEnded = onEnded ?? (() => undefined);
   }
@@ -112,7 +116,7 @@ export class MessageEvents {
       kind === 'learned'
         ? `learned as ${verdict}`
         : kind === 'quarantined'
-          ? `set aside: ${result.reason}; kopano-learnd quarantine list has it`
+          ? `set aside: ${result.reason}; ${this.#aside}`
           : SAYS[kind].replace('FILTER', FILTER_TITLES[this.filter]);
     this.#log(kind === 'quarantined' ? 'warning' : 'notice', `message.${kind}`, says, {
       ...fields,

@@ -203,6 +203,10 @@ test('a message that one filter cannot take is quarantined when the other rememb
   await clock.flowUntil('one cannot take it', () => results().includes('rspamd quarantined a.eml'));
   await clock.flow(60_000, 100);
   expect(spool.names('quarantine/spam')).toEqual([]);
+  // Who looks for it there during the outage finds nothing.
+  expect(recorder.of('message.quarantined')[0]?.message).toMatch(
+    /quarantine list has it once the other filter has done with it$/,
+  );
   expect(rspamd.posts).toHaveLength(1);
   spamassassin.plays();
   await clock.flowUntil('it is gone', isGone, 100);
