@@ -156,6 +156,7 @@ export class Attempts {
     const wasAcknowledged = proof.acknowledged !== undefined;
     const startedAt = clock.monotonic();
     message.tries += 1;
+    proof.isAwaited = false;
     proof.firstPostAt ??= startedAt;
     const isCounted = !proof.isOrdered;
     proof.isOrdered = false;

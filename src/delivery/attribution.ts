@@ -98,10 +98,12 @@ export class Attribution {
         break;
       case 'unproven':
         message.proof.unprovenTries += 1;
+        message.proof.isAwaited = true;
         controller.unproven(message, isProbe, attempt.isRound);
         this.#defer(message, UNPROVEN, waitAfterRound(message.proof), tookMs);
         break;
       case 'spent':
+        message.proof.isAwaited = true;
         controller.awaitsProof(message);
         this.#defer(message, SPENT, Infinity, tookMs);
         break;

@@ -215,7 +215,7 @@ export class Backlog {
       if (state.kind !== 'deferred') continue;
       let { dueAt } = state;
       // Another message has shown that its controller stores: no need to wait for anything longer.
-      if (proof.othersProved) dueAt = Math.min(dueAt, now + FIRST_BACKOFF_MS);
+      if (proof.isAwaited && proof.othersProved) dueAt = Math.min(dueAt, now + FIRST_BACKOFF_MS);
       if (reasonToLetGo(proof) !== undefined) dueAt = Math.min(dueAt, now);
       if (dueAt <= now) this.#place(message, { kind: 'pending', dueAt });
       else if (dueAt < state.dueAt) this.#place(message, { kind: 'deferred', dueAt });

@@ -96,6 +96,8 @@ export class ProofRecord {
     { readonly controller: string; readonly sequence: number; readonly at: number } | undefined;
   /** Another message was proven on the same controller since. */
   othersProved = false;
+  /** What it waits for is a proof, and not the end of a backoff after a failure. */
+  isAwaited = false;
   /** Rounds of posts without proof. */
   unprovenTries = 0;
   /** Of these, the rounds after which another message was proven. */

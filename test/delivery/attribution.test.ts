@@ -104,6 +104,19 @@ describe.each([
     expect(bench.isEmpty).toBe(true);
   });
 
+  test('waits out its backoff also where it was acknowledged, without a proof, before', async () => {
+    const bench = new DeliveryBench({ maxAttempts: 100 });
+    await bench.warmUp('first');
+    bench.trainer.plays(to('a', LEARNED, 4), to('a', failure));
+    bench.put('a');
+    await bench.flowUntil('it is without a proof', () => bench.trainer.of('a').length === 4);
+    for (let i = 0; i < 120; i += 1) {
+      bench.put(`other-${i}`);
+      await bench.flow(5_000);
+    }
+    expect(bench.trainer.of('a').length).toBeLessThan(20);
+  });
+
   test('is no excuse for a second one: both end in quarantine', async () => {
     const bench = await warmBench(to(['a', 'b'], failure));
     bench.put('a');
