@@ -7,7 +7,7 @@ import type { Controller } from '../delivery/controller.ts';
 import type { Learner } from '../delivery/learner.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
-import { SteadyClock, removeOldDays } from '../spool/archive.ts';
+import { SteadyClock, isTrusted, removeOldDays } from '../spool/archive.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
 import { DropDirectory } from '../spool/drop-directory.ts';
@@ -124,7 +124,14 @@ export class SpoolSession {
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
     const memoryIn = (folder: Folder): TaughtMessages =>
-      new TaughtMessages({ folder, temporary, identityOf, wall, ...reportingTo(faults) });
+      new TaughtMessages({
+        folder,
+        temporary,
+        identityOf,
+        wall,
+        isClockTrusted: async () => isTrusted(wall(), await this.#witnessTime()),
+        ...reportingTo(faults),
+      });
     if (learners.some(({ filter }) => filter === 'spamassassin')) {
       this.#taught = memoryIn(stateDir.openTaught());
     }
@@ -342,16 +349,19 @@ export class SpoolSession {
       archive: stateDir.archive,
       days: config.spool.archiveDays,
       wall: () => clock.wall(),
-      witnessTime: async () => {
-        const trainers = this.#controllers.map(({ trainer }) => trainer);
-        const isUntold = trainers.every(({ filter }) => filter === 'spamassassin');
-        if (isUntold) return this.#steadyClock.time();
-        for (const trainer of trainers) {
-          const time = await trainer.time?.(this.#ending.signal);
-          if (time !== undefined) return time;
-        }
-        return undefined;
-      },
+      witnessTime: () => this.#witnessTime(),
     });
+  }
+
+  /** Another clock's time; `undefined` when nobody tells. */
+  async #witnessTime(): Promise<number | undefined> {
+    const trainers = this.#controllers.map(({ trainer }) => trainer);
+    const isUntold = trainers.every(({ filter }) => filter === 'spamassassin');
+    if (isUntold) return this.#steadyClock.time();
+    for (const trainer of trainers) {
+      const time = await trainer.time?.(this.#ending.signal);
+      if (time !== undefined) return time;
+    }
+    return undefined;
   }
 }

@@ -99,8 +99,13 @@ export async function removeOldDays(options: RetentionOptions): Promise<void> {
       .map((day) => folder.at(day)),
   );
   const witness = old.length === 0 ? undefined : await witnessTime();
-  if (witness === undefined || Math.abs(wall() - witness) > TRUSTED_SKEW_MS) return;
+  if (!isTrusted(wall(), witness)) return;
   for (const place of old) await rm(place, { recursive: true, force: true });
+}
+
+/** Whether our wall clock may be believed where something is removed for its age. */
+export function isTrusted(wall: number, witness: number | undefined): boolean {
+  return witness !== undefined && Math.abs(wall - witness) <= TRUSTED_SKEW_MS;
 }
 
 /**

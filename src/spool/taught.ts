@@ -48,6 +48,11 @@ export interface TaughtMessagesOptions {
   readonly maxMessageBytes?: number;
   /** Milliseconds since the epoch. */
   readonly wall: () => number;
+  /**
+   * Asked before anything is removed for its age: a machine that starts with its clock years ahead must
+   * not forget all. @defaultValue the clock is right
+   */
+  readonly isClockTrusted?: () => Promise<boolean>;
   /** Hears of a fault of the disk. */
   readonly onFault?: (error: unknown) => void;
   /** Hears of each message that is kept, which shows that the disk works. */
@@ -102,6 +107,7 @@ export class TaughtMessages {
       maxBytes: 268_435_456,
       maxMessageBytes: 67_108_864,
       identityOf: () => undefined,
+      isClockTrusted: () => Promise.resolve(true),
       onFault: () => undefined,
       onKept: () => undefined,
       ...options,
@@ -181,13 +187,14 @@ export class TaughtMessages {
   }
 
   async #prune(): Promise<void> {
-    const { folder, days, maxBytes, wall } = this.#options;
+    const { folder, days, maxBytes, wall, isClockTrusted } = this.#options;
     this.#added = 0;
     const oldest = wall() - days * DAY_MS;
+    let mayRemove: boolean | undefined;
     /** Bytes on disk, by the hour since the epoch in which they were taught. */
     const hours = new Map<number, number>();
     for await (const { name, mtimeMs, bytes } of this.#files()) {
-      if (mtimeMs < oldest) folder.removeFile(name);
+      if (mtimeMs < oldest && (mayRemove ??= await isClockTrusted())) folder.removeFile(name);
       else hours.set(hourOf(mtimeMs), (hours.get(hourOf(mtimeMs)) ?? 0) + bytes);
     }
     const total = [...hours.values()].reduce((sum, bytes) => sum + bytes, 0);

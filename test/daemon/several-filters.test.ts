@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
-import { rmSync, symlinkSync } from 'node:fs';
+import { rmSync, symlinkSync, utimesSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { sleep } from '../../src/clock.ts';
 import { Bugs } from '../../src/bugs.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createLearners } from '../../src/daemon/learners.ts';
@@ -13,10 +14,12 @@ import { ManualClock } from '../support/manual-clock.ts';
 import { openFilesBelow } from '../support/open-files.ts';
 import {
   LEARNED,
+  NO_ANSWER,
   REFUSES,
   ScriptedTrainer,
   TOO_LARGE,
   TOO_SHORT,
+  to,
 } from '../support/scripted-trainer.ts';
 import { TestSpool } from '../support/test-spool.ts';
 
@@ -225,6 +228,36 @@ test.each(['done-spamassassin', 'taught'])(
     expect(getEventListeners(stop.signal, 'abort')).toEqual([]);
   },
 );
+
+test('a message that no filter answers ends in quarantine, and is not posted for ever', async () => {
+  for (const each of [rspamd, spamassassin]) {
+    const silent = to('a', () => sleep(clock, 30_000).then(() => NO_ANSWER));
+    each.plays(to('a', LEARNED, 4), silent);
+  }
+  const session = await begin();
+  spool.drop('spam', 'a.eml', message('a'));
+  for (let i = 0; i < 1_500 && spool.names('quarantine/spam').length === 0; i += 1) {
+    spool.drop('ham', `${i}.eml`, message(`${i}`));
+    await clock.flow(10_000, 200);
+  }
+  expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
+  expect(rspamd.of('a').length).toBeLessThan(40);
+  await session.end();
+});
+
+test('what was taught is not forgotten by a clock that is years ahead, but when rspamd agrees', async () => {
+  const session = await begin();
+  await taught.put('a.eml', 'spam', Buffer.from('a'));
+  const year = 2_000_000;
+  utimesSync(spool.statePath('taught/a.eml'), year, year);
+  rspamd.clock = year * 1_000;
+  await clock.flow(2 * 3_600_000, 60_000);
+  expect(spool.names('taught')).toContain('a.eml');
+  rspamd.clock = clock.wall();
+  await clock.flow(2 * 3_600_000, 60_000);
+  expect(spool.names('taught')).not.toContain('a.eml');
+  await session.end();
+});
 
 describe('a fault of the disk in what was taught', () => {
   const told = (): string[] =>
