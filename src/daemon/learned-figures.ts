@@ -78,7 +78,7 @@ export class LearnedFigures {
   save(): void {
     const { clock, stateDir } = this.#options;
     if (!this.#isChanged || clock.monotonic() - this.#savedAt < SAVE_MS) return;
-    const fresh = stateDir.temporary.at(FIGURES_FILE);
+    const fresh = stateDir.temporary.at(`.${FIGURES_FILE}`);
     writeFileSync(fresh, `${JSON.stringify(Object.fromEntries(this.#sums))}\n`, { mode: 0o600 });
     renameSync(fresh, stateDir.root.at(FIGURES_FILE));
     this.#savedAt = clock.monotonic();

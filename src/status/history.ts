@@ -125,7 +125,9 @@ export class History {
     if (!this.#isChanged) return;
     this.#isChanged = false;
     try {
-      renameSync(await writeSynced(temporary, HISTORY_FILE, this.#text()), root.at(HISTORY_FILE));
+      // No key begins with a dot: the reason of a message called "history" is made there, too.
+      const fresh = await writeSynced(temporary, `.${HISTORY_FILE}`, this.#text());
+      renameSync(fresh, root.at(HISTORY_FILE));
     } catch (error) {
       this.#isChanged = true;
       throw error;

@@ -261,7 +261,7 @@ describe('the history by day', () => {
   const writes = (): readonly number[] => {
     const times: number[] = [];
     failSteps((step) => {
-      const isIt = step.call === 'renameSync' && resolved(step).endsWith('tmp/history.json');
+      const isIt = step.call === 'renameSync' && resolved(step).endsWith('tmp/.history.json');
       if (isIt && step.when === 'before') times.push(clock.monotonic());
       return undefined;
     });
@@ -307,7 +307,7 @@ describe('the history by day', () => {
   test('that can’t be written is a disk fault, keeps no message, and is written when it can be', async () => {
     let isFull = true;
     failSteps((step) =>
-      isFull && step.call === 'open' && resolved(step).endsWith('tmp/history.json')
+      isFull && step.call === 'open' && resolved(step).endsWith('tmp/.history.json')
         ? 'ENOSPC'
         : undefined,
     );

@@ -113,6 +113,21 @@ describe('the history', () => {
     });
   });
 
+  test('is not mixed up with the reason of a message that is called history', async () => {
+    const reason = { name: 'history', verdict: 'spam', reason: '413', attempts: 0 };
+    spool.enqueue('spam', 'history');
+    ended();
+    await Promise.all([
+      history.save(),
+      spool.quarantine.put(spool.entry('spam', 'history'), spool.queue, {
+        ...reason,
+        quarantinedAt: new Date(START).toISOString(),
+      }),
+    ]);
+    expect(JSON.parse(spool.read('quarantine/spam/history.json'))).toMatchObject(reason);
+    expect(told(await restarted())).toEqual(['14 rspamd spam 1/0/0']);
+  });
+
   test('has the days of its own time zone', () => {
     const at = new Date(START);
     const midnight = new Date(at.getFullYear(), at.getMonth(), at.getDate() + 1).getTime();
