@@ -66,7 +66,7 @@ const kill = command('kill', {
 });
 
 const controller = command('controller', {
-  which: fc.nat({ max: 1 }),
+  which: fc.nat({ max: 2 }),
   mode: fc.oneof(fc.constant('up' as const), fc.constantFrom(...MODES)),
 });
 
@@ -76,11 +76,27 @@ const wall = command('wall', {
 
 const freeze = command('freeze', { slot, ms: fc.constantFrom(100, 1_000, 5_000, 60_000) });
 
+const disk = command('disk', {
+  code: fc.constantFrom('ENOSPC', 'EIO', 'ESTALE'),
+  where: fc.constantFrom(
+    ...['lib/spam', 'lib/ham', 'state/queue', 'state/tmp', 'state/archive', 'state/quarantine'],
+    ...['state/posts', 'state/release', 'state/done-', 'state/history', 'state/owner', 'state/'],
+  ),
+  every: fc.constantFrom(1, 1, 2, 5),
+  isAfter: fc.boolean(),
+  ms: fc.constantFrom(50, 500, 3_000, 12_000, 70_000),
+});
+
+/** A folder is made anew, and what was in it lies in the new one. */
+const replace = command('replace', { what: fc.constantFrom('lib/spam', 'lib/ham', 'state') });
+
 export const commands = fc.oneof(
   { weight: 30, arbitrary: write },
   { weight: 30, arbitrary: tick },
   { weight: 8, arbitrary: kill },
   { weight: 12, arbitrary: controller },
+  { weight: 8, arbitrary: disk },
+  { weight: 2, arbitrary: replace },
   { weight: 2, arbitrary: command('stop', { slot }) },
   { weight: 2, arbitrary: command('second', {}) },
   { weight: 2, arbitrary: wall },
@@ -100,7 +116,10 @@ const kinds = weighted<Kind>(
 export const setups = fc.record({
   seed: fc.nat(),
   controllers: fc.constantFrom(1, 1, 2),
-  after: fc.constantFrom('remove', 'remove', 'archive'),
+  /** rspamd alone, or with SpamAssassin. */
+  filters: fc.constantFrom(1, 2),
+  /** `mixed`: another one with each start. */
+  after: fc.constantFrom('remove', 'archive', 'mixed'),
   isDivided: fc.constantFrom(false, false, false, true),
   backlog: fc.constantFrom(1_000, 1_000, 4, 2),
   concurrency: fc.constantFrom(8, 2, 1),

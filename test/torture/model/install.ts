@@ -54,6 +54,18 @@ export function installMachine(current: () => Machine | undefined): () => void {
     };
     return list;
   });
+  // A disk that gets full in the middle of it takes a part.
+  replace(fs, 'writeFileSync', (machine, process, original, args) => {
+    const [to, bytes, options] = args as [number | string | Buffer, string | Buffer, object];
+    const path = typeof to === 'number' ? (process.descriptors.get(to) ?? '') : String(to);
+    try {
+      machine.meet(process, { call: 'writeFileSync', path, when: 'before' });
+    } catch (error) {
+      original(to, bytes.slice(0, bytes.length / 2), options);
+      throw error;
+    }
+    return original(...args);
+  });
   replace(fs, 'lstatSync', (machine, process, original, args) => {
     const stats = original(...args) as BigIntStats | undefined;
     machine.looked(process, String(args[0]), stats);
@@ -78,10 +90,12 @@ export function installMachine(current: () => Machine | undefined): () => void {
   );
   const restoreSteps = watchFileSystem(
     (path) => path.startsWith('/') && current()?.running !== undefined,
-    () => {
+    (step) => {
       const machine = current();
       const process = machine?.running;
-      if (machine !== undefined && process !== undefined) machine.step(process);
+      if (machine === undefined || process === undefined) return;
+      machine.step(process);
+      machine.meet(process, step);
     },
   );
   return () => {

@@ -232,7 +232,7 @@ export class Laws implements StepWatcher {
     if (posts.isProven(process, found)) return;
     // What is staged is being carried over once more.
     if (this.#staged(found.message.verdict).includes(found.message.key)) return;
-    if (posts.mayBeLetGo(found)) {
+    if (posts.mayBeLetGo(process, found)) {
       found.message.fate = 'let go unproven';
       return;
     }

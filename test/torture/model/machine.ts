@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import fs from 'node:fs';
 import type { BigIntStats, Dir } from 'node:fs';
 import { systemError } from '../../support/fs-steps.ts';
+import type { FsStep } from '../../support/fs-steps.ts';
 import { Killed } from '../killed.ts';
 import type { Owner, Timeline } from './time.ts';
 
@@ -71,6 +72,22 @@ export interface Place {
   readonly address: string;
 }
 
+const TAKES_ROOM = /^(mkdirSync|renameSync|open|writeFileSync|FileHandle\.(writeFile|sync))$/;
+const SHOWS = /stat|read/i;
+
+/** A disk that fails for a while, in one place. */
+export interface Fault {
+  readonly code: string;
+  /** How the paths of what fails begin. */
+  readonly where: string;
+  /** Of so many steps one fails. */
+  readonly every: number;
+  /** It takes effect, and the answer gets lost. */
+  readonly isAfter: boolean;
+  readonly until: number;
+  met: number;
+}
+
 interface Lock {
   readonly process: Process;
   readonly fd: number;
@@ -98,6 +115,25 @@ export class Machine {
 
   #isStateLock(process: Process, fd: number): boolean {
     return process.descriptors.get(fd) === `${this.#options.root}/state/owner.lock`;
+  }
+
+  /** What the disk does to the steps that it names. */
+  fault: Fault | undefined;
+
+  /** A step on a disk that may fail: what is full refuses only what needs room. */
+  meet(process: Process, step: FsStep): void {
+    const { fault } = this;
+    if (fault === undefined || this.#options.timeline.now >= fault.until) return;
+    const path = this.#pathOf(process, step.path).slice(this.#options.root.length + 1);
+    if (!path.startsWith(fault.where) || /close/i.test(step.call)) return;
+    const isAfter = step.when === 'after';
+    const isFull = fault.code === 'ENOSPC';
+    if (isAfter !== (fault.isAfter && !isFull)) return;
+    if (isFull && !TAKES_ROOM.test(step.call)) return;
+    // What was shown, and then not told, the laws would take for seen.
+    if (isAfter && SHOWS.test(step.call)) return;
+    fault.met += 1;
+    if (fault.met % fault.every === 0) throw systemError(fault.code, step);
   }
 
   /** One step of a process: it may be its last. */

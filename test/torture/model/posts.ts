@@ -1,3 +1,4 @@
+import type { Filter } from '../../../src/filter.ts';
 import { settleTime } from './chronicle.ts';
 import type { Chronicle } from './chronicle.ts';
 import { nameOf, tokensOf } from './files.ts';
@@ -15,6 +16,8 @@ export interface PostLawsOptions {
   readonly chronicle: Chronicle;
   /** All posts of a process that are under way. */
   readonly underWay: (process: Process) => readonly Request[];
+  /** Those that are taught. */
+  readonly filters: readonly Filter[];
   /** All posts that were ever sent. */
   readonly posts: () => readonly Request[];
 }
@@ -25,6 +28,8 @@ export class PostLaws implements PostWatcher {
   readonly #options: PostLawsOptions;
   readonly #chronicle: Chronicle;
   readonly #proven = new WeakMap<Process, Set<string>>();
+  /** By any process: where two filters are taught it is kept for the next one. */
+  readonly #everProven = new Set<string>();
   readonly #lastSent = new Map<string, number>();
   readonly #lastStored = new Map<string, number>();
 
@@ -40,18 +45,34 @@ export class PostLaws implements PostWatcher {
 
   /** Answered 208, or that there is nothing to learn. */
   isProven(process: Process, found: Found): boolean {
-    return this.#proven.get(process)?.has(proofOf(found)) === true;
+    return this.#options.filters.every((filter) => this.#isProvenAt(filter, process, found));
+  }
+
+  #isProvenAt(filter: Filter, process: Process, found: Found): boolean {
+    const proof = `${filter} ${proofOf(found)}`;
+    const isKept = this.#options.filters.length > 1 && this.#everProven.has(proof);
+    return isKept || this.#proven.get(process)?.has(proof) === true;
   }
 
   /**
    * Answered 200 for two rounds, and never 208; where a kill has cut a round short, the last post
    * between the proofs of others.
    */
-  mayBeLetGo(found: Found): boolean {
+  mayBeLetGo(process: Process, found: Found): boolean {
+    return this.#options.filters.every(
+      (filter) =>
+        this.#isProvenAt(filter, process, found) ||
+        this.#mayBeLetGoAt(filter, found) ||
+        this.#mayBeSetAside(filter, process, found),
+    );
+  }
+
+  #mayBeLetGoAt(filter: Filter, found: Found): boolean {
     const posts = this.#options
       .posts()
       .filter(
-        ({ found: its, outcome }) => outcome?.kind === 'learned' && proofOf(its) === proofOf(found),
+        ({ filter: at, found: its, outcome }) =>
+          at === filter && outcome?.kind === 'learned' && proofOf(its) === proofOf(found),
       )
       .sort((a, b) => a.sentAt - b.sentAt);
     if (posts.length >= UNPROVEN_POSTS) return true;
@@ -72,13 +93,22 @@ export class PostLaws implements PostWatcher {
 
   /** Who is to blame (law 6). */
   mayQuarantine(process: Process, found: Found): void {
-    const posts = this.#postsOf(process, found);
-    if (posts.some(({ outcome }) => outcome?.kind === 'rejected')) return;
-    const charged = posts.filter((post) => this.#isItsOwn(post));
-    if (charged.length >= MAX_ATTEMPTS) return;
-    this.#chronicle.violate(
-      `${found.message.name} was quarantined with ${charged.length} failures of its own`,
-    );
+    const { filters } = this.#options;
+    const isRight =
+      filters.some((filter) => this.#mayBeSetAside(filter, process, found)) &&
+      filters.every(
+        (filter) =>
+          this.#mayBeSetAside(filter, process, found) ||
+          this.#isProvenAt(filter, process, found) ||
+          this.#mayBeLetGoAt(filter, found),
+      );
+    if (!isRight) this.#chronicle.violate(`${found.message.name} was quarantined without a reason`);
+  }
+
+  #mayBeSetAside(filter: Filter, process: Process, found: Found): boolean {
+    const posts = this.#postsOf(process, found).filter((each) => each.filter === filter);
+    if (posts.some(({ outcome }) => outcome?.kind === 'rejected')) return true;
+    return posts.filter((post) => this.#isItsOwn(post)).length >= MAX_ATTEMPTS;
   }
 
   #isItsOwn(post: Request): boolean {
@@ -123,20 +153,21 @@ export class PostLaws implements PostWatcher {
       this.#chronicle.violate(`${message.name} is posted as ${verdict}`);
     if (message.taken === undefined)
       this.#chronicle.violate(`${message.name} is posted and was never taken`);
-    for (const { found: other } of underWay(process)) {
+    for (const { found: other, filter } of underWay(process)) {
       const isSame =
         other.message.key === message.key ||
-        other.message.messageId === message.messageId ||
-        tokensOf(other) === tokensOf(found);
+        (filter === request.filter &&
+          (other.message.messageId === message.messageId || tokensOf(other) === tokensOf(found)));
       if (isSame)
         this.#chronicle.violate(
           `${message.name} is posted while ${other.message.name} is under way`,
         );
     }
-    const lastSent = this.#lastSent.get(message.key) ?? 0;
+    const at = `${request.filter} ${message.key}`;
+    const lastSent = this.#lastSent.get(at) ?? 0;
     if ((message.taken ?? 0) < lastSent)
       this.#chronicle.violate(`${message.name} is posted after a newer one`);
-    this.#lastSent.set(message.key, Math.max(lastSent, message.taken ?? 0));
+    this.#lastSent.set(at, Math.max(lastSent, message.taken ?? 0));
     this.#mustHaveSettled(found);
     if (term !== undefined && message.knownTo !== term) {
       const known = now - term.since;
@@ -152,13 +183,14 @@ export class PostLaws implements PostWatcher {
   stored(request: Request): void {
     const { message } = request.found;
     this.#chronicle.trace(`${request.controller} stores ${nameOf(request.found)}`);
-    const last = this.#lastStored.get(message.key) ?? 0;
+    const at = `${request.filter} ${message.key}`;
+    const last = this.#lastStored.get(at) ?? 0;
     if ((message.taken ?? 0) < last) {
       this.#chronicle.violate(
         `${request.controller} learned ${message.name} after a newer verdict`,
       );
     }
-    this.#lastStored.set(message.key, Math.max(last, message.taken ?? 0));
+    this.#lastStored.set(at, Math.max(last, message.taken ?? 0));
   }
 
   answered(request: Request): void {
@@ -169,7 +201,9 @@ export class PostLaws implements PostWatcher {
     );
     if (outcome?.kind !== 'duplicate' && outcome?.kind !== 'refused') return;
     const proven = this.#proven.get(process) ?? new Set();
-    this.#proven.set(process, proven.add(proofOf(found)));
+    const proof = `${request.filter} ${proofOf(found)}`;
+    this.#proven.set(process, proven.add(proof));
+    this.#everProven.add(proof);
   }
 
   /** Law 1: nothing is posted that was still being written, as far as can be seen. */

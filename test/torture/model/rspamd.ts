@@ -1,4 +1,5 @@
 import type { Timer } from '../../../src/clock.ts';
+import type { Filter } from '../../../src/filter.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import type { Example, Outcome, Trainer } from '../../../src/trainers/trainer.ts';
 import {
@@ -53,6 +54,7 @@ export type Mode = (typeof MODES)[number];
 
 /** One post. */
 export interface Request {
+  readonly filter: Filter;
   readonly process: Process;
   readonly controller: string;
   readonly verdict: Verdict;
@@ -84,6 +86,7 @@ interface Memory {
 export type Redis = Map<string, Memory>;
 
 export interface RspamdOptions {
+  readonly filter: Filter;
   readonly name: string;
   readonly redis: Redis;
   readonly timeline: Timeline<Process>;
@@ -155,7 +158,7 @@ export class Rspamd {
   /** The trainer that a process has for it. */
   trainerFor(process: Process): Trainer {
     return {
-      filter: 'rspamd',
+      filter: this.#options.filter,
       name: this.name,
       version: undefined,
       versionFault: undefined,
@@ -196,6 +199,7 @@ export class Rspamd {
     }
     return new Promise((resolve) => {
       const request: Pending = {
+        filter: this.#options.filter,
         process,
         controller: this.name,
         verdict,

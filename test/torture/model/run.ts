@@ -1,8 +1,10 @@
-import { VERDICTS } from '../../../src/verdict.ts';
+import { VERDICTS, takesPrecedence } from '../../../src/verdict.ts';
+import type { Verdict } from '../../../src/verdict.ts';
 import { KEYS } from './commands.ts';
 import type { Command, Setup } from './commands.ts';
 import type { MadeUp, Message } from './files.ts';
 import { real } from './machine.ts';
+import type { Redis } from './rspamd.ts';
 import { World } from './world.ts';
 
 /**
@@ -78,6 +80,12 @@ export class Run {
       case 'release':
         world.release();
         return;
+      case 'disk':
+        world.machine.fault = { ...command, until: world.timeline.now + command.ms, met: 0 };
+        return;
+      case 'replace':
+        world.replace(command.what);
+        return;
       case 'hangup':
         for (const each of world.daemons) {
           if (each !== undefined) await world.as(each, each.hangUp);
@@ -109,6 +117,7 @@ export class Run {
       daemon.process.stoppedUntil = 0;
     }
     world.timeline.wallError = 0;
+    world.machine.fault = undefined;
     for (let round = 0; round < HEALING_MINUTES && !this.#isDone(); round += 1) {
       for (let turn = 0; turn < 30 && !this.#isDone(); turn += 1) {
         // Poison is known by what others come to. Then there must be time for a sweep.
@@ -199,6 +208,7 @@ export class Run {
         chronicle.violate(`${message.name} is remembered as ${memory}`);
       }
     }
+    this.#judgeArchive();
     for (const message of files.messages) {
       const isWhole = message.stretches.has(message.text.length);
       if (isWhole && message.taken === undefined && message.fate === undefined) {
@@ -207,8 +217,43 @@ export class Run {
     }
   }
 
+  /** What `relearn` would take of a key: never what a later verdict has overturned. */
+  #judgeArchive(): void {
+    const { world } = this;
+    const picks = new Map<string, { verdict: Verdict; day: string; mtimeNs: bigint }>();
+    for (const verdict of VERDICTS) {
+      const folder = `state/archive/${verdict}`;
+      for (const day of world.names(folder)) {
+        for (const key of world.names(`${folder}/${day}`)) {
+          const path = `${world.root}/${folder}/${day}/${key}`;
+          const { mtimeNs } = real.lstatSync(path, { bigint: true });
+          const best = picks.get(key);
+          const isLater =
+            best === undefined ||
+            day > best.day ||
+            (day === best.day && takesPrecedence(verdict, mtimeNs, best.verdict, best.mtimeNs));
+          if (isLater) picks.set(key, { verdict, day, mtimeNs });
+        }
+      }
+    }
+    for (const { key, verdict, fate = '' } of world.laws.latest.values()) {
+      const pick = picks.get(key)?.verdict ?? verdict;
+      if (pick !== verdict && ['removed', 'archived'].includes(fate)) {
+        world.chronicle.violate(`the archive has ${key} as ${pick}, and it was judged ${verdict}`);
+      }
+    }
+  }
+
   #misremembered(message: Message): string | undefined {
-    const { redis, files } = this.world;
+    const { redis, spamassassin, setup } = this.world;
+    const memories = setup.filters === 2 ? [redis, spamassassin] : [redis];
+    return memories
+      .map((memory) => this.#misrememberedBy(memory, message))
+      .find((each) => each !== undefined);
+  }
+
+  #misrememberedBy(redis: Redis, message: Message): string | undefined {
+    const { files } = this.world;
     if (message.kind !== 'normal' && message.kind !== 'amnesiac') return undefined;
     if (message.fate === 'let go unproven') return undefined;
     // Half a message, whose writer stopped for longer than it takes to settle.

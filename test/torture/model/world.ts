@@ -3,6 +3,7 @@ import type { Config } from '../../../src/config.ts';
 import { watch } from '../../../src/daemon/watch.ts';
 import type { Platform, WatchOptions } from '../../../src/daemon/watch.ts';
 import { QuarantinedMessages } from '../../../src/spool/quarantined.ts';
+import { FILTERS } from '../../../src/filter.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { secondFolder } from '../../support/run.ts';
@@ -41,6 +42,7 @@ export class World {
   readonly machine: Machine;
   readonly controllers: readonly Rspamd[];
   readonly redis: Redis = new Map();
+  readonly spamassassin: Redis = new Map();
   readonly writer: Writer;
   readonly setup: Setup;
   readonly root: string;
@@ -60,6 +62,7 @@ export class World {
     this.chronicle = chronicle;
     const posts = new PostLaws({
       chronicle,
+      filters: FILTERS.slice(0, setup.filters),
       underWay: (process) => this.controllers.flatMap((each) => each.underWay(process)),
       posts: () => this.controllers.flatMap(({ requests }) => requests),
     });
@@ -71,17 +74,27 @@ export class World {
       latency: () => this.#latency(setup.diskMs),
       watcher: this.laws,
     });
-    this.controllers = URLS.slice(0, setup.controllers).map(
-      (name) =>
+    const rspamds = URLS.slice(0, setup.controllers).map((name) => ({
+      filter: 'rspamd' as const,
+      name,
+      redis: this.redis,
+      forsakes: setup.controllers > 1,
+    }));
+    const spamd = {
+      filter: 'spamassassin' as const,
+      name: 'spamd://three.example:783',
+      redis: this.spamassassin,
+      forsakes: false,
+    };
+    this.controllers = [...rspamds, ...(setup.filters === 2 ? [spamd] : [])].map(
+      (each) =>
         new Rspamd({
-          name,
-          redis: this.redis,
+          ...each,
           timeline,
           files,
           latency: () => this.#latency(setup.netMs),
           coin: () => this.#chance.next() < 0.5,
           forgets: setup.forgets,
-          forsakes: setup.controllers > 1,
           watcher: posts,
           violate: chronicle.violate.bind(chronicle),
         }),
@@ -174,6 +187,20 @@ export class World {
     this.#bury();
   }
 
+  /** A folder is made anew, with what was in it. */
+  replace(what: string): void {
+    const path = `${this.root}/${what}`;
+    if (!real.existsSync(path)) return;
+    const mode = real.statSync(path).mode & 0o7777;
+    real.renameSync(path, `${this.root}/old`);
+    real.mkdirSync(path);
+    real.chmodSync(path, mode);
+    for (const name of real.readdirSync(`${this.root}/old`)) {
+      real.renameSync(`${this.root}/old/${name}`, `${path}/${name}`);
+    }
+    real.rmdirSync(`${this.root}/old`);
+  }
+
   /** Lets time pass. */
   async flow(ms: number): Promise<void> {
     await this.timeline.flow(ms, () => {
@@ -242,7 +269,7 @@ export class World {
     return loadConfig({
       KOPANO_SPAMD_LIB: `${this.root}/lib`,
       LEARN_STATE_DIR: `${this.root}/state`,
-      LEARN_AFTER: after,
+      LEARN_AFTER: after === 'mixed' ? (this.#chance.next() < 0.5 ? 'remove' : 'archive') : after,
       LEARN_ARCHIVE_DAYS: String(ARCHIVE_DAYS),
       LEARN_MAX_BYTES: '1048576',
       LEARN_SETTLE_MS: '2000',
@@ -252,6 +279,7 @@ export class World {
       LEARN_MAX_ATTEMPTS: String(MAX_ATTEMPTS),
       RSPAMD_URL: URLS.slice(0, controllers).join(),
       STATUS_LISTEN: 'off',
+      LEARN_TRAINERS: FILTERS.slice(0, this.setup.filters).join(),
     });
   }
 }
