@@ -65,13 +65,12 @@ export async function measureFullSpool(options: FullSpoolOptions): Promise<FullS
     console.log('  the same with the looks that the laws need ...');
     // The folders that it renames into are the daemon's drop directory afterwards.
     const lib = join(folder, 'lib');
-    const laws = await measureLoop(children, 'law-loop', aside, lib);
+    const { ms: lawsMs } = await measureLoop(children, 'law-loop', aside, lib);
     // It is the same whichever build it stands beside.
     const chokidar =
       options.program === undefined ? await measureChokidar(children, lib, count) : undefined;
     execFileSync('sync');
     console.log('  the daemon: until all is picked up, then some learning ...');
-    const lawsMs = laws.ms;
     return { count, floor, lawsMs, chokidar, daemon: await measureDaemon(children, lib, options) };
   } finally {
     await children.killAll();

@@ -33,7 +33,7 @@ export const systemClock: Clock = {
         },
       };
     }
-    const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMEOUT_MS));
+    const timer = setTimeout(callback, Math.min(ms, LONGEST_TIMEOUT_MS));
     return {
       cancel() {
         clearTimeout(timer);

@@ -32,12 +32,16 @@ async function freezeTaker(spamd: PrivateSpamd, judge: () => Promise<void>): Pro
   return child;
 }
 
-/** Lets it carry out what it was told. */
-async function wake(child: number, spamd: PrivateSpamd): Promise<void> {
+/** Lets it carry out what it was told, once the next daemon has learned something else. */
+async function wakeLate(child: number, spamd: PrivateSpamd, world: World): Promise<void> {
+  const other = makeMessage('spam', 3);
+  await world.judge(other);
+  await world.daemon.says('message.learned', other.name);
   const told = (): number => spamd.log.split(`[${child}] info: spamd: Tell:`).length;
   const before = told();
   process.kill(child, 'SIGCONT');
   await until('the child is done', PATIENCE_MS, () => told() > before);
+  await world.untilDone(PATIENCE_MS);
 }
 
 describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
@@ -55,11 +59,7 @@ describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 
     const second = await world.spawnDaemon(settings);
     const isTaken = async (): Promise<boolean> => (await world.filesIn('ham')).length === 0;
     await until('the turned one is picked up', PATIENCE_MS, isTaken);
-    const other = makeMessage('spam', 3);
-    await world.judge(other);
-    await second.says('message.learned', other.name);
-    await wake(child, spamd);
-    await world.untilDone(PATIENCE_MS);
+    await wakeLate(child, spamd, world);
     expect(await spamd.counts()).toMatchObject({ spam: 2, ham: 1 });
     expect(second.linesOf('message.deferred')).toEqual([]);
   });
@@ -82,12 +82,8 @@ describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 
       (await world.filesIn('.learnd/queue/spam')).length === 1;
     await until('it is turned back', PATIENCE_MS, isBack);
     await idle.stop();
-    const second = await world.spawnDaemon(settings);
-    const other = makeMessage('spam', 3);
-    await world.judge(other);
-    await second.says('message.learned', other.name);
-    await wake(child, spamd);
-    await world.untilDone(PATIENCE_MS);
+    await world.spawnDaemon(settings);
+    await wakeLate(child, spamd, world);
     expect(await spamd.counts()).toMatchObject({ spam: 2, ham: 0 });
   });
 });
