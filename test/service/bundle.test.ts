@@ -2,6 +2,7 @@ import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import packageJson from '../../package.json' with { type: 'json' };
+import { SMALL_HEAP } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { Bundle, projectFile, run } from './bundle.ts';
 
@@ -36,7 +37,7 @@ test.each([
     await writeFile(node, `#!/bin/sh\nprintf '%s\\n' "$@"\n`, { mode: 0o755 });
     const program = bundle.path('bin/kopano-learnd');
     const { stdout } = await run(program, args, { env: { PATH: folder, flags: '--inspect' } });
-    const flags = isSmall ? ['--max-semi-space-size=4', '--heap-growing-percent=40'] : [];
+    const flags = isSmall ? SMALL_HEAP : [];
     const start = expect.stringMatching(/^if\(parseInt.*import\(/) as string;
     expect(stdout.split('\n')).toEqual([...flags, '-e', start, program, ...args, '']);
   },

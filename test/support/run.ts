@@ -59,6 +59,9 @@ export function asOneself(): readonly string[] {
   return process.geteuid?.() === 0 ? ['--user', 'root'] : [];
 }
 
+/** As the first lines of the bundle have them for `watch` and `evaluate`: what they keep is seen, and not their garbage. */
+export const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
+
 /** The demo, as a program; it is made by the one test that runs it. */
 export function makeDemo(): string {
   runScript('demo.mjs', packageFolder());

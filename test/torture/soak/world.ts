@@ -10,7 +10,7 @@ import { Daemon } from '../../lab/daemon.ts';
 import type { Settings } from '../../lab/daemon.ts';
 import { World, until } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
-import { asOneself, program, secondFolder } from '../../support/run.ts';
+import { SMALL_HEAP, asOneself, program, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { canMount } from '../../support/temporary.ts';
@@ -42,8 +42,6 @@ const SETTLED_CODE = byLength({
   middle: ['--no-flush-bytecode', '--no-lazy-feedback-allocation'],
   long: [],
 });
-/** As the first lines of the bundle have them. */
-const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
 /** Room for the archive of the longest run. */
 const DISK_MB = 1_024;
 
