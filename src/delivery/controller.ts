@@ -9,6 +9,7 @@ import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
 import { Pace } from './pace.ts';
 import { COUNTED } from './proof.ts';
+import { Probing } from './probing.ts';
 import { Suspects } from './suspects.ts';
 
 /**
@@ -62,10 +63,7 @@ export class Controller {
   readonly #suspects: Suspects;
   readonly #counts = new LearnCounts();
   #state: ControllerState = 'starting';
-  #failures = 0;
-  #retryAt = 0;
-  /** When a message may probe that has not failed here since the controller was up. */
-  #freshAt = 0;
+  readonly #probing = new Probing();
   #needsProof = false;
   #trouble: { readonly reason?: string; readonly cure?: string | undefined } = {};
   #awaitsPassword = false;
@@ -115,7 +113,7 @@ export class Controller {
 
   /** True when it won't work within a few seconds, after so many probes. */
   isGivenUp(probes: number): boolean {
-    return this.#state === 'misconfigured' || (!this.isOpen && this.#failures >= probes);
+    return this.#state === 'misconfigured' || (!this.isOpen && this.#probing.failures >= probes);
   }
 
   /** Some message waits for a proof, or for another's. */
@@ -139,13 +137,13 @@ export class Controller {
   /** When the next probe may start; 0 while it is open. */
   get retryAt(): number {
     if (this.#isHollow) return Infinity;
-    return this.isOpen ? 0 : this.#retryAt;
+    return this.isOpen ? 0 : this.#probing.retryAt;
   }
 
   /** When a message that hasn't failed here may start the next probe; 0 while it is open. */
   get freshAt(): number {
     if (this.#isHollow) return Infinity;
-    return this.isOpen ? 0 : Math.min(this.#freshAt, this.#retryAt);
+    return this.isOpen ? 0 : Math.min(this.#probing.freshAt, this.#probing.retryAt);
   }
 
   /**
@@ -154,7 +152,9 @@ export class Controller {
    */
   mayProbe(message: PendingMessage, now: number): boolean {
     if (this.#isHollow) return false;
-    return this.#retryAt <= now || (this.#freshAt <= now && !this.hasFailedHere(message));
+    return (
+      this.#probing.retryAt <= now || (this.#probing.freshAt <= now && !this.hasFailedHere(message))
+    );
   }
 
   /** True for a message that failed here since the controller was last up. */
@@ -164,7 +164,7 @@ export class Controller {
 
   /** Lets the next probe start now. */
   retryNow(): void {
-    this.#retryAt = 0;
+    this.#probing.retryAt = 0;
   }
 
   // --- what its answers show
@@ -183,7 +183,7 @@ export class Controller {
 
   /** It answered sensibly, but that doesn't show that it can store. */
   answered(): void {
-    if (this.#needsProof) this.#retryAt = this.#options.clock.monotonic();
+    if (this.#needsProof) this.#probing.retryAt = this.#options.clock.monotonic();
     else this.#open();
   }
 
@@ -303,7 +303,7 @@ export class Controller {
   forgetMessages(): void {
     this.lastProbe = undefined;
     this.#suspects.forgetAll();
-    this.#freshAt = this.#retryAt;
+    this.#probing.freshAt = this.#probing.retryAt;
   }
 
   // --- changing state
@@ -312,7 +312,7 @@ export class Controller {
   #freshAfter(failed: PendingMessage, wasProbe: boolean): number {
     const isKnown = this.#suspects.has(failed);
     this.#suspects.add(failed);
-    if (isKnown || !(wasProbe || this.isOpen)) return this.#freshAt;
+    if (isKnown || !(wasProbe || this.isOpen)) return this.#probing.freshAt;
     return this.#options.clock.monotonic() + this.#suspects.freshWaitMs();
   }
 
@@ -320,7 +320,7 @@ export class Controller {
     if (this.#isHollow) return;
     const before = this.#state;
     this.#state = 'up';
-    this.#failures = 0;
+    this.#probing.passed();
     this.#trouble = {};
     this.#suspects.opened();
     this.lastProbe = undefined;
@@ -347,18 +347,17 @@ export class Controller {
     const isWorse = state === 'unproven' && this.#state !== state;
     if (!this.isOpen && !wasProbe && !isWorse) return;
     const { clock, random, log } = this.#options;
-    this.#failures += 1;
-    const waitMs = backoffMs(this.#failures, random(), firstMs);
+    const now = clock.monotonic();
+    const backoff = (turns: number): number => backoffMs(turns, random(), firstMs);
+    this.#probing.failed(now, backoff, state !== this.#state, options.freshAt);
     this.#state = state;
     this.#trouble = { reason, cure: hint };
-    this.#retryAt = clock.monotonic() + waitMs;
-    this.#freshAt = options.freshAt ?? this.#retryAt;
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
     const says = `${this.name} ${SAYS[state]}: ${reason}`;
     log(state === 'down' ? 'warning' : 'err', `controller.${state}`, says, {
       controller: this.name,
       reason,
-      retrySeconds: Math.round(waitMs / 100) / 10,
+      retrySeconds: Math.round((this.#probing.retryAt - now) / 100) / 10,
       cure: hint ?? 'kopano-learnd doctor says more',
     });
   }

@@ -260,6 +260,7 @@ export class Scheduler {
   #chooseProbe(controller: Controller, now: number): PendingMessage | undefined {
     if (this.#flightsOn(controller).length > 0) return undefined;
     const nobodyOpen = this.#options.controllers.every((each) => !each.isOpen);
+    const isItsTurn = controller.retryAt <= now;
     let best: PendingMessage | undefined;
     let bestScore = -1;
     for (const message of this.#backlog.pending.values()) {
@@ -269,12 +270,14 @@ export class Scheduler {
       if (bound === undefined ? !isPreferred : bound !== controller) continue;
       // What failed here goes to the others; left without an answer it would be bound to this one.
       if (bound === undefined && !nobodyOpen && message.failures.any) continue;
+      const isBound = bound === controller;
       // Never the same twice running while another waits. What hasn't failed since the controller was
-      // up tells most; then comes what is already bound to it.
+      // up tells most; then comes what is already bound to it, and is set free by any answer: that has
+      // its turn whenever the backoff is over.
       const score =
         (message.entry.key === controller.lastProbe ? 0 : 8) +
-        (controller.hasFailedHere(message) ? 0 : 4) +
-        (bound === controller ? 2 : 0) +
+        (controller.hasFailedHere(message) && !(isBound && isItsTurn) ? 0 : 4) +
+        (isBound ? 2 : 0) +
         (message.failures.charges === 0 ? 1 : 0);
       if (score <= bestScore) continue;
       best = message;

@@ -209,6 +209,8 @@ const TOP_LEVEL_DOMAINS = [
 async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions): Promise<void> {
   const { folder, scannerPort } = rspamd;
   const { redisPort, redisPassword, expandKeys = false, redisHistory = false } = options;
+  const { sentinelPorts = [] } = options;
+  const sentinels = sentinelPorts.map((port) => `${LOOPBACK}:${port}`).join(',');
   const config = join(folder, 'config');
   // An empty folder: reading the package's 46 languages takes seven eighths of a start's CPU time.
   const languages = join(config, 'languages');
@@ -233,7 +235,7 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
         `servers = "${LOOPBACK}:${redisPort}";`,
         ...(redisPassword === undefined ? [] : [`password = ${quoted(redisPassword)};`]),
         `expand_keys = ${expandKeys};`,
-        ...sentinelLines(options),
+        ...(sentinelPorts.length === 0 ? [] : [`sentinels = ${quoted(sentinels)};`]),
         '',
       ].join('\n'),
     }),
@@ -252,12 +254,6 @@ async function writeConfig(rspamd: PrivateRspamd, options: PrivateRspamdOptions)
     await writeFile(join(config, name), content);
   }
   if (options.tellsOpinions === true) await writeFile(rspamd.opinionFile, '');
-}
-
-function sentinelLines({ sentinelPorts = [] }: PrivateRspamdOptions): string[] {
-  if (sentinelPorts.length === 0) return [];
-  const sentinels = sentinelPorts.map((port) => `${LOOPBACK}:${port}`).join(',');
-  return [`sentinels = "${sentinels}";`, 'sentinel_watch_time = 1s;'];
 }
 
 /** All classes of Bayes, where there are further ones: a list takes the place of the package's. */

@@ -286,6 +286,18 @@ describe('a message whose failure paused the controller', () => {
     }
   });
 
+  test('has its own next try when that was due, however many others fail meanwhile', () => {
+    fails({ message: a });
+    for (const ms of [1_000, 2_000, 4_000, 8_000, 16_000]) {
+      const dueAt = clock.monotonic() + ms;
+      for (let i = 0; i < 20; i += 1) fails({ message: delivery(`${ms}-${i}`), wasProbe: true });
+      expect(controller.mayProbe(a, dueAt - 1)).toBe(false);
+      expect(controller.mayProbe(a, dueAt)).toBe(true);
+      clock.advance(ms);
+      fails({ message: a, wasProbe: true });
+    }
+  });
+
   test('lets others probe ever more slowly, when those fail as well', () => {
     fails({ message: a });
     const waits: number[] = [];

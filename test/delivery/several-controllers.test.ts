@@ -133,6 +133,24 @@ describe('the failure of one', () => {
     expect(others.controllers.map(({ state }) => state)).toContain('up');
   });
 
+  test('keeps a message that crashed it no longer than until it answers that one again', async () => {
+    const [bound = '', ...fresh] = freshKeysOf(NAMES[0], 200);
+    // a worker dies with the store behind it, and takes long to hear of the new one
+    one.plays(to(bound, NO_ANSWER, 1), toAll(NO_REDIS));
+    two.plays(toAll(NO_REDIS));
+    bench.put(bound);
+    await bench.flowUntil('it has no answer', () => one.names.length === 1);
+    for (const key of fresh) {
+      bench.put(key);
+      await bench.flow(200);
+    }
+    two.plays();
+    await bench.flow(6_000);
+    expect(two.names).toContain(bound);
+    await bench.finish();
+    expect(bench.events.counts.learned).toBe(202);
+  });
+
   test('does not keep the other one from its own', async () => {
     const holder = new Holder();
     one.plays(holder.of());
