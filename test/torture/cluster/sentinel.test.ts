@@ -27,7 +27,7 @@ const AWAY_MS = 2_000;
 /**
  * How long rspamd may take to see a new master: it asks the sentinels each minute, and at once when the
  * old one has failed three times; but only once, which may be too early. Its `sentinel_watch_time` is
- * without effect. A worker that died of it needs some seconds besides.
+ * without effect before 4.1. A worker that died of it needs some seconds besides.
  */
 const SEEN_MS = 70_000;
 /** A controller that is away is tried again after so long at most while new messages come. */
