@@ -1,7 +1,8 @@
 /**
  * The dropped benchmark: messages that lie there all at once, and some that come one by one, for a
  * daemon that runs already. Beside it the shell loop that it replaces (`rspamc` and `rm` for each
- * file), which proves nothing, and an older build.
+ * file), which proves nothing, an older build, and what any client could reach: rspamc with eight in
+ * flight, which posts each message twice and costs next to nothing.
  *
  *   npm run bench:dropped -- [--messages N] [--rounds N] [--seconds N] [--old FOLDER] [--stub]
  *
@@ -29,6 +30,12 @@ const POLL_MS = 1;
 const SHELL_LOOP = `
 for file in spam/* ham/*; do
   rspamc -h "$1" --header Learn-Type=bulk "learn_\${file%%/*}" "$file" && rm "$file"
+done`;
+const POSTED_TWICE = `
+for turn in 1 2; do
+  for class in spam ham; do
+    rspamc -n 8 -h "$1" --header Learn-Type=bulk "learn_$class" "$class" || exit 1
+  done
 done`;
 
 interface Burst {
@@ -61,7 +68,7 @@ const NO_SERVERS = { rspamd: 0, redis: 0 };
 const stage = values.stub ? undefined : await RelearnStage.start();
 try {
   const bursts = new Map<string, Burst[]>([...builds.keys()].map((name) => [name, []]));
-  const loops: number[] = [];
+  const [loops, ceilings]: [number[], number[]] = [[], []];
   for (let round = 0; round < Number(values.rounds); round += 1) {
     for (const [name, program] of builds) {
       await stage?.reset();
@@ -75,9 +82,13 @@ try {
     if (stage === undefined) continue;
     await stage.reset();
     loops.push(await shellLoop(stage.port));
-    console.log(`shell loop: ${Math.round(loops.at(-1) ?? NaN)} ms`);
+    await stage.reset();
+    ceilings.push(await postedTwice(stage.port));
+    console.log(
+      `shell loop: ${whole(loops.at(-1))} ms; rspamc, twice: ${whole(ceilings.at(-1))} ms`,
+    );
   }
-  printRows(`${MACHINE}; medians`, rowsOf(bursts, loops));
+  printRows(`${MACHINE}; medians`, rowsOf(bursts, loops, ceilings));
 } finally {
   await stage?.stop();
 }
@@ -86,6 +97,7 @@ try {
 function rowsOf(
   bursts: ReadonlyMap<string, readonly Burst[]>,
   loops: readonly number[],
+  ceilings: readonly number[],
 ): readonly Row[] {
   const median = (numbers: readonly number[]): number => spreadOf(numbers).median;
   const [first, last = first] = [...bursts];
@@ -99,7 +111,10 @@ function rowsOf(
     row(`${count} at once, the last one disposed of`, 's', ({ ms }) => ms / 1_000),
     ...(loops.length === 0
       ? []
-      : [row('  as fast as the shell loop', 'x', ({ ms }) => median(loops) / ms, { atLeast: 5 })]),
+      : [
+          row('  as fast as the shell loop', 'x', ({ ms }) => median(loops) / ms, { atLeast: 5 }),
+          row('  as fast as rspamc -n 8, twice', 'x', ({ ms }) => median(ceilings) / ms),
+        ]),
     row('  CPU a message, the start included', 'ms', ({ cpuMs }) => cpuMs / count),
     row('  of rspamd', 'ms', ({ serverCpuMs }) => serverCpuMs.rspamd / count),
     row('  of Redis', 'ms', ({ serverCpuMs }) => serverCpuMs.redis / count),
@@ -168,17 +183,32 @@ async function untilGone(lib: string, name: string, markedAt: number): Promise<n
 }
 
 async function shellLoop(port: number): Promise<number> {
+  const { wallMs, left } = await inShell(SHELL_LOOP, port);
+  if (left > 0) throw new Error(`the shell loop left ${left} messages`);
+  return wallMs;
+}
+
+async function postedTwice(port: number): Promise<number> {
+  const { wallMs } = await inShell(POSTED_TWICE, port);
+  return wallMs;
+}
+
+/** Runs a script of the shell where the messages lie. */
+async function inShell(script: string, port: number): Promise<{ wallMs: number; left: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
   try {
     makeFiles(folder, letters);
-    const args = ['-c', SHELL_LOOP, 'loop', `127.0.0.1:${port}`];
+    const args = ['-c', script, 'loop', `127.0.0.1:${port}`];
     const { wallMs } = await runClient({ program: '/bin/sh', args, folder });
     const left = letters.filter(({ verdict, name }) => existsSync(join(folder, verdict, name)));
-    if (left.length > 0) throw new Error(`the shell loop left ${left.length} messages`);
-    return wallMs;
+    return { wallMs, left: left.length };
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function whole(ms = NaN): string {
+  return ms.toFixed(0);
 }
 
 function makeFiles(parent: string, made: typeof letters): void {
