@@ -45,7 +45,7 @@ interface Letter {
 interface Result {
   readonly messages: number;
   readonly seconds: number;
-  /** CPU time in milliseconds a message, without spamd's; of a client its start included. */
+  /** CPU time in milliseconds a message, without spamd's and without the start of our own program. */
   readonly cpuMs: number;
 }
 
@@ -131,8 +131,24 @@ async function tellTwice(): Promise<Result> {
   };
 }
 
-/** Whoever Bayes belongs to runs it, from taking the spool over to the end of the last message. */
+/** From taking the spool over to the end of the last message. */
 function daemon(url: string): Result {
+  const start = childSeconds(logOf(url, []));
+  const log = logOf(url, letters);
+  const lines = log.split('\n').filter((line) => line.startsWith('{'));
+  const times = lines.map((line) => JSON.parse(line) as { event: string; time: string });
+  const ended = times.filter(({ event }) => event.startsWith('message.'));
+  const at = (line: { time: string } | undefined): number => Date.parse(line?.time ?? '');
+  const from = at(times.find(({ event }) => event === 'daemon.owner'));
+  return {
+    messages: ended.length,
+    seconds: (at(ended.at(-1)) - from) / 1_000,
+    cpuMs: ((childSeconds(log) - start) * 1_000) / letters.length,
+  };
+}
+
+/** Lets whoever Bayes belongs to learn what waits. @returns the log, and bash's `times` */
+function logOf(url: string, waiting: readonly Letter[]): string {
   const { uid, gid } = statSync(join(spamd.folder, 'bayes'));
   const [lib, state] = [join(folder, 'lib'), join(folder, 'state')];
   for (const place of [lib, state]) rmSync(place, { recursive: true, force: true });
@@ -141,14 +157,14 @@ function daemon(url: string): Result {
     mkdirSync(place, { mode: 0o700 });
     chownSync(place, uid, gid);
   }
-  letters.forEach(({ verdict, path }, index) => {
+  waiting.forEach(({ verdict, path }, index) => {
     const to = join(lib, verdict, `${index}.eml`);
     copyFileSync(path, to);
     chmodSync(to, 0o660);
     chownSync(to, uid, gid);
   });
   const owner = process.getuid?.() === 0 ? `--user ${uid}` : '';
-  const log = execFileSync('bash', ['-c', `node ${BUNDLE} ${owner} watch --once && times`], {
+  return execFileSync('bash', ['-c', `node ${BUNDLE} ${owner} watch --once && times`], {
     encoding: 'utf8',
     env: {
       ...process.env,
@@ -160,16 +176,6 @@ function daemon(url: string): Result {
       LOG_FORMAT: 'json',
     },
   });
-  const lines = log.split('\n').filter((line) => line.startsWith('{'));
-  const times = lines.map((line) => JSON.parse(line) as { event: string; time: string });
-  const ended = times.filter(({ event }) => event.startsWith('message.'));
-  const at = (line: { time: string } | undefined): number => Date.parse(line?.time ?? '');
-  const from = at(times.find(({ event }) => event === 'daemon.owner'));
-  return {
-    messages: ended.length,
-    seconds: (at(ended.at(-1)) - from) / 1_000,
-    cpuMs: (childSeconds(log) * 1_000) / letters.length,
-  };
 }
 
 /** The second line of bash's `times`: user and system time of its children. */
