@@ -78,6 +78,11 @@ export class Chronicle {
     });
   }
 
+  /** Its folder was made anew: the owner may have missed it there, and sees it for the first time. */
+  lostSight(file: WrittenFile): void {
+    this.#seen.delete(file);
+  }
+
   /** It has lain still for long enough. */
   hasSettled(file: WrittenFile): boolean {
     const seen = this.#seen.get(file);

@@ -197,6 +197,8 @@ export class World {
     real.chmodSync(path, mode);
     for (const name of real.readdirSync(`${this.root}/old`)) {
       real.renameSync(`${this.root}/old/${name}`, `${path}/${name}`);
+      const file = this.files.fileAt(`${path}/${name}`);
+      if (file !== undefined) this.chronicle.lostSight(file);
     }
     real.rmdirSync(`${this.root}/old`);
   }
