@@ -2,7 +2,8 @@ import type { Action } from './sa-learn-output.ts';
 
 /**
  * Calls that wait to be done together, of any verdict; what is to be forgotten goes by itself. They
- * gather while a batch is under way, and where none is for as long as others come.
+ * gather while a batch is under way, and then for as long as others come: whoever does them has begun by
+ * then, and waits for them.
  */
 
 export interface Call {
@@ -18,10 +19,18 @@ interface Waiting<Result> {
 
 export interface BatchesOptions<Result> {
   /**
-   * Does a batch, what is spam first, and never rejects; one at a time.
+   * Does a batch and never rejects; one at a time.
    * @returns what came of each call; `undefined` of those that it didn't come to, which go again
    */
-  readonly perform: (calls: readonly Call[]) => Promise<readonly (Result | undefined)[]>;
+  readonly perform: (batch: Batch) => Promise<readonly (Result | undefined)[]>;
+}
+
+/** Calls that still gather. */
+export interface Batch {
+  /** All of them are to be forgotten; or none is. */
+  readonly forgets: boolean;
+  /** All of them, what is spam first, once they are together. Never rejects. */
+  readonly calls: Promise<readonly Call[]>;
 }
 
 /** About as much takes a second, and room on the disk. */
@@ -48,11 +57,12 @@ export class Batches<Result> {
 
   async #work(): Promise<void> {
     this.#isWorking = true;
-    while (this.#waiting.length > 0) {
-      await this.#gather();
-      const batch = this.#take();
-      const results = await this.#perform(batch.map(({ call }) => call));
-      for (const [index, each] of batch.entries()) {
+    for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
+      const forgets = first.call.action === 'forget';
+      const gathered = this.#gather(forgets);
+      const calls = gathered.then((batch) => batch.map(({ call }) => call));
+      const results = await this.#perform({ forgets, calls });
+      for (const [index, each] of (await gathered).entries()) {
         const result = results[index];
         if (result === undefined) this.#waiting.push(each);
         else each.resolve(result);
@@ -61,23 +71,18 @@ export class Batches<Result> {
     this.#isWorking = false;
   }
 
-  async #gather(): Promise<void> {
+  /** Takes those that wait and are of this kind, when no more of them come. */
+  async #gather(forgets: boolean): Promise<readonly Waiting<Result>[]> {
     let seen = 0;
     for (let ms = 0; seen < this.#waiting.length && ms < LONGEST_GATHER_MS; ms += GATHER_MS) {
       seen = this.#waiting.length;
       await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
     }
-  }
-
-  /** Those like the one that has waited longest. */
-  #take() {
-    const isForgotten = ({ call }: Waiting<Result>): boolean => call.action === 'forget';
-    const [first] = this.#waiting;
     const taken: Waiting<Result>[] = [];
     const left: Waiting<Result>[] = [];
     let bytes = 0;
     for (const each of this.#waiting) {
-      const isLike = first !== undefined && isForgotten(each) === isForgotten(first);
+      const isLike = forgets === (each.call.action === 'forget');
       const { length } = each.call.body;
       // One that is larger goes alone.
       const hasRoom = taken.length === 0 || bytes + length <= MOST_BYTES;

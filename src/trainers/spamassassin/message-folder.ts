@@ -22,21 +22,19 @@ export class MessageFolder {
   }
 
   /** @throws the system's error for a disk fault */
-  static async make(temporary: string, bodies: readonly Buffer[]): Promise<MessageFolder> {
+  static async make(temporary: string): Promise<MessageFolder> {
     // It must not be seen by whoever owns the place of temporary files.
     const name = `${PREFIX}${process.pid}-${STARTED}-`;
-    const folder = new MessageFolder(await mkdtemp(path.join(temporary, name)));
-    try {
-      for (const [index, body] of bodies.entries()) {
-        writeFileSync(folder.#at(index), body, { flag: 'wx', mode: 0o600 });
-        folder.#count += 1;
-        await yieldIfDue();
-      }
-    } catch (error) {
-      await folder.remove();
-      throw error;
+    return new MessageFolder(await mkdtemp(path.join(temporary, name)));
+  }
+
+  /** @throws the system's error for a disk fault */
+  async add(bodies: readonly Buffer[]): Promise<void> {
+    for (const body of bodies) {
+      writeFileSync(this.#at(this.#count), body, { flag: 'wx', mode: 0o600 });
+      this.#count += 1;
+      await yieldIfDue();
     }
-    return folder;
   }
 
   /** The messages that lie in it. */

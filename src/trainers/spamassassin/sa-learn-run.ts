@@ -10,6 +10,7 @@ import type { Action, Effect } from './sa-learn-output.ts';
  * One run of `sa-learn` over a list of messages, one process at a time.
  * - It holds the lock of Bayes from its first message to its end, and the filter waits up to ten seconds
  *   for that: after five the messages that it hasn't come near are taken from it, and it ends by itself.
+ * - Its start takes half a second, in which the messages may still gather: it waits for the list of them.
  * - It is ended by SIGTERM and never killed: killed, it leaves a lock for ten minutes and messages that
  *   are counted and not known. It heeds SIGTERM only from its first message on (tried on 4.0.1); before
  *   that its messages are taken from it instead.
@@ -54,6 +55,14 @@ export interface Task {
   readonly body: Buffer;
 }
 
+/** What a run does. */
+export interface Tasks {
+  /** All of it is to be forgotten; or nothing is. */
+  readonly forgets: boolean;
+  /** What is spam first: that is its order, whatever the list says. Never rejects. */
+  readonly calls: Promise<readonly Task[]>;
+}
+
 const PATIENCE_MS = 610_000;
 const HOLD_MS = 5_000;
 const LEAVE_MS = 5_000;
@@ -78,25 +87,22 @@ export class SaLearn {
 
   /**
    * Teaches the messages, or has them forgotten, when earlier runs are over. Never rejects.
-   * @param tasks what is spam first: that is its order, whatever the list says; or all to be forgotten
    */
-  run(tasks: readonly Task[], signal: AbortSignal): Promise<RunResult> {
+  run(tasks: Tasks, signal: AbortSignal): Promise<RunResult> {
     const result = this.#last.then(() => this.#run(tasks, signal));
     this.#last = result.then(() => this.#gone);
     return result;
   }
 
-  async #run(tasks: readonly Task[], signal: AbortSignal): Promise<RunResult> {
+  async #run(tasks: Tasks, signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) return { kind: 'aborted' };
     let folder: MessageFolder;
     try {
       if (!this.#isTidy) await removeLeftovers(this.#temporary);
       this.#isTidy = true;
-      const bodies = tasks.map(({ body }) => body);
-      folder = await MessageFolder.make(this.#temporary, bodies);
+      folder = await MessageFolder.make(this.#temporary);
     } catch (error) {
-      const text = `no temporary file can be written in ${this.#temporary}`;
-      return faultOf('TEMPORARY', `${text} (${codeOf(error) ?? String(error)})`);
+      return this.#withoutRoom(error);
     }
     try {
       return await this.#start(tasks, folder, signal);
@@ -108,14 +114,13 @@ export class SaLearn {
     }
   }
 
-  #start(tasks: readonly Task[], folder: MessageFolder, signal: AbortSignal): Promise<RunResult> {
+  #start(tasks: Tasks, folder: MessageFolder, signal: AbortSignal): Promise<RunResult> {
     const { leaveMs = LEAVE_MS, patienceMs = PATIENCE_MS, holdMs = HOLD_MS } = this.#options;
-    const forgets = tasks[0]?.action === 'forget';
-    const reader = new AccountReader(forgets);
+    const reader = new AccountReader(tasks.forgets);
     let output = '';
     let ended: 'LATE' | 'aborted' | undefined;
     return new Promise((resolve) => {
-      const child = this.#spawn(forgets, folder);
+      const child = this.#spawn(tasks.forgets, folder);
       let leaving: NodeJS.Timeout | undefined;
       let holding: NodeJS.Timeout | undefined;
       const abort = (): void => {
@@ -146,8 +151,9 @@ export class SaLearn {
           folder.keep(reader.begun + NEAR);
         }, holdMs);
       });
-      // It may end before it has read all.
-      child.stdin?.on('error', () => undefined).end(listOf(tasks));
+      give(child, tasks, folder, () => ended === undefined).catch((error: unknown) => {
+        settle(this.#withoutRoom(error));
+      });
       this.#gone = new Promise<void>((gone) => {
         child.once('error', (error) => {
           settle(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
@@ -162,6 +168,11 @@ export class SaLearn {
     });
   }
 
+  #withoutRoom(error: unknown): RunFault {
+    const text = `no temporary file can be written in ${this.#temporary}`;
+    return faultOf('TEMPORARY', `${text} (${codeOf(error) ?? String(error)})`);
+  }
+
   #spawn(forgets: boolean, folder: MessageFolder): ChildProcess {
     return spawn(this.#options.program, [...ARGS, ...(forgets ? ['--forget'] : []), '-f', '-'], {
       cwd: folder.path,
@@ -169,6 +180,28 @@ export class SaLearn {
       // In a session of its own: a terminal's Ctrl-C is for this process to act upon.
       detached: true,
     });
+  }
+}
+
+/**
+ * Gives it the messages once they are there, or none when they are no longer wanted.
+ * @throws the system's error when they can't be written
+ */
+async function give(
+  { stdin }: ChildProcess,
+  { calls }: Tasks,
+  folder: MessageFolder,
+  isWanted: () => boolean,
+): Promise<void> {
+  // It may end before it has read all.
+  stdin?.on('error', () => undefined);
+  let list = '';
+  try {
+    const all = await calls;
+    if (isWanted()) await folder.add(all.map(({ body }) => body));
+    if (isWanted()) list = listOf(all);
+  } finally {
+    stdin?.end(list);
   }
 }
 

@@ -9,7 +9,7 @@ import { presentable } from '../reason.ts';
 import type { Example, Outcome, Trainer } from '../trainer.ts';
 import type { Blameless, Failure } from './answers.ts';
 import { Batches } from './batches.ts';
-import type { Call } from './batches.ts';
+import type { Batch, Call } from './batches.ts';
 import {
   FIRST_CANARY,
   MAKE_IT_REMEMBER,
@@ -88,7 +88,7 @@ export class SaLearnTrainer implements Trainer {
     this.#options = options;
     this.#program = options.address.program ?? '';
     this.#saLearn = new SaLearn({ ...options, program: this.#program });
-    const perform = (calls: readonly Call[]) => this.#inTurn(() => this.#perform(calls));
+    const perform = (batch: Batch) => this.#inTurn(() => this.#perform(batch));
     this.#batches = new Batches({ perform });
     this.#diagnosis = new SharedDiagnosis((signal) =>
       this.#inTurn(() => this.#tryCanaries(signal)),
@@ -175,10 +175,11 @@ export class SaLearnTrainer implements Trainer {
 
   /** @param isMessages whether a failure of this list was shown not to be the installation's */
   async #perform(
-    calls: readonly Call[],
+    batch: Batch,
     isMessages = false,
   ): Promise<readonly (Effect | Failure | undefined)[]> {
-    const result = await this.#run(calls);
+    const result = await this.#run(batch);
+    const calls = await batch.calls;
     if (result.kind === 'done') {
       this.#locks = 0;
       return calls.map((_, index) => result.effects[index]);
@@ -193,19 +194,21 @@ export class SaLearnTrainer implements Trainer {
     if (isAlone) return all({ kind: 'deferred', reason: inWords(result), answered: true });
     const outcomes: (Effect | Failure | undefined)[] = [];
     for (const part of split(calls, result.at)) {
+      const some = { ...batch, calls: Promise.resolve(part) };
       // What has broken meanwhile is broken for the others, too.
       const stopped = outcomes.find(isEverybodys);
       outcomes.push(
-        ...(stopped === undefined ? await this.#perform(part, true) : part.map(() => stopped)),
+        ...(stopped === undefined ? await this.#perform(some, true) : part.map(() => stopped)),
       );
     }
     return outcomes;
   }
 
-  async #run(calls: readonly Call[]): Promise<RunResult> {
-    const everybody = abortedWithAll(calls.map(({ signal }) => signal));
-    const result = await this.#saLearn.run(calls, everybody.signal);
-    everybody.release();
+  async #run(batch: Batch): Promise<RunResult> {
+    const signals = batch.calls.then((calls) => calls.map(({ signal }) => signal));
+    const everybody = abortedWithAll(signals);
+    const result = await this.#saLearn.run(batch, everybody.signal);
+    void everybody.release();
     return result;
   }
 
@@ -248,7 +251,8 @@ export class SaLearnTrainer implements Trainer {
     const learn: Task = { action: 'ham', body };
     const forget: Task = { action: 'forget', body };
     for (const tasks of [[learn], [learn], [forget, forget]]) {
-      const result = await this.#saLearn.run(tasks, signal);
+      const forgets = tasks.includes(forget);
+      const result = await this.#saLearn.run({ forgets, calls: Promise.resolve(tasks) }, signal);
       if (result.kind === 'aborted') return result;
       if (result.kind === 'fault') {
         if (isLocked(result)) return lockedFor((this.#locks += 1));
@@ -294,16 +298,21 @@ function isEverybodys(outcome: Effect | Failure | undefined): outcome is Blamele
   return typeof outcome === 'object' && outcome.kind !== 'deferred';
 }
 
-/** Aborted when each of them is. */
-function abortedWithAll(signals: readonly AbortSignal[]) {
-  const all = new Set(signals);
+/** Aborted when each of them is, once they are known. */
+function abortedWithAll(signals: Promise<readonly AbortSignal[]>) {
+  let all: readonly AbortSignal[] = [];
   const controller = new AbortController();
   const look = (): void => {
-    if ([...all].every(({ aborted }) => aborted)) controller.abort();
+    if (all.every(({ aborted }) => aborted)) controller.abort();
   };
-  for (const signal of all) signal.addEventListener('abort', look);
-  look();
-  const release = (): void => {
+  void signals.then((known) => {
+    all = [...new Set(known)];
+    for (const signal of all) signal.addEventListener('abort', look);
+    look();
+  });
+  // Also where it is over before they are known.
+  const release = async (): Promise<void> => {
+    await signals;
     for (const signal of all) signal.removeEventListener('abort', look);
   };
   return { signal: controller.signal, release };

@@ -1,17 +1,20 @@
 import { expect, test } from 'vitest';
 import { Batches } from '../../../src/trainers/spamassassin/batches.ts';
-import type { Call } from '../../../src/trainers/spamassassin/batches.ts';
+import type { Batch, Call } from '../../../src/trainers/spamassassin/batches.ts';
 import { NEVER } from './connect.ts';
 
 /** Batches of which each does so many calls at most, and what they were. */
 function batchesOf(most = Infinity) {
   const done: string[] = [];
-  const perform = (calls: readonly Call[]) => {
+  const begun: boolean[] = [];
+  const perform = async (batch: Batch) => {
+    begun.push(batch.forgets);
+    const calls = await batch.calls;
     const names = calls.map(({ action, body }) => `${action} ${body.toString('latin1', 0, 8)}`);
     done.push(names.join(', '));
-    return Promise.resolve(names.map((name, index) => (index < most ? name : undefined)));
+    return names.map((name, index) => (index < most ? name : undefined));
   };
-  return { done, batches: new Batches({ perform }) };
+  return { begun, done, batches: new Batches({ perform }) };
 }
 
 function call(action: Call['action'], body: string | Buffer): Call {
@@ -24,6 +27,15 @@ test('one batch has all that is to be learned, spam first, and another what is t
   const results = await Promise.all(calls.map((each) => batches.add(each)));
   expect(results).toEqual(['ham a', 'forget b', 'spam c', 'ham d']);
   expect(done).toEqual(['spam c, ham a, ham d', 'forget b']);
+});
+
+test('begins with the first one, while others may come', async () => {
+  const { batches, begun, done } = batchesOf();
+  const added = [batches.add(call('spam', 'a'))];
+  expect([begun, done]).toEqual([[false], []]);
+  added.push(batches.add(call('ham', 'b')));
+  await Promise.all(added);
+  expect([begun, done]).toEqual([[false], ['spam a, ham b']]);
 });
 
 test('gathers as long as others come', async () => {
