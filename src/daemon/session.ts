@@ -170,7 +170,11 @@ export class SpoolSession {
       this.#ending.abort();
     };
     if (stop.aborted) end();
-    else stop.addEventListener('abort', end, { once: true, signal: this.#ending.signal });
+    else stop.addEventListener('abort', end);
+    // Not the option `signal`: Node.js would keep a session whose process is killed in the model.
+    this.#ending.signal.addEventListener('abort', () => {
+      stop.removeEventListener('abort', end);
+    });
   }
 
   /** What pickup tells, of which the history hears when a message comes in. */

@@ -1,3 +1,4 @@
+import type * as Http from 'node:http';
 import fc from 'fast-check';
 import { afterAll, beforeAll, test, vi } from 'vitest';
 import { byLength } from '../../support/length.ts';
@@ -35,6 +36,15 @@ vi.mock('node:timers/promises', async (original) => ({
   ...(await original<object>()),
   setImmediate: () => Promise.resolve(),
 }));
+// Nobody asks for a status here, and what listens would keep a killed daemon in memory.
+vi.mock('node:http', async (original) => {
+  const http = await original<typeof Http>();
+  const createServer = (...args: Parameters<typeof Http.createServer>): Http.Server => {
+    const server = http.createServer(...args);
+    return Object.assign(server, { listen: () => server });
+  };
+  return { ...http, createServer };
+});
 
 let restore: () => void;
 beforeAll(() => {
