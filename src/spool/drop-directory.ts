@@ -69,6 +69,11 @@ export class DropDirectory {
     return this.#open.get(verdict);
   }
 
+  /** The folders that are there. */
+  get folders(): readonly ClassFolder[] {
+    return [...this.#open.values()];
+  }
+
   /** True when all folders are there. */
   get isComplete(): boolean {
     return this.#open.size === this.verdicts.length;
