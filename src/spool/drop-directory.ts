@@ -6,7 +6,7 @@ import { clean, inShell } from '../text.ts';
 import { VERDICTS, classesOf, ofClass, othersOf } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
-import { Folder, isFolder, statsAt } from './folder.ts';
+import { Folder, isFolder, orElse, statsAt } from './folder.ts';
 import { crossesDevices, octal } from './state-dir.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
@@ -23,7 +23,7 @@ export interface ClassFolder {
   mayHoldStaged: boolean;
 }
 
-export interface DropDirectoryOptions {
+interface DropDirectoryOptions {
   readonly libDir: string;
   readonly queue: PerClass<Folder>;
   readonly faults: DiskFaults;
@@ -31,26 +31,14 @@ export interface DropDirectoryOptions {
   readonly throttle: LogThrottle;
 }
 
-/** Why a folder isn't open. */
-type Closed =
-  | 'missing'
-  /** The daemon has no permission for it, or it is no folder. */
-  | 'barred'
-  /** What may pass by itself: a failing disk, a dead FUSE mount, a stale one of NFS. */
-  | 'failing';
-
-const CLOSED: Readonly<Record<string, Closed>> = {
-  ENOENT: 'missing',
-  EACCES: 'barred',
-  EPERM: 'barred',
-  ELOOP: 'barred',
-  ENOTDIR: 'barred',
-};
+/** The daemon has no permission for the folder, or it is none: that doesn't pass by itself. */
+const BARRED = new Set(['EACCES', 'EPERM', 'ELOOP', 'ENOTDIR']);
 
 export class DropDirectory {
   readonly #options: DropDirectoryOptions;
   readonly #open = new Map<Verdict, ClassFolder>();
-  readonly #closed = new Map<Verdict, Closed>();
+  /** Why a folder isn't open: the system's code. */
+  readonly #closed = new Map<Verdict, string>();
 
   constructor(options: DropDirectoryOptions) {
     this.#options = options;
@@ -86,8 +74,8 @@ export class DropDirectory {
   isUncertain(verdict: Verdict): boolean {
     const open = this.#open.get(verdict);
     if (open !== undefined) return !open.folder.isCurrent();
-    const closed = this.#closed.get(verdict);
-    return closed === 'missing' ? isFolder(this.path(verdict)) : closed !== 'barred';
+    const code = this.#closed.get(verdict) ?? '';
+    return code === 'ENOENT' ? isFolder(this.path(verdict)) : !BARRED.has(code);
   }
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
@@ -129,7 +117,7 @@ export class DropDirectory {
       folder?.close();
       const code = errnoOf(error);
       if (code === undefined) throw error;
-      this.#closed.set(verdict, CLOSED[code] ?? 'failing');
+      this.#closed.set(verdict, code);
       if (DiskFaults.isWide(error)) faults.raise(path, error);
       else if (throttle.allows(`missing ${verdict}`, code)) {
         const { says, hint, command } = closedFolder(libDir, verdict, code);
@@ -146,7 +134,7 @@ export class DropDirectory {
 }
 
 /** What is wrong with a class folder that can't be opened, and what makes it right. */
-export interface ClosedFolder {
+interface ClosedFolder {
   /** With the folder's path. */
   readonly says: string;
   readonly hint: string;
@@ -163,9 +151,7 @@ export function closedFolder(libDir: string, verdict: Verdict, code: string): Cl
     const says = `${place} cannot be opened (permission denied)`;
     return { says, hint: accessCure(libDir, place) };
   }
-  if (code === 'ELOOP' || code === 'ENOTDIR') {
-    return noFolder(libDir, verdict, code);
-  }
+  if (code === 'ELOOP' || code === 'ENOTDIR') return noFolder(libDir, verdict, code);
   const hint = 'look at the file system; it is tried again';
   return { says: `${place} cannot be opened (${code})`, hint };
 }
@@ -173,7 +159,7 @@ export function closedFolder(libDir: string, verdict: Verdict, code: string): Cl
 /** Something else has the folder's name. It goes out of the way, so that nothing of it is lost. */
 function noFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder {
   const place = `${libDir}/${verdict}`;
-  const target = linkTarget(place);
+  const target = orElse(() => readlinkSync(place), undefined);
   const is =
     target === undefined
       ? `is not a folder (${code})`
@@ -188,15 +174,6 @@ function noFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder 
         : `put the link aside, and ${hint}; what lies behind it stays there`,
     command: command && `${aside} && ${command}`,
   };
-}
-
-function linkTarget(place: string): string | undefined {
-  try {
-    return readlinkSync(place);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }
 
 /** The line that makes a missing folder right: like a sibling, else like the spool. */

@@ -179,24 +179,22 @@ describe('an operator’s release', () => {
     quarantine(spool, 'spam');
     const reason = spool.statePath('quarantine/spam/a.eml.json');
     renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
-    const messages = opened(spool);
+    using messages = opened(spool);
     expect(messages.release({ verdict: 'spam', key: 'a.eml' })).toBe('gone');
     expect(existsSync(reason)).toBe(false);
     expect(messages.release({ verdict: 'spam', key: 'a.eml' })).toBe('gone');
     expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
-    messages.close();
   });
 
   test('leaves the reason of a message that came back meanwhile', () => {
     const spool = new TestSpool();
     quarantine(spool, 'spam');
-    const messages = opened(spool);
+    using messages = opened(spool);
     expect(messages.release({ verdict: 'spam', key: 'a.eml' })).toBe('done');
     // The daemon was quick: it is in quarantine once more, for another reason.
     quarantine(spool, 'spam', 'a.eml', 'again');
     spool.quarantine.forgetReason('spam', 'a.eml');
     expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
-    messages.close();
   });
 });
 
