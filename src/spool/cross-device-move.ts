@@ -7,8 +7,15 @@ import type { SpoolContext } from './context.ts';
 import { copyMessage, syncFolder } from './durable.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
 import type { ClassFolder } from './drop-directory.ts';
-import { STAGED_PREFIX, bearsFinishingMark, idOf } from './message.ts';
-import { sameStamp, settleTime, stagedKey, stampOf } from './message.ts';
+import {
+  STAGED_PREFIX,
+  bearsFinishingMark,
+  idOf,
+  sameStamp,
+  settleTime,
+  stagedKey,
+  stampOf,
+} from './message.ts';
 import type { QueueEntry, Stamp } from './message.ts';
 
 /**
@@ -283,17 +290,22 @@ export class CrossDeviceMoves {
     const { queue, temporary } = this.#context;
     const { verdict, folder } = from;
     const name = STAGED_PREFIX + key;
+    let isWhole = false;
     try {
-      const isWhole = await copyMessage({ from: folder, name, to: temporary, key, stamp, verdict });
+      const isCopied = await copyMessage({
+        from: folder,
+        name,
+        to: temporary,
+        key,
+        stamp,
+        verdict,
+      });
       const now = folder.lstat(name);
-      if (!isWhole || now === undefined || !sameStamp(stampOf(now), stamp)) {
-        temporary.removeFile(key);
-        return undefined;
-      }
-    } catch (error) {
-      temporary.removeFile(key); // half a copy would go on filling a full disk
-      throw error;
+      isWhole = isCopied && now !== undefined && sameStamp(now, stamp);
+    } finally {
+      if (!isWhole) temporary.removeFile(key); // half a copy would go on filling a full disk
     }
+    if (!isWhole) return undefined;
     // Staged twins are older, and must go while that still shows: a copy's mtime is nearly right.
     this.supersede(key, verdict);
     queue.removeKey(key);
@@ -301,7 +313,7 @@ export class CrossDeviceMoves {
     if (entry === undefined) return undefined; // somebody removed the copy
     await syncFolder(queue.folder(verdict));
     const left = folder.lstat(name);
-    if (left !== undefined && !sameStamp(stampOf(left), stamp)) {
+    if (left !== undefined && !sameStamp(left, stamp)) {
       queue.removeKey(key); // its writer went on meanwhile: the copy is outdated, whatever its mtime
       return undefined;
     }

@@ -11,8 +11,9 @@ import { crossesDevices, octal } from './state-dir.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /**
- * The drop directory: kopano-spamd's folders `spam/` and `ham/`, and those of further classes. They are never made here. A folder
- * that is missing is asked for again, one that was replaced is opened anew.
+ * The drop directory: kopano-spamd's folders `spam/` and `ham/`, and those of further classes. They
+ * are never made here. A folder that is missing is asked for again, one that was replaced is opened
+ * anew.
  */
 export interface ClassFolder {
   readonly verdict: Verdict;
@@ -80,15 +81,10 @@ export class DropDirectory {
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
   refresh(): ClassFolder[] {
-    const stale = this.verdicts.filter(
-      (verdict) => this.#open.get(verdict)?.folder.isCurrent() !== true,
-    );
-    return stale.flatMap((verdict) => {
+    return this.verdicts.flatMap((verdict) => {
+      if (this.#open.get(verdict)?.folder.isCurrent() === true) return [];
       this.drop(verdict);
-      const opened = this.#openFolder(verdict);
-      if (opened === undefined) return [];
-      this.#open.set(verdict, opened);
-      return [opened];
+      return this.#openFolder(verdict) ?? [];
     });
   }
 
@@ -112,7 +108,9 @@ export class DropDirectory {
       const elsewhere = crossesDevices(folder, ofClass(queue, verdict));
       throttle.forget(`missing ${verdict}`);
       faults.clear(path);
-      return { verdict, folder, elsewhere, mayHoldStaged: true };
+      const opened = { verdict, folder, elsewhere, mayHoldStaged: true };
+      this.#open.set(verdict, opened);
+      return opened;
     } catch (error) {
       folder?.close();
       const code = errnoOf(error);

@@ -5,7 +5,7 @@ import { errnoOf } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
 import { READ_SAFELY } from './folder.ts';
 import type { Folder } from './folder.ts';
-import { sameStamp, stampOf } from './message.ts';
+import { sameStamp } from './message.ts';
 import type { Stamp } from './message.ts';
 
 /** What is written so that a power failure leaves it whole or not at all. Nothing here removes a file. */
@@ -51,7 +51,7 @@ async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> 
   const { to, key, stamp, verdict } = copying;
   const size = Number(stamp.size);
   const stats = await source.stat({ bigint: true });
-  if (!sameStamp(stampOf(stats), stamp)) return false;
+  if (!sameStamp(stats, stamp)) return false;
   const mode = Number(stats.mode & 0o777n) | 0o600;
   const copy = await open(to.at(key), WRITE, mode);
   try {
@@ -68,7 +68,7 @@ async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> 
     await copy.sync();
     const copied = await copy.stat({ bigint: true });
     const after = await source.stat({ bigint: true });
-    return copied.size === stamp.size && sameStamp(stampOf(after), stamp);
+    return copied.size === stamp.size && sameStamp(after, stamp);
   } finally {
     await copy.close();
   }

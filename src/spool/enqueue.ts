@@ -71,7 +71,7 @@ export class Enqueuer {
     }
     const candidate = { from, rawName, stats };
     if (!stats.isFile()) return this.#leave(candidate, 'irregular');
-    const answer = gate.look(id, stats, () => isReadable(from.folder, rawName));
+    const answer = gate.look(id, stats, () => isAllowed(from.folder, rawName, constants.R_OK));
     if (answer.kind === 'passed') return this.#take(candidate);
     if (answer.kind !== 'stalled') return answer;
     if (answer.stuck) stuck.note(verdict, rawName, answer.reason, stats);
@@ -118,7 +118,8 @@ export class Enqueuer {
     const stats = twin?.folder.lstat(rawName);
     // One that is stuck no longer counts.
     if (twin === undefined || stats?.isFile() !== true || gate.isStuck(id)) return undefined;
-    const answer = gate.look(id, stats, () => isReadable(twin.folder, rawName), true);
+    const isReadable = (): boolean => isAllowed(twin.folder, rawName, constants.R_OK);
+    const answer = gate.look(id, stats, isReadable, true);
     if (answer.kind === 'wait') return answer;
     if (answer.kind !== 'passed') return { kind: 'wait', ms: settleMs };
     return this.#isTooLarge(twin, stats) ? undefined : { from: twin, rawName, stats };
@@ -137,13 +138,12 @@ export class Enqueuer {
       return this.#leave(candidate, 'immovable');
     }
     this.#supersede(key);
-    const stamp = stampOf(stats);
     try {
-      if (from.elsewhere) moves.stage(from, rawName, key, stamp);
+      if (from.elsewhere) moves.stage(from, rawName, key, stampOf(stats));
       else {
         const entry = queue.adopt(from.folder, rawName, from.verdict, key);
         if (entry === undefined) return { kind: 'gone' };
-        events.enqueued(entry, sameStamp(entry.stamp, stamp));
+        events.enqueued(entry, sameStamp(entry.stamp, stats));
       }
     } catch (error) {
       if (errnoOf(error) === 'EXDEV' && !from.elsewhere) {
@@ -155,7 +155,7 @@ export class Enqueuer {
       const isItsOwn =
         FILE_ERRORS.has(errnoOf(error) ?? '') &&
         from.folder.lstat(rawName) !== undefined &&
-        isWritable(from.folder);
+        isAllowed(from.folder, '.', constants.W_OK | constants.X_OK);
       if (!isItsOwn) throw error;
       return this.#leave(candidate, 'immovable');
     }
@@ -201,17 +201,9 @@ function isNewer(a: Candidate, b: Candidate): boolean {
   return takesPrecedence(a.from.verdict, mine, b.from.verdict, its);
 }
 
-function isReadable(folder: Folder, rawName: string): boolean {
-  return isAllowed(folder.at(rawName), constants.R_OK);
-}
-
-function isWritable(folder: Folder): boolean {
-  return isAllowed(folder.at('.'), constants.W_OK | constants.X_OK);
-}
-
-function isAllowed(address: string | Buffer, mode: number): boolean {
+function isAllowed(folder: Folder, rawName: string, mode: number): boolean {
   try {
-    accessSync(address, mode);
+    accessSync(folder.at(rawName), mode);
     return true;
   } catch (error) {
     // A disk that fails says nothing about the file.

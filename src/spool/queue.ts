@@ -174,8 +174,8 @@ function isNewer(a: QueueEntry, b: QueueEntry): boolean {
 const NO_FILE: ReadResult = { kind: 'unfit', reason: 'not a regular file' };
 
 function changeOf({ verdict, key, stamp }: QueueEntry, stats: BigIntStats): CheckResult {
-  const entry = entryOf(verdict, key, stats);
-  return sameStamp(entry.stamp, stamp) ? undefined : { kind: 'changed', entry };
+  if (sameStamp(stats, stamp)) return undefined;
+  return { kind: 'changed', entry: entryOf(verdict, key, stats) };
 }
 
 const readBeside = promisify(read);
