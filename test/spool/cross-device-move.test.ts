@@ -15,10 +15,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
 import { MOUNTS, SECOND_FILE_SYSTEM } from '../support/needs.ts';
-import { failOnce, failSteps, watchFileSystem } from '../support/fs-steps.ts';
+import { actOnce, failOnce, failSteps, isStep } from '../support/fs-steps.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { bindMount, folderElsewhere, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
@@ -40,6 +40,15 @@ function stagedIn(spool: TestSpool, verdict: 'spam' | 'ham' = 'spam'): string[] 
 /** Leaves a file as an earlier owner did that was killed after the first rename. */
 function leaveStaged(spool: TestSpool, verdict: 'spam' | 'ham', key: string, body: string): string {
   return put(spool.dropPath(verdict, `.learnd-${key}`), body);
+}
+
+/** A spool whose state dir lies on a small disk that is full until `filler` is removed. */
+function spoolOnFullDisk(size: string, fill: number): { spool: TestSpool; filler: string } {
+  const base = temporaryFolder();
+  mountTmpfs(`${base}/tiny`, `size=${size}`);
+  const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+  const filler = put(`${base}/tiny/filler`, Buffer.alloc(fill));
+  return { spool, filler };
 }
 
 function nothingIsLeft(spool: TestSpool): void {
@@ -64,14 +73,11 @@ describe('whether a rename would do', () => {
 
 describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => {
   test('a full disk is said once, loses nothing, and is said to be over', MOUNTS, async () => {
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=2000k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const filler = put(`${base}/tiny/filler`, Buffer.alloc(1_850_000));
+    const { spool, filler } = spoolOnFullDisk('2000k', 1_850_000);
     const body = Buffer.alloc(200_000, 'x');
     const bench = await PickupBench.start({ spool });
     spool.drop('spam', 'a.eml', body);
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
     expect(spool.names('tmp')).toEqual([]);
     for (let i = 0; i < 5; i += 1) spool.drop('ham', `${i}.eml`, body);
@@ -88,13 +94,10 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a stop does not wait for a full disk, and the next owner finishes it', MOUNTS, async () => {
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=300k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    const { spool, filler } = spoolOnFullDisk('300k', 200_000);
     leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
     const first = await PickupBench.start({ spool });
-    await first.flowUntil('it is said', () => first.recorder.of('disk.fault').length > 0);
+    await first.flowUntilLogged('disk.fault');
     await first.stop();
     expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
     rmSync(filler);
@@ -122,12 +125,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`, 'x'.repeat(1_000_000));
     const bench = new PickupBench({ spool });
     await bench.pickup.openFolders();
-    let stays: number | undefined;
-    void bench.pickup.pass().then((count) => {
-      stays = count;
-    });
-    await bench.flowUntil('the pass is over', () => stays !== undefined);
-    expect(stays).toBe(0);
+    expect(await bench.onePass()).toBe(0);
     expect(bench.queued).toHaveLength(20);
     nothingIsLeft(spool);
   });
@@ -160,9 +158,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const bench = await PickupBench.start({ spool });
     await bench.flowUntil('it is on its way', () => stagedIn(spool).length > 0);
     setMtime(spool.drop('ham', 'a.eml', 'newer'), 1_000);
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(spool.queued).toEqual(['ham/a.eml']);
+    await bench.flowToTheEnd('ham/a.eml');
     expect(spool.read('queue/ham/a.eml')).toBe('newer');
     nothingIsLeft(spool);
   });
@@ -172,33 +168,22 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const path = spool.drop('spam', 'a.eml', 'first');
     setMtime(path, 4_000_000_000); // the clock goes back before it writes on
     const fd = openSync(path, 'a');
-    let synced = 0;
-    onTestFinished(
-      watchFileSystem(
-        (watched) => watched.endsWith('/.'),
-        ({ call, when }) => {
-          if (call !== 'FileHandle.sync' || when !== 'before') return;
-          synced += 1;
-          if (synced === 1) writeSync(fd, ' and more');
-        },
-      ),
-    );
+    const synced = actOnce(isStep('FileHandle.sync', '/.'), () => writeSync(fd, ' and more'));
     const bench = await PickupBench.start({ spool });
     await bench.flowUntilQueued('spam/a.eml');
     closeSync(fd);
     expect(spool.read('queue/spam/a.eml')).toBe('first and more');
-    expect(synced).toBe(2);
+    expect(synced()).toBe(2);
     nothingIsLeft(spool);
   });
 
   test('a file that cannot be copied does not keep out the others', async () => {
     const spool = splitSpool();
-    const mend = failSteps(({ call, path, when }) =>
-      call === 'open' && path.endsWith('/.learnd-bad.eml') && when === 'before' ? 'EIO' : undefined,
-    );
+    const cannotOpen = isStep('open', '/.learnd-bad.eml');
+    const mend = failSteps((step) => (cannotOpen(step) ? 'EIO' : undefined));
     spool.drop('spam', 'bad.eml');
     const bench = await PickupBench.start({ spool });
-    await bench.flowUntil('it failed', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     spool.drop('spam', 'a.eml');
     spool.drop('ham', 'b.eml');
     await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml');
@@ -209,20 +194,17 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
 
   test('a staged file that could not be removed at once gives way to the newer one all the same', async () => {
     const spool = splitSpool();
-    const mend = failSteps(({ call, path }) =>
-      call === 'open' && path.endsWith('/.learnd-a.eml') ? 'EIO' : undefined,
-    );
+    const cannotOpen = isStep('open', '/.learnd-a.eml');
+    const mend = failSteps((step) => (cannotOpen(step) ? 'EIO' : undefined));
     setMtime(spool.drop('spam', 'a.eml', 'older'), 1_000);
     const bench = await PickupBench.start({ spool });
     await bench.flowUntil('it is staged', () => stagedIn(spool).length > 0);
-    await bench.flowUntil('it failed', () => bench.recorder.of('disk.fault').length > 0);
-    failOnce('EIO', ({ call, path }) => call === 'unlinkSync' && path.endsWith('/.learnd-a.eml'));
+    await bench.flowUntilLogged('disk.fault');
+    failOnce('EIO', isStep('unlinkSync', '/.learnd-a.eml'));
     setMtime(spool.drop('ham', 'a.eml', 'newer'), 2_000);
     await bench.flowUntil('it has given way', () => stagedIn(spool).length === 0);
     mend();
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(spool.queued).toEqual(['ham/a.eml']);
+    await bench.flowToTheEnd('ham/a.eml');
     nothingIsLeft(spool);
   });
 
@@ -241,26 +223,18 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const spool = splitSpool();
     const path = spool.drop('spam', 'a.eml', 'first');
     const fd = openSync(path, 'a');
-    let closed = 0;
+    const isClosed = isStep('FileHandle.close', '/.learnd-a.eml');
+    const closed = actOnce(isClosed, () => writeSync(fd, ' and more'));
     const taken: string[] = [];
-    onTestFinished(
-      watchFileSystem(
-        (watched) => watched.endsWith('a.eml'),
-        ({ call, when, path: watched }) => {
-          if (call === 'FileHandle.close' && when === 'before' && watched.includes('.learnd-')) {
-            closed += 1;
-            if (closed === 1) writeSync(fd, ' and more');
-          }
-          if (call === 'renameSync' && when === 'after' && spool.queued.length > 0) {
-            taken.push(spool.read('queue/spam/a.eml'));
-          }
-        },
-      ),
-    );
+    failSteps((step) => {
+      const isTaken = isStep('renameSync', '/a.eml', 'after')(step) && spool.queued.length > 0;
+      if (isTaken) taken.push(spool.read('queue/spam/a.eml'));
+      return undefined;
+    });
     const bench = await PickupBench.start({ spool });
     await bench.flowUntilQueued('spam/a.eml');
     closeSync(fd);
-    expect(closed).toBe(2);
+    expect(closed()).toBe(2);
     expect(taken).toEqual(['first and more']);
     nothingIsLeft(spool);
   });
@@ -268,21 +242,13 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   test('a file that is swapped for a symlink while it is being opened is no fault', async () => {
     const spool = splitSpool();
     const staged = spool.dropPath('spam', '.learnd-a.eml');
-    let isSwapped = false;
-    onTestFinished(
-      watchFileSystem(
-        (path) => path.endsWith('/.learnd-a.eml'),
-        ({ call, when }) => {
-          if (isSwapped || call !== 'open' || when !== 'before') return;
-          isSwapped = true;
-          unlinkSync(staged);
-          symlinkSync('/etc/passwd', staged);
-        },
-      ),
-    );
+    const swaps = actOnce(isStep('open', '/.learnd-a.eml'), () => {
+      unlinkSync(staged);
+      symlinkSync('/etc/passwd', staged);
+    });
     const bench = await PickupBench.start({ spool });
     spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it was swapped', () => isSwapped);
+    await bench.flowUntil('it was swapped', () => swaps() > 0);
     await bench.pass(2 * SETTLE_MS);
     expect(bench.recorder.of('disk.fault')).toEqual([]);
     expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['.learnd-a.eml']);
@@ -291,13 +257,10 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a folder that is replaced while the disk is full keeps no key', MOUNTS, async () => {
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=300k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    const { spool, filler } = spoolOnFullDisk('300k', 200_000);
     const bench = await PickupBench.start({ spool });
     spool.drop('spam', 'a.eml', 'x'.repeat(150_000));
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     renameSync(`${spool.lib}/spam`, `${spool.lib}/old`);
     mkdirSync(spool.dropPath('spam'));
     spool.drop('spam', 'a.eml', 'newer');
@@ -311,27 +274,16 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
 });
 
 describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
-  const leftovers: [what: string, leave: (spool: TestSpool) => void][] = [
-    ['right after it was taken', () => undefined],
-    [
-      'during the copy',
-      (spool) => {
-        put(spool.statePath('tmp/a.eml'), 'the mess');
-      },
-    ],
-    [
-      'after the copy came into the queue',
-      (spool) => {
-        spool.enqueue('spam', 'a.eml', 'the message');
-        setMtime(spool.statePath('queue/spam/a.eml'), 1_000);
-      },
-    ],
-  ];
-
-  test.each(leftovers)('%s is finished', async (_what, leave) => {
+  test.each([
+    ['right after it was taken', {}],
+    ['during the copy', { 'tmp/a.eml': 'the mess' }],
+    ['after the copy came into the queue', { 'queue/spam/a.eml': 'the message' }],
+  ])('%s is finished', async (_what, left) => {
     const spool = splitSpool();
     setMtime(leaveStaged(spool, 'spam', 'a.eml', 'the message'), 1_000);
-    leave(spool);
+    for (const [place, text] of Object.entries(left)) {
+      setMtime(put(spool.statePath(place), text), 1_000);
+    }
     const bench = await PickupBench.start({ spool });
     await bench.flowUntilQueued('spam/a.eml');
     expect(spool.queued).toEqual(['spam/a.eml']);
@@ -358,9 +310,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 2_000_000_000);
     spool.drop('ham', 'a.eml', 'newer');
     const bench = await PickupBench.start({ spool });
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(spool.queued).toEqual(['ham/a.eml']);
+    await bench.flowToTheEnd('ham/a.eml');
     expect(spool.read('queue/ham/a.eml')).toBe('newer');
     nothingIsLeft(spool);
     expect(bench.superseded).toEqual(['spam/a.eml']);
@@ -403,17 +353,17 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     'a copy of %s in the queue and staged %s of the same moment end with ham',
     async (first, second) => {
       const spool = splitSpool();
-      for (let i = 0; i < 20; i += 1) {
-        const time = MOMENT + BigInt(i) * 123_457n;
-        setMtimeNs(leaveStaged(spool, first, `${i}.eml`, first), time);
-      }
+      const leaveAll = (verdict: 'spam' | 'ham'): void => {
+        for (let i = 0; i < 20; i += 1) {
+          const time = MOMENT + BigInt(i) * 123_457n;
+          setMtimeNs(leaveStaged(spool, verdict, `${i}.eml`, verdict), time);
+        }
+      };
+      leaveAll(first);
       const before = await PickupBench.start({ spool });
       await before.flowUntil('all are copied', () => before.queued.length === 20);
       await before.stop();
-      for (let i = 0; i < 20; i += 1) {
-        const time = MOMENT + BigInt(i) * 123_457n;
-        setMtimeNs(leaveStaged(spool, second, `${i}.eml`, second), time);
-      }
+      leaveAll(second);
       const bench = await PickupBench.start({ spool });
       await bench.flowUntil('all is carried over', () => stagedIn(spool, second).length === 0);
       expect(new Set(spool.queued.map((place) => place.split('/')[0]))).toEqual(new Set(['ham']));

@@ -88,9 +88,7 @@ describe('a name', () => {
       dropBytes(bench, 'spam', bytes, 'older', 1_000);
       dropBytes(bench, 'ham', bytes, 'newer', 2_000);
       await bench.start();
-      await bench.flowUntilQueued(`ham/${key}`);
-      await bench.pass(5_000);
-      expect(bench.spool.queued).toEqual([`ham/${key}`]);
+      await bench.flowToTheEnd(`ham/${key}`);
       expect(bench.spool.dropped('spam').concat(bench.spool.dropped('ham'))).toEqual([]);
     },
   );
@@ -176,7 +174,7 @@ describe('a file', () => {
     rmSync(spool.statePath('queue/spam'), { recursive: true });
     spool.drop('spam', 'a.eml');
     await bench.start();
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     expect(spool.dropped('spam')).toEqual(['a.eml']);
     writeFileSync(spool.dropPath('ham', 'b.eml'), 'body');
     await bench.flowUntilQueued('ham/b.eml');

@@ -3,19 +3,13 @@ import { describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
 import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
-import { failOnce, failSteps, resolved } from '../support/fs-steps.ts';
+import { failOnce, failSteps, isStep, resolved } from '../support/fs-steps.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 import type { FsStep } from '../support/fs-steps.ts';
 
 /** What an error of the file system does to the way into the queue: it passes, and nothing stays. */
-
-/** A step of this call on a path that ends so. */
-function is(call: string, ending: string, when: FsStep['when'] = 'before') {
-  return (step: FsStep): boolean =>
-    step.call === call && step.when === when && step.path.endsWith(ending);
-}
 
 describe('a folder', () => {
   test.each(['EIO', 'EACCES'])('is not let go because its path answers %s', (code) => {
@@ -66,11 +60,7 @@ describe('a file', () => {
     async (call) => {
       const bench = new PickupBench();
       const { spool } = bench;
-      const mend = failSteps((step) =>
-        step.call === call && step.path.endsWith('/bad.eml') && step.when === 'before'
-          ? 'EIO'
-          : undefined,
-      );
+      const mend = failSteps((step) => (isStep(call, '/bad.eml')(step) ? 'EIO' : undefined));
       for (let i = 0; i < 5; i += 1) spool.drop('spam', `before-${i}.eml`);
       spool.drop('spam', 'bad.eml');
       for (let i = 0; i < 5; i += 1) spool.drop('spam', `after-${i}.eml`);
@@ -107,7 +97,7 @@ describe('a class folder', () => {
   test('that cannot be opened for want of descriptors is a fault, and its end is said', async () => {
     const bench = new PickupBench();
     const { spool } = bench;
-    const mend = failSteps((step) => (is('openSync', '/spam')(step) ? 'EMFILE' : undefined));
+    const mend = failSteps((step) => (isStep('openSync', '/spam')(step) ? 'EMFILE' : undefined));
     spool.drop('spam', 'a.eml');
     spool.drop('ham', 'b.eml');
     await bench.start();
@@ -126,7 +116,7 @@ describe('a class folder', () => {
     async () => {
       const spool = new TestSpool({ stateDir: `${folderElsewhere()}/state` });
       const bench = new PickupBench({ spool });
-      failOnce('EIO', ({ call, path }) => call === 'renameSync' && path.endsWith('-probe'));
+      failOnce('EIO', isStep('renameSync', '-probe'));
       spool.drop('spam', 'a.eml');
       await bench.start();
       await bench.flowUntilQueued('spam/a.eml');
@@ -153,7 +143,7 @@ describe('a class folder', () => {
     await bench.flowUntilQueued('spam/a.eml');
     expect(locks).toBe(4);
     expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['EMFILE']);
-    await bench.flowUntil('it is said to be over', () => bench.recorder.of('disk.ok').length > 0);
+    await bench.flowUntilLogged('disk.ok');
   });
 
   test('works again when its files were withdrawn: nothing is left that could fail', async () => {
@@ -161,13 +151,13 @@ describe('a class folder', () => {
     const { spool } = bench;
     const mend = failSteps((step) => (step.call === 'renameSync' ? 'EROFS' : undefined));
     const path = spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     await bench.clock.flow(30_000);
     expect(bench.recorder.of('disk.fault')).toHaveLength(1);
     expect(bench.recorder.of('disk.ok')).toEqual([]);
     mend();
     rmSync(path);
-    await bench.flowUntil('it is said to be over', () => bench.recorder.of('disk.ok').length > 0);
+    await bench.flowUntilLogged('disk.ok');
   });
 });
 
@@ -177,14 +167,14 @@ describe('a file', () => {
     const { spool } = bench;
     const mend = failSteps(({ call }) => (call === 'accessSync' ? 'EIO' : undefined));
     spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     mend();
     await bench.flowUntilQueued('spam/a.eml');
   });
 
   const lies: [what: string, isIt: (step: FsStep) => boolean][] = [
-    ['whose rename took effect though it failed', is('renameSync', '/a.eml', 'after')],
-    ['that was taken, but then could not be looked at', is('lstatSync', '/a.eml')],
+    ['whose rename took effect though it failed', isStep('renameSync', '/a.eml', 'after')],
+    ['that was taken, but then could not be looked at', isStep('lstatSync', '/a.eml')],
   ];
 
   test.each(lies)('%s is looked for in the queue', async (_what, isIt) => {
@@ -209,7 +199,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     'a file that was staged though the rename answered %s is carried over',
     async (code) => {
       const bench = await PickupBench.start({ spool: splitSpool() });
-      failOnce(code, is('renameSync', '/a.eml', 'after'));
+      failOnce(code, isStep('renameSync', '/a.eml', 'after'));
       bench.spool.drop('spam', 'a.eml');
       await bench.flowUntilQueued('spam/a.eml');
       expect(bench.spool.dropped('spam')).toEqual([]);
@@ -221,7 +211,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const bench = await PickupBench.start({ spool: splitSpool() });
     failSteps(({ call, path }) => (call === 'open' && path.endsWith('/a.eml') ? 'EIO' : undefined));
     bench.spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     expect([...bench.held]).toEqual(['a.eml']);
     await bench.stop();
     expect([...bench.held]).toEqual([]);

@@ -249,10 +249,10 @@ describe('one pass', () => {
     const path = bench.spool.drop('spam', 'growing.eml');
     bench.spool.drop('spam', 'done.eml');
     await bench.pickup.openFolders();
-    const passing = passOf(bench, () => {
+    const stays = await bench.onePass(() => {
       appendFileSync(path, 'x');
     });
-    expect(await passing).toBeGreaterThanOrEqual(2);
+    expect(stays).toBeGreaterThanOrEqual(2);
     expect(bench.places).toEqual(['spam/done.eml']);
   });
 
@@ -261,22 +261,9 @@ describe('one pass', () => {
     bench.spool.drop('spam', '.hidden');
     mkdirSync(bench.spool.dropPath('spam', 'folder'));
     await bench.pickup.openFolders();
-    expect(await passOf(bench)).toBe(0);
+    expect(await bench.onePass()).toBe(0);
   });
 });
-
-/** One pass while time flows. */
-async function passOf(bench: PickupBench, each?: () => void): Promise<number> {
-  let stays: number | undefined;
-  void bench.pickup.pass().then((count) => {
-    stays = count;
-  });
-  await bench.flowUntil('the pass is over', () => {
-    if (stays === undefined) each?.();
-    return stays !== undefined;
-  });
-  return stays ?? 0;
-}
 
 describe('the heart', () => {
   test('beats while nothing comes, and while much does', async () => {

@@ -4,7 +4,7 @@ import type { Verdict } from '../../src/verdict.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { TestSpool, put, setMtimeNs } from '../support/test-spool.ts';
-import { systemError, watchFileSystem } from '../support/fs-steps.ts';
+import { failSteps, isStep } from '../support/fs-steps.ts';
 
 /** Puts a message where an operator's `release` puts it. */
 function release(spool: TestSpool, verdict: Verdict, key = 'a.eml', body = key): string {
@@ -135,14 +135,9 @@ describe('a released message', () => {
       quarantine(spool, 'spam');
       renameSync(spool.statePath('quarantine/spam/a.eml'), spool.statePath('release/spam/a.eml'));
       if (how === 'superseded') spool.enqueue('ham', 'a.eml', 'newer');
-      const restore = watchFileSystem(
-        (path) => path.startsWith('/proc/self/fd/'),
-        (step) => {
-          if (step.call === 'unlinkSync' && step.when === 'after') throw systemError('EIO', step);
-        },
-      );
+      const isRemoval = isStep('unlinkSync', '', 'after');
+      failSteps((step) => (isRemoval(step) ? 'EIO' : undefined));
       await bench.requeue.take();
-      restore();
       expect(filesOf(spool, 'quarantine')).toEqual([]);
       expect(filesOf(spool, 'release')).toEqual(['spam/a.eml']);
     },

@@ -40,7 +40,7 @@ describe('an unreadable file', () => {
     await bench.flowUntilQueued('ham/a.eml');
     expect(bench.spool.dropped('spam')).toEqual(['a.eml']);
     // whichever of the two is looked at first
-    await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
+    await bench.flowUntilLogged('spool.stuck');
     expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
   });
 });
@@ -139,7 +139,7 @@ describe('what may not be touched', () => {
         spool.drop('spam', `${i}.eml`);
         await bench.flowUntilQueued(`spam/${i}.eml`);
       }
-      await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
+      await bench.flowUntilLogged('spool.stuck');
       await bench.pass(30_000);
       expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['a.eml']);
       expect(bench.recorder.of('disk.fault')).toEqual([]);
