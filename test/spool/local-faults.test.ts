@@ -1,5 +1,5 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
 import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
@@ -10,6 +10,14 @@ import { TestSpool, put } from '../support/test-spool.ts';
 import type { FsStep } from '../support/fs-steps.ts';
 
 /** What an error of the file system does to the way into the queue: it passes, and nothing stays. */
+
+let bench: PickupBench;
+let spool: TestSpool;
+
+beforeEach(() => {
+  bench = new PickupBench();
+  ({ spool } = bench);
+});
 
 describe('a folder', () => {
   test.each(['EIO', 'EACCES'])('is not let go because its path answers %s', (code) => {
@@ -26,8 +34,6 @@ describe('a folder', () => {
 
 describe('a class folder', () => {
   test('of NFS that was made anew under the inode number of the old one is opened anew', async () => {
-    const bench = new PickupBench();
-    const { spool } = bench;
     let isStale = false;
     failSteps((step) => {
       if (step.call === 'openSync' && step.path === `${spool.lib}/spam`) isStale = false;
@@ -58,8 +64,6 @@ describe('a file', () => {
   test.each(['lstatSync', 'renameSync'])(
     'whose %s fails for good does not keep out the others',
     async (call) => {
-      const bench = new PickupBench();
-      const { spool } = bench;
       const mend = failSteps((step) => (isStep(call, '/bad.eml')(step) ? 'EIO' : undefined));
       for (let i = 0; i < 5; i += 1) spool.drop('spam', `before-${i}.eml`);
       spool.drop('spam', 'bad.eml');
@@ -78,8 +82,6 @@ describe('a file', () => {
     'that is refused as on another file system, whatever the trial said, is carried over',
     SECOND_FILE_SYSTEM,
     async () => {
-      const bench = new PickupBench();
-      const { spool } = bench;
       failOnce(
         'EXDEV',
         (step) => step.call === 'renameSync' && resolved(step) === `${spool.lib}/spam/a.eml`,
@@ -95,8 +97,6 @@ describe('a file', () => {
 
 describe('a class folder', () => {
   test('that cannot be opened for want of descriptors is a fault, and its end is said', async () => {
-    const bench = new PickupBench();
-    const { spool } = bench;
     const mend = failSteps((step) => (isStep('openSync', '/spam')(step) ? 'EMFILE' : undefined));
     spool.drop('spam', 'a.eml');
     spool.drop('ham', 'b.eml');
@@ -147,8 +147,7 @@ describe('a class folder', () => {
   });
 
   test('works again when its files were withdrawn: nothing is left that could fail', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     const mend = failSteps((step) => (step.call === 'renameSync' ? 'EROFS' : undefined));
     const path = spool.drop('spam', 'a.eml');
     await bench.flowUntilLogged('disk.fault');
@@ -163,8 +162,7 @@ describe('a class folder', () => {
 
 describe('a file', () => {
   test('of a disk that fails is not taken for an unreadable one', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     const mend = failSteps(({ call }) => (call === 'accessSync' ? 'EIO' : undefined));
     spool.drop('spam', 'a.eml');
     await bench.flowUntilLogged('disk.fault');
@@ -178,8 +176,7 @@ describe('a file', () => {
   ];
 
   test.each(lies)('%s is looked for in the queue', async (_what, isIt) => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     failOnce('EACCES', (step) => isIt(step) && spool.queued.length > 0);
     spool.drop('spam', 'a.eml');
     await bench.flowUntil('it lies in the queue', () => spool.queued.length > 0);
@@ -220,8 +217,6 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
 });
 
 test('an over-size file is queued although the system once says that the queue is elsewhere', async () => {
-  const bench = new PickupBench();
-  const { spool } = bench;
   spool.drop('spam', 'large.eml', 'x'.repeat(spool.maxBytes + 1));
   // For both renames: into the queue, and within the folder.
   const mend = failSteps(({ call, path }) =>
