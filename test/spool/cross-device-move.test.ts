@@ -15,7 +15,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
 import { MOUNTS, SECOND_FILE_SYSTEM } from '../support/needs.ts';
 import { actOnce, failOnce, failSteps, isStep } from '../support/fs-steps.ts';
@@ -31,6 +31,14 @@ function splitSpool(maxBytes?: number): TestSpool {
     ...(maxBytes === undefined ? {} : { maxBytes }),
   });
 }
+
+let bench: PickupBench;
+let spool: TestSpool;
+
+beforeEach(() => {
+  spool = splitSpool();
+  bench = new PickupBench({ spool });
+});
 
 /** What is staged in a class folder. */
 function stagedIn(spool: TestSpool, verdict: 'spam' | 'ham' = 'spam'): string[] {
@@ -107,10 +115,9 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a file is carried over with its bytes and its mtime', async () => {
-    const spool = splitSpool();
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => index % 256));
     setMtime(spool.drop('spam', 'a.eml', bytes), 1_700_000_000);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
     expect(spool.read('queue/spam/a.eml')).toBe(bytes.toString('latin1'));
@@ -164,12 +171,11 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('what a writer adds when the copy lies in the queue already is carried over, too', async () => {
-    const spool = splitSpool();
     const path = spool.drop('spam', 'a.eml', 'first');
     setMtime(path, 4_000_000_000); // the clock goes back before it writes on
     const fd = openSync(path, 'a');
     const synced = actOnce(isStep('FileHandle.sync', '/.'), () => writeSync(fd, ' and more'));
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     closeSync(fd);
     expect(spool.read('queue/spam/a.eml')).toBe('first and more');
@@ -178,11 +184,10 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a file that cannot be copied does not keep out the others', async () => {
-    const spool = splitSpool();
     const cannotOpen = isStep('open', '/.learnd-bad.eml');
     const mend = failSteps((step) => (cannotOpen(step) ? 'EIO' : undefined));
     spool.drop('spam', 'bad.eml');
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilLogged('disk.fault');
     spool.drop('spam', 'a.eml');
     spool.drop('ham', 'b.eml');
@@ -193,11 +198,10 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a staged file that could not be removed at once gives way to the newer one all the same', async () => {
-    const spool = splitSpool();
     const cannotOpen = isStep('open', '/.learnd-a.eml');
     const mend = failSteps((step) => (cannotOpen(step) ? 'EIO' : undefined));
     setMtime(spool.drop('spam', 'a.eml', 'older'), 1_000);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntil('it is staged', () => stagedIn(spool).length > 0);
     await bench.flowUntilLogged('disk.fault');
     failOnce('EIO', isStep('unlinkSync', '/.learnd-a.eml'));
@@ -209,18 +213,16 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('an earlier copy in the queue is not newer than what was staged, whatever its mtime', async () => {
-    const spool = splitSpool();
     spool.enqueue('spam', 'a.eml', 'cut of');
     leaveStaged(spool, 'spam', 'a.eml', 'cut off no more');
     setMtime(spool.dropPath('spam', '.learnd-a.eml'), 1_000); // its clock went back meanwhile
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(spool.read('queue/spam/a.eml')).toBe('cut off no more');
     nothingIsLeft(spool);
   });
 
   test('what a writer adds while its file is being closed never comes into the queue cut off', async () => {
-    const spool = splitSpool();
     const path = spool.drop('spam', 'a.eml', 'first');
     const fd = openSync(path, 'a');
     const isClosed = isStep('FileHandle.close', '/.learnd-a.eml');
@@ -231,7 +233,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
       if (isTaken) taken.push(spool.read('queue/spam/a.eml'));
       return undefined;
     });
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     closeSync(fd);
     expect(closed()).toBe(2);
@@ -240,13 +242,12 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a file that is swapped for a symlink while it is being opened is no fault', async () => {
-    const spool = splitSpool();
     const staged = spool.dropPath('spam', '.learnd-a.eml');
     const swaps = actOnce(isStep('open', '/.learnd-a.eml'), () => {
       unlinkSync(staged);
       symlinkSync('/etc/passwd', staged);
     });
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     spool.drop('spam', 'a.eml');
     await bench.flowUntil('it was swapped', () => swaps() > 0);
     await bench.pass(2 * SETTLE_MS);
@@ -279,12 +280,11 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     ['during the copy', { 'tmp/a.eml': 'the mess' }],
     ['after the copy came into the queue', { 'queue/spam/a.eml': 'the message' }],
   ])('%s is finished', async (_what, left) => {
-    const spool = splitSpool();
     setMtime(leaveStaged(spool, 'spam', 'a.eml', 'the message'), 1_000);
     for (const [place, text] of Object.entries(left)) {
       setMtime(put(spool.statePath(place), text), 1_000);
     }
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(spool.queued).toEqual(['spam/a.eml']);
     expect(spool.read('queue/spam/a.eml')).toBe('the message');
@@ -293,9 +293,8 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   });
 
   test('settles before it is copied: its writer may still be at it', async () => {
-    const spool = splitSpool();
     const path = leaveStaged(spool, 'spam', 'a.eml', 'x');
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     for (let i = 0; i < 20; i += 1) {
       appendFileSync(path, 'x');
       await bench.clock.flow(150);
@@ -306,10 +305,9 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   });
 
   test('gives way to a newer verdict in the drop directory', async () => {
-    const spool = splitSpool();
     setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 2_000_000_000);
     spool.drop('ham', 'a.eml', 'newer');
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowToTheEnd('ham/a.eml');
     expect(spool.read('queue/ham/a.eml')).toBe('newer');
     nothingIsLeft(spool);
@@ -326,7 +324,6 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   ] as const)(
     'ends with %s where spam is %d ns newer than ham, staged or in the queue: a tie is ham',
     async (winner, nanoseconds) => {
-      const spool = splitSpool();
       const times = { spam: MOMENT + nanoseconds, ham: MOMENT };
       for (const verdict of ['spam', 'ham'] as const) {
         const other = verdict === 'spam' ? 'ham' : 'spam';
@@ -336,7 +333,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
         setMtimeNs(staged, times[other]);
         setMtimeNs(leaveStaged(spool, verdict, 'both-staged.eml', verdict), times[verdict]);
       }
-      const bench = await PickupBench.start({ spool });
+      await bench.start();
       await bench.flowUntil('all is carried over', () => {
         return [...stagedIn(spool), ...stagedIn(spool, 'ham')].length === 0;
       });
@@ -372,9 +369,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   );
 
   test('waits while its key is in flight', async () => {
-    const spool = splitSpool();
     leaveStaged(spool, 'spam', 'a.eml', 'body');
-    const bench = new PickupBench({ spool });
     bench.locks.holdKey('a.eml');
     await bench.start();
     await bench.pass(20_000);
@@ -407,12 +402,11 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   );
 
   test('in thousands, which no crash leaves, keeps no message from being taken', async () => {
-    const spool = splitSpool();
     for (let i = 0; i < 2_200; i += 1) {
       if (i % 11 === 0) symlinkSync('/', spool.dropPath('spam', `.learnd-${i}.eml`));
       else truncateSync(leaveStaged(spool, 'spam', `${i}.eml`, 'body'));
     }
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     for (let i = 0; i < 20; i += 1) spool.drop('ham', `${i}.eml`);
     const start = bench.clock.monotonic();
     await bench.flowUntil('all are taken', () => bench.queued.length === 20);
@@ -433,21 +427,19 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   });
 
   test('in more files than are known at a time gives way to newer verdicts', async () => {
-    const spool = splitSpool();
     for (let i = 0; i < 1_010; i += 1) {
       leaveStaged(spool, 'spam', `${i}.eml`, ''); // empty ones are waited for
       spool.drop('ham', `${i}.eml`);
     }
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntil('all are queued', () => bench.queued.length === 1_010);
     nothingIsLeft(spool);
   });
 
   test('is nothing that only looks like it', async () => {
-    const spool = splitSpool();
     const names = ['.learnd-', '.learnd-a b', '.learnd-ü', `.learnd-${'a'.repeat(201)}`, '.learnd'];
     for (const name of names) writeFileSync(spool.dropPath('spam', name), 'body');
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.pass(20_000);
     expect(bench.queued).toEqual([]);
     expect(spool.dropped('spam')).toEqual(names.sort());
