@@ -37,42 +37,42 @@ export interface Destination {
 export function disposeOf(entry: QueueEntry, to: Destination): CheckResult {
   const different = to.queue.check(entry);
   if (different !== undefined) return different;
-  if (to.after === 'archive') moveToArchive(entry, to);
-  else {
-    if (to.isArchiveEmpty !== true) removeOverturned(entry, to);
-    unlinkSync(to.queue.folder(entry.verdict).at(entry.key));
+  const { verdict, key } = entry;
+  const place = to.queue.folder(verdict).at(key);
+  const own = ofClass(to.archive, verdict);
+  if (to.after === 'archive') {
+    const today = dayOf(to.wall());
+    if (own.lstat(today) === undefined) mkdirSync(own.at(today), { mode: 0o700 });
+    // Another verdict of the same day is history; of two days the reader takes the later one, which
+    // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
+    // message in the queue.
+    removeCopies(
+      to.archive,
+      key,
+      (folder, day) => day > today || (day === today && folder !== own),
+    );
+    renameSync(place, own.at(`${today}/${key}`));
+  } else {
+    // An archive from before LEARN_AFTER=remove must not teach again what this verdict has overturned.
+    if (to.isArchiveEmpty !== true) removeCopies(to.archive, key, (folder) => folder !== own);
+    unlinkSync(place);
   }
   return undefined;
 }
 
-/** An archive from before LEARN_AFTER=remove must not teach again what this verdict has overturned. */
-function removeOverturned({ verdict, key }: QueueEntry, { archive }: Destination): void {
-  const own = ofClass(archive, verdict);
+function removeCopies(
+  archive: PerClass<Folder>,
+  key: string,
+  isOutdated: (folder: Folder, day: string) => boolean,
+): void {
   for (const folder of Object.values(archive)) {
-    if (folder === own) continue;
-    for (const day of daysOf(folder)) {
+    for (const day of daysOf(folder).filter((name) => isOutdated(folder, name))) {
       if (folder.lstat(day)?.isDirectory() === true) folder.removeFile(`${day}/${key}`);
     }
   }
 }
 
-function moveToArchive({ verdict, key }: QueueEntry, { queue, archive, wall }: Destination): void {
-  const day = dayOf(wall());
-  const folder = ofClass(archive, verdict);
-  if (folder.lstat(day) === undefined) mkdirSync(folder.at(day), { mode: 0o700 });
-  // Another verdict of the same day is history; of two days the reader takes the later one, which
-  // a clock that was ahead has made of an earlier one. They go first: a crash in between leaves the
-  // message in the queue.
-  for (const each of Object.values(archive)) {
-    if (each !== folder) each.removeFile(`${day}/${key}`);
-    for (const later of daysOf(each).filter((name) => name > day)) {
-      if (each.lstat(later)?.isDirectory() === true) each.removeFile(`${later}/${key}`);
-    }
-  }
-  renameSync(queue.folder(verdict).at(key), folder.at(`${day}/${key}`));
-}
-
-export interface RetentionOptions {
+interface RetentionOptions {
   readonly archive: PerClass<Folder>;
   /** Days that are kept; 0 keeps all. */
   readonly days: number;

@@ -4,7 +4,7 @@ import { othersOf, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
-import { copyMessage, syncFolder } from './copy.ts';
+import { copyMessage, syncFolder } from './durable.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import {
@@ -13,10 +13,10 @@ import {
   idOf,
   sameStamp,
   settleTime,
+  stagedKey,
   stampOf,
 } from './message.ts';
 import type { QueueEntry, Stamp } from './message.ts';
-import type { StuckFiles } from './stuck-files.ts';
 
 /**
  * The move into a queue on another file system. The file is first renamed inside its class folder to
@@ -28,19 +28,11 @@ import type { StuckFiles } from './stuck-files.ts';
  * queue: nothing of that key is posted meanwhile, and while it is being copied nothing is enqueued.
  */
 
-// What encodeName makes, so that nothing else in the class folder is taken for a staged file.
-const STAGED = /^\.learnd-([A-Za-z0-9._=@+%~-]{1,200})$/;
 const MOVED_AT_A_TIME = 8;
 /** Files that fail one after the other must not fill the memory. */
 const KNOWN_AT_MOST = 2_000;
 /** What is found leaves room for what comes; the rest is found by a later sweep. */
 const FOUND_AT_MOST = 1_000;
-
-export interface CrossDeviceMovesOptions extends SpoolContext {
-  readonly stuck: StuckFiles;
-  /** There is room for another one. */
-  readonly onRoom: () => void;
-}
 
 /** One staged file. */
 interface Staged {
@@ -54,15 +46,15 @@ interface Staged {
 }
 
 export class CrossDeviceMoves {
-  readonly #options: CrossDeviceMovesOptions;
+  readonly #context: SpoolContext;
   readonly #staged = new Map<string, Staged>();
   /** Those that were staged by this process, and not tried yet or being moved. */
   readonly #ahead = new Set<Staged>();
   readonly #moving = new Map<Staged, Promise<void>>();
   #isStopping = false;
 
-  constructor(options: CrossDeviceMovesOptions) {
-    this.#options = options;
+  constructor(context: SpoolContext) {
+    this.#context = context;
   }
 
   /** Whether one more file may be staged now. */
@@ -77,7 +69,7 @@ export class CrossDeviceMoves {
     for (const staged of this.#staged.values()) {
       if (!this.#moving.has(staged)) due = Math.min(due, staged.dueAt);
     }
-    return Math.max(due - this.#options.clock.monotonic(), this.#pause());
+    return Math.max(due - this.#context.clock.monotonic(), this.#pause());
   }
 
   /** True when nothing is on its way. */
@@ -104,7 +96,7 @@ export class CrossDeviceMoves {
   /** A folder was opened: looks whether an earlier daemon left something half-way in it. */
   async opened(from: ClassFolder): Promise<void> {
     for (const { rawName } of from.folder.list()) {
-      if (STAGED.test(rawName)) return;
+      if (stagedKey(rawName) !== undefined) return;
       await yieldIfDue();
     }
     from.mayHoldStaged = false;
@@ -112,10 +104,10 @@ export class CrossDeviceMoves {
 
   /** A sweep came upon a dotted name, which may be a file that lies staged. */
   found(from: ClassFolder, rawName: string, regular: boolean): void {
-    const key = STAGED.exec(rawName)?.[1];
+    const key = stagedKey(rawName);
     if (key === undefined || this.#staged.has(idOf(from.verdict, key))) return;
     from.mayHoldStaged = true;
-    const { stuck } = this.#options;
+    const { stuck } = this.#context;
     const isUnfit = !regular || stuck.isKnown(from.verdict, rawName, 'unfit');
     if (isUnfit) stuck.note(from.verdict, rawName, 'unfit');
     else if (this.#staged.size < FOUND_AT_MOST) this.#add(from, key, undefined);
@@ -124,22 +116,28 @@ export class CrossDeviceMoves {
   /** True when a file of this key is staged and nothing is being done with it. */
   isWaiting(key: string): boolean {
     if ([...this.#moving.keys()].some((staged) => staged.key === key)) return false;
-    const { verdicts } = this.#options.drop;
+    const { verdicts } = this.#context.drop;
     return verdicts.some((verdict) => this.#staged.get(idOf(verdict, key))?.holdsLock === true);
   }
 
-  /** Removes what is staged of a key in a folder; true when there was something. */
-  removeKey({ verdict, folder, mayHoldStaged }: ClassFolder, key: string): boolean {
-    // First of all: where that fails it must not be forgotten.
-    const wasThere = mayHoldStaged && folder.removeFile(STAGED_PREFIX + key);
-    const staged = this.#staged.get(idOf(verdict, key));
-    if (staged !== undefined) this.#forget(staged);
-    return wasThere;
+  /**
+   * Removes what is staged of a key.
+   * @param verdict the one that supersedes the others. @defaultValue none stays
+   */
+  supersede(key: string, verdict?: Verdict): void {
+    const { drop, events } = this.#context;
+    for (const from of drop.folders.filter((each) => each.verdict !== verdict)) {
+      // First of all: where that fails it must not be forgotten.
+      const wasThere = from.mayHoldStaged && from.folder.removeFile(STAGED_PREFIX + key);
+      const staged = this.#staged.get(idOf(from.verdict, key));
+      if (staged !== undefined) this.#forget(staged);
+      if (wasThere) events.superseded(from.verdict, key);
+    }
   }
 
   /** Starts moving what is due. */
   step(): void {
-    const { faults, temporary, onRoom } = this.#options;
+    const { faults, temporary, onDue } = this.#context;
     // On a disk that was full several copies would take each other's last space.
     const limit = faults.retryAt(temporary.path) > 0 ? 1 : MOVED_AT_A_TIME;
     while (this.#moving.size < limit) {
@@ -148,7 +146,7 @@ export class CrossDeviceMoves {
       const work = this.#try(staged).finally(() => {
         this.#moving.delete(staged);
         this.#ahead.delete(staged);
-        onRoom();
+        onDue();
       });
       this.#moving.set(staged, work);
     }
@@ -165,7 +163,7 @@ export class CrossDeviceMoves {
   }
 
   #pause(): number {
-    return this.#options.faults.pause(this.#options.temporary.path);
+    return this.#context.faults.pause(this.#context.temporary.path);
   }
 
   #add(from: ClassFolder, key: string, stamp: Stamp | undefined): void {
@@ -176,14 +174,14 @@ export class CrossDeviceMoves {
 
   /** Locks a key, unless it is in flight: then false. */
   #lock(key: string): boolean {
-    const { locks } = this.#options;
+    const { locks } = this.#context;
     if (locks.isKeyHeld(key)) return false;
     locks.holdKey(key);
     return true;
   }
 
   #forget(staged: Staged): void {
-    const { locks, faults, temporary } = this.#options;
+    const { locks, faults, temporary } = this.#context;
     this.#staged.delete(idOf(staged.from.verdict, staged.key));
     this.#ahead.delete(staged);
     if (staged.holdsLock) locks.releaseKey(staged.key);
@@ -194,7 +192,7 @@ export class CrossDeviceMoves {
 
   /** Lets a staged file wait, behind all others. */
   #defer(staged: Staged, ms: number): void {
-    staged.dueAt = this.#options.clock.monotonic() + ms;
+    staged.dueAt = this.#context.clock.monotonic() + ms;
     const id = idOf(staged.from.verdict, staged.key);
     if (this.#staged.get(id) !== staged) return;
     this.#staged.delete(id);
@@ -203,7 +201,7 @@ export class CrossDeviceMoves {
 
   #nextDue(): Staged | undefined {
     if (this.#isStopping || this.#pause() > 0) return undefined;
-    const now = this.#options.clock.monotonic();
+    const now = this.#context.clock.monotonic();
     for (const staged of this.#staged.values()) {
       if (staged.dueAt <= now && !this.#moving.has(staged)) return staged;
     }
@@ -211,7 +209,7 @@ export class CrossDeviceMoves {
   }
 
   async #try(staged: Staged): Promise<void> {
-    const { faults, temporary, events } = this.#options;
+    const { faults, temporary, events } = this.#context;
     const move = (): Promise<boolean> => this.#moveUnlessClosed(staged);
     const isMoved = await faults.guard(temporary.path, move, { proves: (moved) => moved });
     if (isMoved !== FAULTED) return;
@@ -233,7 +231,7 @@ export class CrossDeviceMoves {
 
   /** Tries to move a file. Resolves to whether that has shown that the disk works. */
   async #move(staged: Staged): Promise<boolean> {
-    const { settleMs, maxBytes, stuck, events } = this.#options;
+    const { settleMs, maxBytes, stuck, events } = this.#context;
     const { from, key } = staged;
     // The key was in flight when this was found.
     staged.holdsLock ||= this.#lock(key);
@@ -273,7 +271,7 @@ export class CrossDeviceMoves {
    * same verdict the queue can only hold an older file, or an earlier copy of this one.
    */
   #isOutdated(from: ClassFolder, key: string, mtimeNs: bigint): boolean {
-    const { queue, events, drop } = this.#options;
+    const { queue, events, drop } = this.#context;
     const isOutdated = othersOf(drop.verdicts, from.verdict).some((other) =>
       [
         queue.find(other, key)?.stamp.mtimeNs,
@@ -289,40 +287,37 @@ export class CrossDeviceMoves {
 
   /** Copies a file into the queue; `undefined` when it changed meanwhile. */
   async #copy(from: ClassFolder, key: string, stamp: Stamp): Promise<QueueEntry | undefined> {
-    const { queue, temporary } = this.#options;
+    const { queue, temporary } = this.#context;
     const { verdict, folder } = from;
     const name = STAGED_PREFIX + key;
+    let isWhole = false;
     try {
-      const isWhole = await copyMessage({ from: folder, name, to: temporary, key, stamp, verdict });
+      const isCopied = await copyMessage({
+        from: folder,
+        name,
+        to: temporary,
+        key,
+        stamp,
+        verdict,
+      });
       const now = folder.lstat(name);
-      if (!isWhole || now === undefined || !sameStamp(stampOf(now), stamp)) {
-        temporary.removeFile(key);
-        return undefined;
-      }
-    } catch (error) {
-      temporary.removeFile(key); // half a copy would go on filling a full disk
-      throw error;
+      isWhole = isCopied && now !== undefined && sameStamp(now, stamp);
+    } finally {
+      if (!isWhole) temporary.removeFile(key); // half a copy would go on filling a full disk
     }
-    this.#supersedeTwins(verdict, key);
+    if (!isWhole) return undefined;
+    // Staged twins are older, and must go while that still shows: a copy's mtime is nearly right.
+    this.supersede(key, verdict);
     queue.removeKey(key);
     const entry = queue.adopt(temporary, key, verdict, key);
     if (entry === undefined) return undefined; // somebody removed the copy
     await syncFolder(queue.folder(verdict));
     const left = folder.lstat(name);
-    if (left !== undefined && !sameStamp(stampOf(left), stamp)) {
+    if (left !== undefined && !sameStamp(left, stamp)) {
       queue.removeKey(key); // its writer went on meanwhile: the copy is outdated, whatever its mtime
       return undefined;
     }
     folder.removeFile(name);
     return entry;
-  }
-
-  /** Staged twins are older, and must go while that still shows: a copy's mtime is nearly right. */
-  #supersedeTwins(verdict: Verdict, key: string): void {
-    const { drop, events } = this.#options;
-    for (const other of othersOf(drop.verdicts, verdict)) {
-      const twin = drop.get(other);
-      if (twin !== undefined && this.removeKey(twin, key)) events.superseded(other, key);
-    }
   }
 }

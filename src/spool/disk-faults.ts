@@ -7,7 +7,7 @@ import type { Log } from '../logger.ts';
 /** What `DiskFaults.guard` returns instead of a value. */
 export const FAULTED = Symbol('a disk fault');
 
-export interface GuardOptions<T> {
+interface GuardOptions<T> {
   /** A place of its own for an error that doesn't concern the rest of `place`. */
   readonly narrow?: (error: unknown) => string | undefined;
   /** Whether this result shows that the place works. @defaultValue any does */
@@ -21,6 +21,14 @@ export interface DiskFault {
   readonly place: string;
   readonly code: string;
   readonly says: string;
+}
+
+/** A place that may not be tried again before `until`, on the monotonic clock. */
+interface Paused {
+  until: number;
+  /** Missing where an error of this program is all that was met. */
+  fault?: DiskFault;
+  isSaid: boolean;
 }
 
 /** Faults of the disk or the process, not of the one file or folder that met them. */
@@ -40,10 +48,7 @@ export class DiskFaults {
   readonly #log: Log;
   readonly #bugs: Bugs;
   readonly #throttle: LogThrottle;
-  readonly #until = new Map<string, number>();
-  readonly #found = new Map<string, Omit<DiskFault, 'place'>>();
-  /** Places whose fault was logged. */
-  readonly #said = new Set<string>();
+  readonly #paused = new Map<string, Paused>();
 
   constructor(options: { readonly clock: Clock; readonly log: Log; readonly bugs: Bugs }) {
     this.#clock = options.clock;
@@ -75,17 +80,19 @@ export class DiskFaults {
 
   /** Pauses a place. To be called where no action is at hand for `guard`. */
   raise(place: string, error: unknown): void {
-    this.#until.set(place, this.#clock.monotonic() + DiskFaults.retryMs);
+    const paused = this.#paused.get(place) ?? { until: 0, isSaid: false };
+    this.#paused.set(place, paused);
+    paused.until = this.#clock.monotonic() + DiskFaults.retryMs;
     if (isBug(error)) {
       this.#bugs.report(error, place);
       return;
     }
-    const { code, words } = faultOf(error);
-    this.#found.set(place, { code, says: words });
+    const { code, says } = faultOf(error);
+    paused.fault = { place, code, says };
     if (!this.#throttle.allows(place, code)) return;
-    this.#said.add(place);
+    paused.isSaid = true;
     const more = RIGHTS.has(code) ? '; kopano-learnd doctor says which command helps' : '';
-    this.#log('err', 'disk.fault', `${place}: ${words}${more}`, {
+    this.#log('err', 'disk.fault', `${place}: ${says}${more}`, {
       place,
       code,
       retrySeconds: DiskFaults.retryMs / 1000,
@@ -99,12 +106,12 @@ export class DiskFaults {
 
   /** The places that don't work now. */
   get current(): readonly DiskFault[] {
-    return [...this.#found].map(([place, fault]) => ({ place, ...fault }));
+    return [...this.#paused.values()].flatMap(({ fault }) => fault ?? []);
   }
 
   /** True while some place does not work. */
   get isAny(): boolean {
-    return this.#until.size > 0;
+    return this.#paused.size > 0;
   }
 
   /** Milliseconds until `place` may be tried again; 0 when it is not paused. */
@@ -114,7 +121,7 @@ export class DiskFaults {
 
   /** When `place` may be tried again, on the monotonic clock; 0 when it works. */
   retryAt(place: string): number {
-    return this.#until.get(place) ?? 0;
+    return this.#paused.get(place)?.until ?? 0;
   }
 
   /**
@@ -122,21 +129,23 @@ export class DiskFaults {
    * and goes, as on a disk that is almost full, is logged once a minute all the same.
    */
   clear(place: string): void {
-    this.#found.delete(place);
-    if (!this.#until.delete(place) || !this.#said.delete(place)) return;
-    this.#log('notice', 'disk.ok', `${place}: works again`, { place });
+    const paused = this.#paused.get(place);
+    this.#paused.delete(place);
+    if (paused?.isSaid === true) {
+      this.#log('notice', 'disk.ok', `${place}: works again`, { place });
+    }
   }
 }
 
-function faultOf(error: unknown): { readonly code: string; readonly words: string } {
+function faultOf(error: unknown): Omit<DiskFault, 'place'> {
   if (error instanceof OperatorError) {
     const { message, hint, command } = error;
     const cure = command === undefined ? hint : `${hint}: ${command}`;
-    return { code: error.code, words: `${message}; ${cure.replace('::', ':')}` };
+    return { code: error.code, says: `${message}; ${cure.replace('::', ':')}` };
   }
-  if (error instanceof LocalFault) return { code: error.message, words: error.message };
+  if (error instanceof LocalFault) return { code: error.message, says: error.message };
   const code = errnoOf(error) ?? '';
-  return { code, words: CURES[code] ?? `the system answers ${code}` };
+  return { code, says: CURES[code] ?? `the system answers ${code}` };
 }
 
 const CURES: Readonly<Record<string, string>> = {

@@ -6,13 +6,14 @@ import { clean, inShell } from '../text.ts';
 import { VERDICTS, classesOf, ofClass, othersOf } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
-import { Folder, isFolder, statsAt } from './folder.ts';
+import { Folder, isFolder, orElse, statsAt } from './folder.ts';
 import { crossesDevices, octal } from './state-dir.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
 /**
- * The drop directory: kopano-spamd's folders `spam/` and `ham/`, and those of further classes. They are never made here. A folder
- * that is missing is asked for again, one that was replaced is opened anew.
+ * The drop directory: kopano-spamd's folders `spam/` and `ham/`, and those of further classes. They
+ * are never made here. A folder that is missing is asked for again, one that was replaced is opened
+ * anew.
  */
 export interface ClassFolder {
   readonly verdict: Verdict;
@@ -23,7 +24,7 @@ export interface ClassFolder {
   mayHoldStaged: boolean;
 }
 
-export interface DropDirectoryOptions {
+interface DropDirectoryOptions {
   readonly libDir: string;
   readonly queue: PerClass<Folder>;
   readonly faults: DiskFaults;
@@ -31,26 +32,14 @@ export interface DropDirectoryOptions {
   readonly throttle: LogThrottle;
 }
 
-/** Why a folder isn't open. */
-type Closed =
-  | 'missing'
-  /** The daemon has no permission for it, or it is no folder. */
-  | 'barred'
-  /** What may pass by itself: a failing disk, a dead FUSE mount, a stale one of NFS. */
-  | 'failing';
-
-const CLOSED: Readonly<Record<string, Closed>> = {
-  ENOENT: 'missing',
-  EACCES: 'barred',
-  EPERM: 'barred',
-  ELOOP: 'barred',
-  ENOTDIR: 'barred',
-};
+/** The daemon has no permission for the folder, or it is none: that doesn't pass by itself. */
+const BARRED = new Set(['EACCES', 'EPERM', 'ELOOP', 'ENOTDIR']);
 
 export class DropDirectory {
   readonly #options: DropDirectoryOptions;
   readonly #open = new Map<Verdict, ClassFolder>();
-  readonly #closed = new Map<Verdict, Closed>();
+  /** Why a folder isn't open: the system's code. */
+  readonly #closed = new Map<Verdict, string>();
 
   constructor(options: DropDirectoryOptions) {
     this.#options = options;
@@ -69,6 +58,11 @@ export class DropDirectory {
     return this.#open.get(verdict);
   }
 
+  /** The folders that are there. */
+  get folders(): readonly ClassFolder[] {
+    return [...this.#open.values()];
+  }
+
   /** True when all folders are there. */
   get isComplete(): boolean {
     return this.#open.size === this.verdicts.length;
@@ -81,21 +75,16 @@ export class DropDirectory {
   isUncertain(verdict: Verdict): boolean {
     const open = this.#open.get(verdict);
     if (open !== undefined) return !open.folder.isCurrent();
-    const closed = this.#closed.get(verdict);
-    return closed === 'missing' ? isFolder(this.path(verdict)) : closed !== 'barred';
+    const code = this.#closed.get(verdict) ?? '';
+    return code === 'ENOENT' ? isFolder(this.path(verdict)) : !BARRED.has(code);
   }
 
   /** Compares the folders with their paths. Returns those that were opened by this call. */
   refresh(): ClassFolder[] {
-    const stale = this.verdicts.filter(
-      (verdict) => this.#open.get(verdict)?.folder.isCurrent() !== true,
-    );
-    return stale.flatMap((verdict) => {
+    return this.verdicts.flatMap((verdict) => {
+      if (this.#open.get(verdict)?.folder.isCurrent() === true) return [];
       this.drop(verdict);
-      const opened = this.#openFolder(verdict);
-      if (opened === undefined) return [];
-      this.#open.set(verdict, opened);
-      return [opened];
+      return this.#openFolder(verdict) ?? [];
     });
   }
 
@@ -119,12 +108,14 @@ export class DropDirectory {
       const elsewhere = crossesDevices(folder, ofClass(queue, verdict));
       throttle.forget(`missing ${verdict}`);
       faults.clear(path);
-      return { verdict, folder, elsewhere, mayHoldStaged: true };
+      const opened = { verdict, folder, elsewhere, mayHoldStaged: true };
+      this.#open.set(verdict, opened);
+      return opened;
     } catch (error) {
       folder?.close();
       const code = errnoOf(error);
       if (code === undefined) throw error;
-      this.#closed.set(verdict, CLOSED[code] ?? 'failing');
+      this.#closed.set(verdict, code);
       if (DiskFaults.isWide(error)) faults.raise(path, error);
       else if (throttle.allows(`missing ${verdict}`, code)) {
         const { says, hint, command } = closedFolder(libDir, verdict, code);
@@ -141,7 +132,7 @@ export class DropDirectory {
 }
 
 /** What is wrong with a class folder that can't be opened, and what makes it right. */
-export interface ClosedFolder {
+interface ClosedFolder {
   /** With the folder's path. */
   readonly says: string;
   readonly hint: string;
@@ -158,9 +149,7 @@ export function closedFolder(libDir: string, verdict: Verdict, code: string): Cl
     const says = `${place} cannot be opened (permission denied)`;
     return { says, hint: accessCure(libDir, place) };
   }
-  if (code === 'ELOOP' || code === 'ENOTDIR') {
-    return noFolder(libDir, verdict, code);
-  }
+  if (code === 'ELOOP' || code === 'ENOTDIR') return noFolder(libDir, verdict, code);
   const hint = 'look at the file system; it is tried again';
   return { says: `${place} cannot be opened (${code})`, hint };
 }
@@ -168,7 +157,7 @@ export function closedFolder(libDir: string, verdict: Verdict, code: string): Cl
 /** Something else has the folder's name. It goes out of the way, so that nothing of it is lost. */
 function noFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder {
   const place = `${libDir}/${verdict}`;
-  const target = linkTarget(place);
+  const target = orElse(() => readlinkSync(place), undefined);
   const is =
     target === undefined
       ? `is not a folder (${code})`
@@ -183,15 +172,6 @@ function noFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder 
         : `put the link aside, and ${hint}; what lies behind it stays there`,
     command: command && `${aside} && ${command}`,
   };
-}
-
-function linkTarget(place: string): string | undefined {
-  try {
-    return readlinkSync(place);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }
 
 /** The line that makes a missing folder right: like a sibling, else like the spool. */

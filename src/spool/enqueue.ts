@@ -8,34 +8,30 @@ import type { CrossDeviceMoves } from './cross-device-move.ts';
 import { DiskFaults } from './disk-faults.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import type { Folder } from './folder.ts';
-import type { Gate } from './gate.ts';
+import type { Later } from './gate.ts';
 import { encodeName, idOf, sameStamp, stampOf } from './message.ts';
 import type { Requeue } from './requeue.ts';
 import { crossesDevices } from './state-dir.ts';
-import type { StuckFiles, StuckReason } from './stuck-files.ts';
+import type { StuckReason } from './stuck-files.ts';
 
 /**
  * Enqueueing: what happens to one file of the drop directory. The enqueuer looks at the file, and once
  * the gate lets it pass takes it into the queue as the only verdict of its key. The calls between the
  * last look and the rename are synchronous, so that nothing of ours comes in between.
  */
-export interface EnqueuerOptions extends SpoolContext {
+interface EnqueuerOptions extends SpoolContext {
   readonly requeue: Requeue;
   readonly moves: CrossDeviceMoves;
-  readonly gate: Gate;
-  readonly stuck: StuckFiles;
 }
 
 /** What a look at a file came to. */
-export type Look =
+type Look =
+  | Later
   /** It went into the queue, or is on its way there. */
   | { readonly kind: 'taken' }
-  /** It is worth another look in `ms` milliseconds. */
-  | { readonly kind: 'wait'; readonly ms: number }
   /** It stays where it is until something about it changes: a matter for sweeps. */
   | { readonly kind: 'stays' }
-  | { readonly kind: 'gone' }
-  | { readonly kind: 'full' };
+  | { readonly kind: 'gone' };
 
 /** How often a file is looked at whose key is in flight. */
 const BLOCKED_MS = 100;
@@ -73,19 +69,13 @@ export class Enqueuer {
       gate.forget(id);
       return { kind: 'gone' };
     }
-    if (!stats.isFile()) return this.#leave({ from, rawName, stats }, 'irregular');
-    const answer = gate.look(id, stats, () => isReadable(from.folder, rawName));
-    switch (answer.kind) {
-      case 'settling':
-        return { kind: 'wait', ms: answer.ms };
-      case 'full':
-        return { kind: 'full' };
-      case 'stalled':
-        if (answer.stuck) stuck.note(verdict, rawName, answer.reason, stats);
-        return { kind: 'stays' };
-      case 'passed':
-        return this.#take({ from, rawName, stats });
-    }
+    const candidate = { from, rawName, stats };
+    if (!stats.isFile()) return this.#leave(candidate, 'irregular');
+    const answer = gate.look(id, stats, () => isAllowed(from.folder, rawName, constants.R_OK));
+    if (answer.kind === 'passed') return this.#take(candidate);
+    if (answer.kind !== 'stalled') return answer;
+    if (answer.stuck) stuck.note(verdict, rawName, answer.reason, stats);
+    return { kind: 'stays' };
   }
 
   #take(candidate: Candidate): Look {
@@ -128,8 +118,9 @@ export class Enqueuer {
     const stats = twin?.folder.lstat(rawName);
     // One that is stuck no longer counts.
     if (twin === undefined || stats?.isFile() !== true || gate.isStuck(id)) return undefined;
-    const answer = gate.look(id, stats, () => isReadable(twin.folder, rawName), true);
-    if (answer.kind === 'settling') return { kind: 'wait', ms: answer.ms };
+    const isReadable = (): boolean => isAllowed(twin.folder, rawName, constants.R_OK);
+    const answer = gate.look(id, stats, isReadable, true);
+    if (answer.kind === 'wait') return answer;
     if (answer.kind !== 'passed') return { kind: 'wait', ms: settleMs };
     return this.#isTooLarge(twin, stats) ? undefined : { from: twin, rawName, stats };
   }
@@ -147,14 +138,12 @@ export class Enqueuer {
       return this.#leave(candidate, 'immovable');
     }
     this.#supersede(key);
-    const stamp = stampOf(stats);
     try {
-      if (from.elsewhere) {
-        moves.stage(from, rawName, key, stamp);
-      } else {
+      if (from.elsewhere) moves.stage(from, rawName, key, stampOf(stats));
+      else {
         const entry = queue.adopt(from.folder, rawName, from.verdict, key);
         if (entry === undefined) return { kind: 'gone' };
-        events.enqueued(entry, sameStamp(entry.stamp, stamp));
+        events.enqueued(entry, sameStamp(entry.stamp, stats));
       }
     } catch (error) {
       if (errnoOf(error) === 'EXDEV' && !from.elsewhere) {
@@ -166,7 +155,7 @@ export class Enqueuer {
       const isItsOwn =
         FILE_ERRORS.has(errnoOf(error) ?? '') &&
         from.folder.lstat(rawName) !== undefined &&
-        isWritable(from.folder);
+        isAllowed(from.folder, '.', constants.W_OK | constants.X_OK);
       if (!isItsOwn) throw error;
       return this.#leave(candidate, 'immovable');
     }
@@ -191,16 +180,13 @@ export class Enqueuer {
 
   /** Removes every older verdict of a key, wherever it waits. */
   #supersede(key: string): void {
-    const { drop, queue, quarantine, requeue, moves, events } = this.#options;
+    const { queue, quarantine, requeue, moves, events } = this.#options;
     for (const verdict of queue.removeKey(key)) events.superseded(verdict, key);
     // That one was counted when it was quarantined.
     quarantine.removeKey(key);
     // After the quarantine: an operator may be moving it from there to here.
     requeue.removeKey(key);
-    for (const verdict of drop.verdicts) {
-      const from = drop.get(verdict);
-      if (from !== undefined && moves.removeKey(from, key)) events.superseded(verdict, key);
-    }
+    moves.supersede(key);
   }
 
   #leave({ from, rawName, stats }: Candidate, reason: StuckReason): Look {
@@ -215,17 +201,9 @@ function isNewer(a: Candidate, b: Candidate): boolean {
   return takesPrecedence(a.from.verdict, mine, b.from.verdict, its);
 }
 
-function isReadable(folder: Folder, rawName: string): boolean {
-  return isAllowed(folder.at(rawName), constants.R_OK);
-}
-
-function isWritable(folder: Folder): boolean {
-  return isAllowed(folder.at('.'), constants.W_OK | constants.X_OK);
-}
-
-function isAllowed(address: string | Buffer, mode: number): boolean {
+function isAllowed(folder: Folder, rawName: string, mode: number): boolean {
   try {
-    accessSync(address, mode);
+    accessSync(folder.at(rawName), mode);
     return true;
   } catch (error) {
     // A disk that fails says nothing about the file.

@@ -14,6 +14,10 @@ import type { BigIntStats } from 'node:fs';
 import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
 
+const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** How a file is opened that may have been swapped: no link is followed, no FIFO waited for. */
+export const READ_SAFELY = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+
 /**
  * A folder held open. Everything in it is reached through its descriptor (`/proc/self/fd`), so that
  * a path that is swapped for another folder or a symlink afterwards leads nowhere else.
@@ -21,7 +25,7 @@ import type { Verdict } from '../verdict.ts';
  * Calls are synchronous: a metadata call on a local file system takes microseconds, a fraction of
  * what the thread pool's hand-over costs, and a sequence of them can't be interleaved.
  */
-export class Folder {
+export class Folder implements Disposable {
   /** Where the folder was found: for people, never for file access. */
   readonly path: string;
   readonly fd: number;
@@ -50,7 +54,6 @@ export class Folder {
   }
 
   static #openAt(address: string | Buffer, path: string): Folder {
-    const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
     const fd = openSync(address, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     try {
       return new Folder(path, fd, fstatSync(fd, { bigint: true }));
@@ -110,12 +113,8 @@ export class Folder {
       unlinkSync(this.at(rawName));
       return;
     }
-    const inner = this.openFolder(rawName);
-    try {
-      for (const entry of [...inner.list()]) inner.removeTree(entry.rawName);
-    } finally {
-      inner.close();
-    }
+    using inner = this.openFolder(rawName);
+    for (const entry of [...inner.list()]) inner.removeTree(entry.rawName);
     rmdirSync(this.at(rawName));
   }
 
@@ -144,6 +143,10 @@ export class Folder {
     this.#open = false;
     closeUnwritten(this.fd);
   }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
 }
 
 export interface FolderEntry {
@@ -155,33 +158,32 @@ export interface FolderEntry {
 // Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
 const LATIN1: BufferEncoding = 'latin1';
 
-export interface ListedEntry {
+export interface ListedEntry extends FolderEntry {
   readonly verdict: Verdict;
-  readonly entry: FolderEntry;
 }
 
 /**
  * Lists folders by turns, an entry of each, so that neither class waits for the other. Keeps them open
  * until it is finished or returned.
- * @param onFault hears of an error, which ends the list of its folder. @defaultValue throws it
+ * @param onFault hears of an error, which ends the list of its folder
  */
 export function* listByTurns(
   folders: readonly { readonly verdict: Verdict; readonly folder: Folder }[],
-  onFault?: (verdict: Verdict, error: unknown) => void,
+  onFault: (verdict: Verdict, error: unknown) => void,
 ): Generator<ListedEntry, void, undefined> {
   const lists = new Map(folders.map(({ verdict, folder }) => [verdict, folder.list()]));
   try {
     while (lists.size > 0) {
       for (const [verdict, list] of lists) {
-        let next: IteratorResult<FolderEntry, void> = { done: true, value: undefined };
+        let next: FolderEntry | undefined;
         try {
-          next = list.next();
+          const step = list.next();
+          if (step.done !== true) next = step.value;
         } catch (error) {
-          if (onFault === undefined) throw error;
           onFault(verdict, error);
         }
-        if (next.done === true) lists.delete(verdict);
-        else yield { verdict, entry: next.value };
+        if (next === undefined) lists.delete(verdict);
+        else yield { verdict, rawName: next.rawName, regular: next.regular };
       }
     }
   } finally {
@@ -194,10 +196,18 @@ export function* listByTurns(
  * Linux it is gone whatever close(2) says.
  */
 export function closeUnwritten(fd: number): void {
-  try {
+  orElse(() => {
     closeSync(fd);
+  }, undefined);
+}
+
+/** What `act` gives; `otherwise` where the system answers with an error. */
+export function orElse<T, U>(act: () => T, otherwise: U): T | U {
+  try {
+    return act();
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
+    return otherwise;
   }
 }
 
@@ -218,22 +228,12 @@ export function procFault(): OperatorError | undefined {
 
 /** What `path` leads to, symlinks followed; `undefined` for nothing, or where that can't be seen. */
 export function statsAt(path: string): BigIntStats | undefined {
-  try {
-    return statSync(path, { bigint: true });
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
+  return orElse(() => statSync(path, { bigint: true }), undefined);
 }
 
 /** The names in a folder; none where it can't be listed. */
 export function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return [];
-  }
+  return orElse(() => readdirSync(folder), []);
 }
 
 /** True when `path` leads to a folder, symlinks followed. */

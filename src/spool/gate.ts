@@ -19,14 +19,17 @@ export const STUCK_AFTER_MS = 600_000;
 
 /** What the gate says of a file that it was shown. */
 export type GateAnswer =
+  | Later
   | { readonly kind: 'passed' }
+  | { readonly kind: 'stalled'; readonly reason: 'empty' | 'unreadable'; readonly stuck: boolean };
+
+export type Later =
   /** Look again in `ms` milliseconds. */
-  | { readonly kind: 'settling'; readonly ms: number }
-  | { readonly kind: 'stalled'; readonly reason: 'empty' | 'unreadable'; readonly stuck: boolean }
+  | { readonly kind: 'wait'; readonly ms: number }
   /** There is no room to remember it: show it again later. */
   | { readonly kind: 'full' };
 
-export interface GateOptions {
+interface GateOptions {
   readonly settleMs: number;
   /** Most files that are remembered at a time, and as many stalled ones. */
   readonly room: number;
@@ -76,10 +79,10 @@ export class Gate {
     if (settling === undefined || !isUnchanged(settling, seen)) {
       if (settling === undefined && this.isFull && !beyondRoom) return { kind: 'full' };
       this.#settling.set(id, seen);
-      return { kind: 'settling', ms: this.#time(seen) };
+      return { kind: 'wait', ms: this.#time(seen) };
     }
     const left = settling.since + this.#time(settling) - this.#options.now();
-    if (left > 0) return { kind: 'settling', ms: left };
+    if (left > 0) return { kind: 'wait', ms: left };
     if (!readable()) return this.#stall(id, seen, 'unreadable', beyondRoom);
     return { kind: 'passed' };
   }

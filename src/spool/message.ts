@@ -38,8 +38,14 @@ export function entryOf(verdict: Verdict, key: string, stats: BigIntStats): Queu
   return { verdict, key, bytes: Number(stats.size), stamp: stampOf(stats) };
 }
 
-/** How a file is named in its class folder that is half-way to another file system. */
+/** How a file is named in its class folder that is half-way to another file system: with its key. */
 export const STAGED_PREFIX = '.learnd-';
+
+/** The key of a file that is half-way to another file system; `undefined` of any other. */
+export function stagedKey(rawName: string): string | undefined {
+  const key = rawName.slice(STAGED_PREFIX.length);
+  return rawName.startsWith(STAGED_PREFIX) && isKey(key) ? key : undefined;
+}
 
 /** Names a file, or a message, among those of both verdicts. */
 export function idOf(verdict: Verdict, name: string): string {

@@ -17,7 +17,7 @@ import { StuckFiles } from './stuck-files.ts';
  * compares the folders with their paths, moves what is half-way between two file systems, and lets the
  * scanner look at what is due. Nothing here waits for rspamd.
  */
-export interface PickupOptions extends SpoolContext {
+interface PickupOptions extends Omit<SpoolContext, 'gate' | 'stuck' | 'onDue'> {
   readonly requeue: Requeue;
   /** The drop directory belongs to another daemon. */
   readonly onLost: (reason: string) => void;
@@ -54,23 +54,20 @@ export class Pickup {
   constructor(options: PickupOptions) {
     const { clock, settleMs } = options;
     this.#options = options;
-    const gate = new Gate({ settleMs, room: GATE_ROOM, now: () => clock.monotonic() });
-    const onRoom = (): void => {
-      this.#plan();
-    };
-    const stuck = new StuckFiles(options.log);
-    const moves = new CrossDeviceMoves({ ...options, stuck, onRoom });
-    const enqueuer = new Enqueuer({ ...options, gate, moves, stuck });
-    this.#moves = moves;
-    this.#scanner = new Scanner({
+    const context = {
       ...options,
-      gate,
-      moves,
-      enqueuer,
-      stuck,
+      gate: new Gate({ settleMs, room: GATE_ROOM, now: () => clock.monotonic() }),
+      stuck: new StuckFiles(options.log),
       onDue: () => {
         if (this.#plannedFor - clock.monotonic() > GATHER_MS) this.#plan();
       },
+    };
+    const moves = new CrossDeviceMoves(context);
+    this.#moves = moves;
+    this.#scanner = new Scanner({
+      ...context,
+      moves,
+      enqueuer: new Enqueuer({ ...context, moves }),
       onYield: () => {
         this.#movedAt = clock.monotonic();
       },

@@ -4,7 +4,7 @@ import type { PerClass, Verdict } from '../verdict.ts';
 import type { Folder } from './folder.ts';
 import type { QueueEntry } from './message.ts';
 import type { CheckResult, Queue } from './queue.ts';
-import { writeSynced } from './synced-file.ts';
+import { writeSynced } from './durable.ts';
 
 /**
  * The quarantine: `quarantine/VERDICT/NAME` with its reason in `NAME.json`. A message comes here

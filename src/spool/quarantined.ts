@@ -1,10 +1,11 @@
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, renameSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
 import { VERDICTS, isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { Folder } from './folder.ts';
+import { Folder, READ_SAFELY } from './folder.ts';
 import { isKey } from './message.ts';
 import type { QuarantineReason } from './quarantine.ts';
 
@@ -25,11 +26,9 @@ export interface Quarantined {
 export type Moved = 'done' | 'gone';
 
 /** A reason as it was found; a field that can't be read is missing. */
-export type FoundReason = Partial<QuarantineReason>;
+type FoundReason = Partial<QuarantineReason>;
 
 const CHUNK_BYTES = 65_536;
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 
 /** By class: whatever classes a daemon has made folders for, those that are no longer set among them. */
 type Folders = ReadonlyMap<Verdict, Folder>;
@@ -61,10 +60,6 @@ export class QuarantinedMessages implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.close();
-  }
-
-  close(): void {
     const folders = [...this.#quarantine.values(), ...this.#release.values()];
     for (const each of [this.#root, ...folders]) each.close();
   }
@@ -80,13 +75,13 @@ export class QuarantinedMessages implements Disposable {
     }
   }
 
-  has({ verdict, key }: Quarantined): boolean {
-    return isKey(key) && statsOf(this.#quarantine.get(verdict), key) !== undefined;
+  has(message: Quarantined): boolean {
+    return holds(this.#quarantine, message);
   }
 
   /** Whether it was released, and the owner hasn't taken it yet. */
-  isReleased({ verdict, key }: Quarantined): boolean {
-    return isKey(key) && statsOf(this.#release.get(verdict), key) !== undefined;
+  isReleased(message: Quarantined): boolean {
+    return holds(this.#release, message);
   }
 
   /** Why it is here; empty when that can't be read. */
@@ -108,13 +103,13 @@ export class QuarantinedMessages implements Disposable {
    */
   async *body(message: Quarantined): AsyncGenerator<Buffer, void, undefined> {
     const folder = this.#quarantine.get(message.verdict);
-    const stats = statsOf(folder, message.key);
+    const stats = folder && guard(folder, () => folder.lstat(message.key));
     if (folder === undefined || stats === undefined) return;
     checkFit(message, stats);
     const told = (error: unknown): never => {
       throw forOperator(folder, error);
     };
-    const file = await open(folder.at(message.key), READ).catch(told);
+    const file = await open(folder.at(message.key), READ_SAFELY).catch(told);
     try {
       checkFit(message, await file.stat({ bigint: true }).catch(told));
       for (;;) {
@@ -176,23 +171,19 @@ export class QuarantinedMessages implements Disposable {
 
 function openAll(root: Folder, name: string): Folders {
   const place = `${root.path}/${name}`;
-  const parent = openFolder(place, () => root.openFolder(name));
+  using parent = openFolder(place, () => root.openFolder(name));
   const folders = new Map<Verdict, Folder>();
   if (parent === undefined) return folders;
-  try {
-    const further = guard(parent, () =>
-      [...parent.list()]
-        .map(({ rawName }) => rawName)
-        .filter((each) => isClassName(each) && parent.lstat(each)?.isDirectory() === true),
-    );
-    for (const verdict of new Set([...VERDICTS, ...further.sort()])) {
-      const folder = openFolder(place, () => parent.openFolder(verdict));
-      if (folder !== undefined) folders.set(verdict, folder);
-    }
-    return folders;
-  } finally {
-    parent.close();
+  const further = guard(parent, () =>
+    [...parent.list()]
+      .map(({ rawName }) => rawName)
+      .filter((each) => isClassName(each) && parent.lstat(each)?.isDirectory() === true),
+  );
+  for (const verdict of new Set([...VERDICTS, ...further.sort()])) {
+    const folder = openFolder(place, () => parent.openFolder(verdict));
+    if (folder !== undefined) folders.set(verdict, folder);
   }
+  return folders;
 }
 
 function openFolder(place: string, act: () => Folder): Folder | undefined {
@@ -203,18 +194,19 @@ function openFolder(place: string, act: () => Folder): Folder | undefined {
     if (code === 'ENOENT') return undefined;
     if (code === 'EACCES' || code === 'EPERM') throw forbidden(place);
     if (code !== 'ELOOP' && code !== 'ENOTDIR') throw error;
-    const message = `${place} is not a folder (a symlink is not followed)`;
-    throw new OperatorError({
-      code: 'quarantine.not-a-folder',
-      message,
-      hint: 'set LEARN_STATE_DIR as the daemon has it',
-      exitCode: EXIT.configuration,
-    });
+    throw fault(
+      'not-a-folder',
+      `${place} is not a folder (a symlink is not followed)`,
+      'set LEARN_STATE_DIR as the daemon has it',
+      EXIT.configuration,
+    );
   }
 }
 
-function statsOf(folder: Folder | undefined, name: string): BigIntStats | undefined {
-  return folder === undefined ? undefined : guard(folder, () => folder.lstat(name));
+function holds(folders: Folders, { verdict, key }: Quarantined): boolean {
+  const folder = folders.get(verdict);
+  if (folder === undefined || !isKey(key)) return false;
+  return guard(folder, () => folder.lstat(key)) !== undefined;
 }
 
 function guard<T>(folder: Folder, act: () => T): T {
@@ -238,8 +230,13 @@ function forbidden(place: string, owner = "the daemon's user"): OperatorError {
   return fault('forbidden', message, `run the command as ${owner}, or as root`);
 }
 
-function fault(code: string, message: string, hint: string): OperatorError {
-  return new OperatorError({ code: `quarantine.${code}`, message, hint, exitCode: EXIT.failure });
+function fault(
+  code: string,
+  message: string,
+  hint: string,
+  exitCode: ExitCode = EXIT.failure,
+): OperatorError {
+  return new OperatorError({ code: `quarantine.${code}`, message, hint, exitCode });
 }
 
 function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
@@ -253,7 +250,7 @@ function checkFit({ verdict, key }: Quarantined, stats: BigIntStats): void {
 }
 
 function readSmallFile(folder: Folder, name: string): string {
-  const fd = openSync(folder.at(name), READ);
+  const fd = openSync(folder.at(name), READ_SAFELY);
   try {
     const stats = fstatSync(fd);
     if (!stats.isFile()) return '{}';

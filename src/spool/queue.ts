@@ -1,10 +1,10 @@
-import { constants, fstatSync, openSync, read, readSync, renameSync } from 'node:fs';
+import { fstatSync, openSync, read, readSync, renameSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { promisify } from 'node:util';
 import { errnoOf } from '../errors.ts';
 import { classesOf, ofClass, othersOf, takesPrecedence } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
-import { closeUnwritten, listByTurns } from './folder.ts';
+import { READ_SAFELY, closeUnwritten, listByTurns } from './folder.ts';
 import type { Folder } from './folder.ts';
 import { bearsFinishingMark, entryOf, sameStamp } from './message.ts';
 import type { QueueEntry } from './message.ts';
@@ -67,7 +67,7 @@ export class Queue {
   /** The newer of what the queue holds of a key; there is normally one at most. */
   newest(key: string): QueueEntry | undefined {
     const found = this.verdicts.flatMap((verdict) => this.find(verdict, key) ?? []);
-    return found.length < 2 ? found[0] : found.reduce((a, b) => (isNewer(a, b) ? a : b));
+    return found.sort((a, b) => (isNewer(a, b) ? -1 : 1))[0];
   }
 
   /**
@@ -106,10 +106,9 @@ export class Queue {
       const reason = `over-size: ${found.size} bytes, LEARN_MAX_BYTES is ${this.#maxBytes}`;
       return { kind: 'unfit', reason };
     }
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
     let file: number;
     try {
-      file = openSync(folder.at(key), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      file = openSync(folder.at(key), READ_SAFELY);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return { kind: 'gone' };
       if (errnoOf(error) === 'ELOOP') return NO_FILE;
@@ -140,18 +139,18 @@ export class Queue {
     isKnown: (key: string) => boolean = () => false,
   ): Generator<FoundEntry | undefined, void, undefined> {
     const folders = this.verdicts.map((verdict) => ({ verdict, folder: this.folder(verdict) }));
-    for (const { verdict, entry } of listByTurns(folders)) {
-      yield isKnown(entry.rawName) ? undefined : this.#lookAt(verdict, entry.rawName);
+    const onFault = (_verdict: Verdict, error: unknown): never => {
+      throw error;
+    };
+    for (const { verdict, rawName: key } of listByTurns(folders, onFault)) {
+      yield isKnown(key) ? undefined : this.#lookAt(verdict, key);
     }
   }
 
   #lookAt(verdict: Verdict, key: string): FoundEntry | undefined {
-    const look = (): BigIntStats | undefined => this.folder(verdict).lstat(key);
-    let stats = look();
-    if (othersOf(this.verdicts, verdict).some((other) => this.find(other, key) !== undefined)) {
-      this.#mendTwins(key);
-      stats = look();
-    }
+    const others = othersOf(this.verdicts, verdict);
+    if (others.some((other) => this.folder(other).lstat(key) !== undefined)) this.#mendTwins(key);
+    const stats = this.folder(verdict).lstat(key);
     if (stats === undefined) return undefined;
     return { entry: entryOf(verdict, key, stats), marked: bearsFinishingMark(stats.mode) };
   }
@@ -175,8 +174,8 @@ function isNewer(a: QueueEntry, b: QueueEntry): boolean {
 const NO_FILE: ReadResult = { kind: 'unfit', reason: 'not a regular file' };
 
 function changeOf({ verdict, key, stamp }: QueueEntry, stats: BigIntStats): CheckResult {
-  const entry = entryOf(verdict, key, stats);
-  return sameStamp(entry.stamp, stamp) ? undefined : { kind: 'changed', entry };
+  if (sameStamp(stats, stamp)) return undefined;
+  return { kind: 'changed', entry: entryOf(verdict, key, stats) };
 }
 
 const readBeside = promisify(read);

@@ -15,7 +15,7 @@ import { STAGED_PREFIX, decodeKey, isKey } from './message.ts';
  * staged for it, the released one is removed. A file in the drop directory holds it back, and removes
  * it when that file is enqueued.
  */
-export interface RequeueOptions extends Pick<
+interface RequeueOptions extends Pick<
   SpoolContext,
   'queue' | 'quarantine' | 'drop' | 'locks' | 'events' | 'faults'
 > {
@@ -107,13 +107,11 @@ export class Requeue {
   #isOutdated(verdict: Verdict, key: string): boolean {
     const { folders, queue, drop } = this.#options;
     if (queue.newest(key) !== undefined) return true;
-    const verdicts = classesOf(folders);
-    if (verdicts.some((each) => drop.get(each)?.folder.lstat(STAGED_PREFIX + key) !== undefined)) {
-      return true;
-    }
+    const staged = STAGED_PREFIX + key;
+    if (drop.folders.some(({ folder }) => folder.lstat(staged) !== undefined)) return true;
     const mine = ofClass(folders, verdict).lstat(key);
     if (mine === undefined) return false;
-    return othersOf(verdicts, verdict).some((other) => {
+    return othersOf(classesOf(folders), verdict).some((other) => {
       const twin = ofClass(folders, other).lstat(key);
       return twin !== undefined && takesPrecedence(other, twin.mtimeNs, verdict, mine.mtimeNs);
     });
@@ -123,9 +121,8 @@ export class Requeue {
   #isDropped(key: string): boolean {
     const rawName = decodeKey(key);
     if (rawName === undefined) return false;
-    const { drop } = this.#options;
-    return drop.verdicts.some((verdict) => {
-      const stats = drop.get(verdict)?.folder.lstat(rawName);
+    return this.#options.drop.folders.some(({ folder }) => {
+      const stats = folder.lstat(rawName);
       return stats?.isFile() === true && stats.size > 0n;
     });
   }

@@ -6,9 +6,7 @@ import { FAULTED } from './disk-faults.ts';
 import type { Enqueuer } from './enqueue.ts';
 import { listByTurns } from './folder.ts';
 import type { ListedEntry } from './folder.ts';
-import type { Gate } from './gate.ts';
 import { idOf } from './message.ts';
-import type { StuckFiles } from './stuck-files.ts';
 import { FolderWatcher } from './watcher.ts';
 
 /**
@@ -18,13 +16,9 @@ import { FolderWatcher } from './watcher.ts';
  * A sweep goes no further while the gate is full, and goes on where it was once there is room. A file
  * that met a disk fault is left alone until a sweep has looked at all others.
  */
-export interface ScannerOptions extends SpoolContext {
-  readonly gate: Gate;
+interface ScannerOptions extends SpoolContext {
   readonly enqueuer: Enqueuer;
   readonly moves: CrossDeviceMoves;
-  readonly stuck: StuckFiles;
-  /** Something is due that was not. */
-  readonly onDue: () => void;
   /** The scanner gave the event loop to others. */
   readonly onYield: () => void;
 }
@@ -151,10 +145,7 @@ export class Scanner {
   beginSweep(): void {
     const { drop, faults } = this.#options;
     this.#isSweepWanted = false;
-    const folders = drop.verdicts.flatMap((verdict) => {
-      const folder = drop.get(verdict)?.folder;
-      return folder === undefined || this.#pause(verdict) > 0 ? [] : [{ verdict, folder }];
-    });
+    const folders = drop.folders.filter(({ verdict }) => this.#pause(verdict) === 0);
     this.#sweep = {
       names: listByTurns(folders, (verdict, error) => {
         faults.raise(drop.path(verdict), error);
@@ -162,7 +153,7 @@ export class Scanner {
       }),
       takenBefore: this.#taken,
       entries: 0,
-      whole: drop.verdicts.every((verdict) => this.#pause(verdict) === 0),
+      whole: this.#worksAll,
     };
   }
 
@@ -207,38 +198,36 @@ export class Scanner {
   async #look(file: DroppedFile): Promise<void> {
     const { enqueuer, faults, drop, events, clock } = this.#options;
     const { verdict, rawName } = file;
+    if (this.#pause(verdict) > 0) {
+      this.#passOver();
+      return;
+    }
     const id = idOf(verdict, rawName);
-    const look =
-      this.#pause(verdict) > 0
-        ? undefined
-        : await faults.guard(drop.path(verdict), () => enqueuer.look(verdict, rawName), {
-            proves: ({ kind }) => kind === 'taken',
-          });
-    if (look === undefined || look === FAULTED || look.kind === 'full') this.#passOver();
-    if (look === undefined) return;
+    const look = await faults.guard(drop.path(verdict), () => enqueuer.look(verdict, rawName), {
+      proves: ({ kind }) => kind === 'taken',
+    });
     this.#waiting.delete(id);
     this.#failing.delete(id);
     if (look === FAULTED) {
+      this.#passOver();
       this.#failing.set(id, file);
       this.#sweepSoon();
       events.rescan(); // it may have come into the queue all the same
-      return;
-    }
-    if (look.kind === 'taken') this.#taken += 1;
-    if (look.kind === 'stays') this.#stays += 1;
-    if (look.kind === 'full') this.#isSweepWanted = true;
-    if (look.kind === 'wait') {
+    } else if (look.kind === 'full') {
+      this.#passOver();
+      this.#isSweepWanted = true;
+    } else if (look.kind === 'wait') {
       this.#waiting.set(id, { ...file, dueAt: clock.monotonic() + look.ms });
-    }
+    } else if (look.kind === 'taken') this.#taken += 1;
+    else if (look.kind === 'stays') this.#stays += 1;
   }
 
   #passOver(): void {
     if (this.#sweep !== undefined) this.#sweep.whole = false;
   }
 
-  async #sweepOver(sweep: Sweep, { verdict, entry }: ListedEntry): Promise<void> {
+  async #sweepOver(sweep: Sweep, { verdict, rawName, regular }: ListedEntry): Promise<void> {
     const { drop, moves, stuck } = this.#options;
-    const { rawName, regular } = entry;
     const from = drop.get(verdict);
     if (from === undefined) return;
     if (rawName.startsWith('.')) {
@@ -256,15 +245,15 @@ export class Scanner {
   async #endSweep(sweep: Sweep): Promise<void> {
     const { drop, faults, gate, stuck, clock, sweepMs } = this.#options;
     for (const file of [...this.#failing.values()]) await this.#look(file);
-    const whole = sweep.whole && drop.verdicts.every((verdict) => this.#pause(verdict) === 0);
+    const whole = sweep.whole && this.#worksAll;
     this.#sweep = undefined;
     if (whole) {
       gate.endSweep();
       stuck.endSweep();
       // Where no file is left to be taken, there is nothing that could still fail.
       const busy = new Set([...this.#waiting.values()].map(({ verdict }) => verdict));
-      for (const verdict of drop.verdicts) {
-        if (!busy.has(verdict) && drop.get(verdict) !== undefined) faults.clear(drop.path(verdict));
+      for (const { verdict } of drop.folders) {
+        if (!busy.has(verdict)) faults.clear(drop.path(verdict));
       }
     }
     const left = sweep.entries - (this.#taken - sweep.takenBefore);
@@ -296,6 +285,10 @@ export class Scanner {
     const hasYielded = await yieldIfDue();
     if (hasYielded) this.#options.onYield();
     return hasYielded;
+  }
+
+  get #worksAll(): boolean {
+    return this.#options.drop.verdicts.every((verdict) => this.#pause(verdict) === 0);
   }
 
   /** Milliseconds until a class folder may be worked on; 0 when it may now. */

@@ -16,7 +16,7 @@ import { plainName } from '../host.ts';
 import { inShell } from '../text.ts';
 import { VERDICTS, perClass } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
-import { Folder, statsAt } from './folder.ts';
+import { Folder, orElse, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
 /**
@@ -25,17 +25,15 @@ import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
  * to one of our own, as Kubernetes makes every volume with an `fsGroup` at each start of a pod, that
  * right is taken away.
  */
-type Folders = PerClass<Folder>;
-
 export interface StateDir {
   readonly root: Folder;
-  readonly queue: Folders;
-  readonly archive: Folders;
-  readonly quarantine: Folders;
+  readonly queue: PerClass<Folder>;
+  readonly archive: PerClass<Folder>;
+  readonly quarantine: PerClass<Folder>;
   /** What other commands ask the owner to take back into the queue. */
-  readonly release: Folders;
+  readonly release: PerClass<Folder>;
   /** How often messages of the queue were posted without a proof. */
-  readonly posts: Folders;
+  readonly posts: PerClass<Folder>;
   /** Where copies are made before they get their name by a rename. */
   readonly temporary: Folder;
   /** Opens what was last taught under each key, and makes it where it is missing. */
@@ -104,7 +102,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
   };
   try {
     tighten(); // before anything is made in it
-    const each = (name: (typeof NAMES)[number]): Folders => {
+    const each = (name: (typeof NAMES)[number]): PerClass<Folder> => {
       const parent = inner(root, name);
       return perClass(options.verdicts ?? VERDICTS, (verdict) => inner(parent, verdict));
     };
@@ -214,26 +212,33 @@ function refusal(
   says: string,
   owner = BigInt(uid),
 ): OperatorError {
-  const isAnothers = owner !== BigInt(uid) && owner !== 0n;
-  const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
-  let hint = `${other}set LEARN_STATE_DIR to another folder, or make this one the daemon's own:`;
-  let command: string | undefined =
-    `chown -R ${uid}:${gid} ${inShell(place)} && chmod 0700 ${inShell(place)}`;
+  const refused = (hint: string, command?: string): OperatorError =>
+    fault('foreign', `the state dir ${place} ${says}`, hint, command);
   if (isUnmapped('uid', owner)) {
-    command = undefined;
-    hint = `${outsidersCure(place)}; or set LEARN_STATE_DIR to a folder of the container's user`;
-  } else if (!mayBeAStateDir(place, owner === BigInt(uid))) {
-    command = undefined;
-    hint = `set LEARN_STATE_DIR to a folder of its own, such as ${path.join(place, 'learnd')}: there are other things in this one`;
-  } else if (uid === 0 && isAnothers) {
-    command = undefined;
-    hint = `run it as uid ${owner}, who owns it: without --user root`; // nothing is given to root
-  } else if (isAnothers && statsAt(`${libDir}/ham`)?.uid === owner) {
-    // The spool is in order, and may be a running daemon's: it is the user that is wrong.
-    command = undefined;
-    hint = `run it as uid ${owner} (${plainName('uid', owner)}), whose spool it is: root's commands do so by themselves`;
+    const outside = outsidersCure(place);
+    return refused(`${outside}; or set LEARN_STATE_DIR to a folder of the container's user`);
   }
-  return fault('foreign', `the state dir ${place} ${says}`, hint, command);
+  if (!mayBeAStateDir(place, owner === BigInt(uid))) {
+    const inside = path.join(place, 'learnd');
+    return refused(
+      `set LEARN_STATE_DIR to a folder of its own, such as ${inside}: there are other things in this one`,
+    );
+  }
+  const isAnothers = owner !== BigInt(uid) && owner !== 0n;
+  if (uid === 0 && isAnothers) {
+    // Nothing is given to root.
+    return refused(`run it as uid ${owner}, who owns it: without --user root`);
+  }
+  if (isAnothers && statsAt(`${libDir}/ham`)?.uid === owner) {
+    // The spool is in order, and may be a running daemon's: it is the user that is wrong.
+    const who = `uid ${owner} (${plainName('uid', owner)})`;
+    return refused(`run it as ${who}, whose spool it is: root's commands do so by themselves`);
+  }
+  const other = isAnothers ? `run kopano-learnd as uid ${owner}, who owns it, or ` : '';
+  return refused(
+    `${other}set LEARN_STATE_DIR to another folder, or make this one the daemon's own:`,
+    `chown -R ${uid}:${gid} ${inShell(place)} && chmod 0700 ${inShell(place)}`,
+  );
 }
 
 function fault(code: string, message: string, hint: string, command?: string): OperatorError {
@@ -248,12 +253,10 @@ function fault(code: string, message: string, hint: string, command?: string): O
 
 /** Whether it holds nothing but a daemon's own: no cure gives away somebody else's files. */
 function mayBeAStateDir(place: string, isOwn: boolean): boolean {
-  try {
-    return readdirSync(place).every((name) => LAYOUT.has(name));
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return isOwn || path.basename(place) === '.learnd'; // nobody else has one of that name
-  }
+  const names = orElse(() => readdirSync(place), undefined);
+  // Where it can't be read: nobody else has one of that name.
+  if (names === undefined) return isOwn || path.basename(place) === '.learnd';
+  return names.every((name) => LAYOUT.has(name));
 }
 
 /** Makes one folder of the state dir with mode 0700, where it is missing. */

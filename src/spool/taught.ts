@@ -1,9 +1,5 @@
 import {
   chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -18,8 +14,8 @@ import { errnoOf, isBug } from '../errors.ts';
 import { isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
+import { orElse } from './folder.ts';
 import type { Folder } from './folder.ts';
-import { closeUnwritten } from './folder.ts';
 
 /**
  * Taught messages: `taught/KEY` of the state dir holds the bytes and the verdict that were last taught
@@ -79,7 +75,7 @@ const compressLarge = promisify<Buffer, typeof FAST, Buffer>(gzip);
 const decompressLarge = promisify<Buffer, { maxOutputLength: number }, Buffer>(gunzip);
 
 /** A message as it was last taught under a key. */
-export interface KeptMessage {
+interface KeptMessage {
   readonly verdict: Verdict;
   readonly body: Buffer;
   /** The filter has this verdict of it: under no other key was the same message taught since. */
@@ -143,16 +139,18 @@ export class TaughtMessages {
     const name = `.${path.basename(folder.path)}-${key}`;
     try {
       const packed = await compress(body);
-      writeNew(temporary, name, Buffer.concat([Buffer.from(`${verdict}\n`), packed]));
+      temporary.removeFile(name); // what a crash left
+      const bytes = Buffer.concat([Buffer.from(`${verdict}\n`), packed]);
+      writeFileSync(temporary.at(name), bytes, { flag: 'wx', mode: 0o600 });
       renameSync(temporary.at(name), folder.at(key));
-      this.#claim(key, body);
+      this.#claim(key, body, name);
       this.#added += onDisk(packed.length);
       const isTooMuch = this.#added > maxBytes / SLACK && this.#added + this.#left > maxBytes;
       if (isTooMuch) await this.prune();
       onKept();
     } catch (error) {
       this.#tell(error);
-      this.#discard(name);
+      orElse(() => temporary.removeFile(name), false);
     }
   }
 
@@ -219,19 +217,11 @@ export class TaughtMessages {
     }
   }
 
-  /** From now on the message that these bytes are is the key's. */
-  #claim(key: string, body: Buffer): void {
+  /** From now on the message that these bytes are is the key's. `name` is free among the temporary files. */
+  #claim(key: string, body: Buffer, name: string): void {
     const { folder, temporary } = this.#options;
     const link = this.#linkOf(body);
-    if (link === undefined) return;
-    try {
-      symlinkSync(key, folder.at(link));
-      return;
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST') throw error;
-    }
-    if (readLink(folder, link) === key) return;
-    const name = `.taught-${key}`;
+    if (link === undefined || readLink(folder, link) === key) return;
     symlinkSync(key, temporary.at(name));
     renameSync(temporary.at(name), folder.at(link));
   }
@@ -256,14 +246,6 @@ export class TaughtMessages {
     }
   }
 
-  #discard(name: string): void {
-    try {
-      this.#options.temporary.removeFile(name);
-    } catch (error) {
-      this.#tell(error);
-    }
-  }
-
   /** A file that isn't whole is no fault of the disk, and nothing that could be mended. */
   #tell(error: unknown): void {
     if (error instanceof Error && 'code' in error && /^(Z_|ERR_)/.test(String(error.code))) return;
@@ -281,45 +263,12 @@ function decompress(packed: Buffer, maxOutputLength: number): Buffer | Promise<B
   return gunzipSync(packed, { maxOutputLength });
 }
 
-/** Makes a file in the place of what a crash left. @throws the system's error */
-function writeNew(folder: Folder, name: string, bytes: Buffer): void {
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const create = (): number =>
-    openSync(folder.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-  let fd: number;
-  try {
-    fd = create();
-  } catch (error) {
-    if (errnoOf(error) !== 'EEXIST') throw error;
-    folder.removeFile(name);
-    fd = create();
-  }
-  try {
-    writeFileSync(fd, bytes);
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** @returns `undefined` where there is no regular file of that size or less */
 function read(folder: Folder, name: string, maxBytes: number) {
-  // An error that is thrown costs more than a look.
-  if (folder.lstat(name)?.isFile() !== true) return undefined;
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-  let fd: number;
-  try {
-    fd = openSync(folder.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    if (['ENOENT', 'ELOOP', 'ENXIO'].includes(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  }
-  try {
-    const stats = fstatSync(fd);
-    if (!stats.isFile() || stats.size > maxBytes) return undefined;
-    return { bytes: readFileSync(fd), mode: stats.mode, mtimeMs: stats.mtimeMs };
-  } finally {
-    closeUnwritten(fd);
-  }
+  const stats = folder.lstat(name);
+  if (stats?.isFile() !== true || stats.size > maxBytes) return undefined;
+  const mtimeMs = Number(stats.mtimeNs) / 1e6;
+  return { bytes: readFileSync(folder.at(name)), mode: Number(stats.mode), mtimeMs };
 }
 
 /** @returns `undefined` where there is no link */

@@ -20,19 +20,19 @@ export function outsidersCure(place: string): string {
   return `start the container so that its owner has a number in it: --userns=keep-id, as the user who owns ${place} on the host; or give it to the container's user, if nobody else, such as kopano-spamd, needs it: :U behind the volume, or podman unshare chown on the host`;
 }
 
-export interface Owner {
+interface Owner {
   readonly uid: number | bigint;
   readonly gid: number | bigint;
 }
 
 /** By lines of first number inside, first number outside, how many; no map at all leaves out nobody. */
 function isInside(map: string, id: number): boolean {
-  const lines = map.split('\n').filter((line) => line !== '');
-  return (
-    lines.length === 0 ||
-    lines.some((line) => {
+  if (map.trim() === '') return true;
+  return map
+    .trim()
+    .split('\n')
+    .some((line) => {
       const [first = 0, , count = 0] = line.trim().split(/\s+/).map(Number);
       return id >= first && id < first + count;
-    })
-  );
+    });
 }

@@ -12,7 +12,7 @@ import type { SpoolContext } from './context.ts';
  * Only `raw` events are used: chokidar's own bookkeeping of a flat folder of 100,000 files takes
  * 433 MB and 100,001 watches, and loses most of what is added meanwhile (chokidar 5, observed).
  */
-export interface WatcherOptions extends SpoolContext {
+interface WatcherOptions extends SpoolContext {
   /** `rawName` is undefined when the whole folder wants a look. */
   readonly onChange: (verdict: Verdict, rawName: string | undefined) => void;
   /** A folder can't be watched; sweeps have to do. */
@@ -33,7 +33,7 @@ export class FolderWatcher {
   /** True when every class folder that is there is watched. */
   get isWatchingAll(): boolean {
     const { drop } = this.#options;
-    return drop.verdicts.every((each) => drop.get(each) === undefined || this.#watchers.has(each));
+    return drop.folders.every(({ verdict }) => this.#watchers.has(verdict));
   }
 
   /** Watches the class folders, unless they are polled. */

@@ -52,10 +52,14 @@ export async function countPlace(
   const base = place === 'drop' ? libDir : stateDir;
   for (const verdict of verdicts) {
     const path = place === 'drop' ? `${base}/${verdict}` : `${base}/${place}/${verdict}`;
-    const found = await countMessages(path, place);
-    if (found.kind === 'counted') counted.set(verdict, found.messages);
-    // A fault that the base has, too, is told once, for the base.
-    else faults.set(isOpen(base) ? path : base, found.kind === 'missing' ? 'ENOENT' : found.code);
+    try {
+      counted.set(verdict, await countMessages(path, place));
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === undefined) throw error;
+      // A fault that the base has, too, is told once, for the base.
+      faults.set(isOpen(base) ? path : base, code);
+    }
   }
   return perClass(verdicts, (verdict) => counted.get(verdict) ?? null);
 }

@@ -6,7 +6,7 @@ import { FILTERS } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import type { Log } from '../logger.ts';
 import type { StateDir } from '../spool/state-dir.ts';
-import { writeSynced } from '../spool/synced-file.ts';
+import { writeSynced } from '../spool/durable.ts';
 import { isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 

@@ -1,47 +1,50 @@
 import { describe, expect, test } from 'vitest';
 import { disposeOf } from '../../src/spool/archive.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
+import type { Verdict } from '../../src/verdict.ts';
 import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere } from '../support/temporary.ts';
-import { TestSpool, put, setMtime } from '../support/test-spool.ts';
+import { TestSpool, put, setMtime, setMtimeNs } from '../support/test-spool.ts';
 
 /** A spool with a further class beside spam and ham: the rules are those of twins, for any number. */
 const VERDICTS = ['spam', 'ham', 'news'] as const;
-const TIME = 1_700_000_000;
+/** Any moment, in nanoseconds: no whole number of microseconds. */
+const TIME = 1_700_000_000_123_456_789n;
 
-type Times = Readonly<Record<(typeof VERDICTS)[number], number>>;
+/** When each was judged, in nanoseconds after that moment. */
+type Times = Readonly<Partial<Record<(typeof VERDICTS)[number], bigint>>>;
 
 function spoolWithNews(stateDir?: string): TestSpool {
   return new TestSpool({ verdicts: VERDICTS, ...(stateDir !== undefined && { stateDir }) });
 }
 
-function dropAll(spool: TestSpool, times: Times): void {
-  for (const verdict of VERDICTS) {
-    setMtime(spool.drop(verdict, 'a.eml', verdict), TIME + times[verdict]);
-  }
-}
-
 const ORDERS: readonly (readonly [string, Times])[] = [
-  ['news', { spam: 1, ham: 2, news: 3 }],
-  ['news', { spam: 2, ham: 1, news: 3 }],
-  ['ham', { spam: 1, ham: 3, news: 2 }],
-  ['spam', { spam: 3, ham: 1, news: 2 }],
-  ['ham', { spam: 1, ham: 1, news: 1 }],
-  ['news', { spam: 1, ham: 0, news: 1 }],
+  ['news', { spam: 1n, ham: 2n, news: 3n }],
+  ['news', { spam: 2n, ham: 1n, news: 3n }],
+  ['ham', { spam: 1n, ham: 3n, news: 2n }],
+  ['spam', { spam: 3n, ham: 1n, news: 2n }],
+  ['ham', { spam: 1n, ham: 1n, news: 1n }],
+  ['news', { spam: 1n, ham: 0n, news: 1n }],
+  ['spam', { spam: 1n, ham: 0n }],
+  ['ham', { spam: 0n, ham: 0n }],
+  ['ham', { spam: 0n, ham: 1n }],
 ];
+
+/** Gives the file of each verdict its time. */
+function judge(times: Times, make: (verdict: Verdict) => string): void {
+  for (const [verdict, after] of Object.entries(times)) setMtimeNs(make(verdict), TIME + after);
+}
 
 describe.each([
   ['the same file system', {}, () => spoolWithNews()],
   ['another one', SECOND_FILE_SYSTEM, () => spoolWithNews(`${folderElsewhere()}/state`)],
 ] as const)('with the state dir on %s', (_where, needs, make) => {
-  test.each(ORDERS)('%s wins of three verdicts by %o', needs, async (winner, times) => {
+  test.each(ORDERS)('%s wins of the verdicts by %o', needs, async (winner, times) => {
     const bench = new PickupBench({ spool: make() });
-    dropAll(bench.spool, times);
+    judge(times, (verdict) => bench.spool.drop(verdict, 'a.eml'));
     await bench.start();
-    await bench.flowUntilQueued(`${winner}/a.eml`);
-    await bench.pass(10_000);
-    expect(bench.spool.queued).toEqual([`${winner}/a.eml`]);
+    await bench.flowToTheEnd(`${winner}/a.eml`);
     expect(VERDICTS.flatMap((verdict) => bench.spool.dropped(verdict))).toEqual([]);
   });
 
@@ -49,7 +52,7 @@ describe.each([
     const bench = new PickupBench({ spool: make() });
     await bench.start();
     for (const [index, verdict] of ['news', 'spam', 'news', 'ham'].entries()) {
-      setMtime(bench.spool.drop(verdict, 'a.eml', `${index}`), TIME + index);
+      setMtime(bench.spool.drop(verdict, 'a.eml', `${index}`), 1_000 + index);
       bench.pickup.sweepNow();
       await bench.flowUntil(`${verdict} to be the only one`, () => {
         return bench.spool.queued.join() === `${verdict}/a.eml`;
@@ -63,7 +66,7 @@ test('a file waits for a twin of any class that is still being written', async (
   const bench = new PickupBench({ spool: spoolWithNews() });
   const path = bench.spool.drop('news', 'a.eml', 'n', 0o644);
   // Clocks of file systems are coarse, and of two files of one time the ham counts.
-  setMtime(bench.spool.drop('ham', 'a.eml'), TIME);
+  setMtime(bench.spool.drop('ham', 'a.eml'), 1_000);
   await bench.start();
   await bench.clock.flow(1_000, 50);
   expect(bench.queued).toEqual([]);
@@ -72,19 +75,17 @@ test('a file waits for a twin of any class that is still being written', async (
   expect(bench.spool.queued).toEqual(['news/a.eml']);
 });
 
-test('of three in the queue, by an interrupted restore, a scan leaves the newest', () => {
-  for (const [winner, times] of ORDERS) {
+test.each(ORDERS)(
+  'of twins in the queue, as by a restore, a scan leaves %s of %o',
+  (winner, times) => {
     const spool = spoolWithNews();
-    for (const verdict of VERDICTS) {
-      setMtime(spool.enqueue(verdict, 'a.eml'), TIME + times[verdict]);
-    }
+    judge(times, (verdict) => spool.enqueue(verdict, 'a.eml'));
     expect(spool.queue.newest('a.eml')?.verdict).toBe(winner);
-    expect([...spool.queue.scan()].flatMap((found) => found?.entry.verdict ?? [])).toEqual([
-      winner,
-    ]);
+    const found = [...spool.queue.scan()].flatMap((each) => each?.entry.verdict ?? []);
+    expect(found).toEqual([winner]);
     expect(spool.queued).toEqual([`${winner}/a.eml`]);
-  }
-});
+  },
+);
 
 test('the archive keeps the last verdict of a day, whatever the earlier ones were', () => {
   const spool = spoolWithNews();

@@ -15,10 +15,10 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { crossesDevices } from '../../src/spool/state-dir.ts';
 import { MOUNTS, SECOND_FILE_SYSTEM } from '../support/needs.ts';
-import { failOnce, failSteps, watchFileSystem } from '../support/fs-steps.ts';
+import { actOnce, failOnce, failSteps, isStep } from '../support/fs-steps.ts';
 import { Fifo } from '../support/fifo.ts';
 import { PickupBench, SETTLE_MS } from '../support/pickup-bench.ts';
 import { bindMount, folderElsewhere, mountTmpfs, temporaryFolder } from '../support/temporary.ts';
@@ -32,6 +32,14 @@ function splitSpool(maxBytes?: number): TestSpool {
   });
 }
 
+let bench: PickupBench;
+let spool: TestSpool;
+
+beforeEach(() => {
+  spool = splitSpool();
+  bench = new PickupBench({ spool });
+});
+
 /** What is staged in a class folder. */
 function stagedIn(spool: TestSpool, verdict: 'spam' | 'ham' = 'spam'): string[] {
   return spool.dropped(verdict).filter((name) => name.startsWith('.learnd-'));
@@ -40,6 +48,15 @@ function stagedIn(spool: TestSpool, verdict: 'spam' | 'ham' = 'spam'): string[] 
 /** Leaves a file as an earlier owner did that was killed after the first rename. */
 function leaveStaged(spool: TestSpool, verdict: 'spam' | 'ham', key: string, body: string): string {
   return put(spool.dropPath(verdict, `.learnd-${key}`), body);
+}
+
+/** A spool whose state dir lies on a small disk that is full until `filler` is removed. */
+function spoolOnFullDisk(size: string, fill: number): { spool: TestSpool; filler: string } {
+  const base = temporaryFolder();
+  mountTmpfs(`${base}/tiny`, `size=${size}`);
+  const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+  const filler = put(`${base}/tiny/filler`, Buffer.alloc(fill));
+  return { spool, filler };
 }
 
 function nothingIsLeft(spool: TestSpool): void {
@@ -64,14 +81,11 @@ describe('whether a rename would do', () => {
 
 describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => {
   test('a full disk is said once, loses nothing, and is said to be over', MOUNTS, async () => {
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=2000k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const filler = put(`${base}/tiny/filler`, Buffer.alloc(1_850_000));
+    const { spool, filler } = spoolOnFullDisk('2000k', 1_850_000);
     const body = Buffer.alloc(200_000, 'x');
     const bench = await PickupBench.start({ spool });
     spool.drop('spam', 'a.eml', body);
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
     expect(spool.names('tmp')).toEqual([]);
     for (let i = 0; i < 5; i += 1) spool.drop('ham', `${i}.eml`, body);
@@ -88,13 +102,10 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a stop does not wait for a full disk, and the next owner finishes it', MOUNTS, async () => {
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=300k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    const { spool, filler } = spoolOnFullDisk('300k', 200_000);
     leaveStaged(spool, 'spam', 'a.eml', 'x'.repeat(150_000));
     const first = await PickupBench.start({ spool });
-    await first.flowUntil('it is said', () => first.recorder.of('disk.fault').length > 0);
+    await first.flowUntilLogged('disk.fault');
     await first.stop();
     expect(stagedIn(spool)).toEqual(['.learnd-a.eml']);
     rmSync(filler);
@@ -104,10 +115,9 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a file is carried over with its bytes and its mtime', async () => {
-    const spool = splitSpool();
     const bytes = Buffer.from(Array.from({ length: 70_000 }, (_, index) => index % 256));
     setMtime(spool.drop('spam', 'a.eml', bytes), 1_700_000_000);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
     expect(spool.read('queue/spam/a.eml')).toBe(bytes.toString('latin1'));
@@ -122,12 +132,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`, 'x'.repeat(1_000_000));
     const bench = new PickupBench({ spool });
     await bench.pickup.openFolders();
-    let stays: number | undefined;
-    void bench.pickup.pass().then((count) => {
-      stays = count;
-    });
-    await bench.flowUntil('the pass is over', () => stays !== undefined);
-    expect(stays).toBe(0);
+    expect(await bench.onePass()).toBe(0);
     expect(bench.queued).toHaveLength(20);
     nothingIsLeft(spool);
   });
@@ -160,45 +165,30 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const bench = await PickupBench.start({ spool });
     await bench.flowUntil('it is on its way', () => stagedIn(spool).length > 0);
     setMtime(spool.drop('ham', 'a.eml', 'newer'), 1_000);
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(spool.queued).toEqual(['ham/a.eml']);
+    await bench.flowToTheEnd('ham/a.eml');
     expect(spool.read('queue/ham/a.eml')).toBe('newer');
     nothingIsLeft(spool);
   });
 
   test('what a writer adds when the copy lies in the queue already is carried over, too', async () => {
-    const spool = splitSpool();
     const path = spool.drop('spam', 'a.eml', 'first');
     setMtime(path, 4_000_000_000); // the clock goes back before it writes on
     const fd = openSync(path, 'a');
-    let synced = 0;
-    onTestFinished(
-      watchFileSystem(
-        (watched) => watched.endsWith('/.'),
-        ({ call, when }) => {
-          if (call !== 'FileHandle.sync' || when !== 'before') return;
-          synced += 1;
-          if (synced === 1) writeSync(fd, ' and more');
-        },
-      ),
-    );
-    const bench = await PickupBench.start({ spool });
+    const synced = actOnce(isStep('FileHandle.sync', '/.'), () => writeSync(fd, ' and more'));
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     closeSync(fd);
     expect(spool.read('queue/spam/a.eml')).toBe('first and more');
-    expect(synced).toBe(2);
+    expect(synced()).toBe(2);
     nothingIsLeft(spool);
   });
 
   test('a file that cannot be copied does not keep out the others', async () => {
-    const spool = splitSpool();
-    const mend = failSteps(({ call, path, when }) =>
-      call === 'open' && path.endsWith('/.learnd-bad.eml') && when === 'before' ? 'EIO' : undefined,
-    );
+    const cannotOpen = isStep('open', '/.learnd-bad.eml');
+    const mend = failSteps((step) => (cannotOpen(step) ? 'EIO' : undefined));
     spool.drop('spam', 'bad.eml');
-    const bench = await PickupBench.start({ spool });
-    await bench.flowUntil('it failed', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.start();
+    await bench.flowUntilLogged('disk.fault');
     spool.drop('spam', 'a.eml');
     spool.drop('ham', 'b.eml');
     await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml');
@@ -208,81 +198,58 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a staged file that could not be removed at once gives way to the newer one all the same', async () => {
-    const spool = splitSpool();
-    const mend = failSteps(({ call, path }) =>
-      call === 'open' && path.endsWith('/.learnd-a.eml') ? 'EIO' : undefined,
-    );
+    const cannotOpen = isStep('open', '/.learnd-a.eml');
+    const mend = failSteps((step) => (cannotOpen(step) ? 'EIO' : undefined));
     setMtime(spool.drop('spam', 'a.eml', 'older'), 1_000);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntil('it is staged', () => stagedIn(spool).length > 0);
-    await bench.flowUntil('it failed', () => bench.recorder.of('disk.fault').length > 0);
-    failOnce('EIO', ({ call, path }) => call === 'unlinkSync' && path.endsWith('/.learnd-a.eml'));
+    await bench.flowUntilLogged('disk.fault');
+    failOnce('EIO', isStep('unlinkSync', '/.learnd-a.eml'));
     setMtime(spool.drop('ham', 'a.eml', 'newer'), 2_000);
     await bench.flowUntil('it has given way', () => stagedIn(spool).length === 0);
     mend();
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(spool.queued).toEqual(['ham/a.eml']);
+    await bench.flowToTheEnd('ham/a.eml');
     nothingIsLeft(spool);
   });
 
   test('an earlier copy in the queue is not newer than what was staged, whatever its mtime', async () => {
-    const spool = splitSpool();
     spool.enqueue('spam', 'a.eml', 'cut of');
     leaveStaged(spool, 'spam', 'a.eml', 'cut off no more');
     setMtime(spool.dropPath('spam', '.learnd-a.eml'), 1_000); // its clock went back meanwhile
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(spool.read('queue/spam/a.eml')).toBe('cut off no more');
     nothingIsLeft(spool);
   });
 
   test('what a writer adds while its file is being closed never comes into the queue cut off', async () => {
-    const spool = splitSpool();
     const path = spool.drop('spam', 'a.eml', 'first');
     const fd = openSync(path, 'a');
-    let closed = 0;
+    const isClosed = isStep('FileHandle.close', '/.learnd-a.eml');
+    const closed = actOnce(isClosed, () => writeSync(fd, ' and more'));
     const taken: string[] = [];
-    onTestFinished(
-      watchFileSystem(
-        (watched) => watched.endsWith('a.eml'),
-        ({ call, when, path: watched }) => {
-          if (call === 'FileHandle.close' && when === 'before' && watched.includes('.learnd-')) {
-            closed += 1;
-            if (closed === 1) writeSync(fd, ' and more');
-          }
-          if (call === 'renameSync' && when === 'after' && spool.queued.length > 0) {
-            taken.push(spool.read('queue/spam/a.eml'));
-          }
-        },
-      ),
-    );
-    const bench = await PickupBench.start({ spool });
+    failSteps((step) => {
+      const isTaken = isStep('renameSync', '/a.eml', 'after')(step) && spool.queued.length > 0;
+      if (isTaken) taken.push(spool.read('queue/spam/a.eml'));
+      return undefined;
+    });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     closeSync(fd);
-    expect(closed).toBe(2);
+    expect(closed()).toBe(2);
     expect(taken).toEqual(['first and more']);
     nothingIsLeft(spool);
   });
 
   test('a file that is swapped for a symlink while it is being opened is no fault', async () => {
-    const spool = splitSpool();
     const staged = spool.dropPath('spam', '.learnd-a.eml');
-    let isSwapped = false;
-    onTestFinished(
-      watchFileSystem(
-        (path) => path.endsWith('/.learnd-a.eml'),
-        ({ call, when }) => {
-          if (isSwapped || call !== 'open' || when !== 'before') return;
-          isSwapped = true;
-          unlinkSync(staged);
-          symlinkSync('/etc/passwd', staged);
-        },
-      ),
-    );
-    const bench = await PickupBench.start({ spool });
+    const swaps = actOnce(isStep('open', '/.learnd-a.eml'), () => {
+      unlinkSync(staged);
+      symlinkSync('/etc/passwd', staged);
+    });
+    await bench.start();
     spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it was swapped', () => isSwapped);
+    await bench.flowUntil('it was swapped', () => swaps() > 0);
     await bench.pass(2 * SETTLE_MS);
     expect(bench.recorder.of('disk.fault')).toEqual([]);
     expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['.learnd-a.eml']);
@@ -291,13 +258,10 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
   });
 
   test('a folder that is replaced while the disk is full keeps no key', MOUNTS, async () => {
-    const base = temporaryFolder();
-    mountTmpfs(`${base}/tiny`, 'size=300k');
-    const spool = new TestSpool({ stateDir: `${base}/tiny/state` });
-    const filler = put(`${base}/tiny/filler`, Buffer.alloc(200_000));
+    const { spool, filler } = spoolOnFullDisk('300k', 200_000);
     const bench = await PickupBench.start({ spool });
     spool.drop('spam', 'a.eml', 'x'.repeat(150_000));
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     renameSync(`${spool.lib}/spam`, `${spool.lib}/old`);
     mkdirSync(spool.dropPath('spam'));
     spool.drop('spam', 'a.eml', 'newer');
@@ -311,28 +275,16 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
 });
 
 describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
-  const leftovers: [what: string, leave: (spool: TestSpool) => void][] = [
-    ['right after it was taken', () => undefined],
-    [
-      'during the copy',
-      (spool) => {
-        put(spool.statePath('tmp/a.eml'), 'the mess');
-      },
-    ],
-    [
-      'after the copy came into the queue',
-      (spool) => {
-        spool.enqueue('spam', 'a.eml', 'the message');
-        setMtime(spool.statePath('queue/spam/a.eml'), 1_000);
-      },
-    ],
-  ];
-
-  test.each(leftovers)('%s is finished', async (_what, leave) => {
-    const spool = splitSpool();
+  test.each([
+    ['right after it was taken', {}],
+    ['during the copy', { 'tmp/a.eml': 'the mess' }],
+    ['after the copy came into the queue', { 'queue/spam/a.eml': 'the message' }],
+  ])('%s is finished', async (_what, left) => {
     setMtime(leaveStaged(spool, 'spam', 'a.eml', 'the message'), 1_000);
-    leave(spool);
-    const bench = await PickupBench.start({ spool });
+    for (const [place, text] of Object.entries(left)) {
+      setMtime(put(spool.statePath(place), text), 1_000);
+    }
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml');
     expect(spool.queued).toEqual(['spam/a.eml']);
     expect(spool.read('queue/spam/a.eml')).toBe('the message');
@@ -341,9 +293,8 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   });
 
   test('settles before it is copied: its writer may still be at it', async () => {
-    const spool = splitSpool();
     const path = leaveStaged(spool, 'spam', 'a.eml', 'x');
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     for (let i = 0; i < 20; i += 1) {
       appendFileSync(path, 'x');
       await bench.clock.flow(150);
@@ -354,13 +305,10 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   });
 
   test('gives way to a newer verdict in the drop directory', async () => {
-    const spool = splitSpool();
     setMtime(leaveStaged(spool, 'spam', 'a.eml', 'older'), 2_000_000_000);
     spool.drop('ham', 'a.eml', 'newer');
-    const bench = await PickupBench.start({ spool });
-    await bench.flowUntilQueued('ham/a.eml');
-    await bench.pass(10_000);
-    expect(spool.queued).toEqual(['ham/a.eml']);
+    await bench.start();
+    await bench.flowToTheEnd('ham/a.eml');
     expect(spool.read('queue/ham/a.eml')).toBe('newer');
     nothingIsLeft(spool);
     expect(bench.superseded).toEqual(['spam/a.eml']);
@@ -376,7 +324,6 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   ] as const)(
     'ends with %s where spam is %d ns newer than ham, staged or in the queue: a tie is ham',
     async (winner, nanoseconds) => {
-      const spool = splitSpool();
       const times = { spam: MOMENT + nanoseconds, ham: MOMENT };
       for (const verdict of ['spam', 'ham'] as const) {
         const other = verdict === 'spam' ? 'ham' : 'spam';
@@ -386,7 +333,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
         setMtimeNs(staged, times[other]);
         setMtimeNs(leaveStaged(spool, verdict, 'both-staged.eml', verdict), times[verdict]);
       }
-      const bench = await PickupBench.start({ spool });
+      await bench.start();
       await bench.flowUntil('all is carried over', () => {
         return [...stagedIn(spool), ...stagedIn(spool, 'ham')].length === 0;
       });
@@ -403,17 +350,17 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
     'a copy of %s in the queue and staged %s of the same moment end with ham',
     async (first, second) => {
       const spool = splitSpool();
-      for (let i = 0; i < 20; i += 1) {
-        const time = MOMENT + BigInt(i) * 123_457n;
-        setMtimeNs(leaveStaged(spool, first, `${i}.eml`, first), time);
-      }
+      const leaveAll = (verdict: 'spam' | 'ham'): void => {
+        for (let i = 0; i < 20; i += 1) {
+          const time = MOMENT + BigInt(i) * 123_457n;
+          setMtimeNs(leaveStaged(spool, verdict, `${i}.eml`, verdict), time);
+        }
+      };
+      leaveAll(first);
       const before = await PickupBench.start({ spool });
       await before.flowUntil('all are copied', () => before.queued.length === 20);
       await before.stop();
-      for (let i = 0; i < 20; i += 1) {
-        const time = MOMENT + BigInt(i) * 123_457n;
-        setMtimeNs(leaveStaged(spool, second, `${i}.eml`, second), time);
-      }
+      leaveAll(second);
       const bench = await PickupBench.start({ spool });
       await bench.flowUntil('all is carried over', () => stagedIn(spool, second).length === 0);
       expect(new Set(spool.queued.map((place) => place.split('/')[0]))).toEqual(new Set(['ham']));
@@ -422,9 +369,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   );
 
   test('waits while its key is in flight', async () => {
-    const spool = splitSpool();
     leaveStaged(spool, 'spam', 'a.eml', 'body');
-    const bench = new PickupBench({ spool });
     bench.locks.holdKey('a.eml');
     await bench.start();
     await bench.pass(20_000);
@@ -457,12 +402,11 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   );
 
   test('in thousands, which no crash leaves, keeps no message from being taken', async () => {
-    const spool = splitSpool();
     for (let i = 0; i < 2_200; i += 1) {
       if (i % 11 === 0) symlinkSync('/', spool.dropPath('spam', `.learnd-${i}.eml`));
       else truncateSync(leaveStaged(spool, 'spam', `${i}.eml`, 'body'));
     }
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     for (let i = 0; i < 20; i += 1) spool.drop('ham', `${i}.eml`);
     const start = bench.clock.monotonic();
     await bench.flowUntil('all are taken', () => bench.queued.length === 20);
@@ -483,21 +427,19 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
   });
 
   test('in more files than are known at a time gives way to newer verdicts', async () => {
-    const spool = splitSpool();
     for (let i = 0; i < 1_010; i += 1) {
       leaveStaged(spool, 'spam', `${i}.eml`, ''); // empty ones are waited for
       spool.drop('ham', `${i}.eml`);
     }
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntil('all are queued', () => bench.queued.length === 1_010);
     nothingIsLeft(spool);
   });
 
   test('is nothing that only looks like it', async () => {
-    const spool = splitSpool();
     const names = ['.learnd-', '.learnd-a b', '.learnd-ü', `.learnd-${'a'.repeat(201)}`, '.learnd'];
     for (const name of names) writeFileSync(spool.dropPath('spam', name), 'body');
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.pass(20_000);
     expect(bench.queued).toEqual([]);
     expect(spool.dropped('spam')).toEqual(names.sort());

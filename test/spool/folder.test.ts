@@ -13,7 +13,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { MOUNTS } from '../support/needs.ts';
 import { bindMount, isRoot, temporaryFolder } from '../support/temporary.ts';
-import { watchFileSystem } from '../support/fs-steps.ts';
+import { actOnce, isStep } from '../support/fs-steps.ts';
 
 let parent: string;
 let path: string;
@@ -133,16 +133,10 @@ describe('removing a tree', () => {
     mkdirSync(`${path}/tree/inner`, { recursive: true });
     writeFileSync(`${path}/tree/inner/file`, '');
     const folder = open();
-    onTestFinished(
-      watchFileSystem(
-        (address) => address.endsWith('/inner'),
-        ({ call, when }) => {
-          if (call !== 'openSync' || when !== 'before') return;
-          renameSync(`${path}/tree/inner`, `${parent}/aside`);
-          symlinkSync(`${parent}/outside`, `${path}/tree/inner`);
-        },
-      ),
-    );
+    actOnce(isStep('openSync', '/inner'), () => {
+      renameSync(`${path}/tree/inner`, `${parent}/aside`);
+      symlinkSync(`${parent}/outside`, `${path}/tree/inner`);
+    });
     expect(() => {
       folder.removeTree('tree');
     }).toThrow('ENOTDIR');

@@ -37,7 +37,7 @@ function look(file = path, readable = true): GateAnswer {
 function settle(file = path): number {
   const start = clock.monotonic();
   for (let answer = look(file); answer.kind !== 'passed'; answer = look(file)) {
-    if (answer.kind !== 'settling') throw new Error(`it is ${answer.kind}`);
+    if (answer.kind !== 'wait') throw new Error(`it is ${answer.kind}`);
     clock.advance(answer.ms);
   }
   return clock.monotonic() - start;
@@ -58,9 +58,9 @@ describe('a file', () => {
     ['without it the whole', UNMARKED, SETTLE_MS],
   ])('settles %s', (_what, mode, ms) => {
     put(path, 'body', mode);
-    expect(look()).toEqual({ kind: 'settling', ms });
+    expect(look()).toEqual({ kind: 'wait', ms });
     clock.advance(ms - 1);
-    expect(look()).toEqual({ kind: 'settling', ms: 1 });
+    expect(look()).toEqual({ kind: 'wait', ms: 1 });
     clock.advance(1);
     expect(look()).toEqual({ kind: 'passed' });
   });
@@ -81,7 +81,7 @@ describe('what counts as a change', () => {
     look();
     clock.advance(SETTLE_MS - 1);
     change();
-    expect(look()).toEqual({ kind: 'settling', ms: SETTLE_MS });
+    expect(look()).toEqual({ kind: 'wait', ms: SETTLE_MS });
   });
 });
 
@@ -92,7 +92,7 @@ describe('a file that was seen changing while it bore the mark', () => {
     writeFileSync(path, 'the sec');
     look();
     clock.advance(MARKED_MS);
-    expect(look()).toEqual({ kind: 'settling', ms: SETTLE_MS - MARKED_MS });
+    expect(look()).toEqual({ kind: 'wait', ms: SETTLE_MS - MARKED_MS });
     appendFileSync(path, 'ond');
     expect(settle()).toBe(SETTLE_MS);
   });
@@ -135,7 +135,7 @@ describe('a full gate', () => {
   test('remembers a twin all the same, whose sibling waits for it', () => {
     look();
     const stats = lstatSync(`${folder}/b.eml`, { bigint: true });
-    expect(gate.look('twin', stats, () => true, true)).toMatchObject({ kind: 'settling' });
+    expect(gate.look('twin', stats, () => true, true)).toMatchObject({ kind: 'wait' });
     clock.advance(MARKED_MS);
     expect(gate.look('twin', stats, () => true, true)).toMatchObject({ kind: 'passed' });
   });

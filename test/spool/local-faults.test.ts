@@ -1,9 +1,9 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { openStateDir } from '../../src/spool/state-dir.ts';
 import { SECOND_FILE_SYSTEM } from '../support/needs.ts';
-import { failOnce, failSteps, resolved } from '../support/fs-steps.ts';
+import { failOnce, failSteps, isStep, resolved } from '../support/fs-steps.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { folderElsewhere } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
@@ -11,11 +11,13 @@ import type { FsStep } from '../support/fs-steps.ts';
 
 /** What an error of the file system does to the way into the queue: it passes, and nothing stays. */
 
-/** A step of this call on a path that ends so. */
-function is(call: string, ending: string, when: FsStep['when'] = 'before') {
-  return (step: FsStep): boolean =>
-    step.call === call && step.when === when && step.path.endsWith(ending);
-}
+let bench: PickupBench;
+let spool: TestSpool;
+
+beforeEach(() => {
+  bench = new PickupBench();
+  ({ spool } = bench);
+});
 
 describe('a folder', () => {
   test.each(['EIO', 'EACCES'])('is not let go because its path answers %s', (code) => {
@@ -32,8 +34,6 @@ describe('a folder', () => {
 
 describe('a class folder', () => {
   test('of NFS that was made anew under the inode number of the old one is opened anew', async () => {
-    const bench = new PickupBench();
-    const { spool } = bench;
     let isStale = false;
     failSteps((step) => {
       if (step.call === 'openSync' && step.path === `${spool.lib}/spam`) isStale = false;
@@ -64,13 +64,7 @@ describe('a file', () => {
   test.each(['lstatSync', 'renameSync'])(
     'whose %s fails for good does not keep out the others',
     async (call) => {
-      const bench = new PickupBench();
-      const { spool } = bench;
-      const mend = failSteps((step) =>
-        step.call === call && step.path.endsWith('/bad.eml') && step.when === 'before'
-          ? 'EIO'
-          : undefined,
-      );
+      const mend = failSteps((step) => (isStep(call, '/bad.eml')(step) ? 'EIO' : undefined));
       for (let i = 0; i < 5; i += 1) spool.drop('spam', `before-${i}.eml`);
       spool.drop('spam', 'bad.eml');
       for (let i = 0; i < 5; i += 1) spool.drop('spam', `after-${i}.eml`);
@@ -88,8 +82,6 @@ describe('a file', () => {
     'that is refused as on another file system, whatever the trial said, is carried over',
     SECOND_FILE_SYSTEM,
     async () => {
-      const bench = new PickupBench();
-      const { spool } = bench;
       failOnce(
         'EXDEV',
         (step) => step.call === 'renameSync' && resolved(step) === `${spool.lib}/spam/a.eml`,
@@ -105,9 +97,7 @@ describe('a file', () => {
 
 describe('a class folder', () => {
   test('that cannot be opened for want of descriptors is a fault, and its end is said', async () => {
-    const bench = new PickupBench();
-    const { spool } = bench;
-    const mend = failSteps((step) => (is('openSync', '/spam')(step) ? 'EMFILE' : undefined));
+    const mend = failSteps((step) => (isStep('openSync', '/spam')(step) ? 'EMFILE' : undefined));
     spool.drop('spam', 'a.eml');
     spool.drop('ham', 'b.eml');
     await bench.start();
@@ -126,7 +116,7 @@ describe('a class folder', () => {
     async () => {
       const spool = new TestSpool({ stateDir: `${folderElsewhere()}/state` });
       const bench = new PickupBench({ spool });
-      failOnce('EIO', ({ call, path }) => call === 'renameSync' && path.endsWith('-probe'));
+      failOnce('EIO', isStep('renameSync', '-probe'));
       spool.drop('spam', 'a.eml');
       await bench.start();
       await bench.flowUntilQueued('spam/a.eml');
@@ -153,43 +143,40 @@ describe('a class folder', () => {
     await bench.flowUntilQueued('spam/a.eml');
     expect(locks).toBe(4);
     expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['EMFILE']);
-    await bench.flowUntil('it is said to be over', () => bench.recorder.of('disk.ok').length > 0);
+    await bench.flowUntilLogged('disk.ok');
   });
 
   test('works again when its files were withdrawn: nothing is left that could fail', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     const mend = failSteps((step) => (step.call === 'renameSync' ? 'EROFS' : undefined));
     const path = spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     await bench.clock.flow(30_000);
     expect(bench.recorder.of('disk.fault')).toHaveLength(1);
     expect(bench.recorder.of('disk.ok')).toEqual([]);
     mend();
     rmSync(path);
-    await bench.flowUntil('it is said to be over', () => bench.recorder.of('disk.ok').length > 0);
+    await bench.flowUntilLogged('disk.ok');
   });
 });
 
 describe('a file', () => {
   test('of a disk that fails is not taken for an unreadable one', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     const mend = failSteps(({ call }) => (call === 'accessSync' ? 'EIO' : undefined));
     spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     mend();
     await bench.flowUntilQueued('spam/a.eml');
   });
 
   const lies: [what: string, isIt: (step: FsStep) => boolean][] = [
-    ['whose rename took effect though it failed', is('renameSync', '/a.eml', 'after')],
-    ['that was taken, but then could not be looked at', is('lstatSync', '/a.eml')],
+    ['whose rename took effect though it failed', isStep('renameSync', '/a.eml', 'after')],
+    ['that was taken, but then could not be looked at', isStep('lstatSync', '/a.eml')],
   ];
 
   test.each(lies)('%s is looked for in the queue', async (_what, isIt) => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     failOnce('EACCES', (step) => isIt(step) && spool.queued.length > 0);
     spool.drop('spam', 'a.eml');
     await bench.flowUntil('it lies in the queue', () => spool.queued.length > 0);
@@ -209,7 +196,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     'a file that was staged though the rename answered %s is carried over',
     async (code) => {
       const bench = await PickupBench.start({ spool: splitSpool() });
-      failOnce(code, is('renameSync', '/a.eml', 'after'));
+      failOnce(code, isStep('renameSync', '/a.eml', 'after'));
       bench.spool.drop('spam', 'a.eml');
       await bench.flowUntilQueued('spam/a.eml');
       expect(bench.spool.dropped('spam')).toEqual([]);
@@ -221,7 +208,7 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     const bench = await PickupBench.start({ spool: splitSpool() });
     failSteps(({ call, path }) => (call === 'open' && path.endsWith('/a.eml') ? 'EIO' : undefined));
     bench.spool.drop('spam', 'a.eml');
-    await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
+    await bench.flowUntilLogged('disk.fault');
     expect([...bench.held]).toEqual(['a.eml']);
     await bench.stop();
     expect([...bench.held]).toEqual([]);
@@ -230,8 +217,6 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
 });
 
 test('an over-size file is queued although the system once says that the queue is elsewhere', async () => {
-  const bench = new PickupBench();
-  const { spool } = bench;
   spool.drop('spam', 'large.eml', 'x'.repeat(spool.maxBytes + 1));
   // For both renames: into the queue, and within the folder.
   const mend = failSteps(({ call, path }) =>

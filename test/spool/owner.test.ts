@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync, readdirSync, symlinkSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { Folder } from '../../src/spool/folder.ts';
 import { acquireOwnership } from '../../src/spool/owner.ts';
@@ -41,6 +41,16 @@ function killed(child: ChildProcess): Promise<void> {
   });
 }
 
+/** Puts a script in the place of the program `flock`; without one there is no such program. */
+function replaceFlock(script?: string): void {
+  const { PATH } = process.env;
+  if (script !== undefined) put(`${path}/flock`, `#!/bin/sh\n${script}\n`, 0o755);
+  process.env['PATH'] = script === undefined ? path : `${path}:${PATH ?? ''}`;
+  onTestFinished(() => {
+    process.env['PATH'] = PATH;
+  });
+}
+
 describe('ownership of a state dir', () => {
   test('is refused while another process has it, and leaves no descriptor open', async () => {
     await holder(put(`${path}/owner.lock`, ''));
@@ -70,11 +80,7 @@ describe('ownership of a state dir', () => {
   });
 
   test('without a flock program names what to install', async () => {
-    const { PATH } = process.env;
-    process.env['PATH'] = path;
-    onTestFinished(() => {
-      process.env['PATH'] = PATH;
-    });
+    replaceFlock();
     await expect(acquireOwnership(folder)).rejects.toMatchObject({
       code: 'owner.no-flock',
       exitCode: 78,
@@ -83,12 +89,7 @@ describe('ownership of a state dir', () => {
   });
 
   test('on a file system without locks is refused with the setting that helps', async () => {
-    const { PATH } = process.env;
-    put(`${path}/flock`, '#!/bin/sh\necho "flock: 3: Bad file descriptor" >&2\nexit 1\n', 0o755);
-    process.env['PATH'] = `${path}:${PATH ?? ''}`;
-    onTestFinished(() => {
-      process.env['PATH'] = PATH;
-    });
+    replaceFlock('echo "flock: 3: Bad file descriptor" >&2; exit 1');
     await expect(acquireOwnership(folder)).rejects.toMatchObject({
       code: 'owner.unsupported',
       exitCode: 78,
@@ -102,16 +103,11 @@ describe('the program flock', () => {
     ['is killed', 'kill -s KILL $$'],
     ['cannot be loaded', 'exit 127'],
   ])('that %s says nothing about locks: it is tried again', async (_what, script) => {
-    const { PATH } = process.env;
-    put(`${path}/flock`, `#!/bin/sh\n${script}\n`, 0o755);
-    process.env['PATH'] = `${path}:${PATH ?? ''}`;
-    onTestFinished(() => {
-      process.env['PATH'] = PATH;
-    });
+    replaceFlock(script);
     const before = readdirSync('/proc/self/fd').length;
     await expect(acquireOwnership(folder)).rejects.toThrow(/^flock ended with (SIGKILL|127)$/);
     expect(readdirSync('/proc/self/fd')).toHaveLength(before);
-    process.env['PATH'] = PATH;
+    rmSync(`${path}/flock`);
     const ownership = await acquireOwnership(folder);
     expect(ownership).toBeDefined();
     ownership?.release();

@@ -12,7 +12,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { plainName } from '../../src/host.ts';
 import { lockDescriptor } from '../../src/spool/owner.ts';
 import type { LockResult } from '../../src/spool/owner.ts';
@@ -22,14 +22,22 @@ import { MARK, TestSpool, inodeOf, put } from '../support/test-spool.ts';
 const UNMARKED = 0o644;
 const FOR_EVER_MS = 1_000_000_000;
 
+let bench: PickupBench;
+let spool: TestSpool;
+
+beforeEach(() => {
+  bench = new PickupBench();
+  ({ spool } = bench);
+});
+
 describe('what is not complete stays where it is', () => {
   test('an empty file, until it is written to; after ten minutes it is said once', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.drop('spam', 'a.eml', '');
+    await bench.start();
+    const path = spool.drop('spam', 'a.eml', '');
     await bench.pass(590_000);
     expect(bench.recorder.of('spool.stuck')).toEqual([]);
     await bench.pass(60_000);
-    expect(bench.spool.dropped('spam')).toEqual(['a.eml']);
+    expect(spool.dropped('spam')).toEqual(['a.eml']);
     const [line, ...more] = bench.recorder.of('spool.stuck');
     expect(more).toEqual([]);
     expect(line?.fields).toMatchObject({ verdict: 'spam', file: 'a.eml', reason: 'empty' });
@@ -41,8 +49,8 @@ describe('what is not complete stays where it is', () => {
 
 describe('kopano-spamd’s way of writing', () => {
   test('nothing is taken before chown and chmod', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.dropPath('spam', 'a.eml');
+    await bench.start();
+    const path = spool.dropPath('spam', 'a.eml');
     const fd = openSync(path, 'w', 0o600);
     for (const piece of ['From: a\n', 'To: b\n', '\nbody']) {
       await bench.clock.flow(SETTLE_MS - 100);
@@ -56,14 +64,14 @@ describe('kopano-spamd’s way of writing', () => {
     const markedAt = bench.clock.monotonic();
     await bench.flowUntilQueued('spam/a.eml');
     expect(bench.queued).toEqual([{ place: 'spam/a.eml', settled: true }]);
-    expect(bench.spool.read('queue/spam/a.eml')).toBe('From: a\nTo: b\n\nbody');
+    expect(spool.read('queue/spam/a.eml')).toBe('From: a\nTo: b\n\nbody');
     // polled every two seconds, then a tenth of the settle time
     expect(bench.clock.monotonic() - markedAt).toBeLessThan(2_000 + 2 * MARKED_MS);
   });
 
   test('a rewrite in place, which keeps the mark, is not taken half-way', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.drop('spam', 'a.eml', 'the first message');
+    await bench.start();
+    const path = spool.drop('spam', 'a.eml', 'the first message');
     await bench.flowUntil('it is seen', () => bench.clock.timers > 0);
     await bench.clock.flow(100);
     const fd = openSync(path, 'w');
@@ -75,12 +83,12 @@ describe('kopano-spamd’s way of writing', () => {
     writeSync(fd, 'ond message');
     closeSync(fd);
     await bench.flowUntilQueued('spam/a.eml');
-    expect(bench.spool.read('queue/spam/a.eml')).toBe('the second message');
+    expect(spool.read('queue/spam/a.eml')).toBe('the second message');
   });
 
   test('a file that vanishes is dropped without a word', async () => {
-    const bench = await PickupBench.start();
-    const path = bench.spool.drop('spam', 'a.eml');
+    await bench.start();
+    const path = spool.drop('spam', 'a.eml');
     await bench.clock.flow(100);
     unlinkSync(path);
     await bench.pass(10 * SETTLE_MS);
@@ -89,8 +97,6 @@ describe('kopano-spamd’s way of writing', () => {
   });
 
   test('a writer that writes on after the rename is noticed: the entry is not settled', async () => {
-    const bench = new PickupBench();
-    const { spool } = bench;
     const fd = openSync(spool.dropPath('spam', 'a.eml'), 'w', MARK);
     writeSync(fd, 'the first half');
     fchmodSync(fd, MARK);
@@ -109,13 +115,12 @@ describe('kopano-spamd’s way of writing', () => {
 
 describe('what lies there at the start', () => {
   test('is taken, both verdicts, byte for byte', async () => {
-    const spool = new TestSpool();
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
     spool.drop('spam', 'a.eml', bytes);
     spool.drop('ham', 'b.eml', 'good', UNMARKED);
     spool.drop('ham', 'c', 'without an ending');
     const inode = inodeOf(spool.dropPath('spam', 'a.eml'));
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntilQueued('spam/a.eml', 'ham/b.eml', 'ham/c');
     expect(spool.queued).toEqual(['ham/b.eml', 'ham/c', 'spam/a.eml']);
     expect(spool.dropped('spam')).toEqual([]);
@@ -124,11 +129,10 @@ describe('what lies there at the start', () => {
   });
 
   test('3,000 files are each taken exactly once', async () => {
-    const spool = new TestSpool();
     const names = Array.from({ length: 3_000 }, (_, index) => `${index}.eml`);
     const verdictOf = (name: string): 'spam' | 'ham' => (name.startsWith('1') ? 'ham' : 'spam');
     for (const name of names) spool.drop(verdictOf(name), name, name);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntil('all are taken', () => bench.queued.length >= names.length);
     await bench.pass(5_000);
     expect(bench.places).toEqual(names.map((name) => `${verdictOf(name)}/${name}`).sort());
@@ -178,34 +182,33 @@ describe('a sweep', () => {
 
 describe('a class folder', () => {
   test('that is missing is waited for, said once with the line that makes it', async () => {
-    const bench = new PickupBench();
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    chmodSync(bench.spool.dropPath('ham'), 0o2775);
+    rmSync(spool.dropPath('spam'), { recursive: true });
+    chmodSync(spool.dropPath('ham'), 0o2775);
     await bench.start();
     await bench.pass(50_000);
     const [line, ...more] = bench.recorder.of('spool.missing');
     expect(more).toEqual([]);
     const uid = process.getuid?.() ?? 0;
     const gid = process.getgid?.() ?? 0;
-    const path = `${bench.spool.lib}/spam`;
+    const path = `${spool.lib}/spam`;
     expect(line?.fields).toMatchObject({
       path,
       code: 'ENOENT',
       cure: `install -d -o ${plainName('uid', uid)} -g ${plainName('gid', gid)} -m 2775 ${path}`,
     });
     expect(line?.message).toContain('install -d');
-    mkdirSync(bench.spool.dropPath('spam'));
-    bench.spool.drop('spam', 'a.eml');
+    mkdirSync(spool.dropPath('spam'));
+    spool.drop('spam', 'a.eml');
     await bench.flowUntilQueued('spam/a.eml');
   });
 
   test('that is replaced is opened anew, and the old one is left alone', async () => {
-    const bench = await PickupBench.start();
+    await bench.start();
     await bench.pass(1_000);
-    const old = `${bench.spool.lib}/old`;
-    renameSync(`${bench.spool.lib}/spam`, old);
-    mkdirSync(bench.spool.dropPath('spam'));
-    bench.spool.drop('spam', 'new.eml');
+    const old = `${spool.lib}/old`;
+    renameSync(`${spool.lib}/spam`, old);
+    mkdirSync(spool.dropPath('spam'));
+    spool.drop('spam', 'new.eml');
     await bench.flowUntilQueued('spam/new.eml');
     put(`${old}/late.eml`, 'body');
     await bench.pass(10_000);
@@ -214,13 +217,13 @@ describe('a class folder', () => {
   });
 
   test('that is replaced by a symlink is not followed', async () => {
-    const bench = await PickupBench.start();
+    await bench.start();
     await bench.pass(1_000);
-    const trap = `${bench.spool.lib}/trap`;
+    const trap = `${spool.lib}/trap`;
     mkdirSync(trap);
     put(`${trap}/a.eml`, 'secret');
-    rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    symlinkSync(trap, `${bench.spool.lib}/spam`);
+    rmSync(spool.dropPath('spam'), { recursive: true });
+    symlinkSync(trap, `${spool.lib}/spam`);
     await bench.pass(20_000);
     expect(bench.places).toEqual([]);
     expect(readFileSync(`${trap}/a.eml`, 'utf8')).toBe('secret');
@@ -244,49 +247,34 @@ describe('a class folder', () => {
 
 describe('one pass', () => {
   test('says that files stay: empty ones, and those that are still being written', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', 'empty.eml', '');
-    const path = bench.spool.drop('spam', 'growing.eml');
-    bench.spool.drop('spam', 'done.eml');
+    spool.drop('spam', 'empty.eml', '');
+    const path = spool.drop('spam', 'growing.eml');
+    spool.drop('spam', 'done.eml');
     await bench.pickup.openFolders();
-    const passing = passOf(bench, () => {
+    const stays = await bench.onePass(() => {
       appendFileSync(path, 'x');
     });
-    expect(await passing).toBeGreaterThanOrEqual(2);
+    expect(stays).toBeGreaterThanOrEqual(2);
     expect(bench.places).toEqual(['spam/done.eml']);
   });
 
   test('does not count what is no message', async () => {
-    const bench = new PickupBench();
-    bench.spool.drop('spam', '.hidden');
-    mkdirSync(bench.spool.dropPath('spam', 'folder'));
+    spool.drop('spam', '.hidden');
+    mkdirSync(spool.dropPath('spam', 'folder'));
     await bench.pickup.openFolders();
-    expect(await passOf(bench)).toBe(0);
+    expect(await bench.onePass()).toBe(0);
   });
 });
 
-/** One pass while time flows. */
-async function passOf(bench: PickupBench, each?: () => void): Promise<number> {
-  let stays: number | undefined;
-  void bench.pickup.pass().then((count) => {
-    stays = count;
-  });
-  await bench.flowUntil('the pass is over', () => {
-    if (stays === undefined) each?.();
-    return stays !== undefined;
-  });
-  return stays ?? 0;
-}
-
 describe('the heart', () => {
   test('beats while nothing comes, and while much does', async () => {
-    const bench = await PickupBench.start();
+    await bench.start();
     let most = 0;
     const look = (): boolean => {
       most = Math.max(most, bench.pickup.overdueMs);
       return bench.clock.monotonic() > 60_000 && bench.queued.length === 500;
     };
-    for (let i = 0; i < 500; i += 1) bench.spool.drop('spam', `${i}.eml`);
+    for (let i = 0; i < 500; i += 1) spool.drop('spam', `${i}.eml`);
     await bench.flowUntil('a minute passed', look);
     expect(most).toBeLessThan(1_000);
   });
@@ -312,21 +300,20 @@ describe('the heart', () => {
 
 describe('a stop', () => {
   test('leaves what is there and looks at nothing more', async () => {
-    const bench = await PickupBench.start();
+    await bench.start();
     await bench.pass(100);
     await bench.pickup.stop();
     await bench.pickup.stop();
-    bench.spool.drop('spam', 'late.eml');
+    spool.drop('spam', 'late.eml');
     bench.pickup.sweepNow();
     expect(bench.clock.timers).toBe(0);
     await bench.clock.flow(60_000, 1_000);
-    expect(bench.spool.dropped('spam')).toEqual(['late.eml']);
+    expect(spool.dropped('spam')).toEqual(['late.eml']);
   });
 
   test('in the middle of a long sweep ends it', async () => {
-    const spool = new TestSpool();
     for (let i = 0; i < 2_000; i += 1) spool.drop('spam', `${i}.eml`);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.flowUntil('some are taken', () => bench.queued.length > 0);
     await bench.pickup.stop();
     const { length } = bench.queued;

@@ -12,6 +12,7 @@ import type { QueueEntry } from '../../src/spool/message.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { Quarantine } from '../../src/spool/quarantine.ts';
 import type { QuarantineReason } from '../../src/spool/quarantine.ts';
+import type { CheckResult } from '../../src/spool/queue.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
 
 let spool: TestSpool;
@@ -25,23 +26,26 @@ function message(verdict: Verdict, key = 'a.eml', body = `${verdict} ${key}`): Q
   return spool.entry(verdict, key);
 }
 
-function reasonFor(entry: QueueEntry, reason = '500 no'): QuarantineReason {
+function reasonFor({ key, verdict }: QueueEntry): QuarantineReason {
   return {
-    name: entry.key,
-    verdict: entry.verdict,
-    reason,
+    name: key,
+    verdict,
+    reason: '500 no',
     attempts: 10,
     messageId: 'one@example.org',
     quarantinedAt: '2026-03-14T12:00:00.000Z',
   };
 }
 
+function putAside(entry: QueueEntry): Promise<CheckResult> {
+  return spool.quarantine.put(entry, spool.queue, reasonFor(entry));
+}
+
 describe('putting a message into quarantine', () => {
   test('that has changed leaves it in the queue, and no reason anywhere', async () => {
     const entry = message('spam');
     appendFileSync(spool.statePath('queue/spam/a.eml'), 'more');
-    const result = await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
-    expect(result).toMatchObject({ kind: 'changed' });
+    expect(await putAside(entry)).toMatchObject({ kind: 'changed' });
     expect(spool.queued).toEqual(['spam/a.eml']);
     expect(spool.names('quarantine/spam')).toEqual([]);
     expect(spool.names('tmp')).toEqual([]);
@@ -50,7 +54,7 @@ describe('putting a message into quarantine', () => {
   test('writes the reason first: where that fails the message stays in the queue', async () => {
     const entry = message('spam');
     mkdirSync(spool.statePath('tmp/a.eml.json'));
-    await expect(spool.quarantine.put(entry, spool.queue, reasonFor(entry))).rejects.toThrow();
+    await expect(putAside(entry)).rejects.toThrow();
     expect(spool.queued).toEqual(['spam/a.eml']);
     expect(spool.names('quarantine/spam')).toEqual([]);
   });
@@ -59,33 +63,24 @@ describe('putting a message into quarantine', () => {
     const entry = message('spam');
     const target = put(`${spool.lib}/target`, 'precious');
     symlinkSync(target, spool.statePath('tmp/a.eml.json'));
-    await expect(spool.quarantine.put(entry, spool.queue, reasonFor(entry))).rejects.toThrow();
+    await expect(putAside(entry)).rejects.toThrow();
     expect(readFileSync(target, 'utf8')).toBe('precious');
   });
 
   test('moves it there, with its reason in words and in JSON', async () => {
     const entry = message('ham');
-    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
+    expect(await putAside(entry)).toBeUndefined();
     expect(spool.queued).toEqual([]);
     expect(spool.read('quarantine/ham/a.eml')).toBe('ham a.eml');
-    expect(JSON.parse(spool.read('quarantine/ham/a.eml.json'))).toEqual({
-      name: 'a.eml',
-      verdict: 'ham',
-      reason: '500 no',
-      attempts: 10,
-      messageId: 'one@example.org',
-      quarantinedAt: '2026-03-14T12:00:00.000Z',
-    });
+    expect(JSON.parse(spool.read('quarantine/ham/a.eml.json'))).toEqual(reasonFor(entry));
     expect(lstatSync(spool.statePath('quarantine/ham/a.eml.json')).mode & 0o777).toBe(0o600);
     expect(spool.names('tmp')).toEqual([]);
   });
 
   test('that is a link of what lies there already leaves the queue all the same', async () => {
     message('spam');
-    mkdirSync(spool.statePath('quarantine/spam'), { recursive: true });
     linkSync(spool.statePath('queue/spam/a.eml'), spool.statePath('quarantine/spam/a.eml'));
-    const entry = spool.entry('spam', 'a.eml');
-    expect(await spool.quarantine.put(entry, spool.queue, reasonFor(entry))).toBeUndefined();
+    expect(await putAside(spool.entry('spam', 'a.eml'))).toBeUndefined();
     expect(spool.queued).toEqual([]);
     expect(spool.names('quarantine/spam')).toEqual(['a.eml', 'a.eml.json']);
   });
@@ -93,12 +88,9 @@ describe('putting a message into quarantine', () => {
 
 describe('removing a key from quarantine', () => {
   test('removes message and reason of both verdicts', async () => {
-    for (const verdict of ['spam', 'ham'] as const) {
-      const entry = message(verdict);
-      await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
-    }
-    const other = message('spam', 'b.eml');
-    await spool.quarantine.put(other, spool.queue, reasonFor(other));
+    await putAside(message('spam'));
+    await putAside(message('ham'));
+    await putAside(message('spam', 'b.eml'));
     spool.quarantine.removeKey('nothing');
     spool.quarantine.removeKey('a.eml');
     expect(spool.names('quarantine/spam')).toEqual(['b.eml', 'b.eml.json']);
@@ -106,8 +98,7 @@ describe('removing a key from quarantine', () => {
   });
 
   test('removes a reason whose message an earlier removal took before it was killed', async () => {
-    const entry = message('spam');
-    await spool.quarantine.put(entry, spool.queue, reasonFor(entry));
+    await putAside(message('spam'));
     rmSync(spool.statePath('quarantine/spam/a.eml'));
     const { quarantine, temporary } = spool.stateDir;
     new Quarantine(quarantine, temporary).removeKey('a.eml');

@@ -1,9 +1,9 @@
 import { appendFileSync, rmSync, truncateSync } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Fifo } from '../support/fifo.ts';
-import { watchFileSystem } from '../support/fs-steps.ts';
+import { actOnce, isStep } from '../support/fs-steps.ts';
 import { openFilesBelow } from '../support/open-files.ts';
-import { TestSpool, put, replace, setMtime, setMtimeNs } from '../support/test-spool.ts';
+import { TestSpool, put, replace, setMtime } from '../support/test-spool.ts';
 
 describe('reading an entry', () => {
   test('that is a FIFO is refused without opening it', async () => {
@@ -66,19 +66,11 @@ test.each(['before', 'after'] as const)(
     const path = spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
     setMtime(path, 1_000);
     const entry = spool.entry('spam', 'a.eml');
-    let reads = 0;
-    onTestFinished(
-      watchFileSystem(
-        (watched) => watched.endsWith('/a.eml'),
-        ({ call, when }) => {
-          if (call !== 'readSync' || when !== moment) return;
-          reads += 1;
-          if (reads === 1) put(path, 'y'.repeat(1_000));
-        },
-      ),
-    );
+    const reads = actOnce(isStep('readSync', '/a.eml', moment), () => {
+      put(path, 'y'.repeat(1_000));
+    });
     expect(await spool.queue.read(entry)).toMatchObject({ kind: 'changed' });
-    expect(reads).toBe(1);
+    expect(reads()).toBe(1);
   },
 );
 
@@ -102,19 +94,5 @@ describe('a scan', () => {
     expect(found).toHaveLength(2_000);
     expect(found.every(({ entry, marked }) => marked === (entry.verdict === 'spam'))).toBe(true);
     expect(found[0]?.entry.stamp.ino).not.toBe(found[1]?.entry.stamp.ino);
-  });
-
-  test.each([
-    ['spam', 2_000n + 1n, 2_000n],
-    ['ham', 2_000n, 2_000n],
-    ['ham', 2_000n - 1n, 2_000n],
-  ] as const)('mends twins: %s stays of mtimes %d and %d', (winner, spamTime, hamTime) => {
-    const spool = new TestSpool();
-    setMtimeNs(spool.enqueue('spam', 'a', 'spam'), spamTime);
-    setMtimeNs(spool.enqueue('ham', 'a', 'ham'), hamTime);
-    expect(spool.queue.newest('a')?.verdict).toBe(winner);
-    const found = [...spool.queue.scan()].filter((each) => each !== undefined);
-    expect(found.map(({ entry }) => entry.verdict)).toEqual([winner]);
-    expect(spool.queued).toEqual([`${winner}/a`]);
   });
 });

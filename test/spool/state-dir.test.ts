@@ -191,24 +191,9 @@ describe('a state dir', () => {
       process.umask(umask);
     }
     const folders = readdirSync(path, { recursive: true, encoding: 'utf8' }).sort();
-    expect(folders).toEqual([
-      'archive',
-      'archive/ham',
-      'archive/spam',
-      'posts',
-      'posts/ham',
-      'posts/spam',
-      'quarantine',
-      'quarantine/ham',
-      'quarantine/spam',
-      'queue',
-      'queue/ham',
-      'queue/spam',
-      'release',
-      'release/ham',
-      'release/spam',
-      'tmp',
-    ]);
+    const places = ['archive', 'posts', 'quarantine', 'queue', 'release'];
+    const all = places.flatMap((place) => [place, `${place}/ham`, `${place}/spam`]);
+    expect(folders).toEqual([...all, 'tmp']);
     for (const folder of folders) expect(modeOf(`${path}/${folder}`)).toBe(0o700);
     expect(modeOf(path)).toBe(0o700);
   });

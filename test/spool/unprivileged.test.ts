@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, statSync } from 'node:fs';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { plainName } from '../../src/host.ts';
 import { needsChown } from '../support/needs.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
@@ -11,10 +11,18 @@ import { TestSpool } from '../support/test-spool.ts';
 /** The group may read it, its owner may not. */
 const UNREADABLE = 0o060;
 
+let bench: PickupBench;
+let spool: TestSpool;
+
+beforeEach(() => {
+  bench = new PickupBench();
+  ({ spool } = bench);
+});
+
 describe('an unreadable file', () => {
   test('is said once after ten minutes, with its owner, its group and its mode', async () => {
-    const bench = await PickupBench.start();
-    bench.spool.drop('spam', 'a.eml', 'body', UNREADABLE);
+    await bench.start();
+    spool.drop('spam', 'a.eml', 'body', UNREADABLE);
     await bench.pass(590_000);
     expect(bench.recorder.of('spool.stuck')).toEqual([]);
     await bench.pass(120_000);
@@ -32,24 +40,23 @@ describe('an unreadable file', () => {
   });
 
   test('as a twin holds its sibling back until it is stuck', async () => {
-    const bench = await PickupBench.start();
-    bench.spool.drop('spam', 'a.eml', 'spam', UNREADABLE);
-    bench.spool.drop('ham', 'a.eml', 'ham');
+    await bench.start();
+    spool.drop('spam', 'a.eml', 'spam', UNREADABLE);
+    spool.drop('ham', 'a.eml', 'ham');
     await bench.pass(590_000);
     expect(bench.places).toEqual([]);
     await bench.flowUntilQueued('ham/a.eml');
-    expect(bench.spool.dropped('spam')).toEqual(['a.eml']);
+    expect(spool.dropped('spam')).toEqual(['a.eml']);
     // whichever of the two is looked at first
-    await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
+    await bench.flowUntilLogged('spool.stuck');
     expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
   });
 });
 
 describe('a class folder', () => {
   test('that may not be entered is said with owner, group and mode, and waited for', async () => {
-    const spool = new TestSpool();
     chmodSync(spool.dropPath('spam'), 0o000);
-    const bench = await PickupBench.start({ spool });
+    await bench.start();
     await bench.pass(10_000);
     const [line, ...more] = bench.recorder.of('spool.missing');
     expect(more).toEqual([]);
@@ -62,8 +69,7 @@ describe('a class folder', () => {
   });
 
   test('that may not be written is a fault, said once, and nobody’s loss', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     spool.drop('spam', 'a.eml');
     spool.drop('spam', 'b.eml');
     chmodSync(spool.dropPath('spam'), 0o555);
@@ -81,8 +87,7 @@ describe('a class folder', () => {
   });
 
   test('that cannot be listed is named, and does not keep the other one', async () => {
-    const bench = await PickupBench.start();
-    const { spool } = bench;
+    await bench.start();
     spool.drop('ham', 'hidden.eml');
     chmodSync(spool.dropPath('ham'), 0o311);
     for (let i = 0; i < 20; i += 1) spool.drop('spam', `${i}.eml`);
@@ -127,8 +132,7 @@ describe('what may not be touched', () => {
     'a file that cannot be moved is stuck, said once, and keeps no other',
     needsChown(),
     async () => {
-      const bench = await PickupBench.start();
-      const { spool } = bench;
+      await bench.start();
       // somebody else's, in somebody else's folder with the sticky bit
       const foreign = spool.drop('spam', 'a.eml', 'body', 0o666);
       chmodSync(spool.dropPath('spam'), 0o1777);
@@ -139,7 +143,7 @@ describe('what may not be touched', () => {
         spool.drop('spam', `${i}.eml`);
         await bench.flowUntilQueued(`spam/${i}.eml`);
       }
-      await bench.flowUntil('it is said', () => bench.recorder.of('spool.stuck').length > 0);
+      await bench.flowUntilLogged('spool.stuck');
       await bench.pass(30_000);
       expect(bench.recorder.fieldOf('spool.stuck', 'file')).toEqual(['a.eml']);
       expect(bench.recorder.of('disk.fault')).toEqual([]);

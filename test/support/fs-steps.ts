@@ -178,6 +178,27 @@ export function failOnce(code: string, isIt: (step: FsStep) => boolean): void {
   });
 }
 
+/**
+ * Does something at the first step that fits.
+ * @returns says how many steps fitted so far
+ */
+export function actOnce(isIt: (step: FsStep) => boolean, act: () => void): () => number {
+  let met = 0;
+  failSteps((step) => {
+    if (!isIt(step)) return undefined;
+    met += 1;
+    if (met === 1) act();
+    return undefined;
+  });
+  return () => met;
+}
+
+/** A step of this call on a path that ends so. */
+export function isStep(call: string, ending = '', when: FsStep['when'] = 'before') {
+  return (step: FsStep): boolean =>
+    step.call === call && step.when === when && step.path.endsWith(ending);
+}
+
 /** The path that a step is about, whatever descriptor it goes by. */
 export function resolved({ path }: FsStep): string {
   return path.replace(/^\/proc\/self\/fd\/\d+/, (folder) => readlinkSync(folder));

@@ -1,6 +1,7 @@
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { Bugs } from '../../src/bugs.ts';
 import { LogThrottle } from '../../src/logger.ts';
+import type { LogEvent } from '../../src/logger.ts';
 import { DropDirectory } from '../../src/spool/drop-directory.ts';
 import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import type { Folder } from '../../src/spool/folder.ts';
@@ -168,6 +169,35 @@ export class PickupBench {
     await this.flowUntil(`${places.join(' and ')} came into the queue`, () =>
       places.every((place) => this.has(place)),
     );
+  }
+
+  /** Lets time flow until these are all that is queued, and proves that it stays so. */
+  async flowToTheEnd(...places: readonly string[]): Promise<void> {
+    await this.flowUntilQueued(...places);
+    await this.pass(10_000);
+    expect(this.spool.queued).toEqual([...places].sort());
+  }
+
+  /**
+   * One pass while time flows.
+   * @param meanwhile is called again and again until it is over
+   * @returns how many files stay
+   */
+  async onePass(meanwhile?: () => void): Promise<number> {
+    let stays: number | undefined;
+    void this.pickup.pass().then((count) => {
+      stays = count;
+    });
+    await this.flowUntil('the pass is over', () => {
+      if (stays === undefined) meanwhile?.();
+      return stays !== undefined;
+    });
+    return stays ?? 0;
+  }
+
+  /** Lets time flow until there is a line of this event. */
+  async flowUntilLogged(event: LogEvent): Promise<void> {
+    await this.flowUntil(`${event} is logged`, () => this.recorder.of(event).length > 0);
   }
 
   /**

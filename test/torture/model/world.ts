@@ -218,13 +218,12 @@ export class World {
 
   /** An operator releases what is in quarantine. */
   release(): void {
-    const messages = QuarantinedMessages.open(`${this.root}/state`);
+    using messages = QuarantinedMessages.open(`${this.root}/state`);
     if (messages === undefined) return;
     for (const message of [...messages.list()]) {
       this.laws.released(message.key);
       messages.release(message);
     }
-    messages.close();
   }
 
   close(): void {

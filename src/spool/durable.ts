@@ -3,12 +3,21 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
+import { READ_SAFELY } from './folder.ts';
 import type { Folder } from './folder.ts';
-import { sameStamp, stampOf } from './message.ts';
+import { sameStamp } from './message.ts';
 import type { Stamp } from './message.ts';
 
-/** Copies one message between file systems, and makes that durable. It removes nothing. */
-export interface Copying {
+/** What is written so that a power failure leaves it whole or not at all. Nothing here removes a file. */
+
+const { O_RDONLY, O_WRONLY, O_CREAT, O_TRUNC, O_DIRECTORY, O_NOFOLLOW } = constants;
+const WRITE = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+const CHUNK_BYTES = 1 << 20;
+/** Removed, or no regular file any more, since the look at it: another look says which. */
+const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
+
+/** One message that is copied between file systems. */
+interface Copying {
   readonly from: Folder;
   readonly name: string;
   readonly to: Folder;
@@ -18,19 +27,15 @@ export interface Copying {
   readonly verdict: Verdict;
 }
 
-const CHUNK_BYTES = 1 << 20;
-/** Removed, or no regular file any more, since the look at it: another look says which. */
-const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
-
 /**
+ * Copies one message.
  * @returns false when the file is another one, or changed meanwhile; what was copied then stays
  * @throws the system's error for a disk fault
  */
 export async function copyMessage(copying: Copying): Promise<boolean> {
-  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
   let source: FileHandle;
   try {
-    source = await open(copying.from.at(copying.name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    source = await open(copying.from.at(copying.name), READ_SAFELY);
   } catch (error) {
     if (SWAPPED.has(errnoOf(error) ?? '')) return false;
     throw error;
@@ -44,12 +49,11 @@ export async function copyMessage(copying: Copying): Promise<boolean> {
 
 async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> {
   const { to, key, stamp, verdict } = copying;
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
   const size = Number(stamp.size);
   const stats = await source.stat({ bigint: true });
-  if (!sameStamp(stampOf(stats), stamp)) return false;
+  if (!sameStamp(stats, stamp)) return false;
   const mode = Number(stats.mode & 0o777n) | 0o600;
-  const copy = await open(to.at(key), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+  const copy = await open(to.at(key), WRITE, mode);
   try {
     const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, CHUNK_BYTES)));
     let position = 0;
@@ -64,7 +68,7 @@ async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> 
     await copy.sync();
     const copied = await copy.stat({ bigint: true });
     const after = await source.stat({ bigint: true });
-    return copied.size === stamp.size && sameStamp(stampOf(after), stamp);
+    return copied.size === stamp.size && sameStamp(after, stamp);
   } finally {
     await copy.close();
   }
@@ -84,10 +88,31 @@ function mtimeOfCopy(mtimeNs: bigint, verdict: Verdict): number {
 
 /** Makes renames in a folder durable. */
 export async function syncFolder(folder: Folder): Promise<void> {
-  const handle = await open(folder.at('.'), constants.O_RDONLY | constants.O_DIRECTORY);
+  const handle = await open(folder.at('.'), O_RDONLY | O_DIRECTORY);
   try {
     await handle.sync();
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * Writes a file that is on the disk when this returns: a rename then puts it in its place.
+ * @returns where it lies
+ * @throws the system's error for a disk fault
+ */
+export async function writeSynced(
+  temporary: Folder,
+  name: string,
+  text: string,
+): Promise<Buffer | string> {
+  const place = temporary.at(name);
+  const file = await open(place, WRITE, 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return place;
 }
