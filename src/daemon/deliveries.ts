@@ -2,9 +2,8 @@ import type { Clock } from '../clock.ts';
 import { addUp } from '../delivery/events.ts';
 import type { Learner } from '../delivery/learner.ts';
 import type { DeliveryOptions, MessageStore } from '../delivery/store.ts';
-import { createDelivery } from '../delivery/create.ts';
 import { PATIENCE_MS } from '../delivery/attempt.ts';
-import type { Scheduler } from '../delivery/scheduler.ts';
+import { Scheduler } from '../delivery/scheduler.ts';
 import type { Folder } from '../spool/folder.ts';
 import type { QueueEntry, SpoolEvents } from '../spool/message.ts';
 import type { Queue } from '../spool/queue.ts';
@@ -51,10 +50,7 @@ export class Deliveries {
     );
     this.#each = learners.map((learner, index) => {
       const joint = joints[index];
-      const { scheduler } = createDelivery(
-        { ...options, ...learner, store: joint ?? store },
-        learner.affinity,
-      );
+      const scheduler = new Scheduler({ ...options, ...learner, store: joint ?? store });
       return { learner, scheduler, joint };
     });
   }

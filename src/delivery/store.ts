@@ -6,6 +6,7 @@ import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
 import type { FindUser } from '../user.ts';
 import type { Verdict } from '../verdict.ts';
+import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import type { MessageEvents } from './events.ts';
 import type { MessageEntry, PendingMessage } from './message.ts';
@@ -19,6 +20,8 @@ export interface DeliveryOptions {
   readonly controllers: readonly Controller[];
   readonly store: MessageStore;
   readonly events: MessageEvents;
+  /** What earlier posts without an answer are bound to. @defaultValue nothing */
+  readonly affinity?: Affinity;
   readonly faults: DiskFaults;
   readonly bugs: Bugs;
   readonly locks: MessageLocks;

@@ -251,8 +251,8 @@ test('what was posted as often as it may be is let go by a proof where it was po
   spent.proof.posts = MOST_POSTS;
   spent.proof.acknowledged = { controller: NAMES[0], sequence: 1, at: 0 };
   const [atOne, atTwo] = NAMES.map((name) => new Suspects(name));
-  atOne?.addSpent(spent);
-  atTwo?.addSpent(spent);
+  atOne?.addUnproven(spent, false);
+  atTwo?.addUnproven(spent, false);
   atTwo?.proved(other);
   expect(reasonToLetGo(spent.proof)).toBeUndefined();
   atOne?.proved(other);

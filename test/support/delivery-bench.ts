@@ -4,9 +4,8 @@ import { Bugs } from '../../src/bugs.ts';
 import { SpoolStore } from '../../src/daemon/spool-store.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
 import { Controller } from '../../src/delivery/controller.ts';
-import { createDelivery } from '../../src/delivery/create.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
-import type { Scheduler } from '../../src/delivery/scheduler.ts';
+import { Scheduler } from '../../src/delivery/scheduler.ts';
 import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
 import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
@@ -93,25 +92,23 @@ export class DeliveryBench {
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
     this.affinity = new Affinity(clock);
     this.locks.onKeyReleased((key) => this.released.push(key));
-    ({ scheduler: this.scheduler } = createDelivery(
-      {
-        controllers: this.controllers,
-        store: new SpoolStore({ queue, quarantine, postCounts, archive, after, wall }),
-        locks: this.locks,
-        ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
-        events: this.events,
-        faults: this.faults,
-        bugs: this.bugs,
-        clock,
-        random,
-        concurrency,
-        backlog,
-        maxAttempts,
-        settleMs: SETTLE_MS,
-        rescanMs: RESCAN_MS,
-      },
-      this.affinity,
-    ));
+    this.scheduler = new Scheduler({
+      controllers: this.controllers,
+      store: new SpoolStore({ queue, quarantine, postCounts, archive, after, wall }),
+      locks: this.locks,
+      ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
+      events: this.events,
+      affinity: this.affinity,
+      faults: this.faults,
+      bugs: this.bugs,
+      clock,
+      random,
+      concurrency,
+      backlog,
+      maxAttempts,
+      settleMs: SETTLE_MS,
+      rescanMs: RESCAN_MS,
+    });
     onTestFinished(async () => {
       this.scheduler.hurryUp(0);
       clock.advance(0);
