@@ -21,7 +21,7 @@ const ASK_MS = 20_000;
 const JUDGED_MS = 180_000;
 const SAVE_MS = 60_000;
 
-export interface LearnedFiguresOptions {
+interface LearnedFiguresOptions {
   readonly stateDir: Pick<StateDir, 'root' | 'temporary'>;
   readonly controllers: readonly Controller[];
   readonly clock: Clock;

@@ -4,7 +4,7 @@ import { aborted, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Controller } from '../delivery/controller.ts';
-import type { Learner } from '../delivery/learner.ts';
+import type { Learner } from '../delivery/store.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { SteadyClock, isTrusted, removeOldDays } from '../spool/archive.ts';

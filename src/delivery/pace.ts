@@ -8,7 +8,7 @@ import type { Outcome } from '../trainers/trainer.ts';
  * between two posts doubles with a refusal and shrinks with each post that goes through, until
  * nothing is left of it: then there is no pace at all.
  */
-export interface PaceOptions {
+interface PaceOptions {
   /** The controller's. */
   readonly name: string;
   readonly clock: Clock;

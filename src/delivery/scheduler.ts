@@ -36,7 +36,7 @@ export class Scheduler {
   readonly #attempts: Attempts;
   readonly #attribution: Attribution;
   readonly #turns: ReadonlyMap<Controller, PQueue>;
-  readonly #flights = new Set<OpenFlight>();
+  readonly #flights = new Set<Flight>();
   #bodiesBytes = 0;
   #timer: Timer | undefined;
   #plannedFor = Infinity;
@@ -312,15 +312,15 @@ export class Scheduler {
 
   // --- in flight
 
-  #flightsOn(controller: Controller): readonly OpenFlight[] {
+  #flightsOn(controller: Controller): readonly Flight[] {
     return [...this.#flights].filter((each) => each.controller === controller);
   }
 
-  #takeOff(message: PendingMessage, controller: Controller, isProbe: boolean): OpenFlight {
+  #takeOff(message: PendingMessage, controller: Controller, isProbe: boolean): Flight {
     const { clock, locks } = this.#options;
     const others = this.#flightsOn(controller);
     for (const other of others) other.wasAlone = false;
-    const flight: OpenFlight = {
+    const flight: Flight = {
       message,
       controller,
       isProbe,
@@ -337,7 +337,7 @@ export class Scheduler {
     return flight;
   }
 
-  async #fly(flight: OpenFlight): Promise<void> {
+  async #fly(flight: Flight): Promise<void> {
     const { message, controller } = flight;
     try {
       await this.#attribution.judge(flight, await this.#attempts.try(message, controller));
@@ -361,12 +361,6 @@ export class Scheduler {
     message.failures.any = true;
     this.backlog.defer(message, backoffMs(message.failures.bugs, random()));
   }
-}
-
-interface OpenFlight extends Flight {
-  readonly bytes: number;
-  /** No other message may start on its controller. */
-  readonly isExclusive: boolean;
 }
 
 function locksOf(message: PendingMessage): readonly string[] {

@@ -1,5 +1,6 @@
 import type { Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
+import type { Filter } from '../filter.ts';
 import type { DiskFaults } from '../spool/disk-faults.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
@@ -42,6 +43,17 @@ export interface DeliveryOptions {
   readonly sampler?: ProofSampler;
 }
 
+/** A filter that is taught: its controllers, and what is known of it over all sessions. */
+export interface Learner extends Pick<
+  DeliveryOptions,
+  'controllers' | 'events' | 'concurrency' | 'findUser'
+> {
+  readonly filter: Filter;
+  readonly affinity: Affinity;
+  /** How long one post may take, in milliseconds. */
+  readonly longestPostMs: number;
+}
+
 export interface MessageStore {
   /** All classes. */
   readonly verdicts: readonly Verdict[];
@@ -63,10 +75,10 @@ export interface MessageStore {
    */
   recordPosts(entry: MessageEntry, posts: number): void;
   /**
-   * Leaves a message that is held back unlearned, where it can be read anew some other time.
-   * @returns false where the message waits in the backlog instead
+   * Ends a message that is held back, unlearned. Where a store can't do that, the message waits in the
+   * backlog.
    */
-  leave(entry: MessageEntry, why: Held): boolean;
+  leave?(entry: MessageEntry, why: Held): void;
   /**
    * Puts a message where it ends. Safe to repeat.
    * @returns what is different about its file, which then stays; `undefined` when it is done
