@@ -22,10 +22,9 @@ import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Folder } from '../spool/folder.ts';
 import { TaughtMessages } from '../spool/taught.ts';
-import type { TaughtMessagesOptions } from '../spool/taught.ts';
 import { probe } from '../status/probe.ts';
 import { identityOf } from '../trainers/spamassassin/identity.ts';
-import { History } from '../status/history.ts';
+import type { History } from '../status/history.ts';
 import type { Counts, Stall } from '../status/reports.ts';
 import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
@@ -49,15 +48,10 @@ export interface SpoolSessionOptions {
   readonly taught: SessionTaught;
   /** Gets what was added to lists of a fuzzy storage, where there is one. */
   readonly fuzzyLists: SessionTaught;
-  /** Gets the history of this spool. */
-  readonly history: SessionHistory;
+  /** Of this spool. */
+  readonly history: History;
   /** Ends the session when it is aborted. */
   readonly stop: AbortSignal;
-}
-
-/** The history that belongs to the spool, for what outlives a session. */
-export interface SessionHistory {
-  current?: History;
 }
 
 const ARCHIVE = 'the retention of the archive';
@@ -73,18 +67,6 @@ const PASS_PROBES = 3;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;
 
-/** Tells whether the disk takes what was taught. */
-function reportingTo(faults: DiskFaults): Pick<TaughtMessagesOptions, 'onFault' | 'onKept'> {
-  return {
-    onFault: (error) => {
-      faults.raise(TAUGHT, error);
-    },
-    onKept: () => {
-      faults.clear(TAUGHT);
-    },
-  };
-}
-
 export class SpoolSession {
   readonly #options: SpoolSessionOptions;
   readonly #faults: DiskFaults;
@@ -99,7 +81,6 @@ export class SpoolSession {
   readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
   readonly #steadyClock: SteadyClock;
-  readonly #history: History;
   readonly #taught: TaughtMessages | undefined;
   readonly #listed: TaughtMessages | undefined;
   #lostReason: string | undefined;
@@ -117,26 +98,18 @@ export class SpoolSession {
     const { archive, temporary } = stateDir;
     const throttle = new LogThrottle(clock);
     const faults = new DiskFaults({ clock, log, bugs });
+    this.#faults = faults;
     const queue = new Queue(stateDir.queue, { maxBytes });
     const quarantine = new Quarantine(stateDir.quarantine, temporary);
     const wall = (): number => clock.wall();
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
-    const memoryIn = (folder: Folder): TaughtMessages =>
-      new TaughtMessages({
-        folder,
-        temporary,
-        identityOf,
-        wall,
-        isClockTrusted: async () => isTrusted(wall(), await this.#witnessTime()),
-        ...reportingTo(faults),
-      });
     if (learners.some(({ filter }) => filter === 'spamassassin')) {
-      this.#taught = memoryIn(stateDir.openTaught());
+      this.#taught = this.#memoryIn(stateDir.openTaught());
     }
     if (config.rspamd.fuzzy !== undefined && learners.some(({ filter }) => filter === 'rspamd')) {
-      this.#listed = memoryIn(stateDir.openListed());
+      this.#listed = this.#memoryIn(stateDir.openListed());
     }
     options.taught.messages = this.#taught;
     options.fuzzyLists.messages = this.#listed;
@@ -146,8 +119,6 @@ export class SpoolSession {
     const common = { ...options, drop, queue, quarantine, faults, events };
     this.#steadyClock = new SteadyClock(clock);
     this.#figures = new LearnedFigures({ stateDir, controllers, clock });
-    this.#history = options.history.current = new History(options);
-    this.#faults = faults;
     this.#drop = drop;
     this.#deliveries = deliveries;
     this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });
@@ -165,6 +136,25 @@ export class SpoolSession {
     this.#endAt(stop);
   }
 
+  /** Keeps what one filter was taught. */
+  #memoryIn(folder: Folder): TaughtMessages {
+    const { clock, stateDir } = this.#options;
+    const wall = (): number => clock.wall();
+    return new TaughtMessages({
+      folder,
+      temporary: stateDir.temporary,
+      identityOf,
+      wall,
+      isClockTrusted: async () => isTrusted(wall(), await this.#witnessTime()),
+      onFault: (error) => {
+        this.#faults.raise(TAUGHT, error);
+      },
+      onKept: () => {
+        this.#faults.clear(TAUGHT);
+      },
+    });
+  }
+
   #endAt(stop: AbortSignal): void {
     const end = (): void => {
       this.#ending.abort();
@@ -176,7 +166,7 @@ export class SpoolSession {
   /** What pickup tells, of which the history hears when a message comes in. */
   #noting(events: SpoolEvents): SpoolEvents {
     const enqueued: SpoolEvents['enqueued'] = (...what) => {
-      this.#history.arrived();
+      this.#options.history.arrived();
       events.enqueued(...what);
     };
     return { ...events, enqueued };
@@ -230,7 +220,7 @@ export class SpoolSession {
       await this.#requeue.take();
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
-    this.#every(HISTORY_MS, HISTORY, () => this.#history.save());
+    this.#every(HISTORY_MS, HISTORY, () => this.#options.history.save());
     this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
     for (const memory of [this.#taught, this.#listed]) {
       if (memory !== undefined) this.#every(RETENTION_MS, TAUGHT, () => memory.prune());
@@ -279,13 +269,13 @@ export class SpoolSession {
   }
 
   async #stopAll(): Promise<void> {
-    const { clock, config } = this.#options;
+    const { clock, config, history } = this.#options;
     const { shutdownMs } = config;
     this.#ending.abort();
     this.#deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
     const isOver = Promise.all([this.#pickup.stop(), this.#deliveries.stop()])
       .then(() => Promise.all(this.#chores))
-      .then(() => this.#faults.guard(HISTORY, () => this.#history.save()))
+      .then(() => this.#faults.guard(HISTORY, () => history.save()))
       .then(() => {
         // The locks of its folders are this process's, which may own the spool again.
         this.#drop.close();
