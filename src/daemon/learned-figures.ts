@@ -21,40 +21,36 @@ const ASK_MS = 20_000;
 const JUDGED_MS = 180_000;
 const SAVE_MS = 60_000;
 
-interface LearnedFiguresOptions {
-  readonly stateDir: Pick<StateDir, 'root' | 'temporary'>;
-  readonly controllers: readonly Controller[];
-  readonly clock: Clock;
-}
-
 export class LearnedFigures {
-  readonly #options: LearnedFiguresOptions;
+  readonly #stateDir: StateDir;
+  readonly #clock: Clock;
   /** Controllers whose old figure is still to be judged: when to ask next, and the first answer. */
   readonly #open = new Map<Controller, { askAt: number; since: number | undefined }>();
   readonly #sums = new Map<string, number>();
   #savedAt = -Infinity;
   #isChanged = false;
 
-  constructor(options: LearnedFiguresOptions) {
-    this.#options = options;
-    const figures = readFigures(options.stateDir);
-    for (const controller of options.controllers) {
+  constructor(stateDir: StateDir, controllers: readonly Controller[], clock: Clock) {
+    this.#stateDir = stateDir;
+    this.#clock = clock;
+    const figures = readFigures(stateDir);
+    for (const controller of controllers) {
       const sum = figures[controller.name];
       if (sum === undefined) continue;
       this.#sums.set(controller.name, sum);
-      this.#open.set(controller, { askAt: options.clock.monotonic(), since: undefined });
+      this.#open.set(controller, { askAt: clock.monotonic(), since: undefined });
       controller.recall(sum);
     }
   }
 
   /** True when a controller should be asked although nothing was learned there since the start. */
   wants(controller: Controller): boolean {
-    return this.#options.clock.monotonic() >= (this.#open.get(controller)?.askAt ?? Infinity);
+    return this.#clock.monotonic() >= (this.#open.get(controller)?.askAt ?? Infinity);
   }
 
   /** Takes in an answer. */
   note(controller: Controller, seen: Probe): void {
-    const now = this.#options.clock.monotonic();
+    const now = this.#clock.monotonic();
     const open = this.#open.get(controller);
     // A refused password must not be repeated.
     if (seen.kind === 'closed') this.#open.delete(controller);
@@ -76,17 +72,17 @@ export class LearnedFigures {
 
   /** Writes what has changed, once a minute at most. @throws the system's error */
   save(): void {
-    const { clock, stateDir } = this.#options;
-    if (!this.#isChanged || clock.monotonic() - this.#savedAt < SAVE_MS) return;
-    const fresh = stateDir.temporary.at(`.${FIGURES_FILE}`);
+    const now = this.#clock.monotonic();
+    if (!this.#isChanged || now - this.#savedAt < SAVE_MS) return;
+    const fresh = this.#stateDir.temporary.at(`.${FIGURES_FILE}`);
     writeFileSync(fresh, `${JSON.stringify(Object.fromEntries(this.#sums))}\n`, { mode: 0o600 });
-    renameSync(fresh, stateDir.root.at(FIGURES_FILE));
-    this.#savedAt = clock.monotonic();
+    renameSync(fresh, this.#stateDir.root.at(FIGURES_FILE));
+    this.#savedAt = now;
     this.#isChanged = false;
   }
 }
 
-function readFigures({ root }: Pick<StateDir, 'root'>): Figures {
+function readFigures({ root }: StateDir): Figures {
   try {
     const parsed: unknown = JSON.parse(readFileSync(root.at(FIGURES_FILE), 'utf8'));
     const entries = Object.entries(typeof parsed === 'object' && parsed !== null ? parsed : {});

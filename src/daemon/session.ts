@@ -118,7 +118,7 @@ export class SpoolSession {
     const events = deliveries.spoolEvents;
     const common = { ...options, drop, queue, quarantine, faults, events };
     this.#steadyClock = new SteadyClock(clock);
-    this.#figures = new LearnedFigures({ stateDir, controllers, clock });
+    this.#figures = new LearnedFigures(stateDir, controllers, clock);
     this.#drop = drop;
     this.#deliveries = deliveries;
     this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });

@@ -74,7 +74,7 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.name = options.trainer.name;
     this.trainer = options.trainer;
-    this.pace = new Pace({ ...options, name: this.name });
+    this.pace = new Pace(this.name, options.clock, options.log);
     this.#probing = new Probing(options.random);
     this.#suspects = new Suspects(this.name);
     this.#options = options;

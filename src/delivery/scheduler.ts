@@ -37,7 +37,6 @@ export class Scheduler {
   readonly #attribution: Attribution;
   readonly #turns: ReadonlyMap<Controller, PQueue>;
   readonly #flights = new Set<Flight>();
-  #bodiesBytes = 0;
   #timer: Timer | undefined;
   #plannedFor = Infinity;
   #isRunning = false;
@@ -241,11 +240,11 @@ export class Scheduler {
   /** The message that goes to an open controller next. */
   #choose(controller: Controller, now: number): PendingMessage | undefined {
     const { pending } = this.backlog;
+    const bytes = [...this.#flights].reduce((sum, flight) => sum + flight.bytes, 0);
     const othersWait = (): boolean => [...pending.values()].some((each) => !each.isGuilty);
     for (const message of pending.values()) {
       if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
-      const bytes = this.#bodiesBytes + message.entry.bytes;
-      if (this.#bodiesBytes > 0 && bytes > BODIES_BYTES) return undefined;
+      if (bytes > 0 && bytes + message.entry.bytes > BODIES_BYTES) return undefined;
       if (!message.failures.alone) return message;
       if (message.isGuilty && controller.guiltyNotBefore > now && othersWait()) continue;
       // What has to be alone waits until the controller has run empty, and nothing overtakes it.
@@ -333,7 +332,6 @@ export class Scheduler {
     this.backlog.launch(message);
     this.#flights.add(flight);
     locks.holdKey(message.entry.key);
-    this.#bodiesBytes += flight.bytes;
     return flight;
   }
 
@@ -345,7 +343,6 @@ export class Scheduler {
       this.#setAside(message, error);
     }
     this.#flights.delete(flight);
-    this.#bodiesBytes -= flight.bytes;
     this.backlog.land(message);
     this.#permit(controller);
     this.#options.locks.releaseKey(message.entry.key);

@@ -325,17 +325,15 @@ describe('an outage', () => {
   });
 });
 
-describe('misconfiguration', () => {
-  test('after the first post keeps the rest from being tried', async () => {
-    const bench = new DeliveryBench();
-    bench.trainer.plays(toAll(WRONG_PASSWORD));
-    for (let i = 0; i < 50; i += 1) bench.put(`${i}`);
-    await bench.flow(59_000);
-    expect(bench.trainer.posts).toHaveLength(1);
-    expect(bench.recorder.of('controller.misconfigured')).toHaveLength(1);
-    await bench.flow(600_000);
-    expect(bench.trainer.posts.length).toBeLessThan(8);
-  });
+test('misconfiguration after the first post keeps the rest from being tried', async () => {
+  const bench = new DeliveryBench();
+  bench.trainer.plays(toAll(WRONG_PASSWORD));
+  for (let i = 0; i < 50; i += 1) bench.put(`${i}`);
+  await bench.flow(59_000);
+  expect(bench.trainer.posts).toHaveLength(1);
+  expect(bench.recorder.of('controller.misconfigured')).toHaveLength(1);
+  await bench.flow(600_000);
+  expect(bench.trainer.posts.length).toBeLessThan(8);
 });
 
 describe('a message without proof', () => {
