@@ -22,10 +22,9 @@ import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Folder } from '../spool/folder.ts';
 import { TaughtMessages } from '../spool/taught.ts';
-import { probe } from '../status/probe.ts';
 import { identityOf } from '../trainers/spamassassin/identity.ts';
 import type { History } from '../status/history.ts';
-import type { Counts, Stall } from '../status/reports.ts';
+import type { Stall } from '../status/reports.ts';
 import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
 import type { SessionTaught } from './session-taught.ts';
@@ -68,17 +67,15 @@ const PASS_PROBES = 3;
 const STOP_RESERVE_MS = 500;
 
 export class SpoolSession {
+  readonly deliveries: Deliveries;
   readonly #options: SpoolSessionOptions;
   readonly #faults: DiskFaults;
   readonly #drop: DropDirectory;
   readonly #controllers: readonly Controller[];
-  readonly #deliveries: Deliveries;
   readonly #requeue: Requeue;
   readonly #pickup: Pickup;
   readonly #ending = new AbortController();
   readonly #chores: Promise<void>[] = [];
-  /** Learns that each controller has acknowledged. */
-  readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
   readonly #steadyClock: SteadyClock;
   readonly #taught: TaughtMessages | undefined;
@@ -120,7 +117,7 @@ export class SpoolSession {
     this.#steadyClock = new SteadyClock(clock);
     this.#figures = new LearnedFigures(stateDir, controllers, clock);
     this.#drop = drop;
-    this.#deliveries = deliveries;
+    this.deliveries = deliveries;
     this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });
     this.#pickup = new Pickup({
       ...common,
@@ -182,19 +179,9 @@ export class SpoolSession {
     return this.#faults.current;
   }
 
-  /** What is in memory. */
-  get counts(): Counts {
-    return this.#deliveries.counts;
-  }
-
-  /** What is in memory for one filter. */
-  countsOf(learner: Learner): Counts | undefined {
-    return this.#deliveries.countsOf(learner);
-  }
-
   /** Whether its loops turn. */
   get stalls(): readonly Stall[] {
-    return [{ what: 'pickup', ms: this.#pickup.overdueMs }, ...this.#deliveries.stalls];
+    return [{ what: 'pickup', ms: this.#pickup.overdueMs }, ...this.deliveries.stalls];
   }
 
   /**
@@ -210,7 +197,7 @@ export class SpoolSession {
 
   /** Works until it is stopped or lost. */
   async run(): Promise<void> {
-    this.#deliveries.start();
+    this.deliveries.start();
     this.#pickup.start();
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
       this.#watchStateDir();
@@ -221,7 +208,11 @@ export class SpoolSession {
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
     this.#every(HISTORY_MS, HISTORY, () => this.#options.history.save());
-    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
+    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () =>
+      this.#figures.look(this.#ending.signal, () => {
+        this.deliveries.wake();
+      }),
+    );
     for (const memory of [this.#taught, this.#listed]) {
       if (memory !== undefined) this.#every(RETENTION_MS, TAUGHT, () => memory.prune());
     }
@@ -234,15 +225,15 @@ export class SpoolSession {
    * @returns how many messages are left
    */
   async pass(): Promise<number> {
-    this.#deliveries.start();
+    this.deliveries.start();
     const stays = await this.#pickup.pass();
     // What it could not carry into the queue must not hold what lies there.
     await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
     const unreleased = await this.#requeue.take();
-    while (!this.#ending.signal.aborted && !this.#deliveries.isSpent(PASS_PROBES)) {
+    while (!this.#ending.signal.aborted && !this.deliveries.isSpent(PASS_PROBES)) {
       await sleep(this.#options.clock, 20, this.#ending.signal);
     }
-    const { pending, deferred, inFlight } = this.#deliveries.counts;
+    const { pending, deferred, inFlight } = this.deliveries.counts;
     // Behind what can't be read there may be more.
     const unseen = this.#faults.isAny ? 1 : 0;
     await this.#faults.guard(ARCHIVE, () => this.#retain());
@@ -254,7 +245,7 @@ export class SpoolSession {
   /** Sweeps, and tries now what waits for a better moment. */
   retryNow(): void {
     this.#pickup.sweepNow();
-    this.#deliveries.retryNow();
+    this.deliveries.retryNow();
   }
 
   /** Stops; what is in flight gets a moment to end. Idempotent. */
@@ -272,8 +263,8 @@ export class SpoolSession {
     const { clock, config, history } = this.#options;
     const { shutdownMs } = config;
     this.#ending.abort();
-    this.#deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
-    const isOver = Promise.all([this.#pickup.stop(), this.#deliveries.stop()])
+    this.deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
+    const isOver = Promise.all([this.#pickup.stop(), this.deliveries.stop()])
       .then(() => Promise.all(this.#chores))
       .then(() => this.#faults.guard(HISTORY, () => history.save()))
       .then(() => {
@@ -311,26 +302,7 @@ export class SpoolSession {
   #watchPassword(): void {
     const { config } = this.#options;
     if (!this.#controllers.some((each) => each.awaitsPassword)) return;
-    if (config.rspamd.password.refresh()) this.#deliveries.retryNow();
-  }
-
-  /** Asks the controllers how many messages they have learned. */
-  async #watchLearnCounts(): Promise<void> {
-    const { clock } = this.#options;
-    for (const controller of this.#controllers) {
-      // Its last answers show that the password is right: a wrong one must not be repeated.
-      const isUnknown = controller.state === 'starting' && controller.learns === 0;
-      const isWanted = !isUnknown || this.#figures.wants(controller);
-      const isAskable = controller.trainer.statistics !== undefined;
-      if (!isAskable || !isWanted || !controller.lacksOnlyProof) continue;
-      const seen = await probe(controller.trainer, clock, this.#ending.signal);
-      this.#figures.note(controller, seen);
-      if (seen.kind !== 'answers') continue;
-      this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
-      const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
-      if (controller.observe(seen.statistics, learns)) this.#deliveries.wake();
-    }
-    this.#figures.save();
+    if (config.rspamd.password.refresh()) this.deliveries.retryNow();
   }
 
   async #retain(): Promise<void> {
