@@ -1,15 +1,11 @@
-import type { Clock } from '../clock.ts';
 import { addUp } from '../delivery/events.ts';
-import type { Learner } from '../delivery/learner.ts';
-import type { DeliveryOptions, MessageStore } from '../delivery/store.ts';
-import { createDelivery } from '../delivery/create.ts';
+import type { DeliveryOptions, Learner } from '../delivery/store.ts';
 import { PATIENCE_MS } from '../delivery/attempt.ts';
-import type { Scheduler } from '../delivery/scheduler.ts';
+import { Scheduler } from '../delivery/scheduler.ts';
 import type { Folder } from '../spool/folder.ts';
-import type { QueueEntry, SpoolEvents } from '../spool/message.ts';
+import type { SpoolEvents } from '../spool/message.ts';
 import type { Queue } from '../spool/queue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
-import type { Verdict } from '../verdict.ts';
 import type { Counts, Stall } from '../status/reports.ts';
 import { DoneLog } from './done-log.ts';
 import { JointStore } from './joint-store.ts';
@@ -18,15 +14,10 @@ import { JointStore } from './joint-store.ts';
  * The deliveries of a session, one for each filter: each goes at its own pace and judges its own
  * failures, and a filter that is away holds back nothing of another one but the disposal.
  */
-export interface DeliveriesOptions extends Omit<
-  DeliveryOptions,
-  'controllers' | 'events' | 'concurrency' | 'store'
-> {
+interface DeliveriesOptions extends Omit<DeliveryOptions, keyof Learner> {
   readonly learners: readonly Learner[];
-  readonly store: MessageStore;
   readonly queue: Queue;
   readonly stateDir: Pick<StateDir, 'root'>;
-  readonly clock: Clock;
 }
 
 /** Posts that one message in flight may take, and some more. */
@@ -51,10 +42,7 @@ export class Deliveries {
     );
     this.#each = learners.map((learner, index) => {
       const joint = joints[index];
-      const { scheduler } = createDelivery(
-        { ...options, ...learner, store: joint ?? store },
-        learner.affinity,
-      );
+      const scheduler = new Scheduler({ ...options, ...learner, store: joint ?? store });
       return { learner, scheduler, joint };
     });
   }
@@ -63,10 +51,16 @@ export class Deliveries {
   get spoolEvents(): SpoolEvents {
     return {
       enqueued: (entry, settled) => {
-        this.#enqueued(entry, settled);
+        for (const { scheduler, joint } of this.#each) {
+          if (joint?.enqueued(entry) !== false) scheduler.enqueued(entry, settled);
+        }
       },
       superseded: (verdict, key) => {
-        this.#superseded(verdict, key);
+        for (const { scheduler, joint } of this.#each) {
+          // Where a filter has done with the message, it has ended there already.
+          if (joint?.hasDone(key) !== true) scheduler.superseded(verdict, key);
+          joint?.forget(key);
+        }
       },
       outdated: (verdict, key) => {
         this.#each[0]?.learner.events.superseded(verdict, key);
@@ -123,20 +117,6 @@ export class Deliveries {
   /** True when none of them gets any further; see {@link Scheduler.isSpent}. */
   isSpent(probes: number): boolean {
     return this.#each.every(({ scheduler }) => scheduler.isSpent(probes));
-  }
-
-  #enqueued(entry: QueueEntry, settled: boolean): void {
-    for (const { scheduler, joint } of this.#each) {
-      if (joint?.enqueued(entry) !== false) scheduler.enqueued(entry, settled);
-    }
-  }
-
-  /** Of a filter that had done with it the message has ended already. */
-  #superseded(verdict: Verdict, key: string): void {
-    for (const { scheduler, joint } of this.#each) {
-      if (joint?.hasDone(key) !== true) scheduler.superseded(verdict, key);
-      joint?.forget(key);
-    }
   }
 }
 

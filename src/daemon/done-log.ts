@@ -17,7 +17,7 @@ import type { QueueEntry } from '../spool/message.ts';
  * Key and file (verdict, inode, size, time) are 64 bits of SHA-256. In memory a record takes about
  * 90 bytes.
  */
-export type Standing =
+type Standing =
   | { readonly kind: 'learned' | 'duplicate' | 'refused' }
   /** Posts that were answered 200, without a proof so far. */
   | { readonly kind: 'posted'; readonly posts: number };

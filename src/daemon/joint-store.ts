@@ -13,7 +13,7 @@ import type { DoneLog } from './done-log.ts';
  * a message ends when that filter has done with it; the file is put where it ends by the last one. A
  * message that any filter can't take is quarantined then.
  */
-export interface JointStoreOptions {
+interface JointStoreOptions {
   /** The store that the messages really lie in. */
   readonly store: MessageStore;
   readonly queue: Queue;
@@ -129,10 +129,6 @@ export class JointStore implements MessageStore {
 
   recordPosts(entry: QueueEntry, posts: number): void {
     this.#options.log.set(entry, { kind: 'posted', posts });
-  }
-
-  leave(): boolean {
-    return false;
   }
 
   async dispose(

@@ -3,13 +3,15 @@ import type { Clock } from '../clock.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { errnoOf } from '../errors.ts';
 import type { StateDir } from '../spool/state-dir.ts';
+import { probe } from '../status/probe.ts';
 import type { Probe } from '../status/probe.ts';
 import { knownOf } from '../trainers/trainer.ts';
 
 /**
- * The last figures of each controller, kept in the state dir: a Redis that came up empty after a reboot
- * is noticed by them, also while no message comes. They are a memory aid: a file that can't be read is
- * no figure, and what is damaged in it is replaced.
+ * How many messages each controller says that it has learned. It is asked once messages have shown that
+ * the password is right. The last figures are kept in the state dir: a Redis that came up empty after a
+ * reboot is noticed by them, also while no message comes. They are a memory aid: a file that can't be
+ * read is no figure, and what is damaged in it is replaced.
  */
 export const FIGURES_FILE = 'learned.json';
 
@@ -21,40 +23,59 @@ const ASK_MS = 20_000;
 const JUDGED_MS = 180_000;
 const SAVE_MS = 60_000;
 
-export interface LearnedFiguresOptions {
-  readonly stateDir: Pick<StateDir, 'root' | 'temporary'>;
-  readonly controllers: readonly Controller[];
-  readonly clock: Clock;
-}
-
 export class LearnedFigures {
-  readonly #options: LearnedFiguresOptions;
+  readonly #stateDir: StateDir;
+  readonly #controllers: readonly Controller[];
+  readonly #clock: Clock;
+  /** Learns that each controller has acknowledged. */
+  readonly #learns = new Map<Controller, number>();
   /** Controllers whose old figure is still to be judged: when to ask next, and the first answer. */
   readonly #open = new Map<Controller, { askAt: number; since: number | undefined }>();
   readonly #sums = new Map<string, number>();
   #savedAt = -Infinity;
   #isChanged = false;
 
-  constructor(options: LearnedFiguresOptions) {
-    this.#options = options;
-    const figures = readFigures(options.stateDir);
-    for (const controller of options.controllers) {
+  constructor(stateDir: StateDir, controllers: readonly Controller[], clock: Clock) {
+    this.#stateDir = stateDir;
+    this.#controllers = controllers;
+    this.#clock = clock;
+    const figures = readFigures(stateDir);
+    for (const controller of controllers) {
       const sum = figures[controller.name];
       if (sum === undefined) continue;
       this.#sums.set(controller.name, sum);
-      this.#open.set(controller, { askAt: options.clock.monotonic(), since: undefined });
+      this.#open.set(controller, { askAt: clock.monotonic(), since: undefined });
       controller.recall(sum);
     }
   }
 
-  /** True when a controller should be asked although nothing was learned there since the start. */
-  wants(controller: Controller): boolean {
-    return this.#options.clock.monotonic() >= (this.#open.get(controller)?.askAt ?? Infinity);
+  /**
+   * Asks the controllers, and keeps their figures.
+   * @param onWaitOver is called when the wait of any message is over
+   * @throws the system's error
+   */
+  async look(signal: AbortSignal, onWaitOver: () => void): Promise<void> {
+    for (const controller of this.#controllers) {
+      if (!this.#isToBeAsked(controller)) continue;
+      const seen = await probe(controller.trainer, this.#clock, signal);
+      this.#note(controller, seen);
+      if (seen.kind !== 'answers') continue;
+      this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
+      const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
+      if (controller.observe(seen.statistics, learns)) onWaitOver();
+    }
+    this.#save();
   }
 
-  /** Takes in an answer. */
-  note(controller: Controller, seen: Probe): void {
-    const now = this.#options.clock.monotonic();
+  #isToBeAsked(controller: Controller): boolean {
+    if (controller.trainer.statistics === undefined || !controller.lacksOnlyProof) return false;
+    // Its last answers show that the password is right: a wrong one must not be repeated.
+    const isKnown = controller.state !== 'starting' || controller.learns > 0;
+    return isKnown || this.#clock.monotonic() >= (this.#open.get(controller)?.askAt ?? Infinity);
+  }
+
+  #note(controller: Controller, seen: Probe): void {
+    const now = this.#clock.monotonic();
     const open = this.#open.get(controller);
     // A refused password must not be repeated.
     if (seen.kind === 'closed') this.#open.delete(controller);
@@ -74,19 +95,19 @@ export class LearnedFigures {
     this.#isChanged = true;
   }
 
-  /** Writes what has changed, once a minute at most. @throws the system's error */
-  save(): void {
-    const { clock, stateDir } = this.#options;
-    if (!this.#isChanged || clock.monotonic() - this.#savedAt < SAVE_MS) return;
-    const fresh = stateDir.temporary.at(`.${FIGURES_FILE}`);
+  /** Writes what has changed, once a minute at most. */
+  #save(): void {
+    const now = this.#clock.monotonic();
+    if (!this.#isChanged || now - this.#savedAt < SAVE_MS) return;
+    const fresh = this.#stateDir.temporary.at(`.${FIGURES_FILE}`);
     writeFileSync(fresh, `${JSON.stringify(Object.fromEntries(this.#sums))}\n`, { mode: 0o600 });
-    renameSync(fresh, stateDir.root.at(FIGURES_FILE));
-    this.#savedAt = clock.monotonic();
+    renameSync(fresh, this.#stateDir.root.at(FIGURES_FILE));
+    this.#savedAt = now;
     this.#isChanged = false;
   }
 }
 
-function readFigures({ root }: Pick<StateDir, 'root'>): Figures {
+function readFigures({ root }: StateDir): Figures {
   try {
     const parsed: unknown = JSON.parse(readFileSync(root.at(FIGURES_FILE), 'utf8'));
     const entries = Object.entries(typeof parsed === 'object' && parsed !== null ? parsed : {});

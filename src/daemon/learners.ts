@@ -4,14 +4,14 @@ import { Controller } from '../delivery/controller.ts';
 import type { ControllerOptions } from '../delivery/controller.ts';
 import { MessageEvents } from '../delivery/events.ts';
 import type { EndedListener } from '../delivery/events.ts';
-import type { Learner } from '../delivery/learner.ts';
+import type { Learner } from '../delivery/store.ts';
 import { FILTERS } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import { limitsOfSpamAssassin } from '../trainers/create.ts';
 import type { Trainer } from '../trainers/trainer.ts';
 import { userByFields } from '../user.ts';
 
-export interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
+interface LearnersOptions extends Omit<ControllerOptions, 'trainer'> {
   readonly config: Pick<Config, 'spool' | 'rspamd' | 'spamd' | 'learning'>;
   readonly trainers: readonly Trainer[];
   /** Hears how each message ended at a filter. */

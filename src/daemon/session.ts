@@ -4,7 +4,7 @@ import { aborted, sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Controller } from '../delivery/controller.ts';
-import type { Learner } from '../delivery/learner.ts';
+import type { Learner } from '../delivery/store.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { SteadyClock, isTrusted, removeOldDays } from '../spool/archive.ts';
@@ -22,11 +22,9 @@ import { Requeue } from '../spool/requeue.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import type { Folder } from '../spool/folder.ts';
 import { TaughtMessages } from '../spool/taught.ts';
-import type { TaughtMessagesOptions } from '../spool/taught.ts';
-import { probe } from '../status/probe.ts';
 import { identityOf } from '../trainers/spamassassin/identity.ts';
-import { History } from '../status/history.ts';
-import type { Counts, Stall } from '../status/reports.ts';
+import type { History } from '../status/history.ts';
+import type { Stall } from '../status/reports.ts';
 import { Deliveries } from './deliveries.ts';
 import { LearnedFigures } from './learned-figures.ts';
 import type { SessionTaught } from './session-taught.ts';
@@ -49,15 +47,10 @@ export interface SpoolSessionOptions {
   readonly taught: SessionTaught;
   /** Gets what was added to lists of a fuzzy storage, where there is one. */
   readonly fuzzyLists: SessionTaught;
-  /** Gets the history of this spool. */
-  readonly history: SessionHistory;
+  /** Of this spool. */
+  readonly history: History;
   /** Ends the session when it is aborted. */
   readonly stop: AbortSignal;
-}
-
-/** The history that belongs to the spool, for what outlives a session. */
-export interface SessionHistory {
-  current?: History;
 }
 
 const ARCHIVE = 'the retention of the archive';
@@ -73,33 +66,18 @@ const PASS_PROBES = 3;
 /** What a stop keeps of its time for putting things away. */
 const STOP_RESERVE_MS = 500;
 
-/** Tells whether the disk takes what was taught. */
-function reportingTo(faults: DiskFaults): Pick<TaughtMessagesOptions, 'onFault' | 'onKept'> {
-  return {
-    onFault: (error) => {
-      faults.raise(TAUGHT, error);
-    },
-    onKept: () => {
-      faults.clear(TAUGHT);
-    },
-  };
-}
-
 export class SpoolSession {
+  readonly deliveries: Deliveries;
   readonly #options: SpoolSessionOptions;
   readonly #faults: DiskFaults;
   readonly #drop: DropDirectory;
   readonly #controllers: readonly Controller[];
-  readonly #deliveries: Deliveries;
   readonly #requeue: Requeue;
   readonly #pickup: Pickup;
   readonly #ending = new AbortController();
   readonly #chores: Promise<void>[] = [];
-  /** Learns that each controller has acknowledged. */
-  readonly #learns = new Map<Controller, number>();
   readonly #figures: LearnedFigures;
   readonly #steadyClock: SteadyClock;
-  readonly #history: History;
   readonly #taught: TaughtMessages | undefined;
   readonly #listed: TaughtMessages | undefined;
   #lostReason: string | undefined;
@@ -117,26 +95,18 @@ export class SpoolSession {
     const { archive, temporary } = stateDir;
     const throttle = new LogThrottle(clock);
     const faults = new DiskFaults({ clock, log, bugs });
+    this.#faults = faults;
     const queue = new Queue(stateDir.queue, { maxBytes });
     const quarantine = new Quarantine(stateDir.quarantine, temporary);
     const wall = (): number => clock.wall();
     const postCounts = new PostCounts(stateDir.posts, temporary, queue);
     const store = new SpoolStore({ queue, quarantine, postCounts, archive, after, wall });
     const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
-    const memoryIn = (folder: Folder): TaughtMessages =>
-      new TaughtMessages({
-        folder,
-        temporary,
-        identityOf,
-        wall,
-        isClockTrusted: async () => isTrusted(wall(), await this.#witnessTime()),
-        ...reportingTo(faults),
-      });
     if (learners.some(({ filter }) => filter === 'spamassassin')) {
-      this.#taught = memoryIn(stateDir.openTaught());
+      this.#taught = this.#memoryIn(stateDir.openTaught());
     }
     if (config.rspamd.fuzzy !== undefined && learners.some(({ filter }) => filter === 'rspamd')) {
-      this.#listed = memoryIn(stateDir.openListed());
+      this.#listed = this.#memoryIn(stateDir.openListed());
     }
     options.taught.messages = this.#taught;
     options.fuzzyLists.messages = this.#listed;
@@ -145,11 +115,9 @@ export class SpoolSession {
     const events = deliveries.spoolEvents;
     const common = { ...options, drop, queue, quarantine, faults, events };
     this.#steadyClock = new SteadyClock(clock);
-    this.#figures = new LearnedFigures({ stateDir, controllers, clock });
-    this.#history = options.history.current = new History(options);
-    this.#faults = faults;
+    this.#figures = new LearnedFigures(stateDir, controllers, clock);
     this.#drop = drop;
-    this.#deliveries = deliveries;
+    this.deliveries = deliveries;
     this.#requeue = new Requeue({ ...common, folders: stateDir.release, ending });
     this.#pickup = new Pickup({
       ...common,
@@ -163,6 +131,25 @@ export class SpoolSession {
     });
     // Last of all: where something above fails, that is tried again and again.
     this.#endAt(stop);
+  }
+
+  /** Keeps what one filter was taught. */
+  #memoryIn(folder: Folder): TaughtMessages {
+    const { clock, stateDir } = this.#options;
+    const wall = (): number => clock.wall();
+    return new TaughtMessages({
+      folder,
+      temporary: stateDir.temporary,
+      identityOf,
+      wall,
+      isClockTrusted: async () => isTrusted(wall(), await this.#witnessTime()),
+      onFault: (error) => {
+        this.#faults.raise(TAUGHT, error);
+      },
+      onKept: () => {
+        this.#faults.clear(TAUGHT);
+      },
+    });
   }
 
   #endAt(stop: AbortSignal): void {
@@ -180,7 +167,7 @@ export class SpoolSession {
   /** What pickup tells, of which the history hears when a message comes in. */
   #noting(events: SpoolEvents): SpoolEvents {
     const enqueued: SpoolEvents['enqueued'] = (...what) => {
-      this.#history.arrived();
+      this.#options.history.arrived();
       events.enqueued(...what);
     };
     return { ...events, enqueued };
@@ -196,19 +183,9 @@ export class SpoolSession {
     return this.#faults.current;
   }
 
-  /** What is in memory. */
-  get counts(): Counts {
-    return this.#deliveries.counts;
-  }
-
-  /** What is in memory for one filter. */
-  countsOf(learner: Learner): Counts | undefined {
-    return this.#deliveries.countsOf(learner);
-  }
-
   /** Whether its loops turn. */
   get stalls(): readonly Stall[] {
-    return [{ what: 'pickup', ms: this.#pickup.overdueMs }, ...this.#deliveries.stalls];
+    return [{ what: 'pickup', ms: this.#pickup.overdueMs }, ...this.deliveries.stalls];
   }
 
   /**
@@ -224,7 +201,7 @@ export class SpoolSession {
 
   /** Works until it is stopped or lost. */
   async run(): Promise<void> {
-    this.#deliveries.start();
+    this.deliveries.start();
     this.#pickup.start();
     this.#every(WATCHDOG_MS, 'the watch over state dir and password', () => {
       this.#watchStateDir();
@@ -234,8 +211,12 @@ export class SpoolSession {
       await this.#requeue.take();
     });
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
-    this.#every(HISTORY_MS, HISTORY, () => this.#history.save());
-    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () => this.#watchLearnCounts());
+    this.#every(HISTORY_MS, HISTORY, () => this.#options.history.save());
+    this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () =>
+      this.#figures.look(this.#ending.signal, () => {
+        this.deliveries.wake();
+      }),
+    );
     for (const memory of [this.#taught, this.#listed]) {
       if (memory !== undefined) this.#every(RETENTION_MS, TAUGHT, () => memory.prune());
     }
@@ -248,15 +229,15 @@ export class SpoolSession {
    * @returns how many messages are left
    */
   async pass(): Promise<number> {
-    this.#deliveries.start();
+    this.deliveries.start();
     const stays = await this.#pickup.pass();
     // What it could not carry into the queue must not hold what lies there.
     await Promise.race([this.#pickup.stop(), aborted(this.#ending.signal)]);
     const unreleased = await this.#requeue.take();
-    while (!this.#ending.signal.aborted && !this.#deliveries.isSpent(PASS_PROBES)) {
+    while (!this.#ending.signal.aborted && !this.deliveries.isSpent(PASS_PROBES)) {
       await sleep(this.#options.clock, 20, this.#ending.signal);
     }
-    const { pending, deferred, inFlight } = this.#deliveries.counts;
+    const { pending, deferred, inFlight } = this.deliveries.counts;
     // Behind what can't be read there may be more.
     const unseen = this.#faults.isAny ? 1 : 0;
     await this.#faults.guard(ARCHIVE, () => this.#retain());
@@ -268,7 +249,7 @@ export class SpoolSession {
   /** Sweeps, and tries now what waits for a better moment. */
   retryNow(): void {
     this.#pickup.sweepNow();
-    this.#deliveries.retryNow();
+    this.deliveries.retryNow();
   }
 
   /** Stops; what is in flight gets a moment to end. Idempotent. */
@@ -283,13 +264,13 @@ export class SpoolSession {
   }
 
   async #stopAll(): Promise<void> {
-    const { clock, config } = this.#options;
+    const { clock, config, history } = this.#options;
     const { shutdownMs } = config;
     this.#ending.abort();
-    this.#deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
-    const isOver = Promise.all([this.#pickup.stop(), this.#deliveries.stop()])
+    this.deliveries.hurryUp(Math.max(shutdownMs - STOP_RESERVE_MS, shutdownMs / 2));
+    const isOver = Promise.all([this.#pickup.stop(), this.deliveries.stop()])
       .then(() => Promise.all(this.#chores))
-      .then(() => this.#faults.guard(HISTORY, () => this.#history.save()))
+      .then(() => this.#faults.guard(HISTORY, () => history.save()))
       .then(() => {
         // The locks of its folders are this process's, which may own the spool again.
         this.#drop.close();
@@ -325,26 +306,7 @@ export class SpoolSession {
   #watchPassword(): void {
     const { config } = this.#options;
     if (!this.#controllers.some((each) => each.awaitsPassword)) return;
-    if (config.rspamd.password.refresh()) this.#deliveries.retryNow();
-  }
-
-  /** Asks the controllers how many messages they have learned. */
-  async #watchLearnCounts(): Promise<void> {
-    const { clock } = this.#options;
-    for (const controller of this.#controllers) {
-      // Its last answers show that the password is right: a wrong one must not be repeated.
-      const isUnknown = controller.state === 'starting' && controller.learns === 0;
-      const isWanted = !isUnknown || this.#figures.wants(controller);
-      const isAskable = controller.trainer.statistics !== undefined;
-      if (!isAskable || !isWanted || !controller.lacksOnlyProof) continue;
-      const seen = await probe(controller.trainer, clock, this.#ending.signal);
-      this.#figures.note(controller, seen);
-      if (seen.kind !== 'answers') continue;
-      this.#learns.set(controller, seen.statistics.learns ?? controller.learns);
-      const learns = [...this.#learns.values()].reduce((sum, each) => sum + each, 0);
-      if (controller.observe(seen.statistics, learns)) this.#deliveries.wake();
-    }
-    this.#figures.save();
+    if (config.rspamd.password.refresh()) this.deliveries.retryNow();
   }
 
   async #retain(): Promise<void> {

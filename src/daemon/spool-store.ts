@@ -10,7 +10,7 @@ import type { Quarantine } from '../spool/quarantine.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Verdict } from '../verdict.ts';
 
-export interface SpoolStoreOptions extends Destination {
+interface SpoolStoreOptions extends Destination {
   readonly quarantine: Quarantine;
   readonly postCounts: PostCounts;
 }
@@ -49,10 +49,6 @@ export class SpoolStore implements MessageStore {
 
   recordPosts(entry: QueueEntry, posts: number): void {
     this.#options.postCounts.record(entry, posts);
-  }
-
-  leave(): boolean {
-    return false;
   }
 
   async dispose(

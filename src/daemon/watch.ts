@@ -17,6 +17,7 @@ import type { Ownership } from '../spool/owner.ts';
 import { SpoolMissingError, openStateDir } from '../spool/state-dir.ts';
 import type { StateDir } from '../spool/state-dir.ts';
 import { hostOf } from '../host.ts';
+import { History } from '../status/history.ts';
 import { Reporter } from '../status/reports.ts';
 import type { DaemonView, Stall } from '../status/reports.ts';
 import type { StatusServer } from '../status/server.ts';
@@ -32,7 +33,7 @@ import { teachAgain } from '../spool/archive.ts';
 import { createLearners } from './learners.ts';
 import { SessionTaught } from './session-taught.ts';
 import { SpoolSession } from './session.ts';
-import type { SessionHistory, SpoolSessionOptions } from './session.ts';
+import type { SpoolSessionOptions } from './session.ts';
 
 /**
  * The daemon: becomes the owner of the spool, or stands by until it can, and learns what comes
@@ -111,9 +112,10 @@ class Daemon {
   readonly #throttle: LogThrottle;
   readonly #faults: DiskFaults;
   /** What outlives a session. */
-  readonly #parts: Omit<SpoolSessionOptions, 'stateDir'>;
+  readonly #parts: Omit<SpoolSessionOptions, 'stateDir' | 'history'>;
   #session: SpoolSession | undefined;
-  readonly #history: SessionHistory = {};
+  /** Of the spool of the last session. */
+  #history: History | undefined;
   #standsBy = false;
   readonly #reporter: Reporter;
   /** Ends what the reporter asks of rspamd. */
@@ -146,14 +148,13 @@ class Daemon {
       log,
       teachAgain: () => teachAgain(config.spool.stateDir),
       onEnded: (filter) => (ended) => {
-        this.#history.current?.ended(filter, ended);
+        this.#history?.ended(filter, ended);
         this.#status?.ended(filter, ended);
       },
     });
     const locks = new MessageLocks();
-    const history = this.#history;
     this.#parts = {
-      ...{ config, clock, random, log, bugs, learners, locks, taught, fuzzyLists, history, stop },
+      ...{ config, clock, random, log, bugs, learners, locks, taught, fuzzyLists, stop },
     };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
     options.onHangup(() => {
@@ -213,12 +214,12 @@ class Daemon {
         file: config.file ?? null,
         after: config.spool.after,
       },
-      counts: () => this.#session?.counts,
-      countsOf: (learner) => this.#session?.countsOf(learner),
+      counts: () => this.#session?.deliveries.counts,
+      countsOf: (learner) => this.#session?.deliveries.countsOf(learner),
       stalls: () => this.#stalls(),
       faults: () => [...this.#faults.current, ...(this.#session?.diskFaults ?? [])],
       waitsFor: () => (this.#session === undefined ? this.#waitsFor : undefined),
-      history: () => (this.#session === undefined ? undefined : this.#history.current?.report),
+      history: () => (this.#session === undefined ? undefined : this.#history?.report),
     };
   }
 
@@ -268,7 +269,9 @@ class Daemon {
 
   async #own(stateDir: StateDir): Promise<number | undefined> {
     const { config, log, once, stop } = this.#options;
-    const session = new SpoolSession({ ...this.#parts, stateDir });
+    const history = new History({ stateDir, clock: this.#clock, log });
+    this.#history = history;
+    const session = new SpoolSession({ ...this.#parts, stateDir, history });
     const socket = new StatusSocket(this.#reporter, this.#parts.bugs);
     const opens = (): void => {
       this.#begin('opening the spool');

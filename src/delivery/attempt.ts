@@ -93,7 +93,7 @@ export class Attempts {
     if (message.disposition !== undefined) return this.end(message, message.disposition);
     const letGo = reasonToLetGo(message.proof);
     if (letGo !== undefined) {
-      const fault = controller.versionFault;
+      const fault = controller.trainer.versionFault;
       const reason = fault === undefined ? letGo : `${letGo}; ${fault.does}`;
       return this.end(message, { kind: 'learned', proven: false, reason });
     }
@@ -150,7 +150,8 @@ export class Attempts {
     const { sampler, clock, store } = this.#options;
     const { proof } = message;
     proof.posts ??= store.postsOf(message.entry);
-    const isDoubted = controller.state === 'unproven' || controller.versionFault !== undefined;
+    const isDoubted =
+      controller.state === 'unproven' || controller.trainer.versionFault !== undefined;
     const most = postsOfRound(proof, isDoubted);
     if (most === 0) return { kind: 'spent' };
     const wasAcknowledged = proof.acknowledged !== undefined;

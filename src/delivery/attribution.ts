@@ -16,6 +16,9 @@ export interface Flight {
   /** It shows whether a paused controller works again. */
   readonly isProbe: boolean;
   readonly startedAt: number;
+  readonly bytes: number;
+  /** No other message may start on its controller. */
+  readonly isExclusive: boolean;
   /** No other message was in flight on its controller at any moment of it. */
   wasAlone: boolean;
 }
@@ -135,7 +138,8 @@ export class Attribution {
   /** Something before the controller holds the message back: neither of them failed. */
   #hold({ message, controller }: Flight, outcome: Held, tookMs: number): void {
     const { store, events, random } = this.#options;
-    if (store.leave(message.entry, outcome)) {
+    if (store.leave !== undefined) {
+      store.leave(message.entry, outcome);
       controller.forget(message);
       return;
     }

@@ -2,6 +2,7 @@ import { DiskFaults } from '../spool/disk-faults.ts';
 import { settleTime } from '../spool/message.ts';
 import type { FoundEntry } from '../spool/queue.ts';
 import { preferenceOf } from './affinity.ts';
+import { disposalOf } from './attempt.ts';
 import { FIRST_BACKOFF_MS } from './backoff.ts';
 import { PendingMessage, isSameFile } from './message.ts';
 import type { MessageEntry, MessageState } from './message.ts';
@@ -25,7 +26,6 @@ const KNOWN_ON_DISK = 10;
  */
 export class Backlog {
   readonly #options: DeliveryOptions;
-  readonly #onForgotten: (message: PendingMessage) => void;
   readonly #in = {
     pending: new Map<string, PendingMessage>(),
     deferred: new Map<string, PendingMessage>(),
@@ -43,10 +43,8 @@ export class Backlog {
   #scanWanted = true;
   #rescanAt = 0;
 
-  /** @param onForgotten hears of each message that is no longer known */
-  constructor(options: DeliveryOptions, onForgotten: (message: PendingMessage) => void) {
+  constructor(options: DeliveryOptions) {
     this.#options = options;
-    this.#onForgotten = onForgotten;
   }
 
   /** All that waits and is not in flight. */
@@ -101,8 +99,7 @@ export class Backlog {
     const { pending, deferred, onDisk } = this.#in;
     const message = pending.get(key) ?? deferred.get(key) ?? onDisk.get(key);
     if (message === undefined) return undefined;
-    this.#place(message, { kind: 'out' });
-    this.#onForgotten(message);
+    this.#remove(message);
     return message;
   }
 
@@ -142,8 +139,7 @@ export class Backlog {
    * forgotten, and it has to settle again.
    */
   settleAgain(message: PendingMessage, entry: MessageEntry): void {
-    this.#onForgotten(message);
-    this.#place(message, { kind: 'out' });
+    this.#remove(message);
     message.renew(entry);
     this.queueUp(message, this.#options.settleMs);
   }
@@ -163,6 +159,14 @@ export class Backlog {
       }
     }
     this.#scanWanted = true;
+  }
+
+  /** Takes a message out, and ends what is known of it elsewhere. */
+  #remove(message: PendingMessage): void {
+    const { faults, controllers } = this.#options;
+    this.#place(message, { kind: 'out' });
+    faults.clear(disposalOf(message));
+    for (const controller of controllers) controller.forget(message);
   }
 
   // --- scans

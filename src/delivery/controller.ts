@@ -2,9 +2,8 @@ import type { Clock } from '../clock.ts';
 import { LogThrottle, type Log } from '../logger.ts';
 import { plural } from '../text.ts';
 import { NO_CLUSTER } from '../trainers/answers.ts';
-import type { Held, Outcome, Statistics, Trainer, VersionFault } from '../trainers/trainer.ts';
+import type { Held, Outcome, Statistics, Trainer } from '../trainers/trainer.ts';
 import type { Verdict } from '../verdict.ts';
-import { backoffMs } from './backoff.ts';
 import { LearnCounts } from './learn-counts.ts';
 import type { PendingMessage } from './message.ts';
 import { Pace } from './pace.ts';
@@ -63,7 +62,7 @@ export class Controller {
   readonly #suspects: Suspects;
   readonly #counts = new LearnCounts();
   #state: ControllerState = 'starting';
-  readonly #probing = new Probing();
+  readonly #probing: Probing;
   #needsProof = false;
   #trouble: { readonly reason?: string; readonly cure?: string | undefined } = {};
   #awaitsPassword = false;
@@ -75,7 +74,8 @@ export class Controller {
   constructor(options: ControllerOptions) {
     this.name = options.trainer.name;
     this.trainer = options.trainer;
-    this.pace = new Pace({ ...options, name: this.name });
+    this.pace = new Pace(this.name, options.clock, options.log);
+    this.#probing = new Probing(options.random);
     this.#suspects = new Suspects(this.name);
     this.#options = options;
     this.#throttle = new LogThrottle(options.clock);
@@ -127,11 +127,6 @@ export class Controller {
     return this.#isHollow || mayShow;
   }
 
-  /** What is known to be wrong with its version of rspamd. */
-  get versionFault(): VersionFault | undefined {
-    return this.trainer.versionFault;
-  }
-
   // --- probing it
 
   /** When the next probe may start; 0 while it is open. */
@@ -143,23 +138,17 @@ export class Controller {
   /** When a message that hasn't failed here may start the next probe; 0 while it is open. */
   get freshAt(): number {
     if (this.#isHollow) return Infinity;
-    return this.isOpen ? 0 : Math.min(this.#probing.freshAt, this.#probing.retryAt);
+    return this.isOpen ? 0 : this.#probing.freshAt;
   }
 
-  /**
-   * Whether this message may probe now. A message that hasn't failed here shows whose fault it is, and
-   * doesn't wait out the backoff that others lengthen by failing again and again.
-   */
+  /** Whether this message may probe now. */
   mayProbe(message: PendingMessage, now: number): boolean {
-    if (this.#isHollow) return false;
-    return (
-      this.#probing.retryAt <= now || (this.#probing.freshAt <= now && !this.hasFailedHere(message))
-    );
+    return (this.hasFailedHere(message) ? this.retryAt : this.freshAt) <= now;
   }
 
   /** True for a message that failed here since the controller was last up. */
   hasFailedHere(message: PendingMessage): boolean {
-    return this.#suspects.has(message);
+    return !this.#probing.isFresh(message);
   }
 
   /** Lets the next probe start now. */
@@ -205,16 +194,15 @@ export class Controller {
   }
 
   /** It can't learn now. */
-  failed({ reason, hint, answered, wasProbe, message }: ControllerFailure): void {
-    this.#needsProof ||= answered;
-    const freshAt = message === undefined ? undefined : this.#freshAfter(message, wasProbe);
-    this.#pause('down', reason, { wasProbe, freshAt, hint });
+  failed(failure: ControllerFailure): void {
+    this.#needsProof ||= failure.answered;
+    this.#pause('down', failure);
   }
 
-  misconfigured(outcome: Extract<Outcome, { kind: 'misconfigured' }>, wasProbe: boolean): void {
+  misconfigured(outcome: Misconfigured, wasProbe: boolean): void {
     this.#awaitsPassword = outcome.password;
     const firstMs = outcome.password ? FIRST_PASSWORD_MS : FIRST_MISCONFIGURED_MS;
-    this.#pause('misconfigured', outcome.reason, { wasProbe, firstMs, hint: outcome.hint });
+    this.#pause('misconfigured', { ...outcome, wasProbe }, firstMs);
   }
 
   /** It learns nothing of a class, and other messages as ever. */
@@ -234,21 +222,19 @@ export class Controller {
     const isUnproven = this.#suspects.addUnproven(message, isRound) || this.#state === 'unproven';
     if (!isUnproven && this.isOpen) return;
     this.#needsProof = true;
-    // It answers: another message may show at once that it stores.
-    const freshAt = this.#freshAfter(message, wasProbe);
     if (!isUnproven) {
-      this.#pause('down', NO_PROOF_YET, { wasProbe, freshAt });
+      this.#pause('down', { reason: NO_PROOF_YET, wasProbe, message });
       return;
     }
     this.#suspects.excuseUnproven();
-    const fault = this.versionFault;
+    const fault = this.trainer.versionFault;
     const hint = fault === undefined ? this.trainer.memoryCure : `${fault.does}: ${fault.cure}`;
-    this.#pause('unproven', FORGETS, { wasProbe, freshAt, hint });
+    this.#pause('unproven', { reason: FORGETS, hint, wasProbe, message });
   }
 
   /** A message was posted as often as it may be, now or by an earlier process. */
   awaitsProof(message: PendingMessage): void {
-    this.#suspects.addSpent(message);
+    this.#suspects.addUnproven(message, false);
   }
 
   // --- what its `/stat` shows
@@ -288,7 +274,7 @@ export class Controller {
   #noteHollow(isHollow: boolean): void {
     const wasHollow = this.#isHollow;
     this.#isHollow = isHollow;
-    if (isHollow && !wasHollow) this.misconfigured({ kind: 'misconfigured', ...HOLLOW }, true);
+    if (isHollow && !wasHollow) this.misconfigured(HOLLOW, true);
     if (!isHollow && wasHollow) this.retryNow();
   }
 
@@ -303,18 +289,10 @@ export class Controller {
   forgetMessages(): void {
     this.lastProbe = undefined;
     this.#suspects.forgetAll();
-    this.#probing.freshAt = this.#probing.retryAt;
+    this.#probing.forgetMessages();
   }
 
   // --- changing state
-
-  /** When a message that hasn't failed here may probe, now that this one has. */
-  #freshAfter(failed: PendingMessage, wasProbe: boolean): number {
-    const isKnown = this.#suspects.has(failed);
-    this.#suspects.add(failed);
-    if (isKnown || !(wasProbe || this.isOpen)) return this.#probing.freshAt;
-    return this.#options.clock.monotonic() + this.#suspects.freshWaitMs();
-  }
 
   #open(): void {
     if (this.#isHollow) return;
@@ -322,7 +300,6 @@ export class Controller {
     this.#state = 'up';
     this.#probing.passed();
     this.#trouble = {};
-    this.#suspects.opened();
     this.lastProbe = undefined;
     if (before === 'up') return;
     this.#throttle.forget('state');
@@ -332,7 +309,7 @@ export class Controller {
   }
 
   #logVersionFault(): void {
-    const fault = this.versionFault;
+    const fault = this.trainer.versionFault;
     if (fault === undefined || this.#toldVersion === this.trainer.version) return;
     this.#toldVersion = this.trainer.version;
     const says = `${this.name}: ${fault.does}`;
@@ -340,16 +317,20 @@ export class Controller {
     this.#options.log('warning', 'controller.outdated', says, fields);
   }
 
-  /** Of several messages that fail at the same time only the first counts. */
-  #pause(state: PausedState, reason: string, options: PauseOptions): void {
-    this.#suspects.paused();
-    const { wasProbe, firstMs, hint } = options;
-    const isWorse = state === 'unproven' && this.#state !== state;
-    if (!this.isOpen && !wasProbe && !isWorse) return;
-    const { clock, random, log } = this.#options;
+  /**
+   * Of several messages that fail at the same time only the first counts.
+   * @param firstMs the backoff after a first failure
+   */
+  #pause(state: PausedState, failure: Failure, firstMs?: number): void {
+    const { clock, log } = this.#options;
+    const { reason, hint, wasProbe, message } = failure;
     const now = clock.monotonic();
-    const backoff = (turns: number): number => backoffMs(turns, random(), firstMs);
-    this.#probing.failed(now, backoff, state !== this.#state, options.freshAt);
+    this.#suspects.paused();
+    const shows = wasProbe || this.isOpen;
+    const freshAt = message && this.#probing.freshAfter(message, now, shows);
+    const isWorse = state === 'unproven' && this.#state !== state;
+    if (!shows && !isWorse) return;
+    this.#probing.failed(now, state !== this.#state, firstMs, freshAt);
     this.#state = state;
     this.#trouble = { reason, cure: hint };
     if (!this.#throttle.allows('state', `${state} ${reason}`)) return;
@@ -376,20 +357,15 @@ export interface ControllerFailure {
 
 type PausedState = Exclude<ControllerState, 'starting' | 'up'>;
 
-interface PauseOptions {
-  readonly wasProbe: boolean;
-  /** The backoff after a first failure. */
-  readonly firstMs?: number;
-  readonly hint?: string | undefined;
-  /** When a message that hasn't failed here may probe. @defaultValue after the backoff */
-  readonly freshAt?: number | undefined;
-}
+type Failure = Omit<ControllerFailure, 'answered'>;
+type Misconfigured = Extract<Outcome, { kind: 'misconfigured' }>;
 
-const HOLLOW = {
+const HOLLOW: Misconfigured = {
+  kind: 'misconfigured',
   reason: 'it recognises what it is taught, and its Bayes goes on to hold nothing',
   hint: `${NO_CLUSTER}; or look at rspamd's log; then restart rspamd`,
   password: false,
-} as const;
+};
 
 const SAYS: Readonly<Record<PausedState, string>> = {
   down: 'cannot learn now',

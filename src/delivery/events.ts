@@ -25,7 +25,7 @@ export interface Ended {
 /** Hears how each message ended. */
 export type EndedListener = (ended: Ended) => void;
 
-export interface MessageEventsOptions {
+interface MessageEventsOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly filter: Filter;
@@ -39,7 +39,6 @@ export interface MessageEventsOptions {
 /** Logs each message's result at one filter in a line, and counts it. Never subject, addresses or body. */
 export class MessageEvents {
   readonly filter: Filter;
-  readonly counts: ResultCounts = noResults();
   readonly countsOf: PerClass<ResultCounts>;
   /** Messages of which no header field said whose they are. */
   userless = 0;
@@ -62,6 +61,11 @@ export class MessageEvents {
     this.#aside = `kopano-learnd quarantine list has it${when}`;
     this.#throttle = new LogThrottle(clock);
     this.#onEnded = onEnded ?? (() => undefined);
+  }
+
+  /** Of all classes. */
+  get counts(): ResultCounts {
+    return sumOf(Object.values(this.countsOf));
   }
 
   /** A message that was in flight has ended. */
@@ -107,7 +111,6 @@ export class MessageEvents {
     durationMs?: number,
   ): void {
     const { kind } = result;
-    this.counts[kind] += 1;
     ofClass(this.countsOf, verdict)[kind] += 1;
     // A message that is let go without a proof wasn't posted in this try.
     const provenMs = kind === 'learned' && result.proven ? durationMs : undefined;
@@ -126,7 +129,7 @@ export class MessageEvents {
   }
 }
 
-export interface Deferral {
+interface Deferral {
   readonly reason: string;
   readonly retryMs: number;
   /** What somebody has to change first. */

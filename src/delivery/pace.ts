@@ -3,18 +3,6 @@ import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import type { Outcome } from '../trainers/trainer.ts';
 
-/**
- * How fast a controller may be posted to, where a proxy in front of it limits the rate. The time
- * between two posts doubles with a refusal and shrinks with each post that goes through, until
- * nothing is left of it: then there is no pace at all.
- */
-export interface PaceOptions {
-  /** The controller's. */
-  readonly name: string;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
 type Unavailable = Extract<Outcome, { kind: 'unavailable' }>;
 
 const FIRST_MS = 50;
@@ -24,8 +12,16 @@ const SHRINKS = 0.97;
 /** After so long without a post that goes through it is an outage like any other. */
 const BLOCKED_MS = 30_000;
 
+/**
+ * How fast a controller may be posted to, where a proxy in front of it limits the rate. The time
+ * between two posts doubles with a refusal and shrinks with each post that goes through, until
+ * nothing is left of it: then there is no pace at all.
+ */
 export class Pace {
-  readonly #options: PaceOptions;
+  /** The controller's. */
+  readonly #name: string;
+  readonly #clock: Clock;
+  readonly #log: Log;
   readonly #throttle: LogThrottle;
   #intervalMs = 0;
   #nextAt = 0;
@@ -33,9 +29,11 @@ export class Pace {
   #refusedSince: number | undefined;
   #refusal: Unavailable = { kind: 'unavailable', reason: 'not its turn yet', contact: 'none' };
 
-  constructor(options: PaceOptions) {
-    this.#options = options;
-    this.#throttle = new LogThrottle(options.clock);
+  constructor(name: string, clock: Clock, log: Log) {
+    this.#name = name;
+    this.#clock = clock;
+    this.#log = log;
+    this.#throttle = new LogThrottle(clock);
   }
 
   /** True while posts have to keep a distance. */
@@ -45,7 +43,7 @@ export class Pace {
 
   /** The last refusal, which asks for patience, until that has been in vain for too long. */
   get refusal(): Unavailable {
-    const since = this.#options.clock.monotonic() - (this.#refusedSince ?? Infinity);
+    const since = this.#clock.monotonic() - (this.#refusedSince ?? Infinity);
     if (since <= BLOCKED_MS) return this.#refusal;
     // The controller itself has not answered: no message can be to blame.
     return { kind: 'unavailable', reason: this.#refusal.reason, contact: 'none' };
@@ -56,7 +54,7 @@ export class Pace {
    * @returns 0 when it is taken, else after how many milliseconds to ask again
    */
   take(): number {
-    const now = this.#options.clock.monotonic();
+    const now = this.#clock.monotonic();
     if (this.#nextAt > now) return this.#nextAt - now;
     this.#nextAt = now + this.#intervalMs;
     return 0;
@@ -71,9 +69,8 @@ export class Pace {
 
   /** A post was refused; of those that were on their way together only the first one tells. */
   refused(refusal: Unavailable, sentAt: number): void {
-    const { name, log, clock } = this.#options;
     const { reason, limit } = refusal;
-    const now = clock.monotonic();
+    const now = this.#clock.monotonic();
     this.#refusal = refusal;
     this.#refusedSince ??= now;
     if (sentAt > this.#slowedAt) {
@@ -84,7 +81,7 @@ export class Pace {
     this.#nextAt = Math.max(this.#nextAt, now + waitMs);
     if (!this.#throttle.allows('state')) return;
     const cure = limit?.hint ?? '';
-    const says = `${name} is posted to more slowly: ${reason}; ${cure}`;
-    log('warning', 'controller.limited', says, { controller: name, reason, cure });
+    const says = `${this.#name} is posted to more slowly: ${reason}; ${cure}`;
+    this.#log('warning', 'controller.limited', says, { controller: this.#name, reason, cure });
   }
 }

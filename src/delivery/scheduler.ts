@@ -3,28 +3,22 @@ import type { Timer } from '../clock.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { keyLock } from '../spool/message-locks.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Affinity } from './affinity.ts';
-import { DISPOSAL } from './attempt.ts';
-import type { Attempts } from './attempt.ts';
-import type { Attribution, Flight } from './attribution.ts';
+import { Affinity } from './affinity.ts';
+import { Attempts, DISPOSAL } from './attempt.ts';
+import { Attribution } from './attribution.ts';
+import type { Flight } from './attribution.ts';
+import { Backlog } from './backlog.ts';
 import { backoffMs } from './backoff.ts';
-import type { Backlog } from './backlog.ts';
 import type { Controller } from './controller.ts';
 import type { MessageEntry, PendingMessage } from './message.ts';
 import type { DeliveryOptions } from './store.ts';
-
-export interface SchedulerParts {
-  readonly backlog: Backlog;
-  readonly attempts: Attempts;
-  readonly attribution: Attribution;
-  readonly affinity: Affinity;
-}
 
 /** Bodies in flight take this much memory in all; a larger one goes alone. */
 const BODIES_BYTES = 64 * 1024 * 1024;
 
 /**
- * The scheduler decides which message of the backlog goes to which controller, and when.
+ * The scheduler decides which message of the backlog goes to which controller, and when. It makes the
+ * other parts of the delivery: for the daemon, for `relearn`, for tests and benches.
  *
  * Each controller has a queue (p-queue) whose `concurrency` is what the controller may have in flight:
  * 1 while it is unknown, paused, slow, or has a message that is to be alone, else LEARN_CONCURRENCY.
@@ -35,27 +29,30 @@ const BODIES_BYTES = 64 * 1024 * 1024;
  * ends, a backoff that is over) wakes the scheduler, which puts turns into the queues anew.
  */
 export class Scheduler {
+  /** The messages in memory. */
+  readonly backlog: Backlog;
   readonly #options: DeliveryOptions;
-  readonly #parts: SchedulerParts;
-  readonly #backlog: Backlog;
+  readonly #affinity: Affinity;
+  readonly #attempts: Attempts;
+  readonly #attribution: Attribution;
   readonly #turns: ReadonlyMap<Controller, PQueue>;
-  readonly #flights = new Set<OpenFlight>();
-  #bodiesBytes = 0;
+  readonly #flights = new Set<Flight>();
   #timer: Timer | undefined;
   #plannedFor = Infinity;
   #isRunning = false;
   #grace: Timer | undefined;
 
-  constructor(options: DeliveryOptions, parts: SchedulerParts) {
+  constructor(options: DeliveryOptions) {
+    const { controllers, clock, locks, affinity = new Affinity(clock) } = options;
+    this.backlog = new Backlog(options);
     this.#options = options;
-    this.#parts = parts;
-    this.#backlog = parts.backlog;
-    this.#turns = new Map(
-      options.controllers.map((each) => [each, new PQueue({ concurrency: 1 })]),
-    );
-    options.locks.onKeyReleased(() => {
+    this.#affinity = affinity;
+    this.#attempts = new Attempts(options, affinity);
+    this.#attribution = new Attribution(options, this.backlog, this.#attempts);
+    this.#turns = new Map(controllers.map((each) => [each, new PQueue({ concurrency: 1 })]));
+    locks.onKeyReleased(() => {
       this.wake();
-    }, parts.attempts.aborting.signal);
+    }, this.#attempts.aborting.signal);
   }
 
   // --- what the spool says
@@ -63,19 +60,19 @@ export class Scheduler {
   /** A message came into the queue; one that isn't settled may still be written to. */
   enqueued(entry: MessageEntry, settled: boolean): void {
     const { clock, settleMs } = this.#options;
-    this.#backlog.add(entry, clock.monotonic() + (settled ? 0 : settleMs));
+    this.backlog.add(entry, clock.monotonic() + (settled ? 0 : settleMs));
     this.wake();
   }
 
   /** A message of the queue gave way to a newer verdict. */
   superseded(verdict: Verdict, key: string): void {
-    this.#options.events.superseded(verdict, key, this.#backlog.forget(key));
+    this.#options.events.superseded(verdict, key, this.backlog.forget(key));
     this.wake();
   }
 
   /** The queue may hold messages that no event named. */
   rescan(): void {
-    this.#backlog.rescan();
+    this.backlog.rescan();
     this.wake();
   }
 
@@ -95,13 +92,13 @@ export class Scheduler {
   /** Tries everything now that waits for a better moment. */
   retryNow(): void {
     for (const controller of this.#options.controllers) controller.retryNow();
-    this.#backlog.hurryAll();
+    this.backlog.hurryAll();
     this.wake();
   }
 
   /** Ends waits at once, and aborts posts after `graceMs`. Messages that are due go on being tried. */
   hurryUp(graceMs: number): void {
-    const { ending, aborting } = this.#parts.attempts;
+    const { ending, aborting } = this.#attempts;
     ending.abort();
     this.#grace = this.#options.clock.after(graceMs, () => {
       aborting.abort();
@@ -112,21 +109,21 @@ export class Scheduler {
   async stop(): Promise<void> {
     this.#isRunning = false;
     this.#timer?.cancel();
-    this.#parts.attempts.ending.abort();
-    this.#backlog.close();
+    this.#attempts.ending.abort();
+    this.backlog.close();
     await Promise.all([...this.#turns.values()].map((queue) => queue.onIdle()));
     this.#grace?.cancel();
-    this.#parts.attempts.aborting.abort();
+    this.#attempts.aborting.abort();
   }
 
   /** True once posts are aborted. */
   get isAborted(): boolean {
-    return this.#parts.attempts.aborting.signal.aborted;
+    return this.#attempts.aborting.signal.aborted;
   }
 
   /** What is in memory, by state. */
   get counts(): { readonly pending: number; readonly deferred: number; readonly inFlight: number } {
-    const { pending, deferred, inFlight } = this.#backlog;
+    const { pending, deferred, inFlight } = this.backlog;
     return { pending: pending.size, deferred: deferred.size, inFlight: inFlight.size };
   }
 
@@ -147,7 +144,7 @@ export class Scheduler {
    * `probes` times in a row.
    */
   isSpent(probes: number): boolean {
-    const { pending, inFlight, isDrained } = this.#backlog;
+    const { pending, inFlight, isDrained } = this.backlog;
     if (this.#flights.size + inFlight.size > 0) return false;
     if (isDrained || this.#options.controllers.every((each) => each.isGivenUp(probes))) return true;
     // What is bound to a controller that is given up won't go anywhere else.
@@ -183,8 +180,8 @@ export class Scheduler {
     const { faults, controllers, clock } = this.#options;
     // Read before anything is chosen: what falls due meanwhile is chosen, or planned for.
     const now = clock.monotonic();
-    this.#backlog.refill();
-    if (faults.isAny) this.#backlog.clearIdleFaults();
+    this.backlog.refill();
+    if (faults.isAny) this.backlog.clearIdleFaults();
     // A probe comes first: an open controller would take every message from a paused one.
     for (const each of controllers) if (!each.isOpen) this.#takeTurns(each);
     for (const each of controllers) if (each.isOpen) this.#takeTurns(each);
@@ -193,7 +190,7 @@ export class Scheduler {
 
   #untilNext(now: number): number {
     const { controllers, faults } = this.#options;
-    let next = Math.min(this.#backlog.refillAt, this.#backlog.nextDueAfter(now));
+    let next = Math.min(this.backlog.refillAt, this.backlog.nextDueAfter(now));
     const moments = controllers.flatMap((each) => [
       each.retryAt,
       each.freshAt,
@@ -242,12 +239,12 @@ export class Scheduler {
 
   /** The message that goes to an open controller next. */
   #choose(controller: Controller, now: number): PendingMessage | undefined {
-    const { pending } = this.#backlog;
+    const { pending } = this.backlog;
+    const bytes = [...this.#flights].reduce((sum, flight) => sum + flight.bytes, 0);
     const othersWait = (): boolean => [...pending.values()].some((each) => !each.isGuilty);
     for (const message of pending.values()) {
       if (!this.#isReady(message, now) || this.#controllerFor(message) !== controller) continue;
-      const bytes = this.#bodiesBytes + message.entry.bytes;
-      if (this.#bodiesBytes > 0 && bytes > BODIES_BYTES) return undefined;
+      if (bytes > 0 && bytes + message.entry.bytes > BODIES_BYTES) return undefined;
       if (!message.failures.alone) return message;
       if (message.isGuilty && controller.guiltyNotBefore > now && othersWait()) continue;
       // What has to be alone waits until the controller has run empty, and nothing overtakes it.
@@ -263,7 +260,7 @@ export class Scheduler {
     const isItsTurn = controller.retryAt <= now;
     let best: PendingMessage | undefined;
     let bestScore = -1;
-    for (const message of this.#backlog.pending.values()) {
+    for (const message of this.backlog.pending.values()) {
       if (!controller.mayProbe(message, now) || !this.#isReady(message, now)) continue;
       const bound = this.boundTo(message);
       const isPreferred = nobodyOpen || message.preference[0] === controller.name;
@@ -305,7 +302,7 @@ export class Scheduler {
 
   /** The controller that a message is bound to by a post without an answer. */
   boundTo(message: PendingMessage): Controller | undefined {
-    return this.#named(this.#parts.affinity.controllerOf(locksOf(message)));
+    return this.#named(this.#affinity.controllerOf(locksOf(message)));
   }
 
   #named(name: string | undefined): Controller | undefined {
@@ -314,15 +311,15 @@ export class Scheduler {
 
   // --- in flight
 
-  #flightsOn(controller: Controller): readonly OpenFlight[] {
+  #flightsOn(controller: Controller): readonly Flight[] {
     return [...this.#flights].filter((each) => each.controller === controller);
   }
 
-  #takeOff(message: PendingMessage, controller: Controller, isProbe: boolean): OpenFlight {
+  #takeOff(message: PendingMessage, controller: Controller, isProbe: boolean): Flight {
     const { clock, locks } = this.#options;
     const others = this.#flightsOn(controller);
     for (const other of others) other.wasAlone = false;
-    const flight: OpenFlight = {
+    const flight: Flight = {
       message,
       controller,
       isProbe,
@@ -332,24 +329,21 @@ export class Scheduler {
       isExclusive: isProbe || message.failures.alone,
     };
     if (isProbe) controller.lastProbe = message.entry.key;
-    this.#backlog.launch(message);
+    this.backlog.launch(message);
     this.#flights.add(flight);
     locks.holdKey(message.entry.key);
-    this.#bodiesBytes += flight.bytes;
     return flight;
   }
 
-  async #fly(flight: OpenFlight): Promise<void> {
-    const { attempts, attribution } = this.#parts;
+  async #fly(flight: Flight): Promise<void> {
     const { message, controller } = flight;
     try {
-      await attribution.judge(flight, await attempts.try(message, controller));
+      await this.#attribution.judge(flight, await this.#attempts.try(message, controller));
     } catch (error) {
       this.#setAside(message, error);
     }
     this.#flights.delete(flight);
-    this.#bodiesBytes -= flight.bytes;
-    this.#backlog.land(message);
+    this.backlog.land(message);
     this.#permit(controller);
     this.#options.locks.releaseKey(message.entry.key);
   }
@@ -362,14 +356,8 @@ export class Scheduler {
     bugs.report(error, 'a message in flight', { verdict, file: key, messageId });
     message.failures.bugs += 1;
     message.failures.any = true;
-    this.#backlog.defer(message, backoffMs(message.failures.bugs, random()));
+    this.backlog.defer(message, backoffMs(message.failures.bugs, random()));
   }
-}
-
-interface OpenFlight extends Flight {
-  readonly bytes: number;
-  /** No other message may start on its controller. */
-  readonly isExclusive: boolean;
 }
 
 function locksOf(message: PendingMessage): readonly string[] {

@@ -1,11 +1,13 @@
 import type { Bugs } from '../bugs.ts';
 import type { Clock } from '../clock.ts';
+import type { Filter } from '../filter.ts';
 import type { DiskFaults } from '../spool/disk-faults.ts';
 import type { MessageLocks } from '../spool/message-locks.ts';
 import type { CheckResult, FoundEntry, ReadResult } from '../spool/queue.ts';
 import type { Held } from '../trainers/trainer.ts';
 import type { FindUser } from '../user.ts';
 import type { Verdict } from '../verdict.ts';
+import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import type { MessageEvents } from './events.ts';
 import type { MessageEntry, PendingMessage } from './message.ts';
@@ -19,6 +21,8 @@ export interface DeliveryOptions {
   readonly controllers: readonly Controller[];
   readonly store: MessageStore;
   readonly events: MessageEvents;
+  /** What earlier posts without an answer are bound to. @defaultValue nothing */
+  readonly affinity?: Affinity;
   readonly faults: DiskFaults;
   readonly bugs: Bugs;
   readonly locks: MessageLocks;
@@ -37,6 +41,17 @@ export interface DeliveryOptions {
   readonly findUser?: FindUser | undefined;
   /** @defaultValue every message is proven by itself */
   readonly sampler?: ProofSampler;
+}
+
+/** A filter that is taught: its controllers, and what is known of it over all sessions. */
+export interface Learner extends Pick<
+  DeliveryOptions,
+  'controllers' | 'events' | 'concurrency' | 'findUser'
+> {
+  readonly filter: Filter;
+  readonly affinity: Affinity;
+  /** How long one post may take, in milliseconds. */
+  readonly longestPostMs: number;
 }
 
 export interface MessageStore {
@@ -60,10 +75,10 @@ export interface MessageStore {
    */
   recordPosts(entry: MessageEntry, posts: number): void;
   /**
-   * Leaves a message that is held back unlearned, where it can be read anew some other time.
-   * @returns false where the message waits in the backlog instead
+   * Ends a message that is held back, unlearned. Where a store can't do that, the message waits in the
+   * backlog.
    */
-  leave(entry: MessageEntry, why: Held): boolean;
+  leave?(entry: MessageEntry, why: Held): void;
   /**
    * Puts a message where it ends. Safe to repeat.
    * @returns what is different about its file, which then stays; `undefined` when it is done

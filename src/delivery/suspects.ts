@@ -1,6 +1,5 @@
 import type { LearnCounts } from './learn-counts.ts';
-import { isSameFile } from './message.ts';
-import type { MessageEntry, PendingMessage } from './message.ts';
+import type { PendingMessage } from './message.ts';
 import { MOST_POSTS } from './proof.ts';
 
 /**
@@ -12,10 +11,6 @@ import { MOST_POSTS } from './proof.ts';
  * controller's.
  */
 
-/** Each message that fails as a probe keeps the next fresh one waiting longer. */
-const FRESH_STEP_MS = 200;
-const LONGEST_FRESH_WAIT_MS = 5_000;
-
 export class Suspects {
   /** The controller's name. */
   readonly #at: string;
@@ -23,10 +18,6 @@ export class Suspects {
   #proofs = 0;
   /** How many were when a message last failed. */
   #proofsAtFailure = new WeakMap<PendingMessage, number>();
-  /** What failed since the controller was last up, by key: memory may let go of a message meanwhile. */
-  readonly #failed = new Map<string, MessageEntry>();
-  /** How many fresh messages failed as probes since then. */
-  #freshProbes = 0;
   /** Failed alone, and once more although others were proven in between: the next proof charges them. */
   readonly #repeaters = new Set<PendingMessage>();
   /** Answered 200 to each post since the last proof. */
@@ -36,27 +27,6 @@ export class Suspects {
 
   constructor(at: string) {
     this.#at = at;
-  }
-
-  /** True for what failed since the controller was last up: another try of it shows nothing new. */
-  has(message: PendingMessage): boolean {
-    const failed = this.#failed.get(message.entry.key);
-    return failed !== undefined && isSameFile(failed, message.entry);
-  }
-
-  /** The message failed, and the controller with it. */
-  add(message: PendingMessage): void {
-    this.#failed.set(message.entry.key, message.entry);
-  }
-
-  /**
-   * How long a message that has not failed waits for its turn as a probe, in milliseconds: it shows at
-   * once whether the controller or the messages before it are at fault.
-   */
-  freshWaitMs(): number {
-    const waitMs = Math.min(FRESH_STEP_MS * this.#freshProbes, LONGEST_FRESH_WAIT_MS);
-    this.#freshProbes += 1;
-    return waitMs;
   }
 
   /**
@@ -78,12 +48,6 @@ export class Suspects {
   /** The controller pauses: the failures of the repeaters may have been the beginning of that. */
   paused(): void {
     this.#repeaters.clear();
-  }
-
-  /** The controller is up. */
-  opened(): void {
-    this.#failed.clear();
-    this.#freshProbes = 0;
   }
 
   /**
@@ -118,7 +82,7 @@ export class Suspects {
 
   /**
    * A message was answered 200 to each post.
-   * @param isRound it was posted more than once, so that this tells something of the controller
+   * @param isRound it was posted more than once now, so that this tells something of the controller
    * @returns whether that makes two different ones since the last proof; a single one may be of the
    *   few that rspamd never recognises
    */
@@ -127,11 +91,6 @@ export class Suspects {
     if (!isRound) return false;
     this.#unproven.add(message);
     return this.#unproven.size > 1;
-  }
-
-  /** The message was posted as often as it may be, now or by an earlier process. */
-  addSpent(message: PendingMessage): void {
-    this.#waiting.add(message);
   }
 
   /** The controller remembers nothing: that it lacks proof can't be held against a message. */
@@ -158,7 +117,6 @@ export class Suspects {
   }
 
   forgetAll(): void {
-    this.opened();
     this.#proofsAtFailure = new WeakMap();
     for (const each of [this.#repeaters, this.#unproven, this.#waiting]) each.clear();
   }

@@ -74,9 +74,8 @@ export class BulkStore implements MessageStore {
   }
 
   /** For this run a message that is held back has ended. */
-  leave({ key, verdict }: MessageEntry, why: Held): boolean {
+  leave({ key, verdict }: MessageEntry, why: Held): void {
     if (this.#end(key)) this.#stats.held(key, verdict, why);
-    return true;
   }
 
   dispose({ key, verdict }: MessageEntry, disposition: Disposition): CheckResult {

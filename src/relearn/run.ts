@@ -1,13 +1,11 @@
 import { Bugs } from '../bugs.ts';
 import type { Clock, Timer } from '../clock.ts';
-import type { Backlog } from '../delivery/backlog.ts';
 import type { Controller } from '../delivery/controller.ts';
-import { createDelivery } from '../delivery/create.ts';
 import { MessageEvents } from '../delivery/events.ts';
 import type { PendingMessage } from '../delivery/message.ts';
 import { MOST_POSTS, NOTHING_LEFT } from '../delivery/proof.ts';
 import { quarantined } from '../delivery/result.ts';
-import type { Scheduler } from '../delivery/scheduler.ts';
+import { Scheduler } from '../delivery/scheduler.ts';
 import type { Log } from '../logger.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
@@ -82,7 +80,6 @@ export class BulkRun {
   readonly #store: BulkStore;
   readonly #events: MessageEvents;
   readonly #scheduler: Scheduler;
-  readonly #backlog: Backlog;
   readonly #sampler: SparseProofs;
   #timer: Timer | undefined;
   #wake: () => void = () => undefined;
@@ -105,7 +102,7 @@ export class BulkRun {
       const body = this.#store.bodyOf(entry);
       if (body !== undefined) options.drawn?.offer(entry, body, identity?.locks ?? []);
     });
-    const { scheduler, backlog } = createDelivery({
+    this.#scheduler = new Scheduler({
       ...options,
       store: this.#store,
       locks,
@@ -118,8 +115,6 @@ export class BulkRun {
       settleMs: 0,
       rescanMs: 3_600_000,
     });
-    this.#scheduler = scheduler;
-    this.#backlog = backlog;
     locks.onKeyReleased(() => {
       this.#wake();
     });
@@ -165,7 +160,7 @@ export class BulkRun {
     );
     return this.#store.places.map((place) => ({
       place,
-      reason: this.#backlog.find(place)?.failures.error ?? general,
+      reason: this.#scheduler.backlog.find(place)?.failures.error ?? general,
     }));
   }
 
@@ -223,19 +218,19 @@ export class BulkRun {
 
   /** The last message of each controller goes again: its proof is that of the others. */
   #proveRest(): void {
-    for (const each of this.#sampler.takeLast()) this.#backlog.queueUp(each);
+    for (const each of this.#sampler.takeLast()) this.#scheduler.backlog.queueUp(each);
     this.#scheduler.wake();
   }
 
   /** Ends the last messages where no other comes any more that could show what their failures mean. */
   #decideLast(): void {
-    const { waiting } = this.#backlog;
+    const { waiting } = this.#scheduler.backlog;
     const answering = this.#options.controllers.filter((each) => each.lacksOnlyProof);
     if (waiting.every(({ failures }) => failures.repeats >= LAST_ERRORS)) {
       for (const each of waiting) {
         const error = each.failures.error ?? 'an unknown error';
         each.disposition = quarantined(`${error}, each time, while others were learned`);
-        this.#backlog.hurry(each);
+        this.#scheduler.backlog.hurry(each);
       }
     } else if (waiting.length <= LAST_MESSAGES && waiting.every(isSpent) && answering.length > 0) {
       for (const { proof } of waiting) proof.letGo = NOTHING_LEFT;
@@ -307,7 +302,7 @@ export class BulkRun {
   /** True when every message that is left has failed, or no controller is open to it. */
   get #isStuck(): boolean {
     if (this.#options.controllers.every((each) => !each.isOpen)) return true;
-    const left = [...this.#backlog.waiting, ...this.#backlog.inFlight.values()];
+    const left = [...this.#scheduler.backlog.waiting, ...this.#scheduler.backlog.inFlight.values()];
     const isStuck = (each: PendingMessage): boolean =>
       each.failures.any || this.#scheduler.boundTo(each)?.isOpen === false;
     return left.length > 0 && left.every(isStuck);

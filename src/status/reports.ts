@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { SpoolConfig } from '../config.ts';
 import type { Controller } from '../delivery/controller.ts';
 import { sumOf } from '../delivery/events.ts';
-import type { Learner } from '../delivery/learner.ts';
+import type { Learner } from '../delivery/store.ts';
 import type { Host } from '../host.ts';
 import type { DiskFault } from '../spool/disk-faults.ts';
 import { VERDICTS, classesOf, ofClass, perClass } from '../verdict.ts';

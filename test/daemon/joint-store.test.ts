@@ -32,7 +32,6 @@ class Bench {
       read: unused,
       postsOf: unused,
       recordPosts: unused,
-      leave: unused,
       dispose: unused,
     };
     const { clock, log } = this;

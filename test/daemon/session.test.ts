@@ -1,57 +1,50 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { Bugs } from '../../src/bugs.ts';
 import { teachAgain } from '../../src/spool/archive.ts';
-import { SessionTaught } from '../../src/daemon/session-taught.ts';
-import { SpoolSession } from '../../src/daemon/session.ts';
-import type { SessionHistory } from '../../src/daemon/session.ts';
-import { loadConfig } from '../../src/config.ts';
-import { Controller } from '../../src/delivery/controller.ts';
-import { MessageEvents } from '../../src/delivery/events.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
-import { MessageLocks } from '../../src/spool/message-locks.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
 import { failSteps, resolved } from '../support/fs-steps.ts';
-import { VERDICTS } from '../../src/verdict.ts';
-import { learnerOf } from '../support/learner.ts';
-import { LogRecorder } from '../support/log-recorder.ts';
-import { ManualClock } from '../support/manual-clock.ts';
+import type { LogRecorder } from '../support/log-recorder.ts';
+import type { ManualClock } from '../support/manual-clock.ts';
+import { MOUNTS } from '../support/needs.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
 import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 import { TestSpool, put } from '../support/test-spool.ts';
-import { MOUNTS } from '../support/needs.ts';
+import { SessionBench } from './session-bench.ts';
+import type { SessionBenchOptions } from './session-bench.ts';
 
+let trainer: ScriptedTrainer;
+let bench: SessionBench;
 let clock: ManualClock;
 let spool: TestSpool;
 let recorder: LogRecorder;
-let stop: AbortController;
+
+function use(options: SessionBenchOptions = {}): void {
+  trainer = options.trainers?.[0] ?? new ScriptedTrainer();
+  bench = new SessionBench({ trainers: [trainer], ...options });
+  ({ clock, spool, recorder } = bench);
+}
 
 beforeEach(() => {
-  clock = new ManualClock();
-  spool = new TestSpool();
-  recorder = new LogRecorder();
-  stop = new AbortController();
+  use();
 });
 
 test('a session that is over leaves no timer behind', async () => {
-  const session = sessionOf([]);
-  await session.prepare();
-  const run = session.run();
+  await bench.begin();
   expect(clock.timers).toBeGreaterThan(0);
-  stop.abort();
-  await run;
+  await bench.end();
   expect(clock.timers).toBe(0);
 });
 
 test('a session that is stopped while it takes back what was released leaves the rest', async () => {
   const count = 5_000;
   for (let i = 0; i < count; i += 1) put(spool.statePath(`release/spam/${i}.eml`), 'x');
-  const session = sessionOf([]);
+  const session = bench.make();
   let steps = 0;
   await session.prepare(() => {
     steps += 1;
-    if (steps === 2) stop.abort();
+    if (steps === 2) bench.stop.abort();
   });
   expect(steps).toBe(2);
   const left = readdirSync(spool.statePath('release/spam')).length;
@@ -69,11 +62,8 @@ test('a chore that meets an error of this program is called again, and so are th
     if (calls < 3) throw new TypeError('x');
     return isOurs();
   };
-  const trainer = new ScriptedTrainer();
   trainer.figures = { hasBackend: true, learned: { spam: 1, ham: 1 }, uptimeSeconds: 1_000 };
-  const session = sessionOf([controllerOf(trainer)]);
-  await session.prepare();
-  const run = session.run();
+  await bench.begin();
   spool.drop('spam', 'a.eml');
   await clock.flowUntil('it is called again', () => calls > 3);
   await clock.flowUntil('the message is learned', () => trainer.posts.length === 2);
@@ -81,29 +71,17 @@ test('a chore that meets an error of this program is called again, and so are th
     'the watch over state dir and password',
   ]);
   expect(recorder.of('disk.fault')).toEqual([]);
-  stop.abort();
-  await run;
 });
 
 test('a session that is over late lets go of its folders all the same', async () => {
+  use({ settings: { SHUTDOWN_SECONDS: '1', LEARN_ARCHIVE_DAYS: '30' } });
   mkdirSync(spool.statePath('archive/spam/2000-01-01'));
   let answer: (time: undefined) => void = () => undefined;
-  const trainer = new ScriptedTrainer();
   // What is asked for the time before anything old is removed hangs.
   trainer.time = () => new Promise((resolve) => (answer = resolve));
-  const session = sessionOf([controllerOf(trainer)], {
-    SHUTDOWN_SECONDS: '1',
-    LEARN_ARCHIVE_DAYS: '30',
-  });
-  await session.prepare();
-  let isOver = false;
-  const run = session.run().finally(() => {
-    isOver = true;
-  });
+  await bench.begin();
   await clock.flow(1_000);
-  stop.abort();
-  await clock.flowUntil('it has given up waiting', () => isOver);
-  await run;
+  await bench.end();
   expect(isLocked(`${spool.lib}/spam`)).toBe(true);
   answer(undefined);
   await clock.flow(1_000);
@@ -111,41 +89,37 @@ test('a session that is over late lets go of its folders all the same', async ()
 });
 
 test('SpamAssassin tells no time: the archive is tidied up when a day has passed, and not before', async () => {
+  use({
+    trainers: [new ScriptedTrainer('spamd://two:783', 'spamassassin')],
+    settings: { LEARN_TRAINERS: 'spamassassin' },
+  });
   mkdirSync(spool.statePath('archive/spam/2000-01-01'));
-  const trainer = new ScriptedTrainer('spamd://two:783', 'spamassassin');
-  const session = sessionOf([controllerOf(trainer)]);
-  await session.prepare();
-  const run = session.run();
+  await bench.begin();
   await clock.flow(23 * 3_600_000, 60_000);
   expect(spool.names('archive/spam')).toEqual(['2000-01-01']);
   await clock.flow(2 * 3_600_000, 60_000);
   expect(spool.names('archive/spam')).toEqual([]);
-  stop.abort();
-  await run;
 });
 
 test('a session knows nothing of the messages of an earlier one', () => {
-  const trainer = new ScriptedTrainer();
-  const controller = controllerOf(trainer);
-  controller.unproven(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []), false);
-  expect(sessionOf([controller]).lostReason).toBeUndefined();
-  expect(controller.isSuspected).toBe(false);
+  const [controller] = bench.controllers;
+  controller?.unproven(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []), false);
+  expect(controller?.isSuspected).toBe(true);
+  expect(bench.make().lostReason).toBeUndefined();
+  expect(controller?.isSuspected).toBe(false);
 });
 
 test('a session tells what a controller has forgotten, and takes turned verdicts for nothing of it', async () => {
-  const trainer = new ScriptedTrainer();
-  const controller = controllerOf(trainer);
+  const [controller] = bench.controllers;
   const show = (spam: number, ham: number): void => {
     trainer.figures = { hasBackend: true, learned: { spam, ham }, uptimeSeconds: 9_999 };
   };
   show(9_000, 9_000);
-  const session = sessionOf([controller]);
-  await session.prepare();
-  const run = session.run();
+  await bench.begin();
   // Nothing is asked before a message has shown that the password is right.
   await clock.flow(70_000, 100);
   show(300, 300);
-  controller.proved(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []));
+  controller?.proved(new PendingMessage({ verdict: 'spam', key: 'a', bytes: 1 }, []));
   await clock.flow(70_000, 100);
   show(300, 360);
   await clock.flow(30_000, 100);
@@ -155,22 +129,19 @@ test('a session tells what a controller has forgotten, and takes turned verdicts
   show(0, 0);
   await clock.flow(70_000, 100);
   expect(recorder.fieldOf('controller.forgot', 'missing')).toEqual([600]);
-  expect(controller.forgot?.missing).toBe(600);
-  stop.abort();
-  await run;
+  expect(controller?.forgot?.missing).toBe(600);
 });
 
 test('one pass ends though a copy can’t be made, and learns what is queued', MOUNTS, async () => {
   const base = temporaryFolder();
   mountTmpfs(`${base}/tiny`, 'size=300k');
-  spool = new TestSpool({ stateDir: `${base}/tiny/state` });
+  use({ spool: new TestSpool({ stateDir: `${base}/tiny/state` }) });
   // killed between the copy's rename and the removal of the original
   const text = `Message-ID: <a@x>\n\n${'x'.repeat(50_000)}\n`;
   spool.enqueue('spam', 'a.eml', text);
   put(spool.dropPath('spam', '.learnd-a.eml'), text);
   put(`${base}/tiny/filler`, Buffer.alloc(230_000));
-  const trainer = new ScriptedTrainer();
-  const session = sessionOf([controllerOf(trainer)]);
+  const session = bench.make();
   await session.prepare();
   let left: number | undefined;
   void session.pass().then((count) => {
@@ -193,23 +164,19 @@ describe('what Bayes had learned when it was last seen', () => {
     users: 1,
   });
 
-  /** A daemon that idles for some minutes beside a Bayes with these figures. */
-  async function idle(
-    figures: Statistics | undefined,
-  ): Promise<ScriptedTrainer & { asked: number }> {
-    const trainer = Object.assign(new ScriptedTrainer(), { asked: 0, figures, clock: 0 });
+  /** Has a new daemon idle for some minutes beside a Bayes with these figures. @returns how often it asks */
+  async function idle(figures: Statistics | undefined): Promise<number> {
+    use({ spool });
+    let asked = 0;
+    trainer.clock = 0;
     trainer.statistics = () => {
-      trainer.asked += 1;
-      return Promise.resolve(trainer.figures);
+      asked += 1;
+      return Promise.resolve(figures);
     };
-    stop = new AbortController();
-    const session = sessionOf([controllerOf(trainer)]);
-    await session.prepare();
-    const run = session.run();
+    await bench.begin();
     await clock.flow(240_000, 500);
-    stop.abort();
-    await run;
-    return trainer;
+    await bench.end();
+    return asked;
   }
 
   const kept = (): unknown => JSON.parse(readFileSync(spool.statePath(FIGURES), 'utf8'));
@@ -222,7 +189,7 @@ describe('what Bayes had learned when it was last seen', () => {
       /has forgotten 2325 learned messages; there is no archive to teach it from again/,
     );
     await idle(statistics(0, 0));
-    expect(recorder.of('controller.forgot')).toHaveLength(1);
+    expect(recorder.of('controller.forgot')).toEqual([]);
   });
 
   test('is not missed where it is still there, or has grown, and is kept anew', async () => {
@@ -244,9 +211,9 @@ describe('what Bayes had learned when it was last seen', () => {
 
   test('is asked for once where the password is refused, and never without a figure', async () => {
     put(spool.statePath(FIGURES), '{"http://one:11334":2325}');
-    expect((await idle(undefined)).asked).toBe(1);
+    expect(await idle(undefined)).toBe(1);
     rmSync(spool.statePath(FIGURES));
-    expect((await idle(statistics(1, 1))).asked).toBe(0);
+    expect(await idle(statistics(1, 1))).toBe(0);
   });
 
   test('can be taught again from the archive, which is named', () => {
@@ -273,7 +240,7 @@ describe('the history by day', () => {
   });
 
   /** Learns so many messages, one every two seconds. */
-  async function learn(trainer: ScriptedTrainer, count: number): Promise<void> {
+  async function learn(count: number): Promise<void> {
     const before = trainer.memory.size;
     for (let index = 1; index <= count; index += 1) {
       const name = `${before + index}.eml`;
@@ -285,11 +252,8 @@ describe('the history by day', () => {
 
   test('is written once a minute at most, and at a stop', async () => {
     const times = writes();
-    const trainer = new ScriptedTrainer();
-    const session = sessionOf([controllerOf(trainer)]);
-    await session.prepare();
-    const run = session.run();
-    await learn(trainer, 60);
+    await bench.begin();
+    await learn(60);
     await clock.flow(180_000, 500);
     expect(kept()).toMatchObject(holding(60));
     expect(times.length).toBeGreaterThan(1);
@@ -297,9 +261,8 @@ describe('the history by day', () => {
       expect(time - (times[index] ?? 0)).toBeGreaterThanOrEqual(60_000);
     }
     const { length } = times;
-    await learn(trainer, 1);
-    stop.abort();
-    await run;
+    await learn(1);
+    await bench.end();
     expect(times).toHaveLength(length + 1);
     expect(kept()).toMatchObject(holding(61));
   });
@@ -311,55 +274,18 @@ describe('the history by day', () => {
         ? 'ENOSPC'
         : undefined,
     );
-    const trainer = new ScriptedTrainer();
-    const session = sessionOf([controllerOf(trainer)]);
-    await session.prepare();
-    const run = session.run();
-    await learn(trainer, 1);
+    await bench.begin();
+    await learn(1);
     await clock.flow(70_000, 100);
     const place = 'the history by day';
     expect(recorder.fieldOf('disk.fault', 'place')).toEqual([place]);
-    await learn(trainer, 1);
+    await learn(1);
     isFull = false;
     await clock.flow(6_000, 100);
     expect(kept()).toMatchObject(holding(2));
     expect(recorder.fieldOf('disk.ok', 'place')).toEqual([place]);
-    stop.abort();
-    await run;
   });
 });
-
-function controllerOf(trainer: ScriptedTrainer): Controller {
-  const stateDir = spool.stateDir.root.path;
-  const common = { clock, random: () => 0.5, log: recorder.log };
-  return new Controller({ ...common, trainer, teachAgain: () => teachAgain(stateDir) });
-}
-
-function sessionOf(
-  controllers: readonly Controller[],
-  settings: Readonly<Record<string, string>> = {},
-): SpoolSession {
-  const { log } = recorder;
-  const history: SessionHistory = {};
-  const events = new MessageEvents({
-    ...{ log, clock, filter: 'rspamd', verdicts: VERDICTS },
-    onEnded: (ended) => history.current?.ended('rspamd', ended),
-  });
-  return new SpoolSession({
-    config: loadConfig({ KOPANO_SPAMD_LIB: spool.lib, LEARN_POLLING: 'yes', ...settings }),
-    clock,
-    random: () => 0.5,
-    log,
-    bugs: new Bugs({ clock, log }),
-    stateDir: spool.stateDir,
-    learners: [learnerOf(controllers, { log, clock }, events)],
-    locks: new MessageLocks(),
-    taught: new SessionTaught(),
-    fuzzyLists: new SessionTaught(),
-    history,
-    stop: stop.signal,
-  });
-}
 
 function isLocked(folder: string): boolean {
   return spawnSync('flock', ['--nonblock', folder, 'true']).status !== 0;

@@ -5,7 +5,6 @@ import { sleep } from '../../src/clock.ts';
 import { DeliveryBench } from '../support/delivery-bench.ts';
 import {
   DUPLICATE,
-  Holder,
   LEARNED,
   NO_ANSWER,
   NO_REDIS,
@@ -22,11 +21,8 @@ import type { Post, Rule } from '../support/scripted-trainer.ts';
 const MAX_ATTEMPTS = 3;
 
 /** A bench whose controller is up; its messages will fail so. */
-async function warmBench(...rules: readonly Rule[]): Promise<DeliveryBench> {
-  const bench = new DeliveryBench({ maxAttempts: MAX_ATTEMPTS });
-  await bench.warmUp('first');
-  bench.trainer.plays(...rules);
-  return bench;
+function warmBench(...rules: readonly Rule[]): Promise<DeliveryBench> {
+  return DeliveryBench.warm({ maxAttempts: MAX_ATTEMPTS }, ...rules);
 }
 
 /** How often messages were charged, by name, as the log says. */
@@ -105,9 +101,11 @@ describe.each([
   });
 
   test('waits out its backoff also where it was acknowledged, without a proof, before', async () => {
-    const bench = new DeliveryBench({ maxAttempts: 100 });
-    await bench.warmUp('first');
-    bench.trainer.plays(to('a', LEARNED, 4), to('a', failure));
+    const bench = await DeliveryBench.warm(
+      { maxAttempts: 100 },
+      to('a', LEARNED, 4),
+      to('a', failure),
+    );
     bench.put('a');
     await bench.flowUntil('it is without a proof', () => bench.trainer.of('a').length === 4);
     for (let i = 0; i < 120; i += 1) {
@@ -169,11 +167,9 @@ test('one failure after the other is an outage, which charges nobody', async () 
 });
 
 test('a failure of several at once charges nobody: each is tried alone afterwards', async () => {
-  const holder = new Holder();
-  const bench = await warmBench(holder.of());
+  const bench = await warmBench();
   const names = ['a', 'b', 'c', 'd'];
-  for (const key of names) bench.put(key);
-  await bench.flowUntil('all are posted', () => holder.names.length === 4);
+  const holder = await bench.hold(names);
   bench.put('late');
   const before = bench.trainer.posts.length;
   holder.open(NO_ANSWER);
@@ -188,11 +184,9 @@ test('a failure of several at once charges nobody: each is tried alone afterward
 
 describe('a message that crashes the worker, among others', () => {
   test.each([true, false])('is the only one in quarantine (controller up: %s)', async (isUp) => {
-    const bench = new DeliveryBench({ maxAttempts: MAX_ATTEMPTS });
-    if (isUp) await bench.warmUp();
+    const bench = isUp ? await warmBench() : new DeliveryBench({ maxAttempts: MAX_ATTEMPTS });
     bench.trainer.plays(crashedBy(bench, 'poison'));
     for (let i = 0; i < 20; i += 1) bench.put(i === 7 ? 'poison' : `${i}`);
-    bench.scheduler.start();
     await bench.flowUntil('the others are learned', () => bench.events.counts.learned >= 19);
     await others(bench);
     expect(bench.quarantined).toEqual(['poison']);
@@ -301,8 +295,7 @@ describe('an outage', () => {
     await bench.flowUntil('all have failed', () => {
       return !bench.controller.isOpen && bench.scheduler.counts.inFlight === 0;
     });
-    const holder = new Holder();
-    bench.trainer.plays(holder.of());
+    const holder = bench.holds();
     await bench.flowUntil('it is probed', () => holder.names.length === 1);
     await bench.flow(30_000);
     expect(holder.names).toHaveLength(1);
@@ -332,18 +325,15 @@ describe('an outage', () => {
   });
 });
 
-describe('misconfiguration', () => {
-  test('after the first post keeps the rest from being tried', async () => {
-    const bench = new DeliveryBench();
-    bench.trainer.plays(toAll(WRONG_PASSWORD));
-    for (let i = 0; i < 50; i += 1) bench.put(`${i}`);
-    bench.scheduler.start();
-    await bench.flow(59_000);
-    expect(bench.trainer.posts).toHaveLength(1);
-    expect(bench.recorder.of('controller.misconfigured')).toHaveLength(1);
-    await bench.flow(600_000);
-    expect(bench.trainer.posts.length).toBeLessThan(8);
-  });
+test('misconfiguration after the first post keeps the rest from being tried', async () => {
+  const bench = new DeliveryBench();
+  bench.trainer.plays(toAll(WRONG_PASSWORD));
+  for (let i = 0; i < 50; i += 1) bench.put(`${i}`);
+  await bench.flow(59_000);
+  expect(bench.trainer.posts).toHaveLength(1);
+  expect(bench.recorder.of('controller.misconfigured')).toHaveLength(1);
+  await bench.flow(600_000);
+  expect(bench.trainer.posts.length).toBeLessThan(8);
 });
 
 describe('a message without proof', () => {
@@ -433,7 +423,6 @@ test('whatever the weather: no outage fills the quarantine, and in the end all i
       ),
       async (story) => {
         const bench = new DeliveryBench({ maxAttempts: 10, concurrency: 3, backlog: 6 });
-        bench.scheduler.start();
         let count = 0;
         for (const [weather, arrivals, ms] of story) {
           bench.trainer.plays(WEATHER[weather]);

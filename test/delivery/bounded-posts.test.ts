@@ -53,7 +53,6 @@ async function taught(bench: DeliveryBench, names: readonly string[]): Promise<K
   const rspamd = new KeepsFirstClass(bench);
   rspamd.show(bench);
   for (const name of names) bench.put(name);
-  bench.scheduler.start();
   bench.watchFigures();
   await bench.finish();
   await bench.flow(3 * MINUTE_MS);
@@ -104,9 +103,7 @@ describe('a verdict that is turned where rspamd keeps the first one for ever', (
 
 describe('a controller that acknowledges all and remembers nothing', () => {
   test('is posted each message eight times at most, for hours, and all is learned when it is over', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(toAll(LEARNED));
+    const bench = await DeliveryBench.warm({}, toAll(LEARNED));
     for (const name of namesOf(12)) bench.put(name);
     await bench.flow(300 * MINUTE_MS);
     expect(bench.spool.queued).toHaveLength(12);
@@ -123,9 +120,7 @@ describe('a controller that acknowledges all and remembers nothing', () => {
   });
 
   test('is tried again at once by an order, which counts for nothing', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(toAll(LEARNED));
+    const bench = await DeliveryBench.warm({}, toAll(LEARNED));
     for (const name of ['a', 'b']) bench.put(name);
     await bench.flow(300 * MINUTE_MS);
     const before = bench.trainer.posts.length;
@@ -147,9 +142,7 @@ describe('eight messages that always get an error', () => {
     ['that nobody knows', UNKNOWN_ERROR],
     ['that begins with a word of Redis', NO_REDIS],
   ])('%s go to quarantine, while all others are learned at once', async (_what, error) => {
-    const bench = new DeliveryBench({ maxAttempts: 4 });
-    await bench.warmUp();
-    bench.trainer.plays(to(POISON, error));
+    const bench = await DeliveryBench.warm({ maxAttempts: 4 }, to(POISON, error));
     for (const name of POISON) bench.put(name);
     await bench.flow(4 * MINUTE_MS);
     let since = bench.clock.monotonic();

@@ -9,7 +9,6 @@ import { ScriptedTrainer } from '../support/scripted-trainer.ts';
 
 type Misconfigured = Extract<Outcome, { kind: 'misconfigured' }>;
 
-const MIDDLE = 0.5;
 const PASSWORD: Misconfigured = {
   kind: 'misconfigured',
   reason: '401 Unauthorized',
@@ -28,14 +27,14 @@ let c: PendingMessage;
 beforeEach(() => {
   clock = new ManualClock();
   recorder = new LogRecorder();
-  controller = new Controller({
-    trainer: new ScriptedTrainer(),
-    clock,
-    random: () => MIDDLE,
-    log: recorder.log,
-  });
+  controller = controllerOf(0.5);
   [a, b, c] = [delivery('a'), delivery('b'), delivery('c')];
 });
+
+function controllerOf(random: number): Controller {
+  const { log } = recorder;
+  return new Controller({ trainer: new ScriptedTrainer(), clock, random: () => random, log });
+}
 
 function delivery(key: string): PendingMessage {
   return new PendingMessage({ verdict: 'spam', key, bytes: 1 }, []);
@@ -43,12 +42,7 @@ function delivery(key: string): PendingMessage {
 
 /** A failure as it may be. */
 function fails(how: Partial<ControllerFailure> = {}): void {
-  controller.failed({
-    reason: 'no answer',
-    answered: false,
-    wasProbe: false,
-    ...how,
-  });
+  controller.failed({ reason: 'no answer', answered: false, wasProbe: false, ...how });
 }
 
 /** Milliseconds until the next probe. */
@@ -80,12 +74,10 @@ function bring(state: ControllerState): void {
 
 const PAUSED = ['down', 'misconfigured', 'unproven'] as const;
 
-describe('a starting controller', () => {
-  test('stays starting after a first message without proof', () => {
-    controller.unproven(a, false);
-    expect(controller.state).toBe('starting');
-    expect(recorder.lines).toEqual([]);
-  });
+test('a starting controller stays starting after a first message without proof', () => {
+  controller.unproven(a, false);
+  expect(controller.state).toBe('starting');
+  expect(recorder.lines).toEqual([]);
 });
 
 describe('a controller that is up', () => {
@@ -174,29 +166,19 @@ describe.each(PAUSED)('a controller that is %s', (state) => {
   });
 });
 
-describe('after a failure that was an answer', () => {
-  beforeEach(() => {
-    bring('up');
-    fails({ answered: true, reason: '500 OOM' });
-    clock.advance(wait());
-  });
-
-  test('a probe that shows less is followed by the next one at once', () => {
-    fails({ answered: true, wasProbe: true });
-    expect(wait()).toBe(2_000);
-    controller.answered();
-    expect(wait()).toBe(0);
-  });
+test('after a failure that was an answer a probe that shows less is followed by the next one at once', () => {
+  bring('up');
+  fails({ answered: true, reason: '500 OOM' });
+  clock.advance(wait());
+  fails({ answered: true, wasProbe: true });
+  expect(wait()).toBe(2_000);
+  controller.answered();
+  expect(wait()).toBe(0);
 });
 
 describe('misconfiguration', () => {
   test.each([0, 1])('of the password waits a minute at least, by chance %d', (random) => {
-    controller = new Controller({
-      trainer: new ScriptedTrainer(),
-      clock,
-      random: () => random,
-      log: recorder.log,
-    });
+    controller = controllerOf(random);
     controller.misconfigured(PASSWORD, false);
     expect(wait()).toBeGreaterThanOrEqual(60_000);
   });
@@ -312,17 +294,12 @@ describe('a message whose failure paused the controller', () => {
   });
 });
 
-describe('rounds without proof', () => {
-  beforeEach(() => {
-    bring('up');
-  });
-
-  test('make a controller that was only down unproven, also without a probe', () => {
-    controller.unproven(a, false);
-    fails();
-    controller.unproven(b, false);
-    expect(controller.state).toBe('unproven');
-  });
+test('rounds without proof make a controller that was only down unproven, also without a probe', () => {
+  bring('up');
+  controller.unproven(a, false);
+  fails();
+  controller.unproven(b, false);
+  expect(controller.state).toBe('unproven');
 });
 
 describe('a controller that recognises everything, and whose Bayes holds nothing', () => {

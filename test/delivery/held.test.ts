@@ -5,10 +5,8 @@ import { HELD, to } from '../support/scripted-trainer.ts';
 /** Something in front of rspamd, such as a proxy with a limit on sizes, lets a message not through. */
 
 describe('a message that is held back', () => {
-  test('waits ever longer, is never charged, and is learned once it is let through', async () => {
-    const bench = new DeliveryBench({ maxAttempts: 3 });
-    await bench.warmUp();
-    bench.trainer.plays(to('a', HELD));
+  test('waits ever longer, is told once with the cure, is never charged, and is learned once it is let through', async () => {
+    const bench = await DeliveryBench.warm({ maxAttempts: 3 }, to('a', HELD));
     bench.put('a');
     const wait = (times: number): Promise<void> =>
       bench.flowUntil('it is tried again', () => bench.trainer.of('a').length === times, 250);
@@ -21,28 +19,19 @@ describe('a message that is held back', () => {
     }
     expect(waits).toEqual([15, 30, 60, 120, 240, 300, 300, 300]);
     expect(bench.quarantined).toEqual([]);
-    bench.trainer.plays();
-    await bench.finish(250);
-    expect(bench.events.counts).toMatchObject({ learned: 2, quarantined: 0 });
-  });
-
-  test('is told once, with the cure', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(to('a', HELD));
-    bench.put('a');
-    await bench.flow(3_600_000);
     expect(bench.recorder.of('message.deferred')).toMatchObject([
       {
         message: expect.stringContaining(HELD.hint) as string,
         fields: { file: 'a', reason: HELD.reason, cure: HELD.hint, charges: 0 },
       },
     ]);
+    bench.trainer.plays();
+    await bench.finish(250);
+    expect(bench.events.counts).toMatchObject({ learned: 2, quarantined: 0 });
   });
 
   test('for its class is told of the controller, at most once a minute for all messages', async () => {
-    const bench = new DeliveryBench({ concurrency: 2 });
-    await bench.warmUp();
+    const bench = await DeliveryBench.warm({ concurrency: 2 });
     const news = Array.from({ length: 20 }, (_, index) => `news${index}`);
     bench.trainer.plays(to(news, { ...HELD, isOfClass: true }));
     for (const key of news) bench.put(key);
@@ -64,9 +53,10 @@ describe('a message that is held back', () => {
   });
 
   test('for some time only waits so long, and nobody is told', async () => {
-    const bench = new DeliveryBench({ maxAttempts: 2 });
-    await bench.warmUp();
-    bench.trainer.plays(to('a', { ...HELD, waitMs: 70_000 }, 3));
+    const bench = await DeliveryBench.warm(
+      { maxAttempts: 2 },
+      to('a', { ...HELD, waitMs: 70_000 }, 3),
+    );
     bench.put('a');
     await bench.flowUntil('it is tried', () => bench.trainer.of('a').length === 1, 250);
     const since = bench.clock.monotonic();
@@ -78,8 +68,7 @@ describe('a message that is held back', () => {
   });
 
   test('holds nobody else back, and its controller stays up', async () => {
-    const bench = new DeliveryBench({ concurrency: 2 });
-    await bench.warmUp();
+    const bench = await DeliveryBench.warm({ concurrency: 2 });
     const large = Array.from({ length: 20 }, (_, index) => `large${index}`);
     bench.trainer.plays(to(large, HELD));
     for (const key of large) bench.put(key);

@@ -11,7 +11,6 @@ describe('the list of the queue', () => {
   test('that cannot be read is a fault, and works again though nothing is there', async () => {
     const bench = new DeliveryBench();
     const mend = failSteps(({ call }) => (call === 'opendirSync' ? 'EIO' : undefined));
-    bench.scheduler.start();
     await bench.flow(20_000);
     expect(bench.recorder.fieldOf('disk.fault', 'place')).toEqual([bench.spool.statePath('queue')]);
     mend();
@@ -19,9 +18,23 @@ describe('the list of the queue', () => {
     expect(bench.recorder.of('disk.ok')).toHaveLength(1);
   });
 
+  test('of which a message cannot be read is a fault, and nobody’s attempt', async () => {
+    const bench = await DeliveryBench.warm();
+    bench.put('a');
+    const read = bench.spool.queue.read.bind(bench.spool.queue);
+    bench.spool.queue.read = () =>
+      Promise.reject(Object.assign(new Error('no'), { code: 'EMFILE' }));
+    await bench.flow(60_000);
+    expect(bench.trainer.posts).toEqual([]);
+    expect(bench.recorder.fieldOf('disk.fault', 'code')).toEqual(['EMFILE']);
+    bench.spool.queue.read = read;
+    await bench.finish();
+    expect(bench.recorder.fieldOf('message.learned', 'attempt')).toEqual([1]);
+    expect(bench.recorder.of('disk.ok')).toHaveLength(1);
+  });
+
   test('is read again when the queue may hold more than was told', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
+    const bench = await DeliveryBench.warm();
     bench.enqueue('a');
     const start = bench.clock.monotonic();
     bench.scheduler.rescan();
@@ -31,11 +44,10 @@ describe('the list of the queue', () => {
 });
 
 describe('the disposal', () => {
-  test.each(['EACCES', 'EXDEV', 'ENOSPC'])(
-    'that fails with %s is everybody’s: one line, and nothing is posted meanwhile',
+  test.each(['EACCES', 'EXDEV', 'ENOSPC', 'ENOTDIR'])(
+    'that fails with %s is everybody’s: a line a minute, and nothing is posted meanwhile',
     async (code) => {
-      const bench = new DeliveryBench({ after: 'archive' });
-      await bench.warmUp();
+      const bench = await DeliveryBench.warm({ after: 'archive' });
       const mend = failSteps(({ call }) => (call === 'renameSync' ? code : undefined));
       bench.put('first');
       await bench.flowUntil('it is said', () => bench.recorder.of('disk.fault').length > 0);
@@ -43,8 +55,11 @@ describe('the disposal', () => {
       await bench.flow(4_000);
       expect(bench.trainer.names).toEqual(['first', 'first']);
       expect(bench.recorder.fieldOf('disk.fault', 'place')).toEqual([DISPOSAL]);
+      await bench.flow(56_000);
+      expect(bench.recorder.of('disk.fault').length).toBeLessThanOrEqual(2);
       mend();
       await bench.finish();
+      expect(bench.trainer.of('first')).toHaveLength(2);
       expect(bench.events.counts).toMatchObject({ learned: 52, quarantined: 0 });
       expect(bench.recorder.fieldOf('disk.ok', 'place')).toEqual([DISPOSAL]);
     },
@@ -56,7 +71,6 @@ describe('the disposal', () => {
       mkdirSync(bench.spool.statePath(`archive/spam/2026-03-14/${key}`), { recursive: true });
       bench.put(key);
     }
-    bench.scheduler.start();
     await bench.flowUntil('both are said', () => bench.recorder.of('disk.fault').length === 2);
     expect(bench.recorder.fieldOf('disk.fault', 'place').sort()).toEqual([
       `${DISPOSAL}, of a`,
@@ -77,7 +91,6 @@ describe('the disposal', () => {
         return when === 'after' && call === (after === 'remove' ? 'unlinkSync' : 'renameSync');
       });
       bench.put('a');
-      bench.scheduler.start();
       await bench.flowUntil('it ends', () => bench.events.counts.learned > 0);
       expect(bench.events.counts).toMatchObject({ learned: 1, withdrawn: 0 });
       expect(bench.trainer.names).toEqual(['a', 'a']);
@@ -91,7 +104,6 @@ describe('the disposal', () => {
       return when === 'after' && call === 'renameSync' && path.endsWith('/a');
     });
     bench.put('a');
-    bench.scheduler.start();
     await bench.flowUntil('it ends', () => bench.events.counts.quarantined > 0);
     expect(bench.quarantined).toEqual(['a']);
     expect(bench.spool.names('tmp')).toEqual([]);

@@ -28,8 +28,7 @@ function limits(clock: ManualClock, everyMs: number): Rule & { refused: number }
 }
 
 async function limitedBench(everyMs: number): Promise<[DeliveryBench, { refused: number }]> {
-  const bench = new DeliveryBench();
-  await bench.warmUp();
+  const bench = await DeliveryBench.warm();
   const rule = limits(bench.clock, everyMs);
   bench.trainer.plays(rule);
   return [bench, rule];
@@ -64,9 +63,7 @@ describe('a proxy that limits the rate', () => {
   });
 
   test('is left alone for as long as it says', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(toAll(tooFast(20_000), 1));
+    const bench = await DeliveryBench.warm({}, toAll(tooFast(20_000), 1));
     bench.put('a');
     bench.put('b');
     const since = bench.clock.monotonic();
@@ -77,9 +74,7 @@ describe('a proxy that limits the rate', () => {
   });
 
   test('and lets nothing through at all is an outage, and nobody’s attempt', async () => {
-    const bench = new DeliveryBench();
-    await bench.warmUp();
-    bench.trainer.plays(toAll(tooFast()));
+    const bench = await DeliveryBench.warm({}, toAll(tooFast()));
     for (const key of namesOf('m', 5)) bench.put(key);
     await bench.flowUntil('it is down', () => bench.controller.state === 'down', 100);
     await bench.flow(3_600_000);

@@ -1,6 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { BOUND_MS } from '../../src/delivery/affinity.ts';
-import { preferenceOf } from '../../src/delivery/affinity.ts';
+import { BOUND_MS, preferenceOf } from '../../src/delivery/affinity.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MOST_POSTS, reasonToLetGo } from '../../src/delivery/proof.ts';
 import { Suspects } from '../../src/delivery/suspects.ts';
@@ -36,15 +35,13 @@ let bench: DeliveryBench;
 beforeEach(async () => {
   [one, two] = [new ScriptedTrainer(NAMES[0]), new ScriptedTrainer(NAMES[1])];
   bench = new DeliveryBench({ trainers: [one, two], concurrency: 2 });
-  bench.scheduler.start();
   // both are up and have a witness
   for (const [index, name] of NAMES.entries()) {
     const [key = ''] = keysOf(name, 1);
     bench.put(key, { name: `witness-${index}` });
   }
   await bench.finish();
-  for (const trainer of [one, two]) trainer.posts.length = 0;
-  bench.recorder.lines.length = 0;
+  bench.forget();
 });
 
 /** Some keys, but that of the witness. */
@@ -91,10 +88,7 @@ describe('a key', () => {
   });
 
   test('of a controller that is full waits for it', async () => {
-    const holder = new Holder();
-    one.plays(holder.of());
-    for (const key of freshKeysOf(NAMES[0], 5)) bench.put(key);
-    await bench.flowUntil('it is full', () => holder.names.length === 2);
+    const holder = await bench.hold(freshKeysOf(NAMES[0], 5), 2);
     await bench.flow(10_000);
     expect(two.posts).toEqual([]);
     expect(bench.scheduler.counts).toMatchObject({ pending: 3, inFlight: 2 });
@@ -121,7 +115,6 @@ describe('the failure of one', () => {
     trainers[0]?.plays(to(bad, REFUSES, 1), to(bad, NO_ANSWER));
     trainers[1]?.plays(to(bad, REFUSES, 1), to(bad, NO_ANSWER));
     others.put(bad);
-    others.scheduler.start();
     await others.flow(1_800_000);
     expect(others.quarantined).toEqual([]);
     for (const key of good) {
@@ -152,11 +145,7 @@ describe('the failure of one', () => {
   });
 
   test('does not keep the other one from its own', async () => {
-    const holder = new Holder();
-    one.plays(holder.of());
-    const [stuck = ''] = freshKeysOf(NAMES[0], 1);
-    bench.put(stuck);
-    await bench.flowUntil('it is posted', () => holder.names.length === 1);
+    const holder = await bench.hold(freshKeysOf(NAMES[0], 1));
     for (const key of freshKeysOf(NAMES[1], 20)) bench.put(key);
     await bench.flowUntil('the others are learned', () => bench.events.counts.learned === 22);
     holder.open(DUPLICATE);
@@ -251,8 +240,8 @@ test('what was posted as often as it may be is let go by a proof where it was po
   spent.proof.posts = MOST_POSTS;
   spent.proof.acknowledged = { controller: NAMES[0], sequence: 1, at: 0 };
   const [atOne, atTwo] = NAMES.map((name) => new Suspects(name));
-  atOne?.addSpent(spent);
-  atTwo?.addSpent(spent);
+  atOne?.addUnproven(spent, false);
+  atTwo?.addUnproven(spent, false);
   atTwo?.proved(other);
   expect(reasonToLetGo(spent.proof)).toBeUndefined();
   atOne?.proved(other);

@@ -4,9 +4,8 @@ import { Bugs } from '../../src/bugs.ts';
 import { SpoolStore } from '../../src/daemon/spool-store.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
 import { Controller } from '../../src/delivery/controller.ts';
-import { createDelivery } from '../../src/delivery/create.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
-import type { Scheduler } from '../../src/delivery/scheduler.ts';
+import { Scheduler } from '../../src/delivery/scheduler.ts';
 import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
 import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
@@ -15,7 +14,8 @@ import type { Verdict } from '../../src/verdict.ts';
 import { PostCounts } from '../../src/spool/post-counts.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
-import { ScriptedTrainer } from './scripted-trainer.ts';
+import { Holder, ScriptedTrainer } from './scripted-trainer.ts';
+import type { Rule } from './scripted-trainer.ts';
 import { TestSpool } from './test-spool.ts';
 
 export interface DeliveryBenchOptions {
@@ -52,7 +52,7 @@ export const SETTLE_MS = 2_000;
 export const RESCAN_MS = 30_000;
 
 /**
- * The delivery on a real queue, with scripted trainers and a clock of the test's. Messages are
+ * The delivery on a real queue, started, with scripted trainers and a clock of the test's. Messages are
  * named by their keys.
  */
 export class DeliveryBench {
@@ -93,30 +93,63 @@ export class DeliveryBench {
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
     this.affinity = new Affinity(clock);
     this.locks.onKeyReleased((key) => this.released.push(key));
-    ({ scheduler: this.scheduler } = createDelivery(
-      {
-        controllers: this.controllers,
-        store: new SpoolStore({ queue, quarantine, postCounts, archive, after, wall }),
-        locks: this.locks,
-        ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
-        events: this.events,
-        faults: this.faults,
-        bugs: this.bugs,
-        clock,
-        random,
-        concurrency,
-        backlog,
-        maxAttempts,
-        settleMs: SETTLE_MS,
-        rescanMs: RESCAN_MS,
-      },
-      this.affinity,
-    ));
+    this.scheduler = new Scheduler({
+      controllers: this.controllers,
+      store: new SpoolStore({ queue, quarantine, postCounts, archive, after, wall }),
+      locks: this.locks,
+      ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
+      events: this.events,
+      affinity: this.affinity,
+      faults: this.faults,
+      bugs: this.bugs,
+      clock,
+      random,
+      concurrency,
+      backlog,
+      maxAttempts,
+      settleMs: SETTLE_MS,
+      rescanMs: RESCAN_MS,
+    });
+    this.scheduler.start();
     onTestFinished(async () => {
       this.scheduler.hurryUp(0);
       clock.advance(0);
       await this.scheduler.stop();
     });
+  }
+
+  /** A bench whose controllers are up: the first one has learned a message. They play these rules now. */
+  static async warm(
+    options: DeliveryBenchOptions = {},
+    ...rules: readonly Rule[]
+  ): Promise<DeliveryBench> {
+    const bench = new DeliveryBench(options);
+    bench.put('warm-up');
+    await bench.finish();
+    bench.forget();
+    bench.trainer.plays(...rules);
+    return bench;
+  }
+
+  /** Forgets what was posted and logged so far. */
+  forget(): void {
+    for (const { posts } of this.trainers) posts.length = 0;
+    this.recorder.lines.length = 0;
+  }
+
+  /** Puts messages, whose posts wait, and lets time flow until so many are posted. */
+  async hold(keys: readonly string[], posted = keys.length): Promise<Holder> {
+    const holder = this.holds();
+    for (const key of keys) this.put(key);
+    await this.flowUntil(`${posted} are posted`, () => holder.names.length === posted);
+    return holder;
+  }
+
+  /** Has posts wait at the first trainer: those of these messages, or all. */
+  holds(...names: readonly string[]): Holder {
+    const holder = new Holder();
+    this.trainer.plays(holder.of(...names));
+    return holder;
   }
 
   /** The first trainer: the only one unless there are several. */
@@ -190,15 +223,6 @@ export class DeliveryBench {
   get isEmpty(): boolean {
     const { pending, deferred, inFlight } = this.scheduler.counts;
     return pending + deferred + inFlight === 0 && this.spool.queued.length === 0;
-  }
-
-  /** Makes a first controller that is up, by a message that it learns. */
-  async warmUp(key = 'warm-up'): Promise<void> {
-    this.put(key);
-    this.scheduler.start();
-    await this.finish();
-    for (const { posts } of this.trainers) posts.length = 0;
-    this.recorder.lines.length = 0;
   }
 
   /** The keys that lie in quarantine, whatever their verdict. */

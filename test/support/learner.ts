@@ -2,7 +2,7 @@ import type { Clock } from '../../src/clock.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
 import type { Controller } from '../../src/delivery/controller.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
-import type { Learner } from '../../src/delivery/learner.ts';
+import type { Learner } from '../../src/delivery/store.ts';
 import type { Filter } from '../../src/filter.ts';
 import type { Log } from '../../src/logger.ts';
 import { VERDICTS } from '../../src/verdict.ts';
