@@ -110,7 +110,7 @@ not_root_and_labelled() {
   # shellcheck disable=SC2016
   configuration kopano-learnd config.User | grep -xE '[1-9][0-9]*:[1-9][0-9]*' &&
     configuration kopano-learnd config.Healthcheck.Test | tr '\n' ' ' |
-    grep -xF 'CMD-SHELL test "$STATUS_LISTEN" = off || kopano-learnd health ' &&
+    grep -xF 'CMD-SHELL kopano-learnd health || test $? = 78 ' &&
     [[ $(configuration kopano-learnd 'config.Labels' | grep -c .) != 0 ]]
 }
 
