@@ -4,6 +4,14 @@ import { unknownText } from './settings.ts';
 import { wrap } from './text.ts';
 import type { Terminal } from './text.ts';
 
+/** Whom a process runs as. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  /** All groups, the first one included. */
+  readonly groups: readonly number[];
+}
+
 /** What the process has, as far as a command may need it. */
 export interface CommandOptions {
   readonly environment: Environment;
@@ -13,11 +21,7 @@ export interface CommandOptions {
   readonly onHangup: (callback: () => void) => void;
   /** Calls back with the error that ends the process, which nobody has caught. */
   readonly onCrash: (callback: (error: unknown) => void) => void;
-  readonly identity: {
-    readonly uid: number;
-    readonly gid: number;
-    readonly groups: readonly number[];
-  };
+  readonly identity: Identity;
   /** The words after the program's name. */
   readonly args: readonly string[];
   /** Standard output: data, and the daemon's log. */

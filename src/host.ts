@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import type { Environment } from './settings.ts';
 import { inShell } from './text.ts';
 
 /** How a daemon is run, as far as the cure of a fault depends on it. */
@@ -7,8 +8,6 @@ export type Host =
   /** `service`: the folder that runsv runs. */
   | { readonly kind: 'runit'; readonly service: string }
   | { readonly kind: 'container' | 'other' };
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** How this process is run. */
 export function hostOf(environment: Environment): Host {
@@ -85,10 +84,19 @@ function isInContainer(environment: Environment): boolean {
   );
 }
 
+/** A line of /etc/passwd or /etc/group, by its name (field 0) or its number (field 2). */
+export function accountLine(
+  kind: 'uid' | 'gid',
+  field: 0 | 2,
+  text: string,
+): readonly string[] | undefined {
+  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
+  return lines.map((line) => line.split(':')).find((fields) => fields[field] === text);
+}
+
 /** A user's or a group's name, or the number where it has none: for a command line. */
 export function plainName(kind: 'uid' | 'gid', id: number | bigint): string {
-  const lines = readText(kind === 'uid' ? '/etc/passwd' : '/etc/group').split('\n');
-  const [name = ''] = lines.find((line) => line.split(':')[2] === String(id))?.split(':') ?? [];
+  const [name = ''] = accountLine(kind, 2, String(id)) ?? [];
   return name === '' ? String(id) : name;
 }
 

@@ -1,59 +1,40 @@
-import type { Config } from '../config.ts';
+import type { CommandOptions } from '../command-options.ts';
 import { EXIT } from '../errors.ts';
-import type { ExitCode, OperatorError, SettingFault } from '../errors.ts';
+import type { ExitCode, OperatorError } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
-import { isInstallCommand, likelyHost, plainName } from '../host.ts';
-import type { Host } from '../host.ts';
-import type { SpamdAddress } from '../spamd-address.ts';
+import { isInstallCommand, likelyHost } from '../host.ts';
 import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { askStatus } from '../status/ask.ts';
-import type { DaemonAnswer } from '../status/ask.ts';
 import { plural } from '../text.ts';
-import { Inquiry } from '../trainers/inquiry.ts';
-import { createSpamAssassin } from '../trainers/create.ts';
 import { checkController } from './controller.ts';
 import { checkDaemon } from './daemon.ts';
-import { cureIn, failed, notTried, textOf } from './finding.ts';
-import type { Finding } from './finding.ts';
+import { failed, isProblem, notTried, textOf } from './finding.ts';
+import type { Case, Finding } from './finding.ts';
 import { checkLearning } from './learning.ts';
 import type { Known } from './learning.ts';
-import type { Account } from './machine.ts';
-import { checkReporting } from './razor.ts';
 import { checkSettings, checkTaken } from './settings.ts';
 import { checkSpamd } from './spamd.ts';
-import { checkSpool } from './spool.ts';
+import { checkSpool, checkUser } from './spool.ts';
 import { checkState } from './state.ts';
-import { checkUser } from './user.ts';
 import { checkWatching } from './watching.ts';
 
 /**
  * `kopano-learnd doctor`: tries everything that must work, asks the running daemon what it met, and says
  * of each fault what to do about it. Teaches rspamd nothing, and leaves nothing behind.
  */
-export interface DoctorOptions {
-  readonly config: Config;
-  /** What is wrong with the settings; the others, and defaults for these, are in `config`. */
-  readonly faults: readonly SettingFault[];
-  /** Whom this process runs as. */
-  readonly identity: Account;
+export interface DoctorOptions
+  extends Omit<Case, 'daemon' | 'host'>, Pick<CommandOptions, 'out' | 'err'> {
   /** Why the daemon would not run, where root started both. */
   readonly refusal: OperatorError | undefined;
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly stop: AbortSignal;
   /** One JSON object instead of a text. */
   readonly json: boolean;
   /** Shows what is well, too. */
   readonly all: boolean;
   /** How wide the text may be. */
   readonly columns: number;
-  readonly out: (text: string) => void;
-  /** The sum of it. */
-  readonly err: (text: string) => void;
 }
-
-const PROBLEMS: ReadonlySet<Finding['state']> = new Set(['warning', 'failed']);
 
 /** @returns 1 when a check failed */
 export async function doctor(options: DoctorOptions): Promise<ExitCode> {
@@ -63,16 +44,13 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
     // What was cut short is no finding.
     if (stop.aborted) break;
     found.push(finding);
-    const isProblem = PROBLEMS.has(finding.state);
     // Problems come last: where the rest is shown they have to wait for it.
-    if (!json && isProblem !== all) out(textOf(finding, columns));
+    if (!json && isProblem(finding) !== all) out(textOf(finding, columns));
   }
   const count = (state: Finding['state']): number =>
     found.filter((each) => each.state === state).length;
   if (json) out(`${JSON.stringify({ interrupted: stop.aborted, checks: found }, undefined, 2)}\n`);
-  else if (all) {
-    for (const each of found) if (PROBLEMS.has(each.state)) out(textOf(each, columns));
-  }
+  else if (all) for (const each of found.filter(isProblem)) out(textOf(each, columns));
   if (stop.aborted) {
     err('interrupted: not everything was tried\n');
     return EXIT.failure;
@@ -85,20 +63,9 @@ export async function doctor(options: DoctorOptions): Promise<ExitCode> {
 
 async function* findings(options: DoctorOptions): AsyncGenerator<Finding> {
   const { config, environment, stop } = options;
-  const noProc = procFault();
-  if (noProc !== undefined) {
-    yield* checkSettings({
-      ...options,
-      daemon: { kind: 'off', reason: 'no /proc' },
-      host: { kind: 'other' },
-    });
-    yield failed('/proc', noProc.message, cureIn(noProc));
-    yield notTried('all else', 'mend the above first');
-    return;
-  }
   const daemon = await askStatus(config, stop);
   const host = daemon.kind === 'running' ? daemon.report.process.host : likelyHost(environment);
-  for await (const finding of allChecks(options, daemon, host)) {
+  for await (const finding of allChecks({ ...options, daemon, host }, options.refusal)) {
     yield host.kind === 'container' ? inContainer(finding) : finding;
   }
 }
@@ -114,52 +81,50 @@ function inContainer(finding: Finding): Finding {
 }
 
 async function* allChecks(
-  options: DoctorOptions,
-  daemon: DaemonAnswer,
-  host: Host,
+  given: Case,
+  refusal: OperatorError | undefined,
 ): AsyncGenerator<Finding> {
-  const { config, identity } = options;
-  const { libDir, stateDir, polling } = config.spool;
-  if (!(yield* checkSettings({ ...options, daemon, host }))) return;
-  const bars = settingsThatBar(options, SPOOL_SETTINGS);
+  if (!(yield* checkSettings(given))) return;
+  const noProc = procFault();
+  if (noProc !== undefined) {
+    yield failed('/proc', noProc.message, noProc);
+    yield notTried('all else', 'mend the above first');
+    return;
+  }
+  const bars = settingsThatBar(given, SPOOL_SETTINGS);
   let isOwned = false;
   if (bars === undefined) {
-    const isAtHome = yield* checkUser(config.spool, identity, options.refusal);
+    const isAtHome = yield* checkUser(given, refusal);
     // Nor can a stranger tell that no daemon owns it.
-    isOwned = !isAtHome || (yield* checkFolders(options, daemon, host));
-    yield* checkWatching(libDir, polling, host);
+    isOwned = !isAtHome || (yield* checkFolders(given));
+    yield* checkWatching(given);
   } else yield notTried('spool', bars);
-  const { known, spamds } = yield* checkFilters(options, host);
+  const { names, known } = yield* checkFilters(given);
   // The cures of what comes first are pasted first: the daemon is started after them.
-  yield* checkTaken({ ...options, daemon, host });
-  yield* checkDaemon({ libDir, account: identity, daemon, host, isOwned });
-  yield* checkLearning(known, spamds, daemon, stateDir);
+  yield* checkTaken(given);
+  yield* checkDaemon(given, isOwned);
+  yield* checkLearning(given, names, known);
 }
 
-/** The filters that are taught. @returns those that could be asked */
-async function* checkFilters(options: DoctorOptions, host: Host) {
-  const { config, environment, stop } = options;
-  const { spamd, rspamd, trainers } = config;
+/** The filters that are taught. @returns those that could be asked, and what the controllers said */
+async function* checkFilters(given: Case) {
+  const { spamd, rspamd, trainers } = given.config;
+  const names: string[] = [];
   const known: Known[] = [];
-  const spamds: SpamdAddress[] = [];
   for (const filter of trainers) {
-    const bars = settingsThatBar(options, FILTER_SETTINGS[filter]);
+    const bars = settingsThatBar(given, FILTER_SETTINGS[filter]);
     if (bars !== undefined) yield notTried(FILTER_TITLES[filter], bars);
     else if (filter === 'spamassassin') {
-      spamds.push(spamd.address);
-      const me = plainName('uid', options.identity.uid);
-      const trainer = createSpamAssassin(spamd);
-      yield* checkSpamd({ trainer, spamd, me, environment, signal: stop });
-      yield* checkReporting(spamd, environment['PATH']);
+      names.push(spamd.address.name);
+      yield* checkSpamd(given);
     } else {
       for (const controller of rspamd.controllers) {
-        const inquiry = new Inquiry({ ...rspamd, controller, signal: stop });
-        const here = { controller, config, environment, host };
-        known.push({ controller, statistics: yield* checkController(inquiry, here) });
+        names.push(controller.name);
+        known.push({ controller, statistics: yield* checkController(controller, given) });
       }
     }
   }
-  return { known, spamds };
+  return { names, known };
 }
 
 const SPOOL_SETTINGS = ['KOPANO_SPAMD_LIB', 'LEARN_STATE_DIR'];
@@ -175,34 +140,24 @@ const FILTER_SETTINGS: Readonly<Record<Filter, readonly string[]>> = {
 };
 
 /** Why something is not tried: nothing is judged by the default of a setting that is wrong. */
-function settingsThatBar({ faults }: DoctorOptions, names: readonly string[]): string | undefined {
+function settingsThatBar({ faults }: Case, names: readonly string[]): string | undefined {
   const wrong = faults.flatMap((fault) => fault.names ?? []).filter((name) => names.includes(name));
   return wrong.length === 0 ? undefined : `correct ${[...new Set(wrong)].join(' and ')} first`;
 }
 
 /** @returns whether some daemon owns the spool, though none answers */
-async function* checkFolders(
-  { config, identity }: DoctorOptions,
-  daemon: DaemonAnswer,
-  host: Host,
-): AsyncGenerator<Finding, boolean> {
-  const { libDir, stateDir, verdicts } = config.spool;
+async function* checkFolders(given: Case): AsyncGenerator<Finding, boolean> {
+  const { libDir, stateDir } = given.config.spool;
   const folders: Folder[] = [];
   try {
-    const isReachable = yield* checkSpool({
-      libDir,
-      verdicts,
-      account: identity,
-      host,
-      opened: folders,
-    });
+    const isReachable = yield* checkSpool(given, folders);
     if (!isReachable && stateDir.startsWith(`${libDir}/`)) {
       yield notTried('state dir', `${stateDir}: mend the spool first`);
       return false;
     }
-    const found = await checkState({ ...config.spool, folders, account: identity, daemon, host });
+    const found = await checkState(given, folders);
     yield* found;
-    return found.some(({ check, state }) => check === 'owner' && PROBLEMS.has(state));
+    return found.some((finding) => finding.check === 'owner' && isProblem(finding));
   } finally {
     for (const folder of folders) folder.close();
   }

@@ -1,18 +1,19 @@
+import type { ControllerAddress } from '../config.ts';
 import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import { NO_CLUSTER, faultOfVersion, isOfCluster } from '../trainers/answers.ts';
 import { connectionFault } from '../trainers/connection-faults.ts';
 import { START_STORAGE } from '../trainers/fuzzy.ts';
-import type { Inquiry, Reply } from '../trainers/inquiry.ts';
+import { Inquiry } from '../trainers/inquiry.ts';
+import type { Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
 import { coldStart } from '../status/cold-start.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Outcome, Statistics } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { giveRedis, startOrFind, startRedis } from './here.ts';
-import type { Here } from './here.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
+import type { Case, Finding } from './finding.ts';
+import { giveRedis, startOrFind, startRedis } from './machine.ts';
 
 /**
  * One controller, asked what doesn't teach it anything: whether it is one, whether the password is
@@ -24,17 +25,27 @@ const HOUR_MS = 3_600_000;
 const WRONG_PLACE =
   "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
 
+/** A controller, and what puts the questions to it. */
+interface Asked extends Case {
+  readonly controller: ControllerAddress;
+  readonly inquiry: Inquiry;
+}
+
 /** @returns what it said of Bayes */
 export async function* checkController(
-  inquiry: Inquiry,
-  here: Here,
+  controller: ControllerAddress,
+  given: Case,
 ): AsyncGenerator<Finding, Statistics | undefined> {
-  const { name } = inquiry;
+  const { rspamd, spool } = given.config;
+  const { name } = controller;
+  const inquiry = new Inquiry({ ...rspamd, controller, signal: given.stop });
+  const asked = { ...given, controller, inquiry };
   const ping = await inquiry.ping();
-  const stat = isPong(ping) ? await inquiry.statistics() : undefined;
+  const isPong = ping.status === 200 && ping.text.startsWith('pong');
+  const stat = isPong ? await inquiry.statistics() : undefined;
   if (stat?.statistics === undefined) {
     yield (
-      noAnswerOf(inquiry, stat ?? ping, here) ??
+      noAnswerOf(stat ?? ping, asked) ??
       (stat === undefined ? noController(name, ping) : noStatistics(inquiry, stat))
     );
     yield notTried(name, 'right to learn and Bayes: mend the above first');
@@ -45,23 +56,23 @@ export async function* checkController(
   const fault = faultOfVersion(statistics.version);
   if (fault !== undefined) yield warning(name, fault.does, fault.cure);
   const learning = await inquiry.learnNothing();
-  const right = noAnswerOf(inquiry, learning, here) ?? checkRight(inquiry, learning);
+  const right = noAnswerOf(learning, asked) ?? checkRight(inquiry, learning);
   yield right;
-  yield checkBayes(here, statistics, await inquiry.history());
-  const isRight = right.state === 'ok';
-  for (const verdict of isRight ? here.config.spool.verdicts : []) {
-    if (!VERDICTS.some((each) => each === verdict)) yield await checkClass(inquiry, verdict);
+  yield checkBayes(statistics, await inquiry.history(), asked);
+  if (right.state === 'ok') {
+    const further = spool.verdicts.filter((verdict) => !VERDICTS.some((each) => each === verdict));
+    for (const verdict of further) yield await checkClass(inquiry, verdict);
+    if (rspamd.fuzzy !== undefined) yield await checkFuzzy(inquiry, rspamd.fuzzy, statistics);
   }
-  const { fuzzy } = here.config.rspamd;
-  if (fuzzy !== undefined && isRight) yield await checkFuzzy(inquiry, fuzzy, statistics);
   const { users = 0 } = statistics;
-  if (users > 1) yield manyMemories(here, users);
+  if (users > 1) yield manyMemories(name, users, given);
   yield checkClock(name, ping);
   return statistics;
 }
 
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
-function noAnswerOf(inquiry: Inquiry, reply: Reply, here: Here): Finding | undefined {
+function noAnswerOf(reply: Reply, asked: Asked): Finding | undefined {
+  const { controller, inquiry } = asked;
   const { name } = inquiry;
   const { status, code = 'UNKNOWN', isProxys, meaning, reason } = reply;
   if (status === undefined) {
@@ -71,8 +82,8 @@ function noAnswerOf(inquiry: Inquiry, reply: Reply, here: Here): Finding | undef
     };
     const isShut = code === 'ECONNREFUSED' || code === 'ENOENT';
     return failed(name, says, {
-      says: code === 'ECONNRESET' ? `${cure}; or ${WRONG_PLACE}` : cure,
-      command: isShut ? startOrFind(here) : undefined,
+      hint: code === 'ECONNRESET' ? `${cure}; or ${WRONG_PLACE}` : cure,
+      command: isShut ? startOrFind(controller, asked) : undefined,
     });
   }
   // Learning goes on, slowly.
@@ -91,10 +102,6 @@ function noAnswerOf(inquiry: Inquiry, reply: Reply, here: Here): Finding | undef
 /** The cure that the log has for this answer, else another one. */
 function cureIn({ meaning }: Reply, otherwise: string): string {
   return meaning.kind === 'misconfigured' ? meaning.hint : otherwise;
-}
-
-function isPong({ status, text }: Reply): boolean {
-  return status === 200 && text.startsWith('pong');
 }
 
 function noController(name: string, ping: Reply): Finding {
@@ -134,8 +141,12 @@ function checkRight({ name, hasPassword }: Inquiry, reply: Reply): Finding {
   );
 }
 
-function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding {
-  const { name } = here.controller;
+function checkBayes(
+  statistics: Statistics,
+  history: Reply,
+  { controller, environment }: Asked,
+): Finding {
+  const { name } = controller;
   const { hasBackend, learned } = statistics;
   const { spam, ham } = learned;
   if (isStarting(statistics)) return notTried(name, 'Bayes: rspamd has just started, ask again');
@@ -143,8 +154,8 @@ function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding
   const redisError = /^504 \{"error": "(.*)"\}$/.exec(history.reason)?.[1];
   // rspamd 3.12 shows no backend where its Redis was down when it started.
   if (!hasBackend && redisError === undefined) {
-    const { reason, hint: says } = NO_BACKEND;
-    return failed(name, reason, { says, command: giveRedis(here) });
+    const { reason, hint } = NO_BACKEND;
+    return failed(name, reason, { hint, command: giveRedis(controller, environment) });
   }
   if (redisError !== undefined && isOfCluster(redisError)) {
     return failed(name, `its Redis is a cluster (${redisError})`, NO_CLUSTER);
@@ -155,8 +166,8 @@ function checkBayes(here: Here, statistics: Statistics, history: Reply): Finding
         ? 'is down or was within the last minute'
         : `does not answer as it should (${redisError})`;
     return failed(name, `can't read what Bayes knows: its Redis ${what}`, {
-      says: "start Redis, or correct its address and password in rspamd's local.d/redis.conf; rspamd's log says more",
-      command: startRedis(here),
+      hint: "start Redis, or correct its address and password in rspamd's local.d/redis.conf; rspamd's log says more",
+      command: startRedis(controller, environment),
     });
   }
   const cold = coldStart(learned);
@@ -201,7 +212,7 @@ async function checkFuzzy(
  * whose message it is, and rspamd takes the first one in the To: header then (tried on 3.4 and 3.12.1),
  * unless a header field says it.
  */
-function manyMemories({ controller: { name }, config }: Here, users: number): Finding {
+function manyMemories(name: string, users: number, { config }: Case): Finding {
   const memories = `Bayes keeps a memory for each recipient (per_user), ${users} so far`;
   const fields = config.learning.userFields.join(', ');
   if (fields !== '') return ok(name, `${memories}; ${fields} says whose message it is`);

@@ -1,5 +1,27 @@
-import type { OperatorError } from '../errors.ts';
+import type { Identity } from '../command-options.ts';
+import type { Config } from '../config.ts';
+import type { SettingFault } from '../errors.ts';
+import type { Host } from '../host.ts';
+import type { Environment } from '../settings.ts';
+import type { DaemonAnswer } from '../status/ask.ts';
 import { clean, wrap } from '../text.ts';
+
+/** What a check is given, and what it comes to. */
+
+/** What is known before the first check. */
+export interface Case {
+  readonly config: Config;
+  /** What is wrong with the settings; the others, and defaults for these, are in `config`. */
+  readonly faults: readonly SettingFault[];
+  readonly environment: Environment;
+  /** Whom this process runs as. */
+  readonly identity: Identity;
+  readonly stop: AbortSignal;
+  /** What the running daemon says of itself. */
+  readonly daemon: DaemonAnswer;
+  /** How the daemon is run, or is likely to be run where none answers. */
+  readonly host: Host;
+}
 
 /** What one check came to. */
 export interface Finding {
@@ -18,8 +40,8 @@ export interface Finding {
   readonly command?: string;
 }
 
-/** In words, or with the command that does it. */
-export type Cure = string | { readonly says: string; readonly command: string | undefined };
+/** In words, or with the command that does it, as an `OperatorError` has both. */
+export type Cure = string | { readonly hint: string; readonly command?: string | undefined };
 
 export function ok(check: string, says: string): Finding {
   return { state: 'ok', check, says };
@@ -37,9 +59,9 @@ export function notTried(check: string, says: string): Finding {
   return { state: 'not tried', check, says };
 }
 
-/** The cure that an error brings. */
-export function cureIn({ hint, command }: OperatorError): Cure {
-  return { says: hint, command };
+/** True for what the operator has to change. */
+export function isProblem({ state }: Finding): boolean {
+  return state === 'warning' || state === 'failed';
 }
 
 /** Commands, each of which is run when the one before has succeeded. */
@@ -49,8 +71,8 @@ export function joined(...commands: readonly (string | undefined)[]): string {
 
 function cureOf(cure: Cure): Pick<Finding, 'cure' | 'command'> {
   if (typeof cure === 'string') return { cure };
-  const { says, command } = cure;
-  return command === undefined ? { cure: says } : { cure: says, command };
+  const { hint, command } = cure;
+  return command === undefined ? { cure: hint } : { cure: hint, command };
 }
 
 const INDENT = ' '.repeat(11);

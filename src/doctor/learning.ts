@@ -1,13 +1,11 @@
 import type { ControllerAddress } from '../config.ts';
-import type { SpamdAddress } from '../spamd-address.ts';
 import { teachAgain } from '../spool/archive.ts';
-import type { DaemonAnswer } from '../status/ask.ts';
 import type { ControllerReport } from '../status/reports.ts';
 import { clean, plural } from '../text.ts';
 import type { Statistics } from '../trainers/trainer.ts';
 import { failed, notTried, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
-import { bindOf, controllersHere, isHere } from './here.ts';
+import type { Case, Finding } from './finding.ts';
+import { controllerProcesses, isHere } from './machine.ts';
 
 /**
  * What only learning shows: whether a controller remembers, whether all of them have one memory, and
@@ -20,27 +18,21 @@ export interface Known {
   readonly statistics: Statistics | undefined;
 }
 
+/** @param names of all that is taught, the controllers' included */
 export function checkLearning(
+  given: Case,
+  names: readonly string[],
   known: readonly Known[],
-  spamd: readonly SpamdAddress[],
-  daemon: DaemonAnswer,
-  stateDir: string,
 ): Finding[] {
   return [
-    ...[...known.map(({ controller }) => controller), ...spamd].map((each) =>
-      checkProof(each, daemon, stateDir),
-    ),
+    ...names.map((name) => checkProof(name, given)),
     ...(known.length === 0 ? [] : [checkSharing(known)]),
     ...known.map(({ controller }) => checkCount(controller)),
-    checkBugs(daemon),
+    checkBugs(given),
   ];
 }
 
-function checkProof(
-  { name }: { readonly name: string },
-  daemon: DaemonAnswer,
-  stateDir: string,
-): Finding {
+function checkProof(name: string, { config, daemon }: Case): Finding {
   if (daemon.kind !== 'running') {
     const says = `whether ${name} remembers what it learns shows a running daemon`;
     return notTried('proof', `${says}; ${daemon.reason}`);
@@ -51,7 +43,7 @@ function checkProof(
         'proof',
         `the running daemon doesn't know ${name}: it has another RSPAMD_URL, SPAMD_URL or LEARN_TRAINERS`,
       )
-    : judgeProof(reported, stateDir);
+    : judgeProof(reported, config.spool.stateDir);
 }
 
 const MEND_ABOVE = "mend what the lines above name, or look at spamd's log";
@@ -133,7 +125,7 @@ function differ(a: number, b: number): boolean {
 function checkCount(controller: ControllerAddress): Finding {
   const check = 'count';
   const { name } = controller;
-  const running = isHere(controller) ? processesOf(controller) : 0;
+  const running = isHere(controller) ? controllerProcesses(controller) : 0;
   if (running === 0) {
     return notTried(
       check,
@@ -148,21 +140,8 @@ function checkCount(controller: ControllerAddress): Finding {
   );
 }
 
-/** Those of another rspamd, in a container, say, have another parent. */
-function processesOf(controller: ControllerAddress): number {
-  const bind = bindOf(controller);
-  const ofParent = new Map<string, number>();
-  for (const { binds, parent } of controllersHere()) {
-    const isIt = binds.some(
-      (each) => each === bind || (bind.startsWith(':') && each.endsWith(bind)),
-    );
-    if (isIt) ofParent.set(parent, (ofParent.get(parent) ?? 0) + 1);
-  }
-  return Math.max(0, ...ofParent.values());
-}
-
 /** Whether the running daemon met errors of its own. */
-function checkBugs(daemon: DaemonAnswer): Finding {
+function checkBugs({ daemon }: Case): Finding {
   const check = 'bugs';
   if (daemon.kind !== 'running') {
     const says = 'whether it met errors of its own shows a running daemon';

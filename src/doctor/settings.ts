@@ -1,36 +1,25 @@
 import type { Config } from '../config.ts';
-import type { SettingFault } from '../errors.ts';
 import type { Filter } from '../filter.ts';
 import { readText, restartCommand, startCommand } from '../host.ts';
-import type { Host } from '../host.ts';
 import { SETTINGS_FILE } from '../settings-file.ts';
 import { unknownText } from '../settings.ts';
-import type { Environment } from '../settings.ts';
-import type { DaemonAnswer } from '../status/ask.ts';
 import { clean, inShell } from '../text.ts';
 import { failed, joined, notTried, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
+import type { Case, Finding } from './finding.ts';
 
 /** The settings: what is wrong with them, and whether the running daemon has the same. */
 const check = 'settings';
 
-export interface SettingsCheckOptions {
-  readonly config: Config;
-  readonly faults: readonly SettingFault[];
-  readonly environment: Environment;
-  readonly daemon: DaemonAnswer;
-  /** How the daemon is run. */
-  readonly host: Host;
-}
+type SettingsCase = Pick<Case, 'config' | 'faults' | 'environment' | 'daemon' | 'host'>;
 
 /** @returns false where the settings are not known, so that nothing can be judged by them */
-export function* checkSettings(options: SettingsCheckOptions): Generator<Finding, boolean> {
-  const { config, faults } = options;
-  const restart = restartAfter(options);
+export function* checkSettings(given: SettingsCase): Generator<Finding, boolean> {
+  const { config, faults } = given;
+  const restart = restartAfter(given);
   const last = faults.findLastIndex(({ command }) => command !== undefined);
   for (const [index, { says, where, command }] of faults.entries()) {
     yield failed(check, says, {
-      says: `correct it${where === undefined ? '' : ` in ${where}`}; the daemon does not start with it`,
+      hint: `correct it${where === undefined ? '' : ` in ${where}`}; the daemon does not start with it`,
       command: command && joined(command, index === last ? restart : undefined),
     });
   }
@@ -50,15 +39,15 @@ export function* checkSettings(options: SettingsCheckOptions): Generator<Finding
 }
 
 /** What has the daemon take the settings when they are mended. */
-function restartAfter({ config, daemon, host }: SettingsCheckOptions): string | undefined {
+function restartAfter({ config, daemon, host }: SettingsCase): string | undefined {
   if (daemon.kind === 'running') return restartCommand(host);
   // Else one that is down is started by a cure of its own, when all else is mended.
   return config.isFileClosed ? startCommand(host) : undefined;
 }
 
 /** The daemon was started with other settings than this command reads, where all of these are right. */
-export function* checkTaken(options: SettingsCheckOptions): Generator<Finding> {
-  const { config, faults, environment, daemon } = options;
+export function* checkTaken(given: SettingsCase): Generator<Finding> {
+  const { config, faults, environment, daemon, host } = given;
   if (daemon.kind !== 'running' || faults.length + config.unknown.length > 0) return;
   const { report } = daemon;
   const { spool, rspamd, spamd, trainers } = config;
@@ -74,25 +63,29 @@ export function* checkTaken(options: SettingsCheckOptions): Generator<Finding> {
     ['RSPAMD_URL', (theirs('rspamd') ?? controllers).join(','), controllers.join(',')],
     ['SPAMD_URL', (theirs('spamassassin') ?? []).join(','), spamd.address.name],
   ] as const;
-  const { host } = report.process;
   for (const [name, has, ours] of pairs) {
     if (has === ours || (name === 'SPAMD_URL' && has === '')) continue;
     // What follows from another spool is no fault of its own.
     const isOfSpool = name === 'LEARN_STATE_DIR' && has === `${report.spool}/.learnd`;
     if (isOfSpool && report.spool !== spool.libDir) continue;
     const says = `the running daemon has ${name}=${clean(has)}, and this command ${clean(ours)}`;
-    if (isInFile(config, name) && (environment[name] ?? '') === '') {
-      yield warning(check, says, {
-        says: `restart the daemon, if ${name} was changed in the file since its start; if its own environment sets it, take it away there`,
-        command: restartCommand(host),
-      });
-    } else {
-      yield warning(check, says, {
-        says: 'write it into /etc/kopano-learnd.conf, which every command reads, and restart the daemon',
-        command: settingCommand(config, environment, name, has, host),
-      });
-    }
+    const isOurs = isInFile(config, name) && (environment[name] ?? '') === '';
+    const cure = isOurs
+      ? {
+          hint: `restart the daemon, if ${name} was changed in the file since its start; if its own environment sets it, take it away there`,
+          command: restartCommand(host),
+        }
+      : {
+          hint: 'write it into /etc/kopano-learnd.conf, which every command reads, and restart the daemon',
+          command: settingCommand(given, name, has),
+        };
+    yield warning(check, says, cure);
   }
+}
+
+/** Where a setting is written. */
+interface SettingPlace extends Pick<Case, 'environment' | 'host'> {
+  readonly config: Pick<Config, 'file'>;
 }
 
 /**
@@ -100,11 +93,9 @@ export function* checkTaken(options: SettingsCheckOptions): Generator<Finding> {
  * @returns `undefined` where this command's own environment sets it, which wins
  */
 export function settingCommand(
-  config: Pick<Config, 'file'>,
-  environment: Environment,
+  { config, environment, host }: SettingPlace,
   name: string,
   value: string,
-  host: Host,
 ): string | undefined {
   if ((environment[name] ?? '') !== '' || host.kind === 'container') return undefined;
   // A command must write what is meant, to the letter.

@@ -1,33 +1,26 @@
-import type { Config } from '../config.ts';
+import { existsSync, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { errnoOf } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
-import { serverCommand } from '../host.ts';
-import type { Environment } from '../settings.ts';
-import type { SpamAssassinTrainer } from '../trainers/create.ts';
-import { failed, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
-import { hasName } from './machine.ts';
-import { isSpamdHere, spamdHere } from './spamd-here.ts';
-
-export interface SpamdCheck {
-  readonly trainer: SpamAssassinTrainer;
-  readonly spamd: Pick<Config['spamd'], 'address' | 'user'>;
-  /** Whom this process runs as, by name. */
-  readonly me: string;
-  readonly environment: Environment;
-  readonly signal: AbortSignal;
-}
+import { accountLine, plainName, serverCommand } from '../host.ts';
+import { inShell } from '../text.ts';
+import { createSpamAssassin } from '../trainers/create.ts';
+import { failed, joined, notTried, ok, warning } from './finding.ts';
+import type { Case, Finding } from './finding.ts';
+import { isHere, optionOf, spamdHere } from './machine.ts';
 
 /**
  * SpamAssassin, by spamd or by sa-learn: teaches it a made message and has it forgotten again, which leaves its counters
  * as they were. Nothing less shows that it learns.
  */
-export async function* checkSpamd(check: SpamdCheck): AsyncGenerator<Finding> {
-  const { trainer, spamd, environment, signal } = check;
+export async function* checkSpamd(given: Case): AsyncGenerator<Finding> {
+  const { address } = given.config.spamd;
+  const trainer = createSpamAssassin(given.config.spamd);
   const { name } = trainer;
-  const diagnosis = await trainer.diagnose(signal);
+  const diagnosis = await trainer.diagnose(given.stop);
   switch (diagnosis.kind) {
     case 'works':
-      yield whoLearns(check);
+      yield whoLearns(name, given);
       break;
     case 'unavailable': {
       // It may well be over in ten minutes: what was killed leaves its lock for that long.
@@ -35,9 +28,11 @@ export async function* checkSpamd(check: SpamdCheck): AsyncGenerator<Finding> {
         yield warning(name, `can't learn now: ${diagnosis.reason}`, diagnosis.hint ?? LATER);
         break;
       }
-      const isHere = spamd.address.program === undefined && isSpamdHere(spamd.address);
-      const command = isHere ? serverCommand(['spamd', 'spamassassin'], environment) : undefined;
-      yield failed(name, diagnosis.reason, { says: diagnosis.hint ?? LOOK, command });
+      const isService = address.program === undefined && isHere(address);
+      const command = isService
+        ? serverCommand(['spamd', 'spamassassin'], given.environment)
+        : undefined;
+      yield failed(name, diagnosis.reason, { hint: diagnosis.hint ?? LOOK, command });
       break;
     }
     case 'misconfigured':
@@ -46,15 +41,17 @@ export async function* checkSpamd(check: SpamdCheck): AsyncGenerator<Finding> {
     case 'aborted':
       break;
   }
+  yield* checkReporting(given);
 }
 
 /** Learning into a Bayes that nobody reads looks as well as any. */
-function whoLearns({ trainer: { name }, spamd: { address, user }, me }: SpamdCheck): Finding {
+function whoLearns(name: string, { config, identity }: Case): Finding {
+  const { address, user } = config.spamd;
   const seen = spamdHere(address)?.user;
   const known = seen === 'root' ? user : (seen ?? user);
-  const learner = address.program === undefined ? known : me;
+  const learner = address.program === undefined ? known : plainName('uid', identity.uid);
   const says = `learns${learner === undefined ? '' : ` for ${learner}`}, remembers and forgets`;
-  const reader = AMAVIS.find((each) => hasName('uid', each));
+  const reader = AMAVIS.find((each) => accountLine('uid', 0, each) !== undefined);
   if (learner === undefined || reader === undefined || learner === reader) return ok(name, says);
   const how =
     address.program === undefined
@@ -72,3 +69,62 @@ const AMAVIS = ['amavis', 'vscan'];
 const LOOK = `look at the log of ${FILTER_TITLES.spamassassin}'s spamd`;
 const LATER =
   'wait for what keeps it (an sa-learn, an expiry, other clients) and run this again; a lock that a killed process left counts for ten minutes';
+
+const REPORTS = 'reports';
+
+/**
+ * What of the reports can be seen from here: whether spamd sends any, and whether Razor, which takes those
+ * of a registered identity alone, has one where spamd has it look (SpamAssassin 4.0.1, razor 2.85).
+ */
+function* checkReporting({ config, environment }: Case): Generator<Finding> {
+  const { address, user, report } = config.spamd;
+  if (!report) return;
+  const spamd = spamdHere(address);
+  if (spamd?.args.some((arg) => ['-L', '--local'].includes(arg)) === true) {
+    yield warning(
+      REPORTS,
+      'SPAMD_REPORT is set, and spamd runs with --local, which reports nothing',
+      'start spamd without --local (-L), and with two processes (-m 2): a report occupies one for up to 90 s',
+    );
+    return;
+  }
+  const owner = user ?? spamd?.user;
+  const named = optionOf(spamd?.args ?? [], '-H', '--helper-home-dir');
+  // Without a folder the option means the user's own, and what follows it is another option.
+  const home = named?.startsWith('/') === true ? named : owner && accountLine('uid', 0, owner)?.[5];
+  if (!isHere(address) || owner === undefined || home === undefined) {
+    const where = isHere(address)
+      ? 'SPAMD_USER names no user of this machine'
+      : 'spamd is elsewhere';
+    yield notTried(REPORTS, `${where}: whether Razor has an identity there is not known`);
+  } else if (!hasProgram('razor-admin', environment['PATH'])) {
+    yield notTried(REPORTS, 'razor is not installed here: nothing is reported to Razor');
+  } else {
+    yield checkIdentity(owner, join(home, '.razor'));
+  }
+}
+
+function checkIdentity(user: string, folder: string): Finding {
+  const identity = join(folder, 'identity');
+  try {
+    statSync(identity);
+    return ok(REPORTS, `Razor has an identity, ${identity}`);
+  } catch (error) {
+    const code = errnoOf(error) ?? 'unknown';
+    if (code !== 'ENOENT') {
+      return notTried(
+        REPORTS,
+        `whether Razor has an identity, ${identity}, can't be seen (${code})`,
+      );
+    }
+  }
+  const admin = `runuser -u ${inShell(user)} -- razor-admin -home=${inShell(folder)}`;
+  return warning(REPORTS, `Razor takes no report: it has no identity in ${folder}`, {
+    hint: `register one, once Razor's servers can be reached; the image of mlan/postfix-amavis does it with RAZOR_REGISTRATION=:. Without Razor set use_razor2 0`,
+    command: joined(`${admin} -create`, `${admin} -register`),
+  });
+}
+
+function hasProgram(name: string, searchPath = ''): boolean {
+  return searchPath.split(delimiter).some((folder) => existsSync(join(folder, name)));
+}

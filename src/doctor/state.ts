@@ -12,43 +12,32 @@ import type { DaemonAnswer } from '../status/ask.ts';
 import { inShell, plural } from '../text.ts';
 import { isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import { cureIn, failed, notTried, ok, warning } from './finding.ts';
-import type { Finding } from './finding.ts';
+import { failed, notTried, ok, warning } from './finding.ts';
+import type { Case, Finding } from './finding.ts';
 import { accessFault, named } from './machine.ts';
-import type { Account } from './machine.ts';
 
-/** The state dir: the daemon's own, writable, on the spool's file system, and with one owner. */
-export interface StateCheckOptions {
-  readonly stateDir: string;
-  readonly libDir: string;
-  /** All classes. */
-  readonly verdicts: readonly Verdict[];
-  /** The class folders that can be opened. */
-  readonly folders: readonly Folder[];
-  /** Whom the daemon runs as. */
-  readonly account: Account;
-  readonly daemon: DaemonAnswer;
-  /** How the daemon is run. */
-  readonly host: Host;
-}
-
-export async function checkState(options: StateCheckOptions): Promise<Finding[]> {
-  const { stateDir, libDir, account } = options;
-  const asOpened = { path: stateDir, libDir, uid: account.uid, gid: account.gid };
+/**
+ * The state dir: the daemon's own, writable, on the spool's file system, and with one owner.
+ * @param folders the class folders that can be opened
+ */
+export async function checkState(given: Case, folders: readonly Folder[]): Promise<Finding[]> {
+  const { libDir, stateDir, verdicts } = given.config.spool;
+  const { uid, gid } = given.identity;
+  const asOpened = { path: stateDir, libDir, uid, gid };
   let root: Folder;
   try {
     root = openStateRoot(asOpened);
   } catch (error) {
     // Even somebody else's may be that of a running daemon.
-    return [checkUnopened(error, options), await checkOwner(undefined, options)];
+    return [checkUnopened(error, given), await checkOwner(undefined, folders, given)];
   }
   try {
     return [
       ...(isLoose(root.stats, asOpened) ? [loose(root)] : []),
       checkProbe(root),
-      checkDevice(root, options),
-      ...leftOver(root, options),
-      await checkOwner(root, options),
+      checkDevice(root, folders, libDir),
+      ...leftOver(root, verdicts),
+      await checkOwner(root, folders, given),
     ];
   } finally {
     root.close();
@@ -61,14 +50,14 @@ function loose({ path: place, stats }: Folder): Finding {
     'state dir',
     `${place} can be written by others (mode ${octal(stats.mode)}), as Kubernetes' fsGroup makes it; the daemon takes that away at its start, and while it runs`,
     {
-      says: 'start the daemon, or do it yourself; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again',
+      hint: 'start the daemon, or do it yourself; fsGroupChangePolicy: OnRootMismatch keeps Kubernetes from making it so again and again',
       command: `chmod 0700 ${inShell(place)}`,
     },
   );
 }
 
 /** Messages that wait, of classes that LEARN_CLASSES names no more: nobody takes them. */
-function leftOver({ path: place }: Folder, { verdicts }: StateCheckOptions): Finding[] {
+function leftOver({ path: place }: Folder, verdicts: readonly Verdict[]): Finding[] {
   return ['queue', 'release'].flatMap((name) =>
     namesIn(`${place}/${name}`)
       .filter((verdict) => isClassName(verdict) && !verdicts.includes(verdict))
@@ -85,11 +74,10 @@ function leftOver({ path: place }: Folder, { verdicts }: StateCheckOptions): Fin
 }
 
 /** Only `watch` makes it; this says whether it could. */
-function checkUnopened(error: unknown, { stateDir, account }: StateCheckOptions): Finding {
+function checkUnopened(error: unknown, { config, identity }: Case): Finding {
   const check = 'state dir';
-  if (error instanceof OperatorError) {
-    return failed(check, error.message, cureIn(error));
-  }
+  const { stateDir } = config.spool;
+  if (error instanceof OperatorError) return failed(check, error.message, error);
   const code = errnoOf(error);
   if (code === undefined) throw error;
   if (code !== 'ENOENT') {
@@ -101,7 +89,7 @@ function checkUnopened(error: unknown, { stateDir, account }: StateCheckOptions)
   if (fault === undefined) {
     return ok(check, `${stateDir} is not there yet; the daemon can make it`);
   }
-  const { uid, gid } = account;
+  const { uid, gid } = identity;
   const says = `${stateDir} is missing, and ${named('uid', uid)} may not make it in ${parent} (${fault})`;
   return failed(check, says, CURES[fault] ?? howToMake(stateDir, uid, gid));
 }
@@ -137,7 +125,7 @@ function checkProbe(root: Folder): Finding {
       check,
       `in ${root.path} no file can be written, renamed and removed (${code})`,
       CURES[code] ?? {
-        says: "let it be the daemon's own, as a whole",
+        hint: "let it be the daemon's own, as a whole",
         command: `chown -R ${uid} ${inShell(root.path)} && chmod -R u+rwX ${inShell(root.path)}`,
       },
     );
@@ -152,7 +140,7 @@ function removeQuietly(place: string | Buffer): void {
   }
 }
 
-function checkDevice(root: Folder, { libDir, folders }: StateCheckOptions): Finding {
+function checkDevice(root: Folder, folders: readonly Folder[], libDir: string): Finding {
   const check = 'file system';
   if (folders.length === 0) return notTried(check, 'neither spam/ nor ham/ can be opened');
   try {
@@ -178,9 +166,11 @@ function checkDevice(root: Folder, { libDir, folders }: StateCheckOptions): Find
  */
 async function checkOwner(
   root: Folder | undefined,
-  { stateDir, folders, daemon, host }: StateCheckOptions,
+  folders: readonly Folder[],
+  { config, daemon, host }: Case,
 ): Promise<Finding> {
   const check = 'owner';
+  const { stateDir } = config.spool;
   if (daemon.kind === 'running' && daemon.report.role === 'owner') {
     if (isSamePlace(daemon.report.stateDir, stateDir)) {
       return ok(check, 'the running daemon owns the spool');
@@ -209,7 +199,7 @@ async function checkOwner(
       ? notTried(check, 'there is no lock file to try: no daemon was here, or this user may not')
       : ok(check, 'no daemon owns the spool; the next one can');
   } catch (error) {
-    if (error instanceof OperatorError) return failed(check, error.message, cureIn(error));
+    if (error instanceof OperatorError) return failed(check, error.message, error);
     throw error;
   }
 }
@@ -224,7 +214,7 @@ function ownedBySome(daemon: DaemonAnswer, host: Host, who: string): Finding {
       return ok(check, `${SOME} owns the spool; which one is not known, as STATUS_LISTEN is off`);
     case 'wedged':
       return failed(check, `a daemon owns the spool, and does not answer: ${daemon.reason}`, {
-        says: `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
+        hint: `restart it, where it is that one (kill -CONT if somebody has stopped it); who it is: ${who}`,
         command: restartCommand(host),
       });
     case 'none':

@@ -1,7 +1,7 @@
 import { statfsSync, watch } from 'node:fs';
 import { errnoOf } from '../errors.ts';
 import { notTried, ok, warning } from './finding.ts';
-import type { Cure, Finding } from './finding.ts';
+import type { Case, Cure, Finding } from './finding.ts';
 import { readText } from '../host.ts';
 import type { Host } from '../host.ts';
 
@@ -24,8 +24,8 @@ const DEAF: ReadonlyMap<number, string> = new Map([
   [0x7461636f, 'OCFS2'],
 ]);
 
-/** @param polling LEARN_POLLING */
-export function checkWatching(libDir: string, polling: boolean, host: Host): Finding[] {
+export function checkWatching({ config, host }: Case): Finding[] {
+  const { libDir, polling } = config.spool;
   if (polling) {
     return [ok('inotify', 'not needed: LEARN_POLLING=yes, the folders are swept every 2 s')];
   }
@@ -76,7 +76,7 @@ function raise(limit: string, value: number, { kind }: Host): Cure {
     return `raise it on the host: sysctl -w ${key}=${value}, for good in /etc/sysctl.d/ there; or set LEARN_POLLING=yes`;
   }
   return {
-    says: 'raise it; or set LEARN_POLLING=yes',
+    hint: 'raise it; or set LEARN_POLLING=yes',
     command: `echo ${value} >/proc/sys/fs/inotify/${limit} && mkdir -p /etc/sysctl.d && echo ${key}=${value} >/etc/sysctl.d/60-${limit}.conf`,
   };
 }

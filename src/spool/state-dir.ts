@@ -272,11 +272,11 @@ function makeFolder(place: string, options: StateDirOptions, address = place): v
     const code = errnoOf(error) ?? '';
     if (code === 'EEXIST') return;
     if (!['EACCES', 'EPERM', 'ENOTDIR'].includes(code)) throw error;
-    const { says, command } = howToMake(options.path, uid, gid);
+    const { hint, command } = howToMake(options.path, uid, gid);
     throw fault(
       'unwritable',
       `the state dir's folder ${place} cannot be made (${code}) by uid ${uid}`,
-      `${says}, or set LEARN_STATE_DIR to a folder that it may write`,
+      `${hint}, or set LEARN_STATE_DIR to a folder that it may write`,
       command,
     );
   }
@@ -287,11 +287,11 @@ export function howToMake(place: string, uid: number, gid: number) {
   const parent = path.dirname(place);
   const above = statsAt(parent);
   if (above !== undefined && isOutsiders(above)) {
-    return { says: outsidersCure(parent), command: undefined };
+    return { hint: outsidersCure(parent), command: undefined };
   }
   const [user, group] = [plainName('uid', uid), plainName('gid', gid)];
   return {
-    says: 'make it',
+    hint: 'make it',
     command: `install -d -o ${user} -g ${group} -m 0700 ${inShell(place)}`,
   };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { readConfig } from '../../src/config.ts';
 import { checkDaemon } from '../../src/doctor/daemon.ts';
 import type { Finding } from '../../src/doctor/finding.ts';
 import type { Host } from '../../src/host.ts';
@@ -8,21 +9,33 @@ import { PROCESS, StatusBench } from '../support/status-bench.ts';
 
 /** What the doctor makes of what the running daemon says of itself. */
 
-const ACCOUNT = { uid: 999, gid: 993, groups: [993] };
+const IDENTITY = { uid: 999, gid: 993, groups: [993] };
 const SYSTEMD = { kind: 'systemd', unit: 'kopano-learnd' } as const;
+const RUNIT = { kind: 'runit', service: '/etc/sv/x' } as const;
+const EROFS = { place: '/srv/spool/.learnd', code: 'EROFS', says: 'mounted read-only' };
 
-async function reportOf(change: Partial<DaemonReport> = {}): Promise<DaemonReport> {
-  return { ...(await new StatusBench().reporter.status()), ...change };
+/** The findings of a daemon that answers so, and is run so. */
+function findings(
+  daemon: DaemonAnswer,
+  host: Host,
+  { identity = IDENTITY, isOwned = false } = {},
+): readonly Finding[] {
+  const environment = { KOPANO_SPAMD_LIB: '/spool' };
+  const { signal: stop } = new AbortController();
+  const given = { ...readConfig(environment), environment, identity, stop, daemon, host };
+  return [...checkDaemon(given, isOwned)];
 }
 
 async function found(
   change: Partial<DaemonReport> = {},
-  account = ACCOUNT,
+  host: Host = { kind: 'other' },
+  identity = IDENTITY,
 ): Promise<readonly Finding[]> {
-  const report = await reportOf(change);
-  const { host } = report.process;
-  const daemon: DaemonAnswer = { kind: 'running', report };
-  return [...checkDaemon({ libDir: '/spool', account, daemon, host, isOwned: false })];
+  const report = await new StatusBench().reporter.status();
+  const process = { ...PROCESS, host };
+  return findings({ kind: 'running', report: { ...report, process, ...change } }, host, {
+    identity,
+  });
 }
 
 test('one that is well is one line', async () => {
@@ -32,38 +45,31 @@ test('one that is well is one line', async () => {
 });
 
 describe('one that is not there', () => {
-  const daemon: DaemonAnswer = { kind: 'none', reason: 'nobody listens there' };
+  const only = (host: Host, isOwned = false): Finding | undefined =>
+    findings({ kind: 'none', reason: 'nobody listens there' }, host, { isOwned })[0];
 
-  function only(host: Host, isOwned = false): Finding | undefined {
-    return [...checkDaemon({ libDir: '/spool', account: ACCOUNT, daemon, host, isOwned })][0];
-  }
-
-  test('is not tried where no service runs it', () => {
-    expect(only({ kind: 'other' })).toMatchObject({ state: 'not tried' });
-    expect(only({ kind: 'container' })).toMatchObject({ state: 'not tried' });
+  test.each<[string, Host, boolean]>([
+    ['where no service runs it', { kind: 'other' }, false],
+    ['in a container', { kind: 'container' }, false],
+    ['where one owns the spool all the same', SYSTEMD, true],
+  ])('is not tried %s', (_, host, isOwned) => {
+    expect(only(host, isOwned)).toMatchObject({ state: 'not tried' });
   });
 
-  test('nor where one owns the spool all the same', () => {
-    expect(only(SYSTEMD, true)).toMatchObject({ state: 'not tried' });
-  });
-
-  test('is started by the service', () => {
-    const systemd = only(SYSTEMD);
-    expect(systemd).toMatchObject({ state: 'failed', command: 'systemctl restart kopano-learnd' });
-    expect(systemd?.cure).toContain('journalctl -u kopano-learnd');
+  test.each<[Host, string, string]>([
+    [SYSTEMD, 'systemctl restart kopano-learnd', 'journalctl -u kopano-learnd'],
     // `sv restart` would wait for the rest of half a minute after exit code 78
-    expect(only({ kind: 'runit', service: '/etc/sv/x' })?.command).toBe(
-      'sv stop /etc/sv/x && sv start /etc/sv/x',
-    );
+    [RUNIT, 'sv stop /etc/sv/x && sv start /etc/sv/x', 'its log'],
+  ])('is started by the service: %o', (host, command, log) => {
+    const finding = only(host);
+    expect(finding).toMatchObject({ state: 'failed', command });
+    expect(finding?.cure).toContain(log);
   });
 });
 
 describe('a fault that only the daemon meets', () => {
-  const EROFS = { place: '/srv/spool/.learnd', code: 'EROFS', says: 'mounted read-only' };
-
   test('under systemd is mended by a drop-in, not by a mount', async () => {
-    const process = { ...PROCESS, host: SYSTEMD };
-    const [first] = await found({ faults: [EROFS], process, waitsFor: 'x' });
+    const [first] = await found({ faults: [EROFS], waitsFor: 'x' }, SYSTEMD);
     expect(first?.state).toBe('failed');
     expect(first?.says).toMatch(/\/srv\/spool\/\.learnd fails the running daemon/);
     expect(first?.command).toMatch(
@@ -71,23 +77,18 @@ describe('a fault that only the daemon meets', () => {
     );
   });
 
-  test('there the spool is named as a whole: two paths would be two mounts', async () => {
-    const process = { ...PROCESS, host: SYSTEMD };
-    const [first] = await found({ spool: '/srv/spool', faults: [EROFS], process });
-    expect(first?.command).toContain(' /srv/spool >>/etc/systemd/system/kopano-learnd.service.d/');
-  });
-
+  // Two paths would be two mounts: the spool is named as a whole, as a unit has its name.
   test.each([
+    ['/srv/spool', '/srv/spool'],
     ['/srv/my spool', `'"/srv/my spool"'`],
     ['/srv/100%', '/srv/100%%'],
-  ])('there %s is written as a unit has it', async (spool, word) => {
-    const process = { ...PROCESS, host: SYSTEMD };
+  ])('there names the spool %s as a whole, as a unit has it', async (spool, word) => {
     const faults = [{ ...EROFS, place: `${spool}/.learnd` }];
-    const [first] = await found({ spool, faults, process });
-    expect(first?.command).toContain(` ${word} >>/etc/systemd/`);
+    const [first] = await found({ spool, faults }, SYSTEMD);
+    expect(first?.command).toContain(` ${word} >>/etc/systemd/system/kopano-learnd.service.d/`);
   });
 
-  test('elsewhere by one', async () => {
+  test('elsewhere is mended by a mount', async () => {
     const [first] = await found({ faults: [EROFS] });
     expect(first?.cure).toMatch(/mount it writable/);
     expect(first?.command).toBeUndefined();
@@ -95,9 +96,8 @@ describe('a fault that only the daemon meets', () => {
 });
 
 test('one that hangs is restarted as it is run', async () => {
-  const process = { ...PROCESS, host: { kind: 'runit', service: '/etc/sv/x' } as const };
-  const health = { healthy: false, role: 'owner', reasons: ['the queue stands still'] } as const;
-  const [first] = await found({ health: { ...health, reasons: [...health.reasons] }, process });
+  const health = { healthy: false, role: 'owner' as const, reasons: ['the queue stands still'] };
+  const [first] = await found({ health }, RUNIT);
   expect(first).toMatchObject({ state: 'failed', command: 'sv restart /etc/sv/x' });
 });
 
@@ -108,7 +108,7 @@ test('one that stands by says what it waits for', async () => {
 });
 
 test('a group that came after its start is told', async () => {
-  const [first] = await found({}, { ...ACCOUNT, groups: [993, 4_711] });
+  const [first] = await found({}, { kind: 'other' }, { ...IDENTITY, groups: [993, 4_711] });
   expect(first).toMatchObject({ state: 'warning', check: 'user' });
   expect(first?.says).toContain('without the group gid 4711');
 });

@@ -194,29 +194,28 @@ test('what restarts the daemon comes after what mends the folders that it needs'
   expect(differs).toBeGreaterThan(Math.max(...folders));
 });
 
-test.each([
-  ['RSPAMD_URL', 'http://y:2'],
-  ['KOPANO_SPAMD_LIB', "/srv/a & b|c\\1 $(d) 'e'"],
-])('%s that is there already is replaced, another one is written', (name, value) => {
-  for (const before of [`${name}=http://x:1\n`, '']) {
+describe('a setting is written', () => {
+  /** The command that writes it into a file in which that stands. */
+  const into = (before: string, name: string, value: string): [string, string | undefined] => {
     const file = `${temporaryFolder()}/my settings`;
-    writeFileSync(file, `A=1\n${before}`);
-    const command = settingCommand({ file }, {}, name, value, { kind: 'other' });
+    writeFileSync(file, before);
+    const given = { config: { file }, environment: {}, host: NO_SERVICE };
+    return [file, settingCommand(given, name, value)];
+  };
+
+  test.each([
+    ['in the place of the one that is there', 'A=1\nB=http://x:1\n', 'B', 'http://y:2'],
+    ['behind the others', 'A=1\n', 'B', 'http://y:2'],
+    ['literally, behind the others', 'A=1\n', 'B', "/srv/a & b|c\\1 $(d) 'e'"],
+    ['literally, in the place of another', 'A=1\nB=x\n', 'B', "/srv/a & b|c\\1 $(d) 'e'"],
+    ['on a line of its own', 'A=1', 'B', '2'],
+  ])('%s', (_, before, name, value) => {
+    const [file, command] = into(before, name, value);
     expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
     expect(readFileSync(file, 'utf8')).toBe(`A=1\n${name}=${value}\n`);
-  }
-});
+  });
 
-test('a file that ends without a line end gets a line of its own', () => {
-  const file = `${temporaryFolder()}/learnd.conf`;
-  writeFileSync(file, 'A=1');
-  const command = settingCommand({ file }, {}, 'B', '2', { kind: 'other' });
-  expect(spawnSync('sh', ['-euc', command ?? 'false']).status).toBe(0);
-  expect(readFileSync(file, 'utf8')).toBe('A=1\nB=2\n');
-});
-
-test('a value that no line can hold is written by nobody', () => {
-  const file = settingsFile('');
-  const command = settingCommand({ file }, {}, 'A', '/srv/a\nb', { kind: 'other' });
-  expect(command).toBeUndefined();
+  test('by nobody, where no line can hold the value', () => {
+    expect(into('', 'A', '/srv/a\nb')[1]).toBeUndefined();
+  });
 });

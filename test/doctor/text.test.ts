@@ -11,7 +11,7 @@ const COMMAND = `chown --reference=/var/lib/kopano/spamd/ham ${'/long'.repeat(20
 
 test('a finding fits the terminal, and its command stands alone and whole', () => {
   const says = 'no message can be moved out of /var/lib/kopano/spamd/spam by uid 999 (kopano)';
-  const text = textOf(failed('spam/', says, { says: 'let it be his', command: COMMAND }), 60);
+  const text = textOf(failed('spam/', says, { hint: 'let it be his', command: COMMAND }), 60);
   expect(text.split('\n')).toEqual([
     'failed     spam/: no message can be moved out of',
     '           /var/lib/kopano/spamd/spam by uid 999 (kopano)',
