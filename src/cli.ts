@@ -1,6 +1,6 @@
 import { say } from './command-options.ts';
 import type { CommandOptions } from './command-options.ts';
-import { runCommand, helpText } from './commands.ts';
+import { helpText, readWords } from './commands.ts';
 import type { Called } from './commands.ts';
 import { loadConfig, readConfig } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
@@ -41,47 +41,38 @@ const SPOOL_USE: Readonly<Record<string, 'reads' | 'writes'>> = {
 /** They read what they are pointed to, which may lie outside the spool. */
 const READ_ELSEWHERE: ReadonlySet<string> = new Set(['relearn', 'evaluate']);
 
-/** Thrown instead of running a command that somebody else has run. */
-class RanAs extends Error {
-  override readonly name = 'RanAs';
-  readonly exitCode: ExitCode;
-
-  constructor(exitCode: ExitCode) {
-    super('somebody else has run it');
-    this.exitCode = exitCode;
-  }
-}
-
 /** Runs one command. Never rejects for what an operator can mend; those faults are printed on `err`. */
 export async function runCli(options: CliOptions): Promise<ExitCode> {
   if (options.args.length === 0 && options.terminal !== undefined) {
-    options.out(`${helpText(options)}${intention(options)}`);
+    options.out(`${helpText()}${intention(options)}`);
     return EXIT.done;
   }
-  let isDaemon = false as boolean;
   try {
-    const exitCode = await runCommand(withCommand(options.args), options, async (called) => {
-      isDaemon = called.name === 'watch';
-      const fault = NEED_NO_PROC.has(called.name) ? undefined : procFault();
-      if (fault !== undefined) throw fault;
-      const account = accountOf(options, called);
-      if (account === undefined) return;
-      const { name = `uid ${account.uid}`, because } = account;
-      say(options, `kopano-learnd: runs as ${name}, ${because}`);
-      const isForGood = isDaemon && !options.args.includes('--once');
-      const stopped = isForGood ? EXIT.done : EXIT.temporary;
-      throw new RanAs((await options.runAs(account)) ?? stopped);
-    });
+    const called = readWords(withCommand(options.args), options);
+    const exitCode = typeof called === 'number' ? called : await runAsWhom(called, options);
+    // The daemon's log may be lost: learning goes on.
+    const isDaemon = typeof called !== 'number' && called.name === 'watch';
     if (!isDaemon) checkOutput(options.outputFault());
     return exitCode;
   } catch (error) {
-    if (error instanceof RanAs) return error.exitCode;
     if (!(error instanceof OperatorError)) throw error;
     const text = formatError(error, options.errTerminal?.columns);
     // Unmarked, it would be no error to journalctl -p err.
     options.err(options.isJournal ? forJournal(text, 'err') : text);
     return error.exitCode;
   }
+}
+
+/** Runs a command here, or as whom it has to run. */
+async function runAsWhom(called: Called, options: CliOptions): Promise<ExitCode> {
+  const fault = NEED_NO_PROC.has(called.name) ? undefined : procFault();
+  if (fault !== undefined) throw fault;
+  const account = accountOf(options, called);
+  if (account === undefined) return called.run();
+  const { name = `uid ${account.uid}`, because } = account;
+  say(options, `kopano-learnd: runs as ${name}, ${because}`);
+  const isForGood = called.name === 'watch' && !options.args.includes('--once');
+  return (await options.runAs(account)) ?? (isForGood ? EXIT.done : EXIT.temporary);
 }
 
 /** Whom a command has to run as; `undefined`: who runs it. */
@@ -131,7 +122,7 @@ function intention({ environment, identity, terminal }: CliOptions): string {
   return `\n${wrap(text, terminal?.columns ?? Infinity)}\n`;
 }
 
-/** Nobody must take half an answer for a whole one. The daemon's log may be lost: learning goes on. */
+/** Nobody must take half an answer for a whole one. */
 function checkOutput(fault: string | undefined): void {
   if (fault === undefined) return;
   throw new OperatorError({

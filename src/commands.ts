@@ -7,7 +7,6 @@ import type { ExitCode } from './errors.ts';
 import type { EvaluateWords } from './evaluate/command.ts';
 import { createLog } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
-import type { QuarantineOptions } from './quarantine/command.ts';
 import { rootsAccount } from './run-as.ts';
 import { SETTINGS_FILE } from './settings-file.ts';
 import { unknownText } from './settings.ts';
@@ -17,7 +16,7 @@ import { VERSION } from './version.ts';
 
 /** The commands: their words and flags, and what each hands to the room that does the work. */
 
-/** The command that was called, before it is run. */
+/** The command that was called. */
 export interface Called {
   /** `relearn`, or `quarantine` for any of its own commands. */
   readonly name: string;
@@ -25,40 +24,42 @@ export interface Called {
   readonly user: string | undefined;
   /** Its other words, which may be paths. */
   readonly paths: readonly string[];
+  readonly run: Run;
 }
 
+type Run = () => Promise<ExitCode>;
+
+/** Makes the action of a command, which keeps what there is to run. */
+type Later = <Given extends unknown[]>(
+  act: (...given: Given) => Promise<ExitCode>,
+) => (...given: Given) => void;
+
 /**
- * Runs the command that `words` name.
- * @param before is called when it is known which one that is; when it rejects, nothing is run
- * @returns its exit code; where the words were wrong, or asked for help, that was told
+ * Finds the command that `words` name.
+ * @returns the exit code where the words are wrong, or ask for help; that was told
  */
-export async function runCommand(
-  words: readonly string[],
-  options: CommandOptions,
-  before: (called: Called) => Promise<void>,
-): Promise<ExitCode> {
-  let exitCode: ExitCode = EXIT.done;
-  const program = buildProgram(options, (code) => {
-    exitCode = code;
+export function readWords(words: readonly string[], options: CommandOptions): Called | ExitCode {
+  let run = undefined as Run | undefined;
+  const program = buildProgram(options, (act) => (...given) => {
+    run = () => act(...given);
   });
-  program.hook('preAction', (_, command) => before(calledBy(command, program)));
+  let command = program;
+  program.hook('preAction', (_, called) => {
+    command = called;
+  });
   try {
-    await program.parseAsync(words, { from: 'user' });
-    return exitCode;
+    program.parse(words, { from: 'user' });
   } catch (error) {
     // Commander has told it already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     throw error;
   }
-}
-
-function calledBy(command: Command, program: Command): Called {
+  if (run === undefined) return EXIT.done;
   const { parent, args } = command;
-  const named = parent === null || parent === program ? command : parent;
+  const name = (parent === null || parent === program ? command : parent).name();
   const { spam = [], ham = [], class: further = [] } = command.opts<PathWords>();
   const classes = further.map((each) => each.slice(each.indexOf('=') + 1));
-  const paths = [...args, ...spam, ...ham, ...classes];
-  return { name: named.name(), user: userWord(command), paths };
+  return { name, user: userWord(command), paths: [...args, ...spam, ...ham, ...classes], run };
 }
 
 interface PathWords {
@@ -77,8 +78,8 @@ function userWord(command: Command): string | undefined {
 }
 
 /** What the bare name with `--help` prints. */
-export function helpText(options: CommandOptions): string {
-  return `${buildProgram(options, () => undefined).helpInformation()}${SETTINGS_HELP}`;
+export function helpText(): string {
+  return `${describeCommands().helpInformation()}${SETTINGS_HELP}`;
 }
 
 /** There is no flag for a setting. */
@@ -91,10 +92,10 @@ has another place by the variable KOPANO_LEARND_CONF.
 /** The commands and flags, for the man page and the shells' completions; they are not to be run. */
 export function describeCommands(): Command {
   const nothing = (): void => undefined;
-  return buildProgram({ out: nothing, err: nothing } as unknown as CommandOptions, nothing);
+  return buildProgram({ out: nothing, err: nothing } as unknown as CommandOptions, () => nothing);
 }
 
-function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void): Command {
+function buildProgram(options: CommandOptions, later: Later): Command {
   const program = new Command('kopano-learnd')
     .description('Teaches rspamd and SpamAssassin what Kopano users drag into Junk and back.')
     .version(VERSION)
@@ -118,19 +119,21 @@ function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void):
     .description('the daemon: learns what lies in the spool, then whatever arrives')
     .addHelpText('after', SETTINGS_HELP)
     .option('--once', 'try every message that is there once, then exit (0, 1 or 75)', false)
-    .action(async ({ once }: { once: boolean }) => {
-      const config = loadConfig(options.environment);
-      const { terminal, isJournal, out } = options;
-      const log = createLog({ ...config.log, terminal, isJournal, write: out });
-      for (const unknown of config.unknown) {
-        log('warning', 'settings.unknown', unknownText(unknown), { ...unknown });
-      }
-      const { watch } = await import('./daemon/watch.ts');
-      ended(await watch({ ...options, config, log, once }));
-    });
-  addRelearn(program, options, ended);
-  addEvaluate(program, options, ended);
-  addQuestions(program, options, ended);
+    .action(
+      later(async ({ once }: { once: boolean }) => {
+        const config = loadConfig(options.environment);
+        const { terminal, isJournal, out } = options;
+        const log = createLog({ ...config.log, terminal, isJournal, write: out });
+        for (const unknown of config.unknown) {
+          log('warning', 'settings.unknown', unknownText(unknown), { ...unknown });
+        }
+        const { watch } = await import('./daemon/watch.ts');
+        return watch({ ...options, config, log, once });
+      }),
+    );
+  addRelearn(program, options, later);
+  addEvaluate(program, options, later);
+  addQuestions(program, options, later);
   program
     .command('demo')
     .description('shows the whole job, in a checkout of the sources: npm run demo')
@@ -143,7 +146,7 @@ function buildProgram(options: CommandOptions, ended: (code: ExitCode) => void):
         exitCode: EXIT.usage,
       });
     });
-  addQuarantine(program, options, ended);
+  addQuarantine(program, options, later);
   addHelp(program);
   allowUserBehind(program);
   return program;
@@ -159,40 +162,37 @@ function allowUserBehind(program: Command): void {
 }
 
 /** The commands that ask how things are. */
-function addQuestions(
-  program: Command,
-  options: CommandOptions,
-  ended: (code: ExitCode) => void,
-): void {
+function addQuestions(program: Command, options: CommandOptions, later: Later): void {
   const columns = options.terminal?.columns ?? 80;
   program
     .command('status')
     .description('what waits, what was learned, and what the filter says of it')
     .option('--json', 'the same as one JSON object', false)
-    .action(async ({ json }: { json: boolean }) => {
-      const config = settingsOf(options);
-      const { status } = await import('./status/command.ts');
-      ended(await status({ ...options, config, json, columns }));
-    });
+    .action(
+      later(async ({ json }: { json: boolean }) => {
+        const config = settingsOf(options);
+        const { status } = await import('./status/command.ts');
+        return status({ ...options, config, json, columns });
+      }),
+    );
   program
     .command('health')
     .description('is the daemon alive and turning? (0 or 1)')
-    .action(async () => {
-      const { health } = await import('./status/health.ts');
-      ended(await health(options));
-    });
+    .action(later(async () => (await import('./status/health.ts')).health(options)));
   program
     .command('doctor')
     .description('tries everything that must work, and says how to mend what does not')
     .option('--all', 'what is well, too', false)
     .option('--json', 'all of it as one JSON object', false)
-    .action(async (flags: { all: boolean; json: boolean }, command: Command) => {
-      const read = readConfig(options.environment);
-      const { doctor } = await import('./doctor/command.ts');
-      const isRoots = options.identity.uid === 0 && userWord(command) === undefined;
-      const refusal = isRoots ? rootsAccount(read.config.spool).refusal : undefined;
-      ended(await doctor({ ...options, ...read, ...flags, columns, refusal }));
-    });
+    .action(
+      later(async (flags: { all: boolean; json: boolean }, command: Command) => {
+        const read = readConfig(options.environment);
+        const { doctor } = await import('./doctor/command.ts');
+        const isRoots = options.identity.uid === 0 && userWord(command) === undefined;
+        const refusal = isRoots ? rootsAccount(read.config.spool).refusal : undefined;
+        return doctor({ ...options, ...read, ...flags, columns, refusal });
+      }),
+    );
 }
 
 /** Not commander's: that answers a mistyped command with the general help. */
@@ -242,11 +242,7 @@ function collect(path: string, paths: string[]): string[] {
   return [...paths, path];
 }
 
-function addRelearn(
-  program: Command,
-  options: CommandOptions,
-  ended: (code: ExitCode) => void,
-): void {
+function addRelearn(program: Command, options: CommandOptions, later: Later): void {
   const posts = 'requests in flight for each controller, 32 unless set';
   const patience =
     'give up when the filter is away for longer: 300 unless set, 10 before its first answer';
@@ -269,21 +265,19 @@ function addRelearn(
     .option('--wait <SECONDS>', patience, whole(0, 604_800))
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
-    .action(async (dirs: string[], words: RelearnWords) => {
-      const config = settingsOf(options);
-      const { relearn } = await import('./relearn/command.ts');
-      const { journal, limit = Infinity, wait, user, ...rest } = words;
-      const waitMs = wait === undefined ? undefined : wait * 1_000;
-      const flags = { ...rest, dirs, journal, limit, waitMs, user };
-      ended(await relearn({ ...options, config, flags }));
-    });
+    .action(
+      later(async (dirs: string[], words: RelearnWords) => {
+        const config = settingsOf(options);
+        const { relearn } = await import('./relearn/command.ts');
+        const { journal, limit = Infinity, wait, user, ...rest } = words;
+        const waitMs = wait === undefined ? undefined : wait * 1_000;
+        const flags = { ...rest, dirs, journal, limit, waitMs, user };
+        return relearn({ ...options, config, flags });
+      }),
+    );
 }
 
-function addEvaluate(
-  program: Command,
-  options: CommandOptions,
-  ended: (code: ExitCode) => void,
-): void {
+function addEvaluate(program: Command, options: CommandOptions, later: Later): void {
   program
     .command('evaluate')
     .description('tries an archive on a private filter: what learning is worth, and who misjudged')
@@ -297,11 +291,13 @@ function addEvaluate(
     .option('--html <FILE>', 'write all of it as a page there, with plots')
     .option('--json', 'all of it as one JSON object', false)
     .option('--quiet', 'no progress', false)
-    .action(async (dirs: string[], words: EvaluateWords) => {
-      const config = settingsOf(options);
-      const { evaluate, flagsOf } = await import('./evaluate/command.ts');
-      ended(await evaluate({ ...options, config, flags: flagsOf(dirs, words) }));
-    });
+    .action(
+      later(async (dirs: string[], words: EvaluateWords) => {
+        const config = settingsOf(options);
+        const { evaluate, flagsOf } = await import('./evaluate/command.ts');
+        return evaluate({ ...options, config, flags: flagsOf(dirs, words) });
+      }),
+    );
 }
 
 /** Reads an address. */
@@ -324,49 +320,49 @@ function whole(min: number, max: number): (text: string) => number {
 
 const NAME_HELP = 'NAME, spam/NAME or ham/NAME';
 const SELECTING = [
-  ['release', 'lets the daemon try messages again'],
-  ['drop', 'removes messages for good'],
+  ['release', 'lets the daemon try messages again', 'releaseQuarantined'],
+  ['drop', 'removes messages for good', 'dropQuarantined'],
 ] as const;
 
-function addQuarantine(
-  program: Command,
-  options: CommandOptions,
-  ended: (code: ExitCode) => void,
-): void {
+function addQuarantine(program: Command, options: CommandOptions, later: Later): void {
   const quarantine = program
     .command('quarantine')
     .description("messages that a filter can't take: list, show, release or drop them");
-  type Commands = typeof import('./quarantine/command.ts');
-  const run = async (
-    act: (commands: Commands, settings: QuarantineOptions) => Promise<ExitCode>,
-  ): Promise<void> => {
+  const load = async () => {
     const { stateDir } = settingsOf(options).spool;
-    const settings = { ...options, stateDir };
-    ended(await act(await import('./quarantine/command.ts'), settings));
+    return { ...(await import('./quarantine/command.ts')), given: { ...options, stateDir } };
   };
   quarantine
     .command('list')
     .description('one line each: verdict/name, since when, why')
     .option('--json', 'an array of objects', false)
-    .action(({ json }: { json: boolean }) => run((all, given) => all.listQuarantine(given, json)));
+    .action(
+      later(async ({ json }: { json: boolean }) => {
+        const { listQuarantine, given } = await load();
+        return listQuarantine(given, json);
+      }),
+    );
   quarantine
     .command('show')
     .argument('<name>', NAME_HELP)
     .description('the reason on standard error, the message on standard output')
-    .action((name: string) => run((all, given) => all.showQuarantined(given, name)));
-  for (const [word, description] of SELECTING) {
+    .action(
+      later(async (name: string) => {
+        const { showQuarantined, given } = await load();
+        return showQuarantined(given, name);
+      }),
+    );
+  for (const [word, description, act] of SELECTING) {
     quarantine
       .command(word)
       .argument('[names...]', NAME_HELP)
       .option('--all', 'every one', false)
       .description(description)
-      .action((names: string[], { all }: { all: boolean }) => {
-        return run(({ selectionOf, releaseQuarantined, dropQuarantined }, given) =>
-          (word === 'release' ? releaseQuarantined : dropQuarantined)(
-            given,
-            selectionOf(names, all),
-          ),
-        );
-      });
+      .action(
+        later(async (names: string[], { all }: { all: boolean }) => {
+          const { [act]: dispose, selectionOf, given } = await load();
+          return dispose(given, selectionOf(names, all));
+        }),
+      );
   }
 }
