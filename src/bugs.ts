@@ -11,7 +11,7 @@ import { clean } from './text.ts';
  * its text). So only its kind, those of V8's sentences that hold nothing but names of the program, and
  * the places in the sources are told.
  */
-export interface BugCount {
+interface BugCount {
   /** Since the start. */
   readonly count: number;
   readonly last: {

@@ -16,7 +16,7 @@ import { wrap } from './text.ts';
  * The command line: whom the command runs as, and what becomes of its faults. What the process has is
  * handed in, so that a test can run any command.
  */
-export interface CliOptions extends CommandOptions {
+interface CliOptions extends CommandOptions {
   /** What went wrong with standard output so far; its reader may go away. */
   readonly outputFault: () => string | undefined;
   /**

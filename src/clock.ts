@@ -25,18 +25,11 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
   wall: () => Date.now(),
   after(ms, callback) {
-    if (ms <= 0) {
-      const immediate = setImmediate(callback);
-      return {
-        cancel() {
-          clearImmediate(immediate);
-        },
-      };
-    }
-    const timer = setTimeout(callback, Math.min(ms, LONGEST_TIMEOUT_MS));
+    const timer =
+      ms <= 0 ? setImmediate(callback) : setTimeout(callback, Math.min(ms, LONGEST_TIMEOUT_MS));
     return {
       cancel() {
-        clearTimeout(timer);
+        timer[Symbol.dispose]();
       },
     };
   },

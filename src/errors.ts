@@ -16,7 +16,7 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-export interface OperatorErrorOptions {
+interface OperatorErrorOptions {
   /** Stable name of the fault, such as `state-dir.foreign`. */
   readonly code: string;
   /** What and where, one sentence. Never a secret, never a part of a mail. */
@@ -98,6 +98,20 @@ export function errnoOf(error: unknown): string | undefined {
   const code = codeOf(error);
   // ERR_INVALID_ARG_TYPE and its like are Node's word for a wrong call.
   return code !== undefined && /^E(?!RR_)[A-Z0-9_]+$/.test(code) ? code : undefined;
+}
+
+/**
+ * Calls `act`, which asks the system for something.
+ * @returns `undefined` where the system refuses it
+ * @throws what is no system error
+ */
+export function ifAllowed<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 /** True for an error of this program: nothing that the system says, and nothing that was foreseen. */

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import type { StdioOptions } from 'node:child_process';
 import { lstatSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { SpoolConfig } from './config.ts';
-import { EXIT, OperatorError, errnoOf } from './errors.ts';
+import { EXIT, OperatorError, ifAllowed } from './errors.ts';
 import { installCommand, readText } from './host.ts';
 import { isUnmapped } from './spool/user-namespace.ts';
 import { clean, inShell } from './text.ts';
@@ -40,10 +41,8 @@ export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Accoun
   if (wanted !== undefined) {
     const found = lookUp(wanted);
     if (found === undefined) {
-      throw usage(
-        `there is no user ${clean(wanted)} on this machine`,
-        'correct the name: see getent passwd',
-      );
+      const says = `there is no user ${clean(wanted)} on this machine`;
+      throw usage(says, 'correct the name: see getent passwd');
     }
     if (found.uid === uid) return undefined;
     if (uid === 0) return { ...found, because: 'by --user' };
@@ -54,14 +53,9 @@ export function accountFor({ spool, wanted, uid, writes }: AccountQuery): Accoun
   // Who has no number in this container can't be become.
   if (owned !== undefined && isUnmapped('uid', owned.uid)) return undefined;
   if (owned !== undefined && owned.uid !== 0) {
-    const because = `who owns ${owned.place}`;
-    return {
-      uid: owned.uid,
-      gid: owned.gid,
-      name: undefined,
-      ...lookUp(String(owned.uid)),
-      because,
-    };
+    const { place, ...ids } = owned;
+    const because = `who owns ${place}`;
+    return { ...ids, name: undefined, ...lookUp(String(ids.uid)), because };
   }
   if (!writes || !isRealRoot()) return undefined;
   throw owned === undefined ? noOwner(spool.libDir) : ownedByRoot(spool, owned.place);
@@ -85,6 +79,8 @@ export function isInSpool(
   paths: readonly string[],
   { libDir, stateDir }: AccountQuery['spool'],
 ): boolean {
+  const realPlace = (place: string): string =>
+    ifAllowed(() => realpathSync(place)) ?? path.resolve(place);
   const places = [libDir, stateDir].map(realPlace);
   return paths
     .map(realPlace)
@@ -139,7 +135,7 @@ export function refusalOf(
  */
 function ownerOf({ libDir, stateDir }: AccountQuery['spool'], writes: boolean) {
   const owners = [stateDir, path.join(libDir, 'ham')].flatMap((place) => {
-    const stats = statsOf(place);
+    const stats = ifAllowed(() => lstatSync(place));
     return stats?.isDirectory() === true ? [{ uid: stats.uid, gid: stats.gid, place }] : [];
   });
   const others = owners.filter(({ uid }) => uid !== 0);
@@ -157,12 +153,9 @@ function lookUp(user: string) {
 function passwdLine(user: string): string[] | undefined {
   if (user.startsWith('-')) return undefined;
   try {
-    return execFileSync('getent', ['passwd', user], {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'ignore'],
-    })
-      .trim()
-      .split(':');
+    const stdio: StdioOptions = ['ignore', 'pipe', 'ignore'];
+    const line = execFileSync('getent', ['passwd', user], { encoding: 'utf8', stdio });
+    return line.trim().split(':');
   } catch {
     return undefined; // no such user
   }
@@ -174,24 +167,6 @@ function isRealRoot(): boolean {
   return map === '' || /^\s*0\s+0\s+4294967295\s*$/.test(map); // '': a kernel without them
 }
 
-function statsOf(place: string) {
-  try {
-    return lstatSync(place, { throwIfNoEntry: false });
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
-}
-
-function realPlace(place: string): string {
-  try {
-    return realpathSync(place);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return path.resolve(place);
-  }
-}
-
 function noOwner(libDir: string): OperatorError {
   return refused(
     `there is no ${libDir}/ham yet: root's commands run as its owner, and not as root`,
@@ -200,7 +175,7 @@ function noOwner(libDir: string): OperatorError {
 }
 
 function ownedByRoot({ libDir, stateDir }: AccountQuery['spool'], place: string): OperatorError {
-  const ham = statsOf(path.join(libDir, 'ham'));
+  const ham = ifAllowed(() => lstatSync(path.join(libDir, 'ham')));
   const isHams = place === stateDir && ham !== undefined && ham.uid !== 0;
   // With ham/, all that lies beside it is root's by the same mistake.
   const whole = ham?.uid === 0 ? libDir : place;

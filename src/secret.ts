@@ -68,18 +68,12 @@ function readSecretFile(file: string): string {
     content = readFileSync(file, 'utf8');
   } catch (error) {
     const code = errnoOf(error) ?? 'unknown error';
-    const says = `cannot be read (${code})`;
-    if (code !== 'EACCES') throw new SettingError(says, undefined, error);
-    const uid = process.geteuid?.() ?? 'USER';
-    if (isReachable(file)) {
-      throw new SettingError(
-        says,
-        `chown ${uid} ${inShell(file)} && chmod u+r ${inShell(file)}`,
-        error,
-      );
-    }
-    const why = `uid ${uid} may not enter a folder above it; keep it in /etc`;
-    throw new SettingError(`${says}: ${why}`, undefined, error);
+    const isShut = code === 'EACCES' && !isReachable(file);
+    const [uid, place] = [process.geteuid?.() ?? 'USER', inShell(file)];
+    const why = isShut ? `: uid ${uid} may not enter a folder above it; keep it in /etc` : '';
+    const isCurable = code === 'EACCES' && !isShut;
+    const command = isCurable ? `chown ${uid} ${place} && chmod u+r ${place}` : undefined;
+    throw new SettingError(`cannot be read (${code})${why}`, command, error);
   }
   return checked(content.replace(/\r?\n$/, ''));
 }

@@ -10,7 +10,7 @@ import { inShell } from './text.ts';
  */
 export const SETTINGS_FILE = '/etc/kopano-learnd.conf';
 
-export interface SettingsFile {
+interface SettingsFile {
   readonly path: string;
   readonly values: ReadonlyMap<string, string>;
   /** Its values are not known: it can't be read, or must not be trusted. */

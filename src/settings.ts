@@ -20,7 +20,7 @@ export interface UnknownSetting {
 }
 
 /** Throws an error that says which form the text must have. */
-export type Parse<T> = (text: string) => T;
+type Parse<T> = (text: string) => T;
 
 /** How the names of settings begin; other variables of the environment are somebody else's. */
 const OWN = /^(LEARN|RSPAMD|SPAMD|KOPANO_SPAMD|KOPANO_LEARND|STATUS)_/;
@@ -36,7 +36,7 @@ export class Settings {
   /** The settings file's values are not known: what it sets may have its default here. */
   readonly isFileClosed: boolean;
   readonly #known = new Set(['KOPANO_LEARND_CONF']);
-  readonly #source: ReturnType<typeof sourceOf>;
+  readonly #values: Readonly<Record<string, string>>;
   readonly #environment: ReadonlyMap<string, string>;
   readonly #inFile: ReadonlyMap<string, string>;
 
@@ -52,7 +52,7 @@ export class Settings {
     this.faults = faults.map((fault) => ({ ...fault, says: clean(fault.says, 400) }));
     this.file = values.size > 0 || named !== undefined ? path : undefined;
     this.#inFile = new Map([...values].filter(([, value]) => value !== ''));
-    this.#source = sourceOf([...this.#inFile, ...given]);
+    this.#values = Object.fromEntries([...this.#inFile, ...given]);
   }
 
   /** A setting as `parse` understands it; where it doesn't, notes that, and goes on with the default. */
@@ -69,7 +69,7 @@ export class Settings {
   /** A setting as it stands there. */
   text(name: string, preset = ''): string {
     this.#known.add(name);
-    return this.#source.get(name).default(preset).asString();
+    return env.from(this.#values).get(name).default(preset).asString();
   }
 
   /** Two settings of which one may be set: where the environment has one, the file's don't count. */
@@ -121,10 +121,6 @@ export class Settings {
     const command = isSure ? `sed -i 's/^\\s*${name}=/${nearest}=/' ${inShell(file)}` : undefined;
     return new SettingError(`(${file}) ${noSetting(nearest)}`, command);
   }
-}
-
-function sourceOf(entries: readonly (readonly [string, string])[]) {
-  return env.from(Object.fromEntries(entries));
 }
 
 function messageOf(error: unknown): string {
@@ -188,38 +184,24 @@ const PLURAL = /(?<=[a-z]{3})s$/;
 
 /** A whole number from one to another. */
 export function whole(min: number, max: number): Parse<number> {
-  return quantity({ min, max, unit: 1, units: {}, isWhole: true, form: '' });
+  return quantity({ min, max });
 }
 
 /** Milliseconds. @param unit that of a mere number, and of `min` and `max`, in milliseconds */
 export function duration(unit: number, min: number, max: number): Parse<number> {
-  const isWhole = unit === MS.ms;
-  const parse = quantity({
-    min,
-    max,
-    unit,
-    units: MS,
-    isWhole,
-    form: ', or with a unit: 500ms, 2s',
-  });
+  const form = ', or with a unit: 500ms, 2s';
+  const parse = quantity({ min, max, unit, units: MS, isWhole: unit === MS.ms, form });
   return (text) => parse(text) * unit;
 }
 
 /** Whole days. */
 export function days(min: number, max: number): Parse<number> {
-  return quantity({ min, max, unit: MS.d, units: MS, isWhole: true, form: ', or with a unit: 4w' });
+  return quantity({ min, max, unit: MS.d, units: MS, form: ', or with a unit: 4w' });
 }
 
 /** Bytes; K, M and G are powers of 1,024, with B or iB behind them or without. */
 export function bytes(min: number, max: number): Parse<number> {
-  const parse = quantity({
-    min,
-    max,
-    unit: 1,
-    units: BYTES,
-    isWhole: true,
-    form: ', or with a unit: 50M',
-  });
+  const parse = quantity({ min, max, units: BYTES, form: ', or with a unit: 50M' });
   return (text) => parse(text.replace(/(?<=[kmg])i?b$/i, ''));
 }
 
@@ -229,37 +211,30 @@ export function severity(text: string): number {
   const name = text.toLowerCase();
   const index = SEVERITIES.findIndex((each) => each === (names[name] ?? name));
   if (index !== -1) return index;
-  return quantity({
-    min: 0,
-    max: 7,
-    unit: 1,
-    units: {},
-    isWhole: true,
-    form: ', or a name: debug',
-  })(text);
+  return quantity({ min: 0, max: 7, form: ', or a name: debug' })(text);
 }
 
 interface Quantity {
   readonly min: number;
   readonly max: number;
-  /** What a mere number counts, in the measure of `units`. */
-  readonly unit: number;
-  readonly units: Readonly<Record<string, number>>;
-  readonly isWhole: boolean;
+  /** What a mere number counts, in the measure of `units`. @defaultValue 1 */
+  readonly unit?: number;
+  readonly units?: Readonly<Record<string, number>>;
+  /** @defaultValue true */
+  readonly isWhole?: boolean;
   /** What else may be written, for the error. */
-  readonly form: string;
+  readonly form?: string;
 }
 
 /** A number in `unit`, written with or without a unit. */
-function quantity({ min, max, unit, units, isWhole, form }: Quantity): Parse<number> {
+function quantity(allowed: Quantity): Parse<number> {
+  const { min, max, unit = 1, units = {}, isWhole = true, form = '' } = allowed;
   return (text) => {
     const [, digits = '', name = ''] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
     const factor = name === '' ? unit : (units[name.toLowerCase().replace(PLURAL, '')] ?? NaN);
     // 2.01 * 1000 is not quite 2010.
     const value = Number(((Number(digits || NaN) * factor) / unit).toPrecision(12));
-    const isFit = isWhole
-      ? Number.isInteger(value) && (name !== '' || !digits.includes('.'))
-      : true;
+    const isFit = !isWhole || (Number.isInteger(value) && (name !== '' || !digits.includes('.')));
     if (isFit && value >= min && value <= max) return value;
     const what = isWhole ? 'a whole number' : 'a number';
     throw new Error(`must be ${what} from ${min} to ${max}${form}, not '${text}'`);
