@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { makeCertificate } from '../faults/certificate.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act, FaultServerOptions, Play } from '../faults/fault-server.ts';
+import { CLOSES, SILENCE, answer, failure, raw } from '../faults/plays.ts';
 import { examine, nobody } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
 import { ROOT } from '../support/needs.ts';
@@ -12,35 +13,20 @@ import { temporaryFolder } from '../support/temporary.ts';
 
 /** Controllers that answer with the bytes that real ones were seen to send, and some that aren't one. */
 
-const STAT = JSON.stringify({
-  uptime: 100,
-  statfiles: [
-    { symbol: 'BAYES_SPAM', revision: 300 },
-    { symbol: 'BAYES_HAM', revision: 300 },
-  ],
-});
-
-function answer(status: string, body = '', date = new Date().toUTCString()): Act {
-  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nServer: rspamd/4.1\r\nDate: ${date}\r\n`;
-  return { pieces: [`${head}Content-Length: ${body.length}\r\n\r\n${body}`], then: 'end' };
+/** What /stat says of these counts, and of more. */
+function stat(spam = 300, ham = 300, more = {}): Act {
+  const statfiles = Object.entries({ BAYES_SPAM: spam, BAYES_HAM: ham });
+  const shown = statfiles.map(([symbol, revision]) => ({ symbol, revision }));
+  return answer('200 OK', JSON.stringify({ uptime: 100, statfiles: shown, ...more }));
 }
 
-const EMPTY = answer('400 Empty body is not permitted', '{"error":"Empty body is not permitted"}');
+const EMPTY = failure(400, 'Empty body is not permitted');
 
-/** A controller that is content, but for what `change` says. */
-function play(
-  change: Readonly<
-    Partial<
-      Record<
-        '/ping' | '/stat' | '/learnspam' | '/history?from=1&to=0' | '/fuzzydel' | '/learnclass',
-        Act
-      >
-    >
-  > = {},
-): Play {
+/** A controller that is content, but for what `change` says of some pages. */
+function play(change: Readonly<Record<string, Act>> = {}): Play {
   const acts: Readonly<Record<string, Act>> = {
     '/ping': answer('200 OK', 'pong\r\n'),
-    '/stat': answer('200 OK', STAT),
+    '/stat': stat(),
     '/learnspam': EMPTY,
     '/history?from=1&to=0': answer('200 OK', '{"version":2,"rows":[]}'),
     ...change,
@@ -98,17 +84,9 @@ describe('the doctor finds', () => {
   });
 
   test.each<[string, Act, RegExp]>([
-    ['is silent', { pieces: [], then: 'stay' }, /is silent \(ETIMEDOUT\).*Cure: restart rspamd/],
-    [
-      'closes the connection',
-      { pieces: [], then: 'end' },
-      /closes the connection.*Cure: .*https:.* port is 11334/,
-    ],
-    [
-      'speaks no HTTP',
-      { pieces: ['220 mail ESMTP\r\n'], then: 'end' },
-      /Cure: .*HTTP server.*RSPAMD_URL/,
-    ],
+    ['is silent', SILENCE, /is silent \(ETIMEDOUT\).*Cure: restart rspamd/],
+    ['closes the connection', CLOSES, /closes the connection.*Cure: .*https:.* port is 11334/],
+    ['speaks no HTTP', raw('220 mail ESMTP\r\n'), /Cure: .*HTTP server.*RSPAMD_URL/],
     ['is a web server', answer('200 OK', '<html>'), /not rspamd's controller.*Cure: correct host/],
     ['redirects', answer('301 Moved Permanently'), /301.*Cure: .*redirect/],
   ])('what %s', async (_, act, says) => {
@@ -147,7 +125,7 @@ describe('the doctor finds', () => {
 
   const proxyAlone = answer('502 Bad Gateway', '<html>');
   const isAlone = /a proxy answers there, and rspamd behind it does not.*Cure: start rspamd/;
-  test.each<[string, Parameters<typeof play>[0], RegExp]>([
+  test.each<[string, Readonly<Record<string, Act>>, RegExp]>([
     ['rspamd is down behind its proxy, by /ping', { '/ping': proxyAlone }, isAlone],
     ['rspamd is down behind its proxy, by /stat', { '/stat': proxyAlone }, isAlone],
     ['rspamd is down behind its proxy, by a post', { '/learnspam': proxyAlone }, isAlone],
@@ -183,8 +161,9 @@ describe('the doctor finds', () => {
     [2 * 60_000, /2 minutes apart\. Cure: .*NTP/],
     [-3 * 86_400_000, /72 hours apart: nothing is removed from the archive.*Cure: .*NTP/],
   ])('a clock that is %d ms off', async (ms, words) => {
-    const ping = answer('200 OK', 'pong\r\n', new Date(Date.now() + ms).toUTCString());
-    const server = await serve({ play: play({ '/ping': ping }) });
+    const date = new Date(Date.now() + ms).toUTCString();
+    const ping = `HTTP/1.1 200 OK\r\nConnection: close\r\nDate: ${date}\r\n\r\npong\r\n`;
+    const server = await serve({ play: play({ '/ping': raw(ping) }) });
     const seen = await see(server.url);
     const [line] = seen.of(server.url).filter(({ state }) => state === 'warning');
     expect(line?.text).toMatch(words);
@@ -196,27 +175,15 @@ test.each([
   [305, 'not tried', /almost the same/],
   [330, 'failed', /don't share one Redis.*Cure: give all of them the same servers/],
 ])('a second controller that has learned %d spam beside 300: %s', async (revision, state, says) => {
-  const stat = JSON.stringify({
-    uptime: 100,
-    statfiles: [
-      { symbol: 'BAYES_SPAM', revision },
-      { symbol: 'BAYES_HAM', revision: 300 },
-    ],
-  });
   const one = await serve({ play: play() });
-  const two = await serve({ play: play({ '/stat': answer('200 OK', stat) }) });
+  const two = await serve({ play: play({ '/stat': stat(revision) }) });
   const [line] = (await see(`${one.url},${two.url}`)).of('one memory');
   expect(line?.state).toBe(state);
   expect(line?.text).toMatch(says);
 });
 
 test('a Bayes that is short of ham is a cold start, with why, and both ways out of it', async () => {
-  const statfiles = Object.entries({ BAYES_SPAM: 450, BAYES_HAM: 12 });
-  const stat = JSON.stringify({
-    uptime: 100,
-    statfiles: statfiles.map(([symbol, revision]) => ({ symbol, revision })),
-  });
-  const server = await serve({ play: play({ '/stat': answer('200 OK', stat) }) });
+  const server = await serve({ play: play({ '/stat': stat(450, 12) }) });
   const [line] = (await see(server.url)).of(server.url).filter(({ state }) => state === 'warning');
   expect(line?.text).toMatch(
     /450 spam and 12 ham.*188 ham are missing.*only where a message was spam first.*Cure: .*relearn --ham.*autolearn/,
@@ -228,7 +195,7 @@ test('what is interrupted is no finding', async () => {
   const hangs = await serve({
     play: () => {
       stop.abort();
-      return { pieces: [], then: 'stay' };
+      return SILENCE;
     },
   });
   let [out, err] = ['', ''];
@@ -255,8 +222,8 @@ test('what is interrupted is no finding', async () => {
 });
 
 test('what a controller says paints no terminal and repeats no password', async () => {
-  const stat = answer('500 \u001b[31msesame-sesame\u0085');
-  const server = await serve({ play: play({ '/stat': stat }) });
+  const says = answer('500 \u001b[31msesame-sesame\u0085');
+  const server = await serve({ play: play({ '/stat': says }) });
   const seen = await see(server.url, { RSPAMD_PASSWORD: 'sesame-sesame' });
   const text = JSON.stringify(seen.lines);
   expect(text).toContain('[password]');
@@ -301,13 +268,8 @@ describe('of further classes the doctor', () => {
 
 describe('of a fuzzy storage the doctor', () => {
   const settings = { RSPAMD_FUZZY_FLAGS: 'spam:11,ham:13' };
-  const NO_CONTENT = answer(
-    '404 No content to generate fuzzy for flag 11',
-    '{"error":"No content to generate fuzzy for flag 11"}',
-  );
-  const answering = (stat: object): Act =>
-    answer('200 OK', JSON.stringify({ ...(JSON.parse(STAT) as object), ...stat }));
-  const FUZZY = answering({ fuzzy_hashes: { local: 1 } });
+  const NO_CONTENT = failure(404, 'No content to generate fuzzy for flag 11');
+  const FUZZY = stat(300, 300, { fuzzy_hashes: { local: 1 } });
 
   test('asks for each flag, by a message with nothing to delete', async () => {
     const server = await serve({ play: play({ '/fuzzydel': NO_CONTENT, '/stat': FUZZY }) });
@@ -320,26 +282,23 @@ describe('of a fuzzy storage the doctor', () => {
     for (const { body } of asked) expect(body.toString()).toBe('\r\n');
   });
 
-  test.each<[string, Parameters<typeof play>[0], RegExp]>([
+  test.each<[string, Readonly<Record<string, Act>>, RegExp]>([
     [
       'a flag that no rule has',
       {
-        '/fuzzydel': answer(
-          '404 No fuzzy rules matched for flag 11',
-          '{"error":"No fuzzy rules matched for flag 11"}',
-        ),
+        '/fuzzydel': failure(404, 'No fuzzy rules matched for flag 11'),
         '/stat': FUZZY,
       },
       /takes no hash for flag 11 .*Cure: give a rule .* the flag 11 in its fuzzy_map/,
     ],
     [
       'that the module is off',
-      { '/fuzzydel': answer('500 Module disabled', '{"error":"Module disabled"}') },
+      { '/fuzzydel': failure(500, 'Module disabled') },
       /Module disabled.*Cure: rspamd's module fuzzy_check is off/,
     ],
     [
       'that nobody answers',
-      { '/fuzzydel': NO_CONTENT, '/stat': answering({ version: '3.4' }) },
+      { '/fuzzydel': NO_CONTENT, '/stat': stat(300, 300, { version: '3.4' }) },
       /its fuzzy storage does not answer. Cure: start rspamd's fuzzy worker/,
     ],
   ])('finds %s', async (_, acts, says) => {
