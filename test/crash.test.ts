@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { asOneself, program } from './support/run.ts';
+import { start } from './support/run-cli.ts';
 import type { Result } from './support/run-cli.ts';
 import { TestSpool } from './support/test-spool.ts';
 
@@ -16,29 +17,13 @@ function runWith(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Result> {
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      `data:text/javascript,${encodeURIComponent(script)}`,
-      program(),
-      ...asOneself(),
-      ...args,
-    ],
-    {
-      env: { PATH: process.env['PATH'] ?? '', STATUS_LISTEN: 'off', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
+  const preload = `data:text/javascript,${encodeURIComponent(script)}`;
+  const PATH = process.env['PATH'] ?? '';
+  return start(
+    args,
+    { PATH, STATUS_LISTEN: 'off', ...environment },
+    { node: ['--import', preload] },
   );
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code) => {
-      resolve({ code, out, err });
-    });
-  });
 }
 
 /** Throws, or rejects, as soon as the daemon has said that it owns the spool. */

@@ -13,6 +13,7 @@ import { describe, expect, test } from 'vitest';
 import { accountFor, isInSpool } from '../src/run-as.ts';
 import type { AccountQuery } from '../src/run-as.ts';
 import { ROOT } from './support/needs.ts';
+import type { Result } from './support/run-cli.ts';
 import { program } from './support/run.ts';
 import { NOBODY, temporaryFolder } from './support/temporary.ts';
 
@@ -39,22 +40,27 @@ function spoolOf(
   return { lib, query: { spool: { libDir: lib, stateDir: join(lib, '.learnd') } } };
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
+function environmentOf(lib: string): Record<string, string> {
+  return {
+    PATH: process.env['PATH'] ?? '',
+    KOPANO_SPAMD_LIB: lib,
+    STATUS_LISTEN: 'off',
+    RSPAMD_URL: 'http://127.0.0.1:9',
+  };
 }
 
-function run(args: readonly string[], lib: string, through: readonly string[] = []): Ended {
-  const [first = '', ...rest] = [...through, process.execPath, program(), ...args];
+/** @param node what runs the program */
+function run(
+  args: readonly string[],
+  lib: string,
+  node: readonly string[] = [process.execPath],
+  file = program(),
+): Result {
+  const [first = '', ...rest] = [...node, file, ...args];
   const { status, stdout, stderr } = spawnSync(first, rest, {
     encoding: 'utf8',
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      KOPANO_SPAMD_LIB: lib,
-      STATUS_LISTEN: 'off',
-      RSPAMD_URL: 'http://127.0.0.1:9',
-    },
+    env: environmentOf(lib),
+    timeout: 120_000,
   });
   return { code: status, out: stdout, err: stderr };
 }
@@ -165,12 +171,8 @@ describe('whom root’s commands run as', ROOT, () => {
 describe('a container or a checkout that stands in the way', ROOT, () => {
   test('without the right to become somebody else, it says how to start the container', () => {
     const { lib } = spoolOf(DAEMON_USER);
-    const without = [
-      'setpriv',
-      '--bounding-set=-setuid,-setgid',
-      '--inh-caps=-setuid,-setgid',
-      '--',
-    ];
+    const rights = ['--bounding-set=-setuid,-setgid', '--inh-caps=-setuid,-setgid'];
+    const without = ['setpriv', ...rights, '--', process.execPath];
     const { code, err } = run(['watch', '--once'], lib, without);
     expect(code).toBe(78);
     expect(err).toMatch(
@@ -184,12 +186,9 @@ describe('a container or a checkout that stands in the way', ROOT, () => {
     chmodSync(closed, 0o700);
     const copy = join(closed, 'learnd.mjs');
     cpSync(program(), copy);
-    const { status, stderr } = spawnSync(process.execPath, [copy, 'watch', '--once'], {
-      encoding: 'utf8',
-      env: { PATH: process.env['PATH'] ?? '', KOPANO_SPAMD_LIB: lib, STATUS_LISTEN: 'off' },
-    });
-    expect(status).toBe(78);
-    expect(stderr).toMatch(
+    const { code, err } = run(['watch', '--once'], lib, [process.execPath], copy);
+    expect(code).toBe(78);
+    expect(err).toMatch(
       /may not read the program: .*learnd\.mjs\ncure: install it where everybody/,
     );
   });
@@ -200,10 +199,9 @@ test(
   ROOT,
   async () => {
     const { lib } = spoolOf(DAEMON_USER);
-    const env = { PATH: process.env['PATH'] ?? '', KOPANO_SPAMD_LIB: lib, STATUS_LISTEN: 'off' };
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const parent = spawn(process.execPath, [program(), 'watch'], {
-        env,
+        env: environmentOf(lib),
         stdio: ['ignore', 'pipe', 'ignore'],
       });
       let out = '';
@@ -248,14 +246,8 @@ test.each([
   ],
 ])('a SIGTERM to the daemon that comes %s ends it, too', ROOT, (_, script) => {
   const { lib } = spoolOf(DAEMON_USER);
-  const preload = ['--import', `data:text/javascript,${encodeURIComponent(script)}`];
-  const run = (...words: readonly string[]): number | null => {
-    const { status } = spawnSync(process.execPath, [...preload, program(), ...words], {
-      env: { PATH: process.env['PATH'] ?? '', KOPANO_SPAMD_LIB: lib, STATUS_LISTEN: 'off' },
-      timeout: 30_000,
-    });
-    return status;
-  };
-  expect(run('watch')).toBe(0);
-  expect(run('watch', '--once')).toBe(75);
+  const preload = `data:text/javascript,${encodeURIComponent(script)}`;
+  const node = [process.execPath, '--import', preload];
+  expect(run(['watch'], lib, node).code).toBe(0);
+  expect(run(['watch', '--once'], lib, node).code).toBe(75);
 });

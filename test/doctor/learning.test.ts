@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { PROCESS } from '../support/status-bench.ts';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/servers/ports.ts';
 import type { ControllerReport, DaemonReport } from '../../src/status/reports.ts';
@@ -8,6 +7,7 @@ import { FaultServer } from '../faults/fault-server.ts';
 import { always, answer } from '../faults/plays.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination } from '../support/examine.ts';
+import { StatusBench } from '../support/status-bench.ts';
 
 /** What only learning shows, as the running daemon says it at STATUS_LISTEN. */
 
@@ -21,56 +21,14 @@ async function seeWith(body: string): Promise<Examination> {
   return seen;
 }
 
-const CONTROLLER: ControllerReport = {
-  name: URL,
-  trainer: 'rspamd',
-  state: 'up',
-  reason: null,
-  ready: true,
-  obstacle: null,
-  cure: null,
-  proven: false,
-  lastProofAt: null,
-  forgot: null,
-  heldBack: {},
-  bayes: { spam: 300, ham: 300 },
-};
-
-const NOTHING_ENDED = {
-  learned: 0,
-  duplicate: 0,
-  refused: 0,
-  quarantined: 0,
-  superseded: 0,
-  withdrawn: 0,
-};
-
-function daemonSays(
+/** A daemon that says so of its one controller, and of its bugs. */
+async function daemonSays(
   controller: Partial<ControllerReport>,
   bugs: DaemonReport['bugs'] = { count: 0, last: null },
 ): Promise<Examination> {
-  const report: DaemonReport = {
-    version: '0.1.0',
-    startedAt: '2026-11-23T10:00:00.000Z',
-    spool: '/nowhere',
-    stateDir: '/nowhere/.learnd',
-    role: 'owner',
-    health: { healthy: true, role: 'owner', reasons: [] },
-    readiness: { ready: true, reasons: [] },
-    messages: { spam: NOTHING_ENDED, ham: NOTHING_ENDED },
-    trainers: [],
-    userless: null,
-    waiting: null,
-    deferred: 0,
-    inFlight: 0,
-    controllers: [{ ...CONTROLLER, ...controller }],
-    bugs,
-    process: PROCESS,
-    faults: [],
-    waitsFor: null,
-    history: null,
-  };
-  return seeWith(JSON.stringify(report));
+  const report = await new StatusBench().reporter.status();
+  const controllers = report.controllers.map((each) => ({ ...each, name: URL, ...controller }));
+  return seeWith(JSON.stringify({ ...report, controllers, bugs }));
 }
 
 async function proof(seen: Promise<Examination>): Promise<string> {
@@ -135,12 +93,8 @@ test('the processes of a controller are counted where it runs on this machine, a
     RSPAMD_URL: urls.join(','),
     RSPAMD_TIMEOUT_SECONDS: '0.5',
   });
-  expect(seen.of('count').map(({ state }) => state)).toEqual([
-    'warning',
-    'warning',
-    'not tried',
-    'not tried',
-  ]);
+  const states = seen.of('count').map(({ state }) => state);
+  expect(states).toEqual(['warning', 'warning', 'not tried', 'not tried']);
 });
 
 test('errors of the program that the running daemon has met are told with what to do', async () => {

@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly gid?: number;
   /** A descriptor. @defaultValue what comes out is in the result */
   readonly stdout?: number;
+  /** Words for Node.js itself. */
+  readonly node?: readonly string[];
 }
 
 /** A command that runs in this process, while it runs. */
@@ -99,10 +101,10 @@ export function start(
   environment: Readonly<Record<string, string>>,
   options: RunOptions = {},
 ): Promise<Result> {
-  const { stdout = 'pipe', ...user } = options;
+  const { stdout = 'pipe', node = [], ...user } = options;
   return new Promise((resolve, reject) => {
     const itself = options.uid === undefined ? asOneself() : [];
-    const child = spawn(process.execPath, [program(), ...itself, ...args], {
+    const child = spawn(process.execPath, [...node, program(), ...itself, ...args], {
       env: environment,
       stdio: ['ignore', stdout, 'pipe'],
       timeout: 120_000,
