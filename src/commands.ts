@@ -62,11 +62,7 @@ export function readWords(words: readonly string[], options: CommandOptions): Ca
   return { name, user: userWord(command), paths: [...args, ...spam, ...ham, ...classes], run };
 }
 
-interface PathWords {
-  readonly spam?: readonly string[];
-  readonly ham?: readonly string[];
-  readonly class?: readonly string[];
-}
+type PathWords = Partial<Record<'spam' | 'ham' | 'class', readonly string[]>>;
 
 /** Whom the words of a command say to run it as: before its name, or behind it where it has no `--user` of its own. */
 function userWord(command: Command): string | undefined {

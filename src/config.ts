@@ -7,7 +7,7 @@ import type { Filter } from './filter.ts';
 import { fuzzyFlags } from './fuzzy-flags.ts';
 import { Secret } from './secret.ts';
 import { Settings, bytes, choice, days, duration, severity, whole, yesOrNo } from './settings.ts';
-import type { Environment, UnknownSetting } from './settings.ts';
+import type { Environment } from './settings.ts';
 import { spamdAddress } from './spamd-address.ts';
 import type { SpamdAddress } from './spamd-address.ts';
 import { withoutQuotes } from './text.ts';
@@ -19,7 +19,7 @@ import type { Verdict } from './verdict.ts';
  * All settings and their defaults, read once. Every fault of one start is collected and reported
  * together.
  */
-export type { Environment, UnknownSetting };
+export type { Environment };
 export type Config = ReturnType<typeof readConfig>['config'];
 export type SpoolConfig = ReturnType<typeof spoolSettings>;
 export type RspamdConfig = ReturnType<typeof rspamdSettings>;

@@ -1,8 +1,8 @@
 import { styleText } from 'node:util';
 import { pino } from 'pino';
 import type { Clock } from './clock.ts';
-import { SEVERITIES } from './severity.ts';
-import type { Severity } from './severity.ts';
+import { SEVERITIES } from './settings.ts';
+import type { Severity } from './settings.ts';
 import { clean, wrap } from './text.ts';
 import type { Terminal } from './text.ts';
 

@@ -2,7 +2,6 @@ import env from 'env-var';
 import leven from 'leven';
 import { SettingError } from './errors.ts';
 import type { SettingFault } from './errors.ts';
-import { SEVERITIES } from './severity.ts';
 import { SETTINGS_FILE, readSettingsFile } from './settings-file.ts';
 import { clean, inShell, withoutQuotes } from './text.ts';
 
@@ -13,7 +12,7 @@ import { clean, inShell, withoutQuotes } from './text.ts';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A name that looks like a setting and is none. */
-export interface UnknownSetting {
+interface UnknownSetting {
   readonly name: string;
   /** The setting whose name is the most like it. */
   readonly nearest: string | undefined;
@@ -205,7 +204,15 @@ export function bytes(min: number, max: number): Parse<number> {
   return (text) => parse(text.replace(/(?<=[kmg])i?b$/i, ''));
 }
 
-/** A severity of syslog, by number or name. */
+/** Syslog's severities by number (RFC 5424), the most severe first. */
+export const SEVERITIES = [
+  ...(['emerg', 'alert', 'crit', 'err'] as const),
+  ...(['warning', 'notice', 'info', 'debug'] as const),
+] as const;
+
+export type Severity = (typeof SEVERITIES)[number];
+
+/** A severity, by number or name. */
 export function severity(text: string): number {
   const names: Readonly<Record<string, string>> = { error: 'err', warn: 'warning' };
   const name = text.toLowerCase();

@@ -145,7 +145,6 @@ describe('the rooms', () => {
       'secret.ts',
       'settings-file.ts',
       'settings.ts',
-      'severity.ts',
       'spamd-address.ts',
       'status/client.ts',
       'status/health.ts',

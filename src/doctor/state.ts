@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { constants, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { constants, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { OperatorError, errnoOf } from '../errors.ts';
+import { OperatorError, errnoOf, ifAllowed } from '../errors.ts';
 import { restartCommand } from '../host.ts';
 import type { Host } from '../host.ts';
-import { isFolder, namesIn } from '../spool/folder.ts';
+import { isFolder, namesIn, statsAt } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor, probeOwnership } from '../spool/owner.ts';
 import { crossesDevices, howToMake, isLoose, octal, openStateRoot } from '../spool/state-dir.ts';
@@ -119,7 +119,12 @@ function checkProbe(root: Folder): Finding {
   } catch (error) {
     const code = errnoOf(error);
     if (code === undefined) throw error;
-    for (const each of [first, second]) removeQuietly(each);
+    for (const each of [first, second]) {
+      // It may never have been made.
+      ifAllowed(() => {
+        unlinkSync(each);
+      });
+    }
     const { uid } = root.stats;
     return failed(
       check,
@@ -129,14 +134,6 @@ function checkProbe(root: Folder): Finding {
         command: `chown -R ${uid} ${inShell(root.path)} && chmod -R u+rwX ${inShell(root.path)}`,
       },
     );
-  }
-}
-
-function removeQuietly(place: string | Buffer): void {
-  try {
-    unlinkSync(place);
-  } catch {
-    // It may never have been made.
   }
 }
 
@@ -237,10 +234,6 @@ async function lockedFolder(folders: readonly Folder[]): Promise<string | undefi
 
 /** Whether two paths lead to one folder. */
 function isSamePlace(one: string, other: string): boolean {
-  try {
-    const [a, b] = [statSync(one), statSync(other)];
-    return a.dev === b.dev && a.ino === b.ino;
-  } catch {
-    return one === other;
-  }
+  const [a, b] = [statsAt(one), statsAt(other)];
+  return a === undefined || b === undefined ? one === other : a.dev === b.dev && a.ino === b.ino;
 }
