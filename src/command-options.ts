@@ -5,7 +5,7 @@ import { wrap } from './text.ts';
 import type { Terminal } from './text.ts';
 
 /** Whom a process runs as. */
-export interface Identity {
+export interface ProcessUser {
   readonly uid: number;
   readonly gid: number;
   /** All groups, the first one included. */
@@ -21,7 +21,7 @@ export interface CommandOptions {
   readonly onHangup: (callback: () => void) => void;
   /** Calls back with the error that ends the process, which nobody has caught. */
   readonly onCrash: (callback: (error: unknown) => void) => void;
-  readonly identity: Identity;
+  readonly identity: ProcessUser;
   /** The words after the program's name. */
   readonly args: readonly string[];
   /** Standard output: data, and the daemon's log. */

@@ -80,10 +80,7 @@ function inContainer(finding: Finding): Finding {
   return { ...finding, cure: `${cure}; ${where}` };
 }
 
-async function* allChecks(
-  given: Case,
-  refusal: OperatorError | undefined,
-): AsyncGenerator<Finding> {
+async function* allChecks(given: Case, refusal?: OperatorError): AsyncGenerator<Finding> {
   if (!(yield* checkSettings(given))) return;
   const noProc = procFault();
   if (noProc !== undefined) {
@@ -127,21 +124,15 @@ async function* checkFilters(given: Case) {
   return { names, known };
 }
 
-const SPOOL_SETTINGS = ['KOPANO_SPAMD_LIB', 'LEARN_STATE_DIR'];
-const FILTER_SETTINGS: Readonly<Record<Filter, readonly string[]>> = {
-  rspamd: [
-    'LEARN_TRAINERS',
-    'RSPAMD_URL',
-    'RSPAMD_CA_FILE',
-    'RSPAMD_PASSWORD',
-    'RSPAMD_PASSWORD_FILE',
-  ],
-  spamassassin: ['LEARN_TRAINERS', 'SPAMD_URL', 'SPAMD_CA_FILE', 'SPAMD_USER'],
+const SPOOL_SETTINGS = /^(KOPANO_SPAMD_LIB|LEARN_STATE_DIR)$/;
+const FILTER_SETTINGS: Readonly<Record<Filter, RegExp>> = {
+  rspamd: /^(LEARN_TRAINERS|RSPAMD_(URL|CA_FILE|PASSWORD|PASSWORD_FILE))$/,
+  spamassassin: /^(LEARN_TRAINERS|SPAMD_(URL|CA_FILE|USER))$/,
 };
 
 /** Why something is not tried: nothing is judged by the default of a setting that is wrong. */
-function settingsThatBar({ faults }: Case, names: readonly string[]): string | undefined {
-  const wrong = faults.flatMap((fault) => fault.names ?? []).filter((name) => names.includes(name));
+function settingsThatBar({ faults }: Case, names: RegExp): string | undefined {
+  const wrong = faults.flatMap((fault) => fault.names ?? []).filter((name) => names.test(name));
   return wrong.length === 0 ? undefined : `correct ${[...new Set(wrong)].join(' and ')} first`;
 }
 

@@ -26,7 +26,7 @@ const WRONG_PLACE =
   "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
 
 /** A controller, and what puts the questions to it. */
-interface Asked extends Case {
+interface AskedController extends Case {
   readonly controller: ControllerAddress;
   readonly inquiry: Inquiry;
 }
@@ -44,10 +44,7 @@ export async function* checkController(
   const isPong = ping.status === 200 && ping.text.startsWith('pong');
   const stat = isPong ? await inquiry.statistics() : undefined;
   if (stat?.statistics === undefined) {
-    yield (
-      noAnswerOf(stat ?? ping, asked) ??
-      (stat === undefined ? noController(name, ping) : noStatistics(inquiry, stat))
-    );
+    yield noAnswerOf(stat ?? ping, asked) ?? noController(inquiry, ping, stat);
     yield notTried(name, 'right to learn and Bayes: mend the above first');
     return undefined;
   }
@@ -71,7 +68,7 @@ export async function* checkController(
 }
 
 /** What keeps a question from rspamd: the connection, or a proxy that answers by itself. */
-function noAnswerOf(reply: Reply, asked: Asked): Finding | undefined {
+function noAnswerOf(reply: Reply, asked: AskedController): Finding | undefined {
   const { controller, inquiry } = asked;
   const { name } = inquiry;
   const { status, code = 'UNKNOWN', isProxys, meaning, reason } = reply;
@@ -104,12 +101,12 @@ function cureIn({ meaning }: Reply, otherwise: string): string {
   return meaning.kind === 'misconfigured' ? meaning.hint : otherwise;
 }
 
-function noController(name: string, ping: Reply): Finding {
-  const says = `what answers there is not rspamd's controller (${ping.reason})`;
-  return failed(name, says, cureIn(ping, WRONG_PLACE));
-}
-
-function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
+/** What is wrong with an answer to /ping, or with that to /stat where /ping was answered well. */
+function noController({ name, hasPassword }: Inquiry, ping: Reply, stat?: Reply): Finding {
+  const cure = cureIn(stat ?? ping, WRONG_PLACE);
+  if (stat === undefined) {
+    return failed(name, `what answers there is not rspamd's controller (${ping.reason})`, cure);
+  }
   const password = hasPassword ? 'refuses the password' : 'wants a password, and none is set';
   const says: Readonly<Record<number, string>> = {
     200: 'does not say what Bayes knows: its /stat is not that of rspamd',
@@ -117,9 +114,8 @@ function noStatistics({ name, hasPassword }: Inquiry, reply: Reply): Finding {
     403: password,
     429: 'has locked this address out after too many wrong passwords',
   };
-  const { status = 0, reason } = reply;
-  const what = says[status] ?? 'does not answer as a controller';
-  return failed(name, `${what} (${reason})`, cureIn(reply, WRONG_PLACE));
+  const what = says[stat.status ?? 0] ?? 'does not answer as a controller';
+  return failed(name, `${what} (${stat.reason})`, cure);
 }
 
 /** An empty learning post: refused for want of a body by who would have been let in. */
@@ -129,22 +125,18 @@ function checkRight({ name, hasPassword }: Inquiry, reply: Reply): Finding {
     return ok(name, `lets ${whom}`);
   }
   const isRefused = reply.status === 401 || reply.status === 403;
-  return failed(
-    name,
-    isRefused
-      ? 'accepts this password for looking, but not for learning: an enable_password is set'
-      : `answers ${reply.reason} to a learning post`,
-    cureIn(
-      reply,
-      "look at rspamd's log; a proxy in front of it must let POST /learnspam and /learnham pass",
-    ),
-  );
+  const says = isRefused
+    ? 'accepts this password for looking, but not for learning: an enable_password is set'
+    : `answers ${reply.reason} to a learning post`;
+  const pass =
+    "look at rspamd's log; a proxy in front of it must let POST /learnspam and /learnham pass";
+  return failed(name, says, cureIn(reply, pass));
 }
 
 function checkBayes(
   statistics: Statistics,
   history: Reply,
-  { controller, environment }: Asked,
+  { controller, environment }: AskedController,
 ): Finding {
   const { name } = controller;
   const { hasBackend, learned } = statistics;
@@ -227,14 +219,8 @@ function checkClock(name: string, ping: Reply): Finding {
   const skewMs = Math.abs(Date.now() - Date.parse(ping.headers?.date ?? ''));
   if (Number.isNaN(skewMs)) return notTried(name, 'clock: it does not say what time it is');
   if (skewMs < CLOCK_NEAR_MS) return ok(name, 'clock agrees with this one');
-  const span =
-    skewMs < 2 * HOUR_MS
-      ? `${Math.round(skewMs / 60_000)} minutes`
-      : `${Math.round(skewMs / HOUR_MS)} hours`;
+  const [unitMs, unit] = skewMs < 2 * HOUR_MS ? [60_000, 'minutes'] : [HOUR_MS, 'hours'];
   const effect = skewMs > 24 * HOUR_MS ? ': nothing is removed from the archive meanwhile' : '';
-  return warning(
-    name,
-    `clock and this one are ${span} apart${effect}`,
-    'set both by NTP (timedatectl set-ntp true, or chrony)',
-  );
+  const says = `clock and this one are ${Math.round(skewMs / unitMs)} ${unit} apart${effect}`;
+  return warning(name, says, 'set both by NTP (timedatectl set-ntp true, or chrony)');
 }

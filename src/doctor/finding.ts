@@ -1,4 +1,4 @@
-import type { Identity } from '../command-options.ts';
+import type { ProcessUser } from '../command-options.ts';
 import type { Config } from '../config.ts';
 import type { SettingFault } from '../errors.ts';
 import type { Host } from '../host.ts';
@@ -15,7 +15,7 @@ export interface Case {
   readonly faults: readonly SettingFault[];
   readonly environment: Environment;
   /** Whom this process runs as. */
-  readonly identity: Identity;
+  readonly identity: ProcessUser;
   readonly stop: AbortSignal;
   /** What the running daemon says of itself. */
   readonly daemon: DaemonAnswer;

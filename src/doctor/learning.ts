@@ -53,10 +53,10 @@ function judgeProof(
   stateDir: string,
 ): Finding {
   const check = 'proof';
-  if (state === 'unproven' && trainer !== 'rspamd') {
-    return failed(check, `${name} says that it learns, and remembers nothing of it`, MEND_ABOVE);
-  }
   if (state === 'unproven') {
+    if (trainer !== 'rspamd') {
+      return failed(check, `${name} says that it learns, and remembers nothing of it`, MEND_ABOVE);
+    }
     return failed(
       check,
       `${name} answers 200 to what it is taught, and remembers nothing of it`,

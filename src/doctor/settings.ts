@@ -51,20 +51,22 @@ export function* checkTaken(given: SettingsCase): Generator<Finding> {
   if (daemon.kind !== 'running' || faults.length + config.unknown.length > 0) return;
   const { report } = daemon;
   const { spool, rspamd, spamd, trainers } = config;
-  const theirs = (filter: Filter): readonly string[] | undefined =>
-    report.trainers.find(({ trainer }) => trainer === filter)?.controllers;
-  const controllers = rspamd.controllers.map(({ name }) => name);
+  /** Where the daemon teaches a filter; as this command where it teaches it nowhere. */
+  const theirs = (filter: Filter, ours: string): string =>
+    report.trainers.find(({ trainer }) => trainer === filter)?.controllers.join(',') ?? ours;
+  const urls = rspamd.controllers.map(({ name }) => name).join(',');
+  const spamdUrl = spamd.address.name;
   const theirTrainers = report.trainers.map(({ trainer }) => trainer);
   const pairs = [
     ['KOPANO_SPAMD_LIB', report.spool, spool.libDir],
     ['LEARN_STATE_DIR', report.stateDir, spool.stateDir],
     ['LEARN_AFTER', report.process.after, spool.after],
     ['LEARN_TRAINERS', theirTrainers.join(','), trainers.join(',')],
-    ['RSPAMD_URL', (theirs('rspamd') ?? controllers).join(','), controllers.join(',')],
-    ['SPAMD_URL', (theirs('spamassassin') ?? []).join(','), spamd.address.name],
+    ['RSPAMD_URL', theirs('rspamd', urls), urls],
+    ['SPAMD_URL', theirs('spamassassin', spamdUrl), spamdUrl],
   ] as const;
   for (const [name, has, ours] of pairs) {
-    if (has === ours || (name === 'SPAMD_URL' && has === '')) continue;
+    if (has === ours) continue;
     // What follows from another spool is no fault of its own.
     const isOfSpool = name === 'LEARN_STATE_DIR' && has === `${report.spool}/.learnd`;
     if (isOfSpool && report.spool !== spool.libDir) continue;
@@ -83,20 +85,16 @@ export function* checkTaken(given: SettingsCase): Generator<Finding> {
   }
 }
 
-/** Where a setting is written. */
-interface SettingPlace extends Pick<Case, 'environment' | 'host'> {
-  readonly config: Pick<Config, 'file'>;
-}
-
 /**
  * The command that writes a setting into the settings file, and has the daemon take it.
  * @returns `undefined` where this command's own environment sets it, which wins
  */
 export function settingCommand(
-  { config, environment, host }: SettingPlace,
+  given: Pick<Case, 'environment' | 'host'> & { readonly config: Pick<Config, 'file'> },
   name: string,
   value: string,
 ): string | undefined {
+  const { config, environment, host } = given;
   if ((environment[name] ?? '') !== '' || host.kind === 'container') return undefined;
   // A command must write what is meant, to the letter.
   if (clean(value, Infinity) !== value) return undefined;

@@ -1,6 +1,6 @@
 import { constants, existsSync, statSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import type { Identity } from '../command-options.ts';
+import type { ProcessUser } from '../command-options.ts';
 import { errnoOf } from '../errors.ts';
 import type { OperatorError } from '../errors.ts';
 import { accountLine, plainName, readText, restartCommand } from '../host.ts';
@@ -151,7 +151,7 @@ function checkClass(verdict: Verdict, given: Case, opened: Folder[]): Finding {
 }
 
 /** A class folder that this user may not list. */
-function unlisted(folder: Place, verdict: Verdict, given: Case): Finding {
+function unlisted(folder: FolderStats, verdict: Verdict, given: Case): Finding {
   const who = `${named('uid', given.identity.uid)} (${ownershipOf(folder.stats)})`;
   const says = `${folder.path} may not be listed by ${who}`;
   return failed(`${verdict}/`, says, folderCure(folder, verdict, given));
@@ -184,11 +184,11 @@ function judgeClass(folder: Folder, verdict: Verdict, given: Case): Finding {
   return ok(check, `${place} can be read and emptied (${ownershipOf(stats)})`);
 }
 
-type Place = Pick<Folder, 'path' | 'stats'>;
+type FolderStats = Pick<Folder, 'path' | 'stats'>;
 
 /** Never the group root for a mail service, and nothing given to root. */
 function folderCure(
-  { path: place, stats }: Place,
+  { path: place, stats }: FolderStats,
   verdict: Verdict,
   { config, identity, host }: Case,
 ): Cure {
@@ -227,7 +227,7 @@ function folderCure(
 /** What puts the daemon's user into a group, and lets the daemon have it. */
 function joining(
   gid: bigint,
-  { uid, gid: first, groups }: Identity,
+  { uid, gid: first, groups }: ProcessUser,
   host: Host,
 ): string | undefined {
   if (groups.includes(Number(gid))) return undefined;
@@ -254,7 +254,7 @@ function addGroup(gid: bigint): string {
   return `give the container that group: --group-add ${gid} (docker, podman), group_add: ["${gid}"] (compose), supplementalGroups: [${gid}] (Kubernetes)`;
 }
 
-function checkWriteAccess(folders: readonly Place[]): Finding {
+function checkWriteAccess(folders: readonly FolderStats[]): Finding {
   const check = 'write access';
   const open = folders.filter(({ stats }) => (stats.mode & 0o002n) !== 0n).map(({ path }) => path);
   if (open.length === 0) return ok(check, 'nobody else may write to the spool');
