@@ -153,15 +153,24 @@ describe('settings', () => {
     expect(err).toMatch(/^(<3>.+\n){4}$/);
   });
 
-  test('of a state dir with other things in it that others can write are refused with the cure', async () => {
+  test.each<[string, (folder: string) => Record<string, string>, RegExp]>([
+    [
+      'a state dir with other things in it that others can write',
+      (folder) => {
+        mkdirSync(join(folder, 'shared', 'others'), { recursive: true });
+        chmodSync(join(folder, 'shared'), 0o775);
+        return { LEARN_STATE_DIR: join(folder, 'shared') };
+      },
+      /can be written by others[^]*^cure: set LEARN_STATE_DIR to a folder of its own/m,
+    ],
+    ['no flock on the PATH', (folder) => ({ PATH: folder }), /flock[^]*apt-get install util-linux/],
+  ])('that mean %s are refused with the cure', async (_, spoil, says) => {
     const folder = temporaryFolder();
-    mkdirSync(join(folder, 'shared', 'others'), { recursive: true });
-    chmodSync(join(folder, 'shared'), 0o775);
-    const environment = { KOPANO_SPAMD_LIB: folder, LEARN_STATE_DIR: join(folder, 'shared') };
+    for (const name of ['spam', 'ham']) mkdirSync(join(folder, name));
+    const environment = { KOPANO_SPAMD_LIB: folder, ...spoil(folder) };
     const { code, err } = await run(['watch', '--once'], environment);
     expect(code).toBe(78);
-    expect(err).toMatch(/can be written by others/);
-    expect(err).toMatch(/^cure: set LEARN_STATE_DIR to a folder of its own/m);
+    expect(err).toMatch(says);
   });
 
   test('of a state dir of our own that others can write are told once, and it is ours alone', async () => {
@@ -174,17 +183,6 @@ describe('settings', () => {
       out.match(/"event":"spool.adjusted","path":"[^"]*\.learnd","mode":"2770"/g),
     ).toHaveLength(1);
     expect(statSync(join(folder, '.learnd')).mode & 0o7777).toBe(0o700);
-  });
-
-  test('without flock on the PATH are refused with the cure', async () => {
-    const folder = temporaryFolder();
-    mkdirSync(join(folder, 'spam'));
-    mkdirSync(join(folder, 'ham'));
-    const environment = { KOPANO_SPAMD_LIB: folder, PATH: folder };
-    const { code, err } = await run(['watch', '--once'], environment);
-    expect(code).toBe(78);
-    expect(err).toMatch(/flock/);
-    expect(err).toMatch(/apt-get install util-linux/);
   });
 });
 

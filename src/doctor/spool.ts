@@ -120,10 +120,8 @@ function makeSpool({ config, identity }: Case): string | undefined {
   const owner = accountLine('uid', 0, 'kopano')?.[0] ?? identity.uid;
   const group = accountLine('gid', 0, 'kopano')?.[0] ?? identity.gid;
   if (owner === 0 || group === 0) return undefined;
-  const folders = ['', ...verdicts.map((each) => `/${each}`)].map((each) =>
-    inShell(`${libDir}${each}`),
-  );
-  return `install -d -o ${owner} -g ${group} -m 0755 ${folders.join(' ')}`;
+  const folders = [libDir, ...verdicts.map((each) => `${libDir}/${each}`)];
+  return `install -d -o ${owner} -g ${group} -m 0755 ${folders.map(inShell).join(' ')}`;
 }
 
 /** The outermost folder on the way to the spool, itself included, that may not be entered. */
@@ -193,7 +191,7 @@ function folderCure(
   { config, identity, host }: Case,
 ): Cure {
   const { uid, gid, groups } = identity;
-  if (isUnmapped('uid', stats.uid) && isUnmapped('gid', stats.gid)) return outsidersCure(place);
+  if (isOutsiders(stats)) return outsidersCure(place);
   if (stats.uid === BigInt(uid)) {
     return { hint: 'let its owner use it', command: `chmod 0755 ${inShell(place)}` };
   }
@@ -201,12 +199,10 @@ function folderCure(
   const isLikeOther = uid !== 0 && statsAt(other)?.uid === BigInt(uid);
   // Who owns ham/ is kopano-spamd, which makes it; the others it, or somebody else, only writes to.
   if (stats.uid === 0n || (isLikeOther && verdict !== 'ham')) {
-    const whose = isLikeOther
-      ? `--reference=${inShell(other)}`
-      : `${uid}${gid === 0 ? '' : `:${gid}`}`;
-    const hint = isLikeOther
-      ? `let it belong to whom ${other} belongs to`
-      : "let it be the daemon's user's";
+    const own = `${uid}${gid === 0 ? '' : `:${gid}`}`;
+    const [whose, hint] = isLikeOther
+      ? [`--reference=${inShell(other)}`, `let it belong to whom ${other} belongs to`]
+      : [own, "let it be the daemon's user's"];
     return { hint, command: `chown ${whose} ${inShell(place)} && chmod 0755 ${inShell(place)}` };
   }
   if (stats.gid === 0n || isUnmapped('gid', stats.gid)) {
