@@ -46,20 +46,19 @@ export class Bugs {
    * @param fields of the message that met it
    */
   report(error: unknown, where: string, fields: LogFields = {}): void {
-    const told = bugText(error);
+    const { words, frames } = bugText(error);
     const at = new Date(this.#clock.wall()).toISOString();
-    this.#seen = { count: this.#seen.count + 1, last: { where, error: told.error, at } };
+    this.#seen = { count: this.#seen.count + 1, last: { where, error: words, at } };
     // Where it was thrown makes it the same, not the way that led there.
-    const [thrownAt = ''] = told.stack.split(' | ', 1);
-    const key = `${where} ${told.error} ${thrownAt}`;
+    const key = `${where} ${words} ${frames[0] ?? ''}`;
     const now = this.#clock.monotonic();
     if (now - (this.#saidAt.get(key) ?? -Infinity) < SAID_AGAIN_MS) return;
     this.#saidAt.set(key, now);
     this.#log(
       'err',
       'daemon.bug',
-      `an error of kopano-learnd itself (${where}): ${told.error}; what met it stays and is tried again; please report this line`,
-      { ...fields, where, ...told },
+      `an error of kopano-learnd itself (${where}): ${words}; what met it stays and is tried again; please report this line`,
+      { ...fields, where, error: words, stack: frames.join(' | ') },
     );
   }
 
@@ -75,9 +74,9 @@ export class Bugs {
 
 /** The same for a terminal. */
 export function formatBug(error: unknown): string {
-  const told = bugText(error);
-  const frames = told.stack.split(' | ').map((frame) => `    ${frame}\n`);
-  return `kopano-learnd: an error of the program itself: ${told.error}\n${told.stack && frames.join('')}Please report it with these lines.\n`;
+  const { words, frames } = bugText(error);
+  const lines = frames.map((frame) => `    ${frame}\n`).join('');
+  return `kopano-learnd: an error of the program itself: ${words}\n${lines}Please report it with these lines.\n`;
 }
 
 /** V8's sentences that name what stands in the source, never what a variable holds. */
@@ -98,12 +97,12 @@ const STACK_FRAMES = 10;
 const ROOT = new URL('.', import.meta.url);
 
 /**
- * What may be told: `error` as in `TypeError: x is not a function`, `stack` in one line as in
- * `at Pickup.start (spool/pickup.js:205:5) | at ...`.
+ * What may be told: `words` as in `TypeError: x is not a function`, `frames` as in
+ * `at Pickup.start (spool/pickup.js:205:5)`.
  */
-function bugText(error: unknown): { readonly error: string; readonly stack: string } {
+function bugText(error: unknown): { readonly words: string; readonly frames: readonly string[] } {
   if (!(error instanceof Error)) {
-    return { error: `what was thrown is no error: ${typeof error}`, stack: '' };
+    return { words: `what was thrown is no error: ${typeof error}`, frames: [] };
   }
   const { message, stack = '' } = error;
   const begin = stack.indexOf(message);
@@ -113,7 +112,7 @@ function bugText(error: unknown): { readonly error: string; readonly stack: stri
     .filter((line) => STACK_FRAME.test(line))
     .slice(0, STACK_FRAMES)
     .map((line) => clean(line.trim().replace(ROOT.href, '').replace(ROOT.pathname, '')));
-  return { error: safeWords(error), stack: frames.join(' | ') };
+  return { words: safeWords(error), frames };
 }
 
 function safeWords(error: Error): string {
