@@ -57,7 +57,8 @@ export class Pace {
    * @returns false when it didn't come in time
    */
   async take(signal: AbortSignal): Promise<boolean> {
-    for (let patienceMs = PATIENCE_MS; ;) {
+    let patienceMs = PATIENCE_MS;
+    for (;;) {
       const now = this.#clock.monotonic();
       if (this.#nextAt <= now) {
         this.#nextAt = now + this.#intervalMs;
