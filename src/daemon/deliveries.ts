@@ -1,6 +1,6 @@
 import { addUp } from '../delivery/events.ts';
 import type { DeliveryOptions, Learner } from '../delivery/store.ts';
-import { PATIENCE_MS } from '../delivery/attempt.ts';
+import { PATIENCE_MS } from '../delivery/pace.ts';
 import { Scheduler } from '../delivery/scheduler.ts';
 import type { Folder } from '../spool/folder.ts';
 import type { SpoolEvents } from '../spool/message.ts';

@@ -22,6 +22,7 @@ type Standing =
   /** Posts that were answered 200, without a proof so far. */
   | { readonly kind: 'posted'; readonly posts: number };
 
+const ENDS = ['learned', 'duplicate', 'refused'] as const;
 const LETTERS = { learned: 'l', duplicate: 'd', refused: 'r' } as const;
 const GONE = '-';
 /** One post is `A`. */
@@ -57,9 +58,7 @@ export class DoneLog {
   of(entry: QueueEntry): Standing | undefined {
     const record = this.#records.get(hashOf(entry.key));
     if (record === undefined || record >> 8n !== fileOf(entry) >> 8n) return undefined;
-    const letter = Number(record & 0xffn);
-    const kind = KINDS.get(letter);
-    return kind === undefined ? { kind: 'posted', posts: letter - POSTED } : { kind };
+    return standingOf(record);
   }
 
   /** @throws the system's error for a disk fault; the record then holds for this process alone */
@@ -74,7 +73,7 @@ export class DoneLog {
   /** True when the filter has done with the file of that key that it saw last. */
   hasDone(key: string): boolean {
     const record = this.#records.get(hashOf(key));
-    return record !== undefined && KINDS.has(Number(record & 0xffn));
+    return record !== undefined && standingOf(record).kind !== 'posted';
   }
 
   /** The message has left the queue, or is another one. */
@@ -152,12 +151,11 @@ export class DoneLog {
   }
 }
 
-const KINDS: ReadonlyMap<number, keyof typeof LETTERS> = new Map(
-  Object.entries(LETTERS).map(([kind, letter]) => [
-    letter.charCodeAt(0),
-    kind as keyof typeof LETTERS,
-  ]),
-);
+function standingOf(record: bigint): Standing {
+  const letter = Number(record & 0xffn);
+  const kind = ENDS.find((each) => LETTERS[each].charCodeAt(0) === letter);
+  return kind === undefined ? { kind: 'posted', posts: letter - POSTED } : { kind };
+}
 
 function hashOf(text: string): bigint {
   return createHash('sha256').update(text, 'latin1').digest().readBigUInt64BE();

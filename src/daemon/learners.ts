@@ -28,7 +28,8 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
   const limits: Readonly<Record<Filter, () => Limits>> = {
     rspamd: () => ({
       concurrency: learning.concurrency,
-      longestPostMs: longestPostMs(rspamd),
+      // The lists of the fuzzy storage are asked before and after.
+      longestPostMs: rspamd.timeoutMs * (1 + (rspamd.fuzzy?.size ?? 0)),
       findUser: userByFields(learning.userFields),
     }),
     spamassassin: () => limitsOfSpamAssassin(spamd),
@@ -50,9 +51,4 @@ export function createLearners(options: LearnersOptions): readonly Learner[] {
     }),
     ...limits[filter](),
   }));
-}
-
-/** The lists of the fuzzy storage are asked before and after. */
-function longestPostMs({ timeoutMs, fuzzy }: Config['rspamd']): number {
-  return timeoutMs * (1 + (fuzzy?.size ?? 0));
 }

@@ -8,7 +8,6 @@ import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import { identify } from './message.ts';
 import type { MessageEntry, PendingMessage } from './message.ts';
-import type { Pace } from './pace.ts';
 import { MOST_POSTS, PROOF_WAITS_MS, postsOfRound, reasonToLetGo } from './proof.ts';
 import { quarantined } from './result.ts';
 import type { Disposition } from './result.ts';
@@ -58,8 +57,6 @@ const POSTS = "the state dir's folder posts";
 const FILE_ERRORS = new Set(['EPERM', 'EBUSY', 'EISDIR', 'ENOTEMPTY', 'ETXTBSY']);
 /** Nearly every message is proven by its second post: so many are not recorded. */
 const UNRECORDED_POSTS = 2;
-/** How long a post waits for its turn; then its message gives way to another. */
-export const PATIENCE_MS = 5_000;
 
 /** Names the disposal of one message, where nothing keeps the others from theirs. */
 export function disposalOf({ entry }: PendingMessage): string {
@@ -255,7 +252,7 @@ export class Attempts {
   async #send(controller: Controller, post: Post): Promise<Outcome> {
     const { clock } = this.#options;
     const { pace, trainer } = controller;
-    if (!(await this.#isItsTurn(pace))) return pace.refusal;
+    if (!(await pace.take(this.ending.signal))) return pace.refusal;
     const sentAt = clock.monotonic();
     const outcome = await trainer.learn(post, this.aborting.signal);
     if (outcome.kind === 'unavailable' && outcome.limit !== undefined) {
@@ -265,17 +262,6 @@ export class Attempts {
     if (outcome.kind === 'learned') controller.learns += 1;
     this.#note(outcome, controller, post.locks);
     return outcome;
-  }
-
-  async #isItsTurn(pace: Pace): Promise<boolean> {
-    let patienceMs = PATIENCE_MS;
-    for (let waitMs = pace.take(); waitMs > 0; waitMs = pace.take()) {
-      if (patienceMs <= 0) return false;
-      waitMs = Math.min(waitMs, patienceMs);
-      patienceMs -= waitMs;
-      await sleep(this.#options.clock, waitMs, this.ending.signal);
-    }
-    return true;
   }
 
   /** What an answer, or none, means for the pace of a controller and for what is bound to it. */

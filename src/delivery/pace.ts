@@ -1,3 +1,4 @@
+import { sleep } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
@@ -9,6 +10,8 @@ const FIRST_MS = 50;
 const LONGEST_MS = 60_000;
 const SHORTEST_MS = 2;
 const SHRINKS = 0.97;
+/** How long a post waits for its turn; then its message gives way to another. */
+export const PATIENCE_MS = 5_000;
 /** After so long without a post that goes through it is an outage like any other. */
 const BLOCKED_MS = 30_000;
 
@@ -50,14 +53,22 @@ export class Pace {
   }
 
   /**
-   * Asks for the next turn.
-   * @returns 0 when it is taken, else after how many milliseconds to ask again
+   * Takes the next turn, and waits for it first, or until `signal` is aborted.
+   * @returns false when it didn't come in time
    */
-  take(): number {
-    const now = this.#clock.monotonic();
-    if (this.#nextAt > now) return this.#nextAt - now;
-    this.#nextAt = now + this.#intervalMs;
-    return 0;
+  async take(signal: AbortSignal): Promise<boolean> {
+    let patienceMs = PATIENCE_MS;
+    for (;;) {
+      const now = this.#clock.monotonic();
+      if (this.#nextAt <= now) {
+        this.#nextAt = now + this.#intervalMs;
+        return true;
+      }
+      if (patienceMs <= 0) return false;
+      const waitMs = Math.min(this.#nextAt - now, patienceMs);
+      patienceMs -= waitMs;
+      await sleep(this.#clock, waitMs, signal);
+    }
   }
 
   /** A post went through. */

@@ -17,30 +17,22 @@ beforeEach(() => {
 });
 
 /** One look, five seconds after the last one. */
-function look(spam: number | undefined, ham: number | undefined, uptimeSeconds?: number): number {
+function look(
+  spam: number | undefined,
+  ham: number | undefined,
+  uptimeSeconds = 9_999,
+  further: Readonly<Record<string, number>> = {},
+): number {
   now += LOOK_MS;
-  const learned = { spam, ham };
-  const statistics = { hasBackend: true, learned, learns, uptimeSeconds: uptimeSeconds ?? 9_999 };
-  return counts.observe(statistics, now, learns);
-}
-
-/** Looks that show so many newsletters for two minutes, and as much of the rest as ever. */
-function lookForThree(newsletter: number): number {
-  let found = 0;
-  for (let i = 0; i < 24; i += 1) {
-    now += LOOK_MS;
-    const learned = { spam: 50, ham: 50, newsletter };
-    const statistics = { hasBackend: true, learned, learns, uptimeSeconds: 9_999 };
-    found += counts.observe(statistics, now, learns);
-  }
-  return found;
+  const learned = { ...further, spam, ham };
+  return counts.observe({ hasBackend: true, learned, learns, uptimeSeconds }, now, learns);
 }
 
 /** Looks that show the same for so long; what they find missing, one after the other. */
-function lookFor(seconds: number, spam: number, ham: number): readonly number[] {
+function lookFor(seconds: number, ...shown: Parameters<typeof look>): readonly number[] {
   const found: number[] = [];
   for (let i = 0; i < seconds; i += 5) {
-    const missing = look(spam, ham);
+    const missing = look(...shown);
     if (missing > 0) found.push(missing);
   }
   return found;
@@ -76,9 +68,9 @@ describe('nothing is missing', () => {
 });
 
 test('with three classes, of which turned verdicts are taken, half may go', () => {
-  expect(lookForThree(400)).toBe(0);
-  expect(lookForThree(200)).toBe(0);
-  expect(lookForThree(100)).toBe(300);
+  expect(lookFor(120, 50, 50, 9_999, { newsletter: 400 })).toEqual(NOTHING);
+  expect(lookFor(120, 50, 50, 9_999, { newsletter: 200 })).toEqual(NOTHING);
+  expect(lookFor(120, 50, 50, 9_999, { newsletter: 100 })).toEqual([300]);
 });
 
 describe('what is missing is counted', () => {
@@ -111,19 +103,13 @@ describe('what is missing is counted', () => {
   });
 });
 
-/** What a simulated rspamd came to. */
-interface Watched {
-  readonly figures: TornFigures;
-  /** Looks for so long; what is found missing. */
-  readonly watch: (ms: number) => readonly number[];
-}
-
-function watched(seed: number, workers: number): Watched {
+/** A simulated rspamd, and a watch for so long over what it shows, which returns what is missing. */
+function watched(seed: number, workers: number) {
   const figures = new TornFigures(chanceOf(seed), { spam: 300, ham: 300 }, workers);
   const watching = new LearnCounts();
   return {
     figures,
-    watch: (ms) => {
+    watch: (ms: number): readonly number[] => {
       const found: number[] = [];
       for (let passed = 0; passed < ms; passed += 1_000) {
         figures.pass(1_000);
@@ -243,45 +229,20 @@ describe('Bayes is hollow', () => {
     expect(counts.isHollow).toBe(true);
   });
 
-  test.each<[string, () => void]>([
-    ['when nothing is learned', () => lookFor(300, 0, 0)],
-    [
-      'when it was emptied after the last learn',
-      () => {
-        lookFor(20, 50, 50);
-        learns += 30;
-        lookFor(300, 0, 0);
-      },
-    ],
-    [
-      'when one is counted',
-      () => {
-        look(0, 0);
-        learns += 30;
-        lookFor(60, 0, 0);
-        lookFor(60, 1, 0);
-      },
-    ],
-    [
-      'after a start of rspamd',
-      () => {
-        look(0, 0);
-        learns += 30;
-        lookFor(100, 0, 0);
-        look(0, 0, 1);
-      },
-    ],
-    [
-      'while figures are unknown',
-      () => {
-        look(0, 0);
-        learns += 30;
-        lookFor(30, 0, 0);
-        for (let i = 0; i < 20; i += 1) look(undefined, 0);
-      },
-    ],
-  ])('and is not %s', (_, act) => {
-    act();
+  /** Each step: how many are learned, then for how many seconds what is shown. */
+  type Step = readonly [more: number, seconds: number, ...shown: Parameters<typeof look>];
+
+  test.each<[string, ...Step[]]>([
+    ['when nothing is learned', [0, 300, 0, 0]],
+    ['when it was emptied after the last learn', [0, 20, 50, 50], [30, 300, 0, 0]],
+    ['when one is counted', [0, 5, 0, 0], [30, 60, 0, 0], [0, 60, 1, 0]],
+    ['after a start of rspamd', [0, 5, 0, 0], [30, 100, 0, 0], [0, 5, 0, 0, 1]],
+    ['while figures are unknown', [0, 5, 0, 0], [30, 30, 0, 0], [0, 100, undefined, 0]],
+  ])('and is not %s', (_what, ...steps) => {
+    for (const [more, ...shown] of steps) {
+      learns += more;
+      lookFor(...shown);
+    }
     expect(counts.isHollow).toBe(false);
   });
 });

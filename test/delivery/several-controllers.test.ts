@@ -49,6 +49,13 @@ function freshKeysOf(name: string, count: number): string[] {
   return keysOf(name, count + 1).slice(1);
 }
 
+/** Puts a message that prefers this controller. @returns its key */
+function putFor(name: string): string {
+  const [key = ''] = freshKeysOf(name, 1);
+  bench.put(key);
+  return key;
+}
+
 describe('a key', () => {
   test('goes to the same controller always, with every post of it', async () => {
     const ones = freshKeysOf(NAMES[0], 10);
@@ -100,8 +107,7 @@ describe('a key', () => {
 describe('the failure of one', () => {
   test('charges no message when the other learns it', async () => {
     one.plays(toAll(NO_ANSWER));
-    const [key = ''] = freshKeysOf(NAMES[0], 1);
-    bench.put(key);
+    putFor(NAMES[0]);
     await bench.flow(60_000);
     expect(bench.recorder.of('message.deferred')).toEqual([]);
     expect(bench.quarantined).toEqual([]);
@@ -156,9 +162,8 @@ describe('a message whose post got no answer', () => {
   let key: string;
 
   beforeEach(async () => {
-    [key = ''] = freshKeysOf(NAMES[0], 1);
     one.plays(toAll(NO_ANSWER));
-    bench.put(key);
+    key = putFor(NAMES[0]);
     await bench.flowUntil('it got no answer', () => !bench.controller.isOpen);
     expect(one.names[0]).toBe(key);
   });
@@ -281,8 +286,7 @@ describe('one pass', () => {
 
   test('is over when what is left is bound to the one that is given up', async () => {
     one.plays(toAll(NO_ANSWER));
-    const [key = ''] = freshKeysOf(NAMES[0], 1);
-    bench.put(key);
+    const key = putFor(NAMES[0]);
     await bench.flowUntil('it is over', () => bench.scheduler.isSpent(3));
     expect(bench.clock.monotonic()).toBeLessThan(60_000);
     expect(bench.spool.queued).toEqual([`spam/${key}`]);
@@ -291,8 +295,7 @@ describe('one pass', () => {
   test('is not over while something is in flight, or can still go', async () => {
     const holder = new Holder();
     one.plays(to('x', REFUSES), holder.of());
-    const [key = ''] = freshKeysOf(NAMES[0], 1);
-    bench.put(key);
+    putFor(NAMES[0]);
     expect(bench.scheduler.isSpent(3)).toBe(false);
     await bench.flowUntil('it is posted', () => holder.names.length === 1);
     expect(bench.scheduler.isSpent(3)).toBe(false);
