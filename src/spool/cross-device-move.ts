@@ -4,7 +4,7 @@ import { othersOf, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
 import type { SpoolContext } from './context.ts';
-import { copyMessage, syncFolder } from './durable.ts';
+import { copyStaged, syncFolder } from './durable.ts';
 import { DiskFaults, FAULTED } from './disk-faults.ts';
 import type { ClassFolder } from './drop-directory.ts';
 import {
@@ -292,14 +292,7 @@ export class CrossDeviceMoves {
     const name = STAGED_PREFIX + key;
     let isWhole = false;
     try {
-      const isCopied = await copyMessage({
-        from: folder,
-        name,
-        to: temporary,
-        key,
-        stamp,
-        verdict,
-      });
+      const isCopied = await copyStaged(from, key, stamp, temporary);
       const now = folder.lstat(name);
       isWhole = isCopied && now !== undefined && sameStamp(now, stamp);
     } finally {

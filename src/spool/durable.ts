@@ -3,9 +3,10 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
+import type { ClassFolder } from './drop-directory.ts';
 import { READ_SAFELY } from './folder.ts';
 import type { Folder } from './folder.ts';
-import { sameStamp } from './message.ts';
+import { STAGED_PREFIX, sameStamp } from './message.ts';
 import type { Stamp } from './message.ts';
 
 /** What is written so that a power failure leaves it whole or not at all. Nothing here removes a file. */
@@ -16,44 +17,43 @@ const CHUNK_BYTES = 1 << 20;
 /** Removed, or no regular file any more, since the look at it: another look says which. */
 const SWAPPED = new Set(['ENOENT', 'ELOOP', 'ENXIO']);
 
-/** One message that is copied between file systems. */
-interface Copying {
-  readonly from: Folder;
-  readonly name: string;
-  readonly to: Folder;
-  readonly key: string;
-  /** What is to be copied: no other file than this. */
-  readonly stamp: Stamp;
-  readonly verdict: Verdict;
-}
-
 /**
- * Copies one message.
+ * Copies a staged file to another file system, under its key.
+ * @param stamp what is to be copied: no other file than this
  * @returns false when the file is another one, or changed meanwhile; what was copied then stays
  * @throws the system's error for a disk fault
  */
-export async function copyMessage(copying: Copying): Promise<boolean> {
+export async function copyStaged(
+  from: ClassFolder,
+  key: string,
+  stamp: Stamp,
+  to: Folder,
+): Promise<boolean> {
   let source: FileHandle;
   try {
-    source = await open(copying.from.at(copying.name), READ_SAFELY);
+    source = await open(from.folder.at(STAGED_PREFIX + key), READ_SAFELY);
   } catch (error) {
     if (SWAPPED.has(errnoOf(error) ?? '')) return false;
     throw error;
   }
   try {
-    return await copyFrom(source, copying);
+    return await copyFrom(source, stamp, to.at(key), from.verdict);
   } finally {
     await source.close();
   }
 }
 
-async function copyFrom(source: FileHandle, copying: Copying): Promise<boolean> {
-  const { to, key, stamp, verdict } = copying;
+async function copyFrom(
+  source: FileHandle,
+  stamp: Stamp,
+  to: Buffer | string,
+  verdict: Verdict,
+): Promise<boolean> {
   const size = Number(stamp.size);
   const stats = await source.stat({ bigint: true });
   if (!sameStamp(stats, stamp)) return false;
   const mode = Number(stats.mode & 0o777n) | 0o600;
-  const copy = await open(to.at(key), WRITE, mode);
+  const copy = await open(to, WRITE, mode);
   try {
     const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, CHUNK_BYTES)));
     let position = 0;

@@ -21,7 +21,7 @@ beforeEach(() => {
 
 describe('a folder', () => {
   test.each(['EIO', 'EACCES'])('is not let go because its path answers %s', (code) => {
-    const { lib } = new TestSpool();
+    const { lib } = spool;
     const folder = Folder.open(`${lib}/spam`);
     const mend = failSteps(({ call }) => (call === 'lstatSync' ? code : undefined));
     expect(folder.isCurrent()).toBe(true);
@@ -49,53 +49,7 @@ describe('a class folder', () => {
     expect(spool.queued).toEqual(['spam/a.eml']);
     expect(bench.faults.current).toEqual([]);
   });
-});
 
-describe('the spool', () => {
-  test.each(['EIO', 'EACCES'])('is not said to be missing where its stats answer %s', (code) => {
-    const { lib } = new TestSpool();
-    failSteps(({ call }) => (call === 'statSync' ? code : undefined));
-    const options = { path: `${lib}/.learnd`, libDir: lib, uid: 0, gid: 0 };
-    expect(() => openStateDir(options)).toThrow(expect.objectContaining({ code }));
-  });
-});
-
-describe('a file', () => {
-  test.each(['lstatSync', 'renameSync'])(
-    'whose %s fails for good does not keep out the others',
-    async (call) => {
-      const mend = failSteps((step) => (isStep(call, '/bad.eml')(step) ? 'EIO' : undefined));
-      for (let i = 0; i < 5; i += 1) spool.drop('spam', `before-${i}.eml`);
-      spool.drop('spam', 'bad.eml');
-      for (let i = 0; i < 5; i += 1) spool.drop('spam', `after-${i}.eml`);
-      await bench.start();
-      const all = [0, 1, 2, 3, 4].flatMap((i) => [`spam/before-${i}.eml`, `spam/after-${i}.eml`]);
-      await bench.flowUntilQueued(...all);
-      spool.drop('spam', 'later.eml');
-      await bench.flowUntilQueued('spam/later.eml');
-      mend();
-      await bench.flowUntilQueued('spam/bad.eml');
-    },
-  );
-
-  test(
-    'that is refused as on another file system, whatever the trial said, is carried over',
-    SECOND_FILE_SYSTEM,
-    async () => {
-      failOnce(
-        'EXDEV',
-        (step) => step.call === 'renameSync' && resolved(step) === `${spool.lib}/spam/a.eml`,
-      );
-      spool.drop('spam', 'a.eml', 'whole');
-      await bench.start();
-      await bench.flowUntilQueued('spam/a.eml');
-      expect(spool.read('queue/spam/a.eml')).toBe('whole');
-      expect(bench.drop.get('spam')?.elsewhere).toBe(true);
-    },
-  );
-});
-
-describe('a class folder', () => {
   test('that cannot be opened for want of descriptors is a fault, and its end is said', async () => {
     const mend = failSteps((step) => (isStep('openSync', '/spam')(step) ? 'EMFILE' : undefined));
     spool.drop('spam', 'a.eml');
@@ -160,7 +114,49 @@ describe('a class folder', () => {
   });
 });
 
+describe('the spool', () => {
+  test.each(['EIO', 'EACCES'])('is not said to be missing where its stats answer %s', (code) => {
+    const { lib } = spool;
+    failSteps(({ call }) => (call === 'statSync' ? code : undefined));
+    const options = { path: `${lib}/.learnd`, libDir: lib, uid: 0, gid: 0 };
+    expect(() => openStateDir(options)).toThrow(expect.objectContaining({ code }));
+  });
+});
+
 describe('a file', () => {
+  test.each(['lstatSync', 'renameSync'])(
+    'whose %s fails for good does not keep out the others',
+    async (call) => {
+      const mend = failSteps((step) => (isStep(call, '/bad.eml')(step) ? 'EIO' : undefined));
+      for (let i = 0; i < 5; i += 1) spool.drop('spam', `before-${i}.eml`);
+      spool.drop('spam', 'bad.eml');
+      for (let i = 0; i < 5; i += 1) spool.drop('spam', `after-${i}.eml`);
+      await bench.start();
+      const all = [0, 1, 2, 3, 4].flatMap((i) => [`spam/before-${i}.eml`, `spam/after-${i}.eml`]);
+      await bench.flowUntilQueued(...all);
+      spool.drop('spam', 'later.eml');
+      await bench.flowUntilQueued('spam/later.eml');
+      mend();
+      await bench.flowUntilQueued('spam/bad.eml');
+    },
+  );
+
+  test(
+    'that is refused as on another file system, whatever the trial said, is carried over',
+    SECOND_FILE_SYSTEM,
+    async () => {
+      failOnce(
+        'EXDEV',
+        (step) => step.call === 'renameSync' && resolved(step) === `${spool.lib}/spam/a.eml`,
+      );
+      spool.drop('spam', 'a.eml', 'whole');
+      await bench.start();
+      await bench.flowUntilQueued('spam/a.eml');
+      expect(spool.read('queue/spam/a.eml')).toBe('whole');
+      expect(bench.drop.get('spam')?.elsewhere).toBe(true);
+    },
+  );
+
   test('of a disk that fails is not taken for an unreadable one', async () => {
     await bench.start();
     const mend = failSteps(({ call }) => (call === 'accessSync' ? 'EIO' : undefined));

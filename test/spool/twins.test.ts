@@ -31,6 +31,14 @@ beforeEach(() => {
   ({ spool } = bench);
 });
 
+/** Its writer goes on for ten times the settle time. */
+async function writeOn(path: string): Promise<void> {
+  for (let i = 0; i < 20; i += 1) {
+    await bench.clock.flow(SETTLE_MS / 2);
+    appendFileSync(path, '.');
+  }
+}
+
 describe('of twins', () => {
   test.each(['replaced', 'made'])(
     'an older one counts in a folder that was just %s',
@@ -91,10 +99,7 @@ describe('of twins', () => {
     dropAt('spam', EARLIER);
     const path = spool.drop('ham', 'a.eml', 'ham', UNMARKED);
     await bench.start();
-    for (let i = 0; i < 20; i += 1) {
-      await bench.clock.flow(SETTLE_MS / 2);
-      appendFileSync(path, '.');
-    }
+    await writeOn(path);
     expect(bench.places).toEqual([]);
     await bench.flowUntilQueued('ham/a.eml');
     expect(spool.queued).toEqual(['ham/a.eml']);
@@ -153,10 +158,7 @@ describe('a newer verdict supersedes an older one', () => {
     spool.enqueue('spam', 'a.eml', 'older');
     const path = spool.drop('ham', 'a.eml', 'newer', UNMARKED);
     await bench.start();
-    for (let i = 0; i < 20; i += 1) {
-      await bench.clock.flow(SETTLE_MS / 2);
-      appendFileSync(path, '.');
-    }
+    await writeOn(path);
     expect(spool.queued).toEqual(['spam/a.eml']);
     unlinkSync(path); // it was not to be
     await bench.pass(10_000);

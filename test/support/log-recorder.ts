@@ -20,6 +20,15 @@ export class LogRecorder {
     return this.lines.filter((line) => line.event === event);
   }
 
+  /** The only line of one event. */
+  only(event: LogEvent): LogLine {
+    const [line, ...more] = this.of(event);
+    if (line === undefined || more.length > 0) {
+      throw new Error(`${more.length + (line === undefined ? 0 : 1)} lines of ${event}`);
+    }
+    return line;
+  }
+
   /** What the lines of one event say in a field. */
   fieldOf(event: LogEvent, field: string): unknown[] {
     return this.of(event).map(({ fields }) => fields[field]);
