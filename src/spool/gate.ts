@@ -53,6 +53,8 @@ export class Gate {
   readonly #options: GateOptions;
   readonly #settling = new Map<string, Seen>();
   readonly #stalled: SweepMap<Seen>;
+  /** When it last took a file in: a full one has had no room since. */
+  #filledAt = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
@@ -78,6 +80,7 @@ export class Gate {
     }
     if (settling === undefined || !isUnchanged(settling, seen)) {
       if (settling === undefined && this.isFull && !beyondRoom) return { kind: 'full' };
+      if (settling === undefined) this.#filledAt = seen.since;
       this.#settling.set(id, seen);
       return { kind: 'wait', ms: this.#time(seen) };
     }
@@ -103,13 +106,17 @@ export class Gate {
     return this.#settling.size >= this.#options.room;
   }
 
-  /** Makes room by forgetting the half that has been settling the longest: it may come again. */
-  makeRoom(): void {
-    let left = this.#settling.size / 2;
-    for (const id of this.#settling.keys()) {
-      if ((left -= 1) < 0) return;
-      this.#settling.delete(id);
-    }
+  /**
+   * Whether there is room for more. A gate that has been full for long makes it: it forgets the half that
+   * has been settling the longest, which may come again.
+   */
+  takesMore(): boolean {
+    const { settleMs, now } = this.#options;
+    if (!this.isFull) return true;
+    if (now() - this.#filledAt < 2 * settleMs) return false;
+    const half = Math.ceil(this.#settling.size / 2);
+    for (const id of [...this.#settling.keys()].slice(0, half)) this.#settling.delete(id);
+    return true;
   }
 
   /** A sweep has shown the gate every file: what it wasn't shown is gone. */

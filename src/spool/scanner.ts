@@ -64,8 +64,6 @@ export class Scanner {
   #isStopped = false;
   #taken = 0;
   #stays = 0;
-  /** When a full gate last let a file go. */
-  #full = { taken: 0, since: 0 };
 
   constructor(options: ScannerOptions) {
     this.#options = options;
@@ -165,7 +163,7 @@ export class Scanner {
   async sweepOn(): Promise<boolean> {
     const sweep = this.#sweep;
     if (sweep === undefined) return false;
-    while (!this.#isStopped && this.#hasRoom()) {
+    while (!this.#isStopped && this.#options.gate.takesMore()) {
       const next = sweep.names.next();
       if (next.done === true) {
         await this.#endSweep(sweep);
@@ -265,20 +263,6 @@ export class Scanner {
 
   #sweepSoon(): void {
     this.#sweepAt = Math.min(this.#sweepAt, this.#options.clock.monotonic() + CHECK_MS);
-  }
-
-  /** Whether the gate has room for more; it is made where nothing has left the gate for long. */
-  #hasRoom(): boolean {
-    const { gate, clock, settleMs } = this.#options;
-    if (!gate.isFull) {
-      this.#full.taken = -1;
-      return true;
-    }
-    const now = clock.monotonic();
-    if (this.#full.taken !== this.#taken) this.#full = { taken: this.#taken, since: now };
-    if (now - this.#full.since < 2 * settleMs) return false;
-    gate.makeRoom();
-    return true;
   }
 
   async #yieldIfDue(): Promise<boolean> {

@@ -140,6 +140,23 @@ describe('a full gate', () => {
     expect(gate.look('twin', stats, () => true, true)).toMatchObject({ kind: 'passed' });
   });
 
+  test('makes room for others where no file leaves it for twice the settle time', () => {
+    clock.advance(5 * SETTLE_MS);
+    look();
+    clock.advance(2 * SETTLE_MS - 1);
+    appendFileSync(path, 'more');
+    look();
+    expect(gate.takesMore()).toBe(false);
+    clock.advance(1);
+    expect(gate.takesMore()).toBe(true);
+    expect(look(`${folder}/b.eml`)).toMatchObject({ kind: 'wait' });
+    clock.advance(SETTLE_MS);
+    gate.forget(`${folder}/b.eml`);
+    look();
+    clock.advance(SETTLE_MS);
+    expect(gate.takesMore()).toBe(false);
+  });
+
   test('is not filled by empty files', () => {
     for (const name of ['1', '2', '3']) look(put(`${folder}/${name}`, ''));
     expect(gate.isFull).toBe(false);
