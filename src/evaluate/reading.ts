@@ -8,7 +8,7 @@ import type { MessageFacts } from './facts.ts';
 import { diskFault } from './faults.ts';
 
 /** Reads the sources, once, into the collection, and finds out when each message came. */
-export interface ReadingPlan {
+interface ReadingPlan {
   readonly sources: readonly Source[];
   readonly collection: Collection;
   /** So many messages are taken at most, of both classes by turns. */

@@ -1,5 +1,6 @@
 import { plural } from '../../text.ts';
-import { VERDICTS, otherVerdict } from '../two-classes.ts';
+import { VERDICTS } from '../../verdict.ts';
+import { otherVerdict } from '../collection.ts';
 import type { Evaluation } from '../evaluation.ts';
 import type { DisputedMessage } from '../disputed.ts';
 import {
