@@ -16,7 +16,7 @@ import type { Verdict } from '../src/verdict.ts';
 import { LOOPBACK, freePort } from '../src/servers/ports.ts';
 import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
 import { PrivateRspamd, type BayesOpinion } from '../src/servers/private-rspamd.ts';
-import { PrivateSpamd, type SpamdCounts } from '../src/servers/private-spamd.ts';
+import { PrivateSpamd, type SpamdCounts } from '../test/lab/private-spamd.ts';
 import { ServerProcess } from '../src/servers/server-process.ts';
 
 const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
