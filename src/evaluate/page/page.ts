@@ -11,9 +11,14 @@ import {
   sendersInWords,
   settingsInWords,
 } from '../words.ts';
-import { figure, keyOf, page, table, text } from '../../html/html.ts';
+import { STYLE as COMMON, figure, keyOf, page, table, text } from '../../html/html.ts';
 import { SERIES, histogramPlot, learningCurvePlot, rocPlot, shares } from './plots.ts';
-import { STYLE } from './style.ts';
+
+/** The style of all pages, and of the list of disputed judgements. */
+const STYLE = `${COMMON}
+figure { max-width: 31rem; }
+ol.disputed { padding-left: 2.5rem; } ol.disputed li { margin-bottom: 0.8rem; }
+`;
 
 /**
  * An evaluation as one page, which may be attached to a mail: nothing is loaded, and nothing runs.
