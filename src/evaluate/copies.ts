@@ -5,7 +5,7 @@ import type { Collection, Message } from './collection.ts';
  * subject and words. Bayes must not be asked of a message when it has been taught a copy of it. A copy
  * that was judged as the one before it says nothing new; one that was judged otherwise does, and stays.
  */
-export interface Lots {
+interface Lots {
   /** The messages that aren't repetitions, by time. */
   readonly order: readonly Message[];
   readonly copyKeys: readonly number[];

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../clock.ts';
 import type { Terminal } from '../text.ts';
 
-export interface WorkProgressOptions {
+interface WorkProgressOptions {
   readonly isQuiet: boolean;
   /** Where it is seen; `undefined` for a pipe or a file. */
   readonly terminal: Terminal | undefined;

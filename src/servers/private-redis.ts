@@ -29,7 +29,7 @@ export interface BayesCounts {
   readonly ham: number;
 }
 
-export type RedisReply = string | number | null | readonly RedisReply[];
+type RedisReply = string | number | null | readonly RedisReply[];
 
 /** A silent Redis (frozen, busy) is given up after this long. */
 const SILENCE_MS = 5_000;

@@ -7,7 +7,7 @@ import type { PerClass, Verdict } from '../verdict.ts';
  * ways out of it. kopano-spamd hands over ham only where a message was spam first, so that many sites
  * never get there by their users' judgements.
  */
-export interface ColdStart {
+interface ColdStart {
   /** A sentence without a full stop. */
   readonly says: string;
   /** Each is a way by itself. */

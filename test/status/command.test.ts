@@ -1,13 +1,11 @@
-import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { status } from '../../src/status/command.ts';
 import { loadConfig } from '../../src/config.ts';
 import { freePort } from '../../src/servers/ports.ts';
 import type { Overview } from '../../src/status/command.ts';
+import { listening } from '../support/listening.ts';
 import { call, runCli } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
 import { NOBODY, temporaryFolder } from '../support/temporary.ts';
@@ -22,17 +20,6 @@ const FIGURES = {
     { symbol: 'BAYES_HAM', revision: 230 },
   ],
 };
-
-/** @returns `HOST:PORT` of a server that the end of the test closes */
-async function listening(server: Server): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 /** An rspamd that shows these statistics. */
 async function rspamd(content: object): Promise<string> {
@@ -131,6 +118,9 @@ describe('without a daemon', () => {
 
 test('what is stopped tells nothing, and fails', async () => {
   const server = createServer(() => undefined); // it never answers
+  onTestFinished(() => {
+    server.closeAllConnections();
+  });
   const STATUS_LISTEN = await listening(server);
   const RSPAMD_URL = `http://${STATUS_LISTEN}`;
   const config = loadConfig({ KOPANO_SPAMD_LIB: spool(), RSPAMD_URL, STATUS_LISTEN });
@@ -201,7 +191,7 @@ describe('the running daemon', () => {
     return {
       KOPANO_SPAMD_LIB: bench.spool.lib,
       RSPAMD_URL: await nobody(),
-      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+      STATUS_LISTEN: bench.address,
     };
   }
 

@@ -42,7 +42,7 @@ function rowsOf(part: Part, caption: RegExp): Record<string, string[]> {
 describe('the page', () => {
   test('may load its own style and nothing else, and says so to the browser', async () => {
     const bench = await busyStatus();
-    const response = await fetch(`http://127.0.0.1:${bench.status.port ?? 0}/`);
+    const response = await fetch(`http://${bench.address}/`);
     const html = await response.text();
     const style = /<style>([^]*?)<\/style>/.exec(html)?.[1] ?? '';
     const hash = createHash('sha256').update(style).digest('base64');
@@ -53,7 +53,7 @@ describe('the page', () => {
       'cache-control': 'no-store',
     });
     expect(html.match(/<style/g)).toHaveLength(1);
-    const json = await fetch(`http://127.0.0.1:${bench.status.port ?? 0}/status`);
+    const json = await fetch(`http://${bench.address}/status`);
     expect(json.headers.get('content-security-policy')).toMatch(/^default-src 'none'; frame-/);
   });
 
@@ -125,7 +125,7 @@ describe('what it says', () => {
     await status({
       config: loadConfig({
         KOPANO_SPAMD_LIB: bench.spool.lib,
-        STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
+        STATUS_LISTEN: bench.address,
       }),
       json: true,
       columns: 80,
