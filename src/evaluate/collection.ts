@@ -2,12 +2,16 @@ import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from 
 import { join } from 'node:path';
 import type { BaseVerdict } from '../verdict.ts';
 import type { MessageFacts } from './facts.ts';
+import { onDisk } from './faults.ts';
 
 /** A message of the collection: its number, from 0. */
 export type Message = number;
 
 /** What tells a message from others; 0 says nothing. */
 type Keys = Pick<MessageFacts, 'idKey' | 'contentKey' | 'senderKey'>;
+
+/** What lies on the disk. */
+const WHAT = 'the copies of the messages';
 
 /** What is shown of a message. */
 export interface Note extends Pick<MessageFacts, 'sender' | 'subject'> {
@@ -34,18 +38,18 @@ export class Collection {
   readonly #fd: number;
   #end = 0;
 
-  /** @throws the system's error when there can be no file in `folder` */
+  /** @throws {OperatorError} `evaluate.disk` when there can be no file in `folder` */
   constructor(folder: string) {
     const path = join(folder, 'messages');
     const { O_RDWR, O_CREAT, O_EXCL } = constants;
-    this.#fd = openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600);
+    this.#fd = onDisk(WHAT, () => openSync(path, O_RDWR | O_CREAT | O_EXCL, 0o600));
     unlinkSync(path);
   }
 
   /**
    * Keeps a message.
    * @param time milliseconds since the epoch, by which it is put in order
-   * @throws the system's error when the disk is full
+   * @throws {OperatorError} `evaluate.disk` when the disk is full
    */
   add(verdict: BaseVerdict, body: Buffer, time: number, note: Note, keys: Keys): void {
     const text = Buffer.from(JSON.stringify(note));
@@ -57,8 +61,10 @@ export class Collection {
     this.idKeys.push(keys.idKey);
     this.contentKeys.push(keys.contentKey);
     this.#senderKeys.push(keys.senderKey);
-    this.#append(text);
-    this.#append(body);
+    onDisk(WHAT, () => {
+      this.#append(text);
+      this.#append(body);
+    });
   }
 
   /** All of them, in the order in which they were read. */

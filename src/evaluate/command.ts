@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { systemClock } from '../clock.ts';
 import type { Config, Environment } from '../config.ts';
-import { EXIT, errnoOf } from '../errors.ts';
+import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { expectedOf, namedSources } from '../relearn/sources/named-sources.ts';
 import { sortedSources } from '../relearn/sources/source-arguments.ts';
@@ -18,7 +18,7 @@ import type { Part } from './cross-validation.ts';
 import { rankDisputed } from './disputed.ts';
 import { evaluationOf } from './evaluation.ts';
 import type { Evaluation, Findings } from './evaluation.ts';
-import { diskFault, interrupted, sameOutput, shutFolder, tooFew } from './faults.ts';
+import { interrupted, onDisk, sameOutput, shutFolder, tooFew } from './faults.ts';
 import { Laboratory, serverPrograms } from './laboratory.ts';
 import type { ServerPrograms } from './laboratory.ts';
 import { OutputFile } from './output-file.ts';
@@ -128,17 +128,14 @@ function minuteOf(time: number): string {
 }
 
 function temporaryFolder(): string {
-  try {
+  return onDisk('the temporary folder', () => {
     const shut = shutForOthers(resolve(tmpdir()));
     if (process.geteuid?.() === 0 && shut !== undefined) throw shutFolder(shut);
     const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-evaluate-'));
     // The servers of root are somebody else.
     chmodSync(folder, 0o711);
     return folder;
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    throw diskFault(error, 'the temporary folder');
-  }
+  });
 }
 
 /** The outermost folder of a path that its owner or group alone may enter. */
@@ -161,7 +158,7 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
   const { flags, environment, stop } = options;
   const { programs, folder, progress } = tools;
   const { folds, seed } = flags;
-  const collection = newCollection(folder);
+  const collection = new Collection(folder);
   const hearers: Hearers = {
     onFailed: (place, reason) => {
       progress.say(`kopano-learnd: failed: ${place}: ${reason}`);
@@ -201,15 +198,6 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
 }
 
 type Hearers = Pick<Work, 'onFailed' | 'onMessage'>;
-
-function newCollection(folder: string): Collection {
-  try {
-    return new Collection(folder);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    throw diskFault(error, 'the copies of the messages');
-  }
-}
 
 async function readAll(
   { config, flags, stdin, stop }: EvaluateOptions,
