@@ -8,13 +8,12 @@ import { clean } from '../../text.ts';
 import { MIN_LEARNS } from '../../trainers/trainer.ts';
 import { classesOf, ofClass } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
-import { coldStart } from '../cold-start.ts';
 import { KINDS, daysUntil, localTime } from '../history.ts';
 import type { HistoryReport } from '../history.ts';
 import type { Page } from '../pages.ts';
 import { learnedOf } from '../probe.ts';
 import type { DaemonReport } from '../reports.ts';
-import { learnedWords, reasonsOf, span, stateOf } from '../words.ts';
+import { coldStart, learnedWords, reasonsOf, span, stateOf } from '../words.ts';
 import { barsPlot, progressBar } from './bars.ts';
 import { STYLE } from './style.ts';
 
