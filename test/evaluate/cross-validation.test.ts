@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dealFolds } from '../../src/evaluate/folds.ts';
+import { dealFolds } from '../../src/evaluate/cross-validation.ts';
 import { copyKeysOf } from '../../src/evaluate/copies.ts';
 
 /** Messages by key, of which few are the same. */
