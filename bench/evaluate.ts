@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Evaluation } from '../src/evaluate/evaluation.ts';
-import { otherVerdict } from '../src/evaluate/two-classes.ts';
+import { otherVerdict } from '../src/evaluate/collection.ts';
 import { makeMessages } from '../test/lab/messages.ts';
 import { BUNDLE } from './children.ts';
 import { runClient, type ClientRun } from './client-run.ts';

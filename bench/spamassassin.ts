@@ -25,7 +25,7 @@ import {
 } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { PrivateSpamd } from '../src/servers/private-spamd.ts';
+import { PrivateSpamd } from '../test/lab/private-spamd.ts';
 import { SpamdClient } from '../src/trainers/spamassassin/tell.ts';
 import { VERDICTS } from '../src/verdict.ts';
 import type { Verdict } from '../src/verdict.ts';

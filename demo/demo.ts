@@ -20,13 +20,14 @@ import {
   type MadeMessage,
 } from '../test/lab/messages.ts';
 import type { BayesOpinion } from '../src/servers/private-rspamd.ts';
-import { secondAct } from './second-act.ts';
 import { worthInWords } from './worth.ts';
-import { installHints, type ServerProgram } from './install-hints.ts';
+import { INSTALL_HINTS } from './install-hints.ts';
 import { findProgram } from '../src/servers/programs.ts';
 
 /** Bayes judges from 200 of each class on; a few more, for messages that rspamd recognises. */
 const MESSAGES_OF_EACH_CLASS = 220;
+/** SpamAssassin's part is told in short, by its own counters. */
+const FOR_SPAMD = 10;
 /** About as long as a person takes to drag a message, if a whole company does it. */
 const WRITING_PACE_MS = 20;
 const ROW_EVERY_MS = 1_000;
@@ -38,7 +39,7 @@ const SPAMD_HINT = 'Debian: sudo apt-get install spamd';
 const UNSEEN = [unseenMessage('spam'), unseenMessage('ham')];
 
 /** What the demo needs from its surroundings. */
-export interface DemoOptions {
+interface DemoOptions {
   /** Ends the demo early; it still cleans up. */
   readonly signal: AbortSignal;
   /** Folders in which the servers and the daemon's helpers are looked up, as in PATH. */
@@ -56,11 +57,13 @@ export interface DemoOptions {
  * Bayes tells unseen spam from unseen ham; 1 otherwise, also when a server is not installed.
  */
 export async function demo(options: DemoOptions): Promise<ExitCode> {
+  const { searchPath, program, keep, signal } = options;
   const say = (line = ''): void => {
     options.write(`${line}\n`);
   };
-  const rspamd = findProgram('rspamd', options.searchPath);
-  const redis = findProgram('redis-server', options.searchPath);
+  const [rspamd, redis, spamd] = ['rspamd', 'redis-server', 'spamd'].map((name) =>
+    findProgram(name, searchPath),
+  );
   if (rspamd === undefined || redis === undefined) {
     if (rspamd === undefined) explainMissing('rspamd', say);
     if (redis === undefined) explainMissing('redis-server', say);
@@ -74,34 +77,22 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
     say(`The demo needs a temporary folder, and ${why}: set TMPDIR to one that can be written.`);
     return EXIT.failure;
   }
-  const { searchPath, program, keep, signal } = options;
   const stageIn = (name: string): DemoStage =>
     new DemoStage({
-      folder: join(folder, name),
-      searchPath,
+      ...{ folder: join(folder, name), searchPath, program, signal },
       patienceMs: PATIENCE_MS,
-      program,
-      signal,
     });
   const [stage, second] = [stageIn('rspamd'), stageIn('spamassassin')];
-  const spamd = findProgram('spamd', searchPath);
   try {
     for (const name of ['rspamd', 'spamassassin']) await mkdir(join(folder, name));
     // Root's spamd becomes another user, who has to get to what is its own.
     for (const name of ['', 'spamassassin']) await chmod(join(folder, name), 0o711);
-    const story = new Story({
-      stage,
-      second,
-      programs: { rspamd, redis, spamd },
-      keep,
-      say,
-      signal,
-    });
-    return await story.tell();
+    const programs = { rspamd, redis, spamd };
+    return await new Story({ stage, second, programs, keep, say, signal }).tell();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     say();
-    say(options.signal.aborted ? 'Interrupted.' : `The demo failed: ${why}`);
+    say(signal.aborted ? 'Interrupted.' : `The demo failed: ${why}`);
     return EXIT.failure;
   } finally {
     await stage[Symbol.asyncDispose]();
@@ -111,9 +102,11 @@ export async function demo(options: DemoOptions): Promise<ExitCode> {
   }
 }
 
-function explainMissing(program: ServerProgram, say: (line?: string) => void): void {
+function explainMissing(program: keyof typeof INSTALL_HINTS, say: (line: string) => void): void {
   say(`The demo needs ${program}, which is not on the PATH. It is installed with`);
-  for (const [system, command] of installHints(program)) say(`  ${system.padEnd(8)}${command}`);
+  for (const [system, command] of Object.entries(INSTALL_HINTS[program])) {
+    say(`  ${system.padEnd(8)}${command}`);
+  }
 }
 
 interface StoryOptions {
@@ -134,21 +127,15 @@ interface StoryOptions {
 
 /** The chapters of the demo; any fault is thrown to {@link demo}, which cleans up. */
 class Story {
+  readonly #options: StoryOptions;
   readonly #stage: DemoStage;
-  readonly #second: DemoStage;
-  readonly #programs: StoryOptions['programs'];
-  readonly #keep: boolean;
-  readonly #say: (line?: string) => void;
-  readonly #signal: AbortSignal;
+  readonly #say: StoryOptions['say'];
   #page = '';
 
-  constructor({ stage, second, programs, keep, say, signal }: StoryOptions) {
-    this.#stage = stage;
-    this.#second = second;
-    this.#programs = programs;
-    this.#keep = keep;
-    this.#say = say;
-    this.#signal = signal;
+  constructor(options: StoryOptions) {
+    this.#options = options;
+    this.#stage = options.stage;
+    this.#say = options.say;
   }
 
   async tell(): Promise<ExitCode> {
@@ -167,7 +154,7 @@ class Story {
 
   async #start(): Promise<void> {
     this.#say('A private Redis, a private rspamd and the real daemon, on free loopback ports:');
-    const { redis, rspamd } = await this.#stage.startRspamd(this.#programs);
+    const { redis, rspamd } = await this.#stage.startRspamd(this.#options.programs);
     this.#say(`  Redis    ${redis}`);
     this.#say(`  rspamd   ${rspamd}`);
     this.#page = await this.#stage.startDaemon();
@@ -193,8 +180,7 @@ class Story {
     this.#chapter('2. One message on its way: somebody drags it into Junk');
     const start = performance.now();
     const line = (what: string): void => {
-      const seconds = ((performance.now() - start) / 1_000).toFixed(2);
-      this.#say(`  ${seconds} s   ${what}`);
+      this.#say(`  ${secondsSince(start, 2)} s   ${what}`);
     };
     await this.#stage.export(message);
     line(`kopano-spamd has written spam/${message.name}`);
@@ -219,9 +205,8 @@ class Story {
     const row = async (): Promise<void> => {
       const { dropped, queued } = await this.#stage.waiting();
       const settled = this.#stage.fates.length - 1;
-      const seconds = Math.round((performance.now() - start) / 1_000);
       this.#say(
-        `  ${column(seconds, 7)}${column(written, 10)}${column(dropped, 17)}` +
+        `  ${column(secondsSince(start, 0), 7)}${column(written, 10)}${column(dropped, 17)}` +
           `${column(queued, 15)}${column(settled, 22)}`,
       );
       rows += 1;
@@ -230,10 +215,9 @@ class Story {
       await this.#stage.export(message);
       written += 1;
       if (performance.now() - start > (rows + 1) * ROW_EVERY_MS) await row();
-      await sleep(WRITING_PACE_MS, undefined, { signal: this.#signal });
+      await sleep(WRITING_PACE_MS, undefined, { signal: this.#options.signal });
     }
-    for (const message of all) await this.#stage.untilSettled(message);
-    for (const message of all) await this.#stage.untilGone(message);
+    await this.#stage.untilTaught(all);
     await row();
   }
 
@@ -241,24 +225,39 @@ class Story {
     this.#chapter('4. A change of mind: the first message goes back from Junk to the Inbox');
     await this.#showCounts('before');
     const start = performance.now();
-    const turned: MadeMessage = { ...message, verdict: 'ham' };
-    await this.#stage.export(turned);
-    await this.#stage.untilSettled(turned);
-    await this.#stage.untilGone(turned);
-    const seconds = ((performance.now() - start) / 1_000).toFixed(2);
+    await this.#stage.teach([{ ...message, verdict: 'ham' }]);
+    const seconds = secondsSince(start, 2);
     this.#say(`  kopano-spamd wrote ham/${message.name}; learned and removed in ${seconds} s`);
     await this.#showCounts('now');
   }
 
+  /** @throws when SpamAssassin's counters are not those of what was learned */
   async #showSpamAssassin(): Promise<void> {
-    const { spamd } = this.#programs;
+    const { second, programs } = this.#options;
+    const { spamd } = programs;
     const title = '6. The other filter: a private SpamAssassin is taught, too';
     if (spamd === undefined) {
       this.#chapter(`${title}: left out, because there is no spamd here (${SPAMD_HINT})`);
       return;
     }
     this.#chapter(title);
-    await secondAct(this.#second, spamd, this.#say);
+    await second.startSpamd(spamd);
+    await second.startDaemon();
+    const spam = makeMessages('spam', FOR_SPAMD, 0);
+    const all = [...spam, ...makeMessages('ham', FOR_SPAMD, 0)];
+    const start = performance.now();
+    await second.teach(all);
+    const seconds = secondsSince(start, 1);
+    this.#say(
+      `  spamd has learned ${all.length} messages and knows each when asked again (${seconds} s)`,
+    );
+    const before = inCounts(await second.spamdCounts());
+    await second.teach(spam.slice(0, 1).map((message) => ({ ...message, verdict: 'ham' })));
+    const now = inCounts(await second.spamdCounts());
+    this.#say(`  Bayes had ${before}; since one went back to the Inbox, ${now}`);
+    if (now !== inCounts({ spam: FOR_SPAMD - 1, ham: FOR_SPAMD + 1 })) {
+      throw new Error('SpamAssassin has counted otherwise');
+    }
   }
 
   async #showWorth(): Promise<void> {
@@ -271,7 +270,8 @@ class Story {
     this.#say();
     this.#say(`Everything runs on: look at ${this.#page} and drop messages into`);
     this.#say(`${this.#stage.lib}/spam or /ham. Ctrl-C stops all and removes it.`);
-    if (!this.#signal.aborted) await once(this.#signal, 'abort');
+    const { signal } = this.#options;
+    if (!signal.aborted) await once(signal, 'abort');
     this.#say();
   }
 
@@ -288,7 +288,7 @@ class Story {
     if (right && others.length === 0 && dropped + queued === 0) {
       this.#say('Every message was learned and removed, and Bayes knows spam from ham.');
       this.#say('Next: README.md, "Install"; then kopano-learnd doctor says whether all is well.');
-      if (this.#keep) await this.#stay();
+      if (this.#options.keep) await this.#stay();
       else
         this.#say('The daemon has a page to look at: npm run demo -- --keep leaves all running.');
       return EXIT.done;
@@ -298,7 +298,7 @@ class Story {
   }
 
   #chapter(title: string): void {
-    this.#signal.throwIfAborted();
+    this.#options.signal.throwIfAborted();
     this.#say();
     this.#say(title);
   }
@@ -314,6 +314,14 @@ function inWords(opinion: BayesOpinion): string {
     : `${opinion.verdict}, ${opinion.percent} % sure`;
 }
 
-function column(value: number, width: number): string {
+function inCounts({ spam, ham }: { readonly spam: number; readonly ham: number }): string {
+  return `${spam} spam, ${ham} ham`;
+}
+
+function secondsSince(start: number, places: number): string {
+  return ((performance.now() - start) / 1_000).toFixed(places);
+}
+
+function column(value: number | string, width: number): string {
   return String(value).padStart(width);
 }

@@ -12,14 +12,13 @@ import { Daemon, type LogLine } from '../test/lab/daemon.ts';
 import { KopanoWriter } from '../test/lab/kopano-writer.ts';
 import type { MadeMessage } from '../test/lab/messages.ts';
 import type { Evaluation } from '../src/evaluate/evaluation.ts';
-import type { Verdict } from '../src/verdict.ts';
+import { VERDICTS } from '../src/verdict.ts';
 import { LOOPBACK, freePort } from '../src/servers/ports.ts';
 import { PrivateRedis, type BayesCounts } from '../src/servers/private-redis.ts';
 import { PrivateRspamd, type BayesOpinion } from '../src/servers/private-rspamd.ts';
-import { PrivateSpamd, type SpamdCounts } from '../src/servers/private-spamd.ts';
+import { PrivateSpamd, type SpamdCounts } from '../test/lab/private-spamd.ts';
 import { ServerProcess } from '../src/servers/server-process.ts';
 
-const VERDICTS: readonly Verdict[] = ['spam', 'ham'];
 const POLL_MS = 5;
 /** Events that end a message's way through the daemon. */
 const FATES = [
@@ -38,7 +37,7 @@ export interface Fate {
 }
 
 /** Where the programs are and when to give up. */
-export interface DemoStageOptions {
+interface DemoStageOptions {
   /** An existing, empty folder for everything. */
   readonly folder: string;
   /** The program, without a command. */
@@ -85,14 +84,13 @@ export class DemoStage {
     return { redis: `${LOOPBACK}:${port}`, rspamd: this.#rspamd.url };
   }
 
-  /** Starts spamd, by its path; resolves with its address once it answers. */
-  async startSpamd(program: string): Promise<string> {
+  /** Starts spamd, by its path; resolves once it answers. */
+  async startSpamd(program: string): Promise<void> {
     const { folder: parentFolder, signal } = this.#options;
     this.#spamd = await PrivateSpamd.start({ program, parentFolder });
     signal.throwIfAborted();
     const SPAMD_URL = `spamd://${LOOPBACK}:${this.#spamd.port}`;
     this.#filter = { LEARN_TRAINERS: 'spamassassin', SPAMD_URL };
-    return SPAMD_URL;
   }
 
   /**
@@ -124,6 +122,18 @@ export class DemoStage {
     if (outcome.kind !== 'written') {
       throw new Error(`kopano-spamd would have failed: ${JSON.stringify(outcome)}`);
     }
+  }
+
+  /** Writes messages, and waits until each is learned and gone. */
+  async teach(messages: readonly MadeMessage[]): Promise<void> {
+    for (const message of messages) await this.export(message);
+    await this.untilTaught(messages);
+  }
+
+  /** Resolves when the daemon has done with each of these messages. */
+  async untilTaught(messages: readonly MadeMessage[]): Promise<void> {
+    for (const message of messages) await this.untilSettled(message);
+    for (const message of messages) await this.untilGone(message);
   }
 
   /** Resolves when the message is no longer in the class folder. */

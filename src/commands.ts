@@ -4,7 +4,7 @@ import type { CommandOptions } from './command-options.ts';
 import { loadConfig, readConfig } from './config.ts';
 import { EXIT, OperatorError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
-import type { EvaluateWords } from './evaluate/command.ts';
+import type { EvaluateFlags } from './evaluate/command.ts';
 import { createLog } from './logger.ts';
 import type { RelearnFlags } from './relearn/command.ts';
 import { rootsAccount } from './run-as.ts';
@@ -288,10 +288,10 @@ function addEvaluate(program: Command, options: CommandOptions, later: Later): v
     .option('--json', 'all of it as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .action(
-      later(async (dirs: string[], words: EvaluateWords) => {
+      later(async (dirs: string[], words: Omit<EvaluateFlags, 'dirs' | 'class'>) => {
         const config = settingsOf(options);
-        const { evaluate, flagsOf } = await import('./evaluate/command.ts');
-        return evaluate({ ...options, config, flags: flagsOf(dirs, words) });
+        const { evaluate } = await import('./evaluate/command.ts');
+        return evaluate({ ...options, config, flags: { ...words, dirs, class: [] } });
       }),
     );
 }

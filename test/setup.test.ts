@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { installHints } from '../demo/install-hints.ts';
+import { INSTALL_HINTS } from '../demo/install-hints.ts';
 import { findProgram } from '../src/servers/programs.ts';
 import { needs, needsPrograms } from './support/needs.ts';
 
@@ -58,7 +58,9 @@ test('where it can’t install it says in a line each what is missing', NOT_IN_S
   const lines = output.trimEnd().split('\n');
   expect(lines).toHaveLength(2);
   for (const [index, program] of (['rspamd', 'redis-server'] as const).entries()) {
-    for (const [, command] of installHints(program)) expect(lines[index]).toContain(command);
+    for (const command of Object.values(INSTALL_HINTS[program])) {
+      expect(lines[index]).toContain(command);
+    }
   }
 });
 

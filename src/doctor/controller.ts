@@ -6,7 +6,7 @@ import { START_STORAGE } from '../trainers/fuzzy.ts';
 import { Inquiry } from '../trainers/inquiry.ts';
 import type { Reply } from '../trainers/inquiry.ts';
 import { NO_BACKEND, isStarting } from '../trainers/rspamd.ts';
-import { coldStart } from '../status/cold-start.ts';
+import { coldStart } from '../status/words.ts';
 import { MIN_LEARNS } from '../trainers/trainer.ts';
 import type { Outcome, Statistics } from '../trainers/trainer.ts';
 import { VERDICTS } from '../verdict.ts';

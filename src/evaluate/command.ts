@@ -3,36 +3,38 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { systemClock } from '../clock.ts';
 import type { Config, Environment } from '../config.ts';
-import { EXIT, errnoOf } from '../errors.ts';
+import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { expectedOf, namedSources } from '../relearn/sources/named-sources.ts';
 import { sortedSources } from '../relearn/sources/source-arguments.ts';
 import type { SourceArguments } from '../relearn/sources/source-arguments.ts';
 import type { Terminal } from '../text.ts';
-import { VERDICTS } from './two-classes.ts';
+import { VERDICTS } from '../verdict.ts';
 import { Collection } from './collection.ts';
-import { crossValidate, leastTaught } from './cross-validation.ts';
-import type { CrossValidationPlan } from './cross-validation.ts';
+import type { Message } from './collection.ts';
+import { lotsOf } from './copies.ts';
+import { crossValidate, leastTaught, partsOf } from './cross-validation.ts';
+import type { Part } from './cross-validation.ts';
 import { rankDisputed } from './disputed.ts';
 import { evaluationOf } from './evaluation.ts';
 import type { Evaluation, Findings } from './evaluation.ts';
-import { diskFault, interrupted, sameOutput, shutFolder, tooFew } from './faults.ts';
+import { interrupted, onDisk, sameOutput, shutFolder, tooFew } from './faults.ts';
 import { Laboratory, serverPrograms } from './laboratory.ts';
 import type { ServerPrograms } from './laboratory.ts';
-import { lotsOf } from './lots.ts';
 import { OutputFile } from './output-file.ts';
 import { WorkProgress } from './progress.ts';
 import { readMessages } from './reading.ts';
 import { pathList, relearnCommands } from './relearn-recipe.ts';
 import { siteBayes } from './site-bayes.ts';
 import { judgeInTimeOrder } from './time-order.ts';
+import type { Work } from './time-order.ts';
 import { inWords } from './words.ts';
 
 /**
  * `kopano-learnd evaluate`: what Bayes makes of the judgements of an archive, on a private filter. The
  * site's own is neither asked nor taught.
  */
-export interface EvaluateOptions {
+interface EvaluateOptions {
   readonly config: Config;
   readonly flags: EvaluateFlags;
   readonly environment: Environment;
@@ -50,28 +52,13 @@ export interface EvaluateFlags extends SourceArguments {
   readonly folds: number;
   readonly seed: number;
   /** At most so many messages are read. */
-  readonly limit: number;
+  readonly limit?: number;
   /** Where the paths of the disputed messages go. */
-  readonly outFile: string | undefined;
+  readonly out?: string;
   /** Where the page goes. */
-  readonly html: string | undefined;
+  readonly html?: string;
   readonly json: boolean;
   readonly quiet: boolean;
-}
-
-/** As commander hands the flags over. */
-export interface EvaluateWords extends Omit<
-  EvaluateFlags,
-  'dirs' | 'class' | 'limit' | 'outFile' | 'html'
-> {
-  readonly limit?: number;
-  readonly out?: string;
-  readonly html?: string;
-}
-
-export function flagsOf(dirs: readonly string[], words: EvaluateWords): EvaluateFlags {
-  const { limit = Infinity, out, html, ...rest } = words;
-  return { ...rest, dirs, class: [], limit, outFile: out, html };
 }
 
 /**
@@ -81,11 +68,13 @@ export function flagsOf(dirs: readonly string[], words: EvaluateWords): Evaluate
 export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   const flags = { ...options.flags, ...sortedSources(options.flags, VERDICTS, 'evaluate') };
   const programs = serverPrograms(options.environment['PATH']);
-  const [outFile, html] = [flags.outFile, flags.html].map((path) => path && resolve(path));
-  if (outFile !== undefined && outFile === html) throw sameOutput(outFile);
-  using list = flags.outFile === undefined ? undefined : new OutputFile(flags.outFile);
+  const { quiet: isQuiet } = flags;
+  const [out, html] = [flags.out, flags.html].map((path) => path && resolve(path));
+  if (out !== undefined && out === html) throw sameOutput(out);
+  using list = flags.out === undefined ? undefined : new OutputFile(flags.out);
   using page = flags.html === undefined ? undefined : new OutputFile(flags.html);
-  const progress = progressOf(options);
+  const { errTerminal: terminal, err: write } = options;
+  const progress = new WorkProgress({ isQuiet, terminal, write, clock: systemClock });
   const folder = temporaryFolder();
   // A second signal ends the process at once; `timeout` sends two.
   const tidyUp = (): void => {
@@ -139,17 +128,14 @@ function minuteOf(time: number): string {
 }
 
 function temporaryFolder(): string {
-  try {
+  return onDisk('the temporary folder', () => {
     const shut = shutForOthers(resolve(tmpdir()));
     if (process.geteuid?.() === 0 && shut !== undefined) throw shutFolder(shut);
     const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-evaluate-'));
     // The servers of root are somebody else.
     chmodSync(folder, 0o711);
     return folder;
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    throw diskFault(error, 'the temporary folder');
-  }
+  });
 }
 
 /** The outermost folder of a path that its owner or group alone may enter. */
@@ -157,15 +143,6 @@ function shutForOthers(folder: string): string | undefined {
   const parent = dirname(folder);
   const outer = parent === folder ? undefined : shutForOthers(parent);
   return outer ?? ((statSync(folder).mode & 0o001) === 0 ? folder : undefined);
-}
-
-function progressOf({ flags, err, errTerminal }: EvaluateOptions): WorkProgress {
-  return new WorkProgress({
-    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
-    clock: systemClock,
-    write: err,
-    columns: () => errTerminal?.columns ?? Infinity,
-  });
 }
 
 /** What the work is done with. */
@@ -181,15 +158,17 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
   const { flags, environment, stop } = options;
   const { programs, folder, progress } = tools;
   const { folds, seed } = flags;
-  const onFailed = (place: string, reason: string): void => {
-    progress.say(`kopano-learnd: failed: ${place}: ${reason}`);
+  const collection = new Collection(folder);
+  const hearers: Hearers = {
+    onFailed: (place, reason) => {
+      progress.say(`kopano-learnd: failed: ${place}: ${reason}`);
+    },
+    onMessage: () => {
+      progress.step();
+    },
   };
-  const onMessage = (): void => {
-    progress.step();
-  };
-  const collection = newCollection(folder);
-  const reading = await readAll(options, collection, { onFailed, onMessage, progress });
-  const { order, keys, duplicates } = lotsOf(collection);
+  const reading = await readAll(options, collection, progress, hearers);
+  const { order, copyKeys, duplicates } = lotsOf(collection);
   requireEnough(collection, order, folds);
   progress.begin('starting', () => undefined);
   const site = await siteBayes(environment['PATH'], stop);
@@ -197,16 +176,16 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
   const { settings: bayes } = site;
   await using laboratory = await Laboratory.start({ folder, programs, bayes, stop });
   progress.begin('time order', () => order.length);
-  const work = { collection, laboratory, onMessage, onFailed };
-  const timeOrder = await timed(() => judgeInTimeOrder({ ...work, order }));
+  const work = { collection, laboratory, ...hearers };
+  const timeOrder = await timed(() => judgeInTimeOrder(work, order));
   const { messages } = timeOrder;
   requireEnough(collection, messages, folds);
-  const onFold = (fold: number, posts: number): void => {
-    progress.begin(`fold ${fold} of ${folds}`, () => posts);
+  const parts = partsOf(collection, messages, copyKeys, flags);
+  const minLearns = await letItSpeak(work, parts, bayes);
+  const onPart = (part: number, posts: number): void => {
+    progress.begin(`fold ${part} of ${folds}`, () => posts);
   };
-  const plan = { ...work, messages, keys, folds, seed, onFold };
-  const minLearns = await letItSpeak(plan, bayes);
-  const validation = await timed(() => crossValidate(plan));
+  const validation = await timed(() => crossValidate(work, parts, onPart));
   return {
     filter: { version: laboratory.version ?? null, ...site },
     collection,
@@ -218,44 +197,32 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
   };
 }
 
-function newCollection(folder: string): Collection {
-  try {
-    return new Collection(folder);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    throw diskFault(error, 'the copies of the messages');
-  }
-}
+type Hearers = Pick<Work, 'onFailed' | 'onMessage'>;
 
 async function readAll(
   { config, flags, stdin, stop }: EvaluateOptions,
   collection: Collection,
-  hears: Pick<CrossValidationPlan, 'onFailed' | 'onMessage'> & { readonly progress: WorkProgress },
+  progress: WorkProgress,
+  hearers: Hearers,
 ) {
-  const { limit } = flags;
+  const { limit = Infinity } = flags;
   const reading = { maxBytes: config.spool.maxBytes, isDone: () => false, stdin };
   const sources = namedSources(flags, VERDICTS, reading);
   const counting = new AbortController();
-  hears.progress.begin('reading', () => expectedOf(sources, limit));
+  progress.begin('reading', () => expectedOf(sources, limit));
   for (const source of sources) void source.count(counting.signal);
   try {
-    return await readMessages({
-      ...hears,
-      sources,
-      collection,
-      limit,
-      now: systemClock.wall(),
-      stop,
-    });
+    const now = systemClock.wall();
+    return await readMessages({ sources, collection, limit, now, stop, ...hearers });
   } finally {
     counting.abort();
   }
 }
 
 /** @throws {OperatorError} `evaluate.too-few` when a class has less than two messages for each fold */
-function requireEnough(collection: Collection, messages: Uint32Array, folds: number): void {
+function requireEnough(collection: Collection, messages: readonly Message[], folds: number): void {
   for (const verdict of VERDICTS) {
-    const count = messages.filter((index) => collection.verdict(index) === verdict).length;
+    const count = messages.filter((message) => collection.verdict(message) === verdict).length;
     if (count < 2 * folds) throw tooFew(verdict, count, folds);
   }
 }
@@ -267,12 +234,12 @@ function requireEnough(collection: Collection, messages: Uint32Array, folds: num
  * @returns the `min_learns` of the folds
  */
 async function letItSpeak(
-  plan: CrossValidationPlan,
+  { collection, laboratory }: Work,
+  parts: readonly Part[],
   bayes: Evaluation['filter']['settings'],
 ): Promise<number> {
-  const { spam, ham } = leastTaught(plan);
-  if (Math.min(spam, ham) >= bayes.min_learns) return bayes.min_learns;
-  await plan.laboratory.change({ ...bayes, min_learns: 1 });
+  if (leastTaught(collection, parts) >= bayes.min_learns) return bayes.min_learns;
+  await laboratory.change({ ...bayes, min_learns: 1 });
   return 1;
 }
 
@@ -290,9 +257,12 @@ function writeList(
   { collection, disputed }: Findings,
   flags: EvaluateFlags,
 ): Pick<Evaluation, 'outFile' | 'relearn'> {
-  const { content, byVerdict } = pathList(collection, disputed);
+  const { content, byVerdict } = pathList(
+    collection,
+    disputed.map(({ message }) => message),
+  );
   file.publish(content);
-  const name = flags.outFile ?? '';
+  const name = flags.out ?? '';
   const paths = byVerdict.spam + byVerdict.ham;
   return { outFile: { name, paths }, relearn: relearnCommands(name, flags, byVerdict) };
 }

@@ -1,6 +1,6 @@
 import { dayOf } from '../spool/archive.ts';
-import type { Verdict } from './two-classes.ts';
-import type { Collection } from './collection.ts';
+import type { BaseVerdict } from '../verdict.ts';
+import type { Collection, Message } from './collection.ts';
 import type { Judged } from './time-order.ts';
 
 /**
@@ -14,7 +14,7 @@ import type { Judged } from './time-order.ts';
 export interface Disputed {
   readonly count: number;
   /** As many of each class as its users judged. */
-  readonly byVerdict: Readonly<Record<Verdict, number>>;
+  readonly byVerdict: Readonly<Record<BaseVerdict, number>>;
   /** The mailing lists and domains that they come from, by number. */
   readonly senders: readonly SenderCount[];
   /** How many of the first of those account for half of the messages or more. */
@@ -24,7 +24,7 @@ export interface Disputed {
   readonly messages: readonly DisputedMessage[];
 }
 
-export interface SenderCount {
+interface SenderCount {
   readonly sender: string;
   readonly messages: number;
 }
@@ -32,7 +32,7 @@ export interface SenderCount {
 export interface DisputedMessage {
   /** As `relearn` names places: `%XX` for odd bytes, `#N` in an mbox. */
   readonly place: string;
-  readonly verdict: Verdict;
+  readonly verdict: BaseVerdict;
   /** How likely Bayes thinks the other class. */
   readonly contradiction: number;
   /** Of how many other messages of its list or domain how many were judged otherwise. */
@@ -51,25 +51,30 @@ export interface Contradicted extends Pick<
   DisputedMessage,
   'contradiction' | 'senderOthers' | 'senderOtherwise'
 > {
-  readonly index: number;
+  readonly message: Message;
 }
 
 /** The contradicted messages, the most contradicted first. */
-export function rankDisputed(collection: Collection, judged: Judged): readonly Contradicted[] {
-  const record = senderRecord(collection, judged.messages);
+export function rankDisputed(
+  collection: Collection,
+  { messages, opinions }: Judged,
+): readonly Contradicted[] {
+  const bySender = countsOfSenders(collection, messages);
   const found: Contradicted[] = [];
-  for (const [at, index] of judged.messages.entries()) {
-    const probability = judged.opinions[at] ?? 0.5;
-    const contradiction = collection.verdict(index) === 'spam' ? 1 - probability : probability;
-    if (contradiction > 0.5) found.push({ index, contradiction, ...record(at) });
+  for (const [at, message] of messages.entries()) {
+    const verdict = collection.verdict(message);
+    const probability = opinions[at] ?? 0.5;
+    const contradiction = verdict === 'spam' ? 1 - probability : probability;
+    if (contradiction <= 0.5) continue;
+    // Its own judgement is among them.
+    const { spam, ham } = bySender.get(collection.senderKey(message)) ?? { spam: 0, ham: 0 };
+    const senderOthers = Math.max(0, spam + ham - 1);
+    const senderOtherwise = verdict === 'spam' ? ham : spam;
+    found.push({ message, contradiction, senderOthers, senderOtherwise });
   }
-  const key = ({ index }: Contradicted): number => collection.contentKeys[index] ?? 0;
+  const key = ({ message }: Contradicted): number => collection.contentKeys[message] ?? 0;
   return found.sort(
-    (a, b) =>
-      likelihood(b) - likelihood(a) ||
-      b.contradiction - a.contradiction ||
-      key(a) - key(b) ||
-      a.index - b.index,
+    (a, b) => likelihood(b) - likelihood(a) || b.contradiction - a.contradiction || key(a) - key(b),
   );
 }
 
@@ -77,30 +82,17 @@ function likelihood({ contradiction, senderOthers, senderOtherwise }: Contradict
   return (contradiction + (senderOtherwise + 1) / (senderOthers + 2)) / 2;
 }
 
-/** How the other messages of each message's sender were judged, by its place in `messages`. */
-function senderRecord(collection: Collection, messages: Uint32Array) {
-  const key = (at: number): number => collection.senderKeys[messages[at] ?? 0] ?? 0;
-  const isSpam = (at: number): boolean => collection.verdict(messages[at] ?? 0) === 'spam';
-  const totals = new Uint32Array(messages.length);
-  const spam = new Uint32Array(messages.length);
-  const order = Uint32Array.from(messages.keys()).sort((a, b) => key(a) - key(b));
-  for (let first = 0; first < order.length;) {
-    let last = first;
-    let count = 0;
-    for (; last < order.length && key(order[last] ?? 0) === key(order[first] ?? 0); last += 1) {
-      if (isSpam(order[last] ?? 0)) count += 1;
-    }
-    for (const at of order.subarray(first, last)) {
-      totals[at] = last - first;
-      spam[at] = count;
-    }
-    first = last;
+/** How the messages of each sender were judged, where it is known. */
+function countsOfSenders(collection: Collection, messages: readonly Message[]) {
+  const bySender = new Map<number, Record<BaseVerdict, number>>();
+  for (const message of messages) {
+    const sender = collection.senderKey(message);
+    if (sender === 0) continue;
+    const counts = bySender.get(sender) ?? { spam: 0, ham: 0 };
+    counts[collection.verdict(message)] += 1;
+    bySender.set(sender, counts);
   }
-  return (at: number) => {
-    if (key(at) === 0) return { senderOthers: 0, senderOtherwise: 0 };
-    const [total = 1, ofSpam = 0] = [totals[at], spam[at]];
-    return { senderOthers: total - 1, senderOtherwise: isSpam(at) ? total - ofSpam : ofSpam };
-  };
+  return bySender;
 }
 
 /** @param ranked of {@link rankDisputed} */
@@ -110,10 +102,10 @@ export function describeDisputed(
 ): Disputed {
   const bySender = new Map<string, number>();
   const byVerdict = { spam: 0, ham: 0 };
-  for (const { index } of ranked) {
-    const { sender } = collection.note(index);
+  for (const { message } of ranked) {
+    const { sender } = collection.note(message);
     bySender.set(sender, (bySender.get(sender) ?? 0) + 1);
-    byVerdict[collection.verdict(index)] += 1;
+    byVerdict[collection.verdict(message)] += 1;
   }
   const senders = [...bySender]
     .map(([sender, messages]) => ({ sender, messages }))
@@ -124,17 +116,10 @@ export function describeDisputed(
     senders: senders.slice(0, SENDERS_KEPT),
     sendersOfHalf: sendersOfHalf(senders, ranked.length),
     differentSenders: senders.length,
-    messages: ranked.slice(0, MESSAGES_KEPT).map(({ index, ...contradicted }) => {
-      const { place, sender, subject } = collection.note(index);
-      const verdict = collection.verdict(index);
-      return {
-        place,
-        verdict,
-        ...contradicted,
-        date: dayOf(collection.time(index)),
-        sender,
-        subject,
-      };
+    messages: ranked.slice(0, MESSAGES_KEPT).map(({ message, ...contradicted }) => {
+      const { place, sender, subject } = collection.note(message);
+      const [verdict, date] = [collection.verdict(message), dayOf(collection.time(message))];
+      return { place, verdict, ...contradicted, date, sender, subject };
     }),
   };
 }

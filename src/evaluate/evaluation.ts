@@ -3,15 +3,7 @@ import type { CrossValidation } from './cross-validation.ts';
 import { describeDisputed } from './disputed.ts';
 import type { Contradicted, Disputed } from './disputed.ts';
 import type { Beside, OrderedBy, ReadingResult } from './reading.ts';
-import {
-  areaAbove,
-  figuresOf,
-  histogramOf,
-  learningCurve,
-  rocOf,
-  saidOfEach,
-  speaksFrom,
-} from './report.ts';
+import { areaAbove, figuresOf, histogramOf, learningCurve, rocOf, saidOfEach } from './report.ts';
 import type { CurvePoint, Figures, HistogramBin, SaidOfEach } from './report.ts';
 import type { SiteBayes } from './site-bayes.ts';
 import type { Estimate, RocPoint } from './statistics.ts';
@@ -61,7 +53,7 @@ export interface Evaluation {
 }
 
 /** What Bayes said, in numbers and in shares of them. */
-export interface Outcome {
+interface Outcome {
   readonly said: SaidOfEach;
   readonly figures: Figures;
 }
@@ -81,13 +73,14 @@ export interface Findings {
 export function evaluationOf(findings: Findings): Omit<Evaluation, 'outFile' | 'relearn'> {
   const { filter, collection, reading, duplicates, timeOrder, crossValidation } = findings;
   const { known, short, failed } = timeOrder;
-  const spam = countSpam(collection);
+  const { size, messages } = collection;
+  const spam = messages.filter((message) => collection.verdict(message) === 'spam').length;
   return {
     filter,
     messages: {
-      read: collection.size,
+      read: size,
       spam,
-      ham: collection.size - spam,
+      ham: size - spam,
       beside: { duplicates: duplicates + known, short, failed, ...reading.beside },
     },
     timeOrder: {
@@ -112,20 +105,12 @@ export function evaluationOf(findings: Findings): Omit<Evaluation, 'outFile' | '
   };
 }
 
-function countSpam(collection: Collection): number {
-  let spam = 0;
-  for (let index = 0; index < collection.size; index += 1) {
-    if (collection.verdict(index) === 'spam') spam += 1;
-  }
-  return spam;
-}
-
 function outcomeOf(collection: Collection, judged: Judged, from = 0): Outcome {
   const said = saidOfEach(collection, judged, from);
   return { said, figures: figuresOf(said) };
 }
 
 function speakingOf(collection: Collection, judged: Judged): Evaluation['timeOrder']['speaking'] {
-  const from = speaksFrom(judged);
-  return from === undefined ? null : { first: from + 1, ...outcomeOf(collection, judged, from) };
+  const from = judged.opinions.findIndex((probability) => probability !== 0.5);
+  return from === -1 ? null : { first: from + 1, ...outcomeOf(collection, judged, from) };
 }

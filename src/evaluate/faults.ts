@@ -4,6 +4,19 @@ import { clean } from '../text.ts';
 
 /** The faults of an evaluation that have nothing to do with its servers, each with its cure. */
 
+/**
+ * Does something in the temporary folder.
+ * @param what finds no room there when the disk is full
+ * @throws {OperatorError} `evaluate.disk` for the system's errors
+ */
+export function onDisk<T>(what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw errnoOf(error) === undefined ? error : diskFault(error, what);
+  }
+}
+
 /** @param error the system's @param what that finds no room */
 export function diskFault(error: unknown, what: string): OperatorError {
   return new OperatorError({

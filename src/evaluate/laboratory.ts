@@ -11,19 +11,17 @@ import { findProgram } from '../servers/programs.ts';
 import { clean } from '../text.ts';
 import { BayesQuestion } from '../trainers/bayes-opinion.ts';
 import { RspamdTrainer } from '../trainers/rspamd.ts';
+import type { BaseVerdict } from '../verdict.ts';
 import { diskFault } from './faults.ts';
 import { OpinionFile } from './opinion-file.ts';
-import type { Verdict } from './two-classes.ts';
 
-/**
- * The filter that is evaluated: a private rspamd and a private Redis in the temporary folder, which
- * nobody else may ask or teach. Both end with this process, however that ends (`servers/server-process.ts`).
- */
-export interface LaboratoryOptions {
+interface LaboratoryOptions {
   /** Where the servers keep their folders. */
   readonly folder: string;
   readonly programs: ServerPrograms;
   readonly bayes: BayesSettings;
+  /** Both servers'. */
+  readonly password: string;
   readonly stop: AbortSignal;
 }
 
@@ -33,18 +31,18 @@ export interface ServerPrograms {
 }
 
 /** What became of a message that was taught. */
-export type Lesson = { readonly kind: 'learned' } | { readonly kind: 'known' | 'short' } | Failed;
+type Lesson = { readonly kind: 'learned' } | { readonly kind: 'known' | 'short' } | Failed;
 
 /** What Bayes said of a message: how likely it is spam, 0.5 where it said nothing. */
-export type Judgement = { readonly kind: 'opinion'; readonly probability: number } | Failed;
+type Judgement = { readonly kind: 'opinion'; readonly probability: number } | Failed;
 
 /** What became of a message that was judged and then taught. */
-export type JudgedLesson =
+type JudgedLesson =
   | { readonly kind: 'learned'; readonly probability: number }
   | Exclude<Lesson, { readonly kind: 'learned' }>;
 
 /** rspamd could not take a message, again and again. */
-export interface Failed {
+interface Failed {
   readonly kind: 'failed';
   readonly reason: string;
 }
@@ -80,22 +78,19 @@ export function serverPrograms(searchPath: string | undefined): ServerPrograms {
   });
 }
 
+/**
+ * The filter that is evaluated: a private rspamd and a private Redis in the temporary folder, which
+ * nobody else may ask or teach. Both end with this process, however that ends (`servers/server-process.ts`).
+ */
 export class Laboratory implements AsyncDisposable {
   readonly #options: LaboratoryOptions;
   readonly #redis: PrivateRedis;
-  readonly #store: Store;
   #filter: Filter;
   #failures = 0;
 
-  private constructor(
-    options: LaboratoryOptions,
-    redis: PrivateRedis,
-    store: Store,
-    filter: Filter,
-  ) {
+  private constructor(options: LaboratoryOptions, redis: PrivateRedis, filter: Filter) {
     this.#options = options;
     this.#redis = redis;
-    this.#store = store;
     this.#filter = filter;
   }
 
@@ -103,7 +98,7 @@ export class Laboratory implements AsyncDisposable {
    * Starts the servers.
    * @throws {OperatorError} `evaluate.server`, with the words of the one that doesn't start
    */
-  static async start(options: LaboratoryOptions): Promise<Laboratory> {
+  static async start(options: Omit<LaboratoryOptions, 'password'>): Promise<Laboratory> {
     const { folder: parentFolder, programs, bayes } = options;
     const password = randomUUID();
     const redis = await started('redis-server', () =>
@@ -111,9 +106,9 @@ export class Laboratory implements AsyncDisposable {
         ...{ parentFolder, password, program: programs.redis, runAs: ordinaryUser() },
       }),
     );
-    const store = { port: redis.port, password };
     try {
-      return new Laboratory(options, redis, store, await startFilter(options, store, bayes));
+      const own = { ...options, password };
+      return new Laboratory(own, redis, await startFilter(own, redis, bayes));
     } catch (error) {
       await redis[Symbol.asyncDispose]();
       throw error;
@@ -126,30 +121,33 @@ export class Laboratory implements AsyncDisposable {
   }
 
   /** Teaches a message, whatever Bayes thinks of it already. */
-  async learn(verdict: Verdict, body: Buffer): Promise<Lesson> {
+  async learn(verdict: BaseVerdict, body: Buffer): Promise<Lesson> {
     return this.#tried<Lesson>(async () => {
       const example = { verdict, key: '', body };
       const outcome = await this.#filter.trainer.learn(example, this.#options.stop);
-      if (outcome.kind === 'learned') return { kind: 'learned' };
-      if (outcome.kind === 'duplicate') return { kind: 'known' };
-      if (outcome.kind === 'refused') return { kind: 'short' };
-      const reason = 'reason' in outcome ? outcome.reason : outcome.kind;
-      return { kind: 'failed', reason };
+      switch (outcome.kind) {
+        case 'learned':
+          return { kind: 'learned' };
+        case 'duplicate':
+          return { kind: 'known' };
+        case 'refused':
+          return { kind: 'short' };
+        default:
+          return { kind: 'failed', reason: 'reason' in outcome ? outcome.reason : outcome.kind };
+      }
     });
   }
 
   /** Teaches a message, and tells what Bayes thought of it just before. One at a time. */
-  async judgeAndLearn(verdict: Verdict, body: Buffer): Promise<JudgedLesson> {
+  async judgeAndLearn(verdict: BaseVerdict, body: Buffer): Promise<JudgedLesson> {
     const { opinion } = this.#filter;
     opinion.clear();
     const lesson = await this.learn(verdict, body);
     if (lesson.kind !== 'learned') return lesson;
     const probability = opinion.read();
     if (probability !== undefined) return { kind: 'learned', probability };
-    return {
-      kind: 'failed',
-      reason: 'rspamd learned it, and did not say what Bayes thought of it',
-    };
+    const reason = 'rspamd learned it, and did not say what Bayes thought of it';
+    return { kind: 'failed', reason };
   }
 
   /** Asks Bayes, and teaches nothing. */
@@ -173,7 +171,7 @@ export class Laboratory implements AsyncDisposable {
   /** Goes on with other settings of Bayes, in a new rspamd. */
   async change(bayes: BayesSettings): Promise<void> {
     await stopFilter(this.#filter);
-    this.#filter = await startFilter(this.#options, this.#store, bayes);
+    this.#filter = await startFilter(this.#options, this.#redis, bayes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -215,12 +213,6 @@ export class Laboratory implements AsyncDisposable {
   }
 }
 
-/** Where the private Redis is; its password is rspamd's as well. */
-interface Store {
-  readonly port: number;
-  readonly password: string;
-}
-
 /** A running rspamd, and who speaks to it. */
 interface Filter {
   readonly server: PrivateRspamd;
@@ -230,16 +222,15 @@ interface Filter {
 }
 
 async function startFilter(
-  { folder: parentFolder, programs, stop }: LaboratoryOptions,
-  { port: redisPort, password }: Store,
+  { folder: parentFolder, programs, password, stop }: LaboratoryOptions,
+  { port: redisPort }: PrivateRedis,
   bayes: BayesSettings,
 ): Promise<Filter> {
   // Every message in flight listens.
   setMaxListeners(0, stop);
-  const program = programs.rspamd;
   const server = await started('rspamd', () =>
     PrivateRspamd.start({
-      ...{ parentFolder, program, redisPort, bayes },
+      ...{ parentFolder, program: programs.rspamd, redisPort, bayes },
       ...{ redisPassword: password, password, secureIp: [] },
       isTerse: true,
       tellsOpinions: true,
@@ -248,15 +239,14 @@ async function startFilter(
   );
   const url = `${server.url}/`;
   const controller = { name: url, url, socketPath: undefined };
-  const connection = {
-    controller,
-    password: Secret.ofValue(password),
-    ca: undefined,
-    timeoutMs: TIMEOUT_MS,
+  const secret = Secret.ofValue(password);
+  const connection = { controller, password: secret, ca: undefined, timeoutMs: TIMEOUT_MS };
+  return {
+    server,
+    trainer: new RspamdTrainer({ ...connection, bulk: true }),
+    question: new BayesQuestion(connection),
+    opinion: new OpinionFile(server.opinionFile),
   };
-  const trainer = new RspamdTrainer({ ...connection, bulk: true });
-  const opinion = new OpinionFile(server.opinionFile);
-  return { server, trainer, question: new BayesQuestion(connection), opinion };
 }
 
 async function stopFilter({ server, opinion }: Filter): Promise<void> {

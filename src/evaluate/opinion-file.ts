@@ -1,6 +1,5 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import { errnoOf } from '../errors.ts';
-import { diskFault } from './faults.ts';
+import { onDisk } from './faults.ts';
 
 /** rspamd's own threshold: so near to a half Bayes says nothing. */
 const NEAR = 0.05;
@@ -24,12 +23,9 @@ export class OpinionFile implements Disposable {
    * @throws {OperatorError} `evaluate.disk` when the disk is full
    */
   clear(): void {
-    try {
+    onDisk('what Bayes says of the messages', () => {
       writeSync(this.#fd, NOT_SAID, 0, LENGTH, 0);
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-      throw diskFault(error, 'what Bayes says of the messages');
-    }
+    });
   }
 
   /** How likely spam, 0.5 where Bayes says nothing; `undefined` when rspamd hasn't said. */

@@ -3,17 +3,16 @@
  * work are waited for.
  * @throws what the first failure threw
  */
-export async function eachOf(
-  list: Uint32Array,
+export async function eachOf<T>(
+  list: readonly T[],
   width: number,
-  work: (each: number) => Promise<void>,
+  work: (each: T) => Promise<void>,
 ): Promise<void> {
-  let next = 0;
+  const rest = list.values();
   const failures: unknown[] = [];
   const worker = async (): Promise<void> => {
-    while (next < list.length && failures.length === 0) {
-      const each = list[next] ?? 0;
-      next += 1;
+    for (const each of rest) {
+      if (failures.length > 0) return;
       try {
         await work(each);
       } catch (error) {

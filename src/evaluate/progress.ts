@@ -1,15 +1,12 @@
 import type { Clock, Timer } from '../clock.ts';
+import type { Terminal } from '../text.ts';
 
-/**
- * Shows on standard error what an evaluation is at: a bar on a terminal, otherwise a line every ten
- * seconds. Other lines go through `say`, so that the bar doesn't get into them.
- */
-export interface WorkProgressOptions {
-  readonly kind: 'bar' | 'lines' | 'none';
-  readonly clock: Clock;
+interface WorkProgressOptions {
+  readonly isQuiet: boolean;
+  /** Where it is seen; `undefined` for a pipe or a file. */
+  readonly terminal: Terminal | undefined;
   readonly write: (text: string) => void;
-  /** How wide the terminal is now. */
-  readonly columns: () => number;
+  readonly clock: Clock;
 }
 
 const BAR_MS = 200;
@@ -17,6 +14,10 @@ const LINE_MS = 10_000;
 const WIDTH = 20;
 const WIPE = '\r\u001b[K';
 
+/**
+ * Shows on standard error what an evaluation is at: a bar on a terminal, otherwise a line every ten
+ * seconds. Other lines go through `say`, so that the bar doesn't get into them.
+ */
 export class WorkProgress {
   readonly #options: WorkProgressOptions;
   #timer: Timer | undefined;
@@ -36,7 +37,7 @@ export class WorkProgress {
     this.#done = 0;
     this.#total = total;
     this.#beganAt = this.#options.clock.monotonic();
-    if (this.#timer === undefined && this.#options.kind !== 'none') this.#plan();
+    if (this.#timer === undefined && !this.#options.isQuiet) this.#plan();
   }
 
   step(): void {
@@ -56,19 +57,19 @@ export class WorkProgress {
   }
 
   #plan(): void {
-    const { kind, clock, write, columns } = this.#options;
-    this.#timer = clock.after(kind === 'bar' ? BAR_MS : LINE_MS, () => {
-      const text = this.#describe();
-      if (kind === 'bar') {
-        // In its last column a terminal begins a new line, which no return goes back from.
-        const bar = text.slice(0, columns() - 1);
-        if (bar !== this.#shown) write(`${WIPE}${bar}`);
-        this.#shown = bar;
-      } else {
-        write(`${text}\n`);
-      }
+    const { terminal, clock, write } = this.#options;
+    this.#timer = clock.after(terminal === undefined ? LINE_MS : BAR_MS, () => {
+      if (terminal === undefined) write(`${this.#describe()}\n`);
+      else this.#show(terminal.columns);
       this.#plan();
     });
+  }
+
+  #show(columns: number): void {
+    // In its last column a terminal begins a new line, which no return goes back from.
+    const bar = this.#describe().slice(0, columns - 1);
+    if (bar !== this.#shown) this.#options.write(`${WIPE}${bar}`);
+    this.#shown = bar;
   }
 
   #wipe(): void {
@@ -77,15 +78,15 @@ export class WorkProgress {
   }
 
   #describe(): string {
-    const { kind, clock } = this.#options;
+    const { terminal, clock } = this.#options;
     const total = this.#total();
     const passedMs = clock.monotonic() - this.#beganAt;
     const rate = passedMs === 0 ? 0 : (this.#done * 1_000) / passedMs;
     if (total === undefined) return `${this.#name}  ${this.#done}/?  ${Math.round(rate)}/s`;
     const share = Math.min(1, this.#done / Math.max(1, total));
     const filled = Math.round(share * WIDTH);
-    const bar = kind === 'bar' ? `[${'#'.repeat(filled)}${'-'.repeat(WIDTH - filled)}] ` : '';
+    const bar = terminal && `[${'#'.repeat(filled)}${'-'.repeat(WIDTH - filled)}] `;
     const left = rate > 0 ? `  ${Math.ceil((total - this.#done) / rate)} s left` : '';
-    return `${this.#name}  ${bar}${this.#done}/${total} ${Math.floor(share * 100)} %  ${Math.round(rate)}/s${left}`;
+    return `${this.#name}  ${bar ?? ''}${this.#done}/${total} ${Math.floor(share * 100)} %  ${Math.round(rate)}/s${left}`;
   }
 }

@@ -1,14 +1,12 @@
-import { errnoOf } from '../errors.ts';
 import { alternate } from '../relearn/sources/alternate.ts';
 import type { Found, Source } from '../relearn/sources/source.ts';
 import { dayOf, isArchiveDay } from '../spool/archive.ts';
 import type { Collection } from './collection.ts';
 import { factsOf } from './facts.ts';
 import type { MessageFacts } from './facts.ts';
-import { diskFault } from './faults.ts';
 
 /** Reads the sources, once, into the collection, and finds out when each message came. */
-export interface ReadingPlan {
+interface ReadingPlan {
   readonly sources: readonly Source[];
   readonly collection: Collection;
   /** So many messages are taken at most, of both classes by turns. */
@@ -64,12 +62,8 @@ export async function readMessages(plan: ReadingPlan): Promise<ReadingResult> {
       const { sender, subject } = facts;
       const isAlone = found.isOneOfSeveral !== true;
       const note = { place: found.place, isAlone, sender, subject };
-      try {
-        collection.add(source.verdict === 'spam' ? 'spam' : 'ham', found.body, time, note, facts);
-      } catch (error) {
-        if (errnoOf(error) === undefined) throw error;
-        throw diskFault(error, 'the copies of the messages');
-      }
+      const verdict = source.verdict === 'spam' ? 'spam' : 'ham';
+      collection.add(verdict, found.body, time, note, facts);
       onMessage();
     } else if (found.kind !== 'done') {
       beside[KIND_OF[found.kind]] += 1;

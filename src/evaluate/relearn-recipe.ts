@@ -3,26 +3,24 @@ import { pathsByVerdict } from '../relearn/sources/source-arguments.ts';
 import type { SourceArguments } from '../relearn/sources/source-arguments.ts';
 import { STDIN } from '../relearn/sources/source.ts';
 import { inShell } from '../text.ts';
-import type { Collection, Note } from './collection.ts';
-import { VERDICTS, otherVerdict } from './two-classes.ts';
-import type { Verdict } from './two-classes.ts';
+import { VERDICTS } from '../verdict.ts';
+import type { BaseVerdict } from '../verdict.ts';
+import { otherVerdict } from './collection.ts';
+import type { Collection, Message, Note } from './collection.ts';
 
 /** The paths of some messages, one a line, and how many there are of each class. */
-export interface PathList {
+interface PathList {
   readonly content: Buffer;
-  readonly byVerdict: Readonly<Record<Verdict, number>>;
+  readonly byVerdict: Readonly<Record<BaseVerdict, number>>;
 }
 
-export function pathList(
-  collection: Collection,
-  messages: readonly { readonly index: number }[],
-): PathList {
+export function pathList(collection: Collection, messages: readonly Message[]): PathList {
   const byVerdict = { spam: 0, ham: 0 };
   const lines: Buffer[] = [];
-  for (const { index } of messages) {
-    const path = pathOf(collection.note(index));
+  for (const message of messages) {
+    const path = pathOf(collection.note(message));
     if (path === undefined) continue;
-    byVerdict[collection.verdict(index)] += 1;
+    byVerdict[collection.verdict(message)] += 1;
     lines.push(path, LINE_END);
   }
   return { content: Buffer.concat(lines), byVerdict };

@@ -1,19 +1,19 @@
 import { dayOf } from '../spool/archive.ts';
-import type { Verdict } from './two-classes.ts';
+import type { BaseVerdict } from '../verdict.ts';
 import type { Collection } from './collection.ts';
 import { areaUnderRoc, areaWithInterval, rocCurve, shareOf } from './statistics.ts';
 import type { Estimate, RocPoint } from './statistics.ts';
 import type { Judged } from './time-order.ts';
 
 /** What Bayes said of the messages of a class; the other three add up to `judged`. */
-export interface Said {
+interface Said {
   readonly judged: number;
   readonly spam: number;
   readonly ham: number;
   readonly nothing: number;
 }
 
-export type SaidOfEach = Readonly<Record<Verdict, Said>>;
+export type SaidOfEach = Readonly<Record<BaseVerdict, Said>>;
 
 /** Shares with their 95 % intervals; `null` of nothing. */
 export interface Figures {
@@ -41,7 +41,7 @@ const MOST_POINTS = 50;
 const POINT = 100;
 
 /** The class that Bayes gives a message, at rspamd's own threshold: it says nothing within 0.05 of 0.5. */
-export function saidOf(probability: number): Verdict | 'nothing' {
+function saidOf(probability: number): keyof Omit<Said, 'judged'> {
   if (probability === 0.5) return 'nothing';
   return probability > 0.5 ? 'spam' : 'ham';
 }
@@ -51,13 +51,13 @@ export function saidOfEach(
   collection: Collection,
   { messages, opinions }: Judged,
   from = 0,
-  to = messages.length,
+  to = Infinity,
 ): SaidOfEach {
   const said = { spam: emptySaid(), ham: emptySaid() };
-  for (let at = from; at < to; at += 1) {
-    const ofClass = said[collection.verdict(messages[at] ?? 0)];
+  for (const [at, message] of messages.slice(from, to).entries()) {
+    const ofClass = said[collection.verdict(message)];
     ofClass.judged += 1;
-    ofClass[saidOf(opinions[at] ?? 0.5)] += 1;
+    ofClass[saidOf(opinions[from + at] ?? 0.5)] += 1;
   }
   return said;
 }
@@ -74,11 +74,13 @@ export function figuresOf({ spam, ham }: SaidOfEach): Figures {
   };
 }
 
+function isSpamIn(collection: Collection, { messages }: Judged): (at: number) => boolean {
+  return (at) => collection.verdict(messages[at] ?? NaN) === 'spam';
+}
+
 /** The area above the ROC curve, from 0 to 1: what the TREC spam track calls 1-AUC. */
 export function areaAbove(collection: Collection, judged: Judged): Estimate | null {
-  const { messages, opinions } = judged;
-  const isSpam = (at: number): boolean => collection.verdict(messages[at] ?? 0) === 'spam';
-  const area = areaUnderRoc(opinions, isSpam);
+  const area = areaUnderRoc(judged.opinions, isSpamIn(collection, judged));
   if (area === undefined) return null;
   const { spam, ham } = saidOfEach(collection, judged);
   const { value, low, high } = areaWithInterval(area, spam.judged, ham.judged);
@@ -89,33 +91,28 @@ export function areaAbove(collection: Collection, judged: Judged): Estimate | nu
 const MOST_ROC_POINTS = 200;
 
 /** The ROC curve of opinions; a long one thinned, where nobody sees it. */
-export function rocOf(collection: Collection, { messages, opinions }: Judged): readonly RocPoint[] {
-  const curve = rocCurve(opinions, (at) => collection.verdict(messages[at] ?? 0) === 'spam');
+export function rocOf(collection: Collection, judged: Judged): readonly RocPoint[] {
+  const curve = rocCurve(judged.opinions, isSpamIn(collection, judged));
   const step = Math.ceil(curve.length / MOST_ROC_POINTS);
   return curve.filter((_, at) => at % step === 0 || at === curve.length - 1);
 }
 
 /** The learning curve: by hundred messages, or by as many hundreds as make fifty points at most. */
 export function learningCurve(collection: Collection, judged: Judged): readonly CurvePoint[] {
-  const { length } = judged.messages;
+  const { messages } = judged;
+  const { length } = messages;
   const step = POINT * Math.max(1, Math.ceil(length / (POINT * MOST_POINTS)));
   return Array.from({ length: Math.ceil(length / step) }, (_, point) => {
     const first = point * step;
-    const end = Math.min(first + step, length);
+    const last = Math.min(first + step, length);
     return {
       first: first + 1,
-      last: end,
-      from: dayOf(collection.time(judged.messages[first] ?? 0)),
-      to: dayOf(collection.time(judged.messages[end - 1] ?? 0)),
-      said: saidOfEach(collection, judged, first, end),
+      last,
+      from: dayOf(collection.time(messages[first] ?? NaN)),
+      to: dayOf(collection.time(messages[last - 1] ?? NaN)),
+      said: saidOfEach(collection, judged, first, last),
     };
   });
-}
-
-/** The place of the first message of which Bayes said anything; `undefined` where there is none. */
-export function speaksFrom({ opinions }: Judged): number | undefined {
-  const at = opinions.findIndex((probability) => probability !== 0.5);
-  return at === -1 ? undefined : at;
 }
 
 /** How many messages of each class Bayes gave how likely to be spam, in steps of 0.05. */
@@ -138,9 +135,9 @@ export function histogramOf(
     spam: 0,
     ham: 0,
   }));
-  for (const [at, probability] of opinions.entries()) {
-    const bin = bins[Math.min(BINS - 1, Math.floor(probability * BINS))];
-    if (bin !== undefined) bin[collection.verdict(messages[at] ?? 0)] += 1;
+  for (const [at, message] of messages.entries()) {
+    const bin = bins[Math.min(BINS - 1, Math.floor((opinions[at] ?? 0.5) * BINS))];
+    if (bin !== undefined) bin[collection.verdict(message)] += 1;
   }
   return bins;
 }

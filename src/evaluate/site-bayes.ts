@@ -45,7 +45,7 @@ function configOf(rspamadm: string, signal: AbortSignal): Promise<string> {
  * @param printed the section `classifier` in JSON; lines that aren't JSON may stand before it
  * @returns `undefined` where there is no classifier `bayes`
  */
-export function bayesIn(printed: string): BayesSettings | undefined {
+function bayesIn(printed: string): BayesSettings | undefined {
   const dump = parsed(printed.slice(Math.max(0, printed.indexOf('{'))));
   const bayes = firstOf(dump?.['bayes'] ?? dump?.['classifier']);
   if (bayes === undefined) return undefined;

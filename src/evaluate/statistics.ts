@@ -36,23 +36,17 @@ export function shareOf(hits: number, total: number): Estimate | undefined {
  * @returns `undefined` where a class is missing
  */
 export function areaUnderRoc(
-  scores: Float64Array,
-  isSpam: (index: number) => boolean,
+  scores: readonly number[],
+  isSpam: (at: number) => boolean,
 ): number | undefined {
-  let spam = 0;
-  let ham = 0;
+  let before = NOTHING;
   // In halves of a pair, which stay whole numbers.
   let halves = 0;
-  for (const { first, last, order } of runsOf(scores)) {
-    let [spamHere, hamHere] = [0, 0];
-    for (let at = first; at < last; at += 1) {
-      if (isSpam(order[at] ?? 0)) spamHere += 1;
-      else hamHere += 1;
-    }
-    halves += spamHere * (2 * ham + hamHere);
-    spam += spamHere;
-    ham += hamHere;
+  for (const counts of countsFrom(scores, isSpam)) {
+    halves += (counts.ham - before.ham) * (before.spam + counts.spam);
+    before = counts;
   }
+  const { spam, ham } = before;
   return spam === 0 || ham === 0 ? undefined : halves / (2 * spam * ham);
 }
 
@@ -65,42 +59,32 @@ export interface RocPoint {
 }
 
 /** The ROC curve, from the strictest threshold down; its first point is (0, 0), its last (1, 1). */
-export function rocCurve(scores: Float64Array, isSpam: (index: number) => boolean): RocPoint[] {
-  // Nothing is as likely as this to be spam.
-  const counts = [{ threshold: 2, ham: 0, spam: 0 }];
-  let [spam, ham] = [0, 0];
-  for (const { first, last, order } of runsOf(scores).reverse()) {
-    for (let at = first; at < last; at += 1) {
-      if (isSpam(order[at] ?? 0)) spam += 1;
-      else ham += 1;
-    }
-    counts.push({ threshold: scores[order[first] ?? 0] ?? 0, ham, spam });
-  }
-  return counts.map((each) => ({
-    threshold: each.threshold,
-    hamLost: ham === 0 ? 0 : each.ham / ham,
-    spamCaught: spam === 0 ? 0 : each.spam / spam,
+export function rocCurve(scores: readonly number[], isSpam: (at: number) => boolean): RocPoint[] {
+  const counts = countsFrom(scores, isSpam);
+  const all = counts.at(-1) ?? NOTHING;
+  return counts.map(({ threshold, ham, spam }) => ({
+    threshold,
+    hamLost: ham / Math.max(1, all.ham),
+    spamCaught: spam / Math.max(1, all.spam),
   }));
 }
 
-/** Equal scores in a row, from the lowest up. */
-interface Run {
-  readonly first: number;
-  readonly last: number;
-  readonly order: Uint32Array;
-}
+/** Nothing is as likely as this to be spam. */
+const NOTHING = { threshold: 2, ham: 0, spam: 0 };
 
-function runsOf(scores: Float64Array): Run[] {
-  const at = (index: number): number => scores[index] ?? 0;
-  const order = Uint32Array.from(scores.keys()).sort((a, b) => at(a) - at(b));
-  const runs: Run[] = [];
-  for (let first = 0; first < order.length;) {
-    let last = first + 1;
-    while (last < order.length && at(order[last] ?? 0) === at(order[first] ?? 0)) last += 1;
-    runs.push({ first, last, order });
-    first = last;
+/** How many messages of each class score at least so much, for each score, from above all of them down. */
+function countsFrom(scores: readonly number[], isSpam: (at: number) => boolean) {
+  const scoreOf = (at: number): number => scores[at] ?? 0;
+  const counts = [NOTHING];
+  let last = NOTHING;
+  for (const at of [...scores.keys()].sort((a, b) => scoreOf(b) - scoreOf(a))) {
+    if (last === NOTHING || scoreOf(at) !== last.threshold) {
+      last = { ...last, threshold: scoreOf(at) };
+      counts.push(last);
+    }
+    last[isSpam(at) ? 'spam' : 'ham'] += 1;
   }
-  return runs;
+  return counts;
 }
 
 /**

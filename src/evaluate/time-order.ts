@@ -1,26 +1,20 @@
-import type { Collection } from './collection.ts';
+import type { Collection, Message } from './collection.ts';
 import type { Laboratory } from './laboratory.ts';
 import { eachOf } from './parallel.ts';
 
-/**
- * The messages in the order of time: each is judged first and taught then, as in the life of a filter
- * that learns what its users say. rspamd does both at one post. One at a time: what Bayes says of a
- * message depends on all before it.
- */
-export interface TimeOrderPlan {
+/** What messages are judged with, and who hears of it. */
+export interface Work {
   readonly collection: Collection;
   readonly laboratory: Laboratory;
-  /** The messages, by time. */
-  readonly order: Uint32Array;
   readonly onMessage: () => void;
   readonly onFailed: (place: string, reason: string) => void;
 }
 
+/** Messages that were judged. */
 export interface Judged {
-  /** The messages that were judged. */
-  readonly messages: Uint32Array;
+  readonly messages: readonly Message[];
   /** How likely Bayes thought each of them spam; 0.5 where it said nothing. */
-  readonly opinions: Float64Array;
+  readonly opinions: readonly number[];
 }
 
 export interface TimeOrderResult extends Judged {
@@ -36,38 +30,45 @@ export interface TimeOrderResult extends Judged {
 const WARM_UP = 50;
 const WARM_UP_WIDTH = 8;
 
-export async function judgeInTimeOrder(plan: TimeOrderPlan): Promise<TimeOrderResult> {
-  const { collection, laboratory, order, onMessage, onFailed } = plan;
-  await warmUp(plan);
-  const messages = new Uint32Array(order.length);
-  const opinions = new Float64Array(order.length);
-  const counts = { judged: 0, known: 0, short: 0, failed: 0 };
-  for (const index of order) {
+/**
+ * The messages in the order of time: each is judged first and taught then, as in the life of a filter
+ * that learns what its users say. rspamd does both at one post. One at a time: what Bayes says of a
+ * message depends on all before it.
+ * @param order the messages, by time
+ */
+export async function judgeInTimeOrder(
+  work: Work,
+  order: readonly Message[],
+): Promise<TimeOrderResult> {
+  const { collection, laboratory, onMessage, onFailed } = work;
+  await warmUp(work, order);
+  const messages: Message[] = [];
+  const opinions: number[] = [];
+  const others = { known: 0, short: 0, failed: 0 };
+  for (const message of order) {
     const lesson = await laboratory.judgeAndLearn(
-      collection.verdict(index),
-      collection.body(index),
+      collection.verdict(message),
+      collection.body(message),
     );
     if (lesson.kind === 'learned') {
-      messages[counts.judged] = index;
-      opinions[counts.judged] = lesson.probability;
-      counts.judged += 1;
+      messages.push(message);
+      opinions.push(lesson.probability);
     } else {
-      counts[lesson.kind] += 1;
-      if (lesson.kind === 'failed') onFailed(collection.note(index).place, lesson.reason);
+      others[lesson.kind] += 1;
+      if (lesson.kind === 'failed') onFailed(collection.note(message).place, lesson.reason);
     }
     onMessage();
   }
-  const { judged, ...others } = counts;
-  return { messages: messages.slice(0, judged), opinions: opinions.slice(0, judged), ...others };
+  return { messages, opinions, ...others };
 }
 
 /**
  * Just after its start rspamd forgets a few of the messages that it learned (3.4), or the first one
  * (4.1): what it is to be judged by comes after those.
  */
-async function warmUp({ collection, laboratory, order }: TimeOrderPlan): Promise<void> {
-  await eachOf(order.subarray(0, WARM_UP), WARM_UP_WIDTH, async (index) => {
-    await laboratory.learn(collection.verdict(index), collection.body(index));
+async function warmUp({ collection, laboratory }: Work, order: readonly Message[]): Promise<void> {
+  await eachOf(order.slice(0, WARM_UP), WARM_UP_WIDTH, async (message) => {
+    await laboratory.learn(collection.verdict(message), collection.body(message));
   });
   await laboratory.forget();
 }

@@ -1,5 +1,6 @@
 import { plural, tableRow } from '../text.ts';
-import { VERDICTS, otherVerdict } from './two-classes.ts';
+import { VERDICTS } from '../verdict.ts';
+import { otherVerdict } from './collection.ts';
 import type { Evaluation } from './evaluation.ts';
 import type { CurvePoint, Figures } from './report.ts';
 import type { Estimate } from './statistics.ts';
@@ -56,10 +57,10 @@ function timeOrder({ timeOrder: { orderedBy, all, speaking, curve } }: Evaluatio
   return [
     `In time order (by ${orderInWords(orderedBy)}): each message judged, then taught`,
     ...columns([['messages', 'from', 'spam caught', 'ham lost', 'no opinion'], ...rows]),
-    ...figureLines('all', all.figures),
-    ...(speaking === null
-      ? ['  Bayes said nothing at all: it has to learn more of each class first (min_learns).']
-      : figureLines(`since it speaks (from ${speaking.first} on)`, speaking.figures)),
+    `  all: ${figuresInWords(all.figures)}`,
+    speaking === null
+      ? `  ${NEVER_SPOKE}`
+      : `  since it speaks (from ${speaking.first} on): ${figuresInWords(speaking.figures)}`,
   ];
 }
 
@@ -92,14 +93,13 @@ function curveRow({ first, last, from, said: { spam, ham } }: CurvePoint): reado
   ];
 }
 
-function figureLines(title: string, { spamCaught, hamLost, noOpinion }: Figures): string[] {
-  const told = [
-    `spam caught ${inPercent(spamCaught)}`,
-    `ham lost ${inPercent(hamLost)}`,
-    `no opinion ${inPercent(noOpinion)}`,
-  ];
-  return [`  ${title}: ${told.join(', ')}`];
+export function figuresInWords({ spamCaught, hamLost, noOpinion }: Figures): string {
+  return `spam caught ${inPercent(spamCaught)}, ham lost ${inPercent(hamLost)}, no opinion ${inPercent(noOpinion)}`;
 }
+
+/** What `timeOrder.speaking` says where Bayes never spoke. */
+export const NEVER_SPOKE =
+  'Bayes said nothing at all: it has to learn more of each class first (min_learns).';
 
 /** Why Bayes speaks earlier in the folds than on the site; `undefined` where it doesn't. */
 export function minLearnsInWords(
@@ -122,7 +122,7 @@ function crossValidation({ crossValidation: part, filter }: Evaluation): string[
     ...columns([['', 'judged', 'spam, says Bayes', 'ham', 'nothing'], ...rows]),
     ...(failed > 0 ? [`  ${failed} could not be judged in the end.`] : []),
     ...(lowered === undefined ? [] : [`  ${lowered}`]),
-    ...figureLines('all', figures),
+    `  all: ${figuresInWords(figures)}`,
     `  1-AUC ${inPercent(areaAbove, 3)}`,
     '  (in brackets 95 % intervals: Wilson; of 1-AUC Newcombe, method 5)',
   ];

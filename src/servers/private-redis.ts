@@ -17,20 +17,11 @@ export interface PrivateRedisOptions extends PrivateServerOptions {
   readonly persistence?: 'none' | 'always';
   /** Whoever doesn't say it is refused. @defaultValue everybody on this machine may do anything */
   readonly password?: string;
-  /** The loopback port of the Redis that it copies. */
-  readonly replicaOf?: number;
-  /** Whether it is a node of a cluster. */
-  readonly inCluster?: boolean;
-  /** The loopback port of the Redis that it watches, as one of three sentinels. */
-  readonly sentinelOf?: number;
+  /** Further lines of its configuration. */
+  readonly settings?: readonly string[];
+  /** It is a sentinel, which holds no data. */
+  readonly isSentinel?: boolean;
 }
-
-/**
- * A master that is silent for so long is down; two sentinels of three have to agree. On a busy machine one
- * that is well may be silent for a second.
- */
-const DOWN_AFTER_MS = 3_000;
-const QUORUM = 2;
 
 /** What rspamd's Bayes has learned, as its key in Redis says. */
 export interface BayesCounts {
@@ -38,7 +29,7 @@ export interface BayesCounts {
   readonly ham: number;
 }
 
-export type RedisReply = string | number | null | readonly RedisReply[];
+type RedisReply = string | number | null | readonly RedisReply[];
 
 /** A silent Redis (frozen, busy) is given up after this long. */
 const SILENCE_MS = 5_000;
@@ -56,13 +47,10 @@ export class PrivateRedis extends PrivateServer {
   /** Starts a new server; resolves when it answers PING. */
   static start(options: PrivateRedisOptions = {}): Promise<PrivateRedis> {
     return startServer(options, async (folder) => {
-      const { sentinelOf, password } = options;
-      if (sentinelOf !== undefined) await writeFile(join(folder, SENTINEL), watchOver(sentinelOf));
+      const redis = new PrivateRedis(folder, await freePort(), options);
       // A command line is seen by everybody.
-      if (password !== undefined) {
-        await writeFile(join(folder, SECRETS), `requirepass ${password}\n`, { mode: 0o600 });
-      }
-      return new PrivateRedis(folder, await freePort(), options);
+      await writeFile(join(folder, CONFIG), redis.#config(), { mode: 0o600 });
+      return redis;
     });
   }
 
@@ -102,25 +90,25 @@ export class PrivateRedis extends PrivateServer {
   }
 
   protected serverCommand(): Omit<ServerCommand, 'cwd' | 'user'> {
-    const { persistence, password, replicaOf, sentinelOf, inCluster = false } = this.#options;
-    const append = persistence === 'always' ? 'yes' : 'no';
+    const { program = 'redis-server', isSentinel = false } = this.#options;
     return {
-      program: this.#options.program ?? 'redis-server',
-      args: [
-        ...(password === undefined ? [] : [SECRETS]),
-        ...(sentinelOf === undefined ? [] : [SENTINEL, '--sentinel']),
-        ...['--port', String(this.port), '--bind', LOOPBACK, '--dir', this.folder],
-        '--daemonize',
-        'no',
-        // snapshots would come at moments that nobody chose
-        ...(sentinelOf === undefined
-          ? ['--save', '', '--appendonly', append, '--appendfsync', 'always']
-          : []),
-        ...(inCluster ? ['--cluster-enabled', 'yes'] : []),
-        ...(replicaOf === undefined ? [] : ['--replicaof', LOOPBACK, String(replicaOf)]),
-      ],
+      program,
+      args: [CONFIG, ...(isSentinel ? ['--sentinel'] : [])],
       outputFile: join(this.folder, 'redis.log'),
     };
+  }
+
+  #config(): string {
+    const { persistence, password, settings = [], isSentinel = false } = this.#options;
+    // Snapshots would come at moments that nobody chose.
+    const append = `appendonly ${persistence === 'always' ? 'yes' : 'no'}`;
+    const data = isSentinel ? [] : ['save ""', append, 'appendfsync always'];
+    return [
+      ...[`port ${this.port}`, `bind ${LOOPBACK}`, `dir ${JSON.stringify(this.folder)}`],
+      ...['daemonize no', ...data, ...settings],
+      ...(password === undefined ? [] : [`requirepass ${password}`]),
+      '',
+    ].join('\n');
   }
 
   protected async answers(): Promise<boolean> {
@@ -128,23 +116,13 @@ export class PrivateRedis extends PrivateServer {
   }
 }
 
-/** A sentinel writes into its configuration what it finds out. */
-const SENTINEL = 'sentinel.conf';
-const SECRETS = 'secrets.conf';
+/** A sentinel, or a node of a cluster, writes down what it finds out. */
+const CONFIG = 'redis.conf';
 
 /** A command as it is sent. */
 function written(words: readonly string[]): string {
   const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return `*${words.length}\r\n${parts.join('')}`;
-}
-
-function watchOver(port: number): string {
-  return [
-    `sentinel monitor bayes ${LOOPBACK} ${port} ${QUORUM}`,
-    `sentinel down-after-milliseconds bayes ${DOWN_AFTER_MS}`,
-    `sentinel failover-timeout bayes ${DOWN_AFTER_MS * 10}`,
-    '',
-  ].join('\n');
 }
 
 type Parsed = readonly [reply: RedisReply | Error, next: number];

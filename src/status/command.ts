@@ -22,7 +22,7 @@ import { learnedWords, reasonsOf, stateOf } from './words.ts';
  * start, and what rspamd says. It counts and asks by itself, so that it works without a daemon; it
  * makes nothing and changes nothing.
  */
-export interface StatusOptions {
+interface StatusOptions {
   readonly config: Config;
   /** One JSON object instead of a text. */
   readonly json: boolean;

@@ -11,7 +11,7 @@ import type { HealthReport } from './reports.ts';
  * asks the daemon and nobody else, so that an outage of rspamd and a stand-by are healthy. It is
  * run every few seconds: what it imports is kept small.
  */
-export interface HealthOptions {
+interface HealthOptions {
   readonly environment: Environment;
   readonly out: (text: string) => void;
 }

@@ -25,7 +25,7 @@ const BROKEN_FILE = 'history.broken.json';
 export const KINDS = ['learned', 'refused', 'turned'] as const;
 
 /** A day of one class at one filter, on which something happened. */
-export interface DayCounts extends Readonly<Record<(typeof KINDS)[number], number>> {
+interface DayCounts extends Readonly<Record<(typeof KINDS)[number], number>> {
   /** `2026-03-14`. */
   readonly day: string;
   readonly trainer: Filter;
@@ -43,7 +43,7 @@ export interface HistoryReport {
   readonly days: readonly DayCounts[];
 }
 
-export interface HistoryOptions {
+interface HistoryOptions {
   readonly stateDir: Pick<StateDir, 'root' | 'temporary'>;
   readonly clock: Clock;
   readonly log: Log;
@@ -90,12 +90,9 @@ export class History {
     }
     const isLearned = result === 'learned' || result === 'duplicate';
     const turned = isLearned ? this.#turns(`${filter} ${key}`, verdict) : result === 'superseded';
-    const counts: Counts = [
-      Number(result === 'learned'),
-      Number(result === 'refused'),
-      Number(turned),
-    ];
-    if (counts.every((count) => count === 0)) return;
+    const [learned, refused] = [result === 'learned', result === 'refused'];
+    if (!learned && !refused && !turned) return;
+    const counts = [Number(learned), Number(refused), Number(turned)] as const;
     this.#add(dayOf(this.#options.clock.wall()), `${filter} ${verdict}`, counts);
     this.#isChanged = true;
   }
@@ -160,22 +157,20 @@ export class History {
     const newest = [...this.#days.keys()].sort().reverse();
     for (let most = KEPT_DAYS; ; most = Math.floor(most * 0.9)) {
       for (const day of newest.splice(most)) this.#days.delete(day);
-      const days = newest.map((day): [string, Readonly<Record<string, Counts>>] => [
-        day,
-        Object.fromEntries(this.#days.get(day) ?? []),
-      ]);
+      const days = Object.fromEntries(
+        newest.map((day) => [day, Object.fromEntries(this.#days.get(day) ?? [])]),
+      );
       const [lastInAt, lastProofAt] = [this.#lastInAt, this.#lastProofAt];
-      const content = { version: VERSION, lastInAt, lastProofAt, days: Object.fromEntries(days) };
-      const text = `${JSON.stringify(content)}\n`;
+      const text = `${JSON.stringify({ version: VERSION, lastInAt, lastProofAt, days })}\n`;
       if (text.length <= MOST_BYTES) return text;
     }
   }
 
   #add(day: string, of: string, more: Counts): void {
-    const counts = this.#days.get(day) ?? new Map<string, Counts>();
+    const counts: Day = this.#days.get(day) ?? new Map<string, Counts>();
     this.#days.set(day, counts);
-    const before = counts.get(of) ?? [0, 0, 0];
-    counts.set(of, [before[0] + more[0], before[1] + more[1], before[2] + more[2]]);
+    const [learned, refused, turned] = counts.get(of) ?? [0, 0, 0];
+    counts.set(of, [learned + more[0], refused + more[1], turned + more[2]]);
   }
 
   /** Whether a message was learned in another class before. */

@@ -6,8 +6,7 @@ import { FINAL_RESULTS } from '../delivery/result.ts';
 import { classesOf } from '../verdict.ts';
 import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
-import type { SpoolCounts } from './counts.ts';
-import type { DaemonReport } from './reports.ts';
+import type { ControllerReport, DaemonReport } from './reports.ts';
 import { learnedOf } from './probe.ts';
 
 /**
@@ -51,7 +50,7 @@ export class Metrics {
     this.#duration.observe(this.#labels(filter, verdict), durationMs / 1000);
   }
 
-  #labels(filter: Filter, verdict: Verdict): Readonly<Record<string, string>> {
+  #labels(filter: Filter, verdict: Verdict): Labels {
     return this.#filters.length > 1 ? { trainer: filter, verdict } : { verdict };
   }
 
@@ -89,43 +88,47 @@ export class Metrics {
 type Row = readonly [name: string, help: string, samples: readonly Sample[]];
 
 /** A figure with its labels; `null` where it isn't known. */
-type Sample = readonly [labels: Readonly<Record<string, string>>, value: number | null];
-
-function epochSeconds(iso: string | null | undefined): number | null {
-  return iso === null || iso === undefined ? null : Date.parse(iso) / 1000;
-}
+type Sample = readonly [labels: Labels, value: number | null];
+type Labels = Readonly<Record<string, string>>;
 
 function one(value: number | null | undefined): readonly Sample[] {
   return [[{}, value ?? null]];
 }
 
+/** What can't be counted counts nothing. */
+function totalOf(counts: readonly (number | null | undefined)[]): number {
+  return counts.reduce<number>((sum, each) => sum + (each ?? 0), 0);
+}
+
+function moment(iso: string | null | undefined): readonly Sample[] {
+  return one(iso === null || iso === undefined ? null : Date.parse(iso) / 1000);
+}
+
 function reportRows(report: DaemonReport): Row[] {
   const { waiting, controllers, trainers, bugs, history } = report;
-  const bayes = learnedOf(controllers);
-  const labelOf = (trainer: Filter): Readonly<Record<string, string>> =>
-    trainers.length > 1 ? { trainer } : {};
+  const labelsOf = (trainer: Filter): Labels => (trainers.length > 1 ? { trainer } : {});
   const ended = trainers.flatMap(({ trainer, messages }) =>
     Object.entries(messages).flatMap(([verdict, counts]) =>
       FINAL_RESULTS.map((outcome): Sample => [
-        { ...labelOf(trainer), verdict, outcome },
+        { ...labelsOf(trainer), verdict, outcome },
         counts[outcome],
       ]),
     ),
   );
-  const deferred = trainers.map((each): Sample => [labelOf(each.trainer), each.deferred]);
-  const lying = (verdict: Verdict, ...places: readonly (keyof SpoolCounts)[]): number | null =>
-    waiting && places.reduce((total, place) => total + (waiting[place][verdict] ?? 0), 0);
-  const each = (value: (controller: DaemonReport['controllers'][number]) => boolean): Sample[] =>
-    controllers.map((controller) => [{ controller: controller.name }, Number(value(controller))]);
+  const deferred = trainers.map((each): Sample => [labelsOf(each.trainer), each.deferred]);
   const waits = (waiting === null ? [] : classesOf(waiting.queued)).map((verdict): Sample => [
     { verdict },
-    lying(verdict, 'dropped', 'queued', 'released'),
+    totalOf([waiting?.dropped, waiting?.queued, waiting?.released].map((each) => each?.[verdict])),
   ]);
-  const quarantined =
-    waiting &&
-    Object.values(waiting.quarantined).reduce<number>((sum, each) => sum + (each ?? 0), 0);
-  const known = Object.entries(bayes).map(([each, count]): Sample => [{ class: each }, count]);
-  const unproven = each(({ state }) => state === 'unproven');
+  const ofControllers = (isSo: (controller: ControllerReport) => boolean): Sample[] =>
+    controllers.map((each) => [{ controller: each.name }, Number(isSo(each))]);
+  const up = ofControllers(({ ready }) => ready);
+  const unproven = ofControllers(({ state }) => state === 'unproven');
+  const known = Object.entries(learnedOf(controllers)).map(([each, count]): Sample => [
+    { class: each },
+    count,
+  ]);
+  const lie = waiting && totalOf(Object.values(waiting.quarantined));
   return [
     ['kopano_learnd_messages_total', 'Messages by how they ended, each counted once.', ended],
     ['kopano_learnd_pending', 'Messages in the drop directory and the queue, and released.', waits],
@@ -133,19 +136,15 @@ function reportRows(report: DaemonReport): Row[] {
     [
       'kopano_learnd_last_arrival_timestamp_seconds',
       'When the last message was taken out of the drop directory.',
-      one(epochSeconds(history?.lastInAt)),
+      moment(history?.lastInAt),
     ],
     [
       'kopano_learnd_last_proof_timestamp_seconds',
       'When the last message was proven to be remembered.',
-      one(epochSeconds(history?.lastProofAt)),
+      moment(history?.lastProofAt),
     ],
-    ['kopano_learnd_quarantined', 'Messages that lie in the quarantine.', one(quarantined)],
-    [
-      'kopano_learnd_controller_up',
-      '1: messages can be learned there.',
-      each(({ ready }) => ready),
-    ],
+    ['kopano_learnd_quarantined', 'Messages that lie in the quarantine.', one(lie)],
+    ['kopano_learnd_controller_up', '1: messages can be learned there.', up],
     ['kopano_learnd_controller_unproven', '1: it learns, and does not remember.', unproven],
     ['kopano_learnd_bayes_learned', 'Messages that Bayes has learned, as rspamd says.', known],
     [

@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Bugs } from '../bugs.ts';
 
 /** Pages over HTTP: GET and HEAD, one answer a connection. */
@@ -11,7 +12,7 @@ export interface Page {
 }
 
 /** Nobody is trusted to be quick or brief. */
-export const LIMITS = {
+const LIMITS = {
   maxHeaderSize: 8_192,
   headersTimeout: 5_000,
   requestTimeout: 5_000,
@@ -27,10 +28,10 @@ function plain(status: number, text: string): Page {
 }
 
 /** @param pageAt the page of a path; `undefined` where there is none */
-export function answerWith(
+export function createPageServer(
   bugs: Bugs,
   pageAt: (path: string) => Promise<Page | undefined>,
-): (request: IncomingMessage, response: ServerResponse) => void {
+): Server {
   const answer = async (url: string, method: string, response: ServerResponse): Promise<void> => {
     const [path = ''] = url.split('?', 1);
     try {
@@ -50,9 +51,18 @@ export function answerWith(
       response.writeHead(500).end('internal error\n');
     }
   };
-  return ({ url = '', method = '' }, response) => {
+  return createServer(LIMITS, ({ url = '', method = '' }, response) => {
     void answer(url, method, response);
-  };
+  });
+}
+
+/** Closes the port and every connection. */
+export async function closeServer(server: Server | undefined): Promise<void> {
+  if (server?.listening !== true) return;
+  await new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
 }
 
 /** For browsers: a page is of this moment, and nothing but what it is said to be. */

@@ -150,13 +150,12 @@ export class Reporter {
       /** How messages ended since the start, each counted once by each filter. */
       messages: countsOf(learners),
       /** The same, and what is in memory, for each filter. */
-      trainers: learners.map((learner) => ({
-        trainer: learner.filter,
-        controllers: learner.controllers.map(({ name }) => name),
-        messages: learner.events.countsOf,
-        deferred: this.#view.countsOf(learner)?.deferred ?? null,
-        inFlight: this.#view.countsOf(learner)?.inFlight ?? null,
-      })),
+      trainers: learners.map((learner) => {
+        const { deferred = null, inFlight = null } = this.#view.countsOf(learner) ?? {};
+        const { filter: trainer, controllers, events } = learner;
+        const names = controllers.map(({ name }) => name);
+        return { trainer, controllers: names, messages: events.countsOf, deferred, inFlight };
+      }),
       /** What lies in the folders. */
       waiting,
       /** Of what waits in the queue: after a failure or without proof, until a time of its own. */

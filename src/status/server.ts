@@ -1,4 +1,3 @@
-import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { Bugs } from '../bugs.ts';
 import type { Clock, Timer } from '../clock.ts';
@@ -11,15 +10,11 @@ import type { Ended } from '../delivery/events.ts';
 import type { Filter } from '../filter.ts';
 import type { Verdict } from '../verdict.ts';
 import { Metrics } from './metrics.ts';
-import { LIMITS, answerWith, json } from './pages.ts';
+import { closeServer, createPageServer, json } from './pages.ts';
 import type { Page } from './pages.ts';
 import type { Reporter } from './reports.ts';
 
-/**
- * The status server: the daemon's pages at STATUS_LISTEN. A port that is taken costs the pages and
- * nothing else: it is asked for again.
- */
-export interface StatusServerOptions {
+interface StatusServerOptions {
   readonly reporter: Reporter;
   readonly bugs: Bugs;
   /** The filters that are taught: where there are several, figures have a label `trainer`. */
@@ -38,6 +33,11 @@ const PORT_RETRY_MS = 5_000;
 /** From the first byte to the last of ours. */
 const CONNECTION_MS = 15_000;
 const MAX_CONNECTIONS = 64;
+
+/**
+ * The daemon's pages at STATUS_LISTEN. A port that is taken costs the pages and nothing else: it is
+ * asked for again.
+ */
 export class StatusServer {
   readonly #options: StatusServerOptions;
   readonly #throttle: LogThrottle;
@@ -53,8 +53,7 @@ export class StatusServer {
 
   /** Listens, now or as soon as it may. */
   start(): void {
-    const pageAt = (path: string): Promise<Page | undefined> => this.#page(path);
-    const server = createServer(LIMITS, answerWith(this.#options.bugs, pageAt));
+    const server = createPageServer(this.#options.bugs, (path) => this.#page(path));
     server.maxConnections = MAX_CONNECTIONS;
     // Node.js reads and parses what is sent after the first request all the same: it gets no page.
     server.maxRequestsPerSocket = 1;
@@ -92,11 +91,7 @@ export class StatusServer {
     this.#retry?.cancel();
     const server = this.#server;
     this.#server = undefined;
-    if (server?.listening !== true) return;
-    await new Promise((resolve) => {
-      server.close(resolve);
-      server.closeAllConnections();
-    });
+    await closeServer(server);
   }
 
   #failed(error: Error): void {

@@ -1,10 +1,9 @@
 import { unlinkSync } from 'node:fs';
-import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { Bugs } from '../bugs.ts';
 import { errnoOf } from '../errors.ts';
 import type { Folder } from '../spool/folder.ts';
-import { LIMITS, answerWith, json } from './pages.ts';
+import { closeServer, createPageServer, json } from './pages.ts';
 import type { Reporter } from './reports.ts';
 
 /**
@@ -18,11 +17,8 @@ export class StatusSocket {
   readonly #server: Server;
 
   constructor(reporter: Reporter, bugs: Bugs) {
-    this.#server = createServer(
-      LIMITS,
-      answerWith(bugs, async (path) =>
-        path === '/status' ? json(200, await reporter.status()) : undefined,
-      ),
+    this.#server = createPageServer(bugs, async (path) =>
+      path === '/status' ? json(200, await reporter.status()) : undefined,
     );
     // Without it learning goes on, and STATUS_LISTEN tells the same.
     this.#server.on('error', () => undefined);
@@ -42,10 +38,6 @@ export class StatusSocket {
 
   /** Idempotent. Removes the socket. */
   async stop(): Promise<void> {
-    if (!this.#server.listening) return;
-    await new Promise((resolve) => {
-      this.#server.close(resolve);
-      this.#server.closeAllConnections();
-    });
+    await closeServer(this.#server);
   }
 }

@@ -54,13 +54,9 @@ async function seeAll(name: string, url: string, check: (text: string) => void):
   await page.close();
 }
 
-function urlOf({ status }: StatusBench): string {
-  return `http://127.0.0.1:${status.port ?? 0}/`;
-}
-
 describe('in a browser', needs('chromium', hasChromium), () => {
   test('the page of a daemon that works is readable, silent and asks for nothing', async () => {
-    const url = urlOf(await busyStatus());
+    const url = `http://${(await busyStatus()).address}/`;
     await seeAll('page', url, (text) => {
       expect(text).toContain('It works');
       expect(text).toContain(HOSTILE);
@@ -75,7 +71,7 @@ describe('in a browser', needs('chromium', hasChromium), () => {
   });
 
   test('so is that of one with another class, of both filters, and in trouble', async () => {
-    await seeAll('classes', urlOf(await busyStatus(THREE_CLASSES)), (text) => {
+    await seeAll('classes', `http://${(await busyStatus(THREE_CLASSES)).address}/`, (text) => {
       expect(text).toContain('newsletter: 15 learned, 185 more for min_learns = 200');
     });
     const both = await busyStatus(bothFilters());
@@ -91,7 +87,7 @@ describe('in a browser', needs('chromium', hasChromium), () => {
       },
       true,
     );
-    await seeAll('trouble', urlOf(both), (text) => {
+    await seeAll('trouble', `http://${both.address}/`, (text) => {
       expect(text).toContain('It does not work as it should');
       expect(text).toContain('What to do: set RSPAMD_PASSWORD');
       expect(text).toContain(`/a/${HOSTILE}: permission denied`);
@@ -100,11 +96,11 @@ describe('in a browser', needs('chromium', hasChromium), () => {
 
   test('so is that of one that has just started, and that stands by', async () => {
     const bench = await StatusBench.start({ trainers: [wellTrainer('http://one:11334')] });
-    await seeAll('fresh', urlOf(bench), (text) => {
+    await seeAll('fresh', `http://${bench.address}/`, (text) => {
       expect(text).toContain('No message is in quarantine');
     });
     bench.counts = undefined;
-    await seeAll('standby', urlOf(bench), (text) => {
+    await seeAll('standby', `http://${bench.address}/`, (text) => {
       expect(text).toContain('It stands by');
     });
   });

@@ -25,13 +25,14 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Processes that work in a folder below `parent`; every server of the demo does. */
-async function processesIn(parent: string): Promise<readonly string[]> {
+/** Neither a file nor a process: every server of the demo works in a folder of its own below. */
+async function expectNothingLeft(): Promise<void> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const folders = await Promise.all(
     pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => '')),
   );
-  return folders.filter((cwd) => cwd.startsWith(parent));
+  expect(folders.filter((cwd) => cwd.startsWith(folder))).toEqual([]);
+  expect(await readdir(folder)).toEqual([]);
 }
 
 async function tell(options: Partial<Parameters<typeof demo>[0]>): Promise<[number, string]> {
@@ -40,14 +41,8 @@ async function tell(options: Partial<Parameters<typeof demo>[0]>): Promise<[numb
   const write = (part: string): void => {
     text += part;
   };
-  const exitCode = await demo({
-    signal,
-    searchPath,
-    write,
-    program: ours,
-    keep: false,
-    ...options,
-  });
+  const usual = { signal, searchPath, write, program: ours, keep: false };
+  const exitCode = await demo({ ...usual, ...options });
   return [exitCode, text];
 }
 
@@ -84,8 +79,7 @@ describeReal('with the servers', TIME, () => {
     expect(worth).toMatch(
       /440 messages, 219 spam and 221 ham[^]*spam caught[^]*disputed: \d+,.* ham, "/,
     );
-    expect(await readdir(folder)).toEqual([]);
-    expect(await processesIn(folder)).toEqual([]);
+    await expectNothingLeft();
   }, 120_000);
 
   test('with --keep all of it runs on until the signal, and then nothing is left', async () => {
@@ -105,8 +99,7 @@ describeReal('with the servers', TIME, () => {
     const [exitCode] = await tell({ keep: true, signal: abort.signal, write });
     expect(exitCode).toBe(0);
     expect(health).toEqual([200, 'true']);
-    expect(await readdir(folder)).toEqual([]);
-    expect(await processesIn(folder)).toEqual([]);
+    await expectNothingLeft();
   }, 120_000);
 
   test('interrupted, it fails and leaves nothing', async () => {
@@ -119,8 +112,7 @@ describeReal('with the servers', TIME, () => {
     };
     const [exitCode] = await tell({ signal: abort.signal, write });
     expect(exitCode).toBe(1);
-    expect(await readdir(folder)).toEqual([]);
-    expect(await processesIn(folder)).toEqual([]);
+    await expectNothingLeft();
   });
 
   test('a daemon that ends is a failure with its last words, and leaves nothing', async () => {
@@ -128,7 +120,6 @@ describeReal('with the servers', TIME, () => {
     const [exitCode, text] = await tell({ program: [...broken] });
     expect(exitCode).toBe(1);
     expect(text).toContain('no flock here');
-    expect(await readdir(folder)).toEqual([]);
-    expect(await processesIn(folder)).toEqual([]);
+    await expectNothingLeft();
   });
 });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { Collection } from '../../src/evaluate/collection.ts';
 import { describeDisputed, rankDisputed } from '../../src/evaluate/disputed.ts';
-import type { Verdict } from '../../src/evaluate/two-classes.ts';
+import type { BaseVerdict } from '../../src/verdict.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
-type Row = readonly [verdict: Verdict, sender: string, probability: number];
+type Row = readonly [verdict: BaseVerdict, sender: string, probability: number];
 
 /** Messages by sender and verdict, with how likely Bayes thinks each spam. */
 function rank(rows: readonly Row[]) {
@@ -15,8 +15,8 @@ function rank(rows: readonly Row[]) {
     const note = { place: `/${index}`, isAlone: true, sender, subject: '' };
     collection.add(verdict, Buffer.from(`${index}`), 1_000 * index, note, keys);
   }
-  const messages = Uint32Array.from(rows.keys());
-  const opinions = Float64Array.from(rows, ([, , probability]) => probability);
+  const { messages } = collection;
+  const opinions = rows.map(([, , probability]) => probability);
   const ranked = rankDisputed(collection, { messages, opinions });
   const disputed = describeDisputed(collection, ranked);
   collection.close();

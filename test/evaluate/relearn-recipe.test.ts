@@ -5,13 +5,13 @@ import { expect, test } from 'vitest';
 import { Collection } from '../../src/evaluate/collection.ts';
 import { readMessages } from '../../src/evaluate/reading.ts';
 import { pathList, relearnCommands } from '../../src/evaluate/relearn-recipe.ts';
-import type { Verdict } from '../../src/evaluate/two-classes.ts';
+import type { BaseVerdict } from '../../src/verdict.ts';
 import { PathSource } from '../../src/relearn/sources/path-source.ts';
 import { mail, mboxOf, putIn, readingOptions } from '../support/relearn-sources.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 /** What a list of all messages says. */
-async function listOf(sources: readonly (readonly [Verdict, path: string])[]) {
+async function listOf(sources: readonly (readonly [BaseVerdict, path: string])[]) {
   const collection = new Collection(temporaryFolder());
   await readMessages({
     sources: sources.map(([verdict, path]) => new PathSource(path, verdict, readingOptions())),
@@ -22,8 +22,7 @@ async function listOf(sources: readonly (readonly [Verdict, path: string])[]) {
     onMessage: () => undefined,
     onFailed: () => undefined,
   });
-  const all = Array.from({ length: collection.size }, (_, index) => ({ index }));
-  const { content, byVerdict } = pathList(collection, all);
+  const { content, byVerdict } = pathList(collection, collection.messages);
   collection.close();
   return { lines: content.toString().split('\n').slice(0, -1), byVerdict };
 }

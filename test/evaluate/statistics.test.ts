@@ -20,9 +20,14 @@ const SCORED = fc.array(
 const NORMAL = [33, 6, 6, 11, 2];
 const ABNORMAL = [3, 2, 2, 11, 33];
 
-function areaOf(all: readonly { readonly isSpam: boolean; readonly score: number }[]) {
-  const scores = Float64Array.from(all, ({ score }) => score);
-  return areaUnderRoc(scores, (index) => all[index]?.isSpam === true);
+type All = readonly { readonly isSpam: boolean; readonly score: number }[];
+
+function scored(all: All): Parameters<typeof rocCurve> {
+  return [all.map(({ score }) => score), (at) => all[at]?.isSpam === true];
+}
+
+function areaOf(all: All) {
+  return areaUnderRoc(...scored(all));
 }
 
 describe('the share of a whole', () => {
@@ -73,8 +78,7 @@ describe('the area under the ROC curve', () => {
       fc.property(SCORED, (all) => {
         const area = areaOf(all) ?? NaN;
         fc.pre(!Number.isNaN(area));
-        const scores = Float64Array.from(all, ({ score }) => score);
-        const curve = rocCurve(scores, (index) => all[index]?.isSpam === true);
+        const curve = rocCurve(...scored(all));
         let under = 0;
         for (const [at, { hamLost, spamCaught }] of curve.entries()) {
           const before = curve[at - 1];

@@ -6,7 +6,7 @@ import { makeMessage, makeMessages } from '../lab/messages.ts';
 import type { Summary } from '../../src/relearn/summary.ts';
 import { call } from '../support/run-cli.ts';
 import { temporaryFolder } from '../support/temporary.ts';
-import { PrivateSpamd } from '../../src/servers/private-spamd.ts';
+import { PrivateSpamd } from '../lab/private-spamd.ts';
 import { examine } from '../support/examine.ts';
 import { needsPrograms } from '../support/needs.ts';
 import { byLength } from '../support/length.ts';

@@ -1,12 +1,11 @@
-import { once } from 'node:events';
 import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { status } from '../../src/status/command.ts';
 import { loadConfig } from '../../src/config.ts';
-import { freePorts } from '../../src/servers/ports.ts';
+import { freePort } from '../../src/servers/ports.ts';
 import type { Overview } from '../../src/status/command.ts';
+import { listening } from '../support/listening.ts';
 import { call, runCli } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
 import { NOBODY, temporaryFolder } from '../support/temporary.ts';
@@ -22,23 +21,16 @@ const FIGURES = {
   ],
 };
 
-/** An rspamd that shows these statistics, with this status. */
-async function rspamd(content: object, status = 200): Promise<string> {
+/** An rspamd that shows these statistics. */
+async function rspamd(content: object): Promise<string> {
   const server = createServer((request, response) => {
-    if (request.url === '/ping') response.end('pong\r\n');
-    else response.writeHead(status).end(JSON.stringify(content));
+    response.end(request.url === '/ping' ? 'pong\r\n' : JSON.stringify(content));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return `http://${await listening(server)}`;
 }
 
 async function nobody(): Promise<string> {
-  const [port = 0] = await freePorts(1);
-  return `http://127.0.0.1:${port}`;
+  return `http://127.0.0.1:${await freePort()}`;
 }
 
 async function overview(environment: Record<string, string>): Promise<Overview> {
@@ -79,7 +71,7 @@ describe('without a daemon', () => {
   test('it counts what lies in the folders, claims nothing of a daemon, and makes nothing', async () => {
     const lib = spool();
     const before = everything(lib);
-    const [port = 0] = await freePorts(1);
+    const port = await freePort();
     const found = await overview({
       KOPANO_SPAMD_LIB: lib,
       RSPAMD_URL: await rspamd(FIGURES),
@@ -126,17 +118,12 @@ describe('without a daemon', () => {
 
 test('what is stopped tells nothing, and fails', async () => {
   const server = createServer(() => undefined); // it never answers
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
   onTestFinished(() => {
     server.closeAllConnections();
-    server.close();
   });
-  const config = loadConfig({
-    KOPANO_SPAMD_LIB: spool(),
-    RSPAMD_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    STATUS_LISTEN: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-  });
+  const STATUS_LISTEN = await listening(server);
+  const RSPAMD_URL = `http://${STATUS_LISTEN}`;
+  const config = loadConfig({ KOPANO_SPAMD_LIB: spool(), RSPAMD_URL, STATUS_LISTEN });
   const stop = new AbortController();
   server.once('request', () => {
     stop.abort();
@@ -171,22 +158,19 @@ describe('a folder', () => {
     expect(everything(lib)).toEqual(['ham']);
   });
 
-  test('that the first start will make in an empty state dir is no fault of its own', async () => {
+  test.each([
+    [['spam', 'ham', '.learnd'], /\n {2}the state dir is empty yet: no daemon has run\n/],
+    [
+      ['spam', 'ham'],
+      /\n\n {2}no message is here\n {2}the state dir is not there yet: no daemon has run\n\n/,
+    ],
+  ])('that the first start will make is no fault where only %j are there', async (names, says) => {
     const lib = temporaryFolder();
-    for (const name of ['spam', 'ham', '.learnd']) mkdirSync(`${lib}/${name}`);
+    for (const name of names) mkdirSync(`${lib}/${name}`);
     const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
     const { out } = await runCli(['status'], environment);
-    expect(out).toMatch(/\n {2}the state dir is empty yet: no daemon has run\n/);
-    expect(out).not.toContain('missing');
-  });
-
-  test('that only the first start will make holds nothing', async () => {
-    const lib = temporaryFolder();
-    for (const name of ['spam', 'ham']) mkdirSync(`${lib}/${name}`);
-    const environment = { KOPANO_SPAMD_LIB: lib, RSPAMD_URL: await nobody() };
-    const { out } = await runCli(['status'], environment);
-    expect(out).toMatch(/\n\n {2}no message is here\n {2}the state dir is not there yet: .*\n\n/);
-    expect(out).not.toContain('?');
+    expect(out).toMatch(says);
+    expect(out).not.toMatch(/missing|\?/);
   });
 
   test('that may not be read is said with what helps', ROOT, async () => {
@@ -203,13 +187,21 @@ describe('a folder', () => {
 });
 
 describe('the running daemon', () => {
-  async function ask(bench: StatusBench, settings: Record<string, string> = {}): Promise<Overview> {
-    return overview({
+  async function settingsOf(bench: StatusBench): Promise<Record<string, string>> {
+    return {
       KOPANO_SPAMD_LIB: bench.spool.lib,
       RSPAMD_URL: await nobody(),
-      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
-      ...settings,
-    });
+      STATUS_LISTEN: bench.address,
+    };
+  }
+
+  async function ask(bench: StatusBench, settings: Record<string, string> = {}): Promise<Overview> {
+    return overview({ ...(await settingsOf(bench)), ...settings });
+  }
+
+  /** The text that people see. */
+  async function textOf(bench: StatusBench): Promise<string> {
+    return (await runCli(['status'], await settingsOf(bench))).out;
   }
 
   test('tells what it has learned since its start', async () => {
@@ -218,11 +210,7 @@ describe('the running daemon', () => {
     bench.counts = { pending: 0, deferred: 7, inFlight: 0 };
     const { daemon } = await ask(bench);
     expect(daemon).toMatchObject({ kind: 'running', report: { deferred: 7, role: 'owner' } });
-    const { out } = await runCli(['status'], {
-      KOPANO_SPAMD_LIB: bench.spool.lib,
-      RSPAMD_URL: await nobody(),
-      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
-    });
+    const out = await textOf(bench);
     expect(out).toMatch(/^daemon: owns the spool, ready, version /m);
     expect(out).toMatch(/^ {2}superseded +0 +1$/m);
     expect(out).toMatch(/^ {2}7 deferred$/m);
@@ -234,11 +222,7 @@ describe('the running daemon', () => {
   ])('that proved a message %d ms ago says that the count is behind: %s', async (ms, isSaid) => {
     const bench = await StatusBench.start();
     for (const each of bench.controllers) each.lastProofAt = Date.now() - ms;
-    const { out } = await runCli(['status'], {
-      KOPANO_SPAMD_LIB: bench.spool.lib,
-      RSPAMD_URL: await nobody(),
-      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
-    });
+    const out = await textOf(bench);
     expect(out).toContain('bayes, ham: ');
     expect(
       out.endsWith('\n  what rspamd learned in the last minute may not be counted there yet\n'),
@@ -248,16 +232,8 @@ describe('the running daemon', () => {
   test('is told without a row of zeros, and as wide as the terminal', async () => {
     const bench = await StatusBench.start();
     bench.messages.superseded('ham', 'a', undefined);
-    const { out } = await call(
-      ['status'],
-      {
-        PATH: process.env['PATH'] ?? '',
-        KOPANO_SPAMD_LIB: bench.spool.lib,
-        RSPAMD_URL: await nobody(),
-        STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
-      },
-      { columns: 60 },
-    );
+    const environment = { PATH: process.env['PATH'] ?? '', ...(await settingsOf(bench)) };
+    const { out } = await call(['status'], environment, { columns: 60 });
     expect(out).not.toMatch(/ 0 +0\b/);
     expect(out).toMatch(/, for \d+ (s|min|h|days)$/m);
     const long = out.split('\n').filter((line) => line.length > 60 && / \S+ \S/.test(line));
@@ -267,11 +243,7 @@ describe('the running daemon', () => {
   test('is not simply ready while a class folder is missing', async () => {
     const bench = await StatusBench.start();
     rmSync(bench.spool.dropPath('spam'), { recursive: true });
-    const { out } = await runCli(['status'], {
-      KOPANO_SPAMD_LIB: bench.spool.lib,
-      RSPAMD_URL: await nobody(),
-      STATUS_LISTEN: `127.0.0.1:${bench.status.port ?? 0}`,
-    });
+    const out = await textOf(bench);
     expect(out.replace(/\n {4}/g, ' ')).toMatch(
       /^daemon: owns the spool, ready but for the following, .*\n {2}\S+\/spam: missing\n/m,
     );

@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { freePorts } from '../../src/servers/ports.ts';
+import { listening } from '../support/listening.ts';
 import { runCli, start } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { StatusBench } from '../support/status-bench.ts';
@@ -11,15 +11,6 @@ import { StatusBench } from '../support/status-bench.ts';
 
 function health(listen: string, environment: Record<string, string> = {}): Promise<Result> {
   return runCli(['health'], { STATUS_LISTEN: listen, ...environment });
-}
-
-async function listening(server: Server): Promise<string> {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.close();
-  });
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 /** A server that answers every connection with these bytes, or never. */
@@ -44,7 +35,7 @@ describe('a healthy daemon', () => {
   ] as const)('is told in one line with exit 0: %s', async (says, counts) => {
     const bench = await StatusBench.start();
     bench.counts = counts;
-    expect(await health(`127.0.0.1:${bench.status.port ?? 0}`)).toEqual({
+    expect(await health(bench.address)).toEqual({
       code: 0,
       out: `healthy: ${says}\n`,
       err: '',
@@ -53,7 +44,7 @@ describe('a healthy daemon', () => {
 
   test('is told by the installed program, which takes a short way to this command', async () => {
     const bench = await StatusBench.start();
-    const listen = `127.0.0.1:${bench.status.port ?? 0}`;
+    const listen = bench.address;
     const told = { code: 0, out: 'healthy: owns its spool\n', err: '' };
     expect(await start(['health'], { STATUS_LISTEN: listen })).toEqual(told);
     const off = await start(['health'], { STATUS_LISTEN: 'off' });
@@ -76,7 +67,7 @@ describe('a daemon that is not healthy', () => {
     const bench = await StatusBench.start();
     bench.stalls = [{ what: 'pickup', ms: 45_000 }];
     const says = 'not healthy: pickup has stood still for 45 s\n';
-    const asked = await health(`127.0.0.1:${bench.status.port ?? 0}`);
+    const asked = await health(bench.address);
     expect(asked).toEqual({ code: 1, out: says, err: '' });
   });
 

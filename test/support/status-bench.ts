@@ -153,8 +153,13 @@ export class StatusBench {
     return until('it listens', () => this.status.port !== undefined);
   }
 
+  /** `HOST:PORT`, as STATUS_LISTEN has it. */
+  get address(): string {
+    return `127.0.0.1:${this.status.port ?? 0}`;
+  }
+
   async get(path: string, method = 'GET'): Promise<Answer> {
-    const response = await fetch(`http://127.0.0.1:${this.status.port ?? 0}${path}`, { method });
+    const response = await fetch(`http://${this.address}${path}`, { method });
     const type = response.headers.get('content-type') ?? '';
     return { status: response.status, type, text: await response.text() };
   }

@@ -1,18 +1,26 @@
 import { plural } from '../../text.ts';
-import { VERDICTS, otherVerdict } from '../two-classes.ts';
+import { VERDICTS } from '../../verdict.ts';
+import { otherVerdict } from '../collection.ts';
 import type { Evaluation } from '../evaluation.ts';
 import type { DisputedMessage } from '../disputed.ts';
 import {
+  NEVER_SPOKE,
   besideInWords,
+  figuresInWords,
   inPercent,
   minLearnsInWords,
   orderInWords,
   sendersInWords,
   settingsInWords,
 } from '../words.ts';
-import { figure, keyOf, page, table, text } from '../../html/html.ts';
+import { STYLE as COMMON, figure, keyOf, page, table, text } from '../../html/html.ts';
 import { SERIES, histogramPlot, learningCurvePlot, rocPlot, shares } from './plots.ts';
-import { STYLE } from './style.ts';
+
+/** The style of all pages, and of the list of disputed judgements. */
+const STYLE = `${COMMON}
+figure { max-width: 31rem; }
+ol.disputed { padding-left: 2.5rem; } ol.disputed li { margin-bottom: 0.8rem; }
+`;
 
 /**
  * An evaluation as one page, which may be attached to a mail: nothing is loaded, and nothing runs.
@@ -61,12 +69,12 @@ function timeOrder({ timeOrder: part }: Evaluation): readonly string[] {
   const head = ['messages', 'when', 'spam', 'ham', ...names];
   const spoken =
     speaking === null
-      ? 'Bayes said nothing at all: it has to learn more of each class first (min_learns).'
-      : `Since Bayes speaks (from message ${speaking.first} on): spam caught ${inPercent(speaking.figures.spamCaught)}, ham lost ${inPercent(speaking.figures.hamLost)}, no opinion ${inPercent(speaking.figures.noOpinion)}.`;
+      ? NEVER_SPOKE
+      : `Since Bayes speaks (from message ${speaking.first} on): ${figuresInWords(speaking.figures)}.`;
   return [
     '<h2>In time order</h2>',
     `<p>Each message was judged first and taught then, by ${text(orderInWords(orderedBy))}: what Bayes would have said before the user did. ${text(spoken)}</p>`,
-    `<p>All of them: spam caught ${inPercent(all.figures.spamCaught)}, ham lost ${inPercent(all.figures.hamLost)}, no opinion ${inPercent(all.figures.noOpinion)}.</p>`,
+    `<p>All of them: ${figuresInWords(all.figures)}.</p>`,
     figure(
       'The learning curve',
       learningCurvePlot(curve),

@@ -6,7 +6,7 @@ import { text } from '../../html/html.ts';
  */
 
 /** What is drawn in one row: of each class, its number on each day. */
-export interface Band {
+interface Band {
   readonly name: string;
   readonly height: number;
   readonly series: readonly { readonly colour: string; readonly counts: readonly number[] }[];

@@ -1,20 +1,19 @@
 import { createHash } from 'node:crypto';
 import { FINAL_RESULTS } from '../../delivery/result.ts';
+import { OperatorError } from '../../errors.ts';
 import { FILTER_TITLES } from '../../filter.ts';
 import { figure, keyOf, page, table, text } from '../../html/html.ts';
+import { QuarantinedMessages } from '../../spool/quarantined.ts';
 import { clean } from '../../text.ts';
 import { MIN_LEARNS } from '../../trainers/trainer.ts';
 import { classesOf, ofClass } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
-import { coldStart } from '../cold-start.ts';
 import { KINDS, daysUntil, localTime } from '../history.ts';
 import type { HistoryReport } from '../history.ts';
 import type { Page } from '../pages.ts';
 import { learnedOf } from '../probe.ts';
-import { viewQuarantine } from '../quarantined.ts';
-import type { QuarantineView } from '../quarantined.ts';
 import type { DaemonReport } from '../reports.ts';
-import { learnedWords, reasonsOf, span, stateOf } from '../words.ts';
+import { coldStart, learnedWords, reasonsOf, span, stateOf } from '../words.ts';
 import { barsPlot, progressBar } from './bars.ts';
 import { STYLE } from './style.ts';
 
@@ -25,7 +24,7 @@ const MAY_LOAD = `style-src 'sha256-${createHash('sha256').update(STYLE).digest(
 
 export function statusPage(report: DaemonReport, now: number): Page {
   const isOwner = report.role === 'owner';
-  const quarantine = isOwner ? viewQuarantine(report.stateDir, MOST_QUARANTINED) : undefined;
+  const quarantine = isOwner ? quarantineIn(report.stateDir) : undefined;
   const body = pageOf(report, quarantine, now);
   return { status: 200, type: 'text/html; charset=utf-8', body, mayLoad: MAY_LOAD };
 }
@@ -220,6 +219,38 @@ function filters({ controllers }: DaemonReport, now: number): readonly string[] 
     ].join('');
   });
   return ['<h2>Filters</h2>', `<dl>${entries.join('')}</dl>`];
+}
+
+/** What is shown of the quarantine: of each message why it is there, and nothing of itself. */
+interface QuarantineView {
+  /** The first of them, as they lie. */
+  readonly messages: readonly {
+    readonly name: string;
+    readonly reason: string;
+    readonly since: string | undefined;
+  }[];
+  /** There are others. */
+  readonly isMore: boolean;
+  /** Why they can't be read. */
+  readonly fault: string | undefined;
+}
+
+/** Not all of it is read: there may be any number of messages. */
+function quarantineIn(stateDir: string): QuarantineView {
+  const messages: QuarantineView['messages'][number][] = [];
+  try {
+    using quarantine = QuarantinedMessages.open(stateDir);
+    for (const message of quarantine?.list() ?? []) {
+      if (messages.length === MOST_QUARANTINED) return { messages, isMore: true, fault: undefined };
+      const { reason = 'the reason is not readable', quarantinedAt: since } =
+        quarantine?.reason(message) ?? {};
+      messages.push({ name: `${message.verdict}/${message.key}`, reason, since });
+    }
+    return { messages, isMore: false, fault: undefined };
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return { messages: [], isMore: false, fault: error.message };
+  }
 }
 
 function quarantined(quarantine: QuarantineView | undefined): readonly string[] {

@@ -1,4 +1,4 @@
-import { STYLE as COMMON } from '../../html/style.ts';
+import { STYLE as COMMON } from '../../html/html.ts';
 
 /** The style of the status page: that of all pages, wider, with its bars. */
 export const STYLE = `${COMMON}

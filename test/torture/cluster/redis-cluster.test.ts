@@ -15,8 +15,8 @@ const SLOTS = 16_384;
  */
 describeReal('a Redis cluster of two nodes', () => {
   it('is found out within two minutes, and nothing more is taken off the disk', async () => {
-    await using first = await startRedis({ inCluster: true });
-    await using second = await startRedis({ inCluster: true });
+    await using first = await startRedis({ settings: ['cluster-enabled yes'] });
+    await using second = await startRedis({ settings: ['cluster-enabled yes'] });
     await first.command('CLUSTER', 'ADDSLOTSRANGE', '0', String(SECOND_FROM - 1));
     await second.command('CLUSTER', 'ADDSLOTSRANGE', String(SECOND_FROM), String(SLOTS - 1));
     await first.command('CLUSTER', 'MEET', '127.0.0.1', String(second.port));

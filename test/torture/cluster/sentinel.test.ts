@@ -33,6 +33,21 @@ const SEEN_MS = 70_000;
 /** A controller that is away is tried again after so long at most while new messages come. */
 const LONGEST_PROBE_MS = 5_000;
 
+/**
+ * A master that is silent for so long is down; two sentinels of three have to agree. On a busy machine one
+ * that is well may be silent for a second.
+ */
+const DOWN_AFTER_MS = 3_000;
+const QUORUM = 2;
+
+function watchOver(port: number): readonly string[] {
+  return [
+    `sentinel monitor bayes 127.0.0.1 ${port} ${QUORUM}`,
+    `sentinel down-after-milliseconds bayes ${DOWN_AFTER_MS}`,
+    `sentinel failover-timeout bayes ${DOWN_AFTER_MS * 10}`,
+  ];
+}
+
 class Cluster implements AsyncDisposable {
   readonly redises: PrivateRedis[] = [];
   readonly sentinels: PrivateRedis[] = [];
@@ -55,10 +70,10 @@ class Cluster implements AsyncDisposable {
     const master = await startRedis();
     this.redises.push(master);
     for (let i = 0; i < 2; i += 1) {
-      this.redises.push(await startRedis({ replicaOf: master.port }));
+      this.redises.push(await startRedis({ settings: [`replicaof 127.0.0.1 ${master.port}`] }));
     }
     for (let i = 0; i < 3; i += 1) {
-      this.sentinels.push(await startRedis({ sentinelOf: master.port }));
+      this.sentinels.push(await startRedis({ settings: watchOver(master.port), isSentinel: true }));
     }
     await until('the sentinels know replicas and each other', 30_000, async () => {
       const known = await Promise.all(this.sentinels.map((each) => masterSeenBy(each)));

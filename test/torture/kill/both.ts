@@ -1,4 +1,4 @@
-import { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { World } from '../../real/world.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';

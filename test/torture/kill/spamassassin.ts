@@ -1,6 +1,6 @@
 import { SpamdClient } from '../../../src/trainers/spamassassin/tell.ts';
 import type { Telling } from '../../../src/trainers/spamassassin/tell.ts';
-import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import type { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import type { Judged } from '../users.ts';
 import { messageOf } from '../users.ts';

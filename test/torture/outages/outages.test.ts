@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Filter } from '../../../src/filter.ts';
 import { freePort } from '../../../src/servers/ports.ts';
-import { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import { PrivateSpamd } from '../../lab/private-spamd.ts';
 import type { DaemonReport } from '../../../src/status/reports.ts';
 import type { Settings } from '../../lab/daemon.ts';
 import { makeMessage, regenerated } from '../../lab/messages.ts';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { PrivateSpamd, PrivateSpamdOptions } from '../../../src/servers/private-spamd.ts';
+import type { PrivateSpamd, PrivateSpamdOptions } from '../../lab/private-spamd.ts';
 import type { SpamdTrainerOptions } from '../../../src/trainers/spamassassin/spamd.ts';
 import { makeCertificate } from '../../faults/certificate.ts';
 import { makeMessage } from '../../lab/messages.ts';

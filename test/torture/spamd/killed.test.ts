@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import type { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { World, until } from '../../real/world.ts';
 import { needsPrograms } from '../../support/needs.ts';

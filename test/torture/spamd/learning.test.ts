@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import type { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { TaughtMessages } from '../../../src/spool/taught.ts';
 import { identityOf } from '../../../src/trainers/spamassassin/identity.ts';
 import { makeMessage } from '../../lab/messages.ts';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { PrivateSpamd, PrivateSpamdOptions } from '../../../src/servers/private-spamd.ts';
+import type { PrivateSpamd, PrivateSpamdOptions } from '../../lab/private-spamd.ts';
 import { findProgram } from '../../../src/servers/programs.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import type { MadeMessage } from '../../lab/messages.ts';

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFileSync, chmodSync, chownSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
+import type { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { findProgram } from '../../../src/servers/programs.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { startRedis } from '../../real/harness.ts';

@@ -1,6 +1,6 @@
 import { describe } from 'vitest';
-import { PrivateSpamd } from '../../../src/servers/private-spamd.ts';
-import type { PrivateSpamdOptions } from '../../../src/servers/private-spamd.ts';
+import { PrivateSpamd } from '../../lab/private-spamd.ts';
+import type { PrivateSpamdOptions } from '../../lab/private-spamd.ts';
 import { findProgram } from '../../../src/servers/programs.ts';
 import { needsPrograms } from '../../support/needs.ts';
 

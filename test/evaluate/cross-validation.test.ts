@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dealFolds } from '../../src/evaluate/folds.ts';
-import { groupCopies } from '../../src/evaluate/duplicates.ts';
+import { dealFolds } from '../../src/evaluate/cross-validation.ts';
+import { copyKeysOf } from '../../src/evaluate/copies.ts';
 
 /** Messages by key, of which few are the same. */
 const MEMBERS = fc.array(
@@ -10,9 +10,8 @@ const MEMBERS = fc.array(
 );
 
 function dealt(members: readonly { key: number; isSpam: boolean }[], folds: number, seed: number) {
-  const keys = Float64Array.from(members, ({ key }) => key);
-  const isSpam = Uint8Array.from(members, (each) => Number(each.isSpam));
-  return Array.from(dealFolds({ keys, isSpam }, folds, seed));
+  const keys = members.map(({ key }) => key);
+  return dealFolds(keys, (at) => members[at]?.isSpam === true, folds, seed);
 }
 
 describe('the folds', () => {
@@ -56,17 +55,29 @@ describe('the folds', () => {
       isSpam: at % 3 === 0,
     }));
     const forwards = dealt(members, 5, 1);
-    expect(dealt(members.toReversed(), 5, 1).reverse()).toEqual(forwards);
+    expect(dealt(members.toReversed(), 5, 1).toReversed()).toEqual(forwards);
     expect(dealt(members, 5, 2)).not.toEqual(forwards);
   });
 });
 
 describe('copies', () => {
   test('are together when they share any number, by way of others as well; 0 is none', () => {
-    const ids = Float64Array.of(1, 1, 0, 0, 2, 3);
-    const contents = Float64Array.of(10, 20, 20, 30, 40, 50);
-    const [first, second, third, fourth, fifth, sixth] = groupCopies([ids, contents]);
-    expect([second, third]).toEqual([first, first]);
-    expect(new Set([first, fourth, fifth, sixth]).size).toBe(4);
+    const [ids, contents] = [
+      [1, 1, 0, 0, 2, 3],
+      [10, 20, 20, 30, 40, 50],
+    ];
+    const keys = [10, 10, 10, 30, 40, 50];
+    expect(copyKeysOf(ids, contents)).toEqual(keys);
+    const reversed = copyKeysOf(ids.toReversed(), contents.toReversed());
+    expect(reversed.toReversed()).toEqual(keys);
+  });
+
+  test('in a long chain are found as well', () => {
+    const places = Array.from({ length: 100_000 }, (_, at) => at);
+    const keys = copyKeysOf(
+      places.map((at) => Math.ceil((at + 1) / 2)),
+      places.map((at) => 100_000 - Math.ceil(at / 2)),
+    );
+    expect(new Set(keys).size).toBe(1);
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { coldStart } from '../../src/status/cold-start.ts';
+import { coldStart } from '../../src/status/words.ts';
 
 test('a Bayes that has enough of both, or says nothing of one, is no cold start', () => {
   expect(coldStart({ spam: 200, ham: 200 })).toBeUndefined();

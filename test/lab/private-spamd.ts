@@ -10,11 +10,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort, LOOPBACK } from './ports.ts';
-import { PrivateServer, startServer } from './private-server.ts';
-import type { PrivateServerOptions } from './private-server.ts';
-import { processes } from './server-process.ts';
-import type { ServerCommand } from './server-process.ts';
+import { freePort, LOOPBACK } from '../../src/servers/ports.ts';
+import { PrivateServer, startServer } from '../../src/servers/private-server.ts';
+import type { PrivateServerOptions } from '../../src/servers/private-server.ts';
+import { processes } from '../../src/servers/server-process.ts';
+import type { ServerCommand } from '../../src/servers/server-process.ts';
 
 /** What differs between private spamds. */
 export interface PrivateSpamdOptions extends PrivateServerOptions {
