@@ -17,6 +17,8 @@
 #   start_spamd USER [ARGUMENT...]      SpamAssassin's spamd on 127.0.0.1:1783, without network tests, run
 #                                       as USER; `--allow-tell` is given
 #   tell FILE HEADER...                 teaches spamd a message; prints its answer on one line
+#   configure_dovecot [LINE...]         Dovecot keeps mail in ~/Maildir, unless a line says otherwise
+#   dove USER COMMAND ARGUMENT...       a command of doveadm (one word of the shell) with USER's mail
 #   as USER COMMAND...                  runs a command as USER, in USER's home
 #   bayes USER COUNT                    a count of USER's Bayes: nspam, nham, ntokens
 #   seen WHAT VALUE WANTED              one result, which must be as it was when it was found
@@ -170,6 +172,19 @@ start_spamd() {
   # shellcheck disable=SC2034
   spamd=$!
   until_true perl -MIO::Socket::INET -e 'IO::Socket::INET->new("127.0.0.1:1783") or exit 1'
+}
+
+configure_dovecot() {
+  printf '%s\n' 'dovecot_config_version = 2.4.1' 'dovecot_storage_version = 2.4.0' 'log_path = /dev/stderr' \
+    'mail_home = /home/%{user}' 'mail_driver = maildir' 'mail_path = ~/Maildir' \
+    'namespace inbox {' 'inbox = yes' '}' "$@" >/etc/dovecot/dovecot.conf
+}
+
+dove() {
+  local user=$1 command=$2
+  shift 2
+  # shellcheck disable=SC2086
+  USER=$user as "$user" doveadm $command --no-userdb-lookup "$@" 2>>dovecot.log
 }
 
 as() {
