@@ -7,6 +7,7 @@ import type { ByteWindow } from './byte-window.ts';
  * No standard says which `From ` line begins a message and which is text that nobody quoted. Here a
  * field of a header must follow it, and it bears a date where the file's first one does; Thunderbird
  * writes it bare since version 115. The line is no part of a message, nor is the blank line before it.
+ * A message that says its length is believed where it ends before such a line, or with the file.
  */
 interface Part {
   /** From 1; a message that is not wanted has a number as well. */
@@ -53,6 +54,9 @@ const LOOK_AHEAD = 4_096;
 /** So many bytes before a mark tell a blank line. */
 const LOOK_BEHIND = 3;
 const [LF, CR] = [10, 13];
+/** The length is not looked for behind so much of a header. */
+const MAX_HEADER_BYTES = 65_536;
+const CONTENT_LENGTH = /^Content-Length:[ \t]*(\d{1,15})[ \t]*\r?$/im;
 
 /** True of a content that begins with a dated `From ` line. */
 export function beginsDated(text: string): boolean {
@@ -99,20 +103,18 @@ interface MessageEnd {
 /** Where the message ends with which the window begins; of one that is over-size the window drops. */
 async function endOfMessage(
   window: ByteWindow,
-  { mark, separator }: Dialect,
+  dialect: Dialect,
   maxBytes: number,
 ): Promise<MessageEnd> {
+  const stated = await statedEnd(window, dialect, maxBytes);
+  if (stated !== undefined) return stated;
+  const { mark } = dialect;
   let dropped = 0;
   for (let searchAt = 0; ;) {
     const found = window.bytes.indexOf(mark, searchAt);
     if (found !== -1) {
-      const content = await window.fill(found + LOOK_AHEAD);
-      const text = content.toString('latin1', found, found + LOOK_AHEAD);
-      const [matched] = separator.exec(text) ?? [];
-      if (matched !== undefined) {
-        const end = mark[0] === LF ? withoutBlankLine(content, found + 1) : found;
-        return { length: dropped + end, end, next: found + matched.length };
-      }
+      const separated = separatedAt(await window.fill(found + LOOK_AHEAD), found, dialect);
+      if (separated !== undefined) return { ...separated, length: dropped + separated.length };
       searchAt = found + 1;
       continue;
     }
@@ -129,6 +131,50 @@ async function endOfMessage(
     const end = mark[0] === LF ? withoutBlankLine(window.bytes, before) : before;
     return { length: dropped + end, end, next: undefined };
   }
+}
+
+/**
+ * Where the message ends by its Content-Length, if it does end there. Dovecot writes a line of text that
+ * begins with `From ` as it is, and relies on that length (`findings/dovecot-mbox-quoted-letter-is-two.sh`).
+ */
+async function statedEnd(
+  window: ByteWindow,
+  dialect: Dialect,
+  maxBytes: number,
+): Promise<MessageEnd | undefined> {
+  const head = headerOf(await window.fill(MAX_HEADER_BYTES));
+  const [, bodyLength] = CONTENT_LENGTH.exec(head) ?? [];
+  if (bodyLength === undefined) return undefined;
+  const end = head.length + Number(bodyLength);
+  if (end > maxBytes) return undefined;
+  const content = await window.fill(end + LOOK_AHEAD);
+  // The separator begins with the end of the line before it, which is the last one or a blank one.
+  for (const at of [end - 1, end, end + 1]) {
+    const separated = separatedAt(content, at, dialect);
+    if (separated !== undefined) return separated;
+  }
+  const rest = content.length - end;
+  const isLast = rest >= 0 && rest <= 2 && /^\r?\n?$/.test(content.toString('latin1', end));
+  return isLast ? { length: end, end, next: undefined } : undefined;
+}
+
+/** A header with the blank line behind it; nothing of one that is too long, or without a blank line. */
+function headerOf(content: Buffer): string {
+  const head = content.subarray(0, MAX_HEADER_BYTES);
+  const ends = [head.indexOf('\n\n') + 2, head.indexOf('\n\r\n') + 3].filter((end) => end > 2);
+  return ends.length === 0 ? '' : head.toString('latin1', 0, Math.min(...ends));
+}
+
+/** The end of a message before a separator that begins at `at`, if one does. */
+function separatedAt(
+  content: Buffer,
+  at: number,
+  { mark, separator }: Dialect,
+): MessageEnd | undefined {
+  const [matched] = separator.exec(content.toString('latin1', at, at + LOOK_AHEAD)) ?? [];
+  if (matched === undefined) return undefined;
+  const end = mark[0] === LF ? withoutBlankLine(content, at + 1) : at;
+  return { length: end, end, next: at + matched.length };
 }
 
 /** Where the lines before `at` end, without the blank one that may be the last. */

@@ -116,6 +116,39 @@ describe('an mbox', () => {
     expect(await always(crlf(content))).toEqual(expected.map(crlf));
   });
 
+  /** As Dovecot writes it, or with another length than the body's. */
+  const stating = (body: string, length = body.length): string =>
+    `Content-Length: ${length}\n${HEADER}${body}`;
+  const quoting = `One.\n\n${FROM}Subject: quoted\n\nTwo.\n`;
+
+  test.each<[string, string, readonly string[]]>([
+    [
+      'at a separator',
+      `${FROM}${stating(quoting)}\n${FROM}${mail('b')}`,
+      [stating(quoting), mail('b')],
+    ],
+    [
+      'at a separator without a blank line before it',
+      `${FROM}${stating(quoting)}${FROM}${mail('b')}`,
+      [stating(quoting), mail('b')],
+    ],
+    ['with the file', FROM + stating(quoting), [stating(quoting)]],
+    ['with the file and a blank line', `${FROM}${stating(quoting)}\n`, [stating(quoting)]],
+  ])('believes a Content-Length that ends %s', async (_name, content, expected) => {
+    expect(await always(content)).toEqual(expected);
+  });
+
+  test.each<[string, number]>([
+    ['too short', 3],
+    ['too long', quoting.length + 5],
+    ['longer than the file', 100_000],
+    ['larger than any message may be', 2 ** 40],
+  ])('leaves aside a Content-Length that is %s', async (_name, length) => {
+    const [first = '', second] = stating(quoting, length).split(`\n${FROM}`);
+    const content = `${FROM}${stating(quoting, length)}\n${FROM}${mail('b')}`;
+    expect(await always(content)).toEqual([first, second, mail('b')]);
+  });
+
   test('goes on after a message that is over-size; one that just fits is kept', async () => {
     const large = `${HEADER}${'x'.repeat(20_000)}\n`;
     const content = mboxOf([mail('one'), large, mail('three')]);
