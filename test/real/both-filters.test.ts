@@ -10,9 +10,8 @@ import { PrivateSpamd } from '../lab/private-spamd.ts';
 import { examine } from '../support/examine.ts';
 import { needsPrograms } from '../support/needs.ts';
 import { byLength } from '../support/length.ts';
-import { World, until } from './world.ts';
-
-const PATIENCE_MS = 60_000;
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 /** Both filters with the same guarantees, by their own counters. */
 describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
@@ -41,9 +40,9 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
   it('learn the same, unlearn what is turned, and know it all when asked again', async () => {
     await using world = await World.make();
     await spamd.clear();
-    world.startDaemon(settings('rspamd,spamassassin'));
+    world.start(settings('rspamd,spamassassin'));
     await world.judgeMany(10, 20);
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     expect(await counts(world)).toEqual([
       [5, 5],
       [5, 5],
@@ -53,13 +52,13 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
     const raw = Buffer.from(turned.raw.toString('latin1').replace(/\n$/, '\n\n'), 'latin1');
     await world.judge({ ...turned, raw }, 'ham');
     await world.judge(makeMessage('ham', 1), 'spam');
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     expect(await counts(world)).toEqual([
       [5, 5],
       [5, 5],
     ]);
     await world.judge(makeMessage('ham', 3));
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     const known = world.daemon.logged('message.duplicate', makeMessage('ham', 3).name);
     expect(known.map(({ trainer }) => trainer).sort()).toEqual(['rspamd', 'spamassassin']);
     const counted = await counts(world);
@@ -69,9 +68,9 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
   it('go on without each other; what one has learned is not posted again after a restart', async () => {
     await using world = await World.make();
     await spamd.clear();
-    world.startDaemon(settings('rspamd,spamassassin'));
+    world.start(settings('rspamd,spamassassin'));
     await world.judge(makeMessage('spam', 50));
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     spamd.freeze();
     await world.judgeMany(byLength({ short: 6, middle: 20, long: 200 }), 50, 100);
     // What spamd is sent while it is frozen it learns when it wakes: it knows that message then.
@@ -82,15 +81,15 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
           .filter((fields) => fields['trainer'] === trainer),
       ).length;
     const all = world.sent.size;
-    await until('rspamd has learned all', PATIENCE_MS, () => knownTo('rspamd') === all);
+    await until('rspamd has learned all', () => knownTo('rspamd') === all);
     expect(knownTo('spamassassin')).toBe(1);
     await world.daemon.kill();
-    world.startDaemon(settings('rspamd,spamassassin'));
+    world.start(settings('rspamd,spamassassin'));
     await world.daemon.says('daemon.owner');
     await sleep(1_000);
     spamd.resume();
     await world.daemon.hurry('get rid of all', () => knownTo('spamassassin') >= all);
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     expect(knownTo('rspamd')).toBe(all);
     const [rspamd, spamassassin] = await counts(world);
     expect(spamassassin).toEqual(rspamd);

@@ -9,7 +9,8 @@ import type { PrivateRspamd } from '../../src/servers/private-rspamd.ts';
 import { examine } from '../support/examine.ts';
 import type { Examination, Line } from '../support/examine.ts';
 import { describeReal, startRedis, startRspamd } from './harness.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 const [LOOKING, LEARNING] = ['only-for-looking', 'also-for-learning'];
 
@@ -102,7 +103,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   it('finds that there is no Bayes backend', { timeout: 60_000 }, async () => {
     await using rspamd = await startRspamd({ redisPort: null });
     // Not in its first moments, when it shows none in any case.
-    await until('it is told', 20_000, async () => {
+    await until('it is told', async () => {
       const seen = await examine({ KOPANO_SPAMD_LIB: '/nowhere', RSPAMD_URL: rspamd.url });
       const [line] = seen.of(rspamd.url).filter(({ state }) => state === 'failed');
       return /no Bayes backend.*Cure: .*redis\.conf/.test(line?.text ?? '');
@@ -121,10 +122,10 @@ describeReal('the doctor of a real rspamd in trouble', () => {
         return failed.map(({ text }) => text);
       };
       // rspamd shows no figures in its first moments.
-      await until('it is content', 20_000, async () => (await faults()).length === 0);
+      await until('it is content', async () => (await faults()).length === 0);
       redis.freeze();
       // The kernel stops it in its own time.
-      await until('it sees that', 20_000, async () => (await faults()).length > 0);
+      await until('it sees that', async () => (await faults()).length > 0);
       expect(await faults()).toEqual([
         expect.stringMatching(/Redis does not .*\(timeout.*Cure: start/),
       ]);
@@ -136,7 +137,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
       ]);
       await rspamd.restart();
       // rspamd 3.12 shows no backend then, and its history tells; 3.4 needs some seconds to notice.
-      await until('it is noticed', 100_000, async () => {
+      await until('it is noticed', async () => {
         return /its Redis (is down|does not answer).*Cure: start Redis/.test(
           (await faults()).join(),
         );
@@ -175,7 +176,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
         expect(await two.post('/learnspam', message)).toMatchObject({ status: 200 });
         expect(await other.command('HGET', `RS${to}`, 'learns_spam')).toBe('1');
       }
-      await until('both are noticed', 90_000, async () => {
+      await until('both are noticed', async () => {
         const seen = await examine({
           KOPANO_SPAMD_LIB: '/nowhere',
           RSPAMD_URL: `${one.url},${two.url}`,
@@ -196,7 +197,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
   it('finds that Redis is full, as the daemon learned', { timeout: 60_000 }, async () => {
     await using world = await World.make();
     const settings = { STATUS_LISTEN: `127.0.0.1:${await freePort()}` };
-    const daemon = world.startDaemon(settings);
+    const daemon = world.start(settings);
     await world.redis.command('CONFIG', 'SET', 'maxmemory', '1');
     for (let i = 0; i < 3; i += 1) await world.judge(makeMessage('spam', i));
     // 3.4 says 200 and stores nothing, later ones say 500 OOM.
@@ -211,7 +212,7 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     expect(faultOf(seen, 'proof')).toMatch(
       /(remembers nothing of it|says the running daemon: .*OOM).*Cure: .*Redis/,
     );
-    expect(await world.waiting()).toHaveLength(3);
+    expect(world.waiting).toHaveLength(3);
   });
 
   it(
@@ -220,9 +221,9 @@ describeReal('the doctor of a real rspamd in trouble', () => {
     async () => {
       await using world = await World.make({ elsewhere: true });
       const [at = '', atStandby = ''] = (await freePorts(2)).map((port) => `127.0.0.1:${port}`);
-      const owner = await world.spawnDaemon({ STATUS_LISTEN: at });
+      const owner = await world.spawn({ STATUS_LISTEN: at });
       await owner.says('daemon.owner');
-      const standby = world.startDaemon({ STATUS_LISTEN: atStandby });
+      const standby = world.start({ STATUS_LISTEN: atStandby });
       await standby.says('daemon.standby');
       const link = `${world.folder}/link`;
       await symlink(world.lib, link);
@@ -243,9 +244,9 @@ describeReal('the doctor of a real rspamd in trouble', () => {
       expect(await see({ STATUS_LISTEN: '127.0.0.1:9' })).toMatchObject({ state: 'ok' });
       expect(await see({ STATUS_LISTEN: atStandby })).toMatchObject({ state: 'ok' });
       await world.judge(makeMessage('spam', 1));
-      await world.untilDone(15_000);
+      await world.untilDone();
       expect(owner.linesOf('daemon.standby')).toEqual([]);
-      expect(await world.filesIn('.learnd/tmp')).toEqual([]);
+      expect(world.names('tmp')).toEqual([]);
       owner.signal('SIGSTOP');
       const hangs = await see({ STATUS_LISTEN: at });
       owner.signal('SIGCONT');

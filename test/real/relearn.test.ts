@@ -18,7 +18,8 @@ import type { RealServers } from './harness.ts';
 import type { BaseVerdict } from '../../src/verdict.ts';
 import { byLength } from '../support/length.ts';
 import { TIME } from '../support/needs.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 /** Made messages have no URLs: rspamd recognises each of them, so that counts are exact. */
 const MESSAGES = byLength({ short: 600, middle: 2_000, long: 2_000 });
@@ -121,14 +122,14 @@ async function relearnEmptied(
   await relearn([corpus]);
   // Just started, it shows at once what Bayes holds.
   await rspamd.restart();
-  await until('rspamd shows what Bayes holds', 10_000, async () => {
+  await until('rspamd shows what Bayes holds', async () => {
     const body = await (await fetch(`${rspamd.url}/stat`)).text();
     const { spam, ham } = parseStatistics(body)?.learned ?? {};
     return spam !== undefined && ham !== undefined && spam + ham >= held.spam + held.ham;
   });
   await redis.command('FLUSHALL');
   const run = new Run(['--json', '--confirm', corpus]);
-  await until('all is learned', 60_000, () => run.err.includes('waits up to'));
+  await until('all is learned', () => run.err.includes('waits up to'));
   // Real mail is counted up to 5 % higher than it was learned.
   for (const { verdict, raw } of someMessages((held.spam + held.ham) / 10, 10_000)) {
     await rspamd.post(`/learn${verdict}`, raw);
@@ -224,7 +225,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 
   test('tells that rspamd forgot on the way what it had acknowledged', TIME, async () => {
     const run = new Run([corpusOf(someMessages(600))]);
-    await until('half is learned', 60_000, async () => (await learned()) > 300);
+    await until('half is learned', async () => (await learned()) > 300);
     await servers.redis.command('FLUSHALL');
     const { code, out } = await run.ended;
     expect(out).toMatch(/\d\d of 200 posted again were forgotten, and learned anew; with 95 %/);
@@ -328,7 +329,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     for (const share of [0.2, 0.5]) {
       const run = spawn(process.execPath, [program(), 'relearn', ...args], { env: environment() });
       const ended = once(run, 'exit');
-      await until('it has learned a part', 60_000, async () => {
+      await until('it has learned a part', async () => {
         return (await learned()) >= MESSAGES * share;
       });
       run.kill('SIGKILL');
@@ -344,7 +345,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     const corpus = corpusOf(someMessages(1_000));
     const journal = join(folder, 'journal');
     const run = new Run(['--journal', journal, corpus]);
-    await until('it learns', 30_000, async () => (await learned()) > 50);
+    await until('it learns', async () => (await learned()) > 50);
     run.stop();
     const result = await run.ended;
     expect(result.code).toBe(75);
@@ -359,9 +360,9 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     const corpus = corpusOf(someMessages(MESSAGES));
     await servers.rspamd.stop();
     const run = new Run(['--json', '--wait', '300', corpus]);
-    await until('it says that it waits', 20_000, () => run.err.includes('waiting'));
+    await until('it says that it waits', () => run.err.includes('waiting'));
     await servers.rspamd.start();
-    await until('it learns', 60_000, async () => (await learned()) > 100);
+    await until('it learns', async () => (await learned()) > 100);
     await servers.rspamd.stop();
     await servers.rspamd.start();
     expect(await run.summary()).toMatchObject({ ending: 'complete', left: 0, exitCode: 0 });
@@ -382,9 +383,9 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 
   test('learns all of it again once a Redis that was full has room', async () => {
     const run = new Run(['--json', corpusOf(someMessages(MESSAGES))]);
-    await until('it learns', 30_000, async () => (await learned()) > 80);
+    await until('it learns', async () => (await learned()) > 80);
     await servers.redis.command('CONFIG', 'SET', 'maxmemory', '1');
-    await until('it is noticed', 60_000, () => run.err.includes('waiting'));
+    await until('it is noticed', () => run.err.includes('waiting'));
     await servers.redis.command('CONFIG', 'SET', 'maxmemory', '0');
     expect(await run.summary()).toMatchObject({ ending: 'complete', left: 0, exitCode: 0 });
     expect(await learned()).toBeGreaterThanOrEqual(MESSAGES * 0.99);
@@ -451,11 +452,11 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 describeReal('relearn of the daemon’s own archive', () => {
   test('is refused while the daemon runs, and takes the newest of a name', async () => {
     await using world = await World.make();
-    const daemon = world.startDaemon({ LEARN_AFTER: 'archive' });
+    const daemon = world.start({ LEARN_AFTER: 'archive' });
     const owns = (): boolean => daemon.linesOf('daemon.owner').length > 0;
     await daemon.until('own the spool', owns, { timeoutMs: 10_000 });
     for (const message of someMessages(20)) await world.judge(message);
-    await world.untilDone(20_000);
+    await world.untilDone();
     const archive = join(world.stateDir, 'archive');
     const args = ['--json', archive];
     const settings = {

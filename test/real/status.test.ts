@@ -12,7 +12,8 @@ import type { Overview } from '../../src/status/command.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { describeReal } from './harness.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 const LEARNED = 12;
 
@@ -32,8 +33,8 @@ class Observer {
   ): Promise<Observer> {
     const [port = 0] = await freePorts(1);
     const observer = new Observer(world, port);
-    world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
-    await until('the status is shown', 30_000, async () => {
+    world.start({ STATUS_LISTEN: observer.listen, ...settings });
+    await until('the status is shown', async () => {
       return (await observer.get('/healthz').catch(() => undefined)) !== undefined;
     });
     return observer;
@@ -63,7 +64,7 @@ class Observer {
   }
 
   async untilReady(): Promise<void> {
-    await until('it is ready', 30_000, async () => (await this.statusOf('/readyz')) === 200);
+    await until('it is ready', async () => (await this.statusOf('/readyz')) === 200);
   }
 }
 
@@ -99,34 +100,29 @@ describeReal('the counters', () => {
     await judge(tooShortMessage('spam'));
     const large = makeMessage('spam', 901);
     await judge({ ...large, raw: Buffer.concat([large.raw, Buffer.alloc(200_000, 'x\r\n')]) });
-    await world.untilDone(30_000);
+    await world.untilDone();
 
     await world.rspamd.stop();
     const [flipped, withdrawn] = [makeMessage('spam', 902), makeMessage('ham', 903)];
     await judge(flipped, 'spam');
     await judge(withdrawn, 'ham');
-    await until('both are queued', 30_000, async () => {
-      const names = await world.waiting();
-      return (
-        names.includes(`.learnd/queue/spam/${flipped.name}`) &&
-        names.includes(`.learnd/queue/ham/${withdrawn.name}`)
-      );
-    });
+    const queued = [`queue/spam/${flipped.name}`, `queue/ham/${withdrawn.name}`];
+    await until('both are queued', () => queued.every((place) => world.waiting.includes(place)));
     await judge(flipped, 'ham');
-    await until('the newer one takes its place', 30_000, async () => {
-      return (await world.filesIn('.learnd/queue/ham')).includes(flipped.name);
-    });
+    await until('the newer one takes its place', () =>
+      world.waiting.includes(`queue/ham/${flipped.name}`),
+    );
     await rm(join(world.stateDir, 'queue/ham', withdrawn.name));
     await world.rspamd.start();
-    await world.untilDone(30_000);
-    await until('all are counted', 30_000, async () => {
+    await world.untilDone();
+    await until('all are counted', async () => {
       const { spam, ham } = (await observer.report()).messages;
       return sum([...Object.values(spam), ...Object.values(ham)]) >= sent;
     });
 
     let text = '';
     // What rspamd said last may be two seconds old, and from before it was there again.
-    await until('its controller is up', 30_000, async () => {
+    await until('its controller is up', async () => {
       text = await (await observer.get('/metrics')).text();
       return [...samplesOf(text, 'kopano_learnd_controller_up').values()].join() === '1';
     });
@@ -153,7 +149,7 @@ describeReal('the counters', () => {
 
     // What is released is a message once more, and has a fate of its own.
     expect(await observer.run('quarantine', 'release', '--all')).toMatchObject({ code: 0 });
-    await until('it is back in quarantine, and counted', 20_000, async () => {
+    await until('it is back in quarantine, and counted', async () => {
       return (await observer.report()).messages.spam.quarantined === 2;
     });
 
@@ -180,17 +176,13 @@ describeReal('an outage of rspamd', () => {
       { state: 'starting', ready: true, proven: false, lastProofAt: null },
     ]);
     await world.judge(makeMessage('spam', 1));
-    await world.untilDone(20_000);
+    await world.untilDone();
     expect((await observer.report()).controllers).toMatchObject([{ state: 'up', proven: true }]);
 
     await world.rspamd.stop();
-    await until(
-      'it is not ready',
-      10_000,
-      async () => (await observer.statusOf('/readyz')) === 503,
-    );
+    await until('it is not ready', async () => (await observer.statusOf('/readyz')) === 503);
     await world.judge(makeMessage('spam', 2));
-    await until('it is missed', 30_000, async () => {
+    await until('it is missed', async () => {
       return (await observer.report()).controllers[0]?.state === 'down';
     });
     expect(await observer.statusOf('/readyz')).toBe(503);
@@ -207,7 +199,7 @@ describeReal('an outage of rspamd', () => {
 
     await world.rspamd.start();
     await observer.untilReady();
-    await world.untilDone(30_000);
+    await world.untilDone();
     expect(await observer.statusOf('/readyz')).toBe(200);
   });
 });

@@ -33,7 +33,7 @@ export async function sitOut(stage: Stage, outage: Outage): Promise<void> {
   const fleet = stage.launch();
   let waiting: ReadonlySet<string> = new Set();
   try {
-    await daemon.until('pick all up', () => spool.names('').length === 0);
+    await daemon.until('pick all up', () => spool.names('drop').length === 0);
     await stage.untilPaused(fleet);
     expect(await stage.isFine(outage.isSlow === true ? '/healthz' : '/status')).toBe(true);
     waiting = stage.waitingOf(fleet);

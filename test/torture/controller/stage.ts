@@ -1,11 +1,9 @@
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
-import { Spool } from '../../faults/spool.ts';
+import { DaemonSpool } from '../../support/daemon-spool.ts';
 import type { Daemon, Settings } from '../../lab/daemon.ts';
 import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
 import type { MadeMessage } from '../../lab/messages.ts';
@@ -62,7 +60,7 @@ export interface StageOptions {
 }
 
 export class Stage implements AsyncDisposable {
-  readonly spool = new Spool();
+  readonly spool = new DaemonSpool();
   readonly proxy: FaultProxy;
   readonly #rspamd: PrivateRspamd;
   readonly #status: string;
@@ -113,7 +111,7 @@ export class Stage implements AsyncDisposable {
     const short = tooShortMessage(made % 2 === 0 ? 'spam' : 'ham', made);
     const fleet = { ...this.#now(), messages, short };
     for (const message of [...messages.slice(1), short, ...messages.slice(0, 1)])
-      this.drop(message);
+      this.spool.put(message);
     return fleet;
   }
 
@@ -121,16 +119,8 @@ export class Stage implements AsyncDisposable {
   send(): Fleet {
     const message = newMessage();
     const fleet = { ...this.#now(), messages: [message], short: undefined };
-    this.drop(message);
+    this.spool.put(message);
     return fleet;
-  }
-
-  /** Puts a message there at once, finished: a writer that is interrupted is another suite's. */
-  drop({ verdict, name, raw }: MadeMessage): void {
-    const path = join(this.spool.folder, name);
-    writeFileSync(path, raw);
-    chmodSync(path, 0o660);
-    renameSync(path, join(this.spool.lib, verdict, name));
   }
 
   /** Has one message learned and proven: the controller is up then, and has a witness. */
@@ -252,7 +242,7 @@ export class Stage implements AsyncDisposable {
 
   /** The Message-IDs of those that wait in the queue. */
   waitingOf(fleet: Fleet): ReadonlySet<string> {
-    const names = new Set(this.spool.waiting);
+    const names = new Set([...this.spool.names('drop'), ...this.spool.names('queue')]);
     const waiting = allOf(fleet).filter(({ name }) => names.has(name));
     return new Set(waiting.map(({ messageId }) => messageId));
   }

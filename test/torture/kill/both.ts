@@ -4,7 +4,7 @@ import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { Users } from '../users.ts';
 import type { Judged } from '../users.ts';
-import { filesOf } from '../files.ts';
+import { filesOf } from '../../support/spool-files.ts';
 import { killUnderLoad } from './kills.ts';
 import type { Load } from './kills.ts';
 import { wrongInSpamd } from './spamassassin.ts';

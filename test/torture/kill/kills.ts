@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Daemon, LogLine, Settings } from '../../lab/daemon.ts';
 import type { World } from '../../real/world.ts';
-import { until } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import type { Filter } from '../../../src/filter.ts';
 import type { Chance } from '../../support/seed.ts';
 import { messageOf, versionsOf } from '../users.ts';
 import type { Judged, Users } from '../users.ts';
-import { byName, filesOf, holds, told, violationsIn } from '../files.ts';
-import type { FoundFile } from '../files.ts';
+import { byName, filesOf, holds, told, violationsIn } from '../../support/spool-files.ts';
+import type { FoundFile } from '../../support/spool-files.ts';
 
 /** Kills at random moments under load, and what must be so afterwards. */
 
@@ -44,7 +44,7 @@ export const count = { kills: 0, messages: 0, verdicts: 0, turned: 0, repeated: 
 export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
   const { after, world, users, feeds, wrong } = load;
   const start = async (): Promise<Daemon> =>
-    world.spawnDaemon({
+    world.spawn({
       LEARN_CONCURRENCY: String(CONCURRENCY),
       LEARN_SETTLE_MS: '1000',
       LEARN_AFTER: after,
@@ -73,7 +73,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
     }
     await owns(await start());
     const enough = users.writes + load.lastJudgements;
-    await until('some more are judged', PATIENCE_MS, () => users.writes >= enough);
+    await until('some more are judged', () => users.writes >= enough, PATIENCE_MS);
   } finally {
     users.stop();
     await judging;

@@ -15,7 +15,8 @@ import { needsPrograms } from '../../support/needs.ts';
 import { runCli } from '../../support/run-cli.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import { fuzzyFlagsOf, signalStorage, wrongLists } from '../../real/fuzzy-storage.ts';
-import { World, until } from '../../real/world.ts';
+import { World } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 
 const PATIENCE_MS = 60_000;
 const FILTERS: readonly Filter[] = ['rspamd', 'spamassassin'];
@@ -173,7 +174,7 @@ describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), 
       const stage = new Stage({ world, spamd, spamdOptions }, outage, port);
       stage.start();
       await stage.judge(0, BEFORE);
-      await world.untilDone(PATIENCE_MS);
+      await world.untilDone();
       await stage.expectBoth('ready');
       await outage.begin(stage.servers);
       try {
@@ -206,7 +207,7 @@ class Stage {
   }
 
   start(): void {
-    this.servers.world.startDaemon(this.#settings);
+    this.servers.world.start(this.#settings);
   }
 
   /** Judges messages for the first time, as spam and ham by turns. */
@@ -224,15 +225,13 @@ class Stage {
     await this.judge(BEFORE, MEANWHILE);
     await world.judge(regenerated(makeMessage('spam', 0), 1), 'ham');
     await world.judge(regenerated(makeMessage('ham', 1), 1), 'spam');
-    await until('all are picked up', PATIENCE_MS, async () => {
-      return (await world.waiting()).filter((path) => !path.startsWith('.learnd')).length === 0;
-    });
+    await until('all are picked up', () => world.places('drop', 'staged').length === 0);
   }
 
   async untilTheOtherHasAll(): Promise<void> {
     const wanted = BEFORE + MEANWHILE + 2;
     for (const filter of this.#others) {
-      await until(`${filter} has all`, PATIENCE_MS, () => this.#knownTo(filter) === wanted);
+      await until(`${filter} has all`, () => this.#knownTo(filter) === wanted);
     }
   }
 
@@ -274,7 +273,7 @@ class Stage {
         FILTERS.every((filter) => isNamed(filter) === away.includes(filter))
       );
     };
-    await until(`it is ${what}`, PATIENCE_MS, isSo).catch((cause: unknown) => {
+    await until(`it is ${what}`, isSo).catch((cause: unknown) => {
       throw new Error(`${what} is not what is said: ${seen}`, { cause });
     });
   }
@@ -284,12 +283,12 @@ class Stage {
     const { world, spamd } = this.servers;
     const { hasStorage = false } = this.#outage;
     const end = performance.now() + (hasStorage ? TIMEOUT_MS : PATIENCE_MS);
-    while ((await world.waiting()).length > 0 && performance.now() < end) {
+    while (world.waiting.length > 0 && performance.now() < end) {
       world.daemon.signal('SIGHUP');
       await sleep(100);
     }
-    expect(await world.waiting()).toEqual([]);
-    expect(await world.quarantined()).toEqual([]);
+    expect(world.waiting).toEqual([]);
+    expect(world.quarantined).toEqual([]);
     const { spam, ham } = await spamd.counts();
     const half = (BEFORE + MEANWHILE) / 2;
     expect([spam, ham]).toEqual([half, half]);

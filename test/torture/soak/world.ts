@@ -8,14 +8,15 @@ import type { FaultRequest } from '../../faults/fault-server.ts';
 import { CLOSES, RESETS, SILENCE, messageIdOf } from '../../faults/plays.ts';
 import { Daemon } from '../../lab/daemon.ts';
 import type { Settings } from '../../lab/daemon.ts';
-import { World, until } from '../../real/world.ts';
+import { World } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import { byLength } from '../../support/length.ts';
 import { SMALL_HEAP, asOneself, program, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { canMount } from '../../support/temporary.ts';
-import { filesOf } from '../files.ts';
-import type { FoundFile } from '../files.ts';
+import { filesOf } from '../../support/spool-files.ts';
+import type { FoundFile } from '../../support/spool-files.ts';
 import { preload } from '../preload.ts';
 import { FaultProxy, insteadOf } from '../proxy.ts';
 import type { Fault } from '../proxy.ts';
@@ -155,7 +156,7 @@ export class SoakWorld implements AsyncDisposable {
       PROBE_FILE: join(world.folder, 'probe'),
     });
     const pulse = new Pulse(statusListen);
-    await until('the status is shown', 20_000, () => pulse.isShown());
+    await until('the status is shown', () => pulse.isShown());
     return new SoakWorld({ world, stateDir, disk, proxy, log, pulse, daemon }, chance);
   }
 
@@ -170,7 +171,7 @@ export class SoakWorld implements AsyncDisposable {
   /** Waits until nothing waits, on disk or in memory. */
   async untilDrained(): Promise<void> {
     const poisonous = new Set(this.poison.values());
-    await until('everything is learned', 300_000, async () => {
+    const isDrained = async (): Promise<boolean> => {
       const waiting = this.waiting();
       if (waiting.length > 0 && waiting.every(({ name }) => poisonous.has(name))) {
         // Only other messages show whose fault a missing answer is, and nobody writes any now.
@@ -179,8 +180,9 @@ export class SoakWorld implements AsyncDisposable {
         await sleep(1_000);
       }
       return waiting.length === 0;
-    });
-    await until('nothing is in memory', 60_000, async () => {
+    };
+    await until('everything is learned', isDrained, 300_000);
+    await until('nothing is in memory', async () => {
       const { deferred, inFlight } = await this.pulse.report();
       return deferred === 0 && inFlight === 0;
     });
