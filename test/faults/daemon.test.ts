@@ -326,9 +326,7 @@ describe.concurrent('a stop', () => {
     await hang(daemon, spool, server);
     daemon.signal('SIGTERM');
     // as often as it takes: two that come together are one to the kernel
-    const again = setInterval(() => {
-      daemon.signal('SIGINT');
-    }, 50);
+    const again = setInterval(() => daemon.signal('SIGINT'), 50);
     try {
       expect(await daemon.ends()).toBe(1);
     } finally {

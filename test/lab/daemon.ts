@@ -89,17 +89,13 @@ export class Daemon implements AsyncDisposable {
       cwd: folder,
       outputFile: stderr,
       environment: { PATH: process.env['PATH'] ?? '', ...settings },
-      onLine: (line) => {
-        output.take(`${line}\n`);
-      },
+      onLine: (line) => output.take(`${line}\n`),
     });
     return new Daemon(output, {
       pid: child.pid,
       ended: child.ended,
       stderr: () => readFileSync(stderr, 'utf8'),
-      signal: (signal) => {
-        child.signal(signal);
-      },
+      signal: (signal) => child.signal(signal),
       kill: () => child.kill(),
     });
   }

@@ -157,9 +157,9 @@ export class KopanoWriterProcess {
     const stdio = ['pipe', 'pipe', 'inherit'] as const;
     this.#child = spawn(process.execPath, [script, lib], { stdio: [...stdio], ...user });
     this.#child.unref();
-    createInterface({ input: this.#child.stdout }).on('line', (line) => {
-      this.#waiting.shift()?.(JSON.parse(line) as WriteOutcome);
-    });
+    createInterface({ input: this.#child.stdout }).on('line', (line) =>
+      this.#waiting.shift()?.(JSON.parse(line) as WriteOutcome),
+    );
     this.#child.stdin.on('error', () => undefined);
   }
 

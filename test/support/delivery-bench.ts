@@ -215,9 +215,7 @@ export class DeliveryBench {
         if (controller.observe(figures, figures.learns ?? 0)) this.scheduler.wake();
       });
     }
-    this.clock.after(5_000, () => {
-      this.watchFigures();
-    });
+    this.clock.after(5_000, () => this.watchFigures());
   }
 
   get isEmpty(): boolean {

@@ -86,15 +86,10 @@ export class PickupBench {
       throttle,
     });
     const events = {
-      enqueued: ({ verdict, key }: QueueEntry, settled: boolean) => {
-        this.queued.push({ place: `${verdict}/${key}`, settled });
-      },
-      superseded: (verdict: Verdict, key: string) => {
-        this.superseded.push(`${verdict}/${key}`);
-      },
-      outdated: (verdict: Verdict, key: string) => {
-        this.superseded.push(`${verdict}/${key}`);
-      },
+      enqueued: ({ verdict, key }: QueueEntry, settled: boolean) =>
+        this.queued.push({ place: `${verdict}/${key}`, settled }),
+      superseded: (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`),
+      outdated: (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`),
       rescan: () => {
         this.faulted += 1;
       },
@@ -116,9 +111,7 @@ export class PickupBench {
       clock,
       log,
       throttle,
-      onLost: (reason) => {
-        this.lost.push(reason);
-      },
+      onLost: (reason) => this.lost.push(reason),
       lock: options.lock ?? (() => Promise.resolve('locked')),
       settleMs: SETTLE_MS,
       sweepMs: options.sweepMs ?? 30_000,

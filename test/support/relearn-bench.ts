@@ -54,9 +54,7 @@ export class RelearnBench {
       shutdownMs: 5_000,
       ...options,
     });
-    onTestFinished(() => {
-      this.stop.abort();
-    });
+    onTestFinished(() => this.stop.abort());
   }
 
   get trainer(): ScriptedTrainer {

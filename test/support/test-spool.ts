@@ -53,9 +53,7 @@ export class TestSpool {
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,
     });
-    onTestFinished(() => {
-      this.stateDir.close();
-    });
+    onTestFinished(() => this.stateDir.close());
     this.queue = new Queue(this.stateDir.queue, { maxBytes: this.maxBytes });
     this.quarantine = new Quarantine(this.stateDir.quarantine, this.stateDir.temporary);
   }

@@ -136,9 +136,7 @@ export class FaultProxy implements AsyncDisposable {
       this.#keep(raw);
       const contact = { request: undefined, isIntruded: false, said: '', overAt: undefined };
       if (this.#options.records !== false) this.contacts.push(contact);
-      void this.#attend(contact, raw).catch(() => {
-        raw.destroy();
-      });
+      void this.#attend(contact, raw).catch(() => raw.destroy());
     });
   }
 
@@ -263,9 +261,7 @@ function readRequest(socket: Socket): Promise<Buffer | undefined> {
   let length = 0;
   let wanted = Infinity;
   return new Promise((resolve) => {
-    socket.once('close', () => {
-      resolve(undefined);
-    });
+    socket.once('close', () => resolve(undefined));
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       length += chunk.length;

@@ -56,9 +56,7 @@ export function outageOf(form: Form): Outage {
     begin: ({ proxy }) => {
       proxy.script = always(form);
     },
-    end: (stage, waiting) => {
-      heal(stage, form, waiting);
-    },
+    end: (stage, waiting) => heal(stage, form, waiting),
     probes: form.slow === 'post' ? 3 : Math.max(6, form.faults.length),
     lines: 6 + 2 * form.faults.length,
     isPartial: true,
@@ -110,14 +108,7 @@ export function serverOutages({ redis, rspamd }: RealServers): readonly Outage[]
     return () => redis.command(...words);
   };
   const frozen = (server: typeof redis | typeof rspamd) =>
-    [
-      () => {
-        server.freeze();
-      },
-      () => {
-        server.resume();
-      },
-    ] as const;
+    [() => server.freeze(), () => server.resume()] as const;
   const hang = (): void => {
     for (const { kind, pid } of rspamd.workers()) {
       if (kind === 'controller') process.kill(pid, 'SIGTERM');

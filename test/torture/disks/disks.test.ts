@@ -45,16 +45,14 @@ type Change = 'fill' | 'free' | 'useUpInodes' | 'makeReadOnly' | 'makeWritable';
 function onDisk(code: string, fail: Change, mend: Change): Fault {
   const act =
     (name: Change): Act =>
-    (disk) => {
+    (disk) =>
       disk[name]();
-    };
   return { code, fail: act(fail), mend: act(mend) };
 }
 
 function limit(count: number): Act {
-  return (_, daemon) => {
+  return (_, daemon) =>
     execFileSync('prlimit', ['--pid', String(daemon?.pid), `--nofile=${count}:`]);
-  };
 }
 
 const FAULTS = {

@@ -22,9 +22,7 @@ const TIMEOUT_MS = byLength({ short: 180_000, middle: 900_000, long: 10_800_000 
 
 const chance = chanceFor('kill', 324_490_080);
 
-afterAll(() => {
-  process.stdout.write(`kill: ${JSON.stringify(count)}\n`);
-});
+afterAll(() => process.stdout.write(`kill: ${JSON.stringify(count)}\n`));
 
 describeReal('nothing is lost by kills at random moments under load', () => {
   const seeds = [chance.below(2 ** 31), chance.below(2 ** 31)];

@@ -41,9 +41,9 @@ export function installMachine(current: () => Machine | undefined): () => void {
     machine.opened(process, fd, String(args[0]));
     return fd;
   });
-  replace(fs, 'closeSync', (machine, process, original, args) => {
-    machine.closed(process, args[0] as number, (fd) => original(fd));
-  });
+  replace(fs, 'closeSync', (machine, process, original, args) =>
+    machine.closed(process, args[0] as number, (fd) => original(fd)),
+  );
   replace(fs, 'opendirSync', (_machine, process, original, args) => {
     const list = original(...args) as Dir;
     process.lists.add(list);
@@ -71,12 +71,12 @@ export function installMachine(current: () => Machine | undefined): () => void {
     machine.looked(process, String(args[0]), stats);
     return stats;
   });
-  replace(fs, 'renameSync', (machine, process, original, args) => {
-    machine.renamed(process, String(args[0]), String(args[1]), () => original(...args));
-  });
-  replace(fs, 'unlinkSync', (machine, process, original, args) => {
-    machine.removed(process, String(args[0]), () => original(...args));
-  });
+  replace(fs, 'renameSync', (machine, process, original, args) =>
+    machine.renamed(process, String(args[0]), String(args[1]), () => original(...args)),
+  );
+  replace(fs, 'unlinkSync', (machine, process, original, args) =>
+    machine.removed(process, String(args[0]), () => original(...args)),
+  );
   replace(fs.promises, 'open', (machine, process, _original, args) =>
     machine.later(process, () =>
       openHandle(machine, process, args as Parameters<typeof real.openSync>),
@@ -118,18 +118,9 @@ function openHandle(
     stat: (options: { bigint: true }) => later(() => real.fstatSync(fd, options)),
     read: (buffer: Buffer, offset: number, length: number, position: number) =>
       later(() => ({ bytesRead: real.readSync(fd, buffer, offset, length, position), buffer })),
-    writeFile: (text: string | Buffer) =>
-      later(() => {
-        real.writeFileSync(fd, text);
-      }),
-    utimes: (atime: Date, mtime: number) =>
-      later(() => {
-        real.futimesSync(fd, atime, mtime);
-      }),
+    writeFile: (text: string | Buffer) => later(() => real.writeFileSync(fd, text)),
+    utimes: (atime: Date, mtime: number) => later(() => real.futimesSync(fd, atime, mtime)),
     sync: () => later(() => undefined),
-    close: () =>
-      later(() => {
-        machine.closed(process, fd, real.closeSync);
-      }),
+    close: () => later(() => machine.closed(process, fd, real.closeSync)),
   };
 }

@@ -56,12 +56,8 @@ const OUTAGES: Readonly<Record<string, Outage>> = {
   },
   'spamd is frozen': {
     away: ['spamassassin'],
-    begin: ({ spamd }) => {
-      spamd.freeze();
-    },
-    end: ({ spamd }) => {
-      spamd.resume();
-    },
+    begin: ({ spamd }) => spamd.freeze(),
+    end: ({ spamd }) => spamd.resume(),
     doctor: /frozen/,
   },
   'spamd was started again without TELL': {
@@ -127,12 +123,8 @@ const LOCKED: Readonly<Record<string, Outage>> = {
 const STORED: Readonly<Record<string, Outage>> = {
   'the fuzzy storage is frozen': {
     away: ['rspamd'],
-    begin: ({ world }) => {
-      signalStorage(world, 'SIGSTOP');
-    },
-    end: ({ world }) => {
-      signalStorage(world, 'SIGCONT');
-    },
+    begin: ({ world }) => signalStorage(world, 'SIGSTOP'),
+    end: ({ world }) => signalStorage(world, 'SIGCONT'),
     doctor: /fuzzy storage/,
     hasStorage: true,
   },

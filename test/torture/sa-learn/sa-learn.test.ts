@@ -322,12 +322,11 @@ test('never runs as root', async () => {
   const spamd = { address: spamdAddress(`exec:${fake.program}`) } as Parameters<
     typeof refuseRoot
   >[0]['spamd'];
-  const refuse = (uid: number, ...trainers: ('rspamd' | 'spamassassin')[]) => {
+  const refuse = (uid: number, ...trainers: ('rspamd' | 'spamassassin')[]) =>
     refuseRoot({ trainers, spamd }, uid);
-  };
-  expect(() => {
-    refuse(0, 'rspamd', 'spamassassin');
-  }).toThrow(expect.objectContaining({ exitCode: 78, code: 'sa-learn.root' }) as Error);
+  expect(() => refuse(0, 'rspamd', 'spamassassin')).toThrow(
+    expect.objectContaining({ exitCode: 78, code: 'sa-learn.root' }) as Error,
+  );
   refuse(1, 'spamassassin');
   refuse(0, 'rspamd');
 });

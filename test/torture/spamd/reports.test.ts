@@ -130,9 +130,7 @@ describe('the doctor, where reports are wanted', NEEDS, () => {
     return (await examine({ KOPANO_SPAMD_LIB: '/nowhere', ...settings })).of('reports');
   }
 
-  beforeAll(() => {
-    expect(existsSync('/usr/bin/razor-admin')).toBe(true);
-  });
+  beforeAll(() => expect(existsSync('/usr/bin/razor-admin')).toBe(true));
 
   test('names the identity that Razor lacks, where spamd has it look, and how one is registered', async () => {
     await using spamd = await startAlone(NETWORKS);

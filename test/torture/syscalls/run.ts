@@ -40,9 +40,7 @@ export async function run(
 ): Promise<Run> {
   const { settings = {}, elsewhere = false, once = false } = scenario;
   using world = new SyscallsWorld({ settings, elsewhere, once, fault });
-  world.quietly(() => {
-    scenario.before(world);
-  });
+  world.quietly(() => scenario.before(world));
   const complaints: string[] = [];
   const acts = [...(scenario.meanwhile ?? [])];
   const isOver = (): boolean => {

@@ -76,9 +76,7 @@ export const SCENARIOS: readonly Scenario[] = [
     meanwhile: [
       {
         when: hasLearned('a'),
-        act: (world) => {
-          drop(world, 'spam', 'c');
-        },
+        act: (world) => drop(world, 'spam', 'c'),
       },
     ],
     learned: { a: 'spam', b: 'ham', c: 'spam' },
@@ -104,9 +102,7 @@ export const SCENARIOS: readonly Scenario[] = [
     meanwhile: [
       {
         when: ({ trainer }) => trainer.names.includes('b'),
-        act: (world) => {
-          drop(world, 'ham', 'b');
-        },
+        act: (world) => drop(world, 'ham', 'b'),
       },
     ],
     learned: { a: 'ham', b: 'ham' },
@@ -121,16 +117,12 @@ export const SCENARIOS: readonly Scenario[] = [
     meanwhile: [
       {
         when: ({ trainer }) => trainer.names.includes('a'),
-        act: (world) => {
-          world.put('spam/a', bodyOf('a', 'spam', 'with other words'));
-        },
+        act: (world) => world.put('spam/a', bodyOf('a', 'spam', 'with other words')),
       },
       {
         when: ({ trainer }) => trainer.names.filter((name) => name === 'a').length > 1,
         act: (world) => {
-          world.quietly(() => {
-            rmSync(world.pathOf('queue/spam/a'), { force: true });
-          });
+          world.quietly(() => rmSync(world.pathOf('queue/spam/a'), { force: true }));
         },
       },
     ],
@@ -204,9 +196,7 @@ export const SCENARIOS: readonly Scenario[] = [
     meanwhile: [
       {
         when: hasLearned('a'),
-        act: (world) => {
-          world.put('release/ham/c', bodyOf('c', 'ham'));
-        },
+        act: (world) => world.put('release/ham/c', bodyOf('c', 'ham')),
       },
     ],
     learned: { a: 'spam', b: 'spam', c: 'ham' },
@@ -227,9 +217,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a class folder that is replaced',
-    before: (world) => {
-      drop(world, 'spam', 'a');
-    },
+    before: (world) => drop(world, 'spam', 'a'),
     meanwhile: [
       {
         when: hasLearned('a'),

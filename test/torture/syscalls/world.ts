@@ -310,9 +310,7 @@ export class SyscallsWorld {
     this.#isDead = true;
     this.#known = new Map(this.trainer.memory);
     this.#postsAtDeath = this.trainer.posts.length;
-    process.nextTick(() => {
-      this.stop();
-    });
+    process.nextTick(() => this.stop());
     throw new Killed();
   }
 
