@@ -45,12 +45,12 @@ import type { Fault } from './faults.ts';
  * closes what it has open, as the kernel would.
  */
 
-export interface TimedLine extends LogLine {
+interface TimedLine extends LogLine {
   readonly at: number;
 }
 
 /** How long a fault that lasts does so. */
-export const FAULT_MS = 20_000;
+const FAULT_MS = 20_000;
 /** Time that passes with a turn of the event loop: little while something happens, more in waits. */
 const BUSY_MS = 5;
 const IDLE_MS = 100;
@@ -253,7 +253,7 @@ export class SyscallsWorld {
    * the disk or a child is at work.
    * @returns false when `limit` (on the world's clock) was reached first
    */
-  async flowUntil(isSo: () => boolean, limit: () => number): Promise<boolean> {
+  async flowUntil(isSo: () => boolean, limit = () => Infinity): Promise<boolean> {
     const deadline = performance.now() + REAL_PATIENCE_MS;
     let seen = -1;
     for (;;) {
