@@ -15,6 +15,7 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureEmptySpool, type EmptySpoolFigures } from './empty-spool.ts';
 import { measureFullSpool, type FullSpoolFigures } from './full-spool.ts';
+import { bundleIn } from './scratch.ts';
 import { MACHINE, printRows, type Row } from './table.ts';
 
 /** The number of files that the targets are set for. */
@@ -36,7 +37,7 @@ const options = {
   profile: values.profile === undefined ? undefined : resolve(values.profile),
 };
 
-const old = values.old && resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs');
+const old = bundleIn(values.old);
 const empty = await measureEmptySpool(Number(values['idle-seconds']) * 1_000);
 const usual = await measureFullSpool({ ...options, count: Number(values.files) });
 const rows = [...emptyRows(empty), ...fullRows(usual), ...(await oldRows(usual))];

@@ -4,11 +4,8 @@
  *
  *   npm run bench:controllers -- [--messages N]
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Children, until } from './children.ts';
+import { until, withChildren } from './children.ts';
 import { makeMessageFiles } from './message-files.ts';
 import { MACHINE, printRows } from './table.ts';
 
@@ -35,26 +32,17 @@ printRows(MACHINE, [
 ]);
 
 /** Messages a second, from the first that is learned to the last. */
-async function rateOf(controllers: number): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  const children = new Children(folder);
-  try {
+function rateOf(controllers: number): Promise<number> {
+  return withChildren(async (children, folder) => {
     makeMessageFiles(folder, messages);
     const ports: string[] = [];
     for (let i = 0; i < controllers; i += 1) {
       const [port] = await children.helper('stub-controller', WAIT_MS);
       ports.push(port);
     }
-    const { process, firstAt, counts } = await children.daemon({
-      lib: folder,
-      port: ports.join(','),
-      profile: undefined,
-    });
+    const { process, firstAt, counts } = await children.daemon({ lib: folder, port: ports.join() });
     const learned = (): number => counts.get('message.learned') ?? 0;
     const endedAt = await until('all messages', process, () => learned() >= messages);
     return ((messages - 1) * 1_000) / (endedAt - (firstAt.get('message.learned') ?? NaN));
-  } finally {
-    await children.killAll();
-    rmSync(folder, { recursive: true });
-  }
+  });
 }

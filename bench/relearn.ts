@@ -12,11 +12,12 @@
  * round. Ratios are made within a round. `--peers` leaves the command out; `--old` names another checkout in
  * which `npm run bundle` was run, whose command takes part.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeMessages } from '../test/lab/messages.ts';
+import type { MadeMessage } from '../test/lab/messages.ts';
 import {
   OURS,
   barePosts,
@@ -26,6 +27,7 @@ import {
   type Finish,
 } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
+import { bundleIn, inScratch, layOut } from './scratch.ts';
 import { spreadOf, type Spread } from './spread.ts';
 import { MACHINE, amount, columnsOf, printRows, type Row } from './table.ts';
 
@@ -44,10 +46,8 @@ const { values } = parseArgs({
     old: { type: 'string' },
   },
 });
-const OLD =
-  values.old === undefined
-    ? undefined
-    : relearn('old build', resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs'));
+const old = bundleIn(values.old);
+const OLD = old === undefined ? undefined : relearn('old build', old);
 const RSPAMC = [rspamc(8), rspamc(32)];
 const CONTENDERS = [
   ...(values.peers ? [] : [OURS]),
@@ -72,27 +72,20 @@ interface Result extends Finish {
 /** The results of one round; every contender has one. */
 type Round = ReadonlyMap<Contender, Result>;
 
-const scratch = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-try {
-  const corpus = values.corpus === undefined ? makeCorpus() : resolve(values.corpus);
+await inScratch(async (scratch) => {
+  const corpus =
+    values.corpus === undefined ? layOut(scratch, madeMessages()) : resolve(values.corpus);
   const [spam, ham] = [messagesIn(join(corpus, 'spam')), messagesIn(join(corpus, 'ham'))];
   console.log(`${spam} spam and ${ham} ham, ${values.rounds} rounds`);
   const rounds = await runRounds(corpus, Number(values.rounds));
   console.log(`\n${MACHINE}; medians, (least to most)\n`);
   console.log(contenderTable(rounds, spam + ham));
   printRows('Medians', ratioRows(rounds));
-} finally {
-  rmSync(scratch, { recursive: true });
-}
+});
 
-function makeCorpus(): string {
-  for (const verdict of ['spam', 'ham'] as const) {
-    mkdirSync(join(scratch, verdict));
-    for (const { name, raw } of makeMessages(verdict, Number(values.messages))) {
-      writeFileSync(join(scratch, verdict, name), raw);
-    }
-  }
-  return scratch;
+function madeMessages(): readonly MadeMessage[] {
+  const count = Number(values.messages);
+  return [...makeMessages('spam', count), ...makeMessages('ham', count)];
 }
 
 function messagesIn(folder: string): number {

@@ -7,12 +7,10 @@
  *
  * `--old` names another checkout in which `npm run bundle` was run. The Node.js is that of the PATH.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ServerProcess } from '../src/servers/server-process.ts';
-import { BUNDLE } from './children.ts';
+import { AS_ONESELF, BUNDLE, bundleIn, inScratch, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
 import { MACHINE, printRows } from './table.ts';
 
@@ -23,7 +21,7 @@ const OWNS = '"event":"daemon.owner"';
 const { values } = parseArgs({
   options: { rounds: { type: 'string', default: '10' }, old: { type: 'string' } },
 });
-const old = values.old && resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs');
+const old = bundleIn(values.old);
 const times: { readonly own: number; readonly old: number }[] = [];
 for (let round = 0; round < Number(values.rounds); round += 1) {
   times.push({ old: old === undefined ? NaN : await startOf(old), own: await startOf(BUNDLE) });
@@ -42,33 +40,33 @@ printRows(`${times.length} rounds, medians; ${MACHINE}`, [
 ]);
 
 /** Milliseconds from the start of this bundle until it owns an empty spool. */
-async function startOf(bundle: string): Promise<number> {
-  const lib = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  for (const verdict of ['spam', 'ham']) mkdirSync(join(lib, verdict));
-  const from = performance.now();
-  let owned: (at: number) => void = () => undefined;
-  const ownedAt = new Promise<number>((tell) => (owned = tell));
-  const daemon = await ServerProcess.start({
-    program: bundle,
-    args: [...(process.getuid?.() === 0 ? ['--user', 'root'] : []), 'watch'],
-    cwd: lib,
-    outputFile: join(lib, 'stderr'),
-    onLine: (line) => {
-      if (line.includes(OWNS)) owned(performance.now());
-    },
-    environment: {
-      PATH: process.env['PATH'] ?? '',
-      KOPANO_SPAMD_LIB: lib,
-      RSPAMD_URL: 'http://127.0.0.1:9',
-      STATUS_LISTEN: 'off',
-    },
+function startOf(bundle: string): Promise<number> {
+  return inScratch(async (lib) => {
+    layOut(lib);
+    const from = performance.now();
+    let owned: (at: number) => void = () => undefined;
+    const ownedAt = new Promise<number>((tell) => (owned = tell));
+    const daemon = await ServerProcess.start({
+      program: bundle,
+      args: [...AS_ONESELF, 'watch'],
+      cwd: lib,
+      outputFile: join(lib, 'stderr'),
+      onLine: (line) => {
+        if (line.includes(OWNS)) owned(performance.now());
+      },
+      environment: {
+        PATH: process.env['PATH'] ?? '',
+        KOPANO_SPAMD_LIB: lib,
+        RSPAMD_URL: 'http://127.0.0.1:9',
+        STATUS_LISTEN: 'off',
+      },
+    });
+    try {
+      const at = await Promise.race([ownedAt, daemon.ended.then(() => NaN)]);
+      if (Number.isNaN(at)) throw new Error(daemon.tailOfOutput());
+      return at - from;
+    } finally {
+      await daemon.kill();
+    }
   });
-  try {
-    const at = await Promise.race([ownedAt, daemon.ended.then(() => NaN)]);
-    if (Number.isNaN(at)) throw new Error(daemon.tailOfOutput());
-    return at - from;
-  } finally {
-    await daemon.kill();
-    rmSync(lib, { recursive: true });
-  }
 }

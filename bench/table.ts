@@ -25,7 +25,7 @@ export function printRows(title: string, rows: readonly Row[]): void {
 }
 
 /** The rows as aligned columns, for a terminal. */
-export function tableOf(rows: readonly Row[]): string {
+function tableOf(rows: readonly Row[]): string {
   return columnsOf([
     ['figure', 'measured', 'target', '', 'peer in the same run', 'ratio to it'],
     ...rows.map((row) => [

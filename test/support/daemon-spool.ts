@@ -169,9 +169,10 @@ export class DaemonSpool implements AsyncDisposable {
       .map((each) => each.replace(/^.*\//s, ''));
   }
 
-  /** Places in the drop directory and the queue, and half-way. */
+  /** Places of its classes in the drop directory and the queue, and half-way. */
   get waiting(): string[] {
-    return this.places('drop', 'staged', 'queue');
+    const isOurs = (place: string): boolean => this.verdicts.includes(place.split('/')[1] ?? '');
+    return this.places('drop', 'staged', 'queue').filter(isOurs);
   }
 
   /** Messages in quarantine, without their reason files. */
