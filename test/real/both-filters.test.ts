@@ -105,13 +105,8 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
     }
     const journal = join(temporaryFolder(), 'journal');
     const relearn = async (filters: string, ...args: readonly string[]) => {
-      const env = {
-        ...settings(filters),
-        RSPAMD_URL: world.rspamd.url,
-        KOPANO_SPAMD_LIB: world.lib,
-      };
       const line = ['relearn', '--json', '--journal', journal, ...args];
-      const { code, out, err } = await call(line, env);
+      const { code, out, err } = await call(line, world.environment(settings(filters)));
       const summaries = out.split('\n').filter((each) => each !== '');
       return { code, err, runs: summaries.map((each) => JSON.parse(each) as Summary) };
     };

@@ -74,13 +74,7 @@ describeReal('a further class of rspamd', NEW, () => {
     await drop(world, makeMessage('ham', 6));
     await daemon.says('message.learned');
     await until('no newsletter waits', () => world.names('queue/newsletter').length === 0);
-    const environment = {
-      KOPANO_SPAMD_LIB: world.lib,
-      LEARN_STATE_DIR: world.stateDir,
-      RSPAMD_URL: world.rspamd.url,
-      STATUS_LISTEN: 'off',
-      ...SETTINGS,
-    };
+    const environment = world.environment(SETTINGS);
     const overview = JSON.parse((await call(['status', '--json'], environment)).out) as {
       readonly daemon: { readonly report: { readonly messages: Record<string, unknown> } };
     };
@@ -104,11 +98,7 @@ describeReal('a further class of rspamd', NEW, () => {
     expect(wrong['reason']).toMatch(/^rspamd's classifier has no class newsletter \(404 class/);
     await world.judge(makeMessage('spam', 8));
     await daemon.says('message.learned');
-    const seen = await examine({
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      ...SETTINGS,
-    });
+    const seen = await examine(world.environment(SETTINGS));
     expect(seen.lines.map(({ text }) => text)).toContainEqual(
       expect.stringMatching(/has no class newsletter .*Cure: define newsletter/),
     );
@@ -121,11 +111,8 @@ describeReal('a further class of rspamd', NEW, () => {
     await drop(world, one);
     const single = join(world.folder, two.name);
     await writeFile(single, two.raw);
-    const environment = {
-      RSPAMD_URL: world.rspamd.url,
-      KOPANO_SPAMD_LIB: join(world.folder, 'no-spool'),
-      ...SETTINGS,
-    };
+    const KOPANO_SPAMD_LIB = join(world.folder, 'no-spool');
+    const environment = world.environment({ KOPANO_SPAMD_LIB, LEARN_STATE_DIR: '', ...SETTINGS });
     const args = ['relearn', '--json', world.lib, '--class', `newsletter=${single}`];
     const result = await call(args, environment);
     expect(result).toMatchObject({ code: 0, err: expect.not.stringContaining('error') as unknown });
@@ -151,11 +138,7 @@ describeReal('an rspamd without classes', OLD, () => {
     for (const seed of [12, 13]) await world.judge(makeMessage('spam', seed));
     await world.untilDone();
     expect(await world.forgotten()).toEqual([]);
-    const seen = await examine({
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      ...SETTINGS,
-    });
+    const seen = await examine(world.environment(SETTINGS));
     expect(seen.lines.map(({ text }) => text)).toContainEqual(
       expect.stringMatching(/no class newsletter .*Cure: update rspamd to 4\.1/),
     );

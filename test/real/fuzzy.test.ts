@@ -70,11 +70,7 @@ describeReal('rspamd’s fuzzy storage', () => {
     const short = tooShortMessage('spam', 2);
     await world.judge(short, 'spam');
     await daemon.says('message.refused');
-    const seen = await examine({
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      ...FLAGS,
-    });
+    const seen = await examine(world.environment(FLAGS));
     expect(seen.of(world.rspamd.url).at(-2)?.text).toMatch(
       /fuzzy storage (does not answer|has a list)/,
     );
@@ -123,18 +119,13 @@ describeReal('rspamd’s fuzzy storage', () => {
     await daemon.says('message.learned', spam.name);
     expect(wrong['reason']).toContain('flag 99 (404 No fuzzy rules matched for flag 99)');
     expect(wrong['cure']).toContain('correct RSPAMD_FUZZY_FLAGS');
-    const environment = {
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      STATUS_LISTEN,
-    };
-    const status = await call(['status'], { ...environment, LEARN_STATE_DIR: world.stateDir });
+    const status = await call(['status'], world.environment({ STATUS_LISTEN }));
     expect(status.out).toMatch(/ holds back ham: its fuzzy storage takes no hash for\s+flag 99 /);
-    const seen = await examine({ ...environment, ...settings });
+    const seen = await examine(world.environment({ STATUS_LISTEN, ...settings }));
     expect(seen.lines.filter(({ text }) => /flag 99.*Cure: give a rule/.test(text))).not.toEqual(
       [],
     );
-    const cured = await examine({ ...environment, ...FLAGS });
+    const cured = await examine(world.environment({ STATUS_LISTEN, ...FLAGS }));
     expect(cured.lines.filter(({ text }) => text.includes('a list with flag 11 and 13'))).toEqual([
       expect.objectContaining({ state: 'ok' }),
     ]);
@@ -147,11 +138,8 @@ describeReal('rspamd’s fuzzy storage', () => {
     await using world = await makeWorld();
     const messages = [8, 9, 10, 11].map((seed) => makeMessage('spam', seed));
     for (const message of messages) await world.judge(message, 'spam');
-    const environment = {
-      RSPAMD_URL: world.rspamd.url,
-      KOPANO_SPAMD_LIB: `${world.folder}/no-spool`,
-      ...FLAGS,
-    };
+    const KOPANO_SPAMD_LIB = `${world.folder}/no-spool`;
+    const environment = world.environment({ KOPANO_SPAMD_LIB, LEARN_STATE_DIR: '', ...FLAGS });
     const stop = new AbortController();
     const result = await call(['relearn', '--json', '--spam', `${world.lib}/spam`], environment, {
       input: '',

@@ -459,18 +459,13 @@ describeReal('relearn of the daemon’s own archive', () => {
     await world.untilDone();
     const archive = join(world.stateDir, 'archive');
     const args = ['--json', archive];
-    const settings = {
-      RSPAMD_URL: world.rspamd.url,
-      KOPANO_SPAMD_LIB: world.lib,
-    };
-    const refused = await call(['relearn', ...args], settings);
+    const refused = await call(['relearn', ...args], world.environment());
     expect(refused.code).toBe(75);
     expect(refused.err).toContain('stop it first; messages wait meanwhile');
     await daemon.stop();
     await world.redis.command('FLUSHALL');
-    const result = await call(['relearn', ...args], settings);
-    const summary = summaryIn(result);
-    expect(summary).toMatchObject({ learned: { spam: 10, ham: 10 }, exitCode: 0 });
+    const result = await call(['relearn', ...args], world.environment());
+    expect(summaryIn(result)).toMatchObject({ learned: { spam: 10, ham: 10 }, exitCode: 0 });
   });
 });
 

@@ -9,8 +9,8 @@ import { runCli } from '../support/run-cli.ts';
 import { World } from './world.ts';
 
 async function release(world: World, what: string): Promise<void> {
-  const settings = { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir };
-  expect(await runCli(['quarantine', 'release', what], settings)).toMatchObject({ code: 0 });
+  const args = ['quarantine', 'release', what];
+  expect(await runCli(args, world.environment())).toMatchObject({ code: 0 });
 }
 
 /** Puts a message into quarantine, as an earlier daemon did. */

@@ -55,12 +55,7 @@ class Observer {
   }
 
   run(...args: readonly string[]): Promise<Result> {
-    return runCli(args, {
-      KOPANO_SPAMD_LIB: this.world.lib,
-      LEARN_STATE_DIR: this.world.stateDir,
-      RSPAMD_URL: this.world.rspamds.map(({ url }) => url).join(','),
-      STATUS_LISTEN: this.listen,
-    });
+    return runCli(args, this.world.environment({ STATUS_LISTEN: this.listen }));
   }
 
   async untilReady(): Promise<void> {

@@ -56,9 +56,8 @@ describeReal('with a memory for each user', () => {
     for (const seed of [1, 2, 3]) {
       await writeFile(join(folder, `${seed}.eml`), makeMessage('spam', seed).raw);
     }
-    const settings = { RSPAMD_URL: world.rspamd.url, KOPANO_SPAMD_LIB: world.lib };
     const args = ['relearn', '--spam', folder, '--user', DAVE, '--json', '--quiet'];
-    const { code, out } = await runCli(args, settings);
+    const { code, out } = await runCli(args, world.environment());
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ learned: { spam: 3, ham: 0 }, userless: 0 });
     expect(await answer(world, DAVE, 2, 'spam')).toBe(208);

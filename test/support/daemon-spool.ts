@@ -90,7 +90,7 @@ export class DaemonSpool implements AsyncDisposable {
 
   /** Starts a daemon in this process. @param flags of `watch` */
   start(settings: Settings = {}, flags: readonly string[] = []): Daemon {
-    return this.#keep(startHere(['watch', ...flags], this.#with(settings)));
+    return this.#keep(startHere(['watch', ...flags], this.environment(settings)));
   }
 
   /**
@@ -99,10 +99,11 @@ export class DaemonSpool implements AsyncDisposable {
    */
   async spawn(settings: Settings = {}, through: readonly string[] = []): Promise<Daemon> {
     const command = [...through, process.execPath, program(), ...asOneself(), 'watch'];
-    return this.#keep(await Daemon.spawn(command, this.#with(settings)));
+    return this.#keep(await Daemon.spawn(command, this.environment(settings)));
   }
 
-  #with(settings: Settings): Settings {
+  /** What a daemon, or a command beside it, is started with. */
+  environment(settings: Settings = {}): Settings {
     const places = { KOPANO_SPAMD_LIB: this.lib, LEARN_STATE_DIR: this.stateDir };
     return { ...this.#settings, ...places, ...settings };
   }

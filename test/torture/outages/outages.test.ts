@@ -231,8 +231,9 @@ class Stage {
   async expectAway(): Promise<void> {
     const { away, doctor } = this.#outage;
     await this.expectBoth('not ready');
-    const { out } = await runCli(['status'], this.#environment);
-    const examination = await examine(this.#environment);
+    const environment = this.servers.world.environment(this.#settings);
+    const { out } = await runCli(['status'], environment);
+    const examination = await examine(environment);
     for (const filter of away) {
       const name = this.#nameOf(filter);
       expect(out).toContain(name);
@@ -307,17 +308,6 @@ class Stage {
       SPAMD_TIMEOUT_SECONDS: String(this.#outage.seconds ?? 2),
       STATUS_LISTEN: this.#listen,
       ...(this.#outage.hasStorage === true && { RSPAMD_FUZZY_FLAGS: fuzzyFlagsOf(FLAGS) }),
-    };
-  }
-
-  /** The same for a command. */
-  get #environment(): Settings {
-    const { world } = this.servers;
-    return {
-      KOPANO_SPAMD_LIB: world.lib,
-      LEARN_STATE_DIR: world.stateDir,
-      RSPAMD_URL: world.rspamd.url,
-      ...this.#settings,
     };
   }
 
