@@ -108,8 +108,7 @@ export class World {
     });
   }
 
-  /** Gives the daemons the model's time, chance and controllers, each its own. */
-  /** What a daemon in the model runs on. */
+  /** What a daemon in the model runs on: the model's time, chance and controllers. */
   #platform(): Platform {
     const { timeline } = this;
     return {
