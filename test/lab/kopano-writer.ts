@@ -55,7 +55,7 @@ export type WriteOutcome =
     };
 
 /** Where and as whom to write. */
-export interface KopanoWriterOptions {
+interface KopanoWriterOptions {
   /** The folder that holds `spam` and `ham`; neither is ever made here. */
   readonly lib: string;
   /** Owner given to the files; -1 leaves it. @defaultValue -1 */

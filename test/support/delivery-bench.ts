@@ -18,7 +18,7 @@ import { Holder, ScriptedTrainer } from './scripted-trainer.ts';
 import type { Rule } from './scripted-trainer.ts';
 import { TestSpool } from './test-spool.ts';
 
-export interface DeliveryBenchOptions {
+interface DeliveryBenchOptions {
   /** @defaultValue one that learns */
   readonly trainers?: readonly ScriptedTrainer[];
   /** @defaultValue 8 */

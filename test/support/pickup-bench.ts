@@ -18,7 +18,7 @@ import { TestSpool } from './test-spool.ts';
 export const SETTLE_MS = 2_000;
 export const MARKED_MS = 200;
 
-export interface PickupBenchOptions {
+interface PickupBenchOptions {
   readonly spool?: TestSpool;
   /** @defaultValue 30 s */
   readonly sweepMs?: number;
@@ -28,7 +28,7 @@ export interface PickupBenchOptions {
 }
 
 /** What pickup told the delivery. */
-export interface Queued {
+interface Queued {
   /** `VERDICT/KEY` */
   readonly place: string;
   readonly settled: boolean;

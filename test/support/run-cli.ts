@@ -9,7 +9,7 @@ export interface Result {
   readonly err: string;
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly uid?: number;
   readonly gid?: number;
   /** A descriptor. @defaultValue what comes out is in the result */

@@ -22,7 +22,7 @@ import { temporaryFolder } from './temporary.ts';
 /** kopano-spamd's finishing mark. */
 export const MARK = 0o660;
 
-export interface TestSpoolOptions {
+interface TestSpoolOptions {
   /** Holds `spam/` and `ham/`. @defaultValue a new folder */
   readonly lib?: string;
   /** @defaultValue `.learnd` in `lib` */

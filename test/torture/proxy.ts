@@ -21,7 +21,7 @@ export interface Exchange {
 }
 
 /** Harm done to a connection while the request still comes in; rspamd hears nothing of it. */
-export interface Intrusion {
+interface Intrusion {
   readonly kind: 'intrusion';
   /** Bytes that are read before. */
   readonly reads: number;
@@ -58,7 +58,7 @@ export interface Contact {
   overAt: number | undefined;
 }
 
-export interface FaultProxyOptions {
+interface FaultProxyOptions {
   /** The loopback port of the real controller. */
   readonly target: number;
   /** @defaultValue a loopback address of its own */

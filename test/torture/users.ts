@@ -14,7 +14,7 @@ import type { Chance } from '../support/seed.ts';
  * appear whole or piece by piece. Remembers what it wrote in few bytes: a message is made again from
  * its seed when it is wanted.
  */
-export interface UsersOptions {
+interface UsersOptions {
   readonly lib: string;
   readonly writer: Pick<KopanoWriterProcess, 'write'>;
   readonly chance: Chance;

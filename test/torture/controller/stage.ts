@@ -51,7 +51,7 @@ interface Line {
   readonly text: string;
 }
 
-export interface StageOptions {
+interface StageOptions {
   readonly settings?: Settings;
   /** A command that runs the daemon's, and becomes it. */
   readonly through?: readonly string[];

@@ -31,7 +31,7 @@ export type Fate =
   | 'linked'
   | 'oversize';
 
-export interface Exhibit {
+interface Exhibit {
   readonly name: string;
   readonly fate: Fate;
   readonly make: (path: string, world: HostileWorld) => void;

@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import type { BigIntStats, Dir } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
-import { watchFileSystem } from '../../support/fs-steps.ts';
+import { Replacements, watchFileSystem } from '../../support/fs-steps.ts';
 import { real } from './machine.ts';
 import type { Machine, Process } from './machine.ts';
 
@@ -17,23 +16,17 @@ type Call = (...args: unknown[]) => unknown;
  * @returns what puts everything back
  */
 export function installMachine(current: () => Machine | undefined): () => void {
-  const restored: (() => void)[] = [];
+  const replacements = new Replacements();
   const replace = (
     owner: object,
     name: string,
     make: (machine: Machine, process: Process, original: Call, args: unknown[]) => unknown,
   ): void => {
-    const calls = owner as Record<string, Call>;
-    const original = calls[name];
-    if (original === undefined) throw new Error(`there is no ${name}`);
-    calls[name] = (...args) => {
+    replacements.replace(owner, name, (original) => (...args) => {
       const machine = current();
       const process = machine?.running;
       if (machine === undefined || process === undefined) return original(...args);
       return make(machine, process, original, args);
-    };
-    restored.push(() => {
-      calls[name] = original;
     });
   };
   replace(fs, 'openSync', (machine, process, original, args) => {
@@ -100,8 +93,7 @@ export function installMachine(current: () => Machine | undefined): () => void {
   );
   return () => {
     restoreSteps();
-    for (const restore of restored.reverse()) restore();
-    syncBuiltinESMExports();
+    replacements.restore();
   };
 }
 

@@ -38,7 +38,7 @@ export class Process implements Owner {
 }
 
 /** A folder that a process watches. */
-export interface Bell extends EventEmitter {
+interface Bell extends EventEmitter {
   readonly path: string;
   readonly ino: number | undefined;
   close(): Promise<void>;
@@ -55,7 +55,7 @@ export interface StepWatcher {
   cleared(process: Process, place: Place): void;
 }
 
-export interface MachineOptions {
+interface MachineOptions {
   readonly timeline: Timeline<Process>;
   /** The folder that holds `lib` and `state`. */
   readonly root: string;

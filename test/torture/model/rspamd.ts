@@ -85,7 +85,7 @@ interface Memory {
 /** What all controllers share, by what they know messages by. */
 export type Redis = Map<string, Memory>;
 
-export interface RspamdOptions {
+interface RspamdOptions {
   readonly filter: Filter;
   readonly name: string;
   readonly redis: Redis;

@@ -157,7 +157,7 @@ const FULL_DISK: FaultName = 'the disk is full';
 /** Not drawn: most of what piled up so far would be gone with the old tenure. */
 export const NEW_TENURE: FaultName = 'the state dir is replaced';
 
-export interface FaultTimes {
+interface FaultTimes {
   /** From the beginning of one to that of the next, unless it takes longer. */
   readonly everyMs: number;
   readonly shortestMs: number;

@@ -11,7 +11,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -28,7 +27,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 import { secondFolder } from '../../support/run.ts';
 import { ScriptedTrainer } from '../../support/scripted-trainer.ts';
 import { MARK } from '../../support/test-spool.ts';
-import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
+import { Replacements, systemError, watchFileSystem } from '../../support/fs-steps.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
 import { filesOf, violationsIn } from '../../support/spool-files.ts';
 import type { FoundFile } from '../../support/spool-files.ts';
@@ -389,23 +388,19 @@ export function bodyOf(name: string, verdict: Verdict, filler = ''): string {
 
 /** Starting a child is a step, too; what fails about it comes as the child's error. */
 function watchSpawns(hook: (step: FsStep) => void): () => void {
-  const calls = childProcess as { spawn: (...args: never[]) => unknown };
-  const original = calls.spawn;
-  calls.spawn = (...args) => {
-    const failed = new EventEmitter();
+  const replacements = new Replacements();
+  replacements.replace(childProcess, 'spawn', (original) => (...args) => {
     try {
       hook({ call: 'spawn', path: String(args[0]), when: 'before' });
     } catch (error) {
+      const failed = new EventEmitter();
       process.nextTick(() => failed.emit('error', error));
       return failed;
     }
     return original(...args);
-  };
-  syncBuiltinESMExports();
-  return () => {
-    calls.spawn = original;
-    syncBuiltinESMExports();
-  };
+  });
+  replacements.sync();
+  return () => replacements.restore();
 }
 
 function linkOf(path: string): string {
