@@ -96,9 +96,15 @@ export class DaemonSpool implements AsyncDisposable {
   /**
    * Starts the built program.
    * @param through a command that runs the one that follows it, and becomes it
+   * @param flags of Node.js
    */
-  async spawn(settings: Settings = {}, through: readonly string[] = []): Promise<Daemon> {
-    const command = [...through, process.execPath, program(), ...asOneself(), 'watch'];
+  async spawn(
+    settings: Settings = {},
+    through: readonly string[] = [],
+    flags: readonly string[] = [],
+  ): Promise<Daemon> {
+    const node = [...through, process.execPath, ...flags];
+    const command = [...node, program(), ...asOneself(), 'watch'];
     return this.#keep(await Daemon.spawn(command, this.environment(settings)));
   }
 

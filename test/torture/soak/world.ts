@@ -6,12 +6,11 @@ import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import type { FaultRequest } from '../../faults/fault-server.ts';
 import { CLOSES, RESETS, SILENCE, messageIdOf } from '../../faults/plays.ts';
-import { Daemon } from '../../lab/daemon.ts';
-import type { Settings } from '../../lab/daemon.ts';
+import type { Daemon, Settings } from '../../lab/daemon.ts';
 import { World } from '../../real/world.ts';
 import { until } from '../../support/until.ts';
 import { byLength } from '../../support/length.ts';
-import { SMALL_HEAP, asOneself, program, secondFolder } from '../../support/run.ts';
+import { SMALL_HEAP, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { canMount } from '../../support/temporary.ts';
@@ -124,8 +123,7 @@ export class SoakWorld implements AsyncDisposable {
     this.#proxy = parts.proxy;
     this.#proxy.script = (request) => this.#harm(request, forWire);
     this.users = new Users({
-      lib: world.lib,
-      writer: world,
+      spool: world,
       chance: chanceOf(chance.below(2 ** 31)),
       perSecond: 50,
       flips: 0.05,
@@ -213,23 +211,18 @@ export class SoakWorld implements AsyncDisposable {
   }
 }
 
-async function startDaemon(world: World, settings: Settings): Promise<Daemon> {
-  const node = [process.execPath, '--expose-gc', ...SETTLED_CODE, ...SMALL_HEAP];
-  const command = [...node, ...preload('soak/probe.ts'), program(), ...asOneself(), 'watch'];
-  const daemon = await Daemon.spawn(
-    ['/bin/sh', '-c', 'exec "$@" > "$LOG_PIPE"', 'sh', ...command],
-    {
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_TIMEOUT_SECONDS: '2',
-      LEARN_SWEEP_SECONDS: '5',
-      // Less than comes in while rspamd is away: the rest waits on disk.
-      LEARN_BACKLOG: '100',
-      LEARN_MAX_ATTEMPTS: '3',
-      ...settings,
-    },
-  );
-  world.daemons.push(daemon);
-  return daemon;
+function startDaemon(world: World, settings: Settings): Promise<Daemon> {
+  const all = {
+    RSPAMD_TIMEOUT_SECONDS: '2',
+    LEARN_SWEEP_SECONDS: '5',
+    // Less than comes in while rspamd is away: the rest waits on disk.
+    LEARN_BACKLOG: '100',
+    LEARN_MAX_ATTEMPTS: '3',
+    SHUTDOWN_SECONDS: '5',
+    ...settings,
+  };
+  const flags = ['--expose-gc', ...SETTLED_CODE, ...SMALL_HEAP, ...preload('soak/probe.ts')];
+  return world.spawn(all, ['/bin/sh', '-c', 'exec "$@" > "$LOG_PIPE"', 'sh'], flags);
 }
 
 /** Redis ends only in order here: that it flushes each learned word to the disk is too much. */
