@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeMessage, makeMessages } from '../lab/messages.ts';
 import type { Summary } from '../../src/relearn/summary.ts';
+import { corpusIn } from '../support/relearn-sources.ts';
 import { call } from '../support/run-cli.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { PrivateSpamd } from '../lab/private-spamd.ts';
@@ -98,11 +98,8 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
   it('relearn teaches one after the other, and goes on where each of them was', async () => {
     await using world = await World.make();
     await spamd.clear();
-    const corpus = temporaryFolder();
-    for (const message of [...makeMessages('spam', 3), ...makeMessages('ham', 3)]) {
-      mkdirSync(join(corpus, message.verdict), { recursive: true });
-      writeFileSync(join(corpus, message.verdict, message.name), message.raw);
-    }
+    const messages = [...makeMessages('spam', 3), ...makeMessages('ham', 3)];
+    const corpus = corpusIn(temporaryFolder(), messages);
     const journal = join(temporaryFolder(), 'journal');
     const relearn = async (filters: string, ...args: readonly string[]) => {
       const line = ['relearn', '--json', '--journal', journal, ...args];

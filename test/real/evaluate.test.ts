@@ -23,7 +23,7 @@ import type { BaseVerdict as Verdict } from '../../src/verdict.ts';
 import { otherVerdict } from '../../src/evaluate/collection.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { mail, mboxOf } from '../support/relearn-sources.ts';
+import { corpusIn, mail, mboxOf } from '../support/relearn-sources.ts';
 import { MOUNTS, ROOT, TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import type { Watching } from '../support/run-cli.ts';
@@ -52,12 +52,8 @@ function judgedMessages(count: number): readonly Judged[] {
 
 /** A folder of an archive's form. */
 function archiveOf(judged: readonly Judged[]): string {
-  const folder = temporaryFolder();
-  for (const verdict of ['spam', 'ham']) mkdirSync(join(folder, verdict));
-  for (const { verdict, message } of judged) {
-    writeFileSync(join(folder, verdict, message.name), message.raw);
-  }
-  return folder;
+  const messages = judged.map(({ verdict, message }) => ({ ...message, verdict }));
+  return corpusIn(temporaryFolder(), messages);
 }
 
 /** A search path whose first `name` is this script. */

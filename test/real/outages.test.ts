@@ -5,8 +5,7 @@ import { expect, it } from 'vitest';
 import { COUNT_AGE_MS } from '../../src/delivery/learn-counts.ts';
 import { makeMessage } from '../lab/messages.ts';
 import { VERDICTS } from '../../src/verdict.ts';
-import { parseStatistics } from '../../src/trainers/rspamd.ts';
-import { describeReal } from './harness.ts';
+import { describeReal, shownBy } from './harness.ts';
 import { byLength } from '../support/length.ts';
 import { World } from './world.ts';
 import { until } from '../support/until.ts';
@@ -102,8 +101,7 @@ const ROUNDS = byLength({ short: [], middle: [1], long: [12] });
 async function untilShown({ redis, rspamd }: World): Promise<void> {
   const held = await redis.bayesCounts();
   await until('rspamd shows what Bayes holds', async () => {
-    const body = await (await fetch(`${rspamd.url}/stat`)).text();
-    const { spam, ham } = parseStatistics(body)?.learned ?? {};
+    const { spam, ham } = await shownBy(rspamd);
     return spam === held.spam && ham === held.ham;
   });
 }
