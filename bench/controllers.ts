@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { until, withChildren } from './children.ts';
 import { makeMessageFiles } from './message-files.ts';
-import { MACHINE, printRows } from './table.ts';
+import { MACHINE, printRows, row } from './table.ts';
 
 /** Times the rate of one, at least. */
 const TARGETS: ReadonlyMap<number, number> = new Map([
@@ -22,13 +22,11 @@ const rates = new Map<number, number>();
 for (const controllers of [1, ...TARGETS.keys()]) rates.set(controllers, await rateOf(controllers));
 const single = rates.get(1) ?? NaN;
 printRows(MACHINE, [
-  { what: 'one controller', value: single, unit: '/s' },
-  ...[...TARGETS].map(([controllers, atLeast]) => ({
-    what: `${controllers} controllers, times the rate of one`,
-    value: (rates.get(controllers) ?? NaN) / single,
-    unit: 'x',
-    atLeast,
-  })),
+  row('one controller', single, '/s'),
+  ...[...TARGETS].map(([controllers, atLeast]) => {
+    const ratio = (rates.get(controllers) ?? NaN) / single;
+    return row(`${controllers} controllers, times the rate of one`, ratio, 'x', { atLeast });
+  }),
 ]);
 
 /** Messages a second, from the first that is learned to the last. */

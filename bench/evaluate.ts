@@ -21,7 +21,7 @@ import { OURS } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
 import { BUNDLE, inScratch, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, printRows, type Row } from './table.ts';
+import { MACHINE, printRows, row, type Row } from './table.ts';
 
 const MOST_TIME_ORDER = 1.6;
 /** Four times the learning, and one of judging. */
@@ -80,8 +80,8 @@ async function speed(corpus: string): Promise<readonly Row[]> {
   const ratioOf = (part: 'timeOrder' | 'folds'): number =>
     spreadOf(rounds.map((round) => round[part] / round.relearn)).median;
   return [
-    { what: 'time order', value: ratioOf('timeOrder'), unit: 'x relearn', atMost: MOST_TIME_ORDER },
-    { what: 'five folds', value: ratioOf('folds'), unit: 'x relearn', atMost: MOST_FOLDS },
+    row('time order', ratioOf('timeOrder'), 'x relearn', { atMost: MOST_TIME_ORDER }),
+    row('five folds', ratioOf('folds'), 'x relearn', { atMost: MOST_FOLDS }),
   ];
 }
 
@@ -89,13 +89,10 @@ async function memory(scratch: string, count: number): Promise<readonly Row[]> {
   const few = await evaluate(made(scratch, count), '--folds', '2');
   const many = await evaluate(made(scratch, 10 * count), '--folds', '2');
   return [
-    { what: `peak RSS, ${count} messages`, value: few.run.peakMb, unit: 'MB' },
-    {
-      what: `peak RSS, ${10 * count} messages`,
-      value: many.run.peakMb,
-      unit: 'MB',
+    row(`peak RSS, ${count} messages`, few.run.peakMb, 'MB'),
+    row(`peak RSS, ${10 * count} messages`, many.run.peakMb, 'MB', {
       atMost: Math.round(MOST_MEMORY * few.run.peakMb),
-    },
+    }),
   ];
 }
 
@@ -119,13 +116,11 @@ async function turned(corpus: string): Promise<readonly Row[]> {
         `${found(count * NEXT)} among ${Math.round(count * NEXT)}; ${disputed.count} in all`,
     );
   }
-  const row = (among: number, found: readonly number[], share: number): Row => ({
-    what: `turned among ${among}, fewest`,
-    value: Math.min(...found),
-    unit: `of ${count}`,
-    atLeast: Math.round(share * count),
-  });
-  return [row(count, first, LEAST_FIRST), row(Math.round(count * NEXT), next, LEAST_NEXT)];
+  const fewest = (among: number, found: readonly number[], share: number): Row =>
+    row(`turned among ${among}, fewest`, Math.min(...found), `of ${count}`, {
+      atLeast: Math.round(share * count),
+    });
+  return [fewest(count, first, LEAST_FIRST), fewest(Math.round(count * NEXT), next, LEAST_NEXT)];
 }
 
 /** Copies the corpus, some messages to the other class, drawn by the seed. @returns where those lie */

@@ -11,7 +11,7 @@ import { LOOPBACK, freePort } from '../src/servers/ports.ts';
 import { timeOf, until, withChildren } from './children.ts';
 import { BUNDLE, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, printRows } from './table.ts';
+import { MACHINE, beside, printRows, row } from './table.ts';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '40' } } });
 
@@ -29,9 +29,8 @@ await withChildren(async (children, folder) => {
   const node = spreadOf(pairs.map((pair) => pair.node)).median;
   const health = spreadOf(pairs.map((pair) => pair.health)).median;
   const more = spreadOf(pairs.map((pair) => pair.health - pair.node)).median;
-  const peer = { name: 'node -e 0', value: node };
   printRows(`${pairs.length} pairs, medians; ${MACHINE}`, [
-    { what: 'health', value: health, unit: 'ms', peer },
-    { what: '  more than its peer, pair by pair', value: more, unit: 'ms', atMost: 60 },
+    row('health', health, 'ms', beside('node -e 0', node)),
+    row('  more than its peer, pair by pair', more, 'ms', { atMost: 60 }),
   ]);
 });

@@ -29,7 +29,7 @@ import {
 import { RelearnStage } from './relearn-stage.ts';
 import { bundleIn, inScratch, layOut } from './scratch.ts';
 import { spreadOf, type Spread } from './spread.ts';
-import { MACHINE, amount, columnsOf, printRows, type Row } from './table.ts';
+import { MACHINE, amount, columnsOf, printRows, row, type Row } from './table.ts';
 
 /** Of our command's speed, in that of the better rspamc. */
 const LEAST_SPEED = 1.05;
@@ -176,31 +176,27 @@ function contenderTable(rounds: readonly Round[], messages: number): string {
 function ratioRows(rounds: readonly Round[]): readonly Row[] {
   const median = (figure: (round: Round) => number): number => spreadOf(rounds.map(figure)).median;
   const own = (round: Round): Result => resultOf(round, OURS);
-  const speeds = CONTENDERS.filter((contender) => !RSPAMC.includes(contender)).map((contender) => ({
-    what: `${contender.name}: speed, of the better rspamc's`,
-    value: median((round) => betterRspamc(round).wallMs / resultOf(round, contender).wallMs),
-    unit: 'x',
-    ...(contender === OURS && { atLeast: LEAST_SPEED }),
-  }));
+  const speeds = CONTENDERS.filter((contender) => !RSPAMC.includes(contender)).map((contender) =>
+    row(
+      `${contender.name}: speed, of the better rspamc's`,
+      median((round) => betterRspamc(round).wallMs / resultOf(round, contender).wallMs),
+      'x',
+      contender === OURS ? { atLeast: LEAST_SPEED } : {},
+    ),
+  );
   if (values.peers) return speeds;
-  const more = {
-    what: "relearn: learned or known, of rspamc's",
-    value: median((round) => handledBy(own(round)) / handledBy(betterRspamc(round))),
-    unit: 'x',
-  };
-  const end = {
-    what: 'relearn: from the last answer to the end',
-    value: median((round) => own(round).confirmingMs / 1_000),
-    unit: 's',
-    atMost: LONGEST_END_S,
-  };
-  const cpu = OLD && {
-    what: "relearn: client CPU, of the old build's",
-    value: median((round) => own(round).cpuMs / resultOf(round, OLD).cpuMs),
-    unit: 'x',
-    atMost: MOST_CPU,
-  };
-  return [...speeds, more, end, ...(cpu === undefined ? [] : [cpu])];
+  const more = median((round) => handledBy(own(round)) / handledBy(betterRspamc(round)));
+  const end = median((round) => own(round).confirmingMs / 1_000);
+  const cpuOf = (old: Contender): number =>
+    median((round) => own(round).cpuMs / resultOf(round, old).cpuMs);
+  return [
+    ...speeds,
+    row("relearn: learned or known, of rspamc's", more, 'x'),
+    row('relearn: from the last answer to the end', end, 's', { atMost: LONGEST_END_S }),
+    ...(OLD === undefined
+      ? []
+      : [row("relearn: client CPU, of the old build's", cpuOf(OLD), 'x', { atMost: MOST_CPU })]),
+  ];
 }
 
 function resultOf(round: Round, contender: Contender): Result {

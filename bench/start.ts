@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util';
 import { ServerProcess } from '../src/servers/server-process.ts';
 import { AS_ONESELF, BUNDLE, bundleIn, inScratch, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, printRows } from './table.ts';
+import { MACHINE, printRows, row } from './table.ts';
 
 /** In the old build's time. */
 const MOST = 0.7;
@@ -30,12 +30,12 @@ const own = spreadOf(times.map((each) => each.own)).median;
 const before = spreadOf(times.map((each) => each.old)).median;
 const ratio = spreadOf(times.map((each) => each.own / each.old)).median;
 printRows(`${times.length} rounds, medians; ${MACHINE}`, [
-  { what: 'start to the ownership of the spool', value: own, unit: 'ms' },
+  row('start to the ownership of the spool', own, 'ms'),
   ...(old === undefined
     ? []
     : [
-        { what: '  of the old build', value: before, unit: 'ms' },
-        { what: "  of the old build's, pair by pair", value: ratio, unit: 'x', atMost: MOST },
+        row('  of the old build', before, 'ms'),
+        row("  of the old build's, pair by pair", ratio, 'x', { atMost: MOST }),
       ]),
 ]);
 
