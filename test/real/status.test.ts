@@ -1,76 +1,46 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { Settings } from '../lab/daemon.ts';
 import { makeMessage, tooShortMessage } from '../lab/messages.ts';
-import { freePorts } from '../../src/servers/ports.ts';
 import { FINAL_RESULTS } from '../../src/delivery/result.ts';
 import type { FinalResult } from '../../src/delivery/result.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import type { DaemonReport } from '../../src/status/reports.ts';
 import type { Overview } from '../../src/status/command.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { describeReal } from './harness.ts';
 import { World } from './world.ts';
+import { StatusPages, samplesOf } from '../support/status-pages.ts';
 import { until } from '../support/until.ts';
 
 const LEARNED = 12;
 
 /** The status of a daemon in a world, and of the commands that ask it. */
-class Observer {
-  readonly world: World;
-  readonly listen: string;
+class Observer extends StatusPages {
+  readonly #world: World;
 
-  private constructor(world: World, port: number) {
-    this.world = world;
-    this.listen = `127.0.0.1:${port}`;
+  private constructor(world: World, listen: string) {
+    super(listen);
+    this.#world = world;
   }
 
-  static async start(
-    world: World,
-    settings: Readonly<Record<string, string>> = {},
-  ): Promise<Observer> {
-    const [port = 0] = await freePorts(1);
-    const observer = new Observer(world, port);
-    world.start({ STATUS_LISTEN: observer.listen, ...settings });
-    await until('the status is shown', async () => {
-      return (await observer.get('/healthz').catch(() => undefined)) !== undefined;
-    });
+  static async start(world: World, settings: Settings = {}): Promise<Observer> {
+    const { listen } = await StatusPages.atFreePort();
+    world.start({ STATUS_LISTEN: listen, ...settings });
+    const observer = new Observer(world, listen);
+    await observer.untilShown();
     return observer;
   }
 
-  get(path: string): Promise<Response> {
-    return fetch(`http://${this.listen}${path}`);
-  }
-
-  async statusOf(path: string): Promise<number> {
-    const response = await this.get(path);
-    await response.text();
-    return response.status;
-  }
-
-  async report(): Promise<DaemonReport> {
-    return (await (await this.get('/status')).json()) as DaemonReport;
-  }
-
   run(...args: readonly string[]): Promise<Result> {
-    return runCli(args, this.world.environment({ STATUS_LISTEN: this.listen }));
-  }
-
-  async untilReady(): Promise<void> {
-    await until('it is ready', async () => (await this.statusOf('/readyz')) === 200);
+    return runCli(args, this.#world.environment({ STATUS_LISTEN: this.listen }));
   }
 }
 
 function labelsOf(verdict: Verdict, ending: FinalResult): string {
   return `verdict="${verdict}",outcome="${ending}"`;
-}
-
-/** The samples of one metric by their labels, as they are written. */
-function samplesOf(text: string, name: string): Map<string, number> {
-  const found = text.matchAll(new RegExp(`^${name}(?:\\{(.*)\\})? (\\S+)$`, 'gm'));
-  return new Map([...found].map(([, labels = '', value = '']) => [labels, Number(value)]));
 }
 
 function sum(values: Iterable<number>): number {
@@ -118,7 +88,7 @@ describeReal('the counters', () => {
     let text = '';
     // What rspamd said last may be two seconds old, and from before it was there again.
     await until('its controller is up', async () => {
-      text = await (await observer.get('/metrics')).text();
+      ({ text } = await observer.get('/metrics'));
       return [...samplesOf(text, 'kopano_learnd_controller_up').values()].join() === '1';
     });
     const messages = samplesOf(text, 'kopano_learnd_messages_total');
@@ -209,7 +179,7 @@ describeReal('a stand-by', () => {
     expect(await second.run('health')).toEqual({ code: 0, out: 'healthy: stands by\n', err: '' });
     const refusal = await second.get('/readyz');
     expect(refusal.status).toBe(503);
-    expect(await refusal.json()).toEqual({
+    expect(JSON.parse(refusal.text)).toEqual({
       ready: false,
       reasons: [
         expect.stringMatching(

@@ -35,7 +35,8 @@ export async function sitOut(stage: Stage, outage: Outage): Promise<void> {
   try {
     await daemon.until('pick all up', () => spool.names('drop').length === 0);
     await stage.untilPaused(fleet);
-    expect(await stage.isFine(outage.isSlow === true ? '/healthz' : '/status')).toBe(true);
+    const page = outage.isSlow === true ? '/healthz' : '/status';
+    expect(await stage.pages.statusOf(page)).toBe(200);
     waiting = stage.waitingOf(fleet);
     if (outage.isPartial !== true) expect(waiting.size).toBeGreaterThan(0);
     await stage.probe(outage.probes);

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
-import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
 import { DaemonSpool } from '../../support/daemon-spool.ts';
 import type { Daemon, Settings } from '../../lab/daemon.ts';
 import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
 import type { MadeMessage } from '../../lab/messages.ts';
+import { StatusPages } from '../../support/status-pages.ts';
 import { FaultProxy } from '../proxy.ts';
 import type { Contact } from '../proxy.ts';
 
@@ -62,26 +62,26 @@ interface StageOptions {
 export class Stage implements AsyncDisposable {
   readonly spool = new DaemonSpool();
   readonly proxy: FaultProxy;
+  readonly pages: StatusPages;
   readonly #rspamd: PrivateRspamd;
-  readonly #status: string;
   readonly #options: StageOptions;
   #daemon: Daemon | undefined;
 
   private constructor(
     rspamd: PrivateRspamd,
     proxy: FaultProxy,
-    status: string,
+    pages: StatusPages,
     options: StageOptions,
   ) {
     this.#rspamd = rspamd;
     this.proxy = proxy;
-    this.#status = status;
+    this.pages = pages;
     this.#options = options;
   }
 
   static async start(rspamd: PrivateRspamd, options: StageOptions = {}): Promise<Stage> {
     const proxy = options.proxy ?? (await FaultProxy.start({ target: rspamd.controllerPort }));
-    const stage = new Stage(rspamd, proxy, `127.0.0.1:${await freePort()}`, options);
+    const stage = new Stage(rspamd, proxy, await StatusPages.atFreePort(), options);
     await stage.restart();
     return stage;
   }
@@ -97,7 +97,7 @@ export class Stage implements AsyncDisposable {
     const all = {
       RSPAMD_URL: this.proxy.url,
       RSPAMD_TIMEOUT_SECONDS: '1',
-      STATUS_LISTEN: this.#status,
+      STATUS_LISTEN: this.pages.listen,
       ...settings,
     };
     this.#daemon = await this.spool.spawn(all, through);
@@ -146,13 +146,6 @@ export class Stage implements AsyncDisposable {
       if (this.proxy.open === 0) this.daemon.signal('SIGHUP');
       await sleep(HURRY_MS);
     }
-  }
-
-  /** Whether a page of its status port says that all is well. */
-  async isFine(page: '/healthz' | '/status'): Promise<boolean> {
-    const response = await fetch(`http://${this.#status}${page}`);
-    await response.arrayBuffer();
-    return response.ok;
   }
 
   /** Waits until the controller is paused and nothing is on its way, or all has ended. */

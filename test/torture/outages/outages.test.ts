@@ -4,15 +4,14 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Filter } from '../../../src/filter.ts';
-import { freePort } from '../../../src/servers/ports.ts';
 import { PrivateSpamd } from '../../lab/private-spamd.ts';
-import type { DaemonReport } from '../../../src/status/reports.ts';
 import type { Settings } from '../../lab/daemon.ts';
 import { makeMessage, regenerated } from '../../lab/messages.ts';
 import { examine } from '../../support/examine.ts';
 import { LENGTH } from '../../support/length.ts';
 import { needsPrograms } from '../../support/needs.ts';
 import { runCli } from '../../support/run-cli.ts';
+import { StatusPages } from '../../support/status-pages.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import { fuzzyFlagsOf, signalStorage, wrongLists } from '../../real/fuzzy-storage.ts';
 import { World } from '../../real/world.ts';
@@ -144,11 +143,11 @@ const TIMEOUT_MS = 600_000;
 describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
   const spamdOptions = { allowTell: true, children: 1 };
   let spamd: PrivateSpamd;
-  let port = 0;
+  let pages: StatusPages;
 
   beforeAll(async () => {
     spamd = await PrivateSpamd.start(spamdOptions);
-    port = await freePort();
+    pages = await StatusPages.atFreePort();
   });
 
   afterAll(async () => {
@@ -163,7 +162,7 @@ describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), 
       const isStored = outage.hasStorage === true;
       await using world = await World.make(isStored ? { rspamd: { fuzzyFlags } } : {});
       await spamd.clear();
-      const stage = new Stage({ world, spamd, spamdOptions }, outage, port);
+      const stage = new Stage({ world, spamd, spamdOptions }, outage, pages);
       stage.start();
       await stage.judge(0, BEFORE);
       await world.untilDone();
@@ -188,13 +187,13 @@ describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), 
 class Stage {
   readonly servers: Servers;
   readonly #outage: Outage;
-  readonly #listen: string;
+  readonly #pages: StatusPages;
   readonly #others: readonly Filter[];
 
-  constructor(servers: Servers, outage: Outage, port: number) {
+  constructor(servers: Servers, outage: Outage, pages: StatusPages) {
     this.servers = servers;
     this.#outage = outage;
-    this.#listen = `127.0.0.1:${port}`;
+    this.#pages = pages;
     this.#others = FILTERS.filter((filter) => !outage.away.includes(filter));
   }
 
@@ -253,13 +252,11 @@ class Stage {
     const away = what === 'ready' ? [] : this.#outage.away;
     let seen = '';
     const isSo = async (): Promise<boolean> => {
-      const ready = await fetch(`http://${this.#listen}/readyz`).catch(() => undefined);
+      const ready = await this.#pages.get('/readyz').catch(() => undefined);
       if (ready === undefined) return false;
-      const reasons = await ready.text();
-      const status = await fetch(`http://${this.#listen}/status`);
-      const { controllers } = (await status.json()) as DaemonReport;
-      seen = reasons + JSON.stringify(controllers);
-      const isNamed = (filter: Filter): boolean => reasons.includes(this.#nameOf(filter));
+      const { controllers } = await this.#pages.report();
+      seen = ready.text + JSON.stringify(controllers);
+      const isNamed = (filter: Filter): boolean => ready.text.includes(this.#nameOf(filter));
       return (
         ready.status === (away.length === 0 ? 200 : 503) &&
         controllers.every((each) => each.ready !== away.includes(each.trainer)) &&
@@ -306,7 +303,7 @@ class Stage {
       LEARN_TRAINERS: FILTERS.join(),
       SPAMD_URL: `spamd://127.0.0.1:${port}`,
       SPAMD_TIMEOUT_SECONDS: String(this.#outage.seconds ?? 2),
-      STATUS_LISTEN: this.#listen,
+      STATUS_LISTEN: this.#pages.listen,
       ...(this.#outage.hasStorage === true && { RSPAMD_FUZZY_FLAGS: fuzzyFlagsOf(FLAGS) }),
     };
   }

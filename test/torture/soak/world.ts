@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, mkdtempSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import type { FaultRequest } from '../../faults/fault-server.ts';
 import { CLOSES, RESETS, SILENCE, messageIdOf } from '../../faults/plays.ts';
@@ -13,6 +12,7 @@ import { byLength } from '../../support/length.ts';
 import { SMALL_HEAP, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
+import { StatusPages } from '../../support/status-pages.ts';
 import { canMount } from '../../support/temporary.ts';
 import { filesOf } from '../../support/spool-files.ts';
 import type { FoundFile } from '../../support/spool-files.ts';
@@ -90,7 +90,7 @@ interface Parts {
   readonly disk: Disk | undefined;
   readonly proxy: FaultProxy;
   readonly log: SoakLog;
-  readonly pulse: Pulse;
+  readonly pages: StatusPages;
   readonly daemon: Daemon;
 }
 
@@ -100,6 +100,7 @@ export class SoakWorld implements AsyncDisposable {
   readonly disk: Disk | undefined;
   readonly log: SoakLog;
   readonly users: Users;
+  readonly pages: StatusPages;
   readonly pulse: Pulse;
   readonly daemon: Daemon;
   readonly gauge: Gauge;
@@ -116,7 +117,8 @@ export class SoakWorld implements AsyncDisposable {
     this.disk = parts.disk;
     this.log = parts.log;
     this.daemon = daemon;
-    this.pulse = parts.pulse;
+    this.pages = parts.pages;
+    this.pulse = new Pulse(parts.pages);
     this.gauge = new Gauge(daemon.pid, join(world.folder, 'probe'));
     // What goes on at the same time has chances of its own, or none would come again.
     const forWire = chanceOf(chance.below(2 ** 31));
@@ -144,18 +146,17 @@ export class SoakWorld implements AsyncDisposable {
     if (isApart && !canMount) stateDir = mkdtempSync(join(secondFolder(), 'learnd-soak-'));
     const log = new SoakLog(join(world.folder, 'log'));
     const proxy = await FaultProxy.start({ target: world.rspamd.controllerPort, records: false });
-    const statusListen = `127.0.0.1:${await freePort()}`;
+    const pages = await StatusPages.atFreePort();
     const daemon = await startDaemon(world, {
       LEARN_STATE_DIR: stateDir,
       RSPAMD_URL: proxy.url,
-      STATUS_LISTEN: statusListen,
+      STATUS_LISTEN: pages.listen,
       LEARN_AFTER: isApart ? 'archive' : 'remove',
       LOG_PIPE: log.path,
       PROBE_FILE: join(world.folder, 'probe'),
     });
-    const pulse = new Pulse(statusListen);
-    await until('the status is shown', () => pulse.isShown());
-    return new SoakWorld({ world, stateDir, disk, proxy, log, pulse, daemon }, chance);
+    await pages.untilShown();
+    return new SoakWorld({ world, stateDir, disk, proxy, log, pages, daemon }, chance);
   }
 
   /** Files in the drop directory and the queue, staged ones included. */
@@ -181,7 +182,7 @@ export class SoakWorld implements AsyncDisposable {
     };
     await until('everything is learned', isDrained, 300_000);
     await until('nothing is in memory', async () => {
-      const { deferred, inFlight } = await this.pulse.report();
+      const { deferred, inFlight } = await this.pages.report();
       return deferred === 0 && inFlight === 0;
     });
   }
