@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { join } from 'node:path';
 import { makeMessage, makeMessages } from '../lab/messages.ts';
@@ -9,9 +8,7 @@ import { temporaryFolder } from '../support/temporary.ts';
 import { PrivateSpamd } from '../lab/private-spamd.ts';
 import { examine } from '../support/examine.ts';
 import { needsPrograms } from '../support/needs.ts';
-import { byLength } from '../support/length.ts';
 import { World } from './world.ts';
-import { until } from '../support/until.ts';
 
 /** Both filters with the same guarantees, by their own counters. */
 describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
@@ -63,36 +60,6 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
     expect(known.map(({ trainer }) => trainer).sort()).toEqual(['rspamd', 'spamassassin']);
     const counted = await counts(world);
     expect(counted[0]).toEqual(counted[1]);
-  });
-
-  it('go on without each other; what one has learned is not posted again after a restart', async () => {
-    await using world = await World.make();
-    await spamd.clear();
-    world.start(settings('rspamd,spamassassin'));
-    await world.judge(makeMessage('spam', 50));
-    await world.untilDone();
-    spamd.freeze();
-    await world.judgeMany(byLength({ short: 6, middle: 20, long: 200 }), 50, 100);
-    // What spamd is sent while it is frozen it learns when it wakes: it knows that message then.
-    const knownTo = (trainer: string): number =>
-      world.daemons.flatMap((daemon) =>
-        ['learned', 'duplicate']
-          .flatMap((result) => daemon.logged(`message.${result}`))
-          .filter((fields) => fields['trainer'] === trainer),
-      ).length;
-    const all = world.sent.size;
-    await until('rspamd has learned all', () => knownTo('rspamd') === all);
-    expect(knownTo('spamassassin')).toBe(1);
-    await world.daemon.kill();
-    world.start(settings('rspamd,spamassassin'));
-    await world.daemon.says('daemon.owner');
-    await sleep(1_000);
-    spamd.resume();
-    await world.daemon.hurry('get rid of all', () => knownTo('spamassassin') >= all);
-    await world.untilDone();
-    expect(knownTo('rspamd')).toBe(all);
-    const [rspamd, spamassassin] = await counts(world);
-    expect(spamassassin).toEqual(rspamd);
   });
 
   it('relearn teaches one after the other, and goes on where each of them was', async () => {

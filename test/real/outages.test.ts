@@ -1,5 +1,4 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { COUNT_AGE_MS } from '../../src/delivery/learn-counts.ts';
@@ -41,35 +40,6 @@ describeReal('with everything up', () => {
 
 describeReal('nothing is lost', () => {
   it(
-    'when the class folders are removed and made again',
-    { timeout: PATIENCE_MS * 3 },
-    async () => {
-      await using world = await World.make();
-      world.start({ LEARN_SWEEP_SECONDS: '2' });
-      await world.judgeMany(MESSAGES / 2, PER_SECOND);
-      for (const verdict of ['spam', 'ham']) {
-        // What lies in the folder at this moment goes with it, and comes back as files that are new.
-        await rename(join(world.lib, verdict), join(world.folder, verdict));
-      }
-      await until('the daemon misses them', () => {
-        return world.daemon.linesOf('spool.missing').length >= 2;
-      });
-      world.makeFolders();
-      for (const verdict of ['spam', 'ham']) {
-        for (const { message, verdict: last } of world.sent.values()) {
-          if (last !== verdict) continue;
-          await rename(
-            join(world.folder, verdict, message.name),
-            join(world.lib, verdict, message.name),
-          ).catch(() => undefined);
-        }
-      }
-      await world.judgeMany(MESSAGES / 2, PER_SECOND, MESSAGES);
-      await expectAllLearned(world);
-    },
-  );
-
-  it(
     'when the whole spool, state dir included, is replaced',
     { timeout: PATIENCE_MS * 3 },
     async () => {
@@ -78,10 +48,7 @@ describeReal('nothing is lost', () => {
       await world.judgeMany(50, PER_SECOND);
       await world.untilDone(PATIENCE_MS);
       await rm(world.lib, { recursive: true });
-      await until('the daemon misses it', () => {
-        return world.daemon.linesOf('spool.missing').length >= 1;
-      });
-      await mkdir(world.lib);
+      await world.daemon.says('spool.missing');
       world.makeFolders();
       await world.judgeMany(50, PER_SECOND, 1_000);
       await expectAllLearned(world);

@@ -163,28 +163,6 @@ describeReal('single messages', () => {
     expect(world.quarantined).toEqual([]);
   });
 
-  it('never takes a file before its finishing mark, nor a partial one', async () => {
-    await using world = await World.make();
-    world.start();
-    for (let seed = 0; seed < 5; seed += 1) {
-      const message = makeMessage('ham', seed);
-      const outcome = await world.write({
-        verdict: 'ham',
-        name: message.name,
-        body: message.raw,
-        chunks: 4,
-        pauseMs: 250,
-        pauseBeforeMarkMs: 400,
-        createMode: 0o600,
-      });
-      expect(outcome.kind).toBe('written');
-      world.sent.set(message.name, { message, verdict: 'ham' });
-    }
-    await world.untilDone();
-    expect(await world.forgotten()).toEqual([]);
-    expect((await world.redis.bayesCounts()).ham).toBe(5);
-  });
-
   it('are archived by day with one verdict, and days that are older than is kept go', async () => {
     await using world = await World.make();
     const day = new Date().toISOString().slice(0, 10);
