@@ -15,7 +15,8 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureEmptySpool, type EmptySpoolFigures } from './empty-spool.ts';
 import { measureFullSpool, type FullSpoolFigures } from './full-spool.ts';
-import { MACHINE, printRows, type Row } from './table.ts';
+import { bundleIn } from './scratch.ts';
+import { MACHINE, beside, printRows, row, type Row } from './table.ts';
 
 /** The number of files that the targets are set for. */
 const USUAL = 100_000;
@@ -36,7 +37,7 @@ const options = {
   profile: values.profile === undefined ? undefined : resolve(values.profile),
 };
 
-const old = values.old && resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs');
+const old = bundleIn(values.old);
 const empty = await measureEmptySpool(Number(values['idle-seconds']) * 1_000);
 const usual = await measureFullSpool({ ...options, count: Number(values.files) });
 const rows = [...emptyRows(empty), ...fullRows(usual), ...(await oldRows(usual))];
@@ -46,117 +47,57 @@ if (values.million) {
 }
 printRows(MACHINE, rows);
 
-function emptyRows(figures: EmptySpoolFigures): Row[] {
+function emptyRows({ readyMs, nodeMs, cpuPercent, mb, nodeMb }: EmptySpoolFigures): Row[] {
   return [
-    {
-      what: 'empty spool: ready',
-      value: figures.readyMs,
-      unit: 'ms',
-      atMost: 600,
-      peer: { name: 'node -e 0', value: figures.nodeMs },
-    },
-    { what: '  idle CPU, of one core', value: figures.cpuPercent, unit: '%', atMost: 0.2 },
-    {
-      what: '  RSS',
-      value: figures.mb,
-      unit: 'MB',
-      atMost: 90,
-      peer: { name: 'idle node', value: figures.nodeMb },
-    },
+    row('empty spool: ready', readyMs, 'ms', { atMost: 600, ...beside('node -e 0', nodeMs) }),
+    row('  idle CPU, of one core', cpuPercent, '%', { atMost: 0.2 }),
+    row('  RSS', mb, 'MB', { atMost: 90, ...beside('idle node', nodeMb) }),
   ];
 }
 
 function fullRows({ count, floor, lawsMs, chokidar, daemon }: FullSpoolFigures): Row[] {
-  const target = (atMost: number): number | undefined => (count === USUAL ? atMost : undefined);
-  const beside = (value: number | undefined): Row['peer'] =>
-    value === undefined ? undefined : { name: 'chokidar', value };
+  const target = (atMost: number) => (count === USUAL ? { atMost } : {});
+  const pickup = (what: string, peer: string, ms: number): Row =>
+    row(what, daemon.pickupMs / 1_000, 's', beside(peer, ms / 1_000));
+  const { mb, pickupMb, watches } = daemon;
+  const chokidars = (figure: number | undefined) => beside('chokidar', figure);
   return [
-    {
-      what: `${count} waiting: all picked up`,
-      value: daemon.pickupMs / 1_000,
-      unit: 's',
-      peer: { name: 'bare loop', value: floor.ms / 1_000 },
-    },
-    {
-      what: '  times the bare loop',
-      value: daemon.pickupMs / floor.ms,
-      unit: 'x',
-      atMost: target(3),
-    },
-    {
-      what: '  beside the looks that the laws need',
-      value: daemon.pickupMs / 1_000,
-      unit: 's',
-      peer: { name: 'law loop', value: lawsMs / 1_000 },
-    },
+    pickup(`${count} waiting: all picked up`, 'bare loop', floor.ms),
+    row('  times the bare loop', daemon.pickupMs / floor.ms, 'x', target(3)),
+    pickup('  beside the looks that the laws need', 'law loop', lawsMs),
     ...(chokidar === undefined
       ? []
-      : [
-          {
-            what: '  beside chokidar, which only lists',
-            value: daemon.pickupMs / 1_000,
-            unit: 's',
-            peer: beside(chokidar.ms / 1_000),
-          },
-        ]),
-    {
-      what: '  first one learned',
-      value: daemon.firstLearnedMs / 1_000,
-      unit: 's',
-      atMost: target(1),
-    },
+      : [pickup('  beside chokidar, which only lists', 'chokidar', chokidar.ms)]),
+    row('  first one learned', daemon.firstLearnedMs / 1_000, 's', target(1)),
     // settle time and sweep interval
-    { what: '  one that comes later found', value: daemon.lateMs / 1_000, unit: 's', atMost: 32 },
-    {
-      what: '  peak RSS of the pickup',
-      value: daemon.pickupMb,
-      unit: 'MB',
-      atMost: target(110),
-      peer: { name: 'bare loop', value: floor.mb },
-    },
-    {
-      what: '  peak RSS, learning as well',
-      value: daemon.mb,
-      unit: 'MB',
-      atMost: target(110),
-      peer: beside(chokidar?.mb),
-    },
-    {
-      what: '  inotify watches',
-      value: daemon.watches,
-      unit: '',
-      atMost: 4,
-      peer: beside(chokidar?.watches),
-    },
-    { what: '  learned from the stub', value: daemon.learnedPerSecond, unit: '/s' },
+    row('  one that comes later found', daemon.lateMs / 1_000, 's', { atMost: 32 }),
+    row('  peak RSS of the pickup', pickupMb, 'MB', {
+      ...target(110),
+      ...beside('bare loop', floor.mb),
+    }),
+    row('  peak RSS, learning as well', mb, 'MB', { ...target(110), ...chokidars(chokidar?.mb) }),
+    row('  inotify watches', watches, '', { atMost: 4, ...chokidars(chokidar?.watches) }),
+    row('  learned from the stub', daemon.learnedPerSecond, '/s'),
   ];
 }
 
 /** The old build with as many files, made anew. */
 async function oldRows({ count, daemon }: FullSpoolFigures): Promise<Row[]> {
   if (old === undefined) return [];
-  const before = await measureFullSpool({ ...options, count, program: old });
-  const row = (what: string, unit: string, value: number, its: number): Row => {
-    return { what: `  ${what}`, value, unit, peer: { name: 'old build', value: its } };
-  };
+  const { daemon: its } = await measureFullSpool({ ...options, count, program: old });
+  const both = (what: string, unit: string, value: number, old: number): Row =>
+    row(`  ${what}`, value, unit, beside('old build', old));
+  const seconds = (what: string, ms: number, oldMs: number): Row =>
+    both(what, 's', ms / 1_000, oldMs / 1_000);
   return [
-    { what: `${count} waiting, beside the old build`, value: count, unit: '' },
-    row('all picked up', 's', daemon.pickupMs / 1_000, before.daemon.pickupMs / 1_000),
-    row(
-      'first one learned',
-      's',
-      daemon.firstLearnedMs / 1_000,
-      before.daemon.firstLearnedMs / 1_000,
-    ),
-    row('peak RSS', 'MB', daemon.mb, before.daemon.mb),
+    row(`${count} waiting, beside the old build`, count, ''),
+    seconds('all picked up', daemon.pickupMs, its.pickupMs),
+    seconds('first one learned', daemon.firstLearnedMs, its.firstLearnedMs),
+    both('peak RSS', 'MB', daemon.mb, its.mb),
   ];
 }
 
 function ratioRow(larger: FullSpoolFigures, smaller: FullSpoolFigures): Row {
-  return {
-    what: `  peak RSS against ${smaller.count} waiting`,
-    value: larger.daemon.mb / smaller.daemon.mb,
-    unit: 'x',
-    atMost: 1.2,
-  };
+  const ratio = larger.daemon.mb / smaller.daemon.mb;
+  return row(`  peak RSS against ${smaller.count} waiting`, ratio, 'x', { atMost: 1.2 });
 }

@@ -65,9 +65,7 @@ async function statusOf({ path, body }: Post): Promise<number | undefined> {
     });
     // a 204 with a body, as rspamd sends it, is an error to Node's parser once it is answered
     outgoing.on('error', () => undefined);
-    outgoing.on('close', () => {
-      resolve(status);
-    });
+    outgoing.on('close', () => resolve(status));
     outgoing.end(body);
   });
 }

@@ -7,18 +7,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ServerProcess } from '../src/servers/server-process.ts';
+import { AS_ONESELF, BUNDLE, inScratch } from './scratch.ts';
 
 const POLL_MS = 50;
 const PATIENCE_MS = 900_000;
 
-// Compiled, this file lies in dist/bench/bench, and the bundle in dist/bundle.
 /** As the first lines of the bundle have them. */
 const SMALL_HEAP = ['--max-semi-space-size=4', '--heap-growing-percent=40'];
-/** Root's own spool is used by nobody who doesn't say so. */
-const AS_ONESELF = process.getuid?.() === 0 ? ['--user', 'root'] : [];
-/** The program as it is installed. */
-export const BUNDLE = fileURLToPath(new URL('../../bundle/bin/kopano-learnd.mjs', import.meta.url));
-
 /** What a daemon has logged so far. */
 export interface Daemon {
   readonly process: ServerProcess;
@@ -79,11 +74,11 @@ export class Children {
     /** The controllers' ports on the loopback address, separated by commas. */
     readonly port: string;
     /** Folder for a CPU profile, written when the daemon ends. */
-    readonly profile: string | undefined;
+    readonly profile?: string | undefined;
     /** @defaultValue off */
     readonly statusListen?: string;
     /** Another build of it. */
-    readonly program?: string;
+    readonly program?: string | undefined;
   }): Promise<Daemon> {
     const { lib, port, profile, statusListen = 'off', program = BUNDLE } = options;
     const firstAt = new Map<string, number>();
@@ -123,6 +118,20 @@ export class Children {
     for (const child of this.#running) await child.kill();
     this.#running.clear();
   }
+}
+
+/** A folder and the processes that work in it, until the work is done. */
+export function withChildren<T>(
+  work: (children: Children, folder: string) => Promise<T>,
+): Promise<T> {
+  return inScratch(async (folder) => {
+    const children = new Children(folder);
+    try {
+      return await work(children, folder);
+    } finally {
+      await children.killAll();
+    }
+  });
 }
 
 /** Milliseconds that Node.js takes from start to end with these arguments, which must succeed. */

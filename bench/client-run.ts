@@ -23,7 +23,7 @@ times
 echo "$code"`;
 
 /** What to run and where. */
-export interface ClientCommand {
+interface ClientCommand {
   readonly program: string;
   readonly args: readonly string[];
   /** Gets the files `stdout` and `stderr`. */

@@ -4,13 +4,10 @@
  *
  *   npm run bench:controllers -- [--messages N]
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Children, until } from './children.ts';
+import { until, withChildren } from './children.ts';
 import { makeMessageFiles } from './message-files.ts';
-import { MACHINE, printRows } from './table.ts';
+import { MACHINE, printRows, row } from './table.ts';
 
 /** Times the rate of one, at least. */
 const TARGETS: ReadonlyMap<number, number> = new Map([
@@ -25,36 +22,25 @@ const rates = new Map<number, number>();
 for (const controllers of [1, ...TARGETS.keys()]) rates.set(controllers, await rateOf(controllers));
 const single = rates.get(1) ?? NaN;
 printRows(MACHINE, [
-  { what: 'one controller', value: single, unit: '/s' },
-  ...[...TARGETS].map(([controllers, atLeast]) => ({
-    what: `${controllers} controllers, times the rate of one`,
-    value: (rates.get(controllers) ?? NaN) / single,
-    unit: 'x',
-    atLeast,
-  })),
+  row('one controller', single, '/s'),
+  ...[...TARGETS].map(([controllers, atLeast]) => {
+    const ratio = (rates.get(controllers) ?? NaN) / single;
+    return row(`${controllers} controllers, times the rate of one`, ratio, 'x', { atLeast });
+  }),
 ]);
 
 /** Messages a second, from the first that is learned to the last. */
-async function rateOf(controllers: number): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  const children = new Children(folder);
-  try {
+function rateOf(controllers: number): Promise<number> {
+  return withChildren(async (children, folder) => {
     makeMessageFiles(folder, messages);
     const ports: string[] = [];
     for (let i = 0; i < controllers; i += 1) {
       const [port] = await children.helper('stub-controller', WAIT_MS);
       ports.push(port);
     }
-    const { process, firstAt, counts } = await children.daemon({
-      lib: folder,
-      port: ports.join(','),
-      profile: undefined,
-    });
+    const { process, firstAt, counts } = await children.daemon({ lib: folder, port: ports.join() });
     const learned = (): number => counts.get('message.learned') ?? 0;
     const endedAt = await until('all messages', process, () => learned() >= messages);
     return ((messages - 1) * 1_000) / (endedAt - (firstAt.get('message.learned') ?? NaN));
-  } finally {
-    await children.killAll();
-    rmSync(folder, { recursive: true });
-  }
+  });
 }

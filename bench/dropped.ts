@@ -9,17 +9,16 @@
  * `--old` names another checkout in which `npm run bundle` was run; the builds take turns. `--stub`
  * lets a stub that costs next to nothing take the place of rspamd and Redis, and leaves out the loop.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
-import { writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { makeMessages } from '../test/lab/messages.ts';
-import { BUNDLE, Children, until } from './children.ts';
+import { until, withChildren } from './children.ts';
 import { runClient } from './client-run.ts';
 import { cpuMsOf, memoryOf } from './process-figures.ts';
 import { RelearnStage } from './relearn-stage.ts';
+import { BUNDLE, bundleIn, inScratch, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
 import { MACHINE, printRows, type Row } from './table.ts';
 
@@ -60,7 +59,7 @@ const { values } = parseArgs({
 });
 const count = Number(values.messages);
 const letters = (['spam', 'ham'] as const).flatMap((each) => makeMessages(each, count / 2));
-const old = values.old && resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs');
+const old = bundleIn(values.old);
 const profile = values.profile && resolve(values.profile);
 const builds = new Map([...(old === undefined ? [] : [['old', old] as const]), ['new', BUNDLE]]);
 
@@ -130,13 +129,10 @@ function rowsOf(
 }
 
 /** A daemon from its start until all is learned, then a trickle. */
-async function dropAll(program: string): Promise<Burst> {
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  const children = new Children(folder);
-  try {
-    const [lib, aside] = [join(folder, 'lib'), join(folder, 'aside')];
-    makeFiles(lib, []);
-    makeFiles(aside, letters);
+function dropAll(program: string): Promise<Burst> {
+  return withChildren(async (children, folder) => {
+    const lib = layOut(join(folder, 'lib'));
+    const aside = layOut(join(folder, 'aside'), letters);
     const port = stage?.port ?? (await children.helper('stub-controller'))[0];
     const daemon = await children.daemon({ lib, port: String(port), profile, program });
     const { process: child, counts, firstAt } = daemon;
@@ -148,17 +144,17 @@ async function dropAll(program: string): Promise<Burst> {
     }
     await until('all messages', child, () => learned() >= count);
     const after = stage?.serverCpuMs() ?? NO_SERVERS;
-    return {
+    const burst = {
       ms: (daemon.lastAt.get('message.learned') ?? NaN) - startedAt,
       cpuMs: cpuMsOf(child.pid),
       serverCpuMs: { rspamd: after.rspamd - before.rspamd, redis: after.redis - before.redis },
       peakMb: memoryOf(child.pid).peakMb,
       latencies: await trickle(lib),
     };
-  } finally {
+    // Its profile is written when it ends.
     await children.stopAll();
-    rmSync(folder, { recursive: true });
-  }
+    return burst;
+  });
 }
 
 /** Ten messages a second, written as kopano-spamd does it. */
@@ -194,29 +190,18 @@ async function postedTwice(port: number): Promise<number> {
 }
 
 /** Runs a script of the shell where the messages lie. */
-async function inShell(script: string, port: number): Promise<{ wallMs: number; left: number }> {
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  try {
-    makeFiles(folder, letters);
+function inShell(script: string, port: number): Promise<{ wallMs: number; left: number }> {
+  return inScratch(async (folder) => {
+    layOut(folder, letters);
     const args = ['-c', script, 'loop', `127.0.0.1:${port}`];
     const { wallMs } = await runClient({ program: '/bin/sh', args, folder });
     const left = letters.filter(({ verdict, name }) => existsSync(join(folder, verdict, name)));
     return { wallMs, left: left.length };
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  });
 }
 
 function whole(ms = NaN): string {
   return ms.toFixed(0);
-}
-
-function makeFiles(parent: string, made: typeof letters): void {
-  for (const verdict of ['spam', 'ham']) mkdirSync(join(parent, verdict), { recursive: true });
-  for (const { verdict, name, raw } of made) {
-    writeFileSync(join(parent, verdict, name), raw);
-    chmodSync(join(parent, verdict, name), 0o660);
-  }
 }
 
 function percentile(numbers: readonly number[], percent: number): number {

@@ -1,12 +1,12 @@
 /**
  * A daemon with nothing to do, beside a Node.js with nothing to do.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Children, timeOf, until } from './children.ts';
+import { timeOf, until, withChildren } from './children.ts';
+import type { Children } from './children.ts';
 import { cpuMsOf, memoryOf } from './process-figures.ts';
+import { layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
 
 const STARTS = 5;
@@ -26,12 +26,9 @@ export interface EmptySpoolFigures {
 }
 
 /** Starts it several times, then lets it idle for `idleMs`. */
-export async function measureEmptySpool(idleMs: number): Promise<EmptySpoolFigures> {
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  const children = new Children(folder);
-  try {
-    const lib = join(folder, 'lib');
-    for (const verdict of ['spam', 'ham']) mkdirSync(join(lib, verdict), { recursive: true });
+export function measureEmptySpool(idleMs: number): Promise<EmptySpoolFigures> {
+  return withChildren(async (children, folder) => {
+    const lib = layOut(join(folder, 'lib'));
     const [port] = await children.helper('stub-controller');
     console.log(`an empty spool: ${STARTS} starts, then idling ...`);
     const readyMs: number[] = [];
@@ -40,7 +37,7 @@ export async function measureEmptySpool(idleMs: number): Promise<EmptySpoolFigur
       readyMs.push(await timeToReady(children, lib, port));
       nodeMs.push(timeOf(['-e', '0']));
     }
-    const { process: daemon } = await children.daemon({ lib, port, profile: undefined });
+    const { process: daemon } = await children.daemon({ lib, port });
     const idleNode = 'console.log(); setInterval(() => undefined, 2 ** 30)';
     const node = await children.node(['-e', idleNode]);
     await sleep(CALM_MS);
@@ -53,14 +50,11 @@ export async function measureEmptySpool(idleMs: number): Promise<EmptySpoolFigur
       nodeMs: spreadOf(nodeMs).median,
       nodeMb: memoryOf(node.pid).nowMb,
     };
-  } finally {
-    await children.killAll();
-    rmSync(folder, { recursive: true });
-  }
+  });
 }
 
 async function timeToReady(children: Children, lib: string, port: string): Promise<number> {
-  const daemon = await children.daemon({ lib, port, profile: undefined });
+  const daemon = await children.daemon({ lib, port });
   await until('the daemon', daemon.process, () => daemon.firstAt.has('daemon.owner'));
   await children.stop(daemon.process);
   return (daemon.firstAt.get('daemon.owner') ?? NaN) - daemon.startedAt;

@@ -10,19 +10,18 @@
  * one verdict of a hundred, others in each round, and counts how many of them lead the disputed list.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync, copyFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Evaluation } from '../src/evaluate/evaluation.ts';
 import { otherVerdict } from '../src/evaluate/collection.ts';
 import { makeMessages } from '../test/lab/messages.ts';
-import { BUNDLE } from './children.ts';
 import { runClient, type ClientRun } from './client-run.ts';
 import { OURS } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
+import { BUNDLE, inScratch, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, printRows, type Row } from './table.ts';
+import { MACHINE, printRows, row, type Row } from './table.ts';
 
 const MOST_TIME_ORDER = 1.6;
 /** Four times the learning, and one of judging. */
@@ -43,30 +42,19 @@ const { values } = parseArgs({
     turned: { type: 'boolean', default: false },
   },
 });
-const scratch = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-try {
-  printRows(`${MACHINE}; medians`, await measured());
-} finally {
-  rmSync(scratch, { recursive: true });
-}
+await inScratch(async (scratch) => printRows(`${MACHINE}; medians`, await measured(scratch)));
 
-async function measured(): Promise<readonly Row[]> {
+async function measured(scratch: string): Promise<readonly Row[]> {
   const messages = Number(values.messages);
-  if (values.memory) return memory(messages);
-  const corpus = resolve(values.corpus ?? made(messages));
+  if (values.memory) return memory(scratch, messages);
+  const corpus = resolve(values.corpus ?? made(scratch, messages));
   return values.turned ? turned(corpus) : speed(corpus);
 }
 
 /** A corpus of so many made messages. */
-function made(count: number): string {
-  const folder = mkdtempSync(join(scratch, 'corpus-'));
-  for (const verdict of ['spam', 'ham'] as const) {
-    mkdirSync(join(folder, verdict));
-    for (const { name, raw } of makeMessages(verdict, count / 2)) {
-      writeFileSync(join(folder, verdict, name), raw);
-    }
-  }
-  return folder;
+function made(scratch: string, count: number): string {
+  const messages = (['spam', 'ham'] as const).flatMap((each) => makeMessages(each, count / 2));
+  return layOut(join(scratch, String(count)), messages);
 }
 
 async function speed(corpus: string): Promise<readonly Row[]> {
@@ -92,22 +80,19 @@ async function speed(corpus: string): Promise<readonly Row[]> {
   const ratioOf = (part: 'timeOrder' | 'folds'): number =>
     spreadOf(rounds.map((round) => round[part] / round.relearn)).median;
   return [
-    { what: 'time order', value: ratioOf('timeOrder'), unit: 'x relearn', atMost: MOST_TIME_ORDER },
-    { what: 'five folds', value: ratioOf('folds'), unit: 'x relearn', atMost: MOST_FOLDS },
+    row('time order', ratioOf('timeOrder'), 'x relearn', { atMost: MOST_TIME_ORDER }),
+    row('five folds', ratioOf('folds'), 'x relearn', { atMost: MOST_FOLDS }),
   ];
 }
 
-async function memory(count: number): Promise<readonly Row[]> {
-  const few = await evaluate(made(count), '--folds', '2');
-  const many = await evaluate(made(10 * count), '--folds', '2');
+async function memory(scratch: string, count: number): Promise<readonly Row[]> {
+  const few = await evaluate(made(scratch, count), '--folds', '2');
+  const many = await evaluate(made(scratch, 10 * count), '--folds', '2');
   return [
-    { what: `peak RSS, ${count} messages`, value: few.run.peakMb, unit: 'MB' },
-    {
-      what: `peak RSS, ${10 * count} messages`,
-      value: many.run.peakMb,
-      unit: 'MB',
+    row(`peak RSS, ${count} messages`, few.run.peakMb, 'MB'),
+    row(`peak RSS, ${10 * count} messages`, many.run.peakMb, 'MB', {
       atMost: Math.round(MOST_MEMORY * few.run.peakMb),
-    },
+    }),
   ];
 }
 
@@ -116,9 +101,11 @@ async function turned(corpus: string): Promise<readonly Row[]> {
   const next: number[] = [];
   let count = 0;
   for (let seed = 1; seed <= Number(values.rounds); seed += 1) {
-    const { folder, paths } = withTurned(corpus, seed);
-    const { evaluation } = await evaluate(folder);
-    const places = evaluation.disputed.messages.map(({ place }) => place);
+    const { paths, disputed } = await inScratch(async (folder) => {
+      const paths = copyTurned(corpus, folder, seed);
+      return { paths, disputed: (await evaluate(folder)).evaluation.disputed };
+    });
+    const places = disputed.messages.map(({ place }) => place);
     const found = (among: number): number =>
       places.slice(0, Math.round(among)).filter((place) => paths.has(place)).length;
     count = paths.size;
@@ -126,26 +113,22 @@ async function turned(corpus: string): Promise<readonly Row[]> {
     next.push(found(count * NEXT));
     console.log(
       `seed ${seed}: of ${count} turned ${found(count)} are among the first ${count} disputed, ` +
-        `${found(count * NEXT)} among ${Math.round(count * NEXT)}; ${evaluation.disputed.count} in all`,
+        `${found(count * NEXT)} among ${Math.round(count * NEXT)}; ${disputed.count} in all`,
     );
-    rmSync(folder, { recursive: true });
   }
-  const row = (among: number, found: readonly number[], share: number): Row => ({
-    what: `turned among ${among}, fewest`,
-    value: Math.min(...found),
-    unit: `of ${count}`,
-    atLeast: Math.round(share * count),
-  });
-  return [row(count, first, LEAST_FIRST), row(Math.round(count * NEXT), next, LEAST_NEXT)];
+  const fewest = (among: number, found: readonly number[], share: number): Row =>
+    row(`turned among ${among}, fewest`, Math.min(...found), `of ${count}`, {
+      atLeast: Math.round(share * count),
+    });
+  return [fewest(count, first, LEAST_FIRST), fewest(Math.round(count * NEXT), next, LEAST_NEXT)];
 }
 
-/** A copy of the corpus with some messages in the other class, drawn by the seed. */
-function withTurned(corpus: string, seed: number) {
-  const folder = mkdtempSync(join(scratch, 'turned-'));
-  const messages = (['spam', 'ham'] as const).flatMap((verdict) => {
-    mkdirSync(join(folder, verdict));
-    return readdirSync(join(corpus, verdict)).map((name) => ({ verdict, name }));
-  });
+/** Copies the corpus, some messages to the other class, drawn by the seed. @returns where those lie */
+function copyTurned(corpus: string, folder: string, seed: number): ReadonlySet<string> {
+  layOut(folder);
+  const messages = (['spam', 'ham'] as const).flatMap((verdict) =>
+    readdirSync(join(corpus, verdict)).map((name) => ({ verdict, name })),
+  );
   const placeOf = ({ verdict, name }: (typeof messages)[number]): string =>
     createHash('sha256').update(`${seed} ${verdict}/${name}`).digest('hex');
   const drawn = messages
@@ -159,19 +142,16 @@ function withTurned(corpus: string, seed: number) {
     if (isTurned) paths.add(path);
     copyFileSync(join(corpus, verdict, name), path);
   }
-  return { folder, paths };
+  return paths;
 }
 
 async function evaluate(
   corpus: string,
   ...flags: readonly string[]
 ): Promise<{ readonly evaluation: Evaluation; readonly run: ClientRun }> {
-  const run = await runClient({
-    // as it is started by its name: with the flags that its first line has for evaluate
-    program: BUNDLE,
-    args: ['evaluate', '--json', '--quiet', ...flags, corpus],
-    folder: mkdtempSync(join(scratch, 'run-')),
-  });
+  // as it is started by its name: with the flags that its first line has for evaluate
+  const args = ['evaluate', '--json', '--quiet', ...flags, corpus];
+  const run = await inScratch((folder) => runClient({ program: BUNDLE, args, folder }));
   if (run.code !== 0) throw new Error(`evaluate ended with ${run.code}: ${run.stderr}`);
   return { evaluation: JSON.parse(run.stdout) as Evaluation, run };
 }

@@ -4,12 +4,11 @@
  * its defaults (the obvious way).
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, opendirSync } from 'node:fs';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, opendirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Children, until } from './children.ts';
+import { until, withChildren } from './children.ts';
+import type { Children } from './children.ts';
 import { makeMessageFiles } from './message-files.ts';
 import { memoryOf, watchesOf } from './process-figures.ts';
 
@@ -40,7 +39,7 @@ export interface FullSpoolFigures {
   };
 }
 
-export interface FullSpoolOptions {
+interface FullSpoolOptions {
   readonly count: number;
   /** How long the daemon learns after the pickup, at least. */
   readonly learnMs: number;
@@ -50,11 +49,9 @@ export interface FullSpoolOptions {
 }
 
 /** Makes the files, runs the peers and the daemon one after the other, and removes all of it. */
-export async function measureFullSpool(options: FullSpoolOptions): Promise<FullSpoolFigures> {
+export function measureFullSpool(options: FullSpoolOptions): Promise<FullSpoolFigures> {
   const { count } = options;
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  const children = new Children(folder);
-  try {
+  return withChildren(async (children, folder) => {
     console.log(`making ${count} files ...`);
     const made = join(folder, 'made');
     makeMessageFiles(made, count);
@@ -72,10 +69,7 @@ export async function measureFullSpool(options: FullSpoolOptions): Promise<FullS
     execFileSync('sync');
     console.log('  the daemon: until all is picked up, then some learning ...');
     return { count, floor, lawsMs, chokidar, daemon: await measureDaemon(children, lib, options) };
-  } finally {
-    await children.killAll();
-    rmSync(folder, { recursive: true });
-  }
+  });
 }
 
 async function measureLoop(
@@ -119,12 +113,7 @@ async function measureDaemon(
   { learnMs, profile, program }: FullSpoolOptions,
 ): Promise<FullSpoolFigures['daemon']> {
   const [port] = await children.helper('stub-controller');
-  const daemon = await children.daemon({
-    lib,
-    port,
-    profile,
-    ...(program !== undefined && { program }),
-  });
+  const daemon = await children.daemon({ lib, port, profile, program });
   const { process: child, startedAt, firstAt, counts } = daemon;
   const pickedUpAt = await until('the pickup', child, () =>
     ['spam', 'ham'].every((verdict) => isEmpty(join(lib, verdict))),

@@ -5,25 +5,21 @@
  *
  *   npm run bench:health -- [--rounds N]
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LOOPBACK, freePort } from '../src/servers/ports.ts';
-import { BUNDLE, Children, timeOf, until } from './children.ts';
+import { timeOf, until, withChildren } from './children.ts';
+import { BUNDLE, layOut } from './scratch.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, printRows } from './table.ts';
+import { MACHINE, beside, printRows, row } from './table.ts';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '40' } } });
 
-const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-const children = new Children(folder);
-try {
-  const lib = join(folder, 'lib');
-  for (const verdict of ['spam', 'ham']) mkdirSync(join(lib, verdict), { recursive: true });
+await withChildren(async (children, folder) => {
+  const lib = layOut(join(folder, 'lib'));
   const [port] = await children.helper('stub-controller');
   const statusListen = `${LOOPBACK}:${await freePort()}`;
-  const daemon = await children.daemon({ lib, port, profile: undefined, statusListen });
+  const daemon = await children.daemon({ lib, port, statusListen });
   await until('the daemon', daemon.process, () => daemon.firstAt.has('daemon.owner'));
 
   const pairs = Array.from({ length: Number(values.rounds) }, () => ({
@@ -33,12 +29,8 @@ try {
   const node = spreadOf(pairs.map((pair) => pair.node)).median;
   const health = spreadOf(pairs.map((pair) => pair.health)).median;
   const more = spreadOf(pairs.map((pair) => pair.health - pair.node)).median;
-  const peer = { name: 'node -e 0', value: node };
   printRows(`${pairs.length} pairs, medians; ${MACHINE}`, [
-    { what: 'health', value: health, unit: 'ms', peer },
-    { what: '  more than its peer, pair by pair', value: more, unit: 'ms', atMost: 60 },
+    row('health', health, 'ms', beside('node -e 0', node)),
+    row('  more than its peer, pair by pair', more, 'ms', { atMost: 60 }),
   ]);
-} finally {
-  await children.killAll();
-  rmSync(folder, { recursive: true });
-}
+});

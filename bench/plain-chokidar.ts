@@ -14,6 +14,4 @@ let failure: string | undefined;
 watcher.on('error', (error) => {
   failure ??= error instanceof Error ? error.message : String(error);
 });
-watcher.on('ready', () => {
-  console.log(failure ?? String(performance.now()));
-});
+watcher.on('ready', () => console.log(failure ?? String(performance.now())));

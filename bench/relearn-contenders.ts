@@ -1,17 +1,16 @@
 /**
  * Who takes part in the relearn benchmark: the command lines, and how each one's output is read.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BUNDLE } from './children.ts';
 import { runClient, type ClientRun } from './client-run.ts';
+import { BUNDLE, inScratch } from './scratch.ts';
 
 const BARE_POSTS_SCRIPT = fileURLToPath(new URL('bare-posts.js', import.meta.url));
 
 /** How a client's messages ended, by its own word. */
-export interface Told {
+interface Told {
   readonly learned: number;
   readonly known: number;
   readonly refused: number;
@@ -35,7 +34,7 @@ export interface Contender {
 }
 
 /** What is to be learned, and where. */
-export interface Course {
+interface Course {
   /** Holds `spam/` and `ham/`. */
   readonly corpus: string;
   /** The controller's port on the loopback address. */
@@ -47,7 +46,7 @@ export function relearn(name: string, bundle: string): Contender {
   return {
     name,
     run: ({ corpus, port }) =>
-      inOwnFolder(async (folder) => {
+      inScratch(async (folder) => {
         const lib = join(folder, 'lib');
         mkdirSync(lib);
         const { wallMs, cpuMs, peakMb, ...printed } = await runClient({
@@ -81,7 +80,7 @@ export function rspamc(parallel: number): Contender {
   return {
     name: `rspamc -n ${parallel}`,
     run: ({ corpus, port }) =>
-      inOwnFolder(async (folder) => {
+      inScratch(async (folder) => {
         const runs: ClientRun[] = [];
         for (const verdict of ['spam', 'ham']) {
           const target = ['-h', `127.0.0.1:${port}`, '-n', String(parallel)];
@@ -111,7 +110,7 @@ export function barePosts(order: 'mixed' | 'spam-first'): Contender {
   return {
     name: `bare posts, ${order}`,
     run: ({ corpus, port }) =>
-      inOwnFolder(async (folder) => {
+      inScratch(async (folder) => {
         const args = [BARE_POSTS_SCRIPT, String(port), corpus, order];
         const run = await runClient({ program: process.execPath, args, folder });
         // its own figures leave out the start of Node.js and the reading of the files
@@ -153,16 +152,6 @@ function toldByRspamc(output: string): Told {
     refused: count(/^error = /gm) - known,
     failed: count(/^Results for file: /gm) - learned - count(/^error = /gm),
   };
-}
-
-/** A new, empty folder to work in, removed afterwards: nothing is left from run to run. */
-async function inOwnFolder<Result>(work: (folder: string) => Promise<Result>): Promise<Result> {
-  const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-  try {
-    return await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 }
 
 function sumOf(numbers: readonly number[] | Readonly<Record<string, number>>): number {

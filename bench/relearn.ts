@@ -12,11 +12,12 @@
  * round. Ratios are made within a round. `--peers` leaves the command out; `--old` names another checkout in
  * which `npm run bundle` was run, whose command takes part.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeMessages } from '../test/lab/messages.ts';
+import type { MadeMessage } from '../test/lab/messages.ts';
 import {
   OURS,
   barePosts,
@@ -26,8 +27,9 @@ import {
   type Finish,
 } from './relearn-contenders.ts';
 import { RelearnStage } from './relearn-stage.ts';
+import { bundleIn, inScratch, layOut } from './scratch.ts';
 import { spreadOf, type Spread } from './spread.ts';
-import { MACHINE, amount, columnsOf, printRows, type Row } from './table.ts';
+import { MACHINE, amount, columnsOf, printRows, row, type Row } from './table.ts';
 
 /** Of our command's speed, in that of the better rspamc. */
 const LEAST_SPEED = 1.05;
@@ -44,10 +46,8 @@ const { values } = parseArgs({
     old: { type: 'string' },
   },
 });
-const OLD =
-  values.old === undefined
-    ? undefined
-    : relearn('old build', resolve(values.old, 'dist/bundle/bin/kopano-learnd.mjs'));
+const old = bundleIn(values.old);
+const OLD = old === undefined ? undefined : relearn('old build', old);
 const RSPAMC = [rspamc(8), rspamc(32)];
 const CONTENDERS = [
   ...(values.peers ? [] : [OURS]),
@@ -72,27 +72,20 @@ interface Result extends Finish {
 /** The results of one round; every contender has one. */
 type Round = ReadonlyMap<Contender, Result>;
 
-const scratch = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
-try {
-  const corpus = values.corpus === undefined ? makeCorpus() : resolve(values.corpus);
+await inScratch(async (scratch) => {
+  const corpus =
+    values.corpus === undefined ? layOut(scratch, madeMessages()) : resolve(values.corpus);
   const [spam, ham] = [messagesIn(join(corpus, 'spam')), messagesIn(join(corpus, 'ham'))];
   console.log(`${spam} spam and ${ham} ham, ${values.rounds} rounds`);
   const rounds = await runRounds(corpus, Number(values.rounds));
   console.log(`\n${MACHINE}; medians, (least to most)\n`);
   console.log(contenderTable(rounds, spam + ham));
   printRows('Medians', ratioRows(rounds));
-} finally {
-  rmSync(scratch, { recursive: true });
-}
+});
 
-function makeCorpus(): string {
-  for (const verdict of ['spam', 'ham'] as const) {
-    mkdirSync(join(scratch, verdict));
-    for (const { name, raw } of makeMessages(verdict, Number(values.messages))) {
-      writeFileSync(join(scratch, verdict, name), raw);
-    }
-  }
-  return scratch;
+function madeMessages(): readonly MadeMessage[] {
+  const count = Number(values.messages);
+  return [...makeMessages('spam', count), ...makeMessages('ham', count)];
 }
 
 function messagesIn(folder: string): number {
@@ -183,31 +176,27 @@ function contenderTable(rounds: readonly Round[], messages: number): string {
 function ratioRows(rounds: readonly Round[]): readonly Row[] {
   const median = (figure: (round: Round) => number): number => spreadOf(rounds.map(figure)).median;
   const own = (round: Round): Result => resultOf(round, OURS);
-  const speeds = CONTENDERS.filter((contender) => !RSPAMC.includes(contender)).map((contender) => ({
-    what: `${contender.name}: speed, of the better rspamc's`,
-    value: median((round) => betterRspamc(round).wallMs / resultOf(round, contender).wallMs),
-    unit: 'x',
-    ...(contender === OURS && { atLeast: LEAST_SPEED }),
-  }));
+  const speeds = CONTENDERS.filter((contender) => !RSPAMC.includes(contender)).map((contender) =>
+    row(
+      `${contender.name}: speed, of the better rspamc's`,
+      median((round) => betterRspamc(round).wallMs / resultOf(round, contender).wallMs),
+      'x',
+      contender === OURS ? { atLeast: LEAST_SPEED } : {},
+    ),
+  );
   if (values.peers) return speeds;
-  const more = {
-    what: "relearn: learned or known, of rspamc's",
-    value: median((round) => handledBy(own(round)) / handledBy(betterRspamc(round))),
-    unit: 'x',
-  };
-  const end = {
-    what: 'relearn: from the last answer to the end',
-    value: median((round) => own(round).confirmingMs / 1_000),
-    unit: 's',
-    atMost: LONGEST_END_S,
-  };
-  const cpu = OLD && {
-    what: "relearn: client CPU, of the old build's",
-    value: median((round) => own(round).cpuMs / resultOf(round, OLD).cpuMs),
-    unit: 'x',
-    atMost: MOST_CPU,
-  };
-  return [...speeds, more, end, ...(cpu === undefined ? [] : [cpu])];
+  const more = median((round) => handledBy(own(round)) / handledBy(betterRspamc(round)));
+  const end = median((round) => own(round).confirmingMs / 1_000);
+  const cpuOf = (old: Contender): number =>
+    median((round) => own(round).cpuMs / resultOf(round, old).cpuMs);
+  return [
+    ...speeds,
+    row("relearn: learned or known, of rspamc's", more, 'x'),
+    row('relearn: from the last answer to the end', end, 's', { atMost: LONGEST_END_S }),
+    ...(OLD === undefined
+      ? []
+      : [row("relearn: client CPU, of the old build's", cpuOf(OLD), 'x', { atMost: MOST_CPU })]),
+  ];
 }
 
 function resultOf(round: Round, contender: Contender): Result {

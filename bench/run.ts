@@ -8,11 +8,11 @@
  * builds come from the same rounds.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { inScratch } from './scratch.ts';
 import { printRows, type Row } from './table.ts';
 
 const { values } = parseArgs({
@@ -32,20 +32,17 @@ const BENCHES: Readonly<Record<string, readonly string[] | undefined>> = {
   spamassassin: from[1] === undefined ? undefined : [from[1], '100'],
 };
 
-const folder = mkdtempSync(join(tmpdir(), 'kopano-learnd-bench-'));
 const rows: Row[] = [];
 const leftOut: string[] = [];
 const begunAt = performance.now();
-try {
+await inScratch((folder) => {
   for (const [name, args] of Object.entries(BENCHES)) {
     const file = join(folder, name);
     if (args === undefined) leftOut.push(`${name} (it needs --corpus)`);
     else if (run(name, args, file)) rows.push(...rowsIn(file));
     else leftOut.push(`${name} (it failed)`);
   }
-} finally {
-  rmSync(folder, { recursive: true });
-}
+});
 const minutes = ((performance.now() - begunAt) / 60_000).toFixed(1);
 printRows(`All benches, in ${minutes} minutes`, rows);
 for (const each of leftOut) console.log(`left out: ${each}`);

@@ -29,12 +29,12 @@ import { PrivateSpamd } from '../test/lab/private-spamd.ts';
 import { SpamdClient } from '../src/trainers/spamassassin/tell.ts';
 import { VERDICTS } from '../src/verdict.ts';
 import type { Verdict } from '../src/verdict.ts';
+import { BUNDLE } from './scratch.ts';
 import { spreadOf } from './spread.ts';
-import { MACHINE, columnsOf, printRows, type Row } from './table.ts';
+import { MACHINE, beside, columnsOf, printRows, row, type Row } from './table.ts';
 
 /** The shell loop starts a second's work for each message: so many are enough. */
 const SHELL_MESSAGES = 10;
-const BUNDLE = resolve('dist/bundle/bin/kopano-learnd.mjs');
 
 interface Letter {
   readonly verdict: Verdict;
@@ -242,7 +242,7 @@ function rate(name: string): number {
 }
 
 function rowOf(name: string, peer: string): Row {
-  return { what: name, value: rate(name), unit: '/s', peer: { name: peer, value: rate(peer) } };
+  return row(name, rate(name), '/s', beside(peer, rate(peer)));
 }
 
 function table(): string {

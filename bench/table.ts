@@ -13,6 +13,21 @@ export interface Row {
   readonly peer?: { readonly name: string; readonly value: number } | undefined;
 }
 
+/** A row with what else there is to say of it. */
+export function row(
+  what: string,
+  value: number,
+  unit: string,
+  more: Pick<Row, 'atMost' | 'atLeast' | 'peer'> = {},
+): Row {
+  return { what, value, unit, ...more };
+}
+
+/** The peer of a row, if there is one. */
+export function beside(name: string, value: number | undefined): Pick<Row, 'peer'> {
+  return value === undefined ? {} : { peer: { name, value } };
+}
+
 /** What the figures were measured on. */
 export const MACHINE = `Node.js ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}`;
 
@@ -25,7 +40,7 @@ export function printRows(title: string, rows: readonly Row[]): void {
 }
 
 /** The rows as aligned columns, for a terminal. */
-export function tableOf(rows: readonly Row[]): string {
+function tableOf(rows: readonly Row[]): string {
   return columnsOf([
     ['figure', 'measured', 'target', '', 'peer in the same run', 'ratio to it'],
     ...rows.map((row) => [

@@ -21,7 +21,7 @@ import {
   mentions,
   plays,
 } from './plays.ts';
-import { Spool } from './spool.ts';
+import { DaemonSpool } from '../support/daemon-spool.ts';
 
 /** The whole daemon against a controller that fails in every way that is known. */
 
@@ -42,12 +42,12 @@ test('messages that are at fault: one post and one line each at most, and they a
     { when: is(short), act: failure(204, '<x@y> contains less tokens than required: 9 < 11') },
   );
   await using server = await FaultServer.start({ play });
-  await using spool = new Spool();
+  await using spool = new DaemonSpool();
   const daemon = spool.start({ RSPAMD_URL: server.url, LEARN_MAX_BYTES: '9000' });
-  await spool.write(long, large, empty, short);
+  await spool.judgeAll(long, large, empty, short);
   await daemon.until('put all away', () => spool.waiting.length === 0);
   // what came after them is through: had one been tried again, that would have shown by now
-  await spool.write(...INNOCENT);
+  await spool.judgeAll(...INNOCENT);
   await daemon.learns(6);
   expect(await daemon.stop()).toBe(0);
   for (const message of [large, empty, short]) {
@@ -68,17 +68,17 @@ describe.concurrent('a setting that is wrong', () => {
     await using server = await FaultServer.start({
       play: plays({ when: lacks('right'), act: UNAUTHORIZED }),
     });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const file = join(spool.folder, 'password');
     writeFileSync(file, 'wrong\n');
     const daemon = spool.start({ RSPAMD_URL: server.url, RSPAMD_PASSWORD_FILE: file });
     const messages = makeMessages('spam', 40);
-    await spool.write(...messages.slice(0, 20));
+    await spool.judgeAll(...messages.slice(0, 20));
     const line = await daemon.says('controller.misconfigured');
     expect(line['retrySeconds']).toBeGreaterThanOrEqual(30);
     expect(line['cure']).toMatch(/RSPAMD_PASSWORD/);
-    await spool.write(...messages.slice(20));
-    await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 40);
+    await spool.judgeAll(...messages.slice(20));
+    await daemon.until('pick all up', () => spool.names('queue').length === 40);
     expect(server.posts).toHaveLength(1);
     writeFileSync(file, 'right\n');
     daemon.signal('SIGHUP');
@@ -93,13 +93,13 @@ describe.concurrent('a setting that is wrong', () => {
     await using server = await FaultServer.start({
       play: plays({ when: lacks('right'), act: UNAUTHORIZED }),
     });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const file = join(spool.folder, 'password');
     writeFileSync(file, 'wrong');
     const daemon = spool.start({ RSPAMD_URL: server.url, RSPAMD_PASSWORD_FILE: file });
     await daemon.says('daemon.owner');
     writeFileSync(file, 'right');
-    await spool.write(...INNOCENT);
+    await spool.judgeAll(...INNOCENT);
     await daemon.learns(6);
     expect(server.posts.filter(lacks('right')).length).toBeLessThanOrEqual(1);
   });
@@ -112,20 +112,20 @@ describe.concurrent('a setting that is wrong', () => {
       [failure(404, '<x@y> has been already learned as ham, ignore it'), /backend/, 0],
     ];
     await using server = await FaultServer.start({ play: always(SILENCE) });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ RSPAMD_URL: server.url });
     for (const [index, [act, cure, atLeastSeconds]] of wrong.entries()) {
       const since = (event: string): unknown[] => daemon.logged(event).slice(index);
       server.play = always(act);
       server.forget();
       const [first = BAD, ...others] = makeMessages('ham', 6, 10 * index);
-      await spool.write(first);
+      await spool.judgeAll(first);
       await daemon.until('be held', () => since('controller.misconfigured').length > 0);
       const line = daemon.logged('controller.misconfigured').at(-1);
       expect(line).toMatchObject({ severity: 'err', cure: expect.stringMatching(cure) as string });
       expect(line?.['retrySeconds']).toBeGreaterThanOrEqual(atLeastSeconds);
-      await spool.write(...others);
-      await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 6);
+      await spool.judgeAll(...others);
+      await daemon.until('pick all up', () => spool.names('queue').length === 6);
       expect(server.posts).toHaveLength(1);
       daemon.signal('SIGHUP');
       await daemon.until('try again', () => server.posts.length === 2);
@@ -142,13 +142,13 @@ describe.concurrent('a setting that is wrong', () => {
 describe.concurrent('a controller that fails', () => {
   test('by answering 200 for ever: nothing is removed until it remembers', async () => {
     await using server = await FaultServer.start({ play: plays({ when: learns, act: SUCCESS }) });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.write(...INNOCENT);
+    await spool.judgeAll(...INNOCENT);
     await daemon.says('controller.unproven');
     const posts = server.posts.length;
     await daemon.hurry('probe two more', () => server.posts.length >= posts + 8);
-    expect(spool.names('.learnd/queue').length).toBe(6);
+    expect(spool.names('queue').length).toBe(6);
     expect(daemon.logged('message.learned')).toEqual([]);
     server.play = plays();
     await daemon.hurry('learn all', () => spool.waiting.length === 0);
@@ -159,10 +159,10 @@ describe.concurrent('a controller that fails', () => {
   });
 
   test('by refusing connections: all is learned once it is there', async () => {
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const socketPath = join(spool.folder, 'controller.sock');
     const daemon = spool.start({ RSPAMD_URL: `unix:${socketPath}` });
-    await spool.write(...INNOCENT);
+    await spool.judgeAll(...INNOCENT);
     const { reason } = await daemon.says('controller.down');
     expect(reason).toBe('connection refused: nobody listens there (ENOENT)');
     await using server = await FaultServer.start({ play: plays(), socketPath });
@@ -174,7 +174,7 @@ describe.concurrent('a controller that fails', () => {
 });
 
 describe.concurrent('watch --once ends with', () => {
-  const ONCE = ['watch', '--once'];
+  const ONCE = ['--once'];
 
   interface Pass {
     /** What the controller does with BAD. @defaultValue there is no such message */
@@ -193,7 +193,8 @@ describe.concurrent('watch --once ends with', () => {
   const withoutSpam = (lib: string): void => {
     rmSync(join(lib, 'spam'), { recursive: true });
   };
-  const names = INNOCENT.map(({ name }) => name);
+  const queued = INNOCENT.map(({ name }) => `queue/ham/${name}`);
+  const empty = 'drop/spam/empty.eml';
 
   test.each<[code: number, when: string, Pass]>([
     [0, 'all is done', { learned: 6, left: [] }],
@@ -201,17 +202,17 @@ describe.concurrent('watch --once ends with', () => {
     [
       1,
       'something was quarantined and something is left',
-      { bad: TOO_LARGE, prepare: emptyFile, learned: 6, left: ['empty.eml'] },
+      { bad: TOO_LARGE, prepare: emptyFile, learned: 6, left: [empty] },
     ],
-    [75, 'a message is deferred', { bad: CLOSES, learned: 6, left: [BAD.name] }],
-    [75, 'the controller refuses connections', { url: nobody, learned: 0, left: names }],
-    [75, 'a file is empty', { prepare: emptyFile, learned: 6, left: ['empty.eml'] }],
+    [75, 'a message is deferred', { bad: CLOSES, learned: 6, left: [`queue/spam/${BAD.name}`] }],
+    [75, 'the controller refuses connections', { url: nobody, learned: 0, left: queued }],
+    [75, 'a file is empty', { prepare: emptyFile, learned: 6, left: [empty] }],
     [75, 'a class folder is missing', { prepare: withoutSpam, learned: 6, left: [] }],
   ])('%i when %s', async (code, _, { bad, url, prepare, learned, left }) => {
     const play = bad === undefined ? plays() : plays({ when: isBad, act: bad });
     await using server = await FaultServer.start({ play });
-    await using spool = new Spool();
-    await spool.write(...(bad === undefined ? [] : [BAD]), ...INNOCENT);
+    await using spool = new DaemonSpool();
+    await spool.judgeAll(...(bad === undefined ? [] : [BAD]), ...INNOCENT);
     prepare?.(spool.lib);
     const daemon = spool.start({ RSPAMD_URL: url ?? server.url }, ONCE);
     expect(await daemon.ends()).toBe(code);
@@ -220,7 +221,7 @@ describe.concurrent('watch --once ends with', () => {
   });
 
   test('0 when there is nothing to do, 75 when the whole spool is missing', async () => {
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     expect(await spool.start({ RSPAMD_URL: nobody }, ONCE).ends()).toBe(0);
     rmSync(spool.lib, { recursive: true });
     const daemon = spool.start({ RSPAMD_URL: nobody }, ONCE);
@@ -230,12 +231,12 @@ describe.concurrent('watch --once ends with', () => {
 
   test('75 when the password is wrong, after one post; 0 when it is right again', async () => {
     await using server = await FaultServer.start({ play: always(UNAUTHORIZED) });
-    await using spool = new Spool();
-    await spool.write(...INNOCENT);
+    await using spool = new DaemonSpool();
+    await spool.judgeAll(...INNOCENT);
     // cron waits for it: not for as long as the daemon would hold the controller
     expect(await spool.start({ RSPAMD_URL: server.url }, ONCE).ends()).toBe(75);
     expect(server.posts).toHaveLength(1);
-    expect(spool.names('.learnd/queue')).toHaveLength(6);
+    expect(spool.names('queue')).toHaveLength(6);
     server.play = plays();
     expect(await spool.start({ RSPAMD_URL: server.url }, ONCE).ends()).toBe(0);
     expect(spool.waiting).toEqual([]);
@@ -243,7 +244,7 @@ describe.concurrent('watch --once ends with', () => {
 
   test('75 when a file is still being written', async () => {
     await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const file = join(spool.lib, 'spam', 'growing.eml');
     writeFileSync(file, 'Subject: it grows\r\n\r\n');
     // By a process of its own: this one may be busy for as long as a file takes to settle.
@@ -254,16 +255,16 @@ describe.concurrent('watch --once ends with', () => {
       growing.kill('SIGKILL');
       await once(growing, 'close');
     }
-    expect(spool.waiting).toEqual(['growing.eml']);
+    expect(spool.waiting).toEqual(['drop/spam/growing.eml']);
     expect(server.posts).toEqual([]);
   });
 
   test('75 when another owner is at work, who is not disturbed', async () => {
     await using server = await FaultServer.start({ play: always(SILENCE) });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const owner = spool.start({ RSPAMD_URL: server.url });
     await owner.says('daemon.owner');
-    await spool.write(...INNOCENT);
+    await spool.judgeAll(...INNOCENT);
     await owner.until('post', () => server.open === 1);
     const second = spool.start({ RSPAMD_URL: server.url }, ONCE);
     expect(await second.ends()).toBe(75);
@@ -275,16 +276,16 @@ describe.concurrent('watch --once ends with', () => {
 
 test('a log whose reader goes away does not keep the built daemon from learning', async () => {
   await using server = await FaultServer.start({ play: plays() });
-  await using spool = new Spool();
+  await using spool = new DaemonSpool();
   const LOG_PIPE = join(spool.folder, 'log');
   execFileSync('mkfifo', [LOG_PIPE]);
   const reader = openSync(LOG_PIPE, constants.O_RDWR);
   const settings = { RSPAMD_URL: server.url, SYSLOG_LEVEL: '7', LOG_PIPE };
   const daemon = await spool.spawn(settings, ['sh', '-c', 'exec "$@" >"$LOG_PIPE"', 'sh']);
-  await spool.write(...INNOCENT.slice(0, 3));
+  await spool.judgeAll(...INNOCENT.slice(0, 3));
   await daemon.until('learn some', () => spool.waiting.length === 0);
   closeSync(reader);
-  await spool.write(...INNOCENT.slice(3));
+  await spool.judgeAll(...INNOCENT.slice(3));
   await daemon.until('learn the others', () => spool.waiting.length === 0);
   expect(server.posts).toHaveLength(12);
   expect(daemon.stderr).toBe('');
@@ -298,42 +299,40 @@ describe.concurrent('a stop', () => {
   };
 
   /** Lets it have eight posts in flight that are never answered. */
-  async function hang(daemon: Daemon, spool: Spool, server: FaultServer): Promise<void> {
-    await spool.write(...INNOCENT);
+  async function hang(daemon: Daemon, spool: DaemonSpool, server: FaultServer): Promise<void> {
+    await spool.judgeAll(...INNOCENT);
     await daemon.learns(6);
     server.play = always(SILENCE);
-    await spool.write(...makeMessages('spam', 20));
+    await spool.judgeAll(...makeMessages('spam', 20));
     await daemon.until('have eight in flight', () => server.open === 8);
-    await daemon.until('pick all up', () => spool.names('.learnd/queue').length === 20);
+    await daemon.until('pick all up', () => spool.names('queue').length === 20);
   }
 
   test('with eight posts hanging ends in SHUTDOWN_SECONDS, all still queued', async () => {
     await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start(settingsFor(server, '2'));
     await hang(daemon, spool, server);
     expect(await daemon.stop()).toBe(0);
-    expect(spool.names('.learnd/queue')).toHaveLength(20);
+    expect(spool.names('queue')).toHaveLength(20);
     expect(daemon.logged('daemon.stopped')).toHaveLength(1);
     expect(daemon.logged('message.deferred')).toEqual([]);
   });
 
   test('by a second signal ends the built daemon at once', async () => {
     await using server = await FaultServer.start({ play: plays() });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = await spool.spawn(settingsFor(server, '600'));
     await hang(daemon, spool, server);
     daemon.signal('SIGTERM');
     // as often as it takes: two that come together are one to the kernel
-    const again = setInterval(() => {
-      daemon.signal('SIGINT');
-    }, 50);
+    const again = setInterval(() => daemon.signal('SIGINT'), 50);
     try {
       expect(await daemon.ends()).toBe(1);
     } finally {
       clearInterval(again);
     }
-    expect(spool.names('.learnd/queue')).toHaveLength(20);
+    expect(spool.names('queue')).toHaveLength(20);
   });
 
   test('lets a post end whose answer comes in time', async () => {
@@ -341,13 +340,13 @@ describe.concurrent('a stop', () => {
     await using server = await FaultServer.start({
       play: plays({ when: learns, act: slow, times: 1 }),
     });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ RSPAMD_URL: server.url, SHUTDOWN_SECONDS: '5' });
-    await spool.write(BAD);
+    await spool.judgeAll(BAD);
     await daemon.until('post', () => server.open === 1);
     expect(await daemon.stop()).toBe(0);
     // learned and proved, or left for the next start: never half of it
     const isDone = daemon.logged('message.learned', BAD.name).length === 1;
-    expect(spool.waiting).toEqual(isDone ? [] : [BAD.name]);
+    expect(spool.waiting).toEqual(isDone ? [] : [`queue/spam/${BAD.name}`]);
   });
 });

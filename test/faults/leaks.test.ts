@@ -20,7 +20,7 @@ import {
   plays,
   raw,
 } from './plays.ts';
-import { Spool } from './spool.ts';
+import { DaemonSpool } from '../support/daemon-spool.ts';
 
 /**
  * Nothing that the daemon prints holds the password or a part of the mail, whichever way it fails:
@@ -142,7 +142,7 @@ function expectAllSent({ posts }: FaultServer): void {
 describe('neither password nor mail is printed after', () => {
   test.each(Object.entries(GROUPS))('%s', async (_, failures) => {
     await using server = await FaultServer.start({ play: always(SILENCE) });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ ...SETTINGS, RSPAMD_URL: server.url });
     await daemon.says('daemon.owner');
     let isFirst = true;
@@ -150,7 +150,7 @@ describe('neither password nor mail is printed after', () => {
       const linesBefore = daemon.lines.length;
       server.forget();
       server.play = playOf(play);
-      if (isFirst) await spool.write(MESSAGE);
+      if (isFirst) await spool.judgeAll(MESSAGE);
       isFirst = false;
       // On a busy machine a post may end by its short timeout first.
       await daemon.hurry(`complain: ${name}`, () =>
@@ -166,13 +166,13 @@ describe('neither password nor mail is printed after', () => {
 
   test('what ends a message, or puts it off', async () => {
     await using server = await FaultServer.start({ play: always(SILENCE) });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ ...SETTINGS, RSPAMD_URL: server.url });
     for (const [name, play, event] of ENDS) {
       server.forget();
       server.play = playOf(play);
       // Each is another message, after the last one.
-      await spool.write({ ...MESSAGE, name: `${name} ${MESSAGE.name}` });
+      await spool.judgeAll({ ...MESSAGE, name: `${name} ${MESSAGE.name}` });
       await daemon.says(event);
       expectAllSent(server);
     }
@@ -198,9 +198,9 @@ describe('neither password nor mail is printed after', () => {
     ],
   ])('%s', async (_, options, event) => {
     await using server = await FaultServer.start(options);
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ ...SETTINGS, RSPAMD_URL: server.url });
-    await spool.write(MESSAGE);
+    await spool.judgeAll(MESSAGE);
     await daemon.says(event);
     expect(await daemon.stop()).toBe(0);
     expectNoLeak(daemon);
@@ -209,13 +209,13 @@ describe('neither password nor mail is printed after', () => {
   test('messages that crash the worker and end in quarantine', async () => {
     const play = plays({ when: mentions(BODY), act: CLOSES });
     await using server = await FaultServer.start({ play });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ ...SETTINGS, RSPAMD_URL: server.url, LEARN_MAX_ATTEMPTS: '1' });
-    await spool.write(MESSAGE);
+    await spool.judgeAll(MESSAGE);
     // Whose fault it is shows when others are learned in between.
     for (let count = 1; daemon.logged('message.quarantined').length === 0; count += 1) {
       const raw = Buffer.from(`Subject: x\r\n\r\n${count}`);
-      await spool.write({ ...MESSAGE, name: `innocent-${count}.eml`, raw });
+      await spool.judgeAll({ ...MESSAGE, name: `innocent-${count}.eml`, raw });
       await daemon.learns(count);
       daemon.signal('SIGHUP');
     }
@@ -225,10 +225,10 @@ describe('neither password nor mail is printed after', () => {
 
   test('a stop with posts in flight', async () => {
     await using server = await FaultServer.start({ play: always(SILENCE) });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const settings = { ...SETTINGS, RSPAMD_TIMEOUT_SECONDS: '30' };
     const daemon = spool.start({ ...settings, RSPAMD_URL: server.url });
-    await spool.write(MESSAGE);
+    await spool.judgeAll(MESSAGE);
     await daemon.until('post', () => server.open === 1);
     expect(await daemon.stop()).toBe(0);
     expectNoLeak(daemon);
@@ -236,9 +236,9 @@ describe('neither password nor mail is printed after', () => {
 
   test('an echo, in the form for people', async () => {
     await using server = await FaultServer.start({ play: echoes(500, 'odd: ') });
-    await using spool = new Spool();
+    await using spool = new DaemonSpool();
     const daemon = spool.start({ ...SETTINGS, LOG_FORMAT: 'pretty', RSPAMD_URL: server.url });
-    await spool.write(MESSAGE);
+    await spool.judgeAll(MESSAGE);
     await daemon.until('complain', () => daemon.output.includes('controller.down'));
     await daemon.stop();
     for (const secret of SECRETS) expect(daemon.output).not.toContain(secret);

@@ -7,7 +7,7 @@ import type { Act, FaultRequest, Play } from './fault-server.ts';
  */
 
 /** How an answer departs from the ordinary one. */
-export interface AnswerOptions {
+interface AnswerOptions {
   /** @defaultValue `application/json`, as rspamd says of all that it sends but `/ping` and 404 */
   readonly type?: string;
   readonly headers?: readonly string[];

@@ -19,7 +19,7 @@ const POLL_MS = 10;
 export type Settings = Readonly<Record<string, string>>;
 
 /** An exit code, or the signal that ended it. */
-export type End = number | NodeJS.Signals;
+type End = number | NodeJS.Signals;
 
 /** One line of the log. */
 export interface LogLine {
@@ -29,7 +29,7 @@ export interface LogLine {
 }
 
 /** What runs the daemon. */
-export interface Life {
+interface Life {
   readonly pid?: number;
   readonly ended: Promise<End>;
   readonly stderr: () => string;
@@ -39,7 +39,7 @@ export interface Life {
 }
 
 /** When a wait is given up. */
-export interface Patience {
+interface Patience {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -89,17 +89,13 @@ export class Daemon implements AsyncDisposable {
       cwd: folder,
       outputFile: stderr,
       environment: { PATH: process.env['PATH'] ?? '', ...settings },
-      onLine: (line) => {
-        output.take(`${line}\n`);
-      },
+      onLine: (line) => output.take(`${line}\n`),
     });
     return new Daemon(output, {
       pid: child.pid,
       ended: child.ended,
       stderr: () => readFileSync(stderr, 'utf8'),
-      signal: (signal) => {
-        child.signal(signal);
-      },
+      signal: (signal) => child.signal(signal),
       kill: () => child.kill(),
     });
   }

@@ -55,7 +55,7 @@ export type WriteOutcome =
     };
 
 /** Where and as whom to write. */
-export interface KopanoWriterOptions {
+interface KopanoWriterOptions {
   /** The folder that holds `spam` and `ham`; neither is ever made here. */
   readonly lib: string;
   /** Owner given to the files; -1 leaves it. @defaultValue -1 */
@@ -157,9 +157,9 @@ export class KopanoWriterProcess {
     const stdio = ['pipe', 'pipe', 'inherit'] as const;
     this.#child = spawn(process.execPath, [script, lib], { stdio: [...stdio], ...user });
     this.#child.unref();
-    createInterface({ input: this.#child.stdout }).on('line', (line) => {
-      this.#waiting.shift()?.(JSON.parse(line) as WriteOutcome);
-    });
+    createInterface({ input: this.#child.stdout }).on('line', (line) =>
+      this.#waiting.shift()?.(JSON.parse(line) as WriteOutcome),
+    );
     this.#child.stdin.on('error', () => undefined);
   }
 

@@ -1,18 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeMessage, makeMessages } from '../lab/messages.ts';
 import type { Summary } from '../../src/relearn/summary.ts';
+import { corpusIn } from '../support/relearn-sources.ts';
 import { call } from '../support/run-cli.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 import { PrivateSpamd } from '../lab/private-spamd.ts';
 import { examine } from '../support/examine.ts';
 import { needsPrograms } from '../support/needs.ts';
-import { byLength } from '../support/length.ts';
-import { World, until } from './world.ts';
-
-const PATIENCE_MS = 60_000;
+import { World } from './world.ts';
 
 /** Both filters with the same guarantees, by their own counters. */
 describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
@@ -41,9 +37,9 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
   it('learn the same, unlearn what is turned, and know it all when asked again', async () => {
     await using world = await World.make();
     await spamd.clear();
-    world.startDaemon(settings('rspamd,spamassassin'));
+    world.start(settings('rspamd,spamassassin'));
     await world.judgeMany(10, 20);
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     expect(await counts(world)).toEqual([
       [5, 5],
       [5, 5],
@@ -53,66 +49,28 @@ describe('rspamd and spamd', needsPrograms('rspamd', 'redis-server', 'spamd'), (
     const raw = Buffer.from(turned.raw.toString('latin1').replace(/\n$/, '\n\n'), 'latin1');
     await world.judge({ ...turned, raw }, 'ham');
     await world.judge(makeMessage('ham', 1), 'spam');
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     expect(await counts(world)).toEqual([
       [5, 5],
       [5, 5],
     ]);
     await world.judge(makeMessage('ham', 3));
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     const known = world.daemon.logged('message.duplicate', makeMessage('ham', 3).name);
     expect(known.map(({ trainer }) => trainer).sort()).toEqual(['rspamd', 'spamassassin']);
     const counted = await counts(world);
     expect(counted[0]).toEqual(counted[1]);
   });
 
-  it('go on without each other; what one has learned is not posted again after a restart', async () => {
-    await using world = await World.make();
-    await spamd.clear();
-    world.startDaemon(settings('rspamd,spamassassin'));
-    await world.judge(makeMessage('spam', 50));
-    await world.untilDone(PATIENCE_MS);
-    spamd.freeze();
-    await world.judgeMany(byLength({ short: 6, middle: 20, long: 200 }), 50, 100);
-    // What spamd is sent while it is frozen it learns when it wakes: it knows that message then.
-    const knownTo = (trainer: string): number =>
-      world.daemons.flatMap((daemon) =>
-        ['learned', 'duplicate']
-          .flatMap((result) => daemon.logged(`message.${result}`))
-          .filter((fields) => fields['trainer'] === trainer),
-      ).length;
-    const all = world.sent.size;
-    await until('rspamd has learned all', PATIENCE_MS, () => knownTo('rspamd') === all);
-    expect(knownTo('spamassassin')).toBe(1);
-    await world.daemon.kill();
-    world.startDaemon(settings('rspamd,spamassassin'));
-    await world.daemon.says('daemon.owner');
-    await sleep(1_000);
-    spamd.resume();
-    await world.daemon.hurry('get rid of all', () => knownTo('spamassassin') >= all);
-    await world.untilDone(PATIENCE_MS);
-    expect(knownTo('rspamd')).toBe(all);
-    const [rspamd, spamassassin] = await counts(world);
-    expect(spamassassin).toEqual(rspamd);
-  });
-
   it('relearn teaches one after the other, and goes on where each of them was', async () => {
     await using world = await World.make();
     await spamd.clear();
-    const corpus = temporaryFolder();
-    for (const message of [...makeMessages('spam', 3), ...makeMessages('ham', 3)]) {
-      mkdirSync(join(corpus, message.verdict), { recursive: true });
-      writeFileSync(join(corpus, message.verdict, message.name), message.raw);
-    }
+    const messages = [...makeMessages('spam', 3), ...makeMessages('ham', 3)];
+    const corpus = corpusIn(temporaryFolder(), messages);
     const journal = join(temporaryFolder(), 'journal');
     const relearn = async (filters: string, ...args: readonly string[]) => {
-      const env = {
-        ...settings(filters),
-        RSPAMD_URL: world.rspamd.url,
-        KOPANO_SPAMD_LIB: world.lib,
-      };
       const line = ['relearn', '--json', '--journal', journal, ...args];
-      const { code, out, err } = await call(line, env);
+      const { code, out, err } = await call(line, world.environment(settings(filters)));
       const summaries = out.split('\n').filter((each) => each !== '');
       return { code, err, runs: summaries.map((each) => JSON.parse(each) as Summary) };
     };

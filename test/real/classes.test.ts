@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../lab/messages.ts';
@@ -7,7 +7,8 @@ import { examine } from '../support/examine.ts';
 import { needs } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import { describeReal, hasClasses } from './harness.ts';
-import { KOPANO, World, until } from './world.ts';
+import { KOPANO, World } from './world.ts';
+import { until } from '../support/until.ts';
 
 const SETTINGS = { LEARN_CLASSES: 'newsletter' };
 
@@ -24,10 +25,7 @@ async function makeWorld(classes: readonly string[]): Promise<World> {
 
 /** Writes a message as a newsletter, as a filter rule of the site does. */
 async function drop(world: World, { name, raw }: MadeMessage): Promise<void> {
-  const file = join(world.lib, 'newsletter', name);
-  await writeFile(file, raw);
-  await chown(file, KOPANO.uid, KOPANO.gid);
-  await chmod(file, 0o660);
+  await world.write({ verdict: 'newsletter', name, body: raw });
 }
 
 /** The learned messages of a class, by Redis. */
@@ -39,12 +37,12 @@ describeReal('a further class of rspamd', NEW, () => {
   it('is learned and proven, and a turned verdict moves the count from class to class', async () => {
     await using world = await makeWorld(['newsletter']);
     const settings = { ...SETTINGS, LEARN_AFTER: 'archive' };
-    const daemon = world.startDaemon(settings);
+    const daemon = world.start(settings);
     const messages = [1, 2, 3].map((seed) => makeMessage('ham', seed));
     const [turned, other] = [makeMessage('ham', 4), makeMessage('spam', 5)];
     for (const message of [...messages, turned]) await drop(world, message);
     await world.judge(other, 'spam');
-    await world.untilDone(60_000);
+    await world.untilDone();
     expect(
       daemon.logged('message.learned').map(({ verdict, proven }) => [verdict, proven]),
     ).toEqual(
@@ -57,15 +55,14 @@ describeReal('a further class of rspamd', NEW, () => {
     expect(await learns(world, 'newsletter')).toBe(4);
     // Out of the class, into it again, and out of it.
     await world.judge(turned, 'ham');
-    await world.untilDone(60_000);
+    await world.untilDone();
     expect([await learns(world, 'newsletter'), await learns(world, 'ham')]).toEqual([3, 1]);
     await drop(world, turned);
-    await world.untilDone(60_000);
+    await world.untilDone();
     expect([await learns(world, 'newsletter'), await learns(world, 'ham')]).toEqual([4, 0]);
     const day = new Date().toISOString().slice(0, 10);
-    const archived = await world.filesIn(`.learnd/archive/newsletter/${day}`);
-    expect(archived).toContain(turned.name);
-    expect(await world.filesIn(`.learnd/archive/ham/${day}`)).toEqual([]);
+    expect(world.names(`archive/newsletter/${day}`)).toContain(turned.name);
+    expect(world.names(`archive/ham/${day}`)).toEqual([]);
     expect(await readFile(join(world.stateDir, 'archive/newsletter', day, turned.name))).toEqual(
       turned.raw,
     );
@@ -73,19 +70,11 @@ describeReal('a further class of rspamd', NEW, () => {
 
   it('has its column in status and its finding in the doctor', async () => {
     await using world = await makeWorld(['newsletter']);
-    const daemon = world.startDaemon(SETTINGS);
+    const daemon = world.start(SETTINGS);
     await drop(world, makeMessage('ham', 6));
     await daemon.says('message.learned');
-    await until('no newsletter waits', 60_000, async () => {
-      return (await world.filesIn('.learnd/queue/newsletter')).length === 0;
-    });
-    const environment = {
-      KOPANO_SPAMD_LIB: world.lib,
-      LEARN_STATE_DIR: world.stateDir,
-      RSPAMD_URL: world.rspamd.url,
-      STATUS_LISTEN: 'off',
-      ...SETTINGS,
-    };
+    await until('no newsletter waits', () => world.names('queue/newsletter').length === 0);
+    const environment = world.environment(SETTINGS);
     const overview = JSON.parse((await call(['status', '--json'], environment)).out) as {
       readonly daemon: { readonly report: { readonly messages: Record<string, unknown> } };
     };
@@ -102,22 +91,18 @@ describeReal('a further class of rspamd', NEW, () => {
 
   it('that the classifier does not know is held back, and nothing else is', async () => {
     await using world = await makeWorld(['other']);
-    const daemon = world.startDaemon(SETTINGS);
+    const daemon = world.start(SETTINGS);
     const held = makeMessage('ham', 7);
     await drop(world, held);
     const wrong = await daemon.says('controller.misconfigured');
     expect(wrong['reason']).toMatch(/^rspamd's classifier has no class newsletter \(404 class/);
     await world.judge(makeMessage('spam', 8));
     await daemon.says('message.learned');
-    const seen = await examine({
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      ...SETTINGS,
-    });
+    const seen = await examine(world.environment(SETTINGS));
     expect(seen.lines.map(({ text }) => text)).toContainEqual(
       expect.stringMatching(/has no class newsletter .*Cure: define newsletter/),
     );
-    expect(await world.filesIn('.learnd/queue/newsletter')).toEqual([held.name]);
+    expect(world.names('queue/newsletter')).toEqual([held.name]);
   });
 
   it('is taught by relearn, from a folder of its name and by --class', async () => {
@@ -126,11 +111,8 @@ describeReal('a further class of rspamd', NEW, () => {
     await drop(world, one);
     const single = join(world.folder, two.name);
     await writeFile(single, two.raw);
-    const environment = {
-      RSPAMD_URL: world.rspamd.url,
-      KOPANO_SPAMD_LIB: join(world.folder, 'no-spool'),
-      ...SETTINGS,
-    };
+    const KOPANO_SPAMD_LIB = join(world.folder, 'no-spool');
+    const environment = world.environment({ KOPANO_SPAMD_LIB, LEARN_STATE_DIR: '', ...SETTINGS });
     const args = ['relearn', '--json', world.lib, '--class', `newsletter=${single}`];
     const result = await call(args, environment);
     expect(result).toMatchObject({ code: 0, err: expect.not.stringContaining('error') as unknown });
@@ -145,7 +127,7 @@ describeReal('a further class of rspamd', NEW, () => {
 describeReal('an rspamd without classes', OLD, () => {
   it('learns spam and ham, and holds the messages of a class until it is updated', async () => {
     await using world = await makeWorld([]);
-    const daemon = world.startDaemon({ ...SETTINGS, LEARN_MAX_ATTEMPTS: '1' });
+    const daemon = world.start({ ...SETTINGS, LEARN_MAX_ATTEMPTS: '1' });
     const held = makeMessage('ham', 11);
     await drop(world, held);
     const wrong = await daemon.says('controller.misconfigured');
@@ -154,17 +136,13 @@ describeReal('an rspamd without classes', OLD, () => {
     );
     expect(wrong['cure']).toContain('update rspamd to 4.1 or later');
     for (const seed of [12, 13]) await world.judge(makeMessage('spam', seed));
-    await world.untilDone(60_000);
+    await world.untilDone();
     expect(await world.forgotten()).toEqual([]);
-    const seen = await examine({
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_URL: world.rspamd.url,
-      ...SETTINGS,
-    });
+    const seen = await examine(world.environment(SETTINGS));
     expect(seen.lines.map(({ text }) => text)).toContainEqual(
       expect.stringMatching(/no class newsletter .*Cure: update rspamd to 4\.1/),
     );
-    expect(await world.filesIn('.learnd/queue/newsletter')).toEqual([held.name]);
-    expect(await world.quarantined()).toEqual([]);
+    expect(world.names('queue/newsletter')).toEqual([held.name]);
+    expect(world.quarantined).toEqual([]);
   });
 });

@@ -23,7 +23,7 @@ import type { BaseVerdict as Verdict } from '../../src/verdict.ts';
 import { otherVerdict } from '../../src/evaluate/collection.ts';
 import { makeMessage, makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
-import { mail, mboxOf } from '../support/relearn-sources.ts';
+import { corpusIn, mail, mboxOf } from '../support/relearn-sources.ts';
 import { MOUNTS, ROOT, TIME } from '../support/needs.ts';
 import { call } from '../support/run-cli.ts';
 import type { Watching } from '../support/run-cli.ts';
@@ -52,12 +52,8 @@ function judgedMessages(count: number): readonly Judged[] {
 
 /** A folder of an archive's form. */
 function archiveOf(judged: readonly Judged[]): string {
-  const folder = temporaryFolder();
-  for (const verdict of ['spam', 'ham']) mkdirSync(join(folder, verdict));
-  for (const { verdict, message } of judged) {
-    writeFileSync(join(folder, verdict, message.name), message.raw);
-  }
-  return folder;
+  const messages = judged.map(({ verdict, message }) => ({ ...message, verdict }));
+  return corpusIn(temporaryFolder(), messages);
 }
 
 /** A search path whose first `name` is this script. */
@@ -219,7 +215,7 @@ describeReal('evaluate refuses', () => {
     const [outer, inner] = [temporaryFolder(), 'below/it'];
     mkdirSync(join(outer, inner), { recursive: true });
     chmodSync(join(outer, 'below'), 0o700);
-    const { ended, err } = started(archiveOf(judgedMessages(30)), join(outer, inner));
+    const { ended, err } = started([archiveOf(judgedMessages(30))], join(outer, inner));
     expect(await ended).toBe(1);
     expect(err()).toMatch(/may not enter \S+\/below, the way to .*\ncure: set TMPDIR/);
     expect(readdirSync(join(outer, inner))).toEqual([]);
@@ -238,11 +234,10 @@ describeReal('evaluate refuses', () => {
   });
 });
 
-/** The program in a process group of its own, with a temporary folder of its own. */
-function started(archive: string, folder = temporaryFolder(), ...args: readonly string[]) {
-  const child = spawn(process.execPath, [program(), ...asOneself(), 'evaluate', archive, ...args], {
+/** The program in a process of its own, with a temporary folder of its own. */
+function started(args: readonly string[], folder = temporaryFolder()) {
+  const child = spawn(process.execPath, [program(), ...asOneself(), 'evaluate', ...args], {
     env: { PATH: process.env['PATH'], TMPDIR: folder },
-    stdio: ['ignore', 'pipe', 'pipe'],
   });
   let err = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
@@ -273,7 +268,7 @@ describeReal('evaluate that is ended', () => {
 
   test('by Ctrl-C leaves neither server nor folder nor list', async () => {
     const list = join(temporaryFolder(), 'list');
-    const { child, folder, ended, err } = started(archive(), undefined, '--out', list);
+    const { child, folder, ended, err } = started([archive(), '--out', list]);
     const runs = (name: string): boolean =>
       processesOf(folder).some(({ commandLine }) => commandLine.startsWith(name));
     await until('rspamd runs', () => runs('rspamd: controller'));
@@ -294,12 +289,7 @@ describeReal('evaluate that is ended', () => {
   });
 
   test('by Ctrl-C while standard input says nothing ends all the same', async () => {
-    const child = spawn(
-      process.execPath,
-      [program(), ...asOneself(), 'evaluate', '--spam', '-', '--ham', archive()],
-      { env: { PATH: process.env['PATH'], TMPDIR: temporaryFolder() } },
-    );
-    const ended = once(child, 'close').then(([code]: (number | null)[]) => code);
+    const { child, ended } = started(['--spam', '-', '--ham', archive()]);
     // More than a pipe holds: then it is being read.
     child.stdin.on('error', () => undefined).write(mboxOf(Array<string>(5_000).fill(mail('one'))));
     await once(child.stdin, 'drain');
@@ -309,7 +299,7 @@ describeReal('evaluate that is ended', () => {
 
   test('by two signals at once, as timeout sends them, leaves nothing either', TIME, async () => {
     const list = join(temporaryFolder(), 'list');
-    const { child, folder, ended } = started(archive(), undefined, '--out', list);
+    const { child, folder, ended } = started([archive(), '--out', list]);
     await until('a server runs', () => processesOf(folder).length > 0);
     child.kill('SIGTERM');
     // Two of them that wait to be delivered are one.
@@ -328,7 +318,7 @@ describeReal('evaluate that is ended', () => {
     async (signal) => {
       const source = archive();
       for (const afterMs of [150, 300, 450, 600, 900, 1_300, 2_000, 4_000]) {
-        const { child, folder, ended } = started(source);
+        const { child, folder, ended } = started([source]);
         await sleep(afterMs);
         child.kill(signal);
         await ended;
@@ -356,15 +346,8 @@ describeReal('evaluate that is ended', () => {
   test('by a full disk names it, and writes no half list', MOUNTS, async () => {
     const disk = temporaryFolder();
     mountTmpfs(disk, 'size=64k');
-    const child = spawn(
-      process.execPath,
-      [program(), ...asOneself(), 'evaluate', archive(), '--out', join(disk, 'list')],
-      { env: { PATH: process.env['PATH'], TMPDIR: disk }, stdio: ['ignore', 'pipe', 'pipe'] },
-    );
-    let err = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-    const [code] = (await once(child, 'close')) as [number];
-    expect([code, err]).toEqual([
+    const { ended, err } = started([archive(), '--out', join(disk, 'list')], disk);
+    expect([await ended, err()]).toEqual([
       1,
       expect.stringMatching(/can't be written to .* \(ENOSPC\)\ncure: set TMPDIR/),
     ]);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Sent, World } from './world.ts';
+import type { Sent } from '../support/daemon-spool.ts';
+import type { World } from './world.ts';
 
 /** What rspamd's fuzzy storage holds of messages, and signals to it. */
 

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { describe, type SuiteOptions } from 'vitest';
 import { PrivateRedis, type PrivateRedisOptions } from '../../src/servers/private-redis.ts';
 import { PrivateRspamd, type PrivateRspamdOptions } from '../../src/servers/private-rspamd.ts';
+import { parseStatistics } from '../../src/trainers/rspamd.ts';
 import { findProgram } from '../../src/servers/programs.ts';
 import { needsPrograms } from '../support/needs.ts';
 
@@ -69,6 +70,11 @@ export async function returnServers(servers: RealServers): Promise<void> {
   rspamd.resume();
   if (redis.running && rspamd.running) spare.push(servers);
   else await servers[Symbol.asyncDispose]();
+}
+
+/** What `/stat` shows that Bayes has learned, which may be a minute old. */
+export async function shownBy({ url }: PrivateRspamd): Promise<Partial<Record<string, number>>> {
+  return parseStatistics(await (await fetch(`${url}/stat`)).text())?.learned ?? {};
 }
 
 /** Starts a Redis and an rspamd that learns into it. */

@@ -17,7 +17,7 @@ describeReal('rspamd with expand_keys and per_user', () => {
   // or 14 characters, always (rspamd issue 5904); 3.4 and 4.1.5 learn these like any other.
   test('that cannot learn what goes to some addresses learns all else at once', async () => {
     await using world = await World.make({ rspamd: { perUser: true, expandKeys: true } });
-    const daemon = world.startDaemon({ LEARN_MAX_ATTEMPTS: '2' });
+    const daemon = world.start({ LEARN_MAX_ATTEMPTS: '2' });
     const odd = Array.from({ length: 8 }, (_, index) => messageTo(7 + (index % 2), 100 + index));
     for (const message of odd) await world.judge(message);
     const isDone = (name: string): boolean =>

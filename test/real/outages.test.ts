@@ -1,14 +1,13 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { COUNT_AGE_MS } from '../../src/delivery/learn-counts.ts';
 import { makeMessage } from '../lab/messages.ts';
 import { VERDICTS } from '../../src/verdict.ts';
-import { parseStatistics } from '../../src/trainers/rspamd.ts';
-import { describeReal } from './harness.ts';
+import { describeReal, shownBy } from './harness.ts';
 import { byLength } from '../support/length.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 const PER_SECOND = 50;
 const MESSAGES = byLength({ short: 120, middle: 500, long: 3_000 });
@@ -17,15 +16,15 @@ const PATIENCE_MS = byLength({ short: 60_000, middle: 120_000, long: 240_000 });
 /** Whatever happened: nothing lost, every last verdict remembered, nobody innocent punished. */
 async function expectAllLearned(world: World): Promise<void> {
   await world.untilDone(PATIENCE_MS);
-  expect(await world.quarantined()).toEqual([]);
-  expect(world.writerErrors).toBe(0);
+  expect(world.quarantined).toEqual([]);
+  expect(world.vanished).toBe(0);
   expect(await world.forgotten()).toEqual([]);
 }
 
 describeReal('with everything up', () => {
   it('learns each message once and removes it', async () => {
     await using world = await World.make();
-    world.startDaemon();
+    world.start();
     await world.judgeMany(MESSAGES, PER_SECOND);
     await world.untilDone(PATIENCE_MS);
     const counts = await world.redis.bayesCounts();
@@ -41,48 +40,16 @@ describeReal('with everything up', () => {
 
 describeReal('nothing is lost', () => {
   it(
-    'when the class folders are removed and made again',
-    { timeout: PATIENCE_MS * 3 },
-    async () => {
-      await using world = await World.make();
-      world.startDaemon({ LEARN_SWEEP_SECONDS: '2' });
-      await world.judgeMany(MESSAGES / 2, PER_SECOND);
-      for (const verdict of ['spam', 'ham']) {
-        // What lies in the folder at this moment goes with it, and comes back as files that are new.
-        await rename(join(world.lib, verdict), join(world.folder, verdict));
-      }
-      await until('the daemon misses them', 30_000, () => {
-        return world.daemon.linesOf('spool.missing').length >= 2;
-      });
-      await world.makeSpool();
-      for (const verdict of ['spam', 'ham']) {
-        for (const { message, verdict: last } of world.sent.values()) {
-          if (last !== verdict) continue;
-          await rename(
-            join(world.folder, verdict, message.name),
-            join(world.lib, verdict, message.name),
-          ).catch(() => undefined);
-        }
-      }
-      await world.judgeMany(MESSAGES / 2, PER_SECOND, MESSAGES);
-      await expectAllLearned(world);
-    },
-  );
-
-  it(
     'when the whole spool, state dir included, is replaced',
     { timeout: PATIENCE_MS * 3 },
     async () => {
       await using world = await World.make();
-      world.startDaemon();
+      world.start();
       await world.judgeMany(50, PER_SECOND);
       await world.untilDone(PATIENCE_MS);
       await rm(world.lib, { recursive: true });
-      await until('the daemon misses it', 30_000, () => {
-        return world.daemon.linesOf('spool.missing').length >= 1;
-      });
-      await mkdir(world.lib);
-      await world.makeSpool();
+      await world.daemon.says('spool.missing');
+      world.makeFolders();
       await world.judgeMany(50, PER_SECOND, 1_000);
       await expectAllLearned(world);
     },
@@ -100,9 +67,8 @@ const ROUNDS = byLength({ short: [], middle: [1], long: [12] });
 /** rspamd shows what Bayes holds. */
 async function untilShown({ redis, rspamd }: World): Promise<void> {
   const held = await redis.bayesCounts();
-  await until('rspamd shows what Bayes holds', 120_000, async () => {
-    const body = await (await fetch(`${rspamd.url}/stat`)).text();
-    const { spam, ham } = parseStatistics(body)?.learned ?? {};
+  await until('rspamd shows what Bayes holds', async () => {
+    const { spam, ham } = await shownBy(rspamd);
     return spam === held.spam && ham === held.ham;
   });
 }
@@ -114,7 +80,7 @@ async function untilShown({ redis, rspamd }: World): Promise<void> {
     { timeout: 1_800_000 },
     async (rounds) => {
       await using world = await World.make();
-      const daemon = world.startDaemon();
+      const daemon = world.start();
       for (const verdict of VERDICTS) {
         for (let i = 0; i < HELD; i += 1) await world.judge(makeMessage(verdict, i));
       }

@@ -4,21 +4,23 @@ import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { Settings } from '../lab/daemon.ts';
 import { makeMessages, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
 import type { Summary } from '../../src/relearn/summary.ts';
 import { freePort } from '../../src/servers/ports.ts';
-import { parseStatistics } from '../../src/trainers/rspamd.ts';
+import { corpusIn, mboxOf as mboxOfTexts } from '../support/relearn-sources.ts';
 import { call } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { program } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary.ts';
-import { describeReal, startServers } from './harness.ts';
+import { describeReal, shownBy, startServers } from './harness.ts';
 import type { RealServers } from './harness.ts';
 import type { BaseVerdict } from '../../src/verdict.ts';
 import { byLength } from '../support/length.ts';
 import { TIME } from '../support/needs.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 /** Made messages have no URLs: rspamd recognises each of them, so that counts are exact. */
 const MESSAGES = byLength({ short: 600, middle: 2_000, long: 2_000 });
@@ -26,12 +28,9 @@ const MESSAGES = byLength({ short: 600, middle: 2_000, long: 2_000 });
 let servers: RealServers;
 let folder: string;
 
-function environment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
-  return {
-    RSPAMD_URL: servers.rspamd.url,
-    KOPANO_SPAMD_LIB: join(folder, 'no-spool'),
-    ...more,
-  };
+function environment(settings: Settings = {}): Settings {
+  const KOPANO_SPAMD_LIB = join(folder, 'no-spool');
+  return { RSPAMD_URL: servers.rspamd.url, KOPANO_SPAMD_LIB, ...settings };
 }
 
 /** A run in this process. */
@@ -40,16 +39,7 @@ class Run {
   err = '';
   readonly #stop = new AbortController();
 
-  constructor(
-    args: readonly string[],
-    {
-      settings = {},
-      input = '',
-    }: {
-      readonly settings?: Readonly<Record<string, string>>;
-      readonly input?: string | Buffer;
-    } = {},
-  ) {
+  constructor(args: readonly string[], settings: Settings = {}, input: string | Buffer = '') {
     this.ended = call(['relearn', ...args], environment(settings), {
       input,
       stop: this.#stop.signal,
@@ -72,12 +62,12 @@ class Run {
   }
 }
 
-async function relearn(args: readonly string[]): Promise<Result> {
-  return await new Run(args).ended;
+function relearn(args: readonly string[]): Promise<Result> {
+  return new Run(args).ended;
 }
 
-async function summaryOf(args: readonly string[], input?: string | Buffer): Promise<Summary> {
-  return await new Run(['--json', ...args], input === undefined ? {} : { input }).summary();
+function summaryOf(args: readonly string[], input?: string | Buffer): Promise<Summary> {
+  return new Run(['--json', ...args], {}, input).summary();
 }
 
 function summaryIn({ out, err }: Result): Summary {
@@ -88,14 +78,8 @@ function summaryIn({ out, err }: Result): Summary {
   }
 }
 
-/** Writes messages as a folder with spam/ and ham/. */
-function corpusOf(messages: readonly MadeMessage[], name = 'corpus'): string {
-  const corpus = join(folder, name);
-  for (const { verdict, name, raw } of messages) {
-    mkdirSync(join(corpus, verdict), { recursive: true });
-    writeFileSync(join(corpus, verdict, name), raw);
-  }
-  return corpus;
+function corpusOf(messages: readonly MadeMessage[]): string {
+  return corpusIn(join(folder, 'corpus'), messages);
 }
 
 /** Some of both classes. */
@@ -104,12 +88,8 @@ function someMessages(count: number, seed = 0): MadeMessage[] {
 }
 
 function mboxOf(messages: readonly MadeMessage[], newline = '\n'): Buffer {
-  const parts = messages.map(({ raw }) => {
-    const text = raw.toString('latin1').replaceAll('\r\n', '\n');
-    const quoted = text.replace(/^(>*From )/gm, '>$1');
-    return `From somebody@example.org Mon Nov 23 10:00:00 2026\n${quoted}${quoted.endsWith('\n') ? '' : '\n'}\n`;
-  });
-  return Buffer.from(parts.join('').replaceAll('\n', newline), 'latin1');
+  const texts = messages.map(({ raw }) => raw.toString('latin1').replaceAll('\r\n', '\n'));
+  return Buffer.from(mboxOfTexts(texts).replaceAll('\n', newline), 'latin1');
 }
 
 /** Learns it, empties Bayes while rspamd goes on to show that it holds as much, and learns it again. */
@@ -121,14 +101,13 @@ async function relearnEmptied(
   await relearn([corpus]);
   // Just started, it shows at once what Bayes holds.
   await rspamd.restart();
-  await until('rspamd shows what Bayes holds', 10_000, async () => {
-    const body = await (await fetch(`${rspamd.url}/stat`)).text();
-    const { spam, ham } = parseStatistics(body)?.learned ?? {};
-    return spam !== undefined && ham !== undefined && spam + ham >= held.spam + held.ham;
+  await until('rspamd shows what Bayes holds', async () => {
+    const { spam = 0, ham = 0 } = await shownBy(rspamd);
+    return spam + ham >= held.spam + held.ham;
   });
   await redis.command('FLUSHALL');
   const run = new Run(['--json', '--confirm', corpus]);
-  await until('all is learned', 60_000, () => run.err.includes('waits up to'));
+  await until('all is learned', () => run.err.includes('waits up to'));
   // Real mail is counted up to 5 % higher than it was learned.
   for (const { verdict, raw } of someMessages((held.spam + held.ham) / 10, 10_000)) {
     await rspamd.post(`/learn${verdict}`, raw);
@@ -136,9 +115,9 @@ async function relearnEmptied(
   return run.summary();
 }
 
-/** Of both classes. */
+/** Of both classes, by Redis. */
 async function learned(): Promise<number> {
-  const { spam, ham } = await learnedInRedis();
+  const { spam, ham } = await servers.redis.bayesCounts();
   return spam + ham;
 }
 
@@ -153,14 +132,10 @@ async function expectLearned(
   { sample }: Summary,
 ): Promise<void> {
   const more = sample?.forgotten ?? 0;
-  const counts = await learnedInRedis();
+  const counts = await servers.redis.bayesCounts();
   expect(counts.spam + counts.ham).toBe(spam + ham + more);
   expect(counts.spam).toBeGreaterThanOrEqual(spam);
   expect(counts.ham).toBeGreaterThanOrEqual(ham);
-}
-
-async function learnedInRedis(): Promise<{ spam: number; ham: number }> {
-  return await servers.redis.bayesCounts();
 }
 
 describeReal('relearn', { timeout: 120_000 }, () => {
@@ -224,7 +199,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 
   test('tells that rspamd forgot on the way what it had acknowledged', TIME, async () => {
     const run = new Run([corpusOf(someMessages(600))]);
-    await until('half is learned', 60_000, async () => (await learned()) > 300);
+    await until('half is learned', async () => (await learned()) > 300);
     await servers.redis.command('FLUSHALL');
     const { code, out } = await run.ended;
     expect(out).toMatch(/\d\d of 200 posted again were forgotten, and learned anew; with 95 %/);
@@ -266,7 +241,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
         failed: { spam: 0, ham: 0 },
         exitCode: 0,
       });
-      expect(await learnedInRedis()).toEqual({ spam: 30, ham: 30 });
+      expect(await servers.redis.bayesCounts()).toEqual({ spam: 30, ham: 30 });
     }
   });
 
@@ -290,14 +265,14 @@ describeReal('relearn', { timeout: 120_000 }, () => {
       passedOver: { spam: 1 },
       exitCode: 0,
     });
-    expect(await learnedInRedis()).toEqual({ spam: 5, ham: 0 });
+    expect(await servers.redis.bayesCounts()).toEqual({ spam: 5, ham: 0 });
     const plain = join(folder, 'plain.eml');
     writeFileSync(plain, wrapped ?? '', 'latin1');
     expect(await summaryOf(['--spam', plain])).toMatchObject({ known: { spam: 1 } });
   });
 
   test('fails where nothing is mail', async () => {
-    const result = await new Run(['--spam', '-'], { input: 'no mail\n' }).ended;
+    const result = await new Run(['--spam', '-'], {}, 'no mail\n').ended;
     expect(result.code).toBe(1);
     expect(result.out).toMatch(/^Failed, and learned nothing/);
     expect(result.out).not.toContain('Done');
@@ -317,7 +292,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
       expect(result.err).toContain(name);
     }
     expect(result.out).toMatch(/learned +1[0-9] +10/);
-    const { spam, ham } = await learnedInRedis();
+    const { spam, ham } = await servers.redis.bayesCounts();
     expect(ham).toBe(10);
     expect(spam).toBeGreaterThanOrEqual(10);
   });
@@ -328,7 +303,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     for (const share of [0.2, 0.5]) {
       const run = spawn(process.execPath, [program(), 'relearn', ...args], { env: environment() });
       const ended = once(run, 'exit');
-      await until('it has learned a part', 60_000, async () => {
+      await until('it has learned a part', async () => {
         return (await learned()) >= MESSAGES * share;
       });
       run.kill('SIGKILL');
@@ -344,7 +319,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     const corpus = corpusOf(someMessages(1_000));
     const journal = join(folder, 'journal');
     const run = new Run(['--journal', journal, corpus]);
-    await until('it learns', 30_000, async () => (await learned()) > 50);
+    await until('it learns', async () => (await learned()) > 50);
     run.stop();
     const result = await run.ended;
     expect(result.code).toBe(75);
@@ -359,9 +334,9 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     const corpus = corpusOf(someMessages(MESSAGES));
     await servers.rspamd.stop();
     const run = new Run(['--json', '--wait', '300', corpus]);
-    await until('it says that it waits', 20_000, () => run.err.includes('waiting'));
+    await until('it says that it waits', () => run.err.includes('waiting'));
     await servers.rspamd.start();
-    await until('it learns', 60_000, async () => (await learned()) > 100);
+    await until('it learns', async () => (await learned()) > 100);
     await servers.rspamd.stop();
     await servers.rspamd.start();
     expect(await run.summary()).toMatchObject({ ending: 'complete', left: 0, exitCode: 0 });
@@ -372,7 +347,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
   test('gives up an rspamd that is away for too long, and tells how to go on', async () => {
     const corpus = corpusOf(someMessages(20));
     const away = `http://127.0.0.1:${await freePort()}`;
-    const run = new Run(['--wait', '1', corpus], { settings: { RSPAMD_URL: away } });
+    const run = new Run(['--wait', '1', corpus], { RSPAMD_URL: away });
     const result = await run.ended;
     expect(result.code).toBe(75);
     expect(result.out).toContain('Given up');
@@ -382,9 +357,9 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 
   test('learns all of it again once a Redis that was full has room', async () => {
     const run = new Run(['--json', corpusOf(someMessages(MESSAGES))]);
-    await until('it learns', 30_000, async () => (await learned()) > 80);
+    await until('it learns', async () => (await learned()) > 80);
     await servers.redis.command('CONFIG', 'SET', 'maxmemory', '1');
-    await until('it is noticed', 60_000, () => run.err.includes('waiting'));
+    await until('it is noticed', () => run.err.includes('waiting'));
     await servers.redis.command('CONFIG', 'SET', 'maxmemory', '0');
     expect(await run.summary()).toMatchObject({ ending: 'complete', left: 0, exitCode: 0 });
     expect(await learned()).toBeGreaterThanOrEqual(MESSAGES * 0.99);
@@ -430,7 +405,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
     expect(dry.code).toBe(0);
     expect(dry.out).toMatch(new RegExp(`spam +30 +${corpus}/spam`));
     expect(dry.out).toMatch(new RegExp(`ham +30 +${corpus}/ham`));
-    expect(await learnedInRedis()).toEqual({ spam: 0, ham: 0 });
+    expect(await servers.redis.bayesCounts()).toEqual({ spam: 0, ham: 0 });
     expect(await summaryOf(['--limit', '10', corpus])).toMatchObject({
       ending: 'limited',
       learned: { spam: 5, ham: 5 },
@@ -441,7 +416,7 @@ describeReal('relearn', { timeout: 120_000 }, () => {
   test('a wrong password ends it at once, with the cure', async () => {
     await using strict = await startServers({ rspamd: { password: 'right', secureIp: [] } });
     const settings = { RSPAMD_URL: strict.rspamd.url, RSPAMD_PASSWORD: 'wrong' };
-    const result = await new Run([corpusOf(someMessages(20))], { settings }).ended;
+    const result = await new Run([corpusOf(someMessages(20))], settings).ended;
     expect(result.code).toBe(75);
     expect(result.err).toContain('RSPAMD_PASSWORD');
     expect(result.out).toContain('Given up');
@@ -451,25 +426,20 @@ describeReal('relearn', { timeout: 120_000 }, () => {
 describeReal('relearn of the daemon’s own archive', () => {
   test('is refused while the daemon runs, and takes the newest of a name', async () => {
     await using world = await World.make();
-    const daemon = world.startDaemon({ LEARN_AFTER: 'archive' });
+    const daemon = world.start({ LEARN_AFTER: 'archive' });
     const owns = (): boolean => daemon.linesOf('daemon.owner').length > 0;
     await daemon.until('own the spool', owns, { timeoutMs: 10_000 });
     for (const message of someMessages(20)) await world.judge(message);
-    await world.untilDone(20_000);
+    await world.untilDone();
     const archive = join(world.stateDir, 'archive');
     const args = ['--json', archive];
-    const settings = {
-      RSPAMD_URL: world.rspamd.url,
-      KOPANO_SPAMD_LIB: world.lib,
-    };
-    const refused = await call(['relearn', ...args], settings);
+    const refused = await call(['relearn', ...args], world.environment());
     expect(refused.code).toBe(75);
     expect(refused.err).toContain('stop it first; messages wait meanwhile');
     await daemon.stop();
     await world.redis.command('FLUSHALL');
-    const result = await call(['relearn', ...args], settings);
-    const summary = summaryIn(result);
-    expect(summary).toMatchObject({ learned: { spam: 10, ham: 10 }, exitCode: 0 });
+    const result = await call(['relearn', ...args], world.environment());
+    expect(summaryIn(result)).toMatchObject({ learned: { spam: 10, ham: 10 }, exitCode: 0 });
   });
 });
 

@@ -9,8 +9,8 @@ import { runCli } from '../support/run-cli.ts';
 import { World } from './world.ts';
 
 async function release(world: World, what: string): Promise<void> {
-  const settings = { KOPANO_SPAMD_LIB: world.lib, LEARN_STATE_DIR: world.stateDir };
-  expect(await runCli(['quarantine', 'release', what], settings)).toMatchObject({ code: 0 });
+  const args = ['quarantine', 'release', what];
+  expect(await runCli(args, world.environment())).toMatchObject({ code: 0 });
 }
 
 /** Puts a message into quarantine, as an earlier daemon did. */
@@ -28,7 +28,7 @@ describeReal('a released message', () => {
   it('is learned by the running daemon, and has a fresh start', async () => {
     await using world = await World.make();
     const message = makeMessage('spam', 1);
-    const daemon = world.startDaemon();
+    const daemon = world.start();
     await daemon.says('daemon.owner');
     await setAside(world, message, 'spam');
     world.sent.set(message.name, { message, verdict: 'spam' });
@@ -38,7 +38,7 @@ describeReal('a released message', () => {
       file: message.name,
       attempt: 1,
     });
-    expect(await world.quarantined()).toEqual([]);
+    expect(world.quarantined).toEqual([]);
     expect(await world.forgotten()).toEqual([]);
   });
 
@@ -48,15 +48,15 @@ describeReal('a released message', () => {
     await setAside(world, turned, 'spam');
     await setAside(world, released, 'spam');
     // The folders of this version.
-    await world.startDaemon({}, ['--once']).ends();
+    await world.start({}, ['--once']).ends();
     await release(world, '--all');
     await world.judge(turned, 'ham');
     world.sent.set(released.name, { message: released, verdict: 'spam' });
-    const daemon = world.startDaemon({}, ['--once']);
+    const daemon = world.start({}, ['--once']);
     expect(await daemon.ends()).toBe(0);
     const learned = daemon.logged('message.learned').map(({ verdict }) => verdict);
     expect(learned.sort()).toEqual(['ham', 'spam']);
-    expect(await world.filesIn('.learnd/release/spam')).toEqual([]);
+    expect(world.names('release/spam')).toEqual([]);
     expect(await world.forgotten()).toEqual([]);
   });
 });

@@ -1,80 +1,46 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import type { Settings } from '../lab/daemon.ts';
 import { makeMessage, tooShortMessage } from '../lab/messages.ts';
-import { freePorts } from '../../src/servers/ports.ts';
 import { FINAL_RESULTS } from '../../src/delivery/result.ts';
 import type { FinalResult } from '../../src/delivery/result.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import type { DaemonReport } from '../../src/status/reports.ts';
 import type { Overview } from '../../src/status/command.ts';
 import { runCli } from '../support/run-cli.ts';
 import type { Result } from '../support/run-cli.ts';
 import { describeReal } from './harness.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { StatusPages, samplesOf } from '../support/status-pages.ts';
+import { until } from '../support/until.ts';
 
 const LEARNED = 12;
 
 /** The status of a daemon in a world, and of the commands that ask it. */
-class Observer {
-  readonly world: World;
-  readonly listen: string;
+class Observer extends StatusPages {
+  readonly #world: World;
 
-  private constructor(world: World, port: number) {
-    this.world = world;
-    this.listen = `127.0.0.1:${port}`;
+  private constructor(world: World, listen: string) {
+    super(listen);
+    this.#world = world;
   }
 
-  static async start(
-    world: World,
-    settings: Readonly<Record<string, string>> = {},
-  ): Promise<Observer> {
-    const [port = 0] = await freePorts(1);
-    const observer = new Observer(world, port);
-    world.startDaemon({ STATUS_LISTEN: observer.listen, ...settings });
-    await until('the status is shown', 30_000, async () => {
-      return (await observer.get('/healthz').catch(() => undefined)) !== undefined;
-    });
+  static async start(world: World, settings: Settings = {}): Promise<Observer> {
+    const { listen } = await StatusPages.atFreePort();
+    world.start({ STATUS_LISTEN: listen, ...settings });
+    const observer = new Observer(world, listen);
+    await observer.untilShown();
     return observer;
   }
 
-  get(path: string): Promise<Response> {
-    return fetch(`http://${this.listen}${path}`);
-  }
-
-  async statusOf(path: string): Promise<number> {
-    const response = await this.get(path);
-    await response.text();
-    return response.status;
-  }
-
-  async report(): Promise<DaemonReport> {
-    return (await (await this.get('/status')).json()) as DaemonReport;
-  }
-
   run(...args: readonly string[]): Promise<Result> {
-    return runCli(args, {
-      KOPANO_SPAMD_LIB: this.world.lib,
-      LEARN_STATE_DIR: this.world.stateDir,
-      RSPAMD_URL: this.world.rspamds.map(({ url }) => url).join(','),
-      STATUS_LISTEN: this.listen,
-    });
-  }
-
-  async untilReady(): Promise<void> {
-    await until('it is ready', 30_000, async () => (await this.statusOf('/readyz')) === 200);
+    return runCli(args, this.#world.environment({ STATUS_LISTEN: this.listen }));
   }
 }
 
 function labelsOf(verdict: Verdict, ending: FinalResult): string {
   return `verdict="${verdict}",outcome="${ending}"`;
-}
-
-/** The samples of one metric by their labels, as they are written. */
-function samplesOf(text: string, name: string): Map<string, number> {
-  const found = text.matchAll(new RegExp(`^${name}(?:\\{(.*)\\})? (\\S+)$`, 'gm'));
-  return new Map([...found].map(([, labels = '', value = '']) => [labels, Number(value)]));
 }
 
 function sum(values: Iterable<number>): number {
@@ -99,35 +65,30 @@ describeReal('the counters', () => {
     await judge(tooShortMessage('spam'));
     const large = makeMessage('spam', 901);
     await judge({ ...large, raw: Buffer.concat([large.raw, Buffer.alloc(200_000, 'x\r\n')]) });
-    await world.untilDone(30_000);
+    await world.untilDone();
 
     await world.rspamd.stop();
     const [flipped, withdrawn] = [makeMessage('spam', 902), makeMessage('ham', 903)];
     await judge(flipped, 'spam');
     await judge(withdrawn, 'ham');
-    await until('both are queued', 30_000, async () => {
-      const names = await world.waiting();
-      return (
-        names.includes(`.learnd/queue/spam/${flipped.name}`) &&
-        names.includes(`.learnd/queue/ham/${withdrawn.name}`)
-      );
-    });
+    const queued = [`queue/spam/${flipped.name}`, `queue/ham/${withdrawn.name}`];
+    await until('both are queued', () => queued.every((place) => world.waiting.includes(place)));
     await judge(flipped, 'ham');
-    await until('the newer one takes its place', 30_000, async () => {
-      return (await world.filesIn('.learnd/queue/ham')).includes(flipped.name);
-    });
+    await until('the newer one takes its place', () =>
+      world.waiting.includes(`queue/ham/${flipped.name}`),
+    );
     await rm(join(world.stateDir, 'queue/ham', withdrawn.name));
     await world.rspamd.start();
-    await world.untilDone(30_000);
-    await until('all are counted', 30_000, async () => {
+    await world.untilDone();
+    await until('all are counted', async () => {
       const { spam, ham } = (await observer.report()).messages;
       return sum([...Object.values(spam), ...Object.values(ham)]) >= sent;
     });
 
     let text = '';
     // What rspamd said last may be two seconds old, and from before it was there again.
-    await until('its controller is up', 30_000, async () => {
-      text = await (await observer.get('/metrics')).text();
+    await until('its controller is up', async () => {
+      ({ text } = await observer.get('/metrics'));
       return [...samplesOf(text, 'kopano_learnd_controller_up').values()].join() === '1';
     });
     const messages = samplesOf(text, 'kopano_learnd_messages_total');
@@ -153,7 +114,7 @@ describeReal('the counters', () => {
 
     // What is released is a message once more, and has a fate of its own.
     expect(await observer.run('quarantine', 'release', '--all')).toMatchObject({ code: 0 });
-    await until('it is back in quarantine, and counted', 20_000, async () => {
+    await until('it is back in quarantine, and counted', async () => {
       return (await observer.report()).messages.spam.quarantined === 2;
     });
 
@@ -180,17 +141,13 @@ describeReal('an outage of rspamd', () => {
       { state: 'starting', ready: true, proven: false, lastProofAt: null },
     ]);
     await world.judge(makeMessage('spam', 1));
-    await world.untilDone(20_000);
+    await world.untilDone();
     expect((await observer.report()).controllers).toMatchObject([{ state: 'up', proven: true }]);
 
     await world.rspamd.stop();
-    await until(
-      'it is not ready',
-      10_000,
-      async () => (await observer.statusOf('/readyz')) === 503,
-    );
+    await until('it is not ready', async () => (await observer.statusOf('/readyz')) === 503);
     await world.judge(makeMessage('spam', 2));
-    await until('it is missed', 30_000, async () => {
+    await until('it is missed', async () => {
       return (await observer.report()).controllers[0]?.state === 'down';
     });
     expect(await observer.statusOf('/readyz')).toBe(503);
@@ -207,7 +164,7 @@ describeReal('an outage of rspamd', () => {
 
     await world.rspamd.start();
     await observer.untilReady();
-    await world.untilDone(30_000);
+    await world.untilDone();
     expect(await observer.statusOf('/readyz')).toBe(200);
   });
 });
@@ -222,7 +179,7 @@ describeReal('a stand-by', () => {
     expect(await second.run('health')).toEqual({ code: 0, out: 'healthy: stands by\n', err: '' });
     const refusal = await second.get('/readyz');
     expect(refusal.status).toBe(503);
-    expect(await refusal.json()).toEqual({
+    expect(JSON.parse(refusal.text)).toEqual({
       ready: false,
       reasons: [
         expect.stringMatching(

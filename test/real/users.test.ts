@@ -30,18 +30,18 @@ async function answer(world: World, user: string, seed: number, verdict: Verdict
 describeReal('with a memory for each user', () => {
   test('each keeps their own verdict on one message, turned or not', async () => {
     await using world = await World.make({ rspamd: { perUser: true } });
-    const daemon = world.startDaemon({ LEARN_USER_HEADER: 'X-Kopano-User,Delivered-To' });
+    const daemon = world.start({ LEARN_USER_HEADER: 'X-Kopano-User,Delivered-To' });
     await world.judge(deliveredTo(ALICE, 1), 'spam');
     await world.judge(deliveredTo(BOB, 1), 'ham');
     await world.judge(makeMessage('spam', 2));
-    await world.untilDone(60_000);
+    await world.untilDone();
     expect(daemon.linesOf('message.learned')).toHaveLength(3);
     expect(daemon.linesOf('message.userless').map(({ fields }) => fields['count'])).toEqual([1]);
     expect(await answer(world, ALICE, 1, 'spam')).toBe(208);
     expect(await answer(world, BOB, 1, 'ham')).toBe(208);
 
     await world.judge(deliveredTo(BOB, 1), 'spam');
-    await world.untilDone(60_000);
+    await world.untilDone();
     expect(await answer(world, BOB, 1, 'spam')).toBe(208);
     expect(await answer(world, ALICE, 1, 'spam')).toBe(208);
     // Nobody else has learned it.
@@ -56,9 +56,8 @@ describeReal('with a memory for each user', () => {
     for (const seed of [1, 2, 3]) {
       await writeFile(join(folder, `${seed}.eml`), makeMessage('spam', seed).raw);
     }
-    const settings = { RSPAMD_URL: world.rspamd.url, KOPANO_SPAMD_LIB: world.lib };
     const args = ['relearn', '--spam', folder, '--user', DAVE, '--json', '--quiet'];
-    const { code, out } = await runCli(args, settings);
+    const { code, out } = await runCli(args, world.environment());
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ learned: { spam: 3, ham: 0 }, userless: 0 });
     expect(await answer(world, DAVE, 2, 'spam')).toBe(208);

@@ -12,15 +12,15 @@ it(
   async () => {
     await using world = await World.make({ store: valkey ?? '', persistence: 'always' });
     expect(await world.redis.command('INFO', 'server')).toContain('server_name:valkey');
-    world.startDaemon();
+    world.start();
     const turned = makeMessage('spam', 0);
     for (let seed = 0; seed < 20; seed += 1) await world.judge(makeMessage('spam', seed));
-    await world.untilDone(20_000);
+    await world.untilDone();
     expect(await world.redis.bayesCounts()).toEqual({ spam: 20, ham: 0 });
     await world.redis.kill();
     await world.redis.start();
     await world.judge(turned, 'ham');
-    await world.untilDone(20_000);
+    await world.untilDone();
     expect(await world.redis.bayesCounts()).toEqual({ spam: 19, ham: 1 });
     expect(await world.forgotten()).toEqual([]);
   },

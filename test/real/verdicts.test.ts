@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -5,7 +6,8 @@ import { expect, it } from 'vitest';
 import { makeMessage, tooShortMessage } from '../lab/messages.ts';
 import { describeReal } from './harness.ts';
 import { byLength } from '../support/length.ts';
-import { World, until } from './world.ts';
+import { World } from './world.ts';
+import { until } from '../support/until.ts';
 
 /** A spam that becomes ham, and a ham that becomes spam. */
 const FLIPS = [
@@ -15,7 +17,7 @@ const FLIPS = [
 
 /** What the user said at last is what rspamd remembers. */
 async function expectLast(world: World): Promise<void> {
-  await world.untilDone(30_000);
+  await world.untilDone();
   for (const { message, last } of FLIPS) expect(await world.status(message, last)).toBe(208);
 }
 
@@ -29,10 +31,10 @@ async function judgeAll(world: World, when: 'first' | 'last'): Promise<void> {
 }
 
 async function untilQueued(world: World, when: 'first' | 'last'): Promise<void> {
-  await until(`the ${when} verdicts are queued`, 10_000, async () => {
-    const queued = await world.waiting();
+  await until(`the ${when} verdicts are queued`, () => {
+    const { waiting } = world;
     return FLIPS.every(({ message, [when]: verdict }) =>
-      queued.includes(`.learnd/queue/${verdict}/${message.name}`),
+      waiting.includes(`queue/${verdict}/${message.name}`),
     );
   });
 }
@@ -40,14 +42,14 @@ async function untilQueued(world: World, when: 'first' | 'last'): Promise<void> 
 describeReal('the latest verdict wins', () => {
   it('when it changes at once, and when it changes much later', async () => {
     await using world = await World.make();
-    world.startDaemon();
+    world.start();
     await judgeAll(world, 'first');
     await judgeAll(world, 'last');
     await expectLast(world);
     await expectOneOfEach(world);
     await sleep(byLength({ short: 1_000, middle: 1_000, long: 60_000 }));
     await judgeAll(world, 'first');
-    await world.untilDone(20_000);
+    await world.untilDone();
     await judgeAll(world, 'last');
     await expectLast(world);
     await expectOneOfEach(world);
@@ -55,7 +57,7 @@ describeReal('the latest verdict wins', () => {
 
   it('when it changes while in flight', async () => {
     await using world = await World.make();
-    const daemon = world.startDaemon();
+    const daemon = world.start();
     // After a start the first post goes alone.
     await world.judge(makeMessage('ham', 3));
     await daemon.learns(1);
@@ -66,7 +68,7 @@ describeReal('the latest verdict wins', () => {
     await judgeAll(world, 'last');
     await sleep(500);
     // What is in flight keeps its place: the newer one waits in the drop directory.
-    for (const { last } of FLIPS) expect(await world.filesIn(last)).toHaveLength(1);
+    for (const { last } of FLIPS) expect(world.names(`drop/${last}`)).toHaveLength(1);
     world.rspamd.resume();
     await expectLast(world);
   });
@@ -74,15 +76,15 @@ describeReal('the latest verdict wins', () => {
   it('when it changes while deferred', async () => {
     await using world = await World.make();
     await world.rspamd.stop();
-    world.startDaemon();
+    world.start();
     await judgeAll(world, 'first');
-    await until('rspamd is missed', 30_000, () => {
+    await until('rspamd is missed', () => {
       return world.daemon.linesOf('controller.down').length > 0;
     });
     await untilQueued(world, 'first');
     await judgeAll(world, 'last');
     await untilQueued(world, 'last');
-    expect(await world.waiting()).toHaveLength(2);
+    expect(world.waiting).toHaveLength(2);
     expect(world.daemon.linesOf('message.superseded')).toHaveLength(2);
     await world.rspamd.start();
     await expectLast(world);
@@ -93,7 +95,7 @@ describeReal('the latest verdict wins', () => {
     const frozenMs = byLength({ short: 6_000, middle: 12_000, long: 60_000 });
     const timeout = byLength({ short: '2', middle: '5', long: '30' });
     await using world = await World.make({ controllers: 2 });
-    world.startDaemon({ RSPAMD_TIMEOUT_SECONDS: timeout });
+    world.start({ RSPAMD_TIMEOUT_SECONDS: timeout });
     const [first, second] = world.rspamds;
     if (first === undefined || second === undefined) throw new Error('two controllers wanted');
     // A key that goes to the first controller: freezing that one leaves it unanswered.
@@ -105,7 +107,7 @@ describeReal('the latest verdict wins', () => {
       const message = makeMessage('spam', seed);
       await world.judge(message);
       await sleep(700);
-      if ((await world.waiting()).includes(`.learnd/queue/spam/${message.name}`)) {
+      if (world.waiting.includes(`queue/spam/${message.name}`)) {
         inFlight = message.name;
       }
     }
@@ -125,10 +127,10 @@ describeReal('the latest verdict wins', () => {
     // Half of them prefer the frozen one and wait for its first timeout, no longer.
     expect(others.length).toBeGreaterThan(done / 3);
     first.resume();
-    await world.untilDone(120_000);
+    await world.untilDone();
     expect(await world.status(flipped, 'ham', second)).toBe(208);
     expect(await world.status(flipped, 'ham', first)).toBe(208);
-    expect(await world.quarantined()).toEqual([]);
+    expect(world.quarantined).toEqual([]);
   });
 });
 
@@ -141,12 +143,12 @@ describeReal('single messages', () => {
       makeMessage('ham', 1),
     ];
     expect(await world.status(known, 'spam')).toBe(200);
-    world.startDaemon();
+    world.start();
     await writeFile(join(world.lib, 'spam', 'empty.eml'), '');
     for (const message of [short, known, other]) await world.judge(message);
     const filesOf = (event: string): unknown[] =>
       world.daemon.linesOf(event).map(({ fields }) => fields['file']);
-    await until('all have their result', 20_000, () => {
+    await until('all have their result', () => {
       const events = ['message.refused', 'message.duplicate', 'message.learned'];
       return events.every((event) => filesOf(event).length > 0);
     });
@@ -157,30 +159,8 @@ describeReal('single messages', () => {
     expect(filesOf('message.duplicate')).toEqual([known.name]);
     expect(filesOf('message.learned')).toEqual([other.name]);
     expect(await world.redis.bayesCounts()).toEqual({ spam: 1, ham: 1 });
-    expect(await world.waiting()).toEqual(['spam/empty.eml']);
-    expect(await world.quarantined()).toEqual([]);
-  });
-
-  it('never takes a file before its finishing mark, nor a partial one', async () => {
-    await using world = await World.make();
-    world.startDaemon();
-    for (let seed = 0; seed < 5; seed += 1) {
-      const message = makeMessage('ham', seed);
-      const outcome = await world.write({
-        verdict: 'ham',
-        name: message.name,
-        body: message.raw,
-        chunks: 4,
-        pauseMs: 250,
-        pauseBeforeMarkMs: 400,
-        createMode: 0o600,
-      });
-      expect(outcome.kind).toBe('written');
-      world.sent.set(message.name, { message, verdict: 'ham' });
-    }
-    await world.untilDone(20_000);
-    expect(await world.forgotten()).toEqual([]);
-    expect((await world.redis.bayesCounts()).ham).toBe(5);
+    expect(world.waiting).toEqual(['drop/spam/empty.eml']);
+    expect(world.quarantined).toEqual([]);
   });
 
   it('are archived by day with one verdict, and days that are older than is kept go', async () => {
@@ -191,24 +171,22 @@ describeReal('single messages', () => {
       await mkdir(folder, { mode: 0o700 });
     }
     await writeFile(join(old, 'a.eml'), 'x');
-    world.startDaemon({ LEARN_AFTER: 'archive' });
+    world.start({ LEARN_AFTER: 'archive' });
     const message = makeMessage('spam', 1);
     await world.judge(message);
-    await world.untilDone(20_000);
-    expect(await world.filesIn(`.learnd/archive/spam/${day}`)).toEqual([message.name]);
+    await world.untilDone();
+    expect(world.names(`archive/spam/${day}`)).toEqual([message.name]);
     await world.judge(message, 'ham');
-    await world.untilDone(20_000);
-    expect(await world.filesIn(`.learnd/archive/ham/${day}`)).toEqual([message.name]);
-    expect(await world.filesIn(`.learnd/archive/spam/${day}`)).toEqual([]);
-    await until('the old day is gone', 30_000, async () => {
-      return !(await world.filesIn('.learnd/archive/spam')).includes('2020-01-31');
-    });
+    await world.untilDone();
+    expect(world.names(`archive/ham/${day}`)).toEqual([message.name]);
+    expect(world.names(`archive/spam/${day}`)).toEqual([]);
+    await until('the old day is gone', () => !existsSync(old));
   });
 });
 
 /** It says once what to change, and the cure names it. */
 async function untilMisconfigured(world: World, cure: RegExp): Promise<void> {
-  await until('it says so', 30_000, () => {
+  await until('it says so', () => {
     return world.daemon.linesOf('controller.misconfigured').length === 1;
   });
   expect(world.daemon.linesOf('controller.misconfigured')[0]?.fields['cure']).toMatch(cure);
@@ -220,31 +198,31 @@ describeReal('a controller that will not learn', () => {
       rspamd: { password: 'right', secureIp: [], unixSocket: true },
     });
     await writeFile(join(world.folder, 'password'), 'wrong\n');
-    const daemon = world.startDaemon({
+    const daemon = world.start({
       RSPAMD_PASSWORD_FILE: join(world.folder, 'password'),
     });
     for (let seed = 0; seed < 20; seed += 1) await world.judge(makeMessage('ham', seed));
     await untilMisconfigured(world, /RSPAMD_PASSWORD/);
     await writeFile(join(world.folder, 'password'), 'right\n');
-    await world.untilDone(20_000);
-    expect(await world.quarantined()).toEqual([]);
+    await world.untilDone();
+    expect(world.quarantined).toEqual([]);
     expect((await world.redis.bayesCounts()).ham).toBe(20);
     await daemon.stop();
-    world.startDaemon({ RSPAMD_URL: `unix:${world.rspamd.socketPath}` });
+    world.start({ RSPAMD_URL: `unix:${world.rspamd.socketPath}` });
     await world.judge(makeMessage('ham', 20));
-    await world.untilDone(20_000);
+    await world.untilDone();
     expect((await world.redis.bayesCounts()).ham).toBe(21);
   });
 
   it('holds everything without a Bayes backend, and at the scan worker', async () => {
     await using world = await World.make({ rspamd: { redisPort: null } });
-    const daemon = world.startDaemon();
+    const daemon = world.start();
     await world.judge(makeMessage('ham', 1));
     await untilMisconfigured(world, /Redis/);
-    expect(await world.waiting()).toHaveLength(1);
+    expect(world.waiting).toHaveLength(1);
     await daemon.stop();
-    world.startDaemon({ RSPAMD_URL: `http://127.0.0.1:${world.rspamd.scannerPort}` });
+    world.start({ RSPAMD_URL: `http://127.0.0.1:${world.rspamd.scannerPort}` });
     await untilMisconfigured(world, /11334/);
-    expect(await world.waiting()).toHaveLength(1);
+    expect(world.waiting).toHaveLength(1);
   });
 });

@@ -329,12 +329,8 @@ describe.each(SHELLS)('under %s', needsPrograms('busybox'), (_, shell) => {
       await makeSpool();
       await writeFile(join(folder, 'service/user'), content);
       await start().then(
-        (said) => {
-          expect(said).toContain(says);
-        },
-        (error: unknown) => {
-          expect(error).toHaveProperty('stdout', expect.stringContaining(says));
-        },
+        (said) => expect(said).toContain(says),
+        (error: unknown) => expect(error).toHaveProperty('stdout', expect.stringContaining(says)),
       );
     });
 

@@ -65,13 +65,6 @@ listens() {
   (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-start_rspamd() {
-  npx esbuild test/service/private-rspamd.ts --outfile="$scratch/private-rspamd.mjs" --bundle \
-    --platform=node --format=esm --log-level=warning &&
-    { node "$scratch/private-rspamd.mjs" "$scratch" >"$scratch/rspamd.log" 2>&1 & } &&
-    within 60 listens 11334
-}
-
 kopano-learnd() {
   node dist/bundle/bin/kopano-learnd.mjs "$@"
 }
@@ -107,7 +100,7 @@ run_all() {
   mount -t tmpfs tmpfs /var/tmp && mount -t tmpfs tmpfs /root || exit 1
   test_that 'a mailbox with kept mail and a junk folder is served by IMAP' fill_mailbox
   test_that 'Dovecot runs' start_dovecot
-  test_that 'rspamd runs' start_rspamd
+  test_that 'rspamd runs' start_private_rspamd
   test_that 'the recipe works as it is printed' follow_recipe
   test_that 'all of its ham was taught, and nothing of Junk' all_ham_is_taught
   test_that 'the mailbox is as it was' mailbox_is_as_before

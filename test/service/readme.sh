@@ -23,7 +23,7 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/service/blocks.sh
 . test/service/blocks.sh
 
-readonly CHECKOUT=/usr/src/kopano-learnd LAB=/usr/src/lab LIB=/var/lib/kopano/spamd
+readonly CHECKOUT=/usr/src/kopano-learnd LIB=/var/lib/kopano/spamd
 readonly PASSWORD='not secret: a test'
 # rspamd trusts 127.0.0.1, and asks who comes by this address for the password.
 readonly RSPAMD_ADDRESS=192.0.2.1
@@ -74,14 +74,10 @@ install_by() {
 
 make_machine() {
   make_debian debian:13-slim || return 1
-  mount --bind "$root" "$root"
-  mount -t proc proc "$root/proc"
-  mount --rbind /dev "$root/dev"
-  mount --rbind /sys "$root/sys"
-  # no service starts by itself, and apt-get's "Do you want to continue?" is answered
+  mount_machine
+  # no service starts by itself
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"
-  echo 'APT::Get::Assume-Yes "true";' >"$root/etc/apt/apt.conf.d/yes"
   mkdir "$root$CHECKOUT"
   tar -c --exclude=./node_modules --exclude=./dist --exclude=./.git . | tar -x -C "$root$CHECKOUT"
   online "${machine[@]}" apt-get -qq update
@@ -102,11 +98,8 @@ surround() {
   local image=test/service/image/rspamd-image local=$root/etc/rspamd/local.d server
   online "${machine[@]}" apt-get -qq --no-install-recommends install \
     rspamd redis-server runit systemd curl >"$scratch/output" 2>&1 || return 1
-  "${machine[@]}" groupadd --gid $KOPANO kopano
-  "${machine[@]}" groupadd --gid $SA_GROUP amavis
-  "${machine[@]}" useradd --uid $KOPANO --gid kopano --groups amavis --no-create-home kopano
-  mkdir -p "$root$LAB/dist"
-  cp -a package.json "$root$LAB/" && cp -a dist/lab "$root$LAB/dist/"
+  add_kopano
+  bring_lab
   ip address add "$RSPAMD_ADDRESS/32" dev lo
   cp "$image"/local.d/* "$local/"
   printf 'bind_socket = "%s:11334";\nenable_password = "%s";\n' "$RSPAMD_ADDRESS" "$PASSWORD" \
@@ -172,13 +165,6 @@ says() {
   "$@" >"$scratch/said" 2>&1 || { cat "$scratch/said" && return 1; }
   cat "$scratch/said"
   grep -qE -- "$pattern" "$scratch/said" || { echo "that has no: $pattern" && return 1; }
-}
-
-# Runs a command that succeeds and prints nothing.
-quiet() {
-  "$@" >"$scratch/said" 2>&1 || { cat "$scratch/said" && return 1; }
-  cat "$scratch/said"
-  [[ ! -s $scratch/said ]]
 }
 
 # --- the tests

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/service/blocks.sh
 . test/service/blocks.sh
 
-readonly LIB=/var/lib/kopano/spamd LAB=/usr/src/lab PACKAGES=/usr/src/packages
+readonly LIB=/var/lib/kopano/spamd PACKAGES=/usr/src/packages
 version=$(node -p 'require("./package.json").version')
 readonly version OLDER=0.0.1
 
@@ -90,14 +90,6 @@ program_runs() {
 
 lintian_is_content() {
   quiet lintian --allow-root --fail-on error,warning "$scratch/one/kopano-learnd_${version}_all.deb"
-}
-
-# Runs a command that succeeds and prints nothing.
-quiet() {
-  local said
-  said=$("$@" 2>&1) || { echo "$said" && return 1; }
-  echo "$said"
-  [[ -z $said ]]
 }
 
 # podman and docker load it by this name.
@@ -194,34 +186,22 @@ test_containers() {
 # --- the machine
 
 make_machine() {
-  online test/debian/bare.sh trixie "$root" &&
-    mount --bind "$root" "$root" && mount -t proc proc "$root/proc" &&
-    mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys" || return 1
+  # dpkg's and the package's questions are not answered
+  online test/debian/bare.sh trixie "$root" && mount_machine || return 1
   echo '127.0.0.1 localhost' >"$root/etc/hosts"
-  # apt-get's "Do you want to continue?" is answered; dpkg's and the package's questions are not
-  echo 'APT::Get::Assume-Yes "true";' >"$root/etc/apt/apt.conf.d/yes"
   # what a machine that serves mail has
   online "${machine[@]}" apt-get -qq update &&
     online "${machine[@]}" apt-get -qq -y --no-install-recommends install systemd || return 1
-  mkdir -p "$root$LAB/dist" "$root$PACKAGES/new" "$root$PACKAGES/old"
-  cp -a package.json "$root$LAB/" && cp -a dist/lab "$root$LAB/dist/"
+  mkdir -p "$root$PACKAGES/new" "$root$PACKAGES/old"
+  bring_lab
 }
 
 # Kopano's user and its folder as kopano-spamd leaves it; the modes are not the package's.
 bring_kopano() {
-  "${machine[@]}" groupadd --gid $KOPANO kopano
-  "${machine[@]}" groupadd --gid $SA_GROUP amavis
-  "${machine[@]}" useradd --uid $KOPANO --gid kopano --groups amavis --no-create-home kopano
+  add_kopano
   install -d -o $KOPANO -g $KOPANO -m 0750 "$root${LIB%/*}"
   install -d -o $KOPANO -g $KOPANO -m 0751 "$root$LIB"
   install -d -o $KOPANO -g $SA_GROUP -m 2770 "$root$LIB/ham"
-}
-
-start_rspamd() {
-  npx esbuild test/service/private-rspamd.ts --outfile="$scratch/private-rspamd.mjs" --bundle \
-    --platform=node --format=esm --log-level=warning &&
-    { node "$scratch/private-rspamd.mjs" "$scratch" >"$scratch/rspamd.log" 2>&1 & } && rspamd=$! &&
-    within 60 controller_answers
 }
 
 # Runs a document's block, in the folder of the new or the old package: follow NAME [new|old]
@@ -316,7 +296,7 @@ test_with_kopano() {
   local began
   echo '--- beside Kopano'
   bring_kopano
-  if ! start_rspamd; then
+  if ! start_private_rspamd; then
     failed=$((failed + 1))
     return 1
   fi
@@ -397,23 +377,12 @@ test_removal() {
   test_that 'they are as they were' kopano_is_unchanged
 }
 
-# What `apart` installs isn't enough; the way out of here is by `online`.
-install_tools() {
-  local program missing=()
-  for program in lintian busybox yamllint; do
-    command -v $program >/dev/null || missing+=("$program")
-  done
-  ((${#missing[@]} == 0)) ||
-    { online apt-get -qq update && online apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null; }
-}
-
 run_all() {
   local machine_pid
   root=$scratch/trixie
   seed=0
   machine=(chroot "$root" env -i HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-  install_tools
   # it waits for the network most of the time
   make_machine >"$scratch/machine.log" 2>&1 &
   machine_pid=$!
@@ -432,4 +401,6 @@ run_all() {
   halt
 }
 
+# What `apart` installs isn't enough.
+if [[ ${1-} != inside ]]; then install_missing lintian busybox yamllint; fi
 apart "$@"

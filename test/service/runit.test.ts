@@ -9,7 +9,8 @@ import { makeMessage } from '../lab/messages.ts';
 import { processes } from '../../src/servers/server-process.ts';
 import { freePort } from '../../src/servers/ports.ts';
 import { describeReal } from '../real/harness.ts';
-import { KOPANO, World, until } from '../real/world.ts';
+import { KOPANO, World } from '../real/world.ts';
+import { until } from '../support/until.ts';
 import { Bundle, projectFile, run } from './bundle.ts';
 import { ROOT, needsPrograms } from '../support/needs.ts';
 
@@ -54,7 +55,7 @@ class Supervisor {
       stdio: 'ignore',
       env: supervisor.#environment,
     });
-    await until('runsv is there', 30_000, async () => (await supervisor.state()) !== '');
+    await until('runsv is there', async () => (await supervisor.state()) !== '');
     return supervisor;
   }
 
@@ -85,7 +86,7 @@ class Supervisor {
   }
 
   async untilLogged(text: string): Promise<void> {
-    await until(`the log says ${text}`, 30_000, async () => (await this.log()).includes(text));
+    await until(`the log says ${text}`, async () => (await this.log()).includes(text));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,7 +99,7 @@ class Supervisor {
       runsvdir.kill('SIGTERM'); // leaves its runsv processes alone
       await ended;
       for (const pid of supervisors) process.kill(pid, 'SIGTERM');
-      await until('runsv and its services are gone', 30_000, () => {
+      await until('runsv and its services are gone', () => {
         return supervisors.every((pid) => !existsSync(`/proc/${pid}`));
       });
     }
@@ -130,7 +131,7 @@ describeReal('the runit service', () => {
       const pid = (await supervisor.pid()) ?? 0;
       expect([await idOf(pid, 'Uid'), await idOf(pid, 'Gid')]).toEqual([KOPANO.uid, KOPANO.gid]);
       await world.judge(makeMessage('spam', 1));
-      await world.untilDone(30_000);
+      await world.untilDone();
       expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
 
       process.kill(pid, 'SIGSTOP');
@@ -147,21 +148,21 @@ describeReal('the runit service', () => {
       await supervisor.untilLogged('"event":"daemon.stopped"');
 
       await world.judge(makeMessage('spam', 2));
-      expect(await world.waiting()).toHaveLength(1);
+      expect(world.waiting).toHaveLength(1);
       expect(await supervisor.sv('up')).toBe('');
-      await world.untilDone(30_000);
+      await world.untilDone();
       expect(await supervisor.sv('check')).toMatch(/^ok: run: /);
 
       for (const command of ['restart', 'kill']) {
         const old = await supervisor.pid();
         await supervisor.sv(command);
-        await until(`another process runs after ${command}`, 30_000, async () => {
+        await until(`another process runs after ${command}`, async () => {
           const now = await supervisor.pid();
           return now !== undefined && now !== old;
         });
       }
       await world.judge(makeMessage('spam', 3));
-      await world.untilDone(30_000);
+      await world.untilDone();
       expect((await world.redis.bayesCounts()).spam).toBe(3);
       expect(await world.forgotten()).toEqual([]);
     },
@@ -178,7 +179,7 @@ describeReal('the runit service', () => {
         STATUS_LISTEN: 'off',
       });
       const untilRested = (): Promise<void> =>
-        until('it has rested for four seconds', 30_000, async () =>
+        until('it has rested for four seconds', async () =>
           /^finish: .*\) ([4-9]|\d{2,})s/.test(await supervisor.state()),
         );
       await untilRested();

@@ -5,7 +5,7 @@
 # It is sourced, with `set -uo pipefail` and from the project's folder. Everything lies in $scratch.
 export BUILDAH_ISOLATION=chroot DEBIAN_FRONTEND=noninteractive
 
-readonly KOPANO=5001 SA_GROUP=5002
+readonly KOPANO=5001 SA_GROUP=5002 LAB=/usr/src/lab
 
 passed=0
 failed=0
@@ -109,6 +109,14 @@ within() {
 
 not() {
   ! "$@"
+}
+
+# Runs a command that succeeds and prints nothing.
+quiet() {
+  local said
+  said=$("$@" 2>&1) || { echo "$said" && return 1; }
+  echo "$said"
+  [[ -z $said ]]
 }
 
 # --- images
@@ -228,6 +236,24 @@ logged() {
 
 # --- a machine, which is a chroot in $root; `machine` is the command that runs another one in it
 
+# Mounts what a machine has; apt-get's "Do you want to continue?" is answered.
+mount_machine() {
+  mount --bind "$root" "$root" && mount -t proc proc "$root/proc" &&
+    mount --rbind /dev "$root/dev" && mount --rbind /sys "$root/sys" &&
+    echo 'APT::Get::Assume-Yes "true";' >"$root/etc/apt/apt.conf.d/yes"
+}
+
+add_kopano() {
+  "${machine[@]}" groupadd --gid $KOPANO kopano
+  "${machine[@]}" groupadd --gid $SA_GROUP amavis
+  "${machine[@]}" useradd --uid $KOPANO --gid kopano --groups amavis --no-create-home kopano
+}
+
+# What `judge` needs there.
+bring_lab() {
+  mkdir -p "$root$LAB/dist" && cp -a package.json "$root$LAB/" && cp -a dist/lab "$root$LAB/dist/"
+}
+
 # Makes systemd the first process of the machine, for what comes after it.
 boot() {
   local run
@@ -290,6 +316,14 @@ remembered() {
     console.log(status);
     process.exit(status === 208 ? 0 : 1);
   ' "$1" "$2"
+}
+
+# A private Redis and rspamd, the controller at its usual port; $rspamd is their process.
+start_private_rspamd() {
+  npx esbuild test/service/private-rspamd.ts --outfile="$scratch/private-rspamd.mjs" --bundle \
+    --platform=node --format=esm --log-level=warning &&
+    { node "$scratch/private-rspamd.mjs" "$scratch" >"$scratch/rspamd.log" 2>&1 & } && rspamd=$! &&
+    within 60 controller_answers
 }
 
 controller_answers() {

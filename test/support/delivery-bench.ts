@@ -18,7 +18,7 @@ import { Holder, ScriptedTrainer } from './scripted-trainer.ts';
 import type { Rule } from './scripted-trainer.ts';
 import { TestSpool } from './test-spool.ts';
 
-export interface DeliveryBenchOptions {
+interface DeliveryBenchOptions {
   /** @defaultValue one that learns */
   readonly trainers?: readonly ScriptedTrainer[];
   /** @defaultValue 8 */
@@ -215,9 +215,7 @@ export class DeliveryBench {
         if (controller.observe(figures, figures.learns ?? 0)) this.scheduler.wake();
       });
     }
-    this.clock.after(5_000, () => {
-      this.watchFigures();
-    });
+    this.clock.after(5_000, () => this.watchFigures());
   }
 
   get isEmpty(): boolean {

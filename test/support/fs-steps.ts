@@ -21,7 +21,7 @@ export interface FsStep {
   readonly when: 'before' | 'after';
 }
 
-export type FsHook = (step: FsStep) => void;
+type FsHook = (step: FsStep) => void;
 
 /** Sees to it that the program meets `code` as it would come from the system. */
 export function systemError(code: string, { call, path }: FsStep): NodeJS.ErrnoException {
@@ -52,6 +52,31 @@ const CLOSING = new Set(['closeSync', 'FileHandle.close', 'Dir.closeSync']);
 type Call = (...args: unknown[]) => unknown;
 type Calls = Record<string, Call>;
 
+/** Functions of Node's modules that are others until they are restored. */
+export class Replacements {
+  readonly #undo: (() => void)[] = [];
+
+  /** Seen by who has imported the function by its name after the next {@link sync}. */
+  replace(owner: object, name: string, make: (original: Call) => Call): void {
+    const calls = owner as Calls;
+    const original = calls[name];
+    if (original === undefined) throw new Error(`there is no ${name}`);
+    calls[name] = make(original);
+    this.#undo.push(() => {
+      calls[name] = original;
+    });
+  }
+
+  sync(): void {
+    syncBuiltinESMExports();
+  }
+
+  restore(): void {
+    for (const undo of this.#undo.splice(0).reverse()) undo();
+    this.sync();
+  }
+}
+
 /**
  * Replaces the functions until the returned one is called.
  * @param isWatched whether steps on this path count; `/proc/self/fd/N/NAME` is how the program names
@@ -59,16 +84,7 @@ type Calls = Record<string, Call>;
  */
 export function watchFileSystem(isWatched: (path: string) => boolean, hook: FsHook): () => void {
   const opened = new Map<number, string>();
-  const restored: (() => void)[] = [];
-
-  const replace = (owner: Calls, name: string, make: (original: Call) => Call): void => {
-    const original = owner[name];
-    if (original === undefined) throw new Error(`there is no ${name}`);
-    owner[name] = make(original);
-    restored.push(() => {
-      owner[name] = original;
-    });
-  };
+  const replacements = new Replacements();
   const step = (call: string, path: string, act: () => unknown): unknown => {
     if (CLOSING.has(call)) {
       const result = act();
@@ -90,9 +106,8 @@ export function watchFileSystem(isWatched: (path: string) => boolean, hook: FsHo
   const stepLater = (call: string, path: string, act: () => unknown): Promise<unknown> =>
     Promise.resolve().then(() => step(call, path, act));
 
-  const calls = fs as unknown as Calls;
   for (const name of BY_PATH) {
-    replace(calls, name, (original) => (...args) => {
+    replacements.replace(fs, name, (original) => (...args) => {
       const path = textOf(args[0]);
       if (!isWatched(path)) return original(...args);
       try {
@@ -108,16 +123,15 @@ export function watchFileSystem(isWatched: (path: string) => boolean, hook: FsHo
     });
   }
   for (const name of BY_DESCRIPTOR) {
-    replace(calls, name, (original) => (...args) => {
+    replacements.replace(fs, name, (original) => (...args) => {
       const path = opened.get(args[0] as number);
       if (path === undefined) return original(...args);
       if (name === 'closeSync') opened.delete(args[0] as number);
       return step(name, path, () => original(...args));
     });
   }
-  const later = fs.promises as unknown as Calls;
   for (const name of BY_PATH_LATER) {
-    replace(later, name, (original) => (...args) => {
+    replacements.replace(fs.promises, name, (original) => (...args) => {
       const path = textOf(args[0]);
       if (!isWatched(path)) return original(...args);
       return stepLater(name, path, async () => {
@@ -145,11 +159,8 @@ export function watchFileSystem(isWatched: (path: string) => boolean, hook: FsHo
     }
   };
 
-  syncBuiltinESMExports();
-  return () => {
-    for (const restore of restored.reverse()) restore();
-    syncBuiltinESMExports();
-  };
+  replacements.sync();
+  return () => replacements.restore();
 }
 
 /** Lets steps on the file system fail for one test, until the returned function is called. */

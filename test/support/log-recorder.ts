@@ -11,9 +11,8 @@ export interface LogLine {
 export class LogRecorder {
   readonly lines: LogLine[] = [];
 
-  readonly log: Log = (severity, event, message, fields = {}) => {
+  readonly log: Log = (severity, event, message, fields = {}) =>
     this.lines.push({ severity, event, message, fields });
-  };
 
   /** The lines of one event. */
   of(event: LogEvent): LogLine[] {

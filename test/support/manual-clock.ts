@@ -33,9 +33,7 @@ export class ManualClock implements Clock {
     const alarm = { at: this.#now + Math.max(0, Math.trunc(ms)), callback };
     this.#alarms.add(alarm);
     return {
-      cancel: () => {
-        this.#alarms.delete(alarm);
-      },
+      cancel: () => this.#alarms.delete(alarm),
     };
   }
 

@@ -18,7 +18,7 @@ import { TestSpool } from './test-spool.ts';
 export const SETTLE_MS = 2_000;
 export const MARKED_MS = 200;
 
-export interface PickupBenchOptions {
+interface PickupBenchOptions {
   readonly spool?: TestSpool;
   /** @defaultValue 30 s */
   readonly sweepMs?: number;
@@ -28,7 +28,7 @@ export interface PickupBenchOptions {
 }
 
 /** What pickup told the delivery. */
-export interface Queued {
+interface Queued {
   /** `VERDICT/KEY` */
   readonly place: string;
   readonly settled: boolean;
@@ -86,15 +86,10 @@ export class PickupBench {
       throttle,
     });
     const events = {
-      enqueued: ({ verdict, key }: QueueEntry, settled: boolean) => {
-        this.queued.push({ place: `${verdict}/${key}`, settled });
-      },
-      superseded: (verdict: Verdict, key: string) => {
-        this.superseded.push(`${verdict}/${key}`);
-      },
-      outdated: (verdict: Verdict, key: string) => {
-        this.superseded.push(`${verdict}/${key}`);
-      },
+      enqueued: ({ verdict, key }: QueueEntry, settled: boolean) =>
+        this.queued.push({ place: `${verdict}/${key}`, settled }),
+      superseded: (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`),
+      outdated: (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`),
       rescan: () => {
         this.faulted += 1;
       },
@@ -116,9 +111,7 @@ export class PickupBench {
       clock,
       log,
       throttle,
-      onLost: (reason) => {
-        this.lost.push(reason);
-      },
+      onLost: (reason) => this.lost.push(reason),
       lock: options.lock ?? (() => Promise.resolve('locked')),
       settleMs: SETTLE_MS,
       sweepMs: options.sweepMs ?? 30_000,

@@ -54,9 +54,7 @@ export class RelearnBench {
       shutdownMs: 5_000,
       ...options,
     });
-    onTestFinished(() => {
-      this.stop.abort();
-    });
+    onTestFinished(() => this.stop.abort());
   }
 
   get trainer(): ScriptedTrainer {
@@ -91,7 +89,7 @@ export class RelearnBench {
 }
 
 /** A source that holds made-up messages of these names; the trainer sees the names. */
-export class TestSource implements Source {
+class TestSource implements Source {
   readonly name = 'made up';
   readonly verdict: Verdict;
   readonly expected = undefined;

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { PathSource } from '../../src/relearn/sources/path-source.ts';
+import type { MadeMessage } from '../lab/messages.ts';
 import type { Found, ReadingOptions, Source } from '../../src/relearn/sources/source.ts';
 
 /** Mail and mboxes to read, and reading them. */
@@ -26,6 +27,16 @@ export function mail(subject: string, text = 'Some text.\n'): string {
 export function mboxOf(messages: readonly string[]): string {
   const from = 'From a@example.org Thu Jan  1 00:00:00 2026\n';
   return messages.map((message) => `${from}${message.replace(/^(?=>*From )/gm, '>')}\n`).join('');
+}
+
+/** Writes messages as a folder with spam/ and ham/. @returns it */
+export function corpusIn(
+  folder: string,
+  messages: readonly Pick<MadeMessage, 'verdict' | 'name' | 'raw'>[],
+): string {
+  for (const verdict of ['spam', 'ham']) mkdirSync(`${folder}/${verdict}`, { recursive: true });
+  for (const { verdict, name, raw } of messages) putIn(folder, `${verdict}/${name}`, raw);
+  return folder;
 }
 
 /** Writes a file below a folder, text as Latin 1. @returns its path */

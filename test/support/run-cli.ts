@@ -9,7 +9,7 @@ export interface Result {
   readonly err: string;
 }
 
-export interface RunOptions {
+interface RunOptions {
   readonly uid?: number;
   readonly gid?: number;
   /** A descriptor. @defaultValue what comes out is in the result */
@@ -115,8 +115,6 @@ export function start(
     child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (err += text));
     child.once('error', reject);
-    child.once('close', (code) => {
-      resolve({ code, out, err });
-    });
+    child.once('close', (code) => resolve({ code, out, err }));
   });
 }

@@ -199,9 +199,7 @@ export class Holder {
   of(...names: readonly string[]): Rule {
     return (post) => {
       if (this.#isOpen || (names.length > 0 && !names.includes(post.name))) return undefined;
-      return new Promise((answer) => {
-        this.#held.push({ post, answer });
-      });
+      return new Promise((answer) => this.#held.push({ post, answer }));
     };
   }
 

@@ -22,7 +22,7 @@ import { temporaryFolder } from './temporary.ts';
 /** kopano-spamd's finishing mark. */
 export const MARK = 0o660;
 
-export interface TestSpoolOptions {
+interface TestSpoolOptions {
   /** Holds `spam/` and `ham/`. @defaultValue a new folder */
   readonly lib?: string;
   /** @defaultValue `.learnd` in `lib` */
@@ -53,9 +53,7 @@ export class TestSpool {
       uid: process.geteuid?.() ?? 0,
       gid: process.getegid?.() ?? 0,
     });
-    onTestFinished(() => {
-      this.stateDir.close();
-    });
+    onTestFinished(() => this.stateDir.close());
     this.queue = new Queue(this.stateDir.queue, { maxBytes: this.maxBytes });
     this.quarantine = new Quarantine(this.stateDir.quarantine, this.stateDir.temporary);
   }

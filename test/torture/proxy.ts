@@ -21,7 +21,7 @@ export interface Exchange {
 }
 
 /** Harm done to a connection while the request still comes in; rspamd hears nothing of it. */
-export interface Intrusion {
+interface Intrusion {
   readonly kind: 'intrusion';
   /** Bytes that are read before. */
   readonly reads: number;
@@ -58,7 +58,7 @@ export interface Contact {
   overAt: number | undefined;
 }
 
-export interface FaultProxyOptions {
+interface FaultProxyOptions {
   /** The loopback port of the real controller. */
   readonly target: number;
   /** @defaultValue a loopback address of its own */
@@ -136,9 +136,7 @@ export class FaultProxy implements AsyncDisposable {
       this.#keep(raw);
       const contact = { request: undefined, isIntruded: false, said: '', overAt: undefined };
       if (this.#options.records !== false) this.contacts.push(contact);
-      void this.#attend(contact, raw).catch(() => {
-        raw.destroy();
-      });
+      void this.#attend(contact, raw).catch(() => raw.destroy());
     });
   }
 
@@ -263,9 +261,7 @@ function readRequest(socket: Socket): Promise<Buffer | undefined> {
   let length = 0;
   let wanted = Infinity;
   return new Promise((resolve) => {
-    socket.once('close', () => {
-      resolve(undefined);
-    });
+    socket.once('close', () => resolve(undefined));
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk);
       length += chunk.length;

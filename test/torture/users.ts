@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BaseVerdict, Verdict } from '../../src/verdict.ts';
 import { VERDICTS, othersOf } from '../../src/verdict.ts';
-import type { KopanoWriterProcess, WriteOrder } from '../lab/kopano-writer.ts';
+import type { WriteOrder } from '../lab/kopano-writer.ts';
 import { makeMessage, regenerated, tooShortMessage } from '../lab/messages.ts';
 import type { MadeMessage } from '../lab/messages.ts';
+import type { DaemonSpool } from '../support/daemon-spool.ts';
 import type { Chance } from '../support/seed.ts';
 
 /**
@@ -15,8 +16,7 @@ import type { Chance } from '../support/seed.ts';
  * its seed when it is wanted.
  */
 export interface UsersOptions {
-  readonly lib: string;
-  readonly writer: Pick<KopanoWriterProcess, 'write'>;
+  readonly spool: Pick<DaemonSpool, 'lib' | 'write'>;
   readonly chance: Chance;
   readonly perSecond: number;
   /** Classes that a verdict may be changed to, beside spam and ham. @defaultValue none */
@@ -24,11 +24,12 @@ export interface UsersOptions {
   /** Parts of the verdicts that change an earlier one, repeat it, or can't be learned. */
   readonly flips: number;
   readonly repeats: number;
-  readonly tooShort: number;
+  /** @defaultValue 0 */
+  readonly tooShort?: number;
   /** Verdicts are changed or repeated among so many of the last ones. */
   readonly recent: number;
-  /** Only of messages whose file has left the drop directory: each file ends once then. */
-  readonly onlyTaken: boolean;
+  /** Only of messages whose file has left the drop directory: each file ends once then. @defaultValue false */
+  readonly onlyTaken?: boolean;
   /** Each verdict of a message brings other bytes. @defaultValue false */
   readonly regenerates?: boolean;
   /** Whether the machine can't keep up, and more would only pile up; asked twice a second. */
@@ -124,15 +125,14 @@ export class Users {
     how: Partial<WriteOrder> = {},
   ): Promise<void> {
     this.writes += 1;
-    const { writer } = this.#options;
-    const outcome = await writer.write({ verdict, name, body: raw, ...how });
+    const outcome = await this.#options.spool.write({ verdict, name, body: raw, ...how });
     if (outcome.kind !== 'written') {
       this.errors.push(`the writer of ${verdict}/${name}: ${JSON.stringify({ ...outcome, how })}`);
     }
   }
 
   async #next(): Promise<void> {
-    const { chance, flips, repeats, tooShort, recent, regenerates = false } = this.#options;
+    const { chance, flips, repeats, tooShort = 0, recent, regenerates = false } = this.#options;
     const kind = chance.next();
     const earlier = kind < flips + repeats ? this.#choose() : undefined;
     if (earlier !== undefined) {
@@ -170,10 +170,10 @@ export class Users {
   }
 
   #choose(): Judged | undefined {
-    const { chance, lib, onlyTaken } = this.#options;
+    const { chance, spool, onlyTaken = false } = this.#options;
     if (this.#recent.length === 0) return undefined;
     const name = chance.pick(this.#recent);
-    const isThere = VERDICTS.some((verdict) => existsSync(join(lib, verdict, name)));
+    const isThere = VERDICTS.some((verdict) => existsSync(join(spool.lib, verdict, name)));
     return onlyTaken && isThere ? undefined : this.judged.get(name);
   }
 }

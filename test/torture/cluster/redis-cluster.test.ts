@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import { makeMessage } from '../../lab/messages.ts';
+import { makeMessage, makeMessages } from '../../lab/messages.ts';
 import { describeReal, startRedis, startRspamd } from '../../real/harness.ts';
-import { World, until } from '../../real/world.ts';
+import { DaemonSpool } from '../../support/daemon-spool.ts';
 import { runCli } from '../../support/run-cli.ts';
+import { until } from '../../support/until.ts';
 
 /** The first slot of the second node: the key `learned_ids` belongs to the first node, `RS` to this one. */
 const SECOND_FROM = 8_001;
@@ -20,30 +21,33 @@ describeReal('a Redis cluster of two nodes', () => {
     await first.command('CLUSTER', 'ADDSLOTSRANGE', '0', String(SECOND_FROM - 1));
     await second.command('CLUSTER', 'ADDSLOTSRANGE', String(SECOND_FROM), String(SLOTS - 1));
     await first.command('CLUSTER', 'MEET', '127.0.0.1', String(second.port));
-    await until('the cluster stands', 60_000, async () => {
+    await until('the cluster stands', async () => {
       return String(await first.command('CLUSTER', 'INFO')).includes('cluster_state:ok');
     });
     await using rspamd = await startRspamd({ redisPort: first.port, redisHistory: true });
-    await using world = await World.make();
-    const settings = { RSPAMD_URL: rspamd.url, LEARN_SETTLE_MS: '200' };
-    const daemon = world.startDaemon(settings);
+    await using spool = new DaemonSpool();
+    const daemon = spool.start({ RSPAMD_URL: rspamd.url });
     let seed = 0;
-    await until('it is found out', 180_000, async () => {
-      await world.judge(makeMessage(seed % 2 === 0 ? 'spam' : 'ham', seed));
+    const isFoundOut = async (): Promise<boolean> => {
+      await spool.judge(makeMessage(seed % 2 === 0 ? 'spam' : 'ham', seed));
       seed += 1;
       await sleep(500);
       return daemon.linesOf('controller.misconfigured').length > 0;
-    });
+    };
+    await until('it is found out', isFoundOut, 180_000);
     const [line] = daemon.linesOf('controller.misconfigured');
     expect(line?.fields).toMatchObject({ cure: expect.stringContaining('cluster') as unknown });
     const learned = daemon.linesOf('message.learned').length;
-    for (let i = 0; i < 5; i += 1) await world.judge(makeMessage('spam', 10_000 + i));
+    await spool.judgeAll(...makeMessages('spam', 5, 10_000));
     daemon.signal('SIGHUP');
     await sleep(3_000);
     expect(daemon.linesOf('message.learned')).toHaveLength(learned);
-    expect((await world.waiting()).length).toBeGreaterThanOrEqual(5);
-    expect(await world.quarantined()).toEqual([]);
-    const { out } = await runCli(['doctor'], { ...settings, KOPANO_SPAMD_LIB: world.lib });
+    expect(spool.waiting.length).toBeGreaterThanOrEqual(5);
+    expect(spool.quarantined).toEqual([]);
+    const { out } = await runCli(['doctor'], {
+      RSPAMD_URL: rspamd.url,
+      KOPANO_SPAMD_LIB: spool.lib,
+    });
     expect(out).toMatch(/Redis is a cluster|cluster can't hold Bayes/);
   });
 });

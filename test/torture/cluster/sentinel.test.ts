@@ -1,16 +1,13 @@
-import { chmod, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
-import type { Daemon } from '../../lab/daemon.ts';
 import { makeMessage } from '../../lab/messages.ts';
-import { describeReal, startRedis, startRspamd } from '../../real/harness.ts';
-import { until } from '../../real/world.ts';
-import { startHere } from '../../support/daemon-here.ts';
+import { describeReal, end, startRedis, startRspamd } from '../../real/harness.ts';
+import { longestStandstill } from '../../real/standstill.ts';
+import { DaemonSpool } from '../../support/daemon-spool.ts';
 import { byLength } from '../../support/length.ts';
+import { until } from '../../support/until.ts';
 
 /**
  * A site of three Kopano nodes, each with its spool and its daemon; two rspamd; one Redis with two
@@ -52,8 +49,7 @@ class Cluster implements AsyncDisposable {
   readonly redises: PrivateRedis[] = [];
   readonly sentinels: PrivateRedis[] = [];
   readonly rspamds: PrivateRspamd[] = [];
-  readonly daemons: Daemon[] = [];
-  readonly folders: string[] = [];
+  readonly nodes: DaemonSpool[] = [];
 
   static async make(): Promise<Cluster> {
     const cluster = new Cluster();
@@ -75,7 +71,7 @@ class Cluster implements AsyncDisposable {
     for (let i = 0; i < 3; i += 1) {
       this.sentinels.push(await startRedis({ settings: watchOver(master.port), isSentinel: true }));
     }
-    await until('the sentinels know replicas and each other', 30_000, async () => {
+    await until('the sentinels know replicas and each other', async () => {
       const known = await Promise.all(this.sentinels.map((each) => masterSeenBy(each)));
       return known.every(
         (each) => each['num-slaves'] === '2' && each['num-other-sentinels'] === '2',
@@ -85,43 +81,21 @@ class Cluster implements AsyncDisposable {
     for (let i = 0; i < 2; i += 1) {
       this.rspamds.push(await startRspamd({ redisPort: master.port, sentinelPorts }));
     }
+    const settings = {
+      RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
+      RSPAMD_TIMEOUT_SECONDS: '5',
+      STATUS_LISTEN: 'off',
+    };
     for (let i = 0; i < NODES; i += 1) {
-      const lib = await mkdtemp(join(tmpdir(), 'learnd-node-'));
-      this.folders.push(lib);
-      for (const name of ['spam', 'ham', 'new']) await mkdir(join(lib, name));
-      this.daemons.push(
-        startHere(['watch'], {
-          KOPANO_SPAMD_LIB: lib,
-          RSPAMD_URL: this.rspamds.map(({ url }) => url).join(','),
-          RSPAMD_TIMEOUT_SECONDS: '5',
-          STATUS_LISTEN: 'off',
-        }),
-      );
+      const node = new DaemonSpool({ settings });
+      this.nodes.push(node);
+      node.start();
     }
   }
 
   /** A user of some node drags a message. */
-  async judge(index: number): Promise<void> {
-    const lib = this.folders[index % NODES] ?? '';
-    const { verdict, name, raw } = makeMessage(index % 2 === 0 ? 'spam' : 'ham', index);
-    const file = join(lib, 'new', name);
-    await writeFile(file, raw);
-    await chmod(file, 0o660);
-    await rename(file, join(lib, verdict, name));
-  }
-
-  async filesIn(...places: readonly string[]): Promise<number> {
-    const lists = this.folders.flatMap((lib) =>
-      places.map((place) => readdir(join(lib, place)).catch(() => [])),
-    );
-    return (await Promise.all(lists)).flat().filter((name) => !name.startsWith('.')).length;
-  }
-
-  async untilDone(): Promise<void> {
-    const places = ['spam', 'ham', '.learnd/queue/spam', '.learnd/queue/ham'];
-    await until('everything is learned', 180_000, async () => {
-      return (await this.filesIn(...places)) === 0;
-    });
+  judge(index: number): void {
+    this.nodes[index % NODES]?.put(makeMessage(index % 2 === 0 ? 'spam' : 'ham', index));
   }
 
   /** The port of the master that all sentinels name. */
@@ -133,12 +107,8 @@ class Cluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const daemon of this.daemons) await daemon.kill();
-    for (const server of [...this.rspamds, ...this.sentinels, ...this.redises]) {
-      await server.kill();
-      await server[Symbol.asyncDispose]();
-    }
-    for (const folder of this.folders) await rm(folder, { recursive: true, force: true });
+    for (const node of this.nodes) await node[Symbol.asyncDispose]();
+    await end(...this.rspamds, ...this.sentinels, ...this.redises);
   }
 }
 
@@ -148,14 +118,6 @@ async function masterSeenBy(sentinel: PrivateRedis): Promise<Readonly<Record<str
   const words = reply.map(String);
   const pairs = words.flatMap((word, i) => (i % 2 === 0 ? [[word, words[i + 1] ?? '']] : []));
   return Object.fromEntries(pairs) as Record<string, string>;
-}
-
-/** The longest time between two messages that a daemon learned. */
-function longestStandstill(daemon: Daemon): number {
-  const times = daemon
-    .linesOf('message.learned')
-    .map(({ fields }) => Date.parse(String(fields['time'])));
-  return Math.max(...times.slice(1).map((time, index) => time - (times[index] ?? time)));
 }
 
 describeReal('three nodes behind a Redis with sentinels', () => {
@@ -175,7 +137,7 @@ describeReal('three nodes behind a Redis with sentinels', () => {
     const failOver = async (): Promise<void> => {
       const startedAt = performance.now();
       await master.kill();
-      await until('another master is made', 60_000, async () => {
+      await until('another master is made', async () => {
         const port = await cluster.masterPort();
         return port !== undefined && port !== master.port;
       });
@@ -184,13 +146,13 @@ describeReal('three nodes behind a Redis with sentinels', () => {
     const startedAt = performance.now();
     for (let index = 0; index < MESSAGES; index += 1) {
       await sleep(Math.max(0, startedAt + (index * 1_000) / PER_SECOND - performance.now()));
-      await cluster.judge(index);
+      cluster.judge(index);
       if (index === Math.floor(MESSAGES * KILLS.first)) pending.push(away(first));
       if (index === Math.floor(MESSAGES * KILLS.second)) pending.push(away(second));
       if (index === Math.floor(MESSAGES * KILLS.redis)) pending.push(failOver());
     }
     await Promise.all(pending);
-    await cluster.untilDone();
+    for (const node of cluster.nodes) await node.untilDone(180_000);
 
     const port = await cluster.masterPort();
     const now = cluster.redises.find((each) => each.port === port);
@@ -198,8 +160,8 @@ describeReal('three nodes behind a Redis with sentinels', () => {
     const counts = await now?.bayesCounts();
     const learned = (counts?.spam ?? 0) + (counts?.ham ?? 0);
     expect(Math.abs(learned - MESSAGES)).toBeLessThanOrEqual(MOST_ASTRAY);
-    expect(await cluster.filesIn('.learnd/quarantine/spam', '.learnd/quarantine/ham')).toBe(0);
-    const standstills = cluster.daemons.map(longestStandstill);
+    expect(cluster.nodes.flatMap(({ quarantined }) => quarantined)).toEqual([]);
+    const standstills = cluster.nodes.map(({ daemon }) => longestStandstill(daemon));
     const allowed = failoverMs + SEEN_MS + LONGEST_PROBE_MS;
     process.stdout.write(
       `cluster: failover ${Math.round(failoverMs)} ms, standstills ${standstills.join(', ')} ms, ` +

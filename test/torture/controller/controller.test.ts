@@ -262,7 +262,7 @@ async function poison(stage: Stage, [, act]: Crime, outage: Form): Promise<void>
   await stage.warmUp();
   proxy.script = (request) => commit(request) ?? fail(request);
   const fleet = stage.launch();
-  stage.drop(culprit);
+  spool.put(culprit);
   const withCulprit = { ...fleet, messages: [...fleet.messages, culprit] };
   await stage.untilPaused(withCulprit);
   const waiting = stage.waitingOf(withCulprit);
@@ -292,9 +292,8 @@ async function untilConvicted(stage: Stage, culprit: MadeMessage): Promise<void>
     const tried = tries();
     await stage.hurry('try it', () => tries() > tried || isConvicted());
     stage.send();
-    await stage.hurry(
-      'learn the others',
-      () => spool.waiting.filter((name) => name !== culprit.name).length === 0,
+    await stage.hurry('learn the others', () =>
+      spool.waiting.every((place) => place.endsWith(culprit.name)),
     );
   }
 }

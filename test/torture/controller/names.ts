@@ -24,9 +24,7 @@ export class NameServer implements AsyncDisposable {
       if (this.naming === 'never') return;
       const answer = answerTo(question, address, this.naming);
       setTimeout(
-        () => {
-          socket.send(answer, port, from, () => undefined);
-        },
+        () => socket.send(answer, port, from, () => undefined),
         this.naming === 'late' ? LATE_MS : 0,
       ).unref();
     });

@@ -33,9 +33,10 @@ export async function sitOut(stage: Stage, outage: Outage): Promise<void> {
   const fleet = stage.launch();
   let waiting: ReadonlySet<string> = new Set();
   try {
-    await daemon.until('pick all up', () => spool.names('').length === 0);
+    await daemon.until('pick all up', () => spool.names('drop').length === 0);
     await stage.untilPaused(fleet);
-    expect(await stage.isFine(outage.isSlow === true ? '/healthz' : '/status')).toBe(true);
+    const page = outage.isSlow === true ? '/healthz' : '/status';
+    expect(await stage.pages.statusOf(page)).toBe(200);
     waiting = stage.waitingOf(fleet);
     if (outage.isPartial !== true) expect(waiting.size).toBeGreaterThan(0);
     await stage.probe(outage.probes);
@@ -56,9 +57,7 @@ export function outageOf(form: Form): Outage {
     begin: ({ proxy }) => {
       proxy.script = always(form);
     },
-    end: (stage, waiting) => {
-      heal(stage, form, waiting);
-    },
+    end: (stage, waiting) => heal(stage, form, waiting),
     probes: form.slow === 'post' ? 3 : Math.max(6, form.faults.length),
     lines: 6 + 2 * form.faults.length,
     isPartial: true,
@@ -110,14 +109,7 @@ export function serverOutages({ redis, rspamd }: RealServers): readonly Outage[]
     return () => redis.command(...words);
   };
   const frozen = (server: typeof redis | typeof rspamd) =>
-    [
-      () => {
-        server.freeze();
-      },
-      () => {
-        server.resume();
-      },
-    ] as const;
+    [() => server.freeze(), () => server.resume()] as const;
   const hang = (): void => {
     for (const { kind, pid } of rspamd.workers()) {
       if (kind === 'controller') process.kill(pid, 'SIGTERM');

@@ -1,14 +1,12 @@
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
-import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
-import { Spool } from '../../faults/spool.ts';
+import { DaemonSpool } from '../../support/daemon-spool.ts';
 import type { Daemon, Settings } from '../../lab/daemon.ts';
 import { makeMessage, tooShortMessage } from '../../lab/messages.ts';
 import type { MadeMessage } from '../../lab/messages.ts';
+import { StatusPages } from '../../support/status-pages.ts';
 import { FaultProxy } from '../proxy.ts';
 import type { Contact } from '../proxy.ts';
 
@@ -53,7 +51,7 @@ interface Line {
   readonly text: string;
 }
 
-export interface StageOptions {
+interface StageOptions {
   readonly settings?: Settings;
   /** A command that runs the daemon's, and becomes it. */
   readonly through?: readonly string[];
@@ -62,28 +60,28 @@ export interface StageOptions {
 }
 
 export class Stage implements AsyncDisposable {
-  readonly spool = new Spool();
+  readonly spool = new DaemonSpool();
   readonly proxy: FaultProxy;
+  readonly pages: StatusPages;
   readonly #rspamd: PrivateRspamd;
-  readonly #status: string;
   readonly #options: StageOptions;
   #daemon: Daemon | undefined;
 
   private constructor(
     rspamd: PrivateRspamd,
     proxy: FaultProxy,
-    status: string,
+    pages: StatusPages,
     options: StageOptions,
   ) {
     this.#rspamd = rspamd;
     this.proxy = proxy;
-    this.#status = status;
+    this.pages = pages;
     this.#options = options;
   }
 
   static async start(rspamd: PrivateRspamd, options: StageOptions = {}): Promise<Stage> {
     const proxy = options.proxy ?? (await FaultProxy.start({ target: rspamd.controllerPort }));
-    const stage = new Stage(rspamd, proxy, `127.0.0.1:${await freePort()}`, options);
+    const stage = new Stage(rspamd, proxy, await StatusPages.atFreePort(), options);
     await stage.restart();
     return stage;
   }
@@ -99,7 +97,7 @@ export class Stage implements AsyncDisposable {
     const all = {
       RSPAMD_URL: this.proxy.url,
       RSPAMD_TIMEOUT_SECONDS: '1',
-      STATUS_LISTEN: this.#status,
+      STATUS_LISTEN: this.pages.listen,
       ...settings,
     };
     this.#daemon = await this.spool.spawn(all, through);
@@ -113,7 +111,7 @@ export class Stage implements AsyncDisposable {
     const short = tooShortMessage(made % 2 === 0 ? 'spam' : 'ham', made);
     const fleet = { ...this.#now(), messages, short };
     for (const message of [...messages.slice(1), short, ...messages.slice(0, 1)])
-      this.drop(message);
+      this.spool.put(message);
     return fleet;
   }
 
@@ -121,16 +119,8 @@ export class Stage implements AsyncDisposable {
   send(): Fleet {
     const message = newMessage();
     const fleet = { ...this.#now(), messages: [message], short: undefined };
-    this.drop(message);
+    this.spool.put(message);
     return fleet;
-  }
-
-  /** Puts a message there at once, finished: a writer that is interrupted is another suite's. */
-  drop({ verdict, name, raw }: MadeMessage): void {
-    const path = join(this.spool.folder, name);
-    writeFileSync(path, raw);
-    chmodSync(path, 0o660);
-    renameSync(path, join(this.spool.lib, verdict, name));
   }
 
   /** Has one message learned and proven: the controller is up then, and has a witness. */
@@ -156,13 +146,6 @@ export class Stage implements AsyncDisposable {
       if (this.proxy.open === 0) this.daemon.signal('SIGHUP');
       await sleep(HURRY_MS);
     }
-  }
-
-  /** Whether a page of its status port says that all is well. */
-  async isFine(page: '/healthz' | '/status'): Promise<boolean> {
-    const response = await fetch(`http://${this.#status}${page}`);
-    await response.arrayBuffer();
-    return response.ok;
   }
 
   /** Waits until the controller is paused and nothing is on its way, or all has ended. */
@@ -252,7 +235,7 @@ export class Stage implements AsyncDisposable {
 
   /** The Message-IDs of those that wait in the queue. */
   waitingOf(fleet: Fleet): ReadonlySet<string> {
-    const names = new Set(this.spool.waiting);
+    const names = new Set([...this.spool.names('drop'), ...this.spool.names('queue')]);
     const waiting = allOf(fleet).filter(({ name }) => names.has(name));
     return new Set(waiting.map(({ messageId }) => messageId));
   }

@@ -1,16 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { Spool } from '../../faults/spool.ts';
+import { DaemonSpool } from '../../support/daemon-spool.ts';
 import { FaultServer } from '../../faults/fault-server.ts';
 import { plays } from '../../faults/plays.ts';
 import type { Daemon } from '../../lab/daemon.ts';
 import { makeMessages } from '../../lab/messages.ts';
 import { byLength } from '../../support/length.ts';
 import { needsLoopDevice } from '../../support/needs.ts';
-import { filesOf, holds, told } from '../files.ts';
+import { filesOf, holds, told } from '../../support/spool-files.ts';
 import { SmallDisk } from './small-disk.ts';
 
 /**
@@ -28,6 +27,12 @@ const TIMEOUT_MS = LASTS_MS + 120_000;
 type Layout = 'all of it' | 'the state dir' | 'the drop directory';
 type Act = (disk: SmallDisk, daemon?: Daemon) => void;
 
+const STATE_DIRS: Readonly<Record<Layout, string | undefined>> = {
+  'all of it': undefined,
+  'the state dir': 'small/state',
+  'the drop directory': 'state',
+};
+
 interface Fault {
   readonly code: string;
   readonly fail: Act;
@@ -40,16 +45,14 @@ type Change = 'fill' | 'free' | 'useUpInodes' | 'makeReadOnly' | 'makeWritable';
 function onDisk(code: string, fail: Change, mend: Change): Fault {
   const act =
     (name: Change): Act =>
-    (disk) => {
+    (disk) =>
       disk[name]();
-    };
   return { code, fail: act(fail), mend: act(mend) };
 }
 
 function limit(count: number): Act {
-  return (_, daemon) => {
+  return (_, daemon) =>
     execFileSync('prlimit', ['--pid', String(daemon?.pid), `--nofile=${count}:`]);
-  };
 }
 
 const FAULTS = {
@@ -77,21 +80,16 @@ const CASES: readonly (readonly [Layout, keyof typeof FAULTS, When])[] = [
 
 /** A spool, a controller that learns, and a small disk below one of its parts. */
 class DiskWorld implements AsyncDisposable {
-  readonly spool = new Spool();
+  readonly spool: DaemonSpool;
   readonly server: FaultServer;
   readonly disk: SmallDisk;
-  readonly stateDir: string;
 
   private constructor(server: FaultServer, layout: Layout) {
-    const { folder, lib } = this.spool;
     this.server = server;
-    const isStateOnly = layout === 'the state dir';
-    this.disk = new SmallDisk(isStateOnly ? join(folder, 'small') : lib);
-    for (const verdict of ['spam', 'ham']) mkdirSync(join(lib, verdict), { recursive: true });
-    this.stateDir =
-      layout === 'all of it'
-        ? join(lib, '.learnd')
-        : join(folder, isStateOnly ? 'small/state' : 'state');
+    this.spool = new DaemonSpool({ stateDir: STATE_DIRS[layout] });
+    const { folder, lib } = this.spool;
+    this.disk = new SmallDisk(layout === 'the state dir' ? join(folder, 'small') : lib);
+    this.spool.makeFolders();
   }
 
   static async make(layout: Layout): Promise<DiskWorld> {
@@ -101,7 +99,6 @@ class DiskWorld implements AsyncDisposable {
   start(): Promise<Daemon> {
     return this.spool.spawn({
       RSPAMD_URL: this.server.url,
-      LEARN_STATE_DIR: this.stateDir,
       LEARN_MAX_ATTEMPTS: '2',
       LEARN_AFTER: 'archive',
     });
@@ -109,7 +106,7 @@ class DiskWorld implements AsyncDisposable {
 
   /** Everything is in the archive, byte for byte and once, and nothing else is left. */
   expectArchived(): void {
-    const files = filesOf({ lib: this.spool.lib, stateDir: this.stateDir });
+    const files = filesOf(this.spool);
     const archived = files.filter(({ room }) => room === 'archive');
     expect(files.filter((file) => !archived.includes(file)).map(told)).toEqual([]);
     expect(archived).toHaveLength(MESSAGES.length);
@@ -154,7 +151,7 @@ async function startInto(world: DiskWorld, fail: Act, when: When): Promise<Daemo
   await first?.says('daemon.owner');
   if (when === 'from its second start') await first?.stop();
   else first?.signal('SIGSTOP');
-  await spool.write(...MESSAGES);
+  await spool.judgeAll(...MESSAGES);
   fail(disk, first);
   if (first?.running !== true) return world.start();
   first.signal('SIGCONT');

@@ -1,13 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Finding } from '../../../src/doctor/finding.ts';
@@ -50,99 +42,28 @@ function problems(lib: string): readonly Finding[] {
   );
 }
 
-const FAULTS: [string, (lib: string) => void][] = [
-  [
-    'spam/ is root’s',
-    (lib) => {
-      chownSync(`${lib}/spam`, 0, 0);
-    },
-  ],
-  [
-    'spam/ is root’s, and closed',
-    (lib) => {
-      chownSync(`${lib}/spam`, 0, 0);
-      chmodSync(`${lib}/spam`, 0o750);
-    },
-  ],
-  [
-    'ham/ is root’s',
-    (lib) => {
-      chownSync(`${lib}/ham`, 0, 0);
-    },
-  ],
-  [
-    'spam/ is missing',
-    (lib) => {
-      rmSync(`${lib}/spam`, { recursive: true });
-    },
-  ],
-  [
-    'spam/ is everybody’s',
-    (lib) => {
-      chmodSync(`${lib}/spam`, 0o777);
-    },
-  ],
-  [
-    'spam/ is sticky, and another’s',
-    (lib) => {
-      chownSync(`${lib}/spam`, 12_345, KOPANO.gid);
-      chmodSync(`${lib}/spam`, 0o1775);
-    },
-  ],
-  [
-    'the spool may not be entered',
-    (lib) => {
-      chownSync(lib, 0, 0);
-      chmodSync(lib, 0o700);
-    },
-  ],
-  [
-    'the state dir is root’s',
-    (lib) => {
-      chownSync(`${lib}/.learnd`, 0, 0);
-    },
-  ],
-  [
-    'the state dir is missing, and can’t be made',
-    (lib) => {
-      rmSync(`${lib}/.learnd`, { recursive: true });
-      chownSync(lib, 0, 0);
-    },
-  ],
-  [
-    'the state dir is read-only',
-    (lib) => {
-      chmodSync(`${lib}/.learnd`, 0o500);
-      chmodSync(`${lib}/.learnd/tmp`, 0o500);
-    },
-  ],
-  [
-    'the state dir is open to others',
-    (lib) => {
-      chmodSync(`${lib}/.learnd`, 0o770);
-    },
-  ],
-  [
-    'spam/ is a symlink',
-    (lib) => {
-      renameSync(`${lib}/spam`, `${lib}/real`);
-      symlinkSync('real', `${lib}/spam`);
-    },
-  ],
-  [
-    'ham/ is a file',
-    (lib) => {
-      rmSync(`${lib}/ham`, { recursive: true });
-      writeFileSync(`${lib}/ham`, 'somebody wants this');
-    },
-  ],
-];
+/** Each is made by root in the spool. */
+const FAULTS: Readonly<Record<string, string>> = {
+  'spam/ is root’s': 'chown 0:0 spam',
+  'spam/ is root’s, and closed': 'chown 0:0 spam; chmod 750 spam',
+  'ham/ is root’s': 'chown 0:0 ham',
+  'spam/ is missing': 'rmdir spam',
+  'spam/ is everybody’s': 'chmod 777 spam',
+  'spam/ is sticky, and another’s': `chown 12345:${KOPANO.gid} spam; chmod 1775 spam`,
+  'the spool may not be entered': 'chown 0:0 .; chmod 700 .',
+  'the state dir is root’s': 'chown 0:0 .learnd',
+  'the state dir is missing, and can’t be made': 'rm -r .learnd; chown 0:0 .',
+  'the state dir is read-only': 'chmod 500 .learnd .learnd/tmp',
+  'the state dir is open to others': 'chmod 770 .learnd',
+  'spam/ is a symlink': 'mv spam real; ln -s real spam',
+  'ham/ is a file': 'rmdir ham; echo somebody wants this >ham',
+};
 
 describe.each(['spamd', "a spool's $(folder)"])('in a folder that is called %s', (name) => {
-  test.each(FAULTS)('%s', ROOT, (_, spoil) => {
+  test.each(Object.entries(FAULTS))('%s', ROOT, (_, fault) => {
     const lib = makeSpool(name);
     expect(problems(lib)).toEqual([]);
-    spoil(lib);
+    execFileSync('sh', ['-euc', fault], { cwd: lib });
     const found = problems(lib);
     expect(found).not.toEqual([]);
     for (const { command } of found) {

@@ -31,7 +31,7 @@ export type Fate =
   | 'linked'
   | 'oversize';
 
-export interface Exhibit {
+interface Exhibit {
   readonly name: string;
   readonly fate: Fate;
   readonly make: (path: string, world: HostileWorld) => void;
@@ -85,9 +85,7 @@ function symlinkTo(name: string, fate: Fate, target: string): Exhibit {
   return {
     name,
     fate,
-    make: (path) => {
-      symlinkSync(target, path);
-    },
+    make: (path) => symlinkSync(target, path),
   };
 }
 
@@ -96,9 +94,7 @@ function linkTo(name: string, fate: Fate, secret: number): Exhibit {
   return {
     name,
     fate,
-    make: (path, world) => {
-      linkSync(world.secret(secret), path);
-    },
+    make: (path, world) => linkSync(world.secret(secret), path),
   };
 }
 

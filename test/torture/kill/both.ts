@@ -1,10 +1,8 @@
 import { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { World } from '../../real/world.ts';
-import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
-import { Users } from '../users.ts';
 import type { Judged } from '../users.ts';
-import { filesOf } from '../files.ts';
+import { filesOf } from '../../support/spool-files.ts';
 import { killUnderLoad } from './kills.ts';
 import type { Load } from './kills.ts';
 import { wrongInSpamd } from './spamassassin.ts';
@@ -20,19 +18,14 @@ export async function killBothUnderLoad(
 ): Promise<void> {
   await using spamd = await PrivateSpamd.start();
   await using world = await World.make();
-  const users = new Users({
-    lib: world.lib,
-    writer: world,
-    chance: chanceOf(own.below(2 ** 31)),
+  const users = {
     perSecond: PER_SECOND,
     flips: 0.3,
     repeats: 0.1,
-    tooShort: 0,
     recent: 12,
-    onlyTaken: false,
     isBehind: () => filesOf(world).length > MOST_WAITING,
     regenerates: true,
-  });
+  };
   const settings = {
     LEARN_TRAINERS: 'rspamd,spamassassin',
     SPAMD_URL: `spamd://127.0.0.1:${spamd.port}`,

@@ -1,9 +1,8 @@
 import { VERDICTS } from '../../../src/verdict.ts';
 import { fuzzyFlagsOf, wrongLists } from '../../real/fuzzy-storage.ts';
 import { World } from '../../real/world.ts';
-import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
-import { messageOf, Users } from '../users.ts';
+import { messageOf } from '../users.ts';
 import type { Judged } from '../users.ts';
 import { killUnderLoad } from './kills.ts';
 import type { Load } from './kills.ts';
@@ -21,18 +20,7 @@ export async function killFuzzyUnderLoad(
   );
   const fuzzyFlags = Object.values(flags);
   await using world = await World.make({ rspamd: { classes, fuzzyFlags } });
-  const users = new Users({
-    lib: world.lib,
-    writer: world,
-    chance: chanceOf(own.below(2 ** 31)),
-    perSecond: PER_SECOND,
-    classes,
-    flips: 0.3,
-    repeats: 0.05,
-    tooShort: 0,
-    recent: 40,
-    onlyTaken: false,
-  });
+  const users = { perSecond: PER_SECOND, classes, flips: 0.3, repeats: 0.05, recent: 40 };
   const settings = {
     LEARN_CLASSES: classes.join(),
     RSPAMD_FUZZY_FLAGS: fuzzyFlagsOf(flags),

@@ -4,7 +4,6 @@ import { World } from '../../real/world.ts';
 import { byLength } from '../../support/length.ts';
 import { needsPrograms } from '../../support/needs.ts';
 import { chanceFor, chanceOf } from '../../support/seed.ts';
-import { Users } from '../users.ts';
 import { killBothUnderLoad } from './both.ts';
 import { count, killUnderLoad } from './kills.ts';
 
@@ -22,9 +21,7 @@ const TIMEOUT_MS = byLength({ short: 180_000, middle: 900_000, long: 10_800_000 
 
 const chance = chanceFor('kill', 324_490_080);
 
-afterAll(() => {
-  process.stdout.write(`kill: ${JSON.stringify(count)}\n`);
-});
+afterAll(() => process.stdout.write(`kill: ${JSON.stringify(count)}\n`));
 
 describeReal('nothing is lost by kills at random moments under load', () => {
   const seeds = [chance.below(2 ** 31), chance.below(2 ** 31)];
@@ -36,17 +33,7 @@ describeReal('nothing is lost by kills at random moments under load', () => {
     const own = chanceOf(seeds.pop() ?? 0);
     for (let left = KILLS / 2; left > 0; left -= ROUND) {
       await using world = await World.make({ elsewhere });
-      const users = new Users({
-        lib: world.lib,
-        writer: world,
-        chance: chanceOf(own.below(2 ** 31)),
-        perSecond: 25,
-        flips: 0.2,
-        repeats: 0.04,
-        tooShort: 0,
-        recent: 40,
-        onlyTaken: false,
-      });
+      const users = { perSecond: 25, flips: 0.2, repeats: 0.04, recent: 40 };
       const kills = Math.min(left, ROUND);
       const pace = { longestLifeMs: 900, lastJudgements: 40 };
       await killUnderLoad({ kills, after, world, users, ...pace }, own);

@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Daemon, LogLine, Settings } from '../../lab/daemon.ts';
 import type { World } from '../../real/world.ts';
-import { until } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import type { Filter } from '../../../src/filter.ts';
+import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
-import { messageOf, versionsOf } from '../users.ts';
-import type { Judged, Users } from '../users.ts';
-import { byName, filesOf, holds, told, violationsIn } from '../files.ts';
-import type { FoundFile } from '../files.ts';
+import { Users, messageOf, versionsOf } from '../users.ts';
+import type { Judged, UsersOptions } from '../users.ts';
+import { byName, filesOf, holds, told, violationsIn } from '../../support/spool-files.ts';
+import type { FoundFile } from '../../support/spool-files.ts';
 
 /** Kills at random moments under load, and what must be so afterwards. */
 
@@ -25,7 +26,8 @@ export interface Load {
   readonly kills: number;
   readonly after: 'remove' | 'archive';
   readonly world: World;
-  readonly users: Users;
+  /** What they do. */
+  readonly users: Omit<UsersOptions, 'spool' | 'chance'>;
   /** The kills that don't come at the start come within this time after it. */
   readonly longestLifeMs: number;
   /** Beside the daemon that isn't killed. */
@@ -42,18 +44,19 @@ export const count = { kills: 0, messages: 0, verdicts: 0, turned: 0, repeated: 
 
 /** Kills so many daemons, lets one more finish, and looks whether all is as it must be. */
 export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
-  const { after, world, users, feeds, wrong } = load;
-  const start = async (): Promise<Daemon> =>
-    world.spawnDaemon({
+  const { after, world, feeds, wrong } = load;
+  const users = new Users({ ...load.users, spool: world, chance: chanceOf(own.below(2 ** 31)) });
+  const start = (): Promise<Daemon> =>
+    world.spawn({
       LEARN_CONCURRENCY: String(CONCURRENCY),
       LEARN_SETTLE_MS: '1000',
       LEARN_AFTER: after,
       ...load.settings,
     });
-  const owns = (daemon: Daemon): Promise<void> =>
-    daemon.until('start', () => daemon.linesOf('daemon.owner').length > 0, {
-      timeoutMs: PATIENCE_MS,
-    });
+  const owns = (daemon: Daemon): Promise<void> => {
+    const isOwner = (): boolean => daemon.linesOf('daemon.owner').length > 0;
+    return daemon.until('start', isOwner, { timeoutMs: PATIENCE_MS });
+  };
   const isWhole = (file: FoundFile): boolean => {
     const judged = users.judged.get(file.name);
     return judged !== undefined && versionsOf(judged).some(({ raw }) => holds(file, raw));
@@ -73,7 +76,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
     }
     await owns(await start());
     const enough = users.writes + load.lastJudgements;
-    await until('some more are judged', PATIENCE_MS, () => users.writes >= enough);
+    await until('some more are judged', () => users.writes >= enough, PATIENCE_MS);
   } finally {
     users.stop();
     await judging;
@@ -85,9 +88,9 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
   const learned = counts.reduce((sum, count) => sum + Number(count), 0);
   mustBeEmpty('in the end', [
     ...users.errors,
-    ...wrongFiles(load),
-    ...tooManyRepetitions(load, learned),
-    ...(await forgotten(load)),
+    ...wrongFiles(load, users),
+    ...tooManyRepetitions(load, users, learned),
+    ...(await forgotten(world, users)),
     ...((await wrong?.([...users.judged.values()])) ?? []),
   ]);
   count.kills += load.kills;
@@ -105,7 +108,7 @@ async function learnsSome(daemon: Daemon, messages: number, filter: Filter): Pro
 }
 
 /** Nothing is left but the archive, which holds each message once, as it was judged last. */
-function wrongFiles({ after, world, users }: Load): string[] {
+function wrongFiles({ after, world }: Load, users: Users): string[] {
   const files = filesOf(world);
   const wrong = files.filter(({ room }) => room !== 'archive').map(told);
   const archived = byName(files);
@@ -127,7 +130,7 @@ function wrongFiles({ after, world, users }: Load): string[] {
 }
 
 /** At each kill at most as many messages as are in flight are learned without being put away. */
-function tooManyRepetitions({ kills, world, users }: Load, learned: number): string[] {
+function tooManyRepetitions({ kills, world }: Load, users: Users, learned: number): string[] {
   // What was judged more than once may be known without any kill.
   const repeated = world.daemons
     .flatMap((daemon) => daemon.linesOf('message.duplicate'))
@@ -146,7 +149,7 @@ function tooManyRepetitions({ kills, world, users }: Load, learned: number): str
 }
 
 /** What rspamd itself remembers otherwise than it was last judged. */
-async function forgotten({ world, users }: Load): Promise<string[]> {
+async function forgotten(world: World, users: Users): Promise<string[]> {
   const proven = new Map<unknown, unknown>();
   for (const { fields } of world.daemons.flatMap(ends).filter(isOfRspamd)) {
     proven.set(fields['file'], fields['verdict']);

@@ -10,7 +10,7 @@ const STUCK_MS = 600_000;
 const ROUNDING_MS = 0.001;
 
 /** One session as the laws know it. */
-export interface Term {
+interface Term {
   readonly process: Process;
   readonly since: number;
 }

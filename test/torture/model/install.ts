@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import type { BigIntStats, Dir } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
-import { watchFileSystem } from '../../support/fs-steps.ts';
+import { Replacements, watchFileSystem } from '../../support/fs-steps.ts';
 import { real } from './machine.ts';
 import type { Machine, Process } from './machine.ts';
 
@@ -17,23 +16,17 @@ type Call = (...args: unknown[]) => unknown;
  * @returns what puts everything back
  */
 export function installMachine(current: () => Machine | undefined): () => void {
-  const restored: (() => void)[] = [];
+  const replacements = new Replacements();
   const replace = (
     owner: object,
     name: string,
     make: (machine: Machine, process: Process, original: Call, args: unknown[]) => unknown,
   ): void => {
-    const calls = owner as Record<string, Call>;
-    const original = calls[name];
-    if (original === undefined) throw new Error(`there is no ${name}`);
-    calls[name] = (...args) => {
+    replacements.replace(owner, name, (original) => (...args) => {
       const machine = current();
       const process = machine?.running;
       if (machine === undefined || process === undefined) return original(...args);
       return make(machine, process, original, args);
-    };
-    restored.push(() => {
-      calls[name] = original;
     });
   };
   replace(fs, 'openSync', (machine, process, original, args) => {
@@ -41,9 +34,9 @@ export function installMachine(current: () => Machine | undefined): () => void {
     machine.opened(process, fd, String(args[0]));
     return fd;
   });
-  replace(fs, 'closeSync', (machine, process, original, args) => {
-    machine.closed(process, args[0] as number, (fd) => original(fd));
-  });
+  replace(fs, 'closeSync', (machine, process, original, args) =>
+    machine.closed(process, args[0] as number, (fd) => original(fd)),
+  );
   replace(fs, 'opendirSync', (_machine, process, original, args) => {
     const list = original(...args) as Dir;
     process.lists.add(list);
@@ -71,12 +64,12 @@ export function installMachine(current: () => Machine | undefined): () => void {
     machine.looked(process, String(args[0]), stats);
     return stats;
   });
-  replace(fs, 'renameSync', (machine, process, original, args) => {
-    machine.renamed(process, String(args[0]), String(args[1]), () => original(...args));
-  });
-  replace(fs, 'unlinkSync', (machine, process, original, args) => {
-    machine.removed(process, String(args[0]), () => original(...args));
-  });
+  replace(fs, 'renameSync', (machine, process, original, args) =>
+    machine.renamed(process, String(args[0]), String(args[1]), () => original(...args)),
+  );
+  replace(fs, 'unlinkSync', (machine, process, original, args) =>
+    machine.removed(process, String(args[0]), () => original(...args)),
+  );
   replace(fs.promises, 'open', (machine, process, _original, args) =>
     machine.later(process, () =>
       openHandle(machine, process, args as Parameters<typeof real.openSync>),
@@ -100,8 +93,7 @@ export function installMachine(current: () => Machine | undefined): () => void {
   );
   return () => {
     restoreSteps();
-    for (const restore of restored.reverse()) restore();
-    syncBuiltinESMExports();
+    replacements.restore();
   };
 }
 
@@ -118,18 +110,9 @@ function openHandle(
     stat: (options: { bigint: true }) => later(() => real.fstatSync(fd, options)),
     read: (buffer: Buffer, offset: number, length: number, position: number) =>
       later(() => ({ bytesRead: real.readSync(fd, buffer, offset, length, position), buffer })),
-    writeFile: (text: string | Buffer) =>
-      later(() => {
-        real.writeFileSync(fd, text);
-      }),
-    utimes: (atime: Date, mtime: number) =>
-      later(() => {
-        real.futimesSync(fd, atime, mtime);
-      }),
+    writeFile: (text: string | Buffer) => later(() => real.writeFileSync(fd, text)),
+    utimes: (atime: Date, mtime: number) => later(() => real.futimesSync(fd, atime, mtime)),
     sync: () => later(() => undefined),
-    close: () =>
-      later(() => {
-        machine.closed(process, fd, real.closeSync);
-      }),
+    close: () => later(() => machine.closed(process, fd, real.closeSync)),
   };
 }

@@ -44,7 +44,7 @@ function stateOf({ path }: Place): State | undefined {
   return { folder, verdict: verdict === 'spam' ? 'spam' : 'ham', key };
 }
 
-export interface LawsOptions {
+interface LawsOptions {
   readonly root: string;
   readonly chronicle: Chronicle;
   readonly files: WrittenFiles;

@@ -38,7 +38,7 @@ export class Process implements Owner {
 }
 
 /** A folder that a process watches. */
-export interface Bell extends EventEmitter {
+interface Bell extends EventEmitter {
   readonly path: string;
   readonly ino: number | undefined;
   close(): Promise<void>;
@@ -55,7 +55,7 @@ export interface StepWatcher {
   cleared(process: Process, place: Place): void;
 }
 
-export interface MachineOptions {
+interface MachineOptions {
   readonly timeline: Timeline<Process>;
   /** The folder that holds `lib` and `state`. */
   readonly root: string;
@@ -179,9 +179,9 @@ export class Machine {
 
   looked(process: Process, address: string, stats: BigIntStats | undefined): void {
     if (stats === undefined) return;
-    this.aside(() => {
-      this.#options.watcher.looked(this.#placeOf(process, address), Number(stats.ino));
-    });
+    this.aside(() =>
+      this.#options.watcher.looked(this.#placeOf(process, address), Number(stats.ino)),
+    );
   }
 
   renamed(process: Process, fromAddress: string, toAddress: string, rename: () => void): void {
@@ -191,21 +191,17 @@ export class Machine {
     if (crosses && this.#options.isDivided) {
       throw systemError('EXDEV', { call: 'renameSync', path: fromAddress, when: 'before' });
     }
-    this.aside(() => {
-      this.#options.watcher.renamed(process, from, to, rename);
-    });
+    this.aside(() => this.#options.watcher.renamed(process, from, to, rename));
   }
 
   removed(process: Process, address: string, remove: () => void): void {
-    this.aside(() => {
-      this.#options.watcher.removed(process, this.#placeOf(process, address), remove);
-    });
+    this.aside(() =>
+      this.#options.watcher.removed(process, this.#placeOf(process, address), remove),
+    );
   }
 
   cleared(process: Process, address: string): void {
-    this.aside(() => {
-      this.#options.watcher.cleared(process, this.#placeOf(process, address));
-    });
+    this.aside(() => this.#options.watcher.cleared(process, this.#placeOf(process, address)));
   }
 
   /** A call that waits for the disk. */
@@ -237,9 +233,7 @@ export class Machine {
         const isOurs = holder.process === process && holder.fd === fd;
         if (isOurs) this.#locks.set(ino, holder);
         if (isOurs && this.#isStateLock(process, fd)) {
-          this.aside(() => {
-            this.#options.watcher.owned(process);
-          });
+          this.aside(() => this.#options.watcher.owned(process));
         }
         child.emit('close', isOurs ? 0 : 1);
       },

@@ -50,9 +50,7 @@ let restore: () => void;
 beforeAll(() => {
   restore = installMachine(() => stage.machine);
 });
-afterAll(() => {
-  restore();
-});
+afterAll(() => restore());
 
 /** A promise of a living daemon that nobody cared for. */
 let fault: Error | undefined;

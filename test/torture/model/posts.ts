@@ -12,7 +12,7 @@ export const MAX_ATTEMPTS = 2;
 /** Posts of a message after which it is let go. */
 const UNPROVEN_POSTS = 8;
 
-export interface PostLawsOptions {
+interface PostLawsOptions {
   readonly chronicle: Chronicle;
   /** All posts of a process that are under way. */
   readonly underWay: (process: Process) => readonly Request[];

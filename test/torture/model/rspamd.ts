@@ -85,7 +85,7 @@ interface Memory {
 /** What all controllers share, by what they know messages by. */
 export type Redis = Map<string, Memory>;
 
-export interface RspamdOptions {
+interface RspamdOptions {
   readonly filter: Filter;
   readonly name: string;
   readonly redis: Redis;
@@ -219,9 +219,7 @@ export class Rspamd {
       watcher.sent(request);
       this.requests.push(request);
       this.#waiting.add(request);
-      signal.addEventListener('abort', () => {
-        this.#end(request, { kind: 'aborted' });
-      });
+      signal.addEventListener('abort', () => this.#end(request, { kind: 'aborted' }));
       this.#arrive(request);
     });
   }
@@ -240,9 +238,7 @@ export class Rspamd {
       default:
         request.timer = this.#options.timeline.after(
           30_000,
-          () => {
-            this.#end(request, NO_ANSWER);
-          },
+          () => this.#end(request, NO_ANSWER),
           request.process,
         );
         if (this.#mode === 'silent') return;
@@ -334,9 +330,7 @@ export class Rspamd {
       ms,
       () => {
         if (this.#mode === 'frozen' && outcome !== UNREACHABLE) {
-          this.#held.push(() => {
-            this.#answer(request, outcome, 1);
-          });
+          this.#held.push(() => this.#answer(request, outcome, 1));
         } else this.#end(request, outcome);
       },
       request.process,

@@ -59,9 +59,7 @@ export class Run {
         return;
       case 'stop':
         if (daemon === undefined) return;
-        await world.as(daemon, () => {
-          daemon.stopping.abort();
-        });
+        await world.as(daemon, () => daemon.stopping.abort());
         return;
       case 'second':
         world.start(1);

@@ -45,9 +45,7 @@ export class Timeline<O extends Owner> {
     const event = { at: this.now + Math.max(0, ms), owner, callback };
     this.#events.add(event);
     return {
-      cancel: () => {
-        this.#events.delete(event);
-      },
+      cancel: () => this.#events.delete(event),
     };
   }
 
@@ -95,7 +93,5 @@ function dueAt({ at, owner }: Event): number {
 
 /** Everything that is left to do now is promises: they are done when the event loop turns. */
 function quiet(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
+  return new Promise((resolve) => setImmediate(resolve));
 }

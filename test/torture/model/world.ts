@@ -108,8 +108,7 @@ export class World {
     });
   }
 
-  /** Gives the daemons the model's time, chance and controllers, each its own. */
-  /** What a daemon in the model runs on. */
+  /** What a daemon in the model runs on: the model's time, chance and controllers. */
   #platform(): Platform {
     const { timeline } = this;
     return {
@@ -205,9 +204,7 @@ export class World {
 
   /** Lets time pass. */
   async flow(ms: number): Promise<void> {
-    await this.timeline.flow(ms, () => {
-      this.#bury();
-    });
+    await this.timeline.flow(ms, () => this.#bury());
   }
 
   /** Does something as a daemon does it: all at once, until nothing is left to do. */
@@ -240,9 +237,7 @@ export class World {
       if (this.chronicle.term?.process === daemon.process) this.chronicle.term = undefined;
       this.daemons[slot] = undefined;
       this.chronicle.trace(`daemon ${daemon.process.id} is gone`);
-      this.timeline.after(this.setup.restartMs, () => {
-        this.start(slot);
-      });
+      this.timeline.after(this.setup.restartMs, () => this.start(slot));
     }
   }
 

@@ -1,7 +1,7 @@
 import type { Verdict } from '../../../src/verdict.ts';
 import { real } from './machine.ts';
 import type { Process } from './machine.ts';
-import type { Message, WrittenFile, WrittenFiles } from './files.ts';
+import type { Message, WrittenFiles } from './files.ts';
 import type { Timeline } from './time.ts';
 
 /**
@@ -9,7 +9,7 @@ import type { Timeline } from './time.ts';
  * close, chown, chmod 0660. Time may pass between any two steps, and it may stop at any of them for
  * good. What it writes gets the model's time as its mtime.
  */
-export interface WriteOrder {
+interface WriteOrder {
   readonly message: Message;
   /** Pieces of the body. */
   readonly pieces: number;
@@ -21,7 +21,7 @@ export interface WriteOrder {
   readonly skew: number;
 }
 
-export interface WriterOptions {
+interface WriterOptions {
   readonly lib: string;
   readonly timeline: Timeline<Process>;
   readonly files: WrittenFiles;
@@ -64,89 +64,81 @@ export class Writer {
       return;
     }
     this.#busy.set(id, []);
-    this.#go(order, 0, undefined, undefined);
+    this.#go(order, this.#steps(order), 0);
   }
 
-  #go(order: WriteOrder, step: number, fd?: number, file?: WrittenFile): void {
-    const last = 5 + order.pieces;
-    if (step >= Math.min(order.steps, last)) {
-      if (fd !== undefined) real.closeSync(fd);
+  /** Takes one step after the other, each after its pause, until it goes away or is done. */
+  #go(order: WriteOrder, steps: Generator<undefined, void>, step: number): void {
+    if (step >= order.steps) {
+      steps.return();
       this.#done(order);
       return;
     }
     this.#options.timeline.after(order.pauses[step] ?? 0, () => {
-      let next: { fd?: number | undefined; file?: WrittenFile | undefined } | undefined;
-      try {
-        next = this.#step(order, step, fd, file);
-      } catch (error) {
-        // The folder is missing: kopano-spamd logs that, and that was it.
-        if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-        this.#options.trace(`the writer of ${order.message.name} met ENOENT at step ${step}`);
-        order.message.fate ??= 'never written';
-      }
-      if (next === undefined) {
-        if (fd !== undefined && step < 2 + order.pieces) real.closeSync(fd);
-        this.#done(order);
-      } else this.#go(order, step + 1, next.fd, next.file);
+      if (this.#take(order, steps, step)) this.#done(order);
+      else this.#go(order, steps, step + 1);
     });
   }
 
-  /** One step; `undefined` when the writer has nothing more to do. */
-  #step(
-    order: WriteOrder,
-    step: number,
-    fd: number | undefined,
-    file: WrittenFile | undefined,
-  ): { fd?: number | undefined; file?: WrittenFile | undefined } | undefined {
-    const { message, pieces, skew } = order;
+  /** @returns whether that was the last step */
+  #take({ message }: WriteOrder, steps: Generator<undefined, void>, step: number): boolean {
+    try {
+      return steps.next().done === true;
+    } catch (error) {
+      // The folder is missing: kopano-spamd logs that, and that was it.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+      this.#options.trace(`the writer of ${message.name} met ENOENT at step ${step}`);
+      message.fate ??= 'never written';
+      return true;
+    }
+  }
+
+  /** What kopano-spamd does; time passes, or it goes away, wherever this yields. */
+  *#steps({ message, pieces, skew }: WriteOrder): Generator<undefined, void> {
     const { lib, files, timeline, ring, trace } = this.#options;
     const { verdict, key } = message;
     const path = `${lib}/${verdict}/${key}`;
-    if (step === 0) {
-      this.#unlink(verdict === 'spam' ? 'ham' : 'spam', key);
-      return {};
-    }
-    if (step === 1) {
-      const opened = real.openSync(path, 'w');
-      const { ino, mode } = real.fstatSync(opened);
-      this.#stamp(opened, skew);
+    this.#unlink(verdict === 'spam' ? 'ham' : 'spam', key);
+    yield;
+    const fd = real.openSync(path, 'w');
+    try {
+      const { ino, mode } = real.fstatSync(fd);
+      this.#stamp(fd, skew);
       trace(`opened ${message.name}`);
       ring(verdict, key);
-      return {
-        fd: opened,
-        file: files.opened(ino, message, (mode & 0o7777) === MARK, timeline.now),
-      };
-    }
-    if (fd !== undefined && file !== undefined && step < 2 + pieces) {
-      const piece = pieceOf(message.text, step - 2, pieces);
-      real.writeSync(fd, piece);
-      this.#stamp(fd, skew);
-      files.grew(file, piece.length, timeline.now);
-      trace(`wrote ${message.name} up to ${file.length} of ${message.text.length}`);
-      ring(verdict, key);
-      return { fd, file };
-    }
-    if (fd !== undefined && step === 2 + pieces) {
+      const file = files.opened(ino, message, (mode & 0o7777) === MARK, timeline.now);
+      yield;
+      for (let index = 0; index < pieces; index += 1) {
+        const piece = pieceOf(message.text, index, pieces);
+        real.writeSync(fd, piece);
+        this.#stamp(fd, skew);
+        files.grew(file, piece.length, timeline.now);
+        trace(`wrote ${message.name} up to ${file.length} of ${message.text.length}`);
+        ring(verdict, key);
+        yield;
+      }
+    } finally {
       real.closeSync(fd);
-      return { file };
     }
-    const there = files.fileAt(path);
-    if (there === undefined) {
-      trace(`${message.name} was gone at its chmod`);
-      this.#forgotten.set(key, verdict);
-      return undefined;
+    for (const step of ['chown', 'chmod'] as const) {
+      yield;
+      const there = files.fileAt(path);
+      if (there === undefined) {
+        trace(`${message.name} was gone at its chmod`);
+        this.#forgotten.set(key, verdict);
+        return;
+      }
+      if (step === 'chown') {
+        real.chownSync(path, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
+        files.changed(there, timeline.now);
+      } else {
+        real.chmodSync(path, MARK);
+        files.marked(there, timeline.now);
+        this.#forgotten.delete(key);
+        trace(`marked ${there.message.name}`);
+      }
+      ring(verdict, key);
     }
-    if (step === 3 + pieces) {
-      real.chownSync(path, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
-      files.changed(there, timeline.now);
-    } else {
-      real.chmodSync(path, MARK);
-      files.marked(there, timeline.now);
-      this.#forgotten.delete(key);
-      trace(`marked ${there.message.name}`);
-    }
-    ring(verdict, key);
-    return { file };
   }
 
   #unlink(verdict: Verdict, key: string): void {

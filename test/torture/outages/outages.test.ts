@@ -4,18 +4,18 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Filter } from '../../../src/filter.ts';
-import { freePort } from '../../../src/servers/ports.ts';
 import { PrivateSpamd } from '../../lab/private-spamd.ts';
-import type { DaemonReport } from '../../../src/status/reports.ts';
 import type { Settings } from '../../lab/daemon.ts';
 import { makeMessage, regenerated } from '../../lab/messages.ts';
 import { examine } from '../../support/examine.ts';
 import { LENGTH } from '../../support/length.ts';
 import { needsPrograms } from '../../support/needs.ts';
 import { runCli } from '../../support/run-cli.ts';
+import { StatusPages } from '../../support/status-pages.ts';
 import { VERDICTS } from '../../../src/verdict.ts';
 import { fuzzyFlagsOf, signalStorage, wrongLists } from '../../real/fuzzy-storage.ts';
-import { World, until } from '../../real/world.ts';
+import { World } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 
 const PATIENCE_MS = 60_000;
 const FILTERS: readonly Filter[] = ['rspamd', 'spamassassin'];
@@ -55,12 +55,8 @@ const OUTAGES: Readonly<Record<string, Outage>> = {
   },
   'spamd is frozen': {
     away: ['spamassassin'],
-    begin: ({ spamd }) => {
-      spamd.freeze();
-    },
-    end: ({ spamd }) => {
-      spamd.resume();
-    },
+    begin: ({ spamd }) => spamd.freeze(),
+    end: ({ spamd }) => spamd.resume(),
     doctor: /frozen/,
   },
   'spamd was started again without TELL': {
@@ -126,12 +122,8 @@ const LOCKED: Readonly<Record<string, Outage>> = {
 const STORED: Readonly<Record<string, Outage>> = {
   'the fuzzy storage is frozen': {
     away: ['rspamd'],
-    begin: ({ world }) => {
-      signalStorage(world, 'SIGSTOP');
-    },
-    end: ({ world }) => {
-      signalStorage(world, 'SIGCONT');
-    },
+    begin: ({ world }) => signalStorage(world, 'SIGSTOP'),
+    end: ({ world }) => signalStorage(world, 'SIGCONT'),
     doctor: /fuzzy storage/,
     hasStorage: true,
   },
@@ -151,11 +143,11 @@ const TIMEOUT_MS = 600_000;
 describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
   const spamdOptions = { allowTell: true, children: 1 };
   let spamd: PrivateSpamd;
-  let port = 0;
+  let pages: StatusPages;
 
   beforeAll(async () => {
     spamd = await PrivateSpamd.start(spamdOptions);
-    port = await freePort();
+    pages = await StatusPages.atFreePort();
   });
 
   afterAll(async () => {
@@ -170,10 +162,10 @@ describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), 
       const isStored = outage.hasStorage === true;
       await using world = await World.make(isStored ? { rspamd: { fuzzyFlags } } : {});
       await spamd.clear();
-      const stage = new Stage({ world, spamd, spamdOptions }, outage, port);
+      const stage = new Stage({ world, spamd, spamdOptions }, outage, pages);
       stage.start();
       await stage.judge(0, BEFORE);
-      await world.untilDone(PATIENCE_MS);
+      await world.untilDone();
       await stage.expectBoth('ready');
       await outage.begin(stage.servers);
       try {
@@ -195,18 +187,18 @@ describe('with both filters', needsPrograms('rspamd', 'redis-server', 'spamd'), 
 class Stage {
   readonly servers: Servers;
   readonly #outage: Outage;
-  readonly #listen: string;
+  readonly #pages: StatusPages;
   readonly #others: readonly Filter[];
 
-  constructor(servers: Servers, outage: Outage, port: number) {
+  constructor(servers: Servers, outage: Outage, pages: StatusPages) {
     this.servers = servers;
     this.#outage = outage;
-    this.#listen = `127.0.0.1:${port}`;
+    this.#pages = pages;
     this.#others = FILTERS.filter((filter) => !outage.away.includes(filter));
   }
 
   start(): void {
-    this.servers.world.startDaemon(this.#settings);
+    this.servers.world.start(this.#settings);
   }
 
   /** Judges messages for the first time, as spam and ham by turns. */
@@ -224,15 +216,13 @@ class Stage {
     await this.judge(BEFORE, MEANWHILE);
     await world.judge(regenerated(makeMessage('spam', 0), 1), 'ham');
     await world.judge(regenerated(makeMessage('ham', 1), 1), 'spam');
-    await until('all are picked up', PATIENCE_MS, async () => {
-      return (await world.waiting()).filter((path) => !path.startsWith('.learnd')).length === 0;
-    });
+    await until('all are picked up', () => world.places('drop', 'staged').length === 0);
   }
 
   async untilTheOtherHasAll(): Promise<void> {
     const wanted = BEFORE + MEANWHILE + 2;
     for (const filter of this.#others) {
-      await until(`${filter} has all`, PATIENCE_MS, () => this.#knownTo(filter) === wanted);
+      await until(`${filter} has all`, () => this.#knownTo(filter) === wanted);
     }
   }
 
@@ -240,8 +230,9 @@ class Stage {
   async expectAway(): Promise<void> {
     const { away, doctor } = this.#outage;
     await this.expectBoth('not ready');
-    const { out } = await runCli(['status'], this.#environment);
-    const examination = await examine(this.#environment);
+    const environment = this.servers.world.environment(this.#settings);
+    const { out } = await runCli(['status'], environment);
+    const examination = await examine(environment);
     for (const filter of away) {
       const name = this.#nameOf(filter);
       expect(out).toContain(name);
@@ -261,20 +252,18 @@ class Stage {
     const away = what === 'ready' ? [] : this.#outage.away;
     let seen = '';
     const isSo = async (): Promise<boolean> => {
-      const ready = await fetch(`http://${this.#listen}/readyz`).catch(() => undefined);
+      const ready = await this.#pages.get('/readyz').catch(() => undefined);
       if (ready === undefined) return false;
-      const reasons = await ready.text();
-      const status = await fetch(`http://${this.#listen}/status`);
-      const { controllers } = (await status.json()) as DaemonReport;
-      seen = reasons + JSON.stringify(controllers);
-      const isNamed = (filter: Filter): boolean => reasons.includes(this.#nameOf(filter));
+      const { controllers } = await this.#pages.report();
+      seen = ready.text + JSON.stringify(controllers);
+      const isNamed = (filter: Filter): boolean => ready.text.includes(this.#nameOf(filter));
       return (
         ready.status === (away.length === 0 ? 200 : 503) &&
         controllers.every((each) => each.ready !== away.includes(each.trainer)) &&
         FILTERS.every((filter) => isNamed(filter) === away.includes(filter))
       );
     };
-    await until(`it is ${what}`, PATIENCE_MS, isSo).catch((cause: unknown) => {
+    await until(`it is ${what}`, isSo).catch((cause: unknown) => {
       throw new Error(`${what} is not what is said: ${seen}`, { cause });
     });
   }
@@ -284,12 +273,12 @@ class Stage {
     const { world, spamd } = this.servers;
     const { hasStorage = false } = this.#outage;
     const end = performance.now() + (hasStorage ? TIMEOUT_MS : PATIENCE_MS);
-    while ((await world.waiting()).length > 0 && performance.now() < end) {
+    while (world.waiting.length > 0 && performance.now() < end) {
       world.daemon.signal('SIGHUP');
       await sleep(100);
     }
-    expect(await world.waiting()).toEqual([]);
-    expect(await world.quarantined()).toEqual([]);
+    expect(world.waiting).toEqual([]);
+    expect(world.quarantined).toEqual([]);
     const { spam, ham } = await spamd.counts();
     const half = (BEFORE + MEANWHILE) / 2;
     expect([spam, ham]).toEqual([half, half]);
@@ -314,19 +303,8 @@ class Stage {
       LEARN_TRAINERS: FILTERS.join(),
       SPAMD_URL: `spamd://127.0.0.1:${port}`,
       SPAMD_TIMEOUT_SECONDS: String(this.#outage.seconds ?? 2),
-      STATUS_LISTEN: this.#listen,
+      STATUS_LISTEN: this.#pages.listen,
       ...(this.#outage.hasStorage === true && { RSPAMD_FUZZY_FLAGS: fuzzyFlagsOf(FLAGS) }),
-    };
-  }
-
-  /** The same for a command. */
-  get #environment(): Settings {
-    const { world } = this.servers;
-    return {
-      KOPANO_SPAMD_LIB: world.lib,
-      LEARN_STATE_DIR: world.stateDir,
-      RSPAMD_URL: world.rspamd.url,
-      ...this.#settings,
     };
   }
 

@@ -6,7 +6,7 @@ import { temporaryFolder } from '../../support/temporary.ts';
 import { addressAt } from '../../trainers/spamassassin/connect.ts';
 
 /** A run of the fake: what it was to do, and what the messages were. */
-export interface FakeRun {
+interface FakeRun {
   /** `spam`, `ham`, `spam+ham` or `forget`. */
   readonly action: string;
   readonly bodies: readonly string[];

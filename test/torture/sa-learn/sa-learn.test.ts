@@ -1,12 +1,16 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { spamdAddress } from '../../../src/spamd-address.ts';
 import { FIRST_CANARY, canaryMessage } from '../../../src/trainers/spamassassin/canary.ts';
 import { effectsOf } from '../../../src/trainers/spamassassin/sa-learn-output.ts';
 import { refuseRoot } from '../../../src/trainers/spamassassin/sa-learn.ts';
-import type { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
+import type {
+  SaLearnTrainer,
+  SaLearnTrainerOptions,
+} from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { Outcome } from '../../../src/trainers/trainer.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { until } from '../../support/until.ts';
@@ -14,6 +18,21 @@ import { NEVER, TaughtInMemory, addressAt, example } from '../../trainers/spamas
 import { FakeSaLearn } from './fake-sa-learn.ts';
 
 const ANY = expect.any(String) as string;
+
+function setUp(options: Partial<SaLearnTrainerOptions> = {}) {
+  const fake = new FakeSaLearn();
+  return { fake, trainer: fake.trainer(options) };
+}
+
+/** Learns a message, and gives it up once this file shows that the run has begun. */
+async function giveUp(trainer: SaLearnTrainer, file: string, betweenMs = 0): Promise<void> {
+  const stop = new AbortController();
+  const pending = trainer.learn(example('spam', 'a'), stop.signal);
+  await until('it runs', () => existsSync(file));
+  await sleep(betweenMs);
+  stop.abort();
+  expect(await pending).toEqual({ kind: 'aborted' });
+}
 
 function examples(verdict: Verdict, ...bodies: readonly string[]) {
   return bodies.map((body) => example(verdict, body, `${body}.eml`));
@@ -28,8 +47,7 @@ function kindsOf(outcomes: readonly Outcome[]): string {
 }
 
 test('teaches what waits by one run, spam first, and proves it by another', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   const words = Array.from({ length: 130 }, (_, index) => `word${index}`);
   const messages = [...examples('ham', 'a', 'b'), ...examples('spam', ...words)];
   expect(new Set(kindsOf(await learnAll(trainer, messages)).split(' '))).toEqual(
@@ -47,8 +65,7 @@ test('teaches what waits by one run, spam first, and proves it by another', asyn
 });
 
 test('a run that has held the lock for long enough ends, and the next one does the rest', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer({ holdMs: 200 });
+  const { fake, trainer } = setUp({ holdMs: 200 });
   const words = Array.from({ length: 100 }, (_, index) => `word${index}`);
   const known = words.filter((_, index) => index % 7 === 3);
   await learnAll(fake.trainer(), examples('spam', ...known));
@@ -83,8 +100,7 @@ test('runs one process at a time, also of a canary', async () => {
 });
 
 test('a canary never meets that of a batch that failed', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await trainer.diagnose(NEVER);
   fake.behaviour = 'select(undef, undef, undef, 0.05);';
   const canary = trainer.diagnose(NEVER);
@@ -115,8 +131,7 @@ test.each([
   ['that kills it', 'killer', 'SIGKILL'],
   ['that it leaves out, with exit 0', 'overlooked', '0 of 1'],
 ])('finds the message %s, and charges nothing to the others', async (_what, word, reason) => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   const messages = examples('spam', 'a', 'b', 'c', word, 'd', 'e', 'f', 'g');
   const outcomes = await learnAll(trainer, messages);
   expect(outcomes[3]).toEqual({
@@ -132,8 +147,7 @@ test.each([
 });
 
 test('what it learns again and again is never a duplicate, and is followed by a canary', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   const [message, other] = examples('spam', 'forgotten', 'b');
   const learn = async (each = message) =>
     each === undefined ? '' : (await trainer.learn(each, NEVER)).kind;
@@ -171,8 +185,7 @@ test.each([
   [64, 'Unknown option: max-size', 'misconfigured', 'sa-learn'],
   [99, 'ERROR', 'unavailable', '--lint'],
 ])('exit %i (%s) with a canary, too: no message is charged', async (code, says, kind, cure) => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await learnAll(trainer, examples('ham', 'z'));
   fake.behaviour = `end(${code}, ${JSON.stringify(says)});`;
   const outcomes = await learnAll(trainer, examples('spam', 'a', 'b', 'c'));
@@ -185,8 +198,7 @@ test.each([
 });
 
 test('a lock is waited for by nobody else, and is misconfigured the second time', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await learnAll(trainer, examples('ham', 'z'));
   const before = fake.allRuns.length;
   fake.behaviour = 'end(17, "ERROR: the Bayes learn function returned an error");';
@@ -203,8 +215,7 @@ test('a lock is waited for by nobody else, and is misconfigured the second time'
 });
 
 test('all that breaks while a list is split is charged to nobody', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await trainer.diagnose(NEVER);
   fake.behaviour = `end(13, 'ERROR') if $runs > 8;`;
   const outcomes = await learnAll(trainer, examples('spam', 'a', 'poison', 'b'));
@@ -231,62 +242,45 @@ test.each([
 });
 
 test('is stopped by SIGTERM', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await trainer.diagnose(NEVER);
   fake.behaviour = `
     $SIG{TERM} = sub { select(undef, undef, undef, 0.2); put('stopped', ''); exit 25 };
     syswrite(STDERR, "Nov 30 02:44:23.047 [$$] dbg: learn: learning spam\\n");
     put('held', '');
     sleep 60 while 1;`;
-  const stop = new AbortController();
-  const pending = trainer.learn(example('spam', 'a'), stop.signal);
-  await until('it runs', () => existsSync(join(fake.folder, 'held')));
   // What it said may still be on its way.
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  stop.abort();
-  expect(await pending).toEqual({ kind: 'aborted' });
+  await giveUp(trainer, join(fake.folder, 'held'), 100);
   expect(existsSync(join(fake.folder, 'stopped'))).toBe(true);
   expect(readdirSync(fake.temporary)).toEqual([]);
 });
 
 test('the next run waits for one that was aborted and does not end', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer({ leaveMs: 50 });
+  const { fake, trainer } = setUp({ leaveMs: 50 });
   await trainer.diagnose(NEVER);
   fake.behaviour = `
     put('overlap', '') if -e at('busy');
     put('busy', '');
     select(undef, undef, undef, 1);`;
-  const stop = new AbortController();
-  const pending = trainer.learn(example('spam', 'a'), stop.signal);
-  await until('it runs', () => existsSync(join(fake.folder, 'busy')));
-  stop.abort();
-  expect(await pending).toEqual({ kind: 'aborted' });
+  await giveUp(trainer, join(fake.folder, 'busy'));
   expect(existsSync(join(fake.folder, 'busy'))).toBe(true);
   expect((await trainer.learn(example('spam', 'b'), NEVER)).kind).toBe('learned');
   expect(existsSync(join(fake.folder, 'overlap'))).toBe(false);
 });
 
 test('before its first message it is not stopped: its messages are taken from it', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await trainer.diagnose(NEVER);
   fake.behaviour = `
     put('held', '');
     select(undef, undef, undef, 0.3);
     put('left', join ',', 'left:', glob '*');`;
-  const stop = new AbortController();
-  const pending = trainer.learn(example('spam', 'a'), stop.signal);
-  await until('it runs', () => existsSync(join(fake.folder, 'held')));
-  stop.abort();
-  expect(await pending).toEqual({ kind: 'aborted' });
+  await giveUp(trainer, join(fake.folder, 'held'));
   expect(readFileSync(join(fake.folder, 'left'), 'utf8')).toBe('left:');
 });
 
 test('a run is stopped only when everybody has given it up', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer();
+  const { fake, trainer } = setUp();
   await trainer.diagnose(NEVER);
   fake.behaviour = `
     put('held', '');
@@ -302,8 +296,7 @@ test('a run is stopped only when everybody has given it up', async () => {
 });
 
 test('what does not end is stopped when patience is over', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer({ patienceMs: 1_500 });
+  const { fake, trainer } = setUp({ patienceMs: 1_500 });
   fake.behaviour = '$SIG{TERM} = sub { exit 0 }; sleep 60 while 1;';
   expect(await trainer.learn(example('spam', 'a'), NEVER)).toMatchObject({
     kind: 'unavailable',
@@ -312,8 +305,7 @@ test('what does not end is stopped when patience is over', async () => {
 });
 
 test('never runs as root', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer({ uid: 0 });
+  const { fake, trainer } = setUp({ uid: 0 });
   const root = { kind: 'misconfigured', hint: expect.stringContaining('setpriv') as string };
   expect(await trainer.learn(example('spam', 'a'), NEVER)).toMatchObject(root);
   expect(await trainer.diagnose(NEVER)).toMatchObject(root);
@@ -322,20 +314,18 @@ test('never runs as root', async () => {
   const spamd = { address: spamdAddress(`exec:${fake.program}`) } as Parameters<
     typeof refuseRoot
   >[0]['spamd'];
-  const refuse = (uid: number, ...trainers: ('rspamd' | 'spamassassin')[]) => {
+  const refuse = (uid: number, ...trainers: ('rspamd' | 'spamassassin')[]) =>
     refuseRoot({ trainers, spamd }, uid);
-  };
-  expect(() => {
-    refuse(0, 'rspamd', 'spamassassin');
-  }).toThrow(expect.objectContaining({ exitCode: 78, code: 'sa-learn.root' }) as Error);
+  expect(() => refuse(0, 'rspamd', 'spamassassin')).toThrow(
+    expect.objectContaining({ exitCode: 78, code: 'sa-learn.root' }) as Error,
+  );
   refuse(1, 'spamassassin');
   refuse(0, 'rspamd');
 });
 
 test('a turned message: the bytes that were taught are forgotten first', async () => {
-  const fake = new FakeSaLearn();
   const taught = new TaughtInMemory();
-  const trainer = fake.trainer({ taught });
+  const { fake, trainer } = setUp({ taught });
   await trainer.learn(example('spam', 'first bytes'), NEVER);
   expect(taught.messages.get('a.eml')).toMatchObject({ verdict: 'spam' });
   const turned = example('ham', 'other bytes');
@@ -351,9 +341,8 @@ test('a turned message: the bytes that were taught are forgotten first', async (
 });
 
 test('a message that is written anew with the same verdict counts once', async () => {
-  const fake = new FakeSaLearn();
   const taught = new TaughtInMemory();
-  const trainer = fake.trainer({ taught });
+  const { fake, trainer } = setUp({ taught });
   await trainer.learn(example('spam', 'first bytes'), NEVER);
   await trainer.learn(example('spam', 'other bytes'), NEVER);
   expect(fake.known).toEqual({ 'other bytes': 'spam' });
@@ -361,9 +350,8 @@ test('a message that is written anew with the same verdict counts once', async (
 });
 
 test('what is being learned is kept as taught before it is, and what was before it where that fails', async () => {
-  const fake = new FakeSaLearn();
   const taught = new TaughtInMemory();
-  const trainer = fake.trainer({ taught });
+  const { fake, trainer } = setUp({ taught });
   await trainer.learn(example('spam', 'first bytes'), NEVER);
   const keptWhen: string[] = [];
   const put = taught.put.bind(taught);
@@ -379,8 +367,7 @@ test('what is being learned is kept as taught before it is, and what was before 
 });
 
 test('refuses what is too large', async () => {
-  const fake = new FakeSaLearn();
-  const trainer = fake.trainer({ maxBytes: 3 });
+  const { fake, trainer } = setUp({ maxBytes: 3 });
   expect(await trainer.learn(example('spam', 'long'), NEVER)).toMatchObject({ kind: 'refused' });
   expect(fake.allRuns).toEqual([]);
 });

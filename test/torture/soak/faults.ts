@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeMessage } from '../../lab/messages.ts';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
-import { until } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import type { Chance } from '../../support/seed.ts';
 import { flushLazily } from './world.ts';
 import type { SoakWorld, Wire } from './world.ts';
@@ -18,8 +18,6 @@ type Fault = (soak: SoakWorld, ms: number, chance: Chance) => Promise<void>;
 
 /** Seeds of poison messages, far from the traffic's. */
 const POISON_SEED = 10_000_000;
-const NOTICED_MS = 30_000;
-const LOADED_MS = 120_000;
 /** As many as may visit at a time are 64. */
 const VISITORS = 30;
 /** Messages that come while the disk is full. */
@@ -159,7 +157,7 @@ const FULL_DISK: FaultName = 'the disk is full';
 /** Not drawn: most of what piled up so far would be gone with the old tenure. */
 export const NEW_TENURE: FaultName = 'the state dir is replaced';
 
-export interface FaultTimes {
+interface FaultTimes {
   /** From the beginning of one to that of the next, unless it takes longer. */
   readonly everyMs: number;
   readonly shortestMs: number;
@@ -172,11 +170,11 @@ async function replaceFolder({ world, gauge }: SoakWorld, chance: Chance): Promi
   const folder = join(world.lib, verdict);
   const away = join(world.folder, `${verdict}-away`);
   renameSync(folder, away);
-  if (chance.below(2) === 0) await world.makeSpool();
-  await until('the daemon lets go of the old one', NOTICED_MS, async () => {
+  if (chance.below(2) === 0) world.makeFolders();
+  await until('the daemon lets go of the old one', async () => {
     return !(await gauge.holds(away));
   });
-  await world.makeSpool();
+  world.makeFolders();
   for (const name of await readdir(away)) {
     // What was half-way to another file system is an ordinary message again.
     await rename(join(away, name), join(folder, name.replace(/^\.learnd-/, '')));
@@ -194,13 +192,11 @@ async function replaceStateDir(soak: SoakWorld): Promise<void> {
   disk?.fill();
   if (disk !== undefined) await users.write(STAGED);
   if (disk !== undefined)
-    await until('some are staged', NOTICED_MS, () =>
-      soak.waiting().some(({ room }) => room === 'staged'),
-    );
+    await until('some are staged', () => soak.waiting().some(({ room }) => room === 'staged'));
   const owned = log.count('daemon.owner');
   renameSync(soak.stateDir, `${soak.stateDir}-${owned}`);
   disk?.free();
-  await until('the daemon has a new state dir', NOTICED_MS, () => {
+  await until('the daemon has a new state dir', () => {
     return log.count('daemon.owner') > owned;
   });
 }
@@ -209,7 +205,7 @@ async function replaceStateDir(soak: SoakWorld): Promise<void> {
 async function startAgain(redis: PrivateRedis): Promise<void> {
   await redis.start().catch(async (error: unknown) => {
     if (!redis.running) throw error;
-    await until('Redis answers', LOADED_MS, () =>
+    await until('Redis answers', () =>
       redis.command('PING').then(
         (reply) => reply === 'PONG',
         () => false,

@@ -1,6 +1,6 @@
 import { readFile, readdir, readlink, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import type { Probe } from './probe.ts';
 
 /**
@@ -15,8 +15,6 @@ export interface Reading extends Probe {
   readonly peakMb: number;
 }
 
-/** A busy machine and a slow collection may take this long. */
-const PROBE_MS = 20_000;
 const BETWEEN_MS = 300;
 /** Some ten seconds: folders are opened again within two, connections given up within five. */
 const MOST_TRIES = 30;
@@ -76,7 +74,7 @@ export class Gauge {
     await rm(this.#probeFile, { force: true });
     process.kill(this.#pid, 'SIGUSR2');
     let text = '';
-    await until('the daemon has told what it holds', PROBE_MS, async () => {
+    await until('the daemon has told what it holds', async () => {
       text = await readFile(this.#probeFile, 'utf8').catch(() => '');
       return text !== '';
     });

@@ -28,9 +28,7 @@ export class SoakLog {
     // Open for both, so that it neither waits for a writer nor ends with one.
     const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
     this.#pipe = new Socket({ fd, readable: true, writable: false });
-    createInterface({ input: this.#pipe }).on('line', (line) => {
-      this.#take(line);
-    });
+    createInterface({ input: this.#pipe }).on('line', (line) => this.#take(line));
   }
 
   count(event: string): number {

@@ -2,28 +2,25 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DaemonReport } from '../../../src/status/reports.ts';
+import type { StatusPages } from '../../support/status-pages.ts';
 
 /**
  * Feels the daemon's pulse: asks for its health every second, for its other pages now and then, and
  * can send visitors that behave badly. Notes every answer that a healthy daemon wouldn't give.
  */
 const EVERY_MS = 1_000;
-/** Longer than a daemon is ever frozen here, and than a busy machine holds it up. */
-const PATIENCE_MS = 20_000;
 
 export class Pulse implements AsyncDisposable {
   readonly complaints: string[] = [];
   beats = 0;
   slowestMs = 0;
-  readonly #listen: string;
+  readonly #pages: StatusPages;
   readonly #visitors = new Set<Socket>();
   readonly #stop = new AbortController();
   #feeling: Promise<void> | undefined;
 
-  /** @param listen the daemon's STATUS_LISTEN */
-  constructor(listen: string) {
-    this.#listen = listen;
+  constructor(pages: StatusPages) {
+    this.#pages = pages;
   }
 
   start(): void {
@@ -35,24 +32,9 @@ export class Pulse implements AsyncDisposable {
     await this.#feeling;
   }
 
-  async isShown(): Promise<boolean> {
-    return (await this.#ask('/healthz').catch(() => undefined)) !== undefined;
-  }
-
-  async report(): Promise<DaemonReport> {
-    return JSON.parse((await this.#ask('/status')).text) as DaemonReport;
-  }
-
-  /** The samples of one metric by their labels, as they are written. */
-  async samples(name: string): Promise<ReadonlyMap<string, number>> {
-    const { text } = await this.#ask('/metrics');
-    const found = text.matchAll(new RegExp(`^${name}(?:\\{(.*)\\})? (\\S+)$`, 'gm'));
-    return new Map([...found].map(([, labels = '', value = '']) => [labels, Number(value)]));
-  }
-
   /** Visitors that say nothing, half a request, rubbish, or more than they should, and then stay. */
   visit(count: number): void {
-    const [host = '', port = ''] = this.#listen.split(':');
+    const [host = '', port = ''] = this.#pages.listen.split(':');
     const openings = [
       '',
       'GET /metr',
@@ -100,18 +82,12 @@ export class Pulse implements AsyncDisposable {
   async #beat(path: string, expected: readonly number[]): Promise<void> {
     const start = performance.now();
     try {
-      const { status, text } = await this.#ask(path);
+      const { status, text } = await this.#pages.get(path);
       if (!expected.includes(status)) this.complaints.push(`${path}: ${status} ${text}`);
     } catch (error) {
       this.complaints.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
     }
     this.beats += 1;
     this.slowestMs = Math.max(this.slowestMs, performance.now() - start);
-  }
-
-  async #ask(path: string): Promise<{ readonly status: number; readonly text: string }> {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
-    const response = await fetch(`http://${this.#listen}${path}`, { signal });
-    return { status: response.status, text: await response.text() };
   }
 }

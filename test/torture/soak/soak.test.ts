@@ -4,6 +4,7 @@ import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 import { describeReal } from '../../real/harness.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceFor, chanceOf } from '../../support/seed.ts';
+import { samplesOf } from '../../support/status-pages.ts';
 import type { Chance } from '../../support/seed.ts';
 import { Faults, NEW_TENURE } from './faults.ts';
 import { held, told } from './gauge.ts';
@@ -172,7 +173,7 @@ function expectFlat(readings: readonly Reading[]): void {
 }
 
 /** Every file that was written ended, and ended once; set aside was only the poison. */
-async function expectAccounted({ users, log, poison, pulse }: SoakWorld): Promise<void> {
+async function expectAccounted({ users, log, poison, pages }: SoakWorld): Promise<void> {
   expect(users.errors).toEqual([]);
   const wrong: string[] = [];
   const expected = new Map([...users.judged].map(([name, { writes }]) => [name, writes]));
@@ -186,7 +187,8 @@ async function expectAccounted({ users, log, poison, pulse }: SoakWorld): Promis
   }
   expect(wrong).toEqual([]);
   // The counters say the same as the log, and as the writer.
-  const counters = await pulse.samples('kopano_learnd_messages_total');
+  const { text } = await pages.get('/metrics');
+  const counters = samplesOf(text, 'kopano_learnd_messages_total');
   const counted: Record<string, number> = {};
   const logged: Record<string, number> = {};
   for (const ending of FINAL_RESULTS) {

@@ -2,20 +2,20 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, rmSync, mkdtempSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../../src/servers/ports.ts';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import type { FaultRequest } from '../../faults/fault-server.ts';
 import { CLOSES, RESETS, SILENCE, messageIdOf } from '../../faults/plays.ts';
-import { Daemon } from '../../lab/daemon.ts';
-import type { Settings } from '../../lab/daemon.ts';
-import { World, until } from '../../real/world.ts';
+import type { Daemon, Settings } from '../../lab/daemon.ts';
+import { World } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import { byLength } from '../../support/length.ts';
-import { SMALL_HEAP, asOneself, program, secondFolder } from '../../support/run.ts';
+import { SMALL_HEAP, secondFolder } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
+import { StatusPages } from '../../support/status-pages.ts';
 import { canMount } from '../../support/temporary.ts';
-import { filesOf } from '../files.ts';
-import type { FoundFile } from '../files.ts';
+import { filesOf } from '../../support/spool-files.ts';
+import type { FoundFile } from '../../support/spool-files.ts';
 import { preload } from '../preload.ts';
 import { FaultProxy, insteadOf } from '../proxy.ts';
 import type { Fault } from '../proxy.ts';
@@ -90,7 +90,7 @@ interface Parts {
   readonly disk: Disk | undefined;
   readonly proxy: FaultProxy;
   readonly log: SoakLog;
-  readonly pulse: Pulse;
+  readonly pages: StatusPages;
   readonly daemon: Daemon;
 }
 
@@ -100,6 +100,7 @@ export class SoakWorld implements AsyncDisposable {
   readonly disk: Disk | undefined;
   readonly log: SoakLog;
   readonly users: Users;
+  readonly pages: StatusPages;
   readonly pulse: Pulse;
   readonly daemon: Daemon;
   readonly gauge: Gauge;
@@ -116,15 +117,15 @@ export class SoakWorld implements AsyncDisposable {
     this.disk = parts.disk;
     this.log = parts.log;
     this.daemon = daemon;
-    this.pulse = parts.pulse;
+    this.pages = parts.pages;
+    this.pulse = new Pulse(parts.pages);
     this.gauge = new Gauge(daemon.pid, join(world.folder, 'probe'));
     // What goes on at the same time has chances of its own, or none would come again.
     const forWire = chanceOf(chance.below(2 ** 31));
     this.#proxy = parts.proxy;
     this.#proxy.script = (request) => this.#harm(request, forWire);
     this.users = new Users({
-      lib: world.lib,
-      writer: world,
+      spool: world,
       chance: chanceOf(chance.below(2 ** 31)),
       perSecond: 50,
       flips: 0.05,
@@ -145,18 +146,17 @@ export class SoakWorld implements AsyncDisposable {
     if (isApart && !canMount) stateDir = mkdtempSync(join(secondFolder(), 'learnd-soak-'));
     const log = new SoakLog(join(world.folder, 'log'));
     const proxy = await FaultProxy.start({ target: world.rspamd.controllerPort, records: false });
-    const statusListen = `127.0.0.1:${await freePort()}`;
+    const pages = await StatusPages.atFreePort();
     const daemon = await startDaemon(world, {
       LEARN_STATE_DIR: stateDir,
       RSPAMD_URL: proxy.url,
-      STATUS_LISTEN: statusListen,
+      STATUS_LISTEN: pages.listen,
       LEARN_AFTER: isApart ? 'archive' : 'remove',
       LOG_PIPE: log.path,
       PROBE_FILE: join(world.folder, 'probe'),
     });
-    const pulse = new Pulse(statusListen);
-    await until('the status is shown', 20_000, () => pulse.isShown());
-    return new SoakWorld({ world, stateDir, disk, proxy, log, pulse, daemon }, chance);
+    await pages.untilShown();
+    return new SoakWorld({ world, stateDir, disk, proxy, log, pages, daemon }, chance);
   }
 
   /** Files in the drop directory and the queue, staged ones included. */
@@ -170,7 +170,7 @@ export class SoakWorld implements AsyncDisposable {
   /** Waits until nothing waits, on disk or in memory. */
   async untilDrained(): Promise<void> {
     const poisonous = new Set(this.poison.values());
-    await until('everything is learned', 300_000, async () => {
+    const isDrained = async (): Promise<boolean> => {
       const waiting = this.waiting();
       if (waiting.length > 0 && waiting.every(({ name }) => poisonous.has(name))) {
         // Only other messages show whose fault a missing answer is, and nobody writes any now.
@@ -179,9 +179,10 @@ export class SoakWorld implements AsyncDisposable {
         await sleep(1_000);
       }
       return waiting.length === 0;
-    });
-    await until('nothing is in memory', 60_000, async () => {
-      const { deferred, inFlight } = await this.pulse.report();
+    };
+    await until('everything is learned', isDrained, 300_000);
+    await until('nothing is in memory', async () => {
+      const { deferred, inFlight } = await this.pages.report();
       return deferred === 0 && inFlight === 0;
     });
   }
@@ -211,23 +212,18 @@ export class SoakWorld implements AsyncDisposable {
   }
 }
 
-async function startDaemon(world: World, settings: Settings): Promise<Daemon> {
-  const node = [process.execPath, '--expose-gc', ...SETTLED_CODE, ...SMALL_HEAP];
-  const command = [...node, ...preload('soak/probe.ts'), program(), ...asOneself(), 'watch'];
-  const daemon = await Daemon.spawn(
-    ['/bin/sh', '-c', 'exec "$@" > "$LOG_PIPE"', 'sh', ...command],
-    {
-      KOPANO_SPAMD_LIB: world.lib,
-      RSPAMD_TIMEOUT_SECONDS: '2',
-      LEARN_SWEEP_SECONDS: '5',
-      // Less than comes in while rspamd is away: the rest waits on disk.
-      LEARN_BACKLOG: '100',
-      LEARN_MAX_ATTEMPTS: '3',
-      ...settings,
-    },
-  );
-  world.daemons.push(daemon);
-  return daemon;
+function startDaemon(world: World, settings: Settings): Promise<Daemon> {
+  const all = {
+    RSPAMD_TIMEOUT_SECONDS: '2',
+    LEARN_SWEEP_SECONDS: '5',
+    // Less than comes in while rspamd is away: the rest waits on disk.
+    LEARN_BACKLOG: '100',
+    LEARN_MAX_ATTEMPTS: '3',
+    SHUTDOWN_SECONDS: '5',
+    ...settings,
+  };
+  const flags = ['--expose-gc', ...SETTLED_CODE, ...SMALL_HEAP, ...preload('soak/probe.ts')];
+  return world.spawn(all, ['/bin/sh', '-c', 'exec "$@" > "$LOG_PIPE"', 'sh'], flags);
 }
 
 /** Redis ends only in order here: that it flushes each learned word to the disk is too much. */

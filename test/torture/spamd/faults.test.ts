@@ -40,18 +40,8 @@ describeReal('a Bayes that cannot be written any more', () => {
   };
 
   test.each([
-    [
-      'as its folder is gone',
-      () => {
-        rmSync(folder(), { recursive: true });
-      },
-    ],
-    [
-      'as its folder is another’s',
-      () => {
-        owned(folder(), 0, 0);
-      },
-    ],
+    ['as its folder is gone', () => rmSync(folder(), { recursive: true })],
+    ['as its folder is another’s', () => owned(folder(), 0, 0)],
     [
       'as root’s sa-learn left bayes_toks to root',
       () => {
@@ -59,12 +49,7 @@ describeReal('a Bayes that cannot be written any more', () => {
         chmodSync(toks(), 0o600);
       },
     ],
-    [
-      'as bayes_toks is damaged',
-      () => {
-        writeFileSync(toks(), 'garbage'.repeat(10_000));
-      },
-    ],
+    ['as bayes_toks is damaged', () => writeFileSync(toks(), 'garbage'.repeat(10_000))],
   ])(
     '%s: no message is charged, known or new, and it goes on when that is mended',
     ROOT,

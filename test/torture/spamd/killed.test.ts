@@ -2,11 +2,10 @@ import { writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { PrivateSpamd } from '../../lab/private-spamd.ts';
 import { makeMessage } from '../../lab/messages.ts';
-import { World, until } from '../../real/world.ts';
+import { World } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import { needsPrograms } from '../../support/needs.ts';
 import { startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
-
-const PATIENCE_MS = 60_000;
 
 const settingsFor = (port: number) => ({
   LEARN_TRAINERS: 'spamassassin',
@@ -25,7 +24,7 @@ async function freezeTaker(spamd: PrivateSpamd, judge: () => Promise<void>): Pro
   writeFileSync(`${spamd.bayesPath}.lock`, 'localhost 1\n');
   const before = takers(spamd).length;
   await judge();
-  await until('a child has it', PATIENCE_MS, () => takers(spamd).length > before);
+  await until('a child has it', () => takers(spamd).length > before);
   const child = takers(spamd).at(-1) ?? 0;
   process.kill(child, 'SIGSTOP');
   await spamd.unlock();
@@ -40,8 +39,8 @@ async function wakeLate(child: number, spamd: PrivateSpamd, world: World): Promi
   const told = (): number => spamd.log.split(`[${child}] info: spamd: Tell:`).length;
   const before = told();
   process.kill(child, 'SIGCONT');
-  await until('the child is done', PATIENCE_MS, () => told() > before);
-  await world.untilDone(PATIENCE_MS);
+  await until('the child is done', () => told() > before);
+  await world.untilDone();
 }
 
 describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 'spamd'), () => {
@@ -49,16 +48,15 @@ describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 
     await using spamd = await startSpamd({ children: 2 });
     await using world = await World.make();
     const settings = settingsFor(spamd.port);
-    const daemon = await world.spawnDaemon(settings);
+    const daemon = await world.spawn(settings);
     await world.judge(makeMessage('spam', 1));
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     const turned = makeMessage('spam', 2);
     const child = await freezeTaker(spamd, () => world.judge(turned, 'spam'));
     await daemon.kill();
     await world.judge(turned, 'ham');
-    const second = await world.spawnDaemon(settings);
-    const isTaken = async (): Promise<boolean> => (await world.filesIn('ham')).length === 0;
-    await until('the turned one is picked up', PATIENCE_MS, isTaken);
+    const second = await world.spawn(settings);
+    await until('the turned one is picked up', () => world.names('drop/ham').length === 0);
     await wakeLate(child, spamd, world);
     expect(await spamd.counts()).toMatchObject({ spam: 2, ham: 1 });
     expect(second.linesOf('message.deferred')).toEqual([]);
@@ -68,21 +66,19 @@ describe('a child of spamd that wakes', needsPrograms('rspamd', 'redis-server', 
     await using spamd = await startSpamd({ children: 2 });
     await using world = await World.make();
     const settings = settingsFor(spamd.port);
-    const daemon = await world.spawnDaemon(settings);
+    const daemon = await world.spawn(settings);
     const message = makeMessage('spam', 1);
     await world.judge(message);
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     const turned = { ...message, raw: Buffer.concat([message.raw, Buffer.from('More.\n')]) };
     const child = await freezeTaker(spamd, () => world.judge(turned, 'ham'));
     await daemon.kill();
     // Nothing but the queue: the turned one is not told again.
-    const idle = await world.spawnDaemon(settingsFor(1));
+    const idle = await world.spawn(settingsFor(1));
     await world.judge(message);
-    const isBack = async (): Promise<boolean> =>
-      (await world.filesIn('.learnd/queue/spam')).length === 1;
-    await until('it is turned back', PATIENCE_MS, isBack);
+    await until('it is turned back', () => world.names('queue/spam').length === 1);
     await idle.stop();
-    await world.spawnDaemon(settings);
+    await world.spawn(settings);
     await wakeLate(child, spamd, world);
     expect(await spamd.counts()).toMatchObject({ spam: 2, ham: 0 });
   });

@@ -6,7 +6,8 @@ import type { PrivateSpamd, PrivateSpamdOptions } from '../../lab/private-spamd.
 import { findProgram } from '../../../src/servers/programs.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import type { MadeMessage } from '../../lab/messages.ts';
-import { World, until } from '../../real/world.ts';
+import { World } from '../../real/world.ts';
+import { until } from '../../support/until.ts';
 import { examine } from '../../support/examine.ts';
 import type { Line } from '../../support/examine.ts';
 import { ROOT, needsPrograms } from '../../support/needs.ts';
@@ -18,7 +19,6 @@ import { startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
  * that the learning doesn't mind.
  */
 const NEEDS = { ...needsPrograms('spamd', 'razor-admin', 'pyzor'), ...ROOT };
-const PATIENCE_MS = 120_000;
 const NETWORKS = {
   reporters: ['Razor2', 'Pyzor', 'SpamCop'],
   config: ['use_razor2 1', 'use_pyzor 1'],
@@ -86,14 +86,14 @@ describe('reports without a network', NEEDS, () => {
     'go nowhere, %s for Razor; what is to be learned is, and nothing is held against a message',
     async (identity) => {
       if (identity === 'with one') register(spamd);
-      world.startDaemon(settingsFor(spamd));
+      world.start(settingsFor(spamd));
       const spams = [1, 2, 3].map(freshSpam);
       for (const message of [...spams, makeMessage('ham', 1)]) await world.judge(message);
-      await world.untilDone(PATIENCE_MS);
+      await world.untilDone();
       expect(await counts()).toBe('3 spam, 1 ham');
       // Each takes five seconds and more, for which no message waits.
       expect(reported().length).toBeLessThan(3);
-      await until('all are told', PATIENCE_MS, () => reported().length === 3);
+      await until('all are told', () => reported().length === 3);
       // pyzor failed, and SpamAssassin takes that for a report.
       expect(reported()).toEqual([1, 2, 3].map(() => ['spam', true, undefined]));
       expect(spamd.log).toMatch(/pyzor: .* reporter error: exit 1\n.*spam reported to Pyzor/);
@@ -103,8 +103,8 @@ describe('reports without a network', NEEDS, () => {
       if (identity === 'with one') expect(spamd.log).not.toMatch(why);
       else expect(spamd.log).toMatch(why);
       await world.judge(spams[0] ?? freshSpam(1), 'ham');
-      await world.untilDone(PATIENCE_MS);
-      await until('it is taken back', PATIENCE_MS, () => reported().length === 4);
+      await world.untilDone();
+      await until('it is taken back', () => reported().length === 4);
       expect(reported().at(-1)).toEqual(['revoke', false, 'no network took it']);
       expect(await counts()).toBe('2 spam, 2 ham');
       const events = new Set(world.daemon.lines.map(({ event }) => event));
@@ -115,9 +115,9 @@ describe('reports without a network', NEEDS, () => {
   );
 
   test('a stop does not wait for them', async () => {
-    const daemon = world.startDaemon(settingsFor(spamd));
+    const daemon = world.start(settingsFor(spamd));
     await world.judge(freshSpam(1));
-    await world.untilDone(PATIENCE_MS);
+    await world.untilDone();
     await daemon.stop();
     expect(await counts()).toBe('1 spam, 0 ham');
     expect(spamd.log).not.toMatch('could not report spam to SpamCop');
@@ -130,9 +130,7 @@ describe('the doctor, where reports are wanted', NEEDS, () => {
     return (await examine({ KOPANO_SPAMD_LIB: '/nowhere', ...settings })).of('reports');
   }
 
-  beforeAll(() => {
-    expect(existsSync('/usr/bin/razor-admin')).toBe(true);
-  });
+  beforeAll(() => expect(existsSync('/usr/bin/razor-admin')).toBe(true));
 
   test('names the identity that Razor lacks, where spamd has it look, and how one is registered', async () => {
     await using spamd = await startAlone(NETWORKS);

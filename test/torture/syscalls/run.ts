@@ -40,15 +40,17 @@ export async function run(
 ): Promise<Run> {
   const { settings = {}, elsewhere = false, once = false } = scenario;
   using world = new SyscallsWorld({ settings, elsewhere, once, fault });
-  world.quietly(() => {
-    scenario.before(world);
-  });
+  for (const act of scenario.before) act(world);
   const complaints: string[] = [];
-  const acts = [...(scenario.meanwhile ?? [])];
+  const meanwhile = [...(scenario.meanwhile ?? [])];
   const isOver = (): boolean => {
-    if (acts[0]?.when(world) === true) acts.shift()?.act(world);
+    const [when, ...acts] = meanwhile[0] ?? [];
+    if (when?.(world) === true) {
+      meanwhile.shift();
+      for (const act of acts) act(world);
+    }
     keepRunning(world, scenario, fault, complaints);
-    return acts.length === 0 && isDone(world, scenario);
+    return meanwhile.length === 0 && isDone(world, scenario);
   };
   const patience = RECOVERY_MS + undisturbedMs + (fault?.code === 'ENOENT' ? SWEEP_MS : 0);
   const isInTime = await world.flowUntil(
@@ -57,11 +59,7 @@ export async function run(
   );
   const tookMs = world.clock.monotonic();
   if (!isInTime) complaints.push(`not over in time: ${whatIsLeft(world, scenario)}`);
-  if (world.wasMet)
-    await world.flowUntil(
-      () => world.healedAt !== undefined,
-      () => Infinity,
-    );
+  if (world.wasMet) await world.flowUntil(() => world.healedAt !== undefined);
   // What was raised is to be taken back, also where nothing is left to be done.
   const unsaid = (): string[] => unsaidOf(world, scenario, fault);
   const healed = world.healedAt ?? 0;
@@ -73,13 +71,8 @@ export async function run(
   if (isInTime) complaints.push(...complaintsOf(world, scenario));
   world.stop();
   const end = world.clock.monotonic() + STOP_MS;
-  if (
-    !(await world.flowUntil(
-      () => !world.isRunning,
-      () => end,
-    ))
-  )
-    complaints.push('it does not stop');
+  const isStopped = (): boolean => !world.isRunning;
+  if (!(await world.flowUntil(isStopped, () => end))) complaints.push('it does not stop');
   complaints.push(...world.violations);
   if (world.repeated > 1) complaints.push(`${world.repeated} messages were learned again`);
   const open = world.descriptors;

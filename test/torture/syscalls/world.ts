@@ -11,7 +11,6 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -28,10 +27,10 @@ import { ManualClock } from '../../support/manual-clock.ts';
 import { secondFolder } from '../../support/run.ts';
 import { ScriptedTrainer } from '../../support/scripted-trainer.ts';
 import { MARK } from '../../support/test-spool.ts';
-import { systemError, watchFileSystem } from '../../support/fs-steps.ts';
+import { Replacements, systemError, watchFileSystem } from '../../support/fs-steps.ts';
 import type { FsStep } from '../../support/fs-steps.ts';
-import { filesOf, violationsIn } from '../files.ts';
-import type { FoundFile } from '../files.ts';
+import { filesOf, violationsIn } from '../../support/spool-files.ts';
+import type { FoundFile } from '../../support/spool-files.ts';
 import { Killed } from '../killed.ts';
 import { KILL, POST, canMeet, spreads } from './faults.ts';
 import type { Fault } from './faults.ts';
@@ -45,12 +44,12 @@ import type { Fault } from './faults.ts';
  * closes what it has open, as the kernel would.
  */
 
-export interface TimedLine extends LogLine {
+interface TimedLine extends LogLine {
   readonly at: number;
 }
 
 /** How long a fault that lasts does so. */
-export const FAULT_MS = 20_000;
+const FAULT_MS = 20_000;
 /** Time that passes with a turn of the event loop: little while something happens, more in waits. */
 const BUSY_MS = 5;
 const IDLE_MS = 100;
@@ -253,7 +252,7 @@ export class SyscallsWorld {
    * the disk or a child is at work.
    * @returns false when `limit` (on the world's clock) was reached first
    */
-  async flowUntil(isSo: () => boolean, limit: () => number): Promise<boolean> {
+  async flowUntil(isSo: () => boolean, limit = () => Infinity): Promise<boolean> {
     const deadline = performance.now() + REAL_PATIENCE_MS;
     let seen = -1;
     for (;;) {
@@ -310,9 +309,7 @@ export class SyscallsWorld {
     this.#isDead = true;
     this.#known = new Map(this.trainer.memory);
     this.#postsAtDeath = this.trainer.posts.length;
-    process.nextTick(() => {
-      this.stop();
-    });
+    process.nextTick(() => this.stop());
     throw new Killed();
   }
 
@@ -391,23 +388,19 @@ export function bodyOf(name: string, verdict: Verdict, filler = ''): string {
 
 /** Starting a child is a step, too; what fails about it comes as the child's error. */
 function watchSpawns(hook: (step: FsStep) => void): () => void {
-  const calls = childProcess as { spawn: (...args: never[]) => unknown };
-  const original = calls.spawn;
-  calls.spawn = (...args) => {
-    const failed = new EventEmitter();
+  const replacements = new Replacements();
+  replacements.replace(childProcess, 'spawn', (original) => (...args) => {
     try {
       hook({ call: 'spawn', path: String(args[0]), when: 'before' });
     } catch (error) {
+      const failed = new EventEmitter();
       process.nextTick(() => failed.emit('error', error));
       return failed;
     }
     return original(...args);
-  };
-  syncBuiltinESMExports();
-  return () => {
-    calls.spawn = original;
-    syncBuiltinESMExports();
-  };
+  });
+  replacements.sync();
+  return () => replacements.restore();
 }
 
 function linkOf(path: string): string {
