@@ -16,8 +16,19 @@ const BLOCK = STRETCH / 2;
 /** As much of the mail as is searched. */
 const SEARCHED_BYTES = 262_144;
 
+const NO_MAIL: Buffer = Buffer.alloc(0);
+
+/** What came of a message, or of a question, with a reason that is fit for a log line. */
+export function presentableOutcome<Result extends { readonly kind: string }>(
+  outcome: Result,
+  mail?: Buffer,
+): Result {
+  if (!('reason' in outcome) || typeof outcome.reason !== 'string') return outcome;
+  return { ...outcome, reason: presentable(outcome.reason, mail) };
+}
+
 /** A reason without Message-IDs, control characters, or a stretch of the mail. */
-export function presentable(reason: string, mail: Buffer): string {
+export function presentable(reason: string, mail = NO_MAIL): string {
   const anonymous = reason.replace(/<[^<>]*>/g, '<id>').slice(0, LOOKED_AT);
   return clean(withoutMail(anonymous, mail.subarray(0, SEARCHED_BYTES)), LIMIT);
 }

@@ -44,7 +44,9 @@ export const NO_BACKEND = {
 export class RspamdTrainer implements Trainer {
   readonly filter = 'rspamd';
   readonly memoryCure = LOOK_AT_REDIS;
+  readonly hasUsers = true;
   readonly name: string;
+  readonly longestPostMs: number;
   readonly #options: RspamdTrainerOptions;
   readonly #post: LearningPost;
   readonly #fuzzy: Fuzzy | undefined;
@@ -59,6 +61,8 @@ export class RspamdTrainer implements Trainer {
     this.#options = options;
     this.#post = new LearningPost(options);
     const { fuzzy: flags, fuzzyLists: lists, isSparse = false, wall = Date.now } = options;
+    // The lists of the fuzzy storage are asked before and after.
+    this.longestPostMs = options.timeoutMs * (1 + (flags?.size ?? 0));
     this.#fuzzy = flags && new Fuzzy({ flags, lists, post: this.#post, isSparse, wall });
     this.#pages = new ControllerPages(options);
     this.#now = options.now ?? (() => performance.now());

@@ -81,8 +81,7 @@ export class Reports {
     if (result.kind === 'fault') {
       return { key, kind, taken: false, reason: `no answer (${result.code})` };
     }
-    const taken = [...result.didSet, ...result.didRemove].includes('remote');
     const said = result.code === 0 ? 'no network took it' : `${result.code} ${result.text}`;
-    return { key, kind, taken, reason: taken ? undefined : clean(said, 200) };
+    return { key, kind, taken: result.did, reason: result.did ? undefined : clean(said, 200) };
   }
 }

@@ -47,8 +47,8 @@ export interface TellAnswer {
   readonly code: number;
   /** The words after the code. */
   readonly text: string;
-  readonly didSet: readonly string[];
-  readonly didRemove: readonly string[];
+  /** It says that it did what it was told: learned, reported or forgot. */
+  readonly did: boolean;
   /** From the connecting to the end of the answer. */
   readonly ms: number;
 }
@@ -110,7 +110,7 @@ export class SpamdClient {
         isSettled = true;
         release();
         socket.destroy();
-        resolve(resultOf(received, code, this.#now() - startedAt));
+        resolve(resultOf(telling, received, code, this.#now() - startedAt));
       };
       const giveUp = (code: string): void => {
         // spamd carries out nothing but whole messages.
@@ -200,9 +200,9 @@ function mayBeSpamd(received: string): boolean {
 }
 
 /** A whole answer counts, whatever came after it: a reset may follow. */
-function resultOf(received: string, code: string, ms: number): TellResult {
+function resultOf(telling: Telling, received: string, code: string, ms: number): TellResult {
   if (!mayBeSpamd(received)) return faultOf('NOT_SPAMD', received);
-  const answer = parseAnswer(received, ms);
+  const answer = parseAnswer(telling, received, ms);
   if (answer !== undefined) return answer;
   const isEnded = /^(CLOSED|ECONNRESET|EPIPE)$/.test(code);
   if (!isEnded) return faultOf(code, received);
@@ -214,7 +214,11 @@ function faultOf(code: string, text: string): TellFault {
 }
 
 /** Reads an answer; `undefined` unless all of it is there. Errors have no headers and no blank line. */
-function parseAnswer(received: string, ms: number): TellAnswer | undefined {
+function parseAnswer(
+  { set, remove }: Telling,
+  received: string,
+  ms: number,
+): TellAnswer | undefined {
   const [line, digits, text = ''] =
     /^SPAMD\/\d+\.\d+ (\d{1,3}) ([^\r\n]*)\r?\n/.exec(received) ?? [];
   if (line === undefined) return undefined;
@@ -222,8 +226,8 @@ function parseAnswer(received: string, ms: number): TellAnswer | undefined {
   const code = Number(digits);
   if (code === 0 && end === -1) return undefined;
   const headers = end === -1 ? '' : received.slice(0, end);
-  const listed = (name: string): readonly string[] =>
-    new RegExp(`\\r\\n${name}: ([^\\r\\n]*)`).exec(headers)?.[1]?.split(/, */) ?? [];
-  const [didSet, didRemove] = [listed('DidSet'), listed('DidRemove')];
-  return { kind: 'answer', code, text, didSet, didRemove, ms };
+  const [header, database] = set === undefined ? ['DidRemove', remove] : ['DidSet', set];
+  const listed = new RegExp(`\\r\\n${header}: ([^\\r\\n]*)`).exec(headers)?.[1];
+  const did = listed?.split(/, */).some((each) => each === database) === true;
+  return { kind: 'answer', code, text, did, ms };
 }

@@ -45,5 +45,5 @@ async function did(spamd: PrivateSpamd, telling: Telling): Promise<boolean> {
   if (result.kind !== 'answer' || result.code !== 0 || result.ms > QUICK_MS) {
     throw new Error(`spamd said ${JSON.stringify(result)}`);
   }
-  return [...result.didSet, ...result.didRemove].includes('local');
+  return result.did;
 }
