@@ -16,7 +16,7 @@ export class BayesQuestion {
 
   /** Never rejects: what keeps rspamd from saying is an answer, too. */
   async ask(body: Buffer, signal: AbortSignal): Promise<Opinion> {
-    const answer = await this.#post.ask('checkv2', body, signal, BAYES_ALONE, MOST_BYTES);
+    const answer = await this.#post.send('checkv2', body, signal, BAYES_ALONE, MOST_BYTES);
     if ('code' in answer) return { kind: 'fault', reason: answer.code };
     const probability = answer.status === 200 ? probabilityIn(answer.text) : undefined;
     if (probability !== undefined) return { kind: 'opinion', probability };
@@ -24,7 +24,7 @@ export class BayesQuestion {
   }
 }
 
-export type Opinion =
+type Opinion =
   /**
    * How likely Bayes thinks it is spam, from 0 to 1; exactly 0.5 where it says nothing, which is within
    * 0.05 of it, of a message with too few words, and before it has learned enough.

@@ -1,6 +1,6 @@
 import type { Got } from 'got';
 import { Agent } from 'node:http';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { ControllerAddress, RspamdConfig } from '../config.ts';
 import { codeOf } from '../errors.ts';
 import type { Secret } from '../secret.ts';
@@ -31,8 +31,6 @@ export interface Answer {
 export interface Fault {
   /** The system's, Node's or got's error code. */
   readonly code: string;
-  /** What was received, where the parser choked on it. */
-  readonly text: string;
 }
 
 /** As much of an answer's body as is read. */
@@ -42,25 +40,6 @@ export const MAX_ANSWER_BYTES = 65_536;
 export function requestHeaders(password: Secret): Record<string, string> {
   const header = password.header();
   return { 'user-agent': 'kopano-learnd', ...(header === undefined ? {} : { password: header }) };
-}
-
-/** What the head of an answer says; its body comes later, if at all. */
-function answerOf(head: Pick<IncomingMessage, 'statusCode' | 'statusMessage' | 'headers'>): Answer {
-  const { statusCode = 0, statusMessage = '', headers } = head;
-  return { status: statusCode, reason: statusMessage, text: '', headers };
-}
-
-/** All of an error that is needed. */
-export function faultOf(error: unknown): Fault {
-  const received = rawPacketOf(error);
-  const text = Buffer.isBuffer(received) ? received.subarray(0, 1024).toString('latin1') : '';
-  return { code: codeOf(error) ?? 'UNKNOWN', text };
-}
-
-/** Node's parser leaves it with its error, which got wraps into one of its own. */
-function rawPacketOf(error: unknown): unknown {
-  if (!(error instanceof Error)) return undefined;
-  return 'rawPacket' in error ? error.rawPacket : rawPacketOf(error.cause);
 }
 
 export class ControllerPages {
@@ -107,13 +86,14 @@ export class ControllerPages {
         if (text.length >= MAX_ANSWER_BYTES) break;
       }
     } catch (error) {
-      fault = faultOf(error);
+      fault = { code: codeOf(error) ?? 'UNKNOWN' };
     } finally {
       // Else it would listen to the signal for ever, and throw when that comes.
       request.destroy();
     }
     const { response } = request;
-    if (response === undefined) return fault ?? { code: 'UNKNOWN', text: '' };
-    return { ...answerOf(response), text: text.slice(0, MAX_ANSWER_BYTES) };
+    if (response === undefined) return fault ?? { code: 'UNKNOWN' };
+    const { statusCode: status, statusMessage: reason = '', headers } = response;
+    return { status, reason, text: text.slice(0, MAX_ANSWER_BYTES), headers };
   }
 }

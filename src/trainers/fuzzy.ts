@@ -17,7 +17,7 @@ import type { Example, Outcome } from './trainer.ts';
  *
  * Each step may be done twice. What fails here is the storage's or the settings', never the message's.
  */
-export interface FuzzyOptions {
+interface FuzzyOptions {
   readonly flags: FuzzyFlags;
   readonly post: LearningPost;
   /** Adds a message when it is acknowledged, where most are not proven (`relearn`). */

@@ -6,7 +6,7 @@ import { ControllerPages } from './connection.ts';
 import type { Answer, ConnectionOptions, Fault } from './connection.ts';
 import { classifyFuzzy } from './fuzzy.ts';
 import { LearningPost } from './learning-post.ts';
-import { presentable } from './reason.ts';
+import { presentable, presentableOutcome } from './reason.ts';
 import { parseStatistics } from './rspamd.ts';
 import type { Outcome, Statistics } from './trainer.ts';
 import type { Verdict } from '../verdict.ts';
@@ -80,7 +80,7 @@ export class Inquiry {
     const result = await this.#post.send(path, NO_CONTENT, this.#signal, headers);
     const outcome = 'code' in result ? classifyFault(result) : classifyLearning(result, verdict);
     const isWell = ['refused', 'learned', 'duplicate', 'rejected'].includes(outcome.kind);
-    return isWell ? undefined : this.#presented(outcome);
+    return isWell ? undefined : presentableOutcome(outcome, undefined, this.#password);
   }
 
   /**
@@ -92,7 +92,7 @@ export class Inquiry {
     const headers = { flag: String(flag) };
     const result = await this.#post.send('fuzzydel', NO_CONTENT, this.#signal, headers);
     const fault = classifyFuzzy(result, flag);
-    return fault && this.#presented(fault);
+    return fault && presentableOutcome(fault, undefined, this.#password);
   }
 
   /**
@@ -114,18 +114,11 @@ export class Inquiry {
       ? knowingPassword(classifyAnswer(result), this.#password)
       : classifyFault(result);
     return {
+      text: '',
       ...result,
-      reason: this.#shown(isAnswer ? statusLine(result) : result.code),
-      meaning: this.#presented(meaning),
+      reason: presentable(isAnswer ? statusLine(result) : result.code, undefined, this.#password),
+      meaning: presentableOutcome(meaning, undefined, this.#password),
       isProxys: isAnswer && isProxys(result),
     };
-  }
-
-  #presented(outcome: Outcome): Outcome {
-    return 'reason' in outcome ? { ...outcome, reason: this.#shown(outcome.reason) } : outcome;
-  }
-
-  #shown(reason: string): string {
-    return presentable(this.#password.redact(reason), Buffer.alloc(0));
   }
 }

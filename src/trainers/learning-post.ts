@@ -3,9 +3,8 @@ import type { Socket } from 'node:net';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import { codeOf } from '../errors.ts';
 import { AnswerReader } from './answer-reader.ts';
-import type { AnswerReaderOptions } from './answer-reader.ts';
 import type { Answer, ConnectionOptions, Fault } from './connection.ts';
-import { MAX_ANSWER_BYTES, requestHeaders } from './connection.ts';
+import { requestHeaders } from './connection.ts';
 
 /**
  * The learning post: one connection, one write, one answer. Two of these go with every message, and
@@ -24,11 +23,6 @@ type OnBytes = (bytes: string) => void;
 /** One for all sockets: what came for one is taken out before another one is read from. */
 const ARRIVED = Buffer.allocUnsafeSlow(65_536);
 const ABORTED = 'ABORT_ERR';
-/** A success says all in its head; rspamd's 204 has a body as well. */
-const SUCCESS_SAYS_ALL: AnswerReaderOptions = {
-  isRead: (status) => status < 200 || status > 299,
-  mostBytes: MAX_ANSWER_BYTES,
-};
 
 export class LearningPost {
   readonly #options: ConnectionOptions;
@@ -44,41 +38,19 @@ export class LearningPost {
   /**
    * Sends one message. Never rejects; redirects are answers, and are not followed.
    * @param path below the controller's URL
+   * @param successBytes as much as is read of the body of a success
    */
   send(
     path: string,
     body: Buffer,
     signal: AbortSignal,
     headers: Headers = {},
+    successBytes = 0,
   ): Promise<Answer | Fault> {
-    return this.#post(path, body, signal, headers, SUCCESS_SAYS_ALL);
-  }
-
-  /**
-   * Posts a message to another path and takes the body of the answer, too. Never rejects.
-   * @param mostBytes that are read of the body
-   */
-  ask(
-    path: string,
-    body: Buffer,
-    signal: AbortSignal,
-    headers: Headers,
-    mostBytes: number,
-  ): Promise<Answer | Fault> {
-    return this.#post(path, body, signal, headers, { isRead: () => true, mostBytes });
-  }
-
-  #post(
-    path: string,
-    body: Buffer,
-    signal: AbortSignal,
-    headers: Headers,
-    wanted: AnswerReaderOptions,
-  ): Promise<Answer | Fault> {
-    if (signal.aborted) return Promise.resolve({ code: ABORTED, text: '' });
+    if (signal.aborted) return Promise.resolve({ code: ABORTED });
     const head = this.#headOf(path, body, headers);
     return new Promise((resolve) => {
-      const reader = new AnswerReader(wanted);
+      const reader = new AnswerReader(successBytes);
       const settle = (code: string): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', abort);

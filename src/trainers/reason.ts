@@ -1,3 +1,4 @@
+import { Secret } from '../secret.ts';
 import { clean } from '../text.ts';
 
 /**
@@ -22,13 +23,15 @@ const NO_MAIL: Buffer = Buffer.alloc(0);
 export function presentableOutcome<Result extends { readonly kind: string }>(
   outcome: Result,
   mail?: Buffer,
+  password?: Secret,
 ): Result {
   if (!('reason' in outcome) || typeof outcome.reason !== 'string') return outcome;
-  return { ...outcome, reason: presentable(outcome.reason, mail) };
+  return { ...outcome, reason: presentable(outcome.reason, mail, password) };
 }
 
-/** A reason without Message-IDs, control characters, or a stretch of the mail. */
-export function presentable(reason: string, mail = NO_MAIL): string {
+/** A reason without the password, Message-IDs, control characters, or a stretch of the mail. */
+export function presentable(raw: string, mail = NO_MAIL, password = Secret.none): string {
+  const reason = password.redact(raw);
   const anonymous = reason.replace(/<[^<>]*>/g, '<id>').slice(0, LOOKED_AT);
   return clean(withoutMail(anonymous, mail.subarray(0, SEARCHED_BYTES)), LIMIT);
 }

@@ -9,7 +9,7 @@ import type { ConnectionOptions } from './connection.ts';
 import { Fuzzy } from './fuzzy.ts';
 import type { FuzzyLists } from './fuzzy.ts';
 import { LearningPost } from './learning-post.ts';
-import { presentable } from './reason.ts';
+import { presentableOutcome } from './reason.ts';
 import type { Example, Outcome, Statistics, Trainer, VersionFault } from './trainer.ts';
 
 /** One rspamd controller as a trainer: what is posted to it, and what its answers come to. */
@@ -77,13 +77,15 @@ export class RspamdTrainer implements Trainer {
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
-    const asleep = await this.#wake(signal);
-    if (asleep !== undefined) return asleep;
-    const fuzzy = this.#fuzzy;
-    const obstacle = await fuzzy?.before(example, signal);
-    if (obstacle !== undefined) return this.#clean(obstacle, example);
+    const outcome = (await this.#wake(signal)) ?? (await this.#teach(example, signal));
+    return presentableOutcome(outcome, example.body, this.#options.password);
+  }
+
+  async #teach(example: Example, signal: AbortSignal): Promise<Outcome> {
+    const obstacle = await this.#fuzzy?.before(example, signal);
+    if (obstacle !== undefined) return obstacle;
     const outcome = await this.#learn(example, signal);
-    return this.#clean((await fuzzy?.after(example, outcome, signal)) ?? outcome, example);
+    return (await this.#fuzzy?.after(example, outcome, signal)) ?? outcome;
   }
 
   async #learn({ verdict, body, user }: Example, signal: AbortSignal): Promise<Outcome> {
@@ -127,8 +129,9 @@ export class RspamdTrainer implements Trainer {
     if (this.#now() - this.#answeredAt < FRESH_MS) return undefined;
     const result = await this.#pages.get('ping', signal);
     if (signal.aborted) return { kind: 'aborted' };
-    // Whatever it answers, and a proxy may answer for it: the post tells what that means.
-    if ('status' in result || result.text !== '') return undefined;
+    // Whatever it answers, what Node.js doesn't understand (HPE_...) as well, and a proxy may answer for
+    // it: the post tells what that means.
+    if ('status' in result || result.code.startsWith('HPE_')) return undefined;
     const outcome = classifyFault(result);
     // The message had no part in it.
     return outcome.kind === 'unavailable' || outcome.kind === 'misconfigured'
@@ -138,12 +141,6 @@ export class RspamdTrainer implements Trainer {
 
   #noteVersion(version: string | undefined): void {
     if (version !== undefined && version !== this.#version) this.#version = clean(version, 40);
-  }
-
-  /** An outcome that is fit for a log line. */
-  #clean(outcome: Outcome, { body }: Example): Outcome {
-    if (!('reason' in outcome)) return outcome;
-    return { ...outcome, reason: presentable(this.#options.password.redact(outcome.reason), body) };
   }
 
   /** Why it has nowhere to learn to, if that is so. */

@@ -10,7 +10,7 @@ import type { TaughtMessage } from './taught.ts';
  * Of what another process sent before it was killed nothing is known but when. A child that wakes after
  * `--timeout-child` (300 s) does nothing more (seen on 4.0.1).
  */
-export interface OwedAnswersOptions {
+interface OwedAnswersOptions {
   /** Milliseconds that spamd may take for what a process sent that was killed. */
   readonly longestMs: number;
   /** Milliseconds since the epoch. */

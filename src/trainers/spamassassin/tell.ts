@@ -29,7 +29,7 @@ export interface SpamdClientOptions {
 }
 
 /** Where a message is learned or reported: Bayes, or the reporting networks. */
-export type Database = 'local' | 'remote';
+type Database = 'local' | 'remote';
 
 /** What is told. With neither `set` nor `remove` it is a question: whether TELL is allowed at all. */
 export interface Telling {
