@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import type { Verdict } from '../verdict.ts';
 import { classifyAnswer, isProxys, statusLine } from './answers.ts';
@@ -24,8 +25,7 @@ interface FuzzyOptions {
   readonly isSparse: boolean;
   /** To which list each message was added, where that is kept: else nothing is ever deleted. */
   readonly lists: FuzzyLists | undefined;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
+  readonly clock: Pick<Clock, 'wall'>;
 }
 
 /** The class that was last added under a key, with a note. Neither method throws or rejects. */
@@ -147,7 +147,7 @@ export class Fuzzy {
     const last = await lists?.last(key);
     const turn = last && turnIn(last.body);
     if (last !== undefined && turn !== undefined) {
-      const now = this.#options.wall();
+      const now = this.#options.clock.wall();
       const leftMs = turn.at + SYNC_MS - now;
       if (leftMs > SYNC_MS) {
         // The clock was set back, perhaps by years: the wait begins anew.
@@ -173,10 +173,10 @@ export class Fuzzy {
     { flag, deletions }: Pick<Turn, 'flag' | 'deletions'>,
     signal: AbortSignal,
   ): Promise<Outcome | undefined> {
-    const { lists, wall } = this.#options;
+    const { lists, clock } = this.#options;
     const failure = await this.#send('fuzzydel', { flag }, body, signal);
     if (failure !== undefined) return failure;
-    const turn: Turn = { flag, deletions: deletions + 1, at: wall() };
+    const turn: Turn = { flag, deletions: deletions + 1, at: clock.wall() };
     await lists?.put(key, from, noteOf(turn));
     return undefined;
   }

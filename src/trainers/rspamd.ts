@@ -1,3 +1,5 @@
+import { systemClock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
@@ -22,10 +24,8 @@ export interface RspamdTrainerOptions extends ConnectionOptions {
   readonly fuzzyLists?: FuzzyLists | undefined;
   /** Most messages are not proven (`relearn`). @defaultValue false */
   readonly isSparse?: boolean;
-  /** The monotonic clock, in milliseconds. @defaultValue `performance.now` */
-  readonly now?: () => number;
-  /** Milliseconds since the epoch. @defaultValue `Date.now` */
-  readonly wall?: () => number;
+  /** @defaultValue the system's */
+  readonly clock?: Clock;
 }
 
 /** rspamd 3.4 says that of a message that there is nothing to learn from, and where it has no backend. */
@@ -51,7 +51,7 @@ export class RspamdTrainer implements Trainer {
   readonly #post: LearningPost;
   readonly #fuzzy: Fuzzy | undefined;
   readonly #pages: ControllerPages;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   #version: string | undefined;
   /** When it last answered; a post without an answer forgets that. */
   #answeredAt = -Infinity;
@@ -60,12 +60,12 @@ export class RspamdTrainer implements Trainer {
     this.name = options.controller.name;
     this.#options = options;
     this.#post = new LearningPost(options);
-    const { fuzzy: flags, fuzzyLists: lists, isSparse = false, wall = Date.now } = options;
+    const { fuzzy: flags, fuzzyLists: lists, isSparse = false, clock = systemClock } = options;
     // The lists of the fuzzy storage are asked before and after.
     this.longestPostMs = options.timeoutMs * (1 + (flags?.size ?? 0));
-    this.#fuzzy = flags && new Fuzzy({ flags, lists, post: this.#post, isSparse, wall });
+    this.#fuzzy = flags && new Fuzzy({ flags, lists, post: this.#post, isSparse, clock });
     this.#pages = new ControllerPages(options);
-    this.#now = options.now ?? (() => performance.now());
+    this.#clock = clock;
   }
 
   get version(): string | undefined {
@@ -100,7 +100,7 @@ export class RspamdTrainer implements Trainer {
       this.#answeredAt = -Infinity;
       return classifyFault(result);
     }
-    this.#answeredAt = this.#now();
+    this.#answeredAt = this.#clock.monotonic();
     this.#noteVersion(/^rspamd\/(\S+)/.exec(String(result.headers['server']))?.[1]);
     const { password } = this.#options;
     const outcome = knowingPassword(classifyLearning(result, verdict), password);
@@ -126,7 +126,7 @@ export class RspamdTrainer implements Trainer {
    * @returns why nothing was posted, if it doesn't answer
    */
   async #wake(signal: AbortSignal): Promise<Outcome | undefined> {
-    if (this.#now() - this.#answeredAt < FRESH_MS) return undefined;
+    if (this.#clock.monotonic() - this.#answeredAt < FRESH_MS) return undefined;
     const result = await this.#pages.get('ping', signal);
     if (signal.aborted) return { kind: 'aborted' };
     // Whatever it answers, what Node.js doesn't understand (HPE_...) as well, and a proxy may answer for

@@ -1,3 +1,5 @@
+import { systemClock } from '../../clock.ts';
+import type { Clock } from '../../clock.ts';
 import { presentableOutcome } from '../reason.ts';
 import type { Example, Outcome, Trainer } from '../trainer.ts';
 import type { Verdict } from '../../verdict.ts';
@@ -36,8 +38,8 @@ export interface SpamdTrainerOptions extends SpamdClientOptions {
   readonly taught?: Taught | undefined;
   /** Gets what users call spam and what they take back, where that is reported. */
   readonly reports?: Pick<Reports, 'add'> | undefined;
-  /** Milliseconds since the epoch. @defaultValue `Date.now` */
-  readonly wall?: (() => number) | undefined;
+  /** @defaultValue the system's */
+  readonly clock?: Clock;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -75,7 +77,7 @@ export class SpamdTrainer implements Trainer {
   readonly longestPostMs: number;
   readonly #options: SpamdTrainerOptions;
   readonly #client: SpamdClient;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #lock = new LockWatch();
   readonly #owed: OwedAnswers;
   /** The verdict that each buffer was last `DidSet` with: good for one proof, if nothing fails first. */
@@ -91,10 +93,8 @@ export class SpamdTrainer implements Trainer {
     this.longestPostMs = TELLS * options.timeoutMs;
     this.#options = options;
     this.#client = new SpamdClient(options);
-    this.#now = options.now ?? (() => performance.now());
-    const longestMs = LONGEST_TELL * options.timeoutMs;
-    const wall = options.wall ?? Date.now;
-    this.#owed = new OwedAnswers({ longestMs, wall, now: this.#now });
+    this.#clock = options.clock ?? systemClock;
+    this.#owed = new OwedAnswers(this.#clock, LONGEST_TELL * options.timeoutMs);
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
@@ -255,6 +255,7 @@ export class SpamdTrainer implements Trainer {
   async #ask(telling: Telling, signal: AbortSignal, key?: string): Promise<boolean | Failure> {
     // Before it is asked: a child of it may wake when we have been killed.
     if (key !== undefined && telling.remove === 'local') this.#options.taught?.forgetting(key);
+    const startedAt = this.#clock.monotonic();
     const result = await this.#client.tell(telling, signal);
     // Its child was killed, or spamd closes upon us whatever we say, or its answer got lost because it
     // doesn't read what it refuses (69, with 5 MB 10 times in 10).
@@ -264,17 +265,19 @@ export class SpamdTrainer implements Trainer {
       return classify(result);
     }
     if (result.code !== 0) return classify(result);
-    if (!result.did && isSlow(result.ms, telling.body.length)) return this.#locked(signal);
+    const tookMs = this.#clock.monotonic() - startedAt;
+    if (!result.did && isSlow(tookMs, telling.body.length)) return this.#locked(signal);
     this.#lock.free();
     return result.did;
   }
 
   async #locked(signal: AbortSignal): Promise<Failure> {
-    const startedAt = this.#now();
+    const startedAt = this.#clock.monotonic();
     const failure = await this.#probe(signal);
     if (failure !== undefined) return failure;
-    if (this.#now() - startedAt >= BUSY_MS) return BUSY;
-    return this.#lock.held(this.#now()) ? LOCKED_FOR_EVER : LOCKED;
+    const now = this.#clock.monotonic();
+    if (now - startedAt >= BUSY_MS) return BUSY;
+    return this.#lock.held(now) ? LOCKED_FOR_EVER : LOCKED;
   }
 }
 

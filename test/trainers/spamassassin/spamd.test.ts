@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../../src/clock.ts';
 import type {
   SpamdTrainer,
   SpamdTrainerOptions,
@@ -233,7 +234,12 @@ describe('a turned verdict', () => {
   test.each([true, false])(
     'back, while spamd may still carry out what a killed process told (to forget: %s)',
     async (forgets) => {
-      const { spamd, trainer } = await afterKill({ since: 0, forgets }, { wall: () => 1_000 });
+      const { spamd, trainer } = await afterKill(
+        { since: 0, forgets },
+        {
+          clock: { ...systemClock, wall: () => 1_000 },
+        },
+      );
       expect((await learn(trainer)).kind).toBe(forgets ? 'held' : 'learned');
       expect(spamd.told.includes('set spam')).toBe(!forgets);
     },
@@ -241,8 +247,8 @@ describe('a turned verdict', () => {
 
   test('waits for a killed process no longer where the clock was set back by a year', async () => {
     let now = 0;
-    const clocks = { wall: () => 1_000 + now, now: () => now };
-    const { trainer } = await afterKill({ since: 366 * 86_400_000, forgets: false }, clocks);
+    const clock = { ...systemClock, wall: () => 1_000 + now, monotonic: () => now };
+    const { trainer } = await afterKill({ since: 366 * 86_400_000, forgets: false }, { clock });
     const outcome = await learn(trainer, HAM);
     if (outcome.kind !== 'held') throw new Error(outcome.kind);
     now += outcome.waitMs ?? Infinity;
@@ -461,7 +467,7 @@ describe('an answer without DidSet that took ten seconds', () => {
       now += body.length === 0 ? probeMs : state.tookMs;
       return body.length === 0 || state.tookMs < LOCK_MS ? undefined : state.act;
     });
-    const trainer = trainerAt(spamd, { now: () => now });
+    const trainer = trainerAt(spamd, { clock: { ...systemClock, monotonic: () => now } });
     const pass = (ms: number): void => void (now += ms);
     return { spamd, trainer, pass, state };
   }
