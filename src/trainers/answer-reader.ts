@@ -1,5 +1,4 @@
-import { MAX_ANSWER_BYTES } from './connection.ts';
-import type { Answer, Fault } from './connection.ts';
+import type { IncomingHttpHeaders } from 'node:http';
 
 /**
  * Reads one answer from the bytes of a connection that carries no other one. It takes what Node's
@@ -7,6 +6,26 @@ import type { Answer, Fault } from './connection.ts';
  * belongs (101 and 110 among them, which HTTP has for interim answers), a Message-ID of any length in
  * the reason phrase.
  */
+
+/** An answer whose status line was understood. */
+export interface Answer {
+  readonly status: number;
+  /** The reason phrase. */
+  readonly reason: string;
+  /** The body, as much of it as was read; nothing of a learning post's that is a success. */
+  readonly text: string;
+  readonly headers: Readonly<IncomingHttpHeaders>;
+}
+
+/** What came instead of an answer. */
+export interface Fault {
+  /** The system's, Node's or got's error code. */
+  readonly code: string;
+}
+
+/** As much of an answer's body as is read. */
+export const MAX_ANSWER_BYTES = 65_536;
+
 /** Postfix passes headers of 100 KB on, and rspamd repeats the Message-ID in its reason phrase. */
 const MAX_HEAD_BYTES = 262_144;
 const END_OF_HEAD = '\r\n\r\n';

@@ -1,6 +1,6 @@
 import { statusLine } from './answers.ts';
+import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { LearningPost } from './learning-post.ts';
 import { presentable } from './reason.ts';
 
 /**
@@ -8,15 +8,15 @@ import { presentable } from './reason.ts';
  * off for this one message. It teaches nothing.
  */
 export class BayesQuestion {
-  readonly #post: LearningPost;
+  readonly #connection: Connection;
 
   constructor(options: ConnectionOptions) {
-    this.#post = new LearningPost(options);
+    this.#connection = new Connection(options);
   }
 
   /** Never rejects: what keeps rspamd from saying is an answer, too. */
   async ask(body: Buffer, signal: AbortSignal): Promise<Opinion> {
-    const answer = await this.#post.send('checkv2', body, signal, BAYES_ALONE, MOST_BYTES);
+    const answer = await this.#connection.post('checkv2', body, signal, BAYES_ALONE, MOST_BYTES);
     if ('code' in answer) return { kind: 'fault', reason: answer.code };
     const probability = answer.status === 200 ? probabilityIn(answer.text) : undefined;
     if (probability !== undefined) return { kind: 'opinion', probability };

@@ -1,4 +1,4 @@
-import type { Fault } from './connection.ts';
+import type { Fault } from './answer-reader.ts';
 import type { Outcome } from './trainer.ts';
 
 /**

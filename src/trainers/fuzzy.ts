@@ -3,8 +3,8 @@ import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import type { Verdict } from '../verdict.ts';
 import { classifyAnswer, isProxys, statusLine } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
-import type { Answer, Fault } from './connection.ts';
-import type { LearningPost } from './learning-post.ts';
+import type { Answer, Fault } from './answer-reader.ts';
+import type { Connection } from './connection.ts';
 import type { Example, Outcome } from './trainer.ts';
 
 /**
@@ -20,7 +20,7 @@ import type { Example, Outcome } from './trainer.ts';
  */
 interface FuzzyOptions {
   readonly flags: FuzzyFlags;
-  readonly post: LearningPost;
+  readonly connection: Connection;
   /** Adds a message when it is acknowledged, where most are not proven (`relearn`). */
   readonly isSparse: boolean;
   /** To which list each message was added, where that is kept: else nothing is ever deleted. */
@@ -189,7 +189,7 @@ export class Fuzzy {
     signal: AbortSignal,
   ): Promise<Outcome | undefined> {
     const headers = { flag: String(flag), ...(weight !== undefined && { weight: String(weight) }) };
-    const result = await this.#options.post.send(path, body, signal, headers);
+    const result = await this.#options.connection.post(path, body, signal, headers);
     return signal.aborted ? { kind: 'aborted' } : classifyFuzzy(result, flag);
   }
 }

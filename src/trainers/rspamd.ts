@@ -6,11 +6,10 @@ import { clean } from '../text.ts';
 import { MAKE_BACKEND, faultOfVersion, knowingPassword } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
 import { classifyLearning, learningPost } from './classes.ts';
-import { ControllerPages } from './connection.ts';
+import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { Fuzzy } from './fuzzy.ts';
 import type { FuzzyLists } from './fuzzy.ts';
-import { LearningPost } from './learning-post.ts';
 import { presentableOutcome } from './reason.ts';
 import type { Example, Outcome, Statistics, Trainer, VersionFault } from './trainer.ts';
 
@@ -48,9 +47,8 @@ export class RspamdTrainer implements Trainer {
   readonly name: string;
   readonly longestPostMs: number;
   readonly #options: RspamdTrainerOptions;
-  readonly #post: LearningPost;
+  readonly #connection: Connection;
   readonly #fuzzy: Fuzzy | undefined;
-  readonly #pages: ControllerPages;
   readonly #clock: Clock;
   #version: string | undefined;
   /** When it last answered; a post without an answer forgets that. */
@@ -59,12 +57,12 @@ export class RspamdTrainer implements Trainer {
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
     this.#options = options;
-    this.#post = new LearningPost(options);
+    this.#connection = new Connection(options);
     const { fuzzy: flags, fuzzyLists: lists, isSparse = false, clock = systemClock } = options;
     // The lists of the fuzzy storage are asked before and after.
     this.longestPostMs = options.timeoutMs * (1 + (flags?.size ?? 0));
-    this.#fuzzy = flags && new Fuzzy({ flags, lists, post: this.#post, isSparse, clock });
-    this.#pages = new ControllerPages(options);
+    this.#fuzzy =
+      flags && new Fuzzy({ flags, lists, connection: this.#connection, isSparse, clock });
     this.#clock = clock;
   }
 
@@ -90,7 +88,7 @@ export class RspamdTrainer implements Trainer {
 
   async #learn({ verdict, body, user }: Example, signal: AbortSignal): Promise<Outcome> {
     const { path, headers } = learningPost(verdict);
-    const result = await this.#post.send(path, body, signal, {
+    const result = await this.#connection.post(path, body, signal, {
       ...headers,
       ...(this.#options.bulk && { 'learn-type': 'bulk' }),
       ...(user !== undefined && { 'deliver-to': user }),
@@ -127,7 +125,7 @@ export class RspamdTrainer implements Trainer {
    */
   async #wake(signal: AbortSignal): Promise<Outcome | undefined> {
     if (this.#clock.monotonic() - this.#answeredAt < FRESH_MS) return undefined;
-    const result = await this.#pages.get('ping', signal);
+    const result = await this.#connection.get('ping', signal);
     if (signal.aborted) return { kind: 'aborted' };
     // Whatever it answers, what Node.js doesn't understand (HPE_...) as well, and a proxy may answer for
     // it: the post tells what that means.
@@ -156,7 +154,7 @@ export class RspamdTrainer implements Trainer {
 
   /** A page that is answered 200; of anything else a learning post tells. */
   async #page(path: string, signal: AbortSignal) {
-    const result = await this.#pages.get(path, signal);
+    const result = await this.#connection.get(path, signal);
     return 'status' in result && result.status === 200 ? result : undefined;
   }
 }
