@@ -5,12 +5,12 @@ import type { Called } from './commands.ts';
 import { loadConfig, readConfig } from './config.ts';
 import { EXIT, OperatorError, formatError } from './errors.ts';
 import type { ExitCode } from './errors.ts';
-import { FILTERS } from './filter.ts';
 import { forJournal } from './logger.ts';
 import { accountFor, isInSpool, rootsAccount } from './run-as.ts';
 import type { Account } from './run-as.ts';
 import { procFault } from './spool/folder.ts';
 import { wrap } from './text.ts';
+import { namesOfTrainers } from './trainers/create.ts';
 
 /**
  * The command line: whom the command runs as, and what becomes of its faults. What the process has is
@@ -106,14 +106,8 @@ function withCommand(args: readonly string[]): readonly string[] {
 /** What `kopano-learnd watch` would do, for who typed the bare name to see what happens. */
 function intention({ environment, identity, terminal }: CliOptions): string {
   const { config } = readConfig(environment);
-  const { spool, rspamd, spamd, trainers } = config;
-  const names = {
-    rspamd: rspamd.controllers.map(({ name }) => name),
-    spamassassin: [spamd.address.name],
-  };
-  const urls = FILTERS.filter((each) => trainers.includes(each))
-    .flatMap((each) => names[each])
-    .join(', ');
+  const { spool } = config;
+  const urls = namesOfTrainers(config).join(', ');
   const { account, refusal } = identity.uid === 0 ? rootsAccount(spool) : {};
   let who = '';
   if (account !== undefined) who = `, as ${account.name ?? `uid ${account.uid}`}`;

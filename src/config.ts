@@ -321,7 +321,9 @@ function filters(value: string): readonly Filter[] {
   const named = value.split(',').map((part) => part.trim());
   const known = FILTERS.filter((filter) => named.includes(filter));
   if (known.length === 0 || known.length !== named.length) {
-    throw new Error(`must be ${FILTERS.join(', ')}, or both, separated by a comma, not '${value}'`);
+    throw new Error(
+      `must be one or more of ${FILTERS.join(', ')}, separated by commas, not '${value}'`,
+    );
   }
   return known;
 }

@@ -292,7 +292,7 @@ test.each<[Environment, string | RegExp]>([
   ...[',', 'spamd', 'rspamd,rspamd', 'rspamd,', 'rspamd;spamassassin'].map(
     (value): [Environment, RegExp] => [
       { LEARN_TRAINERS: value },
-      /^ {2}LEARN_TRAINERS must be rspamd, spamassassin, or both/,
+      /^ {2}LEARN_TRAINERS must be one or more of rspamd, spamassassin/,
     ],
   ),
   ...['127.0.0.1', 'spamd://', 'http://127.0.0.1:783', 'unix:spamd.sock', 'exec:sa-learn'].map(

@@ -1,8 +1,7 @@
 import type { CommandOptions } from '../command-options.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode, OperatorError } from '../errors.ts';
-import { FILTER_TITLES } from '../filter.ts';
-import type { Filter } from '../filter.ts';
+import { FILTER_SETTINGS, FILTER_TITLES } from '../filter.ts';
 import { isInstallCommand, likelyHost } from '../host.ts';
 import { procFault } from '../spool/folder.ts';
 import type { Folder } from '../spool/folder.ts';
@@ -125,10 +124,6 @@ async function* checkFilters(given: Case) {
 }
 
 const SPOOL_SETTINGS = /^(KOPANO_SPAMD_LIB|LEARN_STATE_DIR)$/;
-const FILTER_SETTINGS: Readonly<Record<Filter, RegExp>> = {
-  rspamd: /^(LEARN_TRAINERS|RSPAMD_(URL|CA_FILE|PASSWORD|PASSWORD_FILE))$/,
-  spamassassin: /^(LEARN_TRAINERS|SPAMD_(URL|CA_FILE|USER))$/,
-};
 
 /** Why something is not tried: nothing is judged by the default of a setting that is wrong. */
 function settingsThatBar({ faults }: Case, names: RegExp): string | undefined {

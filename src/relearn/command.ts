@@ -8,7 +8,7 @@ import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
 import { inShell, wrap } from '../text.ts';
 import type { Terminal } from '../text.ts';
-import { createTrainers, limitsOfSpamAssassin } from '../trainers/create.ts';
+import { createTrainers } from '../trainers/create.ts';
 import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import { userByFields } from '../user.ts';
 import type { FindUser } from '../user.ts';
@@ -225,9 +225,8 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   const drawn = new Sample(flags.sample, Math.random);
   const settings = {
     ...common,
-    concurrency:
-      filter === 'rspamd' ? flags.concurrency : limitsOfSpamAssassin(config.spamd).concurrency,
-    findUser: filter === 'rspamd' ? findUserOf(options) : undefined,
+    concurrency: trainers[0]?.concurrency ?? flags.concurrency,
+    findUser: trainers[0]?.hasUsers === true ? findUserOf(options) : undefined,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
     firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,

@@ -3,7 +3,7 @@ import type { Config } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { FINAL_RESULTS } from '../delivery/result.ts';
-import { FILTERS, FILTER_TITLES } from '../filter.ts';
+import { FILTERS, FILTER_TITLES, perFilter } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import { clean, plural, tableRow, wrap } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
@@ -79,8 +79,7 @@ async function overviewOf(config: Config, stop: AbortSignal) {
     /** Folders that can't be counted. */
     faults: [...faults].map(([path, code]) => ({ path, code })),
     daemon,
-    rspamd: reachOf('rspamd', controllers),
-    spamassassin: reachOf('spamassassin', controllers),
+    ...perFilter((filter) => reachOf(filter, controllers)),
     bayes: {
       learned,
       minLearns: MIN_LEARNS,

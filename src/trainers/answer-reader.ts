@@ -1,4 +1,4 @@
-import type { Answer, Fault } from './connection.ts';
+import type { IncomingHttpHeaders } from 'node:http';
 
 /**
  * Reads one answer from the bytes of a connection that carries no other one. It takes what Node's
@@ -6,12 +6,25 @@ import type { Answer, Fault } from './connection.ts';
  * belongs (101 and 110 among them, which HTTP has for interim answers), a Message-ID of any length in
  * the reason phrase.
  */
-export interface AnswerReaderOptions {
-  /** Whether the body of an answer with this status is wanted. */
-  readonly isRead: (status: number) => boolean;
-  /** As much of a body as is wanted. */
-  readonly mostBytes: number;
+
+/** An answer whose status line was understood. */
+export interface Answer {
+  readonly status: number;
+  /** The reason phrase. */
+  readonly reason: string;
+  /** The body, as much of it as was read; nothing of a learning post's that is a success. */
+  readonly text: string;
+  readonly headers: Readonly<IncomingHttpHeaders>;
 }
+
+/** What came instead of an answer. */
+export interface Fault {
+  /** The system's, Node's or got's error code. */
+  readonly code: string;
+}
+
+/** As much of an answer's body as is read. */
+export const MAX_ANSWER_BYTES = 65_536;
 
 /** Postfix passes headers of 100 KB on, and rspamd repeats the Message-ID in its reason phrase. */
 const MAX_HEAD_BYTES = 262_144;
@@ -21,14 +34,18 @@ const START = 'HTTP/';
 const INTERIM = [100, 102, 103];
 
 export class AnswerReader {
-  readonly #options: AnswerReaderOptions;
+  readonly #successBytes: number;
   /** What came and is not yet understood, then the body; Latin-1. */
   #received = '';
   #head: Answer | undefined;
   #isNoHttp = false;
 
-  constructor(options: AnswerReaderOptions) {
-    this.#options = options;
+  /**
+   * @param successBytes as much of the body of a success as is wanted; 0: its head says all, and rspamd's
+   *   204 has a body as well
+   */
+  constructor(successBytes = 0) {
+    this.#successBytes = successBytes;
   }
 
   /** @returns whether nothing more is wanted */
@@ -45,7 +62,7 @@ export class AnswerReader {
       this.#received = end === -1 ? '' : this.#received.slice(end + END_OF_HEAD.length);
       if (!INTERIM.includes(head.status)) this.#head = head;
     }
-    return !this.#options.isRead(this.#head.status) || this.#isWhole(this.#head);
+    return this.#isWhole(this.#head);
   }
 
   /**
@@ -53,22 +70,21 @@ export class AnswerReader {
    * @param code why nothing more comes
    */
   end(code: string): Answer | Fault {
-    if (this.#head === undefined) return { code: this.#isNoHttp ? 'NO_HTTP' : code, text: '' };
-    const { status } = this.#head;
-    const { isRead, mostBytes } = this.#options;
-    const body = isRead(status) ? this.#bodyOf(this.#head) : '';
-    return { ...this.#head, text: body.slice(0, mostBytes) };
+    const head = this.#head;
+    if (head === undefined) return { code: this.#isNoHttp ? 'NO_HTTP' : code };
+    const body = isChunked(head) ? joined(this.#received) : this.#received.slice(0, lengthOf(head));
+    return { ...head, text: body.slice(0, this.#mostBytes(head)) };
+  }
+
+  #mostBytes({ status }: Answer): number {
+    return status >= 200 && status <= 299 ? this.#successBytes : MAX_ANSWER_BYTES;
   }
 
   #isWhole(head: Answer): boolean {
-    if (this.#received.length >= this.#options.mostBytes) return true;
+    if (this.#received.length >= this.#mostBytes(head)) return true;
     // Trailers are rare: then the end of the connection tells.
     if (isChunked(head)) return /(?:^|\r\n)0+\r\n\r\n$/.test(this.#received.slice(-32));
     return this.#received.length >= lengthOf(head);
-  }
-
-  #bodyOf(head: Answer): string {
-    return isChunked(head) ? joined(this.#received) : this.#received.slice(0, lengthOf(head));
   }
 }
 

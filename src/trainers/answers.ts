@@ -1,5 +1,5 @@
 import type { Secret } from '../secret.ts';
-import type { Answer } from './connection.ts';
+import type { Answer } from './answer-reader.ts';
 import type { Outcome, VersionFault } from './trainer.ts';
 
 /**

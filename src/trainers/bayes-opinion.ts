@@ -1,6 +1,6 @@
 import { statusLine } from './answers.ts';
+import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
-import { LearningPost } from './learning-post.ts';
 import { presentable } from './reason.ts';
 
 /**
@@ -8,15 +8,15 @@ import { presentable } from './reason.ts';
  * off for this one message. It teaches nothing.
  */
 export class BayesQuestion {
-  readonly #post: LearningPost;
+  readonly #connection: Connection;
 
   constructor(options: ConnectionOptions) {
-    this.#post = new LearningPost(options);
+    this.#connection = new Connection(options);
   }
 
   /** Never rejects: what keeps rspamd from saying is an answer, too. */
   async ask(body: Buffer, signal: AbortSignal): Promise<Opinion> {
-    const answer = await this.#post.ask('checkv2', body, signal, BAYES_ALONE, MOST_BYTES);
+    const answer = await this.#connection.post('checkv2', body, signal, BAYES_ALONE, MOST_BYTES);
     if ('code' in answer) return { kind: 'fault', reason: answer.code };
     const probability = answer.status === 200 ? probabilityIn(answer.text) : undefined;
     if (probability !== undefined) return { kind: 'opinion', probability };
@@ -24,7 +24,7 @@ export class BayesQuestion {
   }
 }
 
-export type Opinion =
+type Opinion =
   /**
    * How likely Bayes thinks it is spam, from 0 to 1; exactly 0.5 where it says nothing, which is within
    * 0.05 of it, of a message with too few words, and before it has learned enough.

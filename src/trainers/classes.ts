@@ -1,6 +1,6 @@
 import type { Verdict } from '../verdict.ts';
 import { classifyAnswer, statusLine } from './answers.ts';
-import type { Answer } from './connection.ts';
+import type { Answer } from './answer-reader.ts';
 import type { Outcome } from './trainer.ts';
 
 /**

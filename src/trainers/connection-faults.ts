@@ -1,5 +1,4 @@
-import { classifyAnswer } from './answers.ts';
-import type { Fault } from './connection.ts';
+import type { Fault } from './answer-reader.ts';
 import type { Outcome } from './trainer.ts';
 
 /**
@@ -15,7 +14,7 @@ export interface ConnectionFault {
 }
 
 /** What differs between those who are asked. */
-export interface ConnectionCures {
+interface ConnectionCures {
   /** The setting that names the address. */
   readonly url: string;
   /** The setting that names the authority. */
@@ -114,15 +113,13 @@ const ROWS: readonly ConnectionFault[] = [
 ];
 
 /** What is wrong by a code, and its cure; `undefined` where nothing is known of it. */
-export function connectionFault(
-  code: string,
-): Pick<ConnectionFault, 'means' | 'says' | 'cure'> | undefined {
+export function connectionFault(code: string): ConnectionFault | undefined {
   const row = ROWS.find(({ codes }) => codes.test(code));
   return row && { ...row, says: `${row.says} (${code})` };
 }
 
-/** What it means for a message that its post got no answer that Node.js understood. */
-export function classifyFault({ code, text }: Fault): Outcome {
+/** What it means for a message that its post got no answer. */
+export function classifyFault({ code }: Fault): Outcome {
   const { means = 'unknown', says: reason = '', cure: hint = '' } = connectionFault(code) ?? {};
   switch (means) {
     case 'refused':
@@ -132,13 +129,6 @@ export function classifyFault({ code, text }: Fault): Outcome {
     case 'misconfigured':
       return { kind: 'misconfigured', reason, hint, password: false };
     case 'unknown':
-      break;
+      return { kind: 'deferred', reason: `no answer (${code})`, answered: false };
   }
-  // A status that is none, or a Message-ID that breaks the status line: an answer all the same.
-  const broken = /^HTTP\/\d\.\d (\d{1,3}) ([^\r\n]*)/.exec(text);
-  if (broken === null) return { kind: 'deferred', reason: `no answer (${code})`, answered: false };
-  const [, status, said = ''] = broken;
-  // Only rspamd writes such lines, unless what follows names somebody else.
-  const [, server = 'rspamd/'] = /\r\nServer: ([^\r\n]*)/i.exec(text) ?? [];
-  return classifyAnswer({ status: Number(status), reason: said, text: '', headers: { server } });
 }

@@ -2,15 +2,11 @@ import type { Config } from '../config.ts';
 import type { Filter } from '../filter.ts';
 import type { FuzzyLists } from './fuzzy.ts';
 import { RspamdTrainer } from './rspamd.ts';
+import type { Diagnosis } from './spamassassin/canary.ts';
 import { Reports } from './spamassassin/reports.ts';
 import type { ReportsOptions } from './spamassassin/reports.ts';
-import {
-  SA_LEARN_CONCURRENCY,
-  SA_LEARN_LONGEST_MS,
-  SaLearnTrainer,
-} from './spamassassin/sa-learn.ts';
+import { SaLearnTrainer } from './spamassassin/sa-learn.ts';
 import { SpamdTrainer } from './spamassassin/spamd.ts';
-import type { Diagnosis } from './spamassassin/diagnosis.ts';
 import type { Taught } from './spamassassin/taught.ts';
 import type { Trainer } from './trainer.ts';
 
@@ -32,6 +28,43 @@ export interface SpamAssassinTrainer extends Trainer {
   diagnose(signal: AbortSignal): Promise<Diagnosis>;
 }
 
+type Settings = Pick<Config, 'trainers' | 'rspamd' | 'spamd'>;
+
+/** A filter, by the settings. */
+interface Kind {
+  /** Where it is: the names of its trainers. */
+  readonly names: (config: Settings) => readonly string[];
+  readonly create: (config: Settings, options: TrainersOptions) => readonly Trainer[];
+}
+
+/** The one list of filters. */
+const KINDS: Readonly<Record<Filter, Kind>> = {
+  rspamd: {
+    names: ({ rspamd }) => rspamd.controllers.map(({ name }) => name),
+    create: ({ rspamd }, { bulk = true, isSparse = false, fuzzyLists }) =>
+      rspamd.controllers.map(
+        (controller) => new RspamdTrainer({ ...rspamd, controller, bulk, isSparse, fuzzyLists }),
+      ),
+  },
+  spamassassin: {
+    names: ({ spamd }) => [spamd.address.name],
+    create: ({ spamd }, options) => [createSpamAssassin(spamd, options)],
+  },
+};
+
+/** Where the filters are that the settings name. */
+export function namesOfTrainers(config: Settings): readonly string[] {
+  return config.trainers.flatMap((filter) => KINDS[filter].names(config));
+}
+
+/** The trainers that the settings name, one for each controller. */
+export function createTrainers(
+  config: Settings,
+  options: TrainersOptions = {},
+): readonly Trainer[] {
+  return config.trainers.flatMap((filter) => KINDS[filter].create(config, options));
+}
+
 /** A trainer by spamd, or by `sa-learn` where SPAMD_URL names that. */
 export function createSpamAssassin(
   spamd: Config['spamd'],
@@ -41,32 +74,4 @@ export function createSpamAssassin(
   const isReported = spamd.report && reporting !== undefined;
   const reports = isReported ? new Reports({ ...spamd, ...reporting }) : undefined;
   return new SpamdTrainer({ ...spamd, taught, reports });
-}
-
-/** Posts in one that is taught to SpamAssassin: what was known is forgotten first, with a canary. */
-const TELLS = 10;
-
-/** How many calls SpamAssassin's trainer takes at a time, and how long one may take. */
-export function limitsOfSpamAssassin({ address, timeoutMs }: Config['spamd']) {
-  return address.program === undefined
-    ? // More bring nothing, and cost latency (30 a second with one, 22 with four).
-      { concurrency: 1, longestPostMs: TELLS * timeoutMs }
-    : { concurrency: SA_LEARN_CONCURRENCY, longestPostMs: SA_LEARN_LONGEST_MS };
-}
-
-/** The trainers that the settings name, one for each controller: the one list of filters. */
-export function createTrainers(
-  config: Pick<Config, 'trainers' | 'rspamd' | 'spamd'>,
-  options: TrainersOptions = {},
-): readonly Trainer[] {
-  const { rspamd, spamd } = config;
-  const { bulk = true, isSparse = false, fuzzyLists } = options;
-  const make: Readonly<Record<Filter, () => readonly Trainer[]>> = {
-    rspamd: () =>
-      rspamd.controllers.map(
-        (controller) => new RspamdTrainer({ ...rspamd, controller, bulk, isSparse, fuzzyLists }),
-      ),
-    spamassassin: () => [createSpamAssassin(spamd, options)],
-  };
-  return config.trainers.flatMap((filter) => make[filter]());
 }

@@ -1,9 +1,10 @@
+import type { Clock } from '../clock.ts';
 import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import type { Verdict } from '../verdict.ts';
 import { classifyAnswer, isProxys, statusLine } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
-import type { Answer, Fault } from './connection.ts';
-import type { LearningPost } from './learning-post.ts';
+import type { Answer, Fault } from './answer-reader.ts';
+import type { Connection } from './connection.ts';
 import type { Example, Outcome } from './trainer.ts';
 
 /**
@@ -17,15 +18,14 @@ import type { Example, Outcome } from './trainer.ts';
  *
  * Each step may be done twice. What fails here is the storage's or the settings', never the message's.
  */
-export interface FuzzyOptions {
+interface FuzzyOptions {
   readonly flags: FuzzyFlags;
-  readonly post: LearningPost;
+  readonly connection: Connection;
   /** Adds a message when it is acknowledged, where most are not proven (`relearn`). */
   readonly isSparse: boolean;
   /** To which list each message was added, where that is kept: else nothing is ever deleted. */
   readonly lists: FuzzyLists | undefined;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
+  readonly clock: Pick<Clock, 'wall'>;
 }
 
 /** The class that was last added under a key, with a note. Neither method throws or rejects. */
@@ -147,7 +147,7 @@ export class Fuzzy {
     const last = await lists?.last(key);
     const turn = last && turnIn(last.body);
     if (last !== undefined && turn !== undefined) {
-      const now = this.#options.wall();
+      const now = this.#options.clock.wall();
       const leftMs = turn.at + SYNC_MS - now;
       if (leftMs > SYNC_MS) {
         // The clock was set back, perhaps by years: the wait begins anew.
@@ -173,10 +173,10 @@ export class Fuzzy {
     { flag, deletions }: Pick<Turn, 'flag' | 'deletions'>,
     signal: AbortSignal,
   ): Promise<Outcome | undefined> {
-    const { lists, wall } = this.#options;
+    const { lists, clock } = this.#options;
     const failure = await this.#send('fuzzydel', { flag }, body, signal);
     if (failure !== undefined) return failure;
-    const turn: Turn = { flag, deletions: deletions + 1, at: wall() };
+    const turn: Turn = { flag, deletions: deletions + 1, at: clock.wall() };
     await lists?.put(key, from, noteOf(turn));
     return undefined;
   }
@@ -189,7 +189,7 @@ export class Fuzzy {
     signal: AbortSignal,
   ): Promise<Outcome | undefined> {
     const headers = { flag: String(flag), ...(weight !== undefined && { weight: String(weight) }) };
-    const result = await this.#options.post.send(path, body, signal, headers);
+    const result = await this.#options.connection.post(path, body, signal, headers);
     return signal.aborted ? { kind: 'aborted' } : classifyFuzzy(result, flag);
   }
 }

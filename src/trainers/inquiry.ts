@@ -2,11 +2,11 @@ import type { Secret } from '../secret.ts';
 import { classifyAnswer, isProxys, knowingPassword, statusLine } from './answers.ts';
 import { classifyLearning, learningPost } from './classes.ts';
 import { classifyFault } from './connection-faults.ts';
-import { ControllerPages } from './connection.ts';
-import type { Answer, ConnectionOptions, Fault } from './connection.ts';
+import type { Answer, Fault } from './answer-reader.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionOptions } from './connection.ts';
 import { classifyFuzzy } from './fuzzy.ts';
-import { LearningPost } from './learning-post.ts';
-import { presentable } from './reason.ts';
+import { presentable, presentableOutcome } from './reason.ts';
 import { parseStatistics } from './rspamd.ts';
 import type { Outcome, Statistics } from './trainer.ts';
 import type { Verdict } from '../verdict.ts';
@@ -34,8 +34,7 @@ const NO_CONTENT = Buffer.from('\r\n');
 export class Inquiry {
   readonly name: string;
   readonly hasPassword: boolean;
-  readonly #pages: ControllerPages;
-  readonly #post: LearningPost;
+  readonly #connection: Connection;
   readonly #password: Secret;
   readonly #signal: AbortSignal;
 
@@ -45,9 +44,10 @@ export class Inquiry {
     this.hasPassword = password.header() !== undefined;
     this.#password = password;
     this.#signal = signal;
-    const connection = { ...options, timeoutMs: Math.min(timeoutMs, PATIENCE_MS) };
-    this.#pages = new ControllerPages(connection);
-    this.#post = new LearningPost(connection);
+    this.#connection = new Connection({
+      ...options,
+      timeoutMs: Math.min(timeoutMs, PATIENCE_MS),
+    });
   }
 
   /** Needs no password. */
@@ -67,7 +67,7 @@ export class Inquiry {
    * is answered 400 and changes nothing (tried on 3.4).
    */
   async learnNothing(): Promise<Reply> {
-    return this.#replyOf(await this.#post.send('learnspam', Buffer.alloc(0), this.#signal));
+    return this.#replyOf(await this.#connection.post('learnspam', Buffer.alloc(0), this.#signal));
   }
 
   /**
@@ -77,10 +77,10 @@ export class Inquiry {
    */
   async classFault(verdict: Verdict): Promise<Outcome | undefined> {
     const { path, headers } = learningPost(verdict);
-    const result = await this.#post.send(path, NO_CONTENT, this.#signal, headers);
+    const result = await this.#connection.post(path, NO_CONTENT, this.#signal, headers);
     const outcome = 'code' in result ? classifyFault(result) : classifyLearning(result, verdict);
     const isWell = ['refused', 'learned', 'duplicate', 'rejected'].includes(outcome.kind);
-    return isWell ? undefined : this.#presented(outcome);
+    return isWell ? undefined : presentableOutcome(outcome, undefined, this.#password);
   }
 
   /**
@@ -90,9 +90,9 @@ export class Inquiry {
    */
   async fuzzyFault(flag: number): Promise<Outcome | undefined> {
     const headers = { flag: String(flag) };
-    const result = await this.#post.send('fuzzydel', NO_CONTENT, this.#signal, headers);
+    const result = await this.#connection.post('fuzzydel', NO_CONTENT, this.#signal, headers);
     const fault = classifyFuzzy(result, flag);
-    return fault && this.#presented(fault);
+    return fault && presentableOutcome(fault, undefined, this.#password);
   }
 
   /**
@@ -105,7 +105,7 @@ export class Inquiry {
   }
 
   async #page(path: string): Promise<Reply> {
-    return this.#replyOf(await this.#pages.get(path, this.#signal));
+    return this.#replyOf(await this.#connection.get(path, this.#signal));
   }
 
   #replyOf(result: Answer | Fault): Reply {
@@ -114,18 +114,11 @@ export class Inquiry {
       ? knowingPassword(classifyAnswer(result), this.#password)
       : classifyFault(result);
     return {
+      text: '',
       ...result,
-      reason: this.#shown(isAnswer ? statusLine(result) : result.code),
-      meaning: this.#presented(meaning),
+      reason: presentable(isAnswer ? statusLine(result) : result.code, undefined, this.#password),
+      meaning: presentableOutcome(meaning, undefined, this.#password),
       isProxys: isAnswer && isProxys(result),
     };
-  }
-
-  #presented(outcome: Outcome): Outcome {
-    return 'reason' in outcome ? { ...outcome, reason: this.#shown(outcome.reason) } : outcome;
-  }
-
-  #shown(reason: string): string {
-    return presentable(this.#password.redact(reason), Buffer.alloc(0));
   }
 }

@@ -1,3 +1,4 @@
+import { Secret } from '../secret.ts';
 import { clean } from '../text.ts';
 
 /**
@@ -16,8 +17,21 @@ const BLOCK = STRETCH / 2;
 /** As much of the mail as is searched. */
 const SEARCHED_BYTES = 262_144;
 
-/** A reason without Message-IDs, control characters, or a stretch of the mail. */
-export function presentable(reason: string, mail: Buffer): string {
+const NO_MAIL: Buffer = Buffer.alloc(0);
+
+/** What came of a message, or of a question, with a reason that is fit for a log line. */
+export function presentableOutcome<Result extends { readonly kind: string }>(
+  outcome: Result,
+  mail?: Buffer,
+  password?: Secret,
+): Result {
+  if (!('reason' in outcome) || typeof outcome.reason !== 'string') return outcome;
+  return { ...outcome, reason: presentable(outcome.reason, mail, password) };
+}
+
+/** A reason without the password, Message-IDs, control characters, or a stretch of the mail. */
+export function presentable(raw: string, mail = NO_MAIL, password = Secret.none): string {
+  const reason = password.redact(raw);
   const anonymous = reason.replace(/<[^<>]*>/g, '<id>').slice(0, LOOKED_AT);
   return clean(withoutMail(anonymous, mail.subarray(0, SEARCHED_BYTES)), LIMIT);
 }

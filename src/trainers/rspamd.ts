@@ -1,15 +1,16 @@
+import { systemClock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
 import type { FuzzyFlags } from '../fuzzy-flags.ts';
 import type { Verdict } from '../verdict.ts';
 import { clean } from '../text.ts';
 import { MAKE_BACKEND, faultOfVersion, knowingPassword } from './answers.ts';
 import { classifyFault } from './connection-faults.ts';
 import { classifyLearning, learningPost } from './classes.ts';
-import { ControllerPages } from './connection.ts';
+import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { Fuzzy } from './fuzzy.ts';
 import type { FuzzyLists } from './fuzzy.ts';
-import { LearningPost } from './learning-post.ts';
-import { presentable } from './reason.ts';
+import { presentableOutcome } from './reason.ts';
 import type { Example, Outcome, Statistics, Trainer, VersionFault } from './trainer.ts';
 
 /** One rspamd controller as a trainer: what is posted to it, and what its answers come to. */
@@ -22,10 +23,8 @@ export interface RspamdTrainerOptions extends ConnectionOptions {
   readonly fuzzyLists?: FuzzyLists | undefined;
   /** Most messages are not proven (`relearn`). @defaultValue false */
   readonly isSparse?: boolean;
-  /** The monotonic clock, in milliseconds. @defaultValue `performance.now` */
-  readonly now?: () => number;
-  /** Milliseconds since the epoch. @defaultValue `Date.now` */
-  readonly wall?: () => number;
+  /** @defaultValue the system's */
+  readonly clock?: Clock;
 }
 
 /** rspamd 3.4 says that of a message that there is nothing to learn from, and where it has no backend. */
@@ -44,12 +43,13 @@ export const NO_BACKEND = {
 export class RspamdTrainer implements Trainer {
   readonly filter = 'rspamd';
   readonly memoryCure = LOOK_AT_REDIS;
+  readonly hasUsers = true;
   readonly name: string;
+  readonly longestPostMs: number;
   readonly #options: RspamdTrainerOptions;
-  readonly #post: LearningPost;
+  readonly #connection: Connection;
   readonly #fuzzy: Fuzzy | undefined;
-  readonly #pages: ControllerPages;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   #version: string | undefined;
   /** When it last answered; a post without an answer forgets that. */
   #answeredAt = -Infinity;
@@ -57,11 +57,13 @@ export class RspamdTrainer implements Trainer {
   constructor(options: RspamdTrainerOptions) {
     this.name = options.controller.name;
     this.#options = options;
-    this.#post = new LearningPost(options);
-    const { fuzzy: flags, fuzzyLists: lists, isSparse = false, wall = Date.now } = options;
-    this.#fuzzy = flags && new Fuzzy({ flags, lists, post: this.#post, isSparse, wall });
-    this.#pages = new ControllerPages(options);
-    this.#now = options.now ?? (() => performance.now());
+    this.#connection = new Connection(options);
+    const { fuzzy: flags, fuzzyLists: lists, isSparse = false, clock = systemClock } = options;
+    // The lists of the fuzzy storage are asked before and after.
+    this.longestPostMs = options.timeoutMs * (1 + (flags?.size ?? 0));
+    this.#fuzzy =
+      flags && new Fuzzy({ flags, lists, connection: this.#connection, isSparse, clock });
+    this.#clock = clock;
   }
 
   get version(): string | undefined {
@@ -73,18 +75,20 @@ export class RspamdTrainer implements Trainer {
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
-    const asleep = await this.#wake(signal);
-    if (asleep !== undefined) return asleep;
-    const fuzzy = this.#fuzzy;
-    const obstacle = await fuzzy?.before(example, signal);
-    if (obstacle !== undefined) return this.#clean(obstacle, example);
+    const outcome = (await this.#wake(signal)) ?? (await this.#teach(example, signal));
+    return presentableOutcome(outcome, example.body, this.#options.password);
+  }
+
+  async #teach(example: Example, signal: AbortSignal): Promise<Outcome> {
+    const obstacle = await this.#fuzzy?.before(example, signal);
+    if (obstacle !== undefined) return obstacle;
     const outcome = await this.#learn(example, signal);
-    return this.#clean((await fuzzy?.after(example, outcome, signal)) ?? outcome, example);
+    return (await this.#fuzzy?.after(example, outcome, signal)) ?? outcome;
   }
 
   async #learn({ verdict, body, user }: Example, signal: AbortSignal): Promise<Outcome> {
     const { path, headers } = learningPost(verdict);
-    const result = await this.#post.send(path, body, signal, {
+    const result = await this.#connection.post(path, body, signal, {
       ...headers,
       ...(this.#options.bulk && { 'learn-type': 'bulk' }),
       ...(user !== undefined && { 'deliver-to': user }),
@@ -94,7 +98,7 @@ export class RspamdTrainer implements Trainer {
       this.#answeredAt = -Infinity;
       return classifyFault(result);
     }
-    this.#answeredAt = this.#now();
+    this.#answeredAt = this.#clock.monotonic();
     this.#noteVersion(/^rspamd\/(\S+)/.exec(String(result.headers['server']))?.[1]);
     const { password } = this.#options;
     const outcome = knowingPassword(classifyLearning(result, verdict), password);
@@ -120,11 +124,12 @@ export class RspamdTrainer implements Trainer {
    * @returns why nothing was posted, if it doesn't answer
    */
   async #wake(signal: AbortSignal): Promise<Outcome | undefined> {
-    if (this.#now() - this.#answeredAt < FRESH_MS) return undefined;
-    const result = await this.#pages.get('ping', signal);
+    if (this.#clock.monotonic() - this.#answeredAt < FRESH_MS) return undefined;
+    const result = await this.#connection.get('ping', signal);
     if (signal.aborted) return { kind: 'aborted' };
-    // Whatever it answers, and a proxy may answer for it: the post tells what that means.
-    if ('status' in result || result.text !== '') return undefined;
+    // Whatever it answers, what Node.js doesn't understand (HPE_...) as well, and a proxy may answer for
+    // it: the post tells what that means.
+    if ('status' in result || result.code.startsWith('HPE_')) return undefined;
     const outcome = classifyFault(result);
     // The message had no part in it.
     return outcome.kind === 'unavailable' || outcome.kind === 'misconfigured'
@@ -134,12 +139,6 @@ export class RspamdTrainer implements Trainer {
 
   #noteVersion(version: string | undefined): void {
     if (version !== undefined && version !== this.#version) this.#version = clean(version, 40);
-  }
-
-  /** An outcome that is fit for a log line. */
-  #clean(outcome: Outcome, { body }: Example): Outcome {
-    if (!('reason' in outcome)) return outcome;
-    return { ...outcome, reason: presentable(this.#options.password.redact(outcome.reason), body) };
   }
 
   /** Why it has nowhere to learn to, if that is so. */
@@ -155,7 +154,7 @@ export class RspamdTrainer implements Trainer {
 
   /** A page that is answered 200; of anything else a learning post tells. */
   async #page(path: string, signal: AbortSignal) {
-    const result = await this.#pages.get(path, signal);
+    const result = await this.#connection.get(path, signal);
     return 'status' in result && result.status === 200 ? result : undefined;
   }
 }

@@ -21,11 +21,17 @@ export interface Trainer {
   /** The controller's address without secrets; names it in logs. */
   readonly name: string;
   /** The filter's version, once an answer has shown it: `3.12.1`. */
-  readonly version: string | undefined;
+  readonly version?: string | undefined;
   /** What is known to be wrong with that version. */
-  readonly versionFault: VersionFault | undefined;
+  readonly versionFault?: VersionFault | undefined;
   /** What to look at when it acknowledges what it is taught and remembers nothing of it. */
   readonly memoryCure: string;
+  /** Posts that it takes at a time. @defaultValue as many as the settings say */
+  readonly concurrency?: number | undefined;
+  /** How long one post may take, in milliseconds. */
+  readonly longestPostMs: number;
+  /** It may keep a memory for each user. */
+  readonly hasUsers?: boolean;
   /** One call costs it as much as many at the same time: it gets many from the start on. */
   readonly teachesInBatches?: boolean;
   /** What two messages share that are one to it. @defaultValue the Message-ID, or the body */

@@ -83,6 +83,7 @@ export type Rule = (post: Post) => Outcome | Promise<Outcome> | undefined;
  */
 export class ScriptedTrainer implements Trainer {
   readonly memoryCure = 'look at its memory';
+  readonly longestPostMs = 30_000;
   readonly name: string;
   readonly filter: Filter;
   readonly posts: Post[] = [];
@@ -99,6 +100,10 @@ export class ScriptedTrainer implements Trainer {
   constructor(name = 'http://one:11334', filter: Filter = 'rspamd') {
     this.filter = filter;
     this.name = name;
+  }
+
+  get concurrency(): number | undefined {
+    return this.filter === 'spamassassin' ? 1 : undefined;
   }
 
   /** From now on these rules and no others. */

@@ -3,7 +3,7 @@ import { Bugs } from '../../src/bugs.ts';
 import { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
-import { FILTERS } from '../../src/filter.ts';
+import { FILTERS, perFilter } from '../../src/filter.ts';
 import type { Filter } from '../../src/filter.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import type { DiskFault } from '../../src/spool/disk-faults.ts';
@@ -92,7 +92,7 @@ export class StatusBench {
           this.status.ended(filter, ended);
         },
       });
-    this.messagesOf = { rspamd: eventsOf('rspamd'), spamassassin: eventsOf('spamassassin') };
+    this.messagesOf = perFilter(eventsOf);
     const filters = FILTERS.filter((filter) =>
       this.trainers.some((each) => each.filter === filter),
     );

@@ -295,11 +295,7 @@ test.each([
 // EAI_FAIL is what a resolver that refuses comes to (glibc, musl).
 test.each(['ENOTFOUND', 'EAI_AGAIN', 'EAI_FAIL'])('unavailable: no name, by %s', (code) => {
   const reason = saying(/host name is not found/);
-  expect(classifyFault({ code, text: '' })).toEqual({
-    kind: 'unavailable',
-    contact: 'none',
-    reason,
-  });
+  expect(classifyFault({ code })).toEqual({ kind: 'unavailable', contact: 'none', reason });
 });
 
 const HOSTILE_IDS = [

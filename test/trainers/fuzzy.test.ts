@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { fuzzyFlags } from '../../src/fuzzy-flags.ts';
 import type { RspamdTrainer, RspamdTrainerOptions } from '../../src/trainers/rspamd.ts';
 import { FaultServer } from '../faults/fault-server.ts';
@@ -93,7 +94,7 @@ describe('a message', () => {
     await using server = await serverWith('/none', SUCCESS);
     const fuzzyLists = new Lists();
     let now = 1_700_000_000_000;
-    const trainer = trainerOf(server, { fuzzyLists, wall: () => now });
+    const trainer = trainerOf(server, { fuzzyLists, clock: { ...systemClock, wall: () => now } });
     const teach = async (verdict: 'spam' | 'ham', posts: number) => {
       const body = Buffer.from(MESSAGE);
       const before = server.requests.length;
@@ -131,7 +132,10 @@ describe('a message', () => {
   test('that is turned back before it has entered the other list goes the same way', async () => {
     await using server = await serverWith('/none', SUCCESS);
     let now = 1_700_000_000_000;
-    const trainer = trainerOf(server, { fuzzyLists: new Lists(), wall: () => now });
+    const trainer = trainerOf(server, {
+      fuzzyLists: new Lists(),
+      clock: { ...systemClock, wall: () => now },
+    });
     const bodies = [MESSAGE, Buffer.from(MESSAGE), Buffer.from(MESSAGE)] as const;
     for (let post = 0; post < 2; post += 1) await learn(trainer, 'spam', bodies[0]);
     await learn(trainer, 'ham', bodies[1]);
@@ -181,7 +185,11 @@ describe('a message', () => {
     const fuzzyLists = new Lists();
     await fuzzyLists.put('a.eml', 'spam', Buffer.alloc(0));
     let now = 0;
-    const trainer = trainerOf(server, { fuzzyLists, wall: () => now }, 'spam:11');
+    const trainer = trainerOf(
+      server,
+      { fuzzyLists, clock: { ...systemClock, wall: () => now } },
+      'spam:11',
+    );
     const kinds: string[] = [];
     for (let post = 0; post < 4; post += 1) {
       kinds.push((await learn(trainer, 'ham')).kind);

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { freePort } from '../../src/servers/ports.ts';
 import { Secret } from '../../src/secret.ts';
 import type { RspamdTrainer } from '../../src/trainers/rspamd.ts';
@@ -29,6 +30,8 @@ import { temporaryFolder } from '../support/temporary.ts';
 import { MESSAGE, PATIENCE_MS, example, learn, trainerAt } from './connect.ts';
 
 const NEVER = new AbortController().signal;
+/** No time passes. */
+const STILL = { ...systemClock, monotonic: () => 0 };
 
 /** The one request that the server got. */
 function theRequest({ requests }: FaultServer): FaultRequest {
@@ -93,7 +96,7 @@ describe('/ping is asked', () => {
   test('before a post that comes 250 ms after the last answer: rspamd may be another one', async () => {
     await using server = await FaultServer.start({ play: plays(), playsPing: true });
     let now = 0;
-    const trainer = trainerAt(server.url, { now: () => now });
+    const trainer = trainerAt(server.url, { clock: { ...systemClock, monotonic: () => now } });
     for (const at of [0, 249, 499]) {
       now = at;
       await learn(trainer);
@@ -109,7 +112,7 @@ describe('/ping is asked', () => {
       play: plays({ when: ({ method }) => method === 'POST', act, times: 1 }),
       playsPing: true,
     });
-    const trainer = trainerAt(server.url, { now: () => 0 });
+    const trainer = trainerAt(server.url, { clock: STILL });
     await learn(trainer);
     expect(await learn(trainer)).toEqual({ kind: 'learned' });
     expect(paths(server)).toEqual(['/ping', ...expected]);
@@ -318,7 +321,7 @@ describe('an abort', () => {
 
   test('before the post sends nothing', async () => {
     await using server = await FaultServer.start({ play: plays() });
-    const trainer = trainerAt(server.url, { now: () => 0 });
+    const trainer = trainerAt(server.url, { clock: STILL });
     await learn(trainer);
     const outcome = await trainer.learn(example('spam', MESSAGE), AbortSignal.abort());
     expect(outcome).toEqual({ kind: 'aborted' });
@@ -342,7 +345,8 @@ describe('an abort', () => {
 describe('statistics', () => {
   async function statisticsFrom(act: Act): Promise<unknown> {
     await using server = await FaultServer.start({ play: always(act) });
-    const told = await trainerAt(server.url, { timeoutMs: 150 }).statistics(NEVER);
+    const options = act === SILENCE ? { timeoutMs: 150 } : {};
+    const told = await trainerAt(server.url, options).statistics(NEVER);
     expect(server.requests).toHaveLength(1); // it isn't for the trainer to ask again
     return told;
   }

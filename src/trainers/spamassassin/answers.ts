@@ -1,7 +1,7 @@
 import { connectionFaults } from '../connection-faults.ts';
 import type { ConnectionFault } from '../connection-faults.ts';
 import type { Outcome } from '../trainer.ts';
-import type { TellAnswer, TellFault } from './tell.ts';
+import type { TellAnswer, TellFault, TellResult } from './tell.ts';
 
 /**
  * The table of what spamd answers beside `0 EX_OK`, and of connections that come to nothing, which log
@@ -56,7 +56,11 @@ const ANSWERS: readonly AnswerRow[] = [
 ];
 
 /** What it means that spamd did not say `0 EX_OK`. The reason is passed on as it came. */
-export function classifyAnswer({ code, text }: TellAnswer): Failure {
+export function classify(result: TellResult): Failure {
+  return result.kind === 'answer' ? classifyAnswer(result) : classifyFault(result);
+}
+
+function classifyAnswer({ code, text }: TellAnswer): Failure {
   const said = `${code} ${text}`.trim();
   const row = ANSWERS.find(({ says }) => says.test(said));
   // 79: spamd had to wait for the message for too long; 75: for a while only. Others are unknown.
@@ -81,17 +85,13 @@ const FAULTS: readonly ConnectionFault[] = [
   }),
 ];
 
-/** What is known of a fault by its code: doctor's words and log's. */
-export function connectionFault(code: string): ConnectionFault | undefined {
-  return FAULTS.find(({ codes }) => codes.test(code));
-}
-
-/** What it means that no whole answer came. Of another service's words the first line is told. */
-export function classifyFault({ code, text }: TellFault): Failure {
+/** Of another service's words the first line is told. */
+function classifyFault({ code, text }: TellFault): Failure {
   if (code === 'ABORTED') return { kind: 'aborted' };
-  const row = connectionFault(code);
-  if (row === undefined)
+  const row = FAULTS.find(({ codes }) => codes.test(code));
+  if (row === undefined) {
     return { kind: 'deferred', reason: SILENT[code] ?? `no answer (${code})`, answered: false };
+  }
   const [line = ''] = text.split(/\r?\n/, 1);
   const detail = code === 'NOT_SPAMD' ? line : code;
   const reason = `${row.says} (${detail})`;
@@ -111,6 +111,22 @@ export const NOT_ALLOWED: Blameless = misconfigured(
   'it closes every connection without a word',
   "let this host connect: --allowed-ips of spamd names nobody but loopback unless it is set; without --paranoid, or with a SPAMD_USER that spamd's machine knows; and spamds: in SPAMD_URL where spamd runs with --ssl",
 );
+
+/** A canary shows that spamd learns and forgets nothing. */
+export function cannotWrite(user: string | undefined): Blameless {
+  return user === undefined
+    ? misconfigured(
+        "it learns nothing: Bayes can't be written, or is off",
+        `set SPAMD_USER to the user whose Bayes the filter reads (amavis: amavis or vscan), because a spamd that runs as root learns nothing without it; or ${LET_IT_WRITE}`,
+      )
+    : misconfigured(
+        `it learns nothing for the user ${user}: Bayes can't be written, or is off`,
+        LET_IT_WRITE,
+      );
+}
+
+const LET_IT_WRITE =
+  "let that user write the folder and the files of bayes_path (~/.spamassassin unless set; bayes_toks belongs to root after sa-learn ran as root: chown it back), mend the database behind it (Redis, SQL, disk full), and set use_bayes 1, use_learner 1 and bayes_learn_during_report 1; spamd's log says which";
 
 /** What failed before a message was sent is no message's fault. */
 export function blameless(failure: Failure): Blameless {

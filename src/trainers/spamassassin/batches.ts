@@ -1,4 +1,5 @@
-import type { Action } from './sa-learn-output.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Batch, Task } from './sa-learn-run.ts';
 
 /**
  * Calls that wait to be done together, of any verdict; what is to be forgotten goes by itself. They
@@ -6,31 +7,19 @@ import type { Action } from './sa-learn-output.ts';
  * then, and waits for them.
  */
 
-export interface Call {
-  readonly action: Action;
-  readonly body: Buffer;
+export interface Call extends Task {
   readonly signal: AbortSignal;
 }
+
+/**
+ * Does a batch and never rejects; one at a time.
+ * @returns what came of each call; `undefined` of those that it didn't come to, which go again
+ */
+type Perform<Result> = (batch: Batch<Call>) => Promise<readonly (Result | undefined)[]>;
 
 interface Waiting<Result> {
   readonly call: Call;
   readonly resolve: (result: Result) => void;
-}
-
-export interface BatchesOptions<Result> {
-  /**
-   * Does a batch and never rejects; one at a time.
-   * @returns what came of each call; `undefined` of those that it didn't come to, which go again
-   */
-  readonly perform: (batch: Batch) => Promise<readonly (Result | undefined)[]>;
-}
-
-/** Calls that still gather. */
-export interface Batch {
-  /** All of them are to be forgotten; or none is. */
-  readonly forgets: boolean;
-  /** All of them, what is spam first, once they are together. Never rejects. */
-  readonly calls: Promise<readonly Call[]>;
 }
 
 /** About as much takes a second, and room on the disk. */
@@ -40,11 +29,11 @@ const GATHER_MS = 100;
 const LONGEST_GATHER_MS = 1_000;
 
 export class Batches<Result> {
-  readonly #perform: BatchesOptions<Result>['perform'];
+  readonly #perform: Perform<Result>;
   #waiting: Waiting<Result>[] = [];
   #isWorking = false;
 
-  constructor({ perform }: BatchesOptions<Result>) {
+  constructor(perform: Perform<Result>) {
     this.#perform = perform;
   }
 
@@ -60,8 +49,8 @@ export class Batches<Result> {
     for (let [first] = this.#waiting; first !== undefined; [first] = this.#waiting) {
       const forgets = first.call.action === 'forget';
       const gathered = this.#gather(forgets);
-      const calls = gathered.then((batch) => batch.map(({ call }) => call));
-      const results = await this.#perform({ forgets, calls });
+      const tasks = gathered.then((taken) => taken.map(({ call }) => call));
+      const results = await this.#perform({ forgets, tasks });
       for (const [index, each] of (await gathered).entries()) {
         const result = results[index];
         if (result === undefined) this.#waiting.push(each);
@@ -76,21 +65,21 @@ export class Batches<Result> {
     let seen = 0;
     for (let ms = 0; seen < this.#waiting.length && ms < LONGEST_GATHER_MS; ms += GATHER_MS) {
       seen = this.#waiting.length;
-      await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+      await sleep(GATHER_MS);
     }
     const taken: Waiting<Result>[] = [];
     const left: Waiting<Result>[] = [];
     let bytes = 0;
     for (const each of this.#waiting) {
-      const isLike = forgets === (each.call.action === 'forget');
-      const { length } = each.call.body;
+      const { action, body } = each.call;
       // One that is larger goes alone.
-      const hasRoom = taken.length === 0 || bytes + length <= MOST_BYTES;
-      if (isLike && hasRoom) bytes += length;
-      (isLike && hasRoom ? taken : left).push(each);
+      const hasRoom = taken.length === 0 || bytes + body.length <= MOST_BYTES;
+      const isTaken = forgets === (action === 'forget') && hasRoom;
+      if (isTaken) bytes += body.length;
+      (isTaken ? taken : left).push(each);
     }
     this.#waiting = left;
-    const rank = ({ call }: Waiting<Result>): number => Number(call.action !== 'spam');
-    return taken.sort((a, b) => rank(a) - rank(b));
+    const isLater = ({ call }: Waiting<Result>): number => Number(call.action !== 'spam');
+    return taken.sort((a, b) => isLater(a) - isLater(b));
   }
 }

@@ -1,11 +1,16 @@
-import { misconfigured, unavailable } from './answers.ts';
-import type { Blameless } from './answers.ts';
+import { randomUUID } from 'node:crypto';
+import { presentableOutcome } from '../reason.ts';
+import { blameless, misconfigured, unavailable } from './answers.ts';
+import type { Blameless, Failure } from './answers.ts';
 
 /**
  * The canary: a made message that is learned twice and forgotten twice. spamd says the same of a
  * message that it knows and of one that it couldn't learn, but it can't know the canary; so its four
  * answers tell whether this user's Bayes stores. It leaves nothing behind where that works.
  */
+
+/** Whether SpamAssassin can learn at all. */
+export type Diagnosis = Blameless | { readonly kind: 'works' };
 
 /** The canary of every first try. What a crash left of it the next try takes away. */
 export const FIRST_CANARY = '0';
@@ -28,13 +33,11 @@ export function canaryMessage(id: string): Buffer {
   return Buffer.from(lines.join('\n'));
 }
 
-/** Whether each of the TELLs says that it did: Set, Set, Remove, Remove. */
-export type CanaryAnswers = readonly [boolean, boolean, boolean, boolean];
-
 /** `left over`: it was known before, and has been forgotten. */
-export type Finding = 'works' | 'deaf' | 'forgetful' | 'left over' | 'unclear';
+type Finding = 'works' | 'deaf' | 'forgetful' | 'left over' | 'unclear';
 
-export function judgeCanary(answers: CanaryAnswers): Finding {
+/** @param answers whether it says each time that it did: learned, learned, forgot, forgot */
+export function judgeCanary(answers: readonly boolean[]): Finding {
   const said = answers.map(Number).join('');
   if (said === '1010') return 'works';
   if (said === '0000') return 'deaf';
@@ -44,32 +47,44 @@ export function judgeCanary(answers: CanaryAnswers): Finding {
   return said.startsWith('11') ? 'forgetful' : 'unclear';
 }
 
-const SEE_LOG = "spamd's log says which";
+/**
+ * Finds out whether SpamAssassin can learn.
+ * @param tell has a canary learned twice and forgotten twice, and says what `judgeCanary` asks for
+ * @param deaf what it means that nothing was learned or forgotten
+ */
+export async function tryCanaries(
+  tell: (canary: Buffer) => Promise<readonly boolean[] | Failure>,
+  deaf: Blameless = UNCLEAR,
+): Promise<Diagnosis> {
+  let finding: Finding = 'left over';
+  // Whatever the first one shows may be a crash's, or another process's with the same canary.
+  for (const id of [FIRST_CANARY, FIRST_CANARY, randomUUID()]) {
+    // What a crash left is gone now. Nobody would take away what one left of the last canary.
+    if (id === FIRST_CANARY && finding !== 'left over') continue;
+    const answers = await tell(canaryMessage(id));
+    if ('kind' in answers) return blameless(answers);
+    finding = judgeCanary(answers);
+    if (finding === 'works') return { kind: 'works' };
+  }
+  if (finding === 'forgetful') return FORGETFUL;
+  return finding === 'deaf' ? deaf : UNCLEAR;
+}
 
-/** What a canary that didn't work shows, with its cure. */
-export function classifyFinding(
-  finding: Exclude<Finding, 'works'>,
-  user: string | undefined,
-): Blameless {
-  switch (finding) {
-    case 'deaf':
-      return misconfigured(
-        `it learns nothing${user === undefined ? '' : ` for the user ${user}`}: Bayes can't be written, or is off`,
-        user === undefined
-          ? `set SPAMD_USER to the user whose Bayes the filter reads (amavis: amavis or vscan), because a spamd that runs as root learns nothing without it; or ${CANNOT_WRITE}`
-          : CANNOT_WRITE,
-      );
-    case 'forgetful':
-      return misconfigured(
-        'it acknowledges what it learns, each time anew, and remembers nothing of it',
-        MAKE_IT_REMEMBER,
-      );
-    case 'left over':
-    case 'unclear':
-      return unavailable(
-        "its answers to a made message don't fit together: does something else learn or forget just now?",
-        'answered',
-      );
+/** A diagnosis that several who ask for it at the same time share. */
+export class SharedDiagnosis {
+  readonly #diagnose: (signal: AbortSignal) => Promise<Diagnosis>;
+  #underWay: Promise<Diagnosis> | undefined;
+
+  constructor(diagnose: (signal: AbortSignal) => Promise<Diagnosis>) {
+    this.#diagnose = diagnose;
+  }
+
+  async ask(signal: AbortSignal): Promise<Diagnosis> {
+    this.#underWay ??= this.#diagnose(signal).finally(() => (this.#underWay = undefined));
+    const diagnosis = await this.#underWay;
+    // Who began it gave up; we didn't.
+    if (diagnosis.kind === 'aborted' && !signal.aborted) return this.ask(signal);
+    return presentableOutcome(diagnosis);
   }
 }
 
@@ -77,4 +92,11 @@ export function classifyFinding(
 export const MAKE_IT_REMEMBER =
   "set bayes_learn_to_journal 0 in SpamAssassin's local.cf, and reload spamd where there is one; where Bayes is in SQL (bayes_sql_dsn), let SpamAssassin write there: read_only of the server, the rights of bayes_sql_username, the permissions of SQLite's file, a full disk";
 
-const CANNOT_WRITE = `let that user write the folder and the files of bayes_path (~/.spamassassin unless set; bayes_toks belongs to root after sa-learn ran as root: chown it back), mend the database behind it (Redis, SQL, disk full), and set use_bayes 1, use_learner 1 and bayes_learn_during_report 1; ${SEE_LOG}`;
+const FORGETFUL = misconfigured(
+  'it acknowledges what it learns, each time anew, and remembers nothing of it',
+  MAKE_IT_REMEMBER,
+);
+const UNCLEAR = unavailable(
+  "its answers to a made message don't fit together: does something else learn or forget just now?",
+  'answered',
+);

@@ -29,12 +29,10 @@ export class MessageFolder {
   }
 
   /** @throws the system's error for a disk fault */
-  async add(bodies: readonly Buffer[]): Promise<void> {
-    for (const body of bodies) {
-      writeFileSync(this.#at(this.#count), body, { flag: 'wx', mode: 0o600 });
-      this.#count += 1;
-      await yieldIfDue();
-    }
+  async add(body: Buffer): Promise<void> {
+    writeFileSync(this.#at(this.#count), body, { flag: 'wx', mode: 0o600 });
+    this.#count += 1;
+    await yieldIfDue();
   }
 
   /** The messages that lie in it. */

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts';
 import type { Verdict } from '../../verdict.ts';
 import type { Held } from '../trainer.ts';
 import type { TaughtMessage } from './taught.ts';
@@ -10,15 +11,6 @@ import type { TaughtMessage } from './taught.ts';
  * Of what another process sent before it was killed nothing is known but when. A child that wakes after
  * `--timeout-child` (300 s) does nothing more (seen on 4.0.1).
  */
-export interface OwedAnswersOptions {
-  /** Milliseconds that spamd may take for what a process sent that was killed. */
-  readonly longestMs: number;
-  /** Milliseconds since the epoch. */
-  readonly wall: () => number;
-  /** The monotonic clock, in milliseconds. */
-  readonly now: () => number;
-}
-
 const STILL_OWED: Held = {
   kind: 'held',
   reason:
@@ -27,15 +19,18 @@ const STILL_OWED: Held = {
 };
 
 export class OwedAnswers {
-  readonly #options: OwedAnswersOptions;
+  readonly #clock: Clock;
+  readonly #longestMs: number;
   readonly #byKey = new Map<string, Set<Owed>>();
   /** Keys of which this process has told something since they were last settled. */
   readonly #told = new Set<string>();
   /** Until when a key waits for what a killed process told of it at `since`: monotonic. */
   readonly #waits = new Map<string, { readonly since: number; readonly until: number }>();
 
-  constructor(options: OwedAnswersOptions) {
-    this.#options = options;
+  /** @param longestMs that spamd may take for what a process sent that was killed */
+  constructor(clock: Clock, longestMs: number) {
+    this.#clock = clock;
+    this.#longestMs = longestMs;
   }
 
   /**
@@ -76,12 +71,14 @@ export class OwedAnswers {
 
   /** A clock that was set back, perhaps by years, makes nobody wait for longer, however often it asks. */
   #waitMs(key: string, since: number): number {
-    const { longestMs, wall, now } = this.#options;
+    const longestMs = this.#longestMs;
+    const now = this.#clock.monotonic();
     const before = this.#waits.get(key);
     const known = before?.since === since ? before.until : Infinity;
-    const until = Math.min(known, now() + Math.min(since + longestMs - wall(), longestMs));
+    const leftMs = Math.min(since + longestMs - this.#clock.wall(), longestMs);
+    const until = Math.min(known, now + leftMs);
     this.#waits.set(key, { since, until });
-    return until - now();
+    return until - now;
   }
 
   /** It has answered. @returns whether it owes nothing more of a key, and all was told by this process */

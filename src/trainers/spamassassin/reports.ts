@@ -37,9 +37,10 @@ const MOST_BYTES = 16 * 1024 * 1024;
 export class Reports {
   readonly #options: ReportsOptions;
   readonly #client: SpamdClient;
-  readonly #waiting: Report[] = [];
+  #waiting = 0;
   #bytes = 0;
-  #isBusy = false;
+  /** Resolves when all that were added are over. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: ReportsOptions) {
     this.#options = options;
@@ -49,27 +50,18 @@ export class Reports {
   /** Reports a message when it is its turn; where too much waits it is left out. */
   add(report: Report): void {
     const { key, kind, body } = report;
-    const isFull = this.#waiting.length >= MOST_WAITING || this.#bytes + body.length > MOST_BYTES;
-    if (isFull) {
-      this.#options.onResult({ key, kind, taken: false, reason: 'too many reports wait' });
+    const { stop, onResult } = this.#options;
+    if (this.#waiting >= MOST_WAITING || this.#bytes + body.length > MOST_BYTES) {
+      onResult({ key, kind, taken: false, reason: 'too many reports wait' });
       return;
     }
-    this.#waiting.push(report);
+    this.#waiting += 1;
     this.#bytes += body.length;
-    if (!this.#isBusy) void this.#work();
-  }
-
-  async #work(): Promise<void> {
-    const { stop, onResult } = this.#options;
-    this.#isBusy = true;
-    for (;;) {
-      const report = this.#waiting.shift();
-      if (report === undefined || stop.aborted) break;
-      this.#bytes -= report.body.length;
-      const result = await this.#report(report);
-      onResult(result);
-    }
-    this.#isBusy = false;
+    this.#last = this.#last.then(async () => {
+      this.#waiting -= 1;
+      this.#bytes -= body.length;
+      if (!stop.aborted) onResult(await this.#report(report));
+    });
   }
 
   async #report({ key, kind, body }: Report): Promise<ReportResult> {
@@ -81,8 +73,7 @@ export class Reports {
     if (result.kind === 'fault') {
       return { key, kind, taken: false, reason: `no answer (${result.code})` };
     }
-    const taken = [...result.didSet, ...result.didRemove].includes('remote');
     const said = result.code === 0 ? 'no network took it' : `${result.code} ${result.text}`;
-    return { key, kind, taken, reason: taken ? undefined : clean(said, 200) };
+    return { key, kind, taken: result.did, reason: result.did ? undefined : clean(said, 200) };
   }
 }

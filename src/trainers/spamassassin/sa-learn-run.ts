@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { codeOf } from '../../errors.ts';
 import { MessageFolder, removeLeftovers } from './message-folder.ts';
 import { AccountReader, effectsOf } from './sa-learn-output.ts';
-import type { Action, Effect } from './sa-learn-output.ts';
+import type { Account, Action, Effect } from './sa-learn-output.ts';
 
 /**
  * One run of `sa-learn` over a list of messages, one process at a time.
@@ -55,12 +55,12 @@ export interface Task {
   readonly body: Buffer;
 }
 
-/** What a run does. */
-export interface Tasks {
-  /** All of it is to be forgotten; or nothing is. */
+/** Messages for one run, which may still gather. */
+export interface Batch<Each extends Task = Task> {
+  /** All of them are to be forgotten; or none is. */
   readonly forgets: boolean;
-  /** What is spam first: that is its order, whatever the list says. Never rejects. */
-  readonly calls: Promise<readonly Task[]>;
+  /** All of them, what is spam first: that is its order, whatever the list says. Never rejects. */
+  readonly tasks: Promise<readonly Each[]>;
 }
 
 const PATIENCE_MS = 610_000;
@@ -75,10 +75,8 @@ export class SaLearn {
   readonly #options: SaLearnOptions;
   readonly #temporary: string;
   #isTidy = false;
-  /** Resolves when the process that runs is gone. */
+  /** Resolves when the process of the last run is gone. */
   #gone: Promise<void> = Promise.resolve();
-  /** Resolves when all that were asked for are. */
-  #last: Promise<void> = Promise.resolve();
 
   constructor(options: SaLearnOptions) {
     this.#options = options;
@@ -86,15 +84,11 @@ export class SaLearn {
   }
 
   /**
-   * Teaches the messages, or has them forgotten, when earlier runs are over. Never rejects.
+   * Teaches the messages, or has them forgotten, once the process of the run before is gone; that run
+   * must be over. Never rejects.
    */
-  run(tasks: Tasks, signal: AbortSignal): Promise<RunResult> {
-    const result = this.#last.then(() => this.#run(tasks, signal));
-    this.#last = result.then(() => this.#gone);
-    return result;
-  }
-
-  async #run(tasks: Tasks, signal: AbortSignal): Promise<RunResult> {
+  async run(batch: Batch, signal: AbortSignal): Promise<RunResult> {
+    await this.#gone;
     if (signal.aborted) return { kind: 'aborted' };
     let folder: MessageFolder;
     try {
@@ -105,7 +99,7 @@ export class SaLearn {
       return this.#withoutRoom(error);
     }
     try {
-      return await this.#start(tasks, folder, signal);
+      return await this.#start(batch, folder, signal);
     } catch (error) {
       // Only some errors of a start are events: ENOTDIR, ELOOP and ENOMEM are thrown.
       return faultOf(codeOf(error) ?? 'UNKNOWN', String(error));
@@ -114,33 +108,26 @@ export class SaLearn {
     }
   }
 
-  #start(tasks: Tasks, folder: MessageFolder, signal: AbortSignal): Promise<RunResult> {
+  #start(batch: Batch, folder: MessageFolder, signal: AbortSignal): Promise<RunResult> {
     const { leaveMs = LEAVE_MS, patienceMs = PATIENCE_MS, holdMs = HOLD_MS } = this.#options;
-    const reader = new AccountReader(tasks.forgets);
+    const reader = new AccountReader(batch.forgets);
+    const child = this.#spawn(batch.forgets, folder);
     let output = '';
-    let ended: 'LATE' | 'aborted' | undefined;
+    let end: End | undefined;
+    let leaving: NodeJS.Timeout | undefined;
+    let holding: NodeJS.Timeout | undefined;
     return new Promise((resolve) => {
-      const child = this.#spawn(tasks.forgets, folder);
-      let leaving: NodeJS.Timeout | undefined;
-      let holding: NodeJS.Timeout | undefined;
       const abort = (): void => {
-        ended ??= 'aborted';
+        end ??= 'aborted';
         if (reader.begun > 0) child.kill('SIGTERM');
         else folder.keep(0);
-        leaving ??= setTimeout(() => {
-          resolve({ kind: 'aborted' });
-        }, leaveMs).unref();
+        leaving ??= setTimeout(resolve, leaveMs, { kind: 'aborted' }).unref();
       };
-      const timer = setTimeout(() => {
-        ended ??= 'LATE';
+      const patience = setTimeout(() => {
+        end ??= 'LATE';
         child.kill('SIGTERM');
       }, patienceMs);
       signal.addEventListener('abort', abort);
-      const settle = (result: RunResult): void => {
-        for (const each of [timer, leaving, holding]) clearTimeout(each);
-        signal.removeEventListener('abort', abort);
-        resolve(ended === 'aborted' ? { kind: 'aborted' } : result);
-      };
       child.stdout?.setEncoding('utf8').on('data', (text: string) => {
         output = (output + text).slice(-OUTPUT_BYTES);
       });
@@ -151,19 +138,15 @@ export class SaLearn {
           folder.keep(reader.begun + NEAR);
         }, holdMs);
       });
-      give(child, tasks, folder, () => ended === undefined).catch((error: unknown) => {
-        settle(this.#withoutRoom(error));
+      give(child, batch, folder, () => end === undefined).catch((error: unknown) => {
+        // Its list is empty then, so that it ends by itself.
+        end ??= this.#withoutRoom(error);
       });
-      this.#gone = new Promise<void>((gone) => {
-        child.once('error', (error) => {
-          settle(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
-          gone();
-        });
-        child.once('close', (code, signalName) => {
-          const end = ended === 'LATE' ? ended : (code ?? signalName ?? 'UNKNOWN');
-          settle(resultOf(end, reader.account(output), folder.count));
-          gone();
-        });
+      this.#gone = endOf(child).then((own) => {
+        for (const each of [patience, leaving, holding]) clearTimeout(each);
+        signal.removeEventListener('abort', abort);
+        end ??= own;
+        resolve(resultOf(end, reader.account(output), folder.count));
       });
     });
   }
@@ -183,13 +166,27 @@ export class SaLearn {
   }
 }
 
+/** Why a run is over: an exit code, a signal's name, `LATE`, `aborted`, or what kept it from learning. */
+type End = number | string | RunFault;
+
+function endOf(child: ChildProcess): Promise<End> {
+  return new Promise((resolve) => {
+    child.on('error', (error) => {
+      resolve(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
+    });
+    child.on('close', (code, signal) => {
+      resolve(code ?? signal ?? 'UNKNOWN');
+    });
+  });
+}
+
 /**
  * Gives it the messages once they are there, or none when they are no longer wanted.
  * @throws the system's error when they can't be written
  */
 async function give(
   { stdin }: ChildProcess,
-  { calls }: Tasks,
+  { tasks }: Batch,
   folder: MessageFolder,
   isWanted: () => boolean,
 ): Promise<void> {
@@ -197,8 +194,8 @@ async function give(
   stdin?.on('error', () => undefined);
   let list = '';
   try {
-    const all = await calls;
-    if (isWanted()) await folder.add(all.map(({ body }) => body));
+    const all = await tasks;
+    for (const task of all) if (isWanted()) await folder.add(task.body);
     if (isWanted()) list = listOf(all);
   } finally {
     stdin?.end(list);
@@ -212,11 +209,9 @@ function listOf(tasks: readonly Task[]): string {
   return tasks.map(line).join('');
 }
 
-function resultOf(
-  end: number | string,
-  account: ReturnType<AccountReader['account']>,
-  given: number,
-): RunResult {
+function resultOf(end: End, account: Account, given: number): RunResult {
+  if (end === 'aborted') return { kind: 'aborted' };
+  if (typeof end === 'object') return end;
   const { effects, examined, complaint } = account;
   const done = end === 0 ? effectsOf(account, given) : undefined;
   if (done !== undefined) return { kind: 'done', effects: done };

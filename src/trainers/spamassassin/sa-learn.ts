@@ -1,25 +1,16 @@
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { Config } from '../../config.ts';
 import { EXIT, OperatorError, codeOf } from '../../errors.ts';
 import type { SpamdAddress } from '../../spamd-address.ts';
 import type { Verdict } from '../../verdict.ts';
-import { presentable } from '../reason.ts';
+import { presentableOutcome } from '../reason.ts';
 import type { Example, Outcome, Trainer } from '../trainer.ts';
 import type { Blameless, Failure } from './answers.ts';
 import { Batches } from './batches.ts';
-import type { Batch, Call } from './batches.ts';
-import {
-  FIRST_CANARY,
-  MAKE_IT_REMEMBER,
-  canaryMessage,
-  classifyFinding,
-  judgeCanary,
-} from './canary.ts';
-import type { Finding } from './canary.ts';
-import { SharedDiagnosis } from './diagnosis.ts';
-import type { Diagnosis } from './diagnosis.ts';
+import type { Call } from './batches.ts';
+import { MAKE_IT_REMEMBER, SharedDiagnosis, tryCanaries } from './canary.ts';
+import type { Diagnosis } from './canary.ts';
 import { identityOf } from './identity.ts';
 import {
   AS_ANOTHER,
@@ -32,7 +23,7 @@ import {
 } from './sa-learn-faults.ts';
 import type { Effect } from './sa-learn-output.ts';
 import { SaLearn } from './sa-learn-run.ts';
-import type { RunFault, RunResult, SaLearnOptions, Task } from './sa-learn-run.ts';
+import type { Batch, RunFault, RunResult, SaLearnOptions, Task } from './sa-learn-run.ts';
 import { teachInPlace } from './taught.ts';
 import type { Taught } from './taught.ts';
 
@@ -52,23 +43,18 @@ export interface SaLearnTrainerOptions extends Omit<SaLearnOptions, 'program'> {
   readonly taught?: Taught | undefined;
   /** Whom this process runs as. @defaultValue the effective user */
   readonly uid?: number | undefined;
-  /** Names the second canary, which nobody else has. @defaultValue a random UUID */
-  readonly nonce?: (() => string) | undefined;
 }
-
-/** Calls that wait at a time: about as many messages are learned before a run has to end. */
-export const SA_LEARN_CONCURRENCY = 400;
-/** The lock of Bayes is waited for so long. */
-export const SA_LEARN_LONGEST_MS = 620_000;
 
 export class SaLearnTrainer implements Trainer {
   readonly filter = 'spamassassin';
   readonly name: string;
-  readonly version = undefined;
-  readonly versionFault = undefined;
   readonly memoryCure = MAKE_IT_REMEMBER;
   readonly identityOf = identityOf;
   readonly teachesInBatches = true;
+  /** Calls that wait at a time: about as many messages are learned before a run has to end. */
+  readonly concurrency = 400;
+  /** The lock of Bayes is waited for so long. */
+  readonly longestPostMs = 620_000;
   readonly #options: SaLearnTrainerOptions;
   readonly #program: string;
   readonly #saLearn: SaLearn;
@@ -88,17 +74,14 @@ export class SaLearnTrainer implements Trainer {
     this.#options = options;
     this.#program = options.address.program ?? '';
     this.#saLearn = new SaLearn({ ...options, program: this.#program });
-    const perform = (batch: Batch) => this.#inTurn(() => this.#perform(batch));
-    this.#batches = new Batches({ perform });
+    this.#batches = new Batches((batch) => this.#inTurn(() => this.#perform(batch)));
     this.#diagnosis = new SharedDiagnosis((signal) =>
       this.#inTurn(() => this.#tryCanaries(signal)),
     );
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
-    const outcome = await this.#teach(example, signal);
-    if (!('reason' in outcome)) return outcome;
-    return { ...outcome, reason: presentable(outcome.reason, example.body) };
+    return presentableOutcome(await this.#teach(example, signal), example.body);
   }
 
   /** Whether it can be started; more shows only a message, or a canary. */
@@ -151,11 +134,8 @@ export class SaLearnTrainer implements Trainer {
 
   async #learn({ body, verdict }: Example, signal: AbortSignal): Promise<Outcome> {
     const wasLearned = this.#learned.get(body) === verdict;
-    const effect = await this.#batches.add({
-      action: verdict === 'spam' ? 'spam' : 'ham',
-      body,
-      signal,
-    });
+    const action = verdict === 'spam' ? 'spam' : 'ham';
+    const effect = await this.#batches.add({ action, body, signal });
     if (typeof effect !== 'string') return effect;
     this.#learned.set(body, verdict);
     if (effect === 'unchanged') return { kind: 'duplicate' };
@@ -175,11 +155,11 @@ export class SaLearnTrainer implements Trainer {
 
   /** @param isMessages whether a failure of this list was shown not to be the installation's */
   async #perform(
-    batch: Batch,
+    { forgets, tasks }: Batch<Call>,
     isMessages = false,
   ): Promise<readonly (Effect | Failure | undefined)[]> {
-    const result = await this.#run(batch);
-    const calls = await batch.calls;
+    const result = await this.#run({ forgets, tasks });
+    const calls = await tasks;
     if (result.kind === 'done') {
       this.#locks = 0;
       return calls.map((_, index) => result.effects[index]);
@@ -194,21 +174,28 @@ export class SaLearnTrainer implements Trainer {
     if (isAlone) return all({ kind: 'deferred', reason: inWords(result), answered: true });
     const outcomes: (Effect | Failure | undefined)[] = [];
     for (const part of split(calls, result.at)) {
-      const some = { ...batch, calls: Promise.resolve(part) };
       // What has broken meanwhile is broken for the others, too.
       const stopped = outcomes.find(isEverybodys);
-      outcomes.push(
-        ...(stopped === undefined ? await this.#perform(some, true) : part.map(() => stopped)),
-      );
+      const some = { forgets, tasks: Promise.resolve(part) };
+      outcomes.push(...(stopped ? part.map(() => stopped) : await this.#perform(some, true)));
     }
     return outcomes;
   }
 
-  async #run(batch: Batch): Promise<RunResult> {
-    const signals = batch.calls.then((calls) => calls.map(({ signal }) => signal));
-    const everybody = abortedWithAll(signals);
-    const result = await this.#saLearn.run(batch, everybody.signal);
-    void everybody.release();
+  /** Runs a batch until it is over, or everybody has given it up. */
+  async #run(batch: Batch<Call>): Promise<RunResult> {
+    const given = new AbortController();
+    const over = new AbortController();
+    void batch.tasks.then((calls) => {
+      const signals = new Set(calls.map(({ signal }) => signal));
+      const look = (): void => {
+        if ([...signals].every(({ aborted }) => aborted)) given.abort();
+      };
+      for (const signal of signals) signal.addEventListener('abort', look, { signal: over.signal });
+      look();
+    });
+    const result = await this.#saLearn.run(batch, given.signal);
+    over.abort();
     return result;
   }
 
@@ -231,37 +218,27 @@ export class SaLearnTrainer implements Trainer {
 
   // --- sa-learn itself
 
-  async #tryCanaries(signal: AbortSignal): Promise<Diagnosis> {
-    const { nonce = randomUUID } = this.#options;
-    let finding: Finding = 'unclear';
-    // Whatever the first one shows may be a crash's, or another process's with the same canary.
-    for (const id of [FIRST_CANARY, nonce()]) {
-      const effects = await this.#tryCanary(canaryMessage(id), signal);
-      if ('kind' in effects) return effects;
-      const [first, second, third, fourth] = effects.map((effect) => effect === 'changed');
-      finding = judgeCanary([first === true, second === true, third === true, fourth === true]);
-      if (finding === 'works') return { kind: 'works' };
-    }
-    return classifyFinding(finding === 'deaf' ? 'unclear' : finding, undefined);
+  #tryCanaries(signal: AbortSignal): Promise<Diagnosis> {
+    return tryCanaries((canary) => this.#tryCanary(canary, signal));
   }
 
   /** Three runs: that which forgets it can't say twice that it did, unless nothing is stored. */
-  async #tryCanary(body: Buffer, signal: AbortSignal): Promise<readonly Effect[] | Blameless> {
-    const effects: Effect[] = [];
+  async #tryCanary(body: Buffer, signal: AbortSignal): Promise<readonly boolean[] | Blameless> {
+    const changed: boolean[] = [];
     const learn: Task = { action: 'ham', body };
     const forget: Task = { action: 'forget', body };
     for (const tasks of [[learn], [learn], [forget, forget]]) {
       const forgets = tasks.includes(forget);
-      const result = await this.#saLearn.run({ forgets, calls: Promise.resolve(tasks) }, signal);
+      const result = await this.#saLearn.run({ forgets, tasks: Promise.resolve(tasks) }, signal);
       if (result.kind === 'aborted') return result;
       if (result.kind === 'fault') {
         if (isLocked(result)) return lockedFor((this.#locks += 1));
         return classifyFault(result, this.#program);
       }
       this.#locks = 0;
-      effects.push(...result.effects);
+      changed.push(...result.effects.map((effect) => effect === 'changed'));
     }
-    return effects;
+    return changed;
   }
 }
 
@@ -296,24 +273,4 @@ function split(calls: readonly Call[], at: number | undefined): (readonly Call[]
 
 function isEverybodys(outcome: Effect | Failure | undefined): outcome is Blameless {
   return typeof outcome === 'object' && outcome.kind !== 'deferred';
-}
-
-/** Aborted when each of them is, once they are known. */
-function abortedWithAll(signals: Promise<readonly AbortSignal[]>) {
-  let all: readonly AbortSignal[] = [];
-  const controller = new AbortController();
-  const look = (): void => {
-    if (all.every(({ aborted }) => aborted)) controller.abort();
-  };
-  void signals.then((known) => {
-    all = [...new Set(known)];
-    for (const signal of all) signal.addEventListener('abort', look);
-    look();
-  });
-  // Also where it is over before they are known.
-  const release = async (): Promise<void> => {
-    await signals;
-    for (const signal of all) signal.removeEventListener('abort', look);
-  };
-  return { signal: controller.signal, release };
 }

@@ -1,26 +1,19 @@
-import { randomUUID } from 'node:crypto';
-import { presentable } from '../reason.ts';
+import { systemClock } from '../../clock.ts';
+import type { Clock } from '../../clock.ts';
+import { presentableOutcome } from '../reason.ts';
 import type { Example, Outcome, Trainer } from '../trainer.ts';
 import type { Verdict } from '../../verdict.ts';
 import {
   NOT_ALLOWED,
   blameless,
-  classifyAnswer,
-  classifyFault,
+  cannotWrite,
+  classify,
   misconfigured,
   unavailable,
 } from './answers.ts';
 import type { Blameless, Failure } from './answers.ts';
-import {
-  FIRST_CANARY,
-  MAKE_IT_REMEMBER,
-  canaryMessage,
-  classifyFinding,
-  judgeCanary,
-} from './canary.ts';
-import type { CanaryAnswers, Finding } from './canary.ts';
-import { SharedDiagnosis } from './diagnosis.ts';
-import type { Diagnosis } from './diagnosis.ts';
+import { MAKE_IT_REMEMBER, SharedDiagnosis, tryCanaries } from './canary.ts';
+import type { Diagnosis } from './canary.ts';
 import { identityOf } from './identity.ts';
 import { LockWatch, isSlow } from './lock-watch.ts';
 import { OwedAnswers } from './owed-answers.ts';
@@ -45,10 +38,8 @@ export interface SpamdTrainerOptions extends SpamdClientOptions {
   readonly taught?: Taught | undefined;
   /** Gets what users call spam and what they take back, where that is reported. */
   readonly reports?: Pick<Reports, 'add'> | undefined;
-  /** Names the second canary, which nobody else has. @defaultValue a random UUID */
-  readonly nonce?: (() => string) | undefined;
-  /** Milliseconds since the epoch. @defaultValue `Date.now` */
-  readonly wall?: (() => number) | undefined;
+  /** @defaultValue the system's */
+  readonly clock?: Clock;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -71,19 +62,22 @@ const NOTHING_TO_LEARN: Outcome = {
   reason:
     'it learns nothing from this message, and learns others: bayes_ignore_from or bayes_ignore_to names its sender or recipient',
 };
+/** TELLs in one post: what was known is forgotten first, with a canary. */
+const TELLS = 10;
 /** So many times as long as we wait spamd may take for a TELL: more than `--timeout-child`, 300 s. */
 const LONGEST_TELL = 11;
 
 export class SpamdTrainer implements Trainer {
   readonly filter = 'spamassassin';
   readonly name: string;
-  readonly version = undefined;
-  readonly versionFault = undefined;
   readonly memoryCure = MAKE_IT_REMEMBER;
   readonly identityOf = identityOf;
+  /** More bring nothing, and cost latency (30 a second with one, 22 with four). */
+  readonly concurrency = 1;
+  readonly longestPostMs: number;
   readonly #options: SpamdTrainerOptions;
   readonly #client: SpamdClient;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #lock = new LockWatch();
   readonly #owed: OwedAnswers;
   /** The verdict that each buffer was last `DidSet` with: good for one proof, if nothing fails first. */
@@ -96,12 +90,11 @@ export class SpamdTrainer implements Trainer {
 
   constructor(options: SpamdTrainerOptions) {
     this.name = options.address.name;
+    this.longestPostMs = TELLS * options.timeoutMs;
     this.#options = options;
     this.#client = new SpamdClient(options);
-    this.#now = options.now ?? (() => performance.now());
-    const longestMs = LONGEST_TELL * options.timeoutMs;
-    const wall = options.wall ?? Date.now;
-    this.#owed = new OwedAnswers({ longestMs, wall, now: this.#now });
+    this.#clock = options.clock ?? systemClock;
+    this.#owed = new OwedAnswers(this.#clock, LONGEST_TELL * options.timeoutMs);
   }
 
   async learn(example: Example, signal: AbortSignal): Promise<Outcome> {
@@ -114,8 +107,7 @@ export class SpamdTrainer implements Trainer {
     // After `learned` it is told once more, as a proof.
     const isOver = outcome.kind !== 'learned' && !isUnanswered(outcome);
     if (isOver && this.#owed.settle(example.key)) this.#options.taught?.settle(example.key);
-    if (!('reason' in outcome)) return outcome;
-    return { ...outcome, reason: presentable(outcome.reason, example.body) };
+    return presentableOutcome(outcome, example.body);
   }
 
   /** Asks whether TELL is allowed: only a message, or a canary, shows more. */
@@ -226,21 +218,11 @@ export class SpamdTrainer implements Trainer {
   async #diagnose(signal: AbortSignal): Promise<Diagnosis> {
     const failure = await this.#probe(signal);
     if (failure !== undefined) return failure;
-    const { nonce = randomUUID, user } = this.#options;
-    let finding: Finding = 'left over';
-    // Whatever the first one shows may be a crash's, or another process's with the same canary.
-    for (const id of [FIRST_CANARY, FIRST_CANARY, nonce()]) {
-      // What a crash left is gone now. Nobody would take away what one left of the last canary.
-      if (id === FIRST_CANARY && finding !== 'left over') continue;
-      const answers = await this.#tryCanary(canaryMessage(id), signal);
-      if ('kind' in answers) return blameless(answers);
-      finding = judgeCanary(answers);
-      if (finding === 'works') return { kind: 'works' };
-    }
-    return classifyFinding(finding, user);
+    const tell = (canary: Buffer) => this.#tellCanary(canary, signal);
+    return tryCanaries(tell, cannotWrite(this.#options.user));
   }
 
-  async #tryCanary(body: Buffer, signal: AbortSignal): Promise<CanaryAnswers | Failure> {
+  async #tellCanary(body: Buffer, signal: AbortSignal): Promise<readonly boolean[] | Failure> {
     const set = { set: 'local', verdict: 'ham', body } as const;
     const remove = { remove: 'local', body } as const;
     const answers: boolean[] = [];
@@ -249,8 +231,7 @@ export class SpamdTrainer implements Trainer {
       if (typeof did !== 'boolean') return did;
       answers.push(did);
     }
-    const [first = false, second = false, third = false, fourth = false] = answers;
-    return [first, second, third, fourth];
+    return answers;
   }
 
   /** Asks without a message whether TELL is allowed. @returns why not */
@@ -274,6 +255,7 @@ export class SpamdTrainer implements Trainer {
   async #ask(telling: Telling, signal: AbortSignal, key?: string): Promise<boolean | Failure> {
     // Before it is asked: a child of it may wake when we have been killed.
     if (key !== undefined && telling.remove === 'local') this.#options.taught?.forgetting(key);
+    const startedAt = this.#clock.monotonic();
     const result = await this.#client.tell(telling, signal);
     // Its child was killed, or spamd closes upon us whatever we say, or its answer got lost because it
     // doesn't read what it refuses (69, with 5 MB 10 times in 10).
@@ -283,18 +265,19 @@ export class SpamdTrainer implements Trainer {
       return classify(result);
     }
     if (result.code !== 0) return classify(result);
-    const did = (telling.set === undefined ? result.didRemove : result.didSet).includes('local');
-    if (!did && isSlow(result.ms, telling.body.length)) return this.#locked(signal);
+    const tookMs = this.#clock.monotonic() - startedAt;
+    if (!result.did && isSlow(tookMs, telling.body.length)) return this.#locked(signal);
     this.#lock.free();
-    return did;
+    return result.did;
   }
 
   async #locked(signal: AbortSignal): Promise<Failure> {
-    const startedAt = this.#now();
+    const startedAt = this.#clock.monotonic();
     const failure = await this.#probe(signal);
     if (failure !== undefined) return failure;
-    if (this.#now() - startedAt >= BUSY_MS) return BUSY;
-    return this.#lock.held(this.#now()) ? LOCKED_FOR_EVER : LOCKED;
+    const now = this.#clock.monotonic();
+    if (now - startedAt >= BUSY_MS) return BUSY;
+    return this.#lock.held(now) ? LOCKED_FOR_EVER : LOCKED;
   }
 }
 
@@ -304,8 +287,4 @@ function isFailure({ kind }: Outcome): boolean {
 
 function isClosed(result: TellResult): boolean {
   return result.kind === 'fault' && result.code === 'CLOSED';
-}
-
-function classify(result: TellResult): Failure {
-  return result.kind === 'answer' ? classifyAnswer(result) : classifyFault(result);
 }

@@ -33,7 +33,7 @@ export interface Taught {
 }
 
 /** How a filter is taught a message in the place of an earlier one. */
-export interface Teaching<Failure> {
+interface Teaching<Failure> {
   /** Has the earlier bytes forgotten. @returns why that failed */
   readonly forget: (body: Buffer) => Promise<Failure | undefined>;
   /** @returns what keeps any other message of the key from being taught now */

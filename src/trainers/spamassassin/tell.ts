@@ -24,12 +24,10 @@ export interface SpamdClientOptions {
   readonly user: string | undefined;
   /** Milliseconds for one whole TELL; 30 s is well above what spamd waits for a lock. */
   readonly timeoutMs: number;
-  /** The monotonic clock, in milliseconds. @defaultValue `performance.now` */
-  readonly now?: (() => number) | undefined;
 }
 
 /** Where a message is learned or reported: Bayes, or the reporting networks. */
-export type Database = 'local' | 'remote';
+type Database = 'local' | 'remote';
 
 /** What is told. With neither `set` nor `remove` it is a question: whether TELL is allowed at all. */
 export interface Telling {
@@ -47,10 +45,8 @@ export interface TellAnswer {
   readonly code: number;
   /** The words after the code. */
   readonly text: string;
-  readonly didSet: readonly string[];
-  readonly didRemove: readonly string[];
-  /** From the connecting to the end of the answer. */
-  readonly ms: number;
+  /** It says that it did what it was told: learned, reported or forgot. */
+  readonly did: boolean;
 }
 
 /** What came instead of one. */
@@ -86,17 +82,14 @@ const GREETING = 'SPAMD/';
 
 export class SpamdClient {
   readonly #options: SpamdClientOptions;
-  readonly #now: () => number;
 
   constructor(options: SpamdClientOptions) {
     this.#options = options;
-    this.#now = options.now ?? (() => performance.now());
   }
 
   /** Sends one TELL. Never rejects. One that is aborted, or takes too long, may be carried out later. */
   tell(telling: Telling, signal: AbortSignal): Promise<TellResult> {
     if (signal.aborted) return Promise.resolve(faultOf('ABORTED', ''));
-    const startedAt = this.#now();
     return new Promise((resolve) => {
       const socket = this.#connect();
       let received = '';
@@ -110,7 +103,7 @@ export class SpamdClient {
         isSettled = true;
         release();
         socket.destroy();
-        resolve(resultOf(received, code, this.#now() - startedAt));
+        resolve(resultOf(telling, received, code));
       };
       const giveUp = (code: string): void => {
         // spamd carries out nothing but whole messages.
@@ -200,9 +193,9 @@ function mayBeSpamd(received: string): boolean {
 }
 
 /** A whole answer counts, whatever came after it: a reset may follow. */
-function resultOf(received: string, code: string, ms: number): TellResult {
+function resultOf(telling: Telling, received: string, code: string): TellResult {
   if (!mayBeSpamd(received)) return faultOf('NOT_SPAMD', received);
-  const answer = parseAnswer(received, ms);
+  const answer = parseAnswer(telling, received);
   if (answer !== undefined) return answer;
   const isEnded = /^(CLOSED|ECONNRESET|EPIPE)$/.test(code);
   if (!isEnded) return faultOf(code, received);
@@ -214,7 +207,7 @@ function faultOf(code: string, text: string): TellFault {
 }
 
 /** Reads an answer; `undefined` unless all of it is there. Errors have no headers and no blank line. */
-function parseAnswer(received: string, ms: number): TellAnswer | undefined {
+function parseAnswer({ set, remove }: Telling, received: string): TellAnswer | undefined {
   const [line, digits, text = ''] =
     /^SPAMD\/\d+\.\d+ (\d{1,3}) ([^\r\n]*)\r?\n/.exec(received) ?? [];
   if (line === undefined) return undefined;
@@ -222,8 +215,8 @@ function parseAnswer(received: string, ms: number): TellAnswer | undefined {
   const code = Number(digits);
   if (code === 0 && end === -1) return undefined;
   const headers = end === -1 ? '' : received.slice(0, end);
-  const listed = (name: string): readonly string[] =>
-    new RegExp(`\\r\\n${name}: ([^\\r\\n]*)`).exec(headers)?.[1]?.split(/, */) ?? [];
-  const [didSet, didRemove] = [listed('DidSet'), listed('DidRemove')];
-  return { kind: 'answer', code, text, didSet, didRemove, ms };
+  const [header, database] = set === undefined ? ['DidRemove', remove] : ['DidSet', set];
+  const listed = new RegExp(`\\r\\n${header}: ([^\\r\\n]*)`).exec(headers)?.[1];
+  const did = listed?.split(/, */).some((each) => each === database) === true;
+  return { kind: 'answer', code, text, did };
 }

@@ -41,9 +41,11 @@ export async function wrongInSpamd(
 async function did(spamd: PrivateSpamd, telling: Telling): Promise<boolean> {
   const address = { name: 'spamd', host: '127.0.0.1', port: spamd.port, tls: false };
   const client = new SpamdClient({ address, user: undefined, timeoutMs: 30_000 });
+  const startedAt = performance.now();
   const result = await client.tell(telling, NEVER);
-  if (result.kind !== 'answer' || result.code !== 0 || result.ms > QUICK_MS) {
+  const isQuick = performance.now() - startedAt <= QUICK_MS;
+  if (result.kind !== 'answer' || result.code !== 0 || !isQuick) {
     throw new Error(`spamd said ${JSON.stringify(result)}`);
   }
-  return [...result.didSet, ...result.didRemove].includes('local');
+  return result.did;
 }

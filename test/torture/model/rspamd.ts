@@ -157,12 +157,14 @@ export class Rspamd {
 
   /** The trainer that a process has for it. */
   trainerFor(process: Process): Trainer {
+    const { filter } = this.#options;
     return {
-      filter: this.#options.filter,
+      filter,
       name: this.name,
-      version: undefined,
-      versionFault: undefined,
       memoryCure: '',
+      ...(filter === 'rspamd'
+        ? { longestPostMs: 30_000 }
+        : { longestPostMs: 300_000, concurrency: 1 }),
       learn: (example, signal) => this.#receive(process, example, signal),
       statistics: () => Promise.resolve(undefined),
       time: () => {

@@ -35,6 +35,11 @@ export class FakeSaLearn {
     writeFileSync(join(this.folder, 'behaviour'), script);
   }
 
+  /** Perl that each run begins with, before it reads its list: it sees `at`, `put` and `end`. */
+  set start(script: string) {
+    writeFileSync(join(this.folder, 'start'), script);
+  }
+
   /** The runs so far, without those of a canary. */
   get runs(): readonly FakeRun[] {
     return this.allRuns.filter(({ bodies }) => !bodies.some((body) => body.includes('canary')));
@@ -76,6 +81,9 @@ my $folder = 'FOLDER';
 sub at { return "$folder/$_[0]" }
 sub slurp { open(my $in, '<', $_[0]) or return ''; local $/; my $text = <$in>; return $text // '' }
 sub put { open(my $out, $_[2] // '>', at($_[0])) or die; syswrite($out, $_[1]); close $out }
+sub debug { syswrite(STDERR, "Nov 30 02:44:23.047 [$$] dbg: $_[0]\n") }
+eval slurp(at('start'));
+die $@ if $@;
 my @list = map { chomp; [split /:/] } <STDIN>;
 @list = ((grep { $_->[0] eq 'spam' } @list), (grep { $_->[0] ne 'spam' } @list));
 my $forgets = grep { $_ eq '--forget' } @ARGV;
@@ -86,7 +94,6 @@ my %known = map { split / / } split /\n/, slurp(at('known'));
 put('runs', join(' ', $action, map { unpack 'H*', $_ } @bodies) . "\n", '>>');
 my $runs = () = slurp(at('runs')) =~ /\n/g;
 my ($changed, $examined, $isForgetful, $takes) = (0, 0, 0, 0);
-sub debug { syswrite(STDERR, "Nov 30 02:44:23.047 [$$] dbg: $_[0]\n") }
 sub end {
   my ($code, $says) = @_;
   syswrite(STDERR, "$says\n") if $says;

@@ -296,9 +296,8 @@ export class SyscallsWorld {
     return {
       filter: trainer.filter,
       name: trainer.name,
-      version: undefined,
-      versionFault: undefined,
       memoryCure: trainer.memoryCure,
+      longestPostMs: trainer.longestPostMs,
       learn,
       statistics: () => trainer.statistics(),
       time: () => trainer.time(),

@@ -1,20 +1,22 @@
 import { expect, test } from 'vitest';
 import { Batches } from '../../../src/trainers/spamassassin/batches.ts';
-import type { Batch, Call } from '../../../src/trainers/spamassassin/batches.ts';
+import type { Call } from '../../../src/trainers/spamassassin/batches.ts';
+import type { Batch } from '../../../src/trainers/spamassassin/sa-learn-run.ts';
 import { NEVER } from './connect.ts';
 
 /** Batches of which each does so many calls at most, and what they were. */
 function batchesOf(most = Infinity) {
   const done: string[] = [];
   const begun: boolean[] = [];
-  const perform = async (batch: Batch) => {
-    begun.push(batch.forgets);
-    const calls = await batch.calls;
-    const names = calls.map(({ action, body }) => `${action} ${body.toString('latin1', 0, 8)}`);
+  const perform = async ({ forgets, tasks }: Batch<Call>) => {
+    begun.push(forgets);
+    const names = (await tasks).map(
+      ({ action, body }) => `${action} ${body.toString('latin1', 0, 8)}`,
+    );
     done.push(names.join(', '));
     return names.map((name, index) => (index < most ? name : undefined));
   };
-  return { begun, done, batches: new Batches({ perform }) };
+  return { begun, done, batches: new Batches(perform) };
 }
 
 function call(action: Call['action'], body: string | Buffer): Call {

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import type { SpamdTrainer } from '../../../src/trainers/spamassassin/spamd.ts';
+import { systemClock } from '../../../src/clock.ts';
+import type {
+  SpamdTrainer,
+  SpamdTrainerOptions,
+} from '../../../src/trainers/spamassassin/spamd.ts';
 import type { Outcome } from '../../../src/trainers/trainer.ts';
 import { until } from '../../support/until.ts';
+import type { TaughtMessage } from '../../../src/trainers/spamassassin/taught.ts';
 import { NEVER, PATIENCE_MS, TaughtInMemory, example, prove, trainerAt } from './connect.ts';
 import {
   CLOSES,
@@ -15,7 +20,7 @@ import {
   inTurn,
   isCanary,
 } from './scripted-spamd.ts';
-import type { Act } from './scripted-spamd.ts';
+import type { Act, Play } from './scripted-spamd.ts';
 
 const SPAM = example('spam', 'Subject: a\n\nbuy now');
 const HAM = example('ham', 'Subject: a\n\nbuy now, in other bytes');
@@ -31,6 +36,26 @@ function toldAfterCheck({ told }: ScriptedSpamd): string[] {
 
 function learn(trainer: SpamdTrainer, message = SPAM): Promise<Outcome> {
   return trainer.learn(message, NEVER);
+}
+
+/** A spamd that acts so, and a trainer for it. */
+async function start(play?: Play, options: Partial<SpamdTrainerOptions> = {}) {
+  const spamd = await ScriptedSpamd.start(play);
+  return { spamd, trainer: trainerAt(spamd, options) };
+}
+
+/** The same once a message is proven; nothing was told since. */
+async function afterProof(message = SPAM, options: Partial<SpamdTrainerOptions> = {}) {
+  const { spamd, trainer } = await start(undefined, options);
+  await prove(trainer, message);
+  spamd.requests.length = 0;
+  return { spamd, trainer };
+}
+
+/** The same with what was taught kept. */
+async function afterSpam() {
+  const taught = new TaughtInMemory();
+  return { ...(await afterProof(SPAM, { taught })), taught };
 }
 
 describe('the proof', () => {
@@ -50,8 +75,7 @@ describe('the proof', () => {
   });
 
   test('holds for the very buffer and its verdict: equal bytes of another one prove nothing', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
+    const { spamd, trainer } = await start();
     await learn(trainer);
     spamd.requests.length = 0;
     await learn(trainer, { ...SPAM, body: Buffer.from(SPAM.body) });
@@ -65,9 +89,7 @@ describe('the proof', () => {
   });
 
   test('is given once: nothing that was said before a proof, or a failure, proves anything later', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
-    await prove(trainer, SPAM);
+    const { spamd, trainer } = await afterProof();
     // It cannot be written now, and says what it says of a known message.
     spamd.play = () => OK;
     expect(await learn(trainer)).toMatchObject({ kind: 'misconfigured' });
@@ -80,8 +102,7 @@ describe('the proof', () => {
   });
 
   test('is not given by DidSet again and again, and the next one waits for a canary', async () => {
-    const spamd = await ScriptedSpamd.start(inTurn(DID_SET));
-    const trainer = trainerAt(spamd);
+    const { spamd, trainer } = await start(inTurn(DID_SET));
     expect(await prove(trainer, SPAM, 2)).toEqual(['learned', 'learned']);
     spamd.requests.length = 0;
     spamd.play = () => DID_SET;
@@ -127,8 +148,7 @@ describe('the proof', () => {
 
 describe('a message', () => {
   test('that is larger than SPAMD_MAX_BYTES is refused, and spamd hears nothing of it', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd, { maxBytes: 10 });
+    const { spamd, trainer } = await start(undefined, { maxBytes: 10 });
     const reason = 'larger than SPAMD_MAX_BYTES (10)';
     expect(await learn(trainer)).toEqual({ kind: 'refused', reason });
     expect(spamd.requests).toEqual([]);
@@ -147,8 +167,7 @@ describe('a message', () => {
   });
 
   test('waits for no other, and two at a time share the check', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
+    const { spamd, trainer } = await start();
     const messages = [SPAM, HAM].map((each, index) => ({ ...each, key: `${index}.eml` }));
     const kinds = await Promise.all(messages.map((message) => prove(trainer, message)));
     expect(kinds).toEqual([
@@ -159,8 +178,7 @@ describe('a message', () => {
   });
 
   test('that is aborted is nobody’s failure', async () => {
-    const spamd = await ScriptedSpamd.start(inTurn(SILENCE));
-    const trainer = trainerAt(spamd);
+    const { spamd, trainer } = await start(inTurn(SILENCE));
     const aborting = new AbortController();
     const learning = trainer.learn(SPAM, aborting.signal);
     await until('it was sent', () => spamd.told.includes('set spam'));
@@ -174,65 +192,67 @@ describe('a message', () => {
 });
 
 describe('a turned verdict', () => {
-  test('in other bytes has the earlier ones forgotten first', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd, { taught: new TaughtInMemory() });
-    await prove(trainer, SPAM);
-    spamd.requests.length = 0;
-    expect(await prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
-    expect(spamd.told).toEqual(['remove', 'set ham', 'set ham']);
-    expect(spamd.requests[0]?.body.equals(SPAM.body)).toBe(true);
-    expect([...spamd.seen]).toEqual([[HAM.body.toString(), 'ham']]);
+  const [spam, ham] = [SPAM.body.toString(), HAM.body.toString()];
+
+  test.each([
+    ['in other bytes has the earlier ones forgotten first', HAM, ['remove'], [[ham, 'ham']]],
+    ['in the same bytes needs nothing more', { ...SPAM, verdict: 'ham' }, [], [[spam, 'ham']]],
+    [
+      'of another key needs nothing more',
+      { ...HAM, key: 'b.eml' },
+      [],
+      [
+        [spam, 'spam'],
+        [ham, 'ham'],
+      ],
+    ],
+    [
+      'that is none, in other bytes, is counted once all the same',
+      { ...HAM, verdict: 'spam' },
+      ['remove'],
+      [[ham, 'spam']],
+    ],
+  ])('%s', async (_what, message, toldFirst, seen) => {
+    const { spamd, trainer } = await afterSpam();
+    expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+    const set = `set ${message.verdict}`;
+    expect(spamd.told).toEqual([...toldFirst, set, set]);
+    expect([...spamd.seen]).toEqual(seen);
   });
+
+  /** A trainer after a process that was killed when it had told of SPAM. */
+  async function afterKill(
+    unsettled: TaughtMessage['unsettled'] & object,
+    options: Partial<SpamdTrainerOptions>,
+  ) {
+    const taught = new TaughtInMemory();
+    const { verdict, body } = SPAM;
+    taught.messages.set(SPAM.key, { verdict, body, stands: true, unsettled });
+    return start(undefined, { taught, ...options });
+  }
 
   test.each([true, false])(
     'back, while spamd may still carry out what a killed process told (to forget: %s)',
     async (forgets) => {
-      const spamd = await ScriptedSpamd.start();
-      const taught = new TaughtInMemory();
-      const trainer = trainerAt(spamd, { taught, wall: () => 1_000 });
-      const earlier = { verdict: SPAM.verdict, body: SPAM.body, stands: true };
-      taught.messages.set(SPAM.key, { ...earlier, unsettled: { since: 0, forgets } });
-      const outcome = await trainer.learn(SPAM, NEVER);
-      expect(outcome.kind).toBe(forgets ? 'held' : 'learned');
+      const { spamd, trainer } = await afterKill(
+        { since: 0, forgets },
+        {
+          clock: { ...systemClock, wall: () => 1_000 },
+        },
+      );
+      expect((await learn(trainer)).kind).toBe(forgets ? 'held' : 'learned');
       expect(spamd.told.includes('set spam')).toBe(!forgets);
     },
   );
 
   test('waits for a killed process no longer where the clock was set back by a year', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const taught = new TaughtInMemory();
     let now = 0;
-    const trainer = trainerAt(spamd, { taught, wall: () => 1_000 + now, now: () => now });
-    const since = 366 * 86_400_000;
-    const earlier = { verdict: SPAM.verdict, body: SPAM.body, stands: true };
-    taught.messages.set(SPAM.key, { ...earlier, unsettled: { since, forgets: false } });
-    const outcome = await trainer.learn(HAM, NEVER);
+    const clock = { ...systemClock, wall: () => 1_000 + now, monotonic: () => now };
+    const { trainer } = await afterKill({ since: 366 * 86_400_000, forgets: false }, { clock });
+    const outcome = await learn(trainer, HAM);
     if (outcome.kind !== 'held') throw new Error(outcome.kind);
     now += outcome.waitMs ?? Infinity;
     expect(await prove(trainer, HAM)).toEqual(['learned', 'duplicate']);
-  });
-
-  test.each([
-    ['in the same bytes', { ...SPAM, verdict: 'ham' as const }, ['set ham', 'set ham']],
-    ['of another key', { ...HAM, key: 'b.eml' }, ['set ham', 'set ham']],
-  ])('%s needs nothing more', async (_what, message, told) => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd, { taught: new TaughtInMemory() });
-    await prove(trainer, SPAM);
-    spamd.requests.length = 0;
-    await prove(trainer, message);
-    expect(spamd.told).toEqual(told);
-  });
-
-  test('that is none, in other bytes, is counted once all the same', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd, { taught: new TaughtInMemory() });
-    await prove(trainer, SPAM);
-    spamd.requests.length = 0;
-    await prove(trainer, { ...HAM, verdict: 'spam' });
-    expect(spamd.told).toEqual(['remove', 'set spam', 'set spam']);
-    expect([...spamd.seen]).toEqual([[HAM.body.toString(), 'spam']]);
   });
 
   test('is found after a kill, as its bytes are kept before they are sent', async () => {
@@ -248,10 +268,7 @@ describe('a turned verdict', () => {
   });
 
   test('finds the earlier one still where Bayes could forget and learn nothing for a while', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const taught = new TaughtInMemory();
-    const trainer = trainerAt(spamd, { taught });
-    await prove(trainer, SPAM);
+    const { spamd, trainer } = await afterSpam();
     spamd.play = () => OK;
     expect(await learn(trainer, HAM)).toMatchObject({ kind: 'misconfigured' });
     spamd.play = () => undefined;
@@ -260,10 +277,7 @@ describe('a turned verdict', () => {
   });
 
   test('goes on where the earlier bytes are known no more, and waits where that is not answered', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const taught = new TaughtInMemory();
-    const trainer = trainerAt(spamd, { taught });
-    await prove(trainer, SPAM);
+    const { spamd, taught, trainer } = await afterSpam();
     spamd.play = inTurn(RESETS);
     expect(await learn(trainer, HAM)).toMatchObject({ kind: 'deferred', answered: false });
     expect(taught.messages.get('a.eml')?.verdict).toBe('spam');
@@ -274,10 +288,7 @@ describe('a turned verdict', () => {
   });
 
   test('is what may have been learned where spamd, told to learn it, does not answer', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const taught = new TaughtInMemory();
-    const trainer = trainerAt(spamd, { taught });
-    await prove(trainer, SPAM);
+    const { spamd, taught, trainer } = await afterSpam();
     // The earlier one is forgotten, and the answer to the new one is lost.
     spamd.play = inTurn(undefined, RESETS);
     expect(await learn(trainer, HAM)).toMatchObject({ kind: 'deferred', answered: false });
@@ -285,10 +296,7 @@ describe('a turned verdict', () => {
   });
 
   test('leaves what another user was taught of the same message since', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const taught = new TaughtInMemory();
-    const trainer = trainerAt(spamd, { taught });
-    await prove(trainer, SPAM);
+    const { spamd, taught, trainer } = await afterSpam();
     const [key, message] = [...taught.messages][0] ?? ['', undefined];
     if (message !== undefined) taught.messages.set(key, { ...message, stands: false });
     await prove(trainer, HAM);
@@ -331,8 +339,7 @@ describe('a TELL that was given up', () => {
     ['before', PATIENCE_MS],
     ['after', 2_000],
   ])('is still owed when the spool is lost, %s its time was over', async (_, timeoutMs) => {
-    const spamd = await ScriptedSpamd.start(inTurn(SILENCE));
-    const trainer = trainerAt(spamd, { timeoutMs });
+    const { spamd, trainer } = await start(inTurn(SILENCE), { timeoutMs });
     const session = new AbortController();
     const learning = trainer.learn(SPAM, session.signal);
     await until('it was sent', () => spamd.told.includes('set spam'));
@@ -345,8 +352,7 @@ describe('a TELL that was given up', () => {
   });
 
   test('does not keep the same verdict back', async () => {
-    const spamd = await ScriptedSpamd.start(inTurn(SILENCE));
-    const trainer = trainerAt(spamd, { timeoutMs: 2_000 });
+    const { spamd, trainer } = await start(inTurn(SILENCE), { timeoutMs: 2_000 });
     await learn(trainer);
     spamd.play = () => undefined;
     expect(await prove(trainer, SPAM)).toEqual(['learned', 'duplicate']);
@@ -375,9 +381,7 @@ describe('spamd is checked', () => {
   );
 
   test('after each failure, not after each message', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
-    await prove(trainer, SPAM);
+    const { spamd, trainer } = await afterProof();
     spamd.play = inTurn({ says: 'SPAMD/1.0 69 Service Unavailable: away\r\n' }, undefined);
     expect(await learn(trainer, HAM)).toMatchObject({ kind: 'unavailable', contact: 'answered' });
     spamd.requests.length = 0;
@@ -386,8 +390,7 @@ describe('spamd is checked', () => {
   });
 
   test('by a canary that a crash left learned, which is taken away, and the same once more', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
+    const { spamd, trainer } = await start();
     await trainer.diagnose(NEVER);
     const [, canary] = spamd.requests;
     spamd.seen.set(canary?.body.toString('latin1') ?? '', 'ham');
@@ -403,27 +406,18 @@ describe('spamd is checked', () => {
     ['deaf', [OK, OK, OK, OK], 'misconfigured', 'SPAMD_USER'],
     ['journaling', [DID_SET, DID_SET, OK, OK], 'misconfigured', 'bayes_learn_to_journal 0'],
     ['read-only', [DID_SET, DID_SET, DID_REMOVE, DID_REMOVE], 'misconfigured', 'bayes_sql_dsn'],
+    ['unclear, for now', [OK, DID_SET, DID_REMOVE, OK], 'unavailable', undefined],
   ] as const)('and found %s', async (_what, acts, kind, cure) => {
     let number = 0;
-    const spamd = await ScriptedSpamd.start(({ body }) =>
+    const { trainer } = await start(({ body }) =>
       isCanary(body) ? acts[number++ % 4] : undefined,
     );
-    const diagnosis = await trainerAt(spamd).diagnose(NEVER);
-    expect(diagnosis).toMatchObject({ kind, hint: expect.stringContaining(cure) as string });
-  });
-
-  test('and where its answers don’t fit together, that is for later', async () => {
-    let number = 0;
-    const acts = [OK, DID_SET, DID_REMOVE, OK];
-    const spamd = await ScriptedSpamd.start(({ body }) =>
-      isCanary(body) ? acts[number++ % 4] : undefined,
-    );
-    expect(await trainerAt(spamd).diagnose(NEVER)).toMatchObject({ kind: 'unavailable' });
+    const hint = cure && (expect.stringContaining(cure) as string);
+    expect(await trainer.diagnose(NEVER)).toMatchObject({ kind, ...(cure && { hint }) });
   });
 
   test('and one that is aborted is begun anew for who waits for it', async () => {
-    const spamd = await ScriptedSpamd.start(() => SILENCE);
-    const trainer = trainerAt(spamd);
+    const { spamd, trainer } = await start(() => SILENCE);
     const aborting = new AbortController();
     const [first, second] = [trainer.diagnose(aborting.signal), trainer.diagnose(NEVER)];
     await until('it was asked', () => spamd.requests.length === 1);
@@ -443,23 +437,18 @@ describe('a connection that is closed without a byte', () => {
     });
   });
 
-  test('is spamd’s no where a question is closed upon, too', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
-    await prove(trainer, HAM);
-    spamd.play = () => CLOSES;
-    const cure = expect.stringContaining('--allowed-ips') as string;
-    expect(await learn(trainer)).toMatchObject({ kind: 'misconfigured', hint: cure });
-  });
-
-  test('may hide an error that a question shows', async () => {
-    const spamd = await ScriptedSpamd.start();
-    const trainer = trainerAt(spamd);
-    await prove(trainer, HAM);
-    const says = 'SPAMD/1.0 69 Service Unavailable: TELL commands are not enabled.\r\n';
-    spamd.play = ({ body }) => (body.length > 0 ? RESETS : { says });
-    const cure = expect.stringContaining('--allow-tell') as string;
-    expect(await learn(trainer)).toMatchObject({ kind: 'misconfigured', hint: cure });
+  test.each([
+    ['is spamd’s no where a question is closed upon, too', CLOSES, '--allowed-ips'],
+    [
+      'may hide an error that a question shows',
+      { says: 'SPAMD/1.0 69 Service Unavailable: TELL commands are not enabled.\r\n' },
+      '--allow-tell',
+    ],
+  ])('%s', async (_what, atQuestion, cure) => {
+    const { spamd, trainer } = await afterProof(HAM);
+    spamd.play = ({ body }) => (body.length > 0 ? CLOSES : atQuestion);
+    const hint = expect.stringContaining(cure) as string;
+    expect(await learn(trainer)).toMatchObject({ kind: 'misconfigured', hint });
   });
 
   test('once is a reload: the next question tells', async () => {
@@ -478,7 +467,7 @@ describe('an answer without DidSet that took ten seconds', () => {
       now += body.length === 0 ? probeMs : state.tookMs;
       return body.length === 0 || state.tookMs < LOCK_MS ? undefined : state.act;
     });
-    const trainer = trainerAt(spamd, { now: () => now });
+    const trainer = trainerAt(spamd, { clock: { ...systemClock, monotonic: () => now } });
     const pass = (ms: number): void => void (now += ms);
     return { spamd, trainer, pass, state };
   }
@@ -569,6 +558,6 @@ test('of itself it tells nothing but its name', async () => {
   const spamd = await ScriptedSpamd.start(atMessages(() => undefined));
   const trainer = trainerAt(spamd);
   expect([trainer.filter, trainer.name]).toEqual(['spamassassin', `127.0.0.1:${spamd.port}`]);
-  expect([trainer.version, trainer.versionFault]).toEqual([undefined, undefined]);
+  expect(trainer).toMatchObject({ concurrency: 1, longestPostMs: 600_000 });
   expect(spamd.requests).toEqual([]);
 });
