@@ -1,9 +1,8 @@
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { alternate } from './sources/alternate.ts';
-import { expectedOf } from './sources/named-sources.ts';
+import { alternate, expectedOf } from './sources/alternate.ts';
+
 import type { Source } from './sources/source.ts';
-import { KIND_OF } from './stats.ts';
 import type { RunStats } from './stats.ts';
 import { folderLines, inPlainWords, wrapped } from './summary.ts';
 
@@ -21,7 +20,7 @@ export interface DryRunOptions {
 }
 
 const NONE = { messages: 0, notMail: 0, passedOver: 0, failed: 0, older: 0, doneBefore: 0 };
-const OTHERS = Object.values(KIND_OF);
+const OTHERS = ['notMail', 'passedOver', 'failed', 'older', 'doneBefore'] as const;
 type SourceCounts = ReadonlyMap<Source, typeof NONE>;
 
 export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
@@ -50,7 +49,7 @@ async function readAll(
     if (found.kind === 'message') messages += 1;
     stats.found(found, source.verdict);
     const count = counts.get(source) ?? { ...NONE };
-    count[found.kind === 'message' ? 'messages' : KIND_OF[found.kind]] += 1;
+    count[found.kind === 'message' ? 'messages' : found.kind] += 1;
   }
 }
 

@@ -14,8 +14,8 @@ import { BulkStore } from './bulk-store.ts';
 import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
 import type { Sample } from './sample.ts';
-import { alternate } from './sources/alternate.ts';
-import { expectedOf } from './sources/named-sources.ts';
+import { alternate, expectedOf } from './sources/alternate.ts';
+
 import type { Source } from './sources/source.ts';
 import type { Named, RunStats } from './stats.ts';
 

@@ -25,17 +25,8 @@ export const KINDS = [
   'doneBefore',
 ] as const;
 
-/** What came of a message or another thing in the sources, in the words of the summary. */
+/** What came of a message, or is another thing in the sources ({@link Found}); the summary's words. */
 export type Kind = (typeof KINDS)[number];
-
-/** What reading found, in the same words; messages count when they end. */
-export const KIND_OF = {
-  skipped: 'notMail',
-  passed: 'passedOver',
-  failed: 'failed',
-  older: 'older',
-  done: 'doneBefore',
-} as const satisfies Readonly<Record<Exclude<Found['kind'], 'message'>, Kind>>;
 
 export type CountByVerdict = { -readonly [key in keyof PerClass<number>]: PerClass<number>[key] };
 
@@ -86,11 +77,12 @@ export class RunStats {
 
   /** What reading the sources found. */
   found(found: Found, verdict: Verdict): void {
-    const isByFolder = found.kind === 'passed' && found.isByFolder === true;
+    const isByFolder = found.kind === 'passedOver' && found.isByFolder === true;
     if (isByFolder) this.#liesIn(found.folder, verdict, found.reason);
-    if (found.kind === 'message' || found.kind === 'done') this.#liesIn(found.folder, verdict);
+    if (found.kind === 'message' || found.kind === 'doneBefore')
+      this.#liesIn(found.folder, verdict);
     if (found.kind === 'message') return;
-    this.#add(KIND_OF[found.kind], verdict, 'reason' in found && !isByFolder ? found : undefined);
+    this.#add(found.kind, verdict, 'reason' in found && !isByFolder ? found : undefined);
   }
 
   /** A message was held back. */

@@ -30,7 +30,7 @@ function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
 
 test('without a terminal a line is written every ten seconds', () => {
   const { clock, stats, written, learn, progress } = progressOf('lines', 1_100);
-  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'done', place: `${i}` }, 'spam');
+  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'doneBefore', place: `${i}` }, 'spam');
   clock.advance(9_900);
   expect(written).toEqual([]);
   learn(100);
@@ -92,7 +92,7 @@ test('a line that says nothing new is not written again', () => {
 
 test('what is acknowledged counts before it is proven, from the first message on', () => {
   const { clock, stats, seen, written } = progressOf('bar', 1_100);
-  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'done', place: `${i}` }, 'spam');
+  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'doneBefore', place: `${i}` }, 'spam');
   clock.advance(60_000);
   expect(written.at(-1)).toContain('100/1100 9 %  0/s  ? left');
   seen.acknowledged = 100;

@@ -53,7 +53,7 @@ export class ContentReader {
       yield* this.read(this.#chunksOf(fd, size), { place, folder, size, mtimeMs });
     } else {
       closeSync(fd);
-      yield { kind: 'skipped', place, reason: 'not a regular file' };
+      yield { kind: 'notMail', place, reason: 'not a regular file' };
     }
   }
 
@@ -73,7 +73,7 @@ export class ContentReader {
       else if (start.form !== 'other') yield* this.#several(content, start, where);
       else if (content.fault === undefined) {
         const { isUnreadable, reason } = start;
-        yield { kind: isUnreadable ? 'failed' : 'skipped', place, reason };
+        yield { kind: isUnreadable ? 'failed' : 'notMail', place, reason };
       }
       const { fault } = content;
       if (fault !== undefined) yield { kind: 'failed', place, reason: fault };
@@ -88,7 +88,7 @@ export class ContentReader {
     const { place, folder } = where;
     const { maxBytes, isDone } = this.#options;
     if (isDone(place)) {
-      yield { kind: 'done', place, folder };
+      yield { kind: 'doneBefore', place, folder };
       return;
     }
     content.drop(start.at);
@@ -114,10 +114,10 @@ export class ContentReader {
       }
       const header = body === undefined ? undefined : headerOf(body);
       const deleted = isMbox && header !== undefined ? whyDeleted(header) : undefined;
-      if (isDone(place)) yield { kind: 'done', place, folder };
+      if (isDone(place)) yield { kind: 'doneBefore', place, folder };
       else if (body === undefined) yield overSize(place, maxBytes);
-      else if (header === undefined) yield { kind: 'skipped', place, reason: 'not a mail message' };
-      else if (deleted !== undefined) yield { kind: 'passed', place, folder, reason: deleted };
+      else if (header === undefined) yield { kind: 'notMail', place, reason: 'not a mail message' };
+      else if (deleted !== undefined) yield { kind: 'passedOver', place, folder, reason: deleted };
       // A copy, lest the rest of the window stays in memory for it.
       else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), found);
     }

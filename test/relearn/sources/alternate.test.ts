@@ -8,7 +8,7 @@ interface Scripted extends Source {
   reads: number;
 }
 
-const KINDS = { m: 'message', s: 'skipped', f: 'failed', d: 'done', o: 'older' } as const;
+const KINDS = { m: 'message', s: 'notMail', f: 'failed', d: 'doneBefore', o: 'older' } as const;
 
 /** A source of what these letters stand for. */
 function scripted(verdict: Verdict, kinds: string): Scripted {

@@ -51,7 +51,7 @@ describe('a path that names a file', () => {
     [
       'an mbox whose first message is broken',
       `${FROM}From b@example.org\nno header\n\n${FROM}${two}`,
-      ['message a#2 two', 'skipped a: not a mail message'],
+      ['message a#2 two', 'notMail a: not a mail message'],
     ],
     ['an mbox of which nothing is mail', `${FROM}no header\n`, ['failed a: not a mail message']],
     ['a large text', 'Some text.\n'.repeat(200_000), ['failed a: not a mail message']],
@@ -128,11 +128,11 @@ describe('a folder', () => {
     onTestFinished(() => void server.close());
     expect(await lines()).toEqual([
       'message z one',
-      'skipped fifo: not a regular file',
-      'skipped link: a symbolic link, which is not followed',
-      'skipped loop: a symbolic link, which is not followed',
-      'skipped notes.txt: not a mail message',
-      'skipped socket: not a regular file',
+      'notMail fifo: not a regular file',
+      'notMail link: a symbolic link, which is not followed',
+      'notMail loop: a symbolic link, which is not followed',
+      'notMail notes.txt: not a mail message',
+      'notMail socket: not a regular file',
     ]);
     expect(await fifo.wasOpened()).toBe(false);
   });
@@ -179,8 +179,8 @@ test('a Maildir is read without its tmp, its own files and what is trashed', asy
   const trashed = 'in the trash (Maildir flag T)';
   expect(await lines()).toEqual([
     ...['message .Lists/cur/7:2,t one', 'message .Lists/new/9 one', 'message cur/1:2,S one'],
-    ...['message new/5 one', 'message own/tmp/8 one', `passed cur/2:2,ST: ${trashed}`],
-    ...[`passed cur/3!2,T: ${trashed}`, `passed cur/4;2,FTa: ${trashed}`],
+    ...['message new/5 one', 'message own/tmp/8 one', `passedOver cur/2:2,ST: ${trashed}`],
+    ...[`passedOver cur/3!2,T: ${trashed}`, `passedOver cur/4;2,FTa: ${trashed}`],
   ]);
 });
 
@@ -206,7 +206,7 @@ test('what was done before is told and not read again, message by message', asyn
   put('gz', gzipSync(mboxOf([one, two])));
   put('large', tooLarge);
   expect(await lines(folder, { isDone: (place) => before.has(place) })).toEqual([
-    ...['done a', 'done box', 'done box#3', 'done gz', 'done large'],
+    ...['doneBefore a', 'doneBefore box', 'doneBefore box#3', 'doneBefore gz', 'doneBefore large'],
     ...['message b one', 'message box#2 two', 'message gz#2 two'],
   ]);
 });
