@@ -1,4 +1,6 @@
 import { systemClock } from '../clock.ts';
+import { say } from '../command-options.ts';
+import type { CommandOptions } from '../command-options.ts';
 import type { Config } from '../config.ts';
 import { Controller } from '../delivery/controller.ts';
 import { EXIT, OperatorError } from '../errors.ts';
@@ -6,26 +8,25 @@ import type { ExitCode } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
-import { inShell, wrap } from '../text.ts';
-import type { Terminal } from '../text.ts';
+import { inShell } from '../text.ts';
 import { createTrainers, limitsOfSpamAssassin } from '../trainers/create.ts';
 import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import { userByFields } from '../user.ts';
 import type { FindUser } from '../user.ts';
-import { bayesCounts, bayesGain } from './bayes-gain.ts';
+import { bayesBefore } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
 import type { JournalSources } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import { pathsByVerdict, pathsOf, sortedSources } from './sources/source-arguments.ts';
-import type { SourceArguments } from './sources/source-arguments.ts';
-import { expectedOf } from './sources/alternate.ts';
-import { namedSources } from './sources/named-sources.ts';
-import { STDIN } from './sources/source.ts';
-import type { Source } from './sources/source.ts';
 import { Sample, sampleResult } from './sample.ts';
 import type { SampleResult } from './sample.ts';
+import { expectedOf } from './sources/alternate.ts';
+import { namedSources } from './sources/named-sources.ts';
+import { pathsByVerdict, pathsOf, sortedSources } from './sources/source-arguments.ts';
+import type { SourceArguments } from './sources/source-arguments.ts';
+import { STDIN } from './sources/source.ts';
+import type { Source } from './sources/source.ts';
 import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';
 import type { Named } from './stats.ts';
@@ -33,23 +34,14 @@ import { inWords, summarize } from './summary.ts';
 
 /**
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
- * delivered as the daemon's are.
+ * delivered as the daemon's are. Standard output gets the summary, standard error everything else.
  */
-export interface RelearnOptions {
+interface RelearnOptions extends Pick<
+  CommandOptions,
+  'args' | 'stop' | 'stdin' | 'terminal' | 'out' | 'err' | 'errTerminal'
+> {
   readonly config: Config;
   readonly flags: RelearnFlags;
-  /** The words after the program's name: what is typed again to go on. */
-  readonly args: readonly string[];
-  readonly stop: AbortSignal;
-  readonly stdin: () => AsyncIterable<Buffer>;
-  /** Where standard output is seen; `undefined` for a pipe or a file. */
-  readonly terminal: Terminal | undefined;
-  /** Standard output: the summary. */
-  readonly out: (text: string) => void;
-  /** Standard error: everything else. */
-  readonly err: (text: string) => void;
-  /** Where standard error is seen; `undefined` for a pipe or a file. */
-  readonly errTerminal: Terminal | undefined;
 }
 
 export interface RelearnFlags extends SourceArguments {
@@ -90,9 +82,11 @@ const WITHOUT_JOURNAL =
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { verdicts } = options.config.spool;
   const flags = { ...options.flags, ...sortedSources(options.flags, verdicts, 'relearn') };
-  const named = verdicts.flatMap((verdict) => pathsOf(flags, verdict));
-  const paths = [...flags.dirs, ...named].filter((each) => each !== STDIN);
-  const release = await lockSpools(paths, options.config.spool);
+  const paths = [...flags.dirs, ...verdicts.flatMap((verdict) => pathsOf(flags, verdict))];
+  const release = await lockSpools(
+    paths.filter((each) => each !== STDIN),
+    options.config.spool,
+  );
   try {
     return await (flags.dryRun ? readAll : learnAll)({ ...options, flags });
   } finally {
@@ -106,10 +100,9 @@ async function readAll(options: RelearnOptions): Promise<ExitCode> {
   const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
   const isDone = journal && (await Journal.peek(...journal));
   const stats = new RunStats((named) => {
-    tell(options, failureLine(named));
+    say(options, failureLine(named));
   }, config.spool.verdicts);
-  const sources = sourcesOf(options, isDone);
-  return dryRun({ ...options, ...flags, columns: widthOf(options), sources, stats });
+  return dryRun({ ...options, ...flags, sources: sourcesOf(options, isDone), stats });
 }
 
 /** Teaches the filters, one after the other. */
@@ -127,7 +120,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   }
   const codes: ExitCode[] = [];
   for (const filter of config.trainers) {
-    if (isSeveral && !flags.quiet) tell(options, `kopano-learnd: teaches ${FILTER_TITLES[filter]}`);
+    if (isSeveral && !flags.quiet) say(options, `kopano-learnd: teaches ${FILTER_TITLES[filter]}`);
     codes.push(await teach(filter, options));
     if (stop.aborted) break;
   }
@@ -140,13 +133,12 @@ function journalOf(
   { config, flags }: RelearnOptions,
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
-  const { user } = flags;
   const { spam, ham, ...further } = pathsByVerdict(flags, config.spool.verdicts);
   const sources = {
     spam,
     ham,
     ...(Object.keys(further).length > 0 && { further }),
-    ...(user !== undefined && { user }),
+    ...(flags.user !== undefined && { user: flags.user }),
   };
   if (filter === 'rspamd') return [flags.journal, sources];
   const path = config.trainers.length > 1 ? `${flags.journal}.${filter}` : flags.journal;
@@ -154,12 +146,12 @@ function journalOf(
 }
 
 async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode> {
-  const { flags, args, stop, out } = options;
+  const { flags, args, stop, out, terminal } = options;
   const named = journalOf(filter, options);
   const journal = named && (await Journal.open(...named));
   const { trainers, sources, stats, progress, run, postAgain } = prepare(filter, options, journal);
   try {
-    const before = await bayesCounts(trainers);
+    const gainOf = await bayesBefore(trainers);
     progress.start();
     await Promise.all(sources.map((source) => source.count(stop)));
     const startedAt = systemClock.monotonic();
@@ -172,29 +164,22 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     const isOver = ending === 'complete' || ending === 'limited';
     const sample = isOver ? await postAgain(stop) : undefined;
     const isConfirmed = isOver && flags.confirm && filter === 'rspamd';
-    if (isConfirmed && stats.posted > 0 && !flags.quiet) tell(options, CONFIRMING);
-    const gain = await bayesGain({
-      trainers,
-      clock: systemClock,
-      before,
-      startedAt,
-      stats,
-      stop: isConfirmed ? stop : AbortSignal.abort(),
-    });
+    if (isConfirmed && stats.posted > 0 && !flags.quiet) say(options, CONFIRMING);
     const summary = summarize({
       filter,
       stats,
       ending,
       left: run.left,
-      gain,
+      gain: await gainOf(stats, isConfirmed ? stop : AbortSignal.abort()),
       sample,
       userless: run.userless,
       learningMs: learnedAt - startedAt,
       confirmingMs: systemClock.monotonic() - learnedAt,
       resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
     });
-    out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary, widthOf(options)));
-    if (summary.resume !== null && journal === undefined) tell(options, WITHOUT_JOURNAL);
+    if (flags.json) out(`${JSON.stringify(summary)}\n`);
+    else out(inWords(summary, terminal?.columns ?? Infinity));
+    if (summary.resume !== null && journal === undefined) say(options, WITHOUT_JOURNAL);
     await closing;
     return summary.exitCode;
   } finally {
@@ -205,10 +190,11 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
 /** The parts of a run, none of them at work yet. */
 function prepare(filter: Filter, options: RelearnOptions, journal: Journal | undefined) {
   const { config, flags, err, errTerminal } = options;
+  const { verdicts } = config.spool;
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
   const stats = new RunStats((named) => {
     progress.say(failureLine(named));
-  }, config.spool.verdicts);
+  }, verdicts);
   const progress: Progress = new Progress({
     kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
     stats,
@@ -228,7 +214,7 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     ...common,
     concurrency:
       filter === 'rspamd' ? flags.concurrency : limitsOfSpamAssassin(config.spamd).concurrency,
-    findUser: filter === 'rspamd' ? findUserOf(options) : undefined,
+    findUser: findUserOf(filter, options),
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
     firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
@@ -246,33 +232,20 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
   });
   /** Posts the sample again. */
   const postAgain = async (stop: AbortSignal): Promise<SampleResult | undefined> => {
-    const again = new RunStats(() => undefined, config.spool.verdicts);
-    await new BulkRun({
-      ...settings,
-      sources: drawn.sources(),
-      stats: again,
-      journal: undefined,
-      limit: Infinity,
-      waitMs: settings.firstWaitMs,
-      proveEvery: 1,
-    }).run(stop);
-    return sampleResult(again);
+    const again = { sources: drawn.sources(), stats: new RunStats(() => undefined, verdicts) };
+    const bounds = { limit: Infinity, waitMs: settings.firstWaitMs, proveEvery: 1 };
+    await new BulkRun({ ...settings, ...again, ...bounds }).run(stop);
+    return sampleResult(again.stats);
   };
   return { trainers, sources, stats, progress, run, postAgain };
 }
 
-function findUserOf({ flags: { user }, config }: RelearnOptions): FindUser | undefined {
+function findUserOf(
+  filter: Filter,
+  { flags: { user }, config }: RelearnOptions,
+): FindUser | undefined {
+  if (filter !== 'rspamd') return undefined;
   return user === undefined ? userByFields(config.learning.userFields) : () => user;
-}
-
-/** How wide the summary may be. */
-function widthOf({ terminal }: RelearnOptions): number {
-  return terminal?.columns ?? Infinity;
-}
-
-/** Says something on standard error, where no bar stands. */
-function tell({ err, errTerminal }: RelearnOptions, line: string): void {
-  err(`${wrap(line, errTerminal?.columns ?? Infinity, '    ')}\n`);
 }
 
 function failureLine({ place, reason }: Named): string {

@@ -1,21 +1,19 @@
 import { Bugs } from '../bugs.ts';
-import type { Clock, Timer } from '../clock.ts';
-import type { Controller } from '../delivery/controller.ts';
+import type { Timer } from '../clock.ts';
 import { MessageEvents } from '../delivery/events.ts';
 import type { PendingMessage } from '../delivery/message.ts';
 import { MOST_POSTS, NOTHING_LEFT } from '../delivery/proof.ts';
 import { quarantined } from '../delivery/result.ts';
 import { Scheduler } from '../delivery/scheduler.ts';
+import type { DeliveryOptions } from '../delivery/store.ts';
 import type { Log } from '../logger.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
-import type { FindUser } from '../user.ts';
 import { BulkStore } from './bulk-store.ts';
 import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
 import type { Sample } from './sample.ts';
 import { alternate, expectedOf } from './sources/alternate.ts';
-
 import type { Source } from './sources/source.ts';
 import type { Named, RunStats } from './stats.ts';
 
@@ -24,21 +22,16 @@ import type { Named, RunStats } from './stats.ts';
  * delivered by the same scheduler, attribution and proof as the daemon's. Unlike the daemon, a run has
  * a last message, and an end: what only a message that never comes could decide is decided here.
  */
-export interface BulkRunOptions {
+export interface BulkRunOptions extends Pick<
+  DeliveryOptions,
+  'controllers' | 'clock' | 'random' | 'findUser' | 'concurrency' | 'maxAttempts'
+> {
   readonly sources: readonly Source[];
   /** Hears of everything in the sources, and of what came of it. */
   readonly stats: RunStats;
   /** @defaultValue none */
-  readonly journal: Journal | undefined;
-  readonly controllers: readonly Controller[];
-  readonly clock: Clock;
-  readonly random: () => number;
+  readonly journal?: Journal | undefined;
   readonly log: Log;
-  /** Whose memory learns a message. @defaultValue the filter decides */
-  readonly findUser?: FindUser | undefined;
-  /** Requests in flight for each controller. */
-  readonly concurrency: number;
-  readonly maxAttempts: number;
   /** One of so many messages is proven. */
   readonly proveEvery: number;
   /** Takes from what is proven by other messages. @defaultValue nothing is taken */

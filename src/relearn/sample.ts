@@ -1,5 +1,4 @@
 import type { MessageEntry } from '../delivery/message.ts';
-import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Found, Source } from './sources/source.ts';
 import type { RunStats } from './stats.ts';
@@ -84,7 +83,7 @@ export class Sample {
       .flatMap((each) => each ?? [])
       .filter(({ locks, verdict }) => locks.every((lock) => this.#verdicts.get(lock) === verdict));
     while (fit.length > this.#size) fit.splice(this.#below(fit.length), 1);
-    const verdicts = new Set([...VERDICTS, ...fit.map(({ verdict }) => verdict)]);
+    const verdicts = new Set(fit.map(({ verdict }) => verdict));
     return [...verdicts].map((verdict) =>
       sourceOf(
         verdict,

@@ -49,9 +49,7 @@ export function sortedSources(
   verdicts: readonly Verdict[],
   command: string,
 ): SourceArguments {
-  further.forEach((each) => {
-    refuseUnknownClass(each, verdicts);
-  });
+  for (const each of further) refuseUnknownClass(each, verdicts);
   if (dirs.length + spam.length + ham.length + further.length === 0) {
     throw usage(
       'no-source',
@@ -81,9 +79,7 @@ export function sortedSources(
     ham: [...ham, ...maildirs],
     class: further,
   };
-  sorted.dirs.forEach((dir) => {
-    refuseUnsorted(dir, verdicts);
-  });
+  for (const dir of sorted.dirs) refuseUnsorted(dir, verdicts);
   refuseOverlap(sorted, verdicts);
   return sorted;
 }
@@ -147,11 +143,11 @@ function isMissing(place: string): boolean {
  * `--ham Maildir --spam Maildir/.Junk`.
  */
 function refuseOverlap(named: SourceArguments, verdicts: readonly Verdict[]): void {
-  const paths = pathsByVerdict(named, verdicts);
-  const all = Object.entries(paths).flatMap(([verdict, places]) =>
+  const all = Object.entries(pathsByVerdict(named, verdicts)).flatMap(([verdict, places]) =>
     places
       .filter((place) => place !== STDIN)
-      .map((place) => ({ place, verdict, real: realPathOrItself(place) })),
+      // Reading it says what is wrong with one that has none.
+      .map((place) => ({ place, verdict, real: realPath(place) ?? place })),
   );
   for (const [index, inner] of all.entries()) {
     for (const [other, outer] of all.entries()) {
@@ -183,12 +179,13 @@ function rawName(name: string): string {
   return Buffer.from(name).toString('latin1');
 }
 
-function realPathOrItself(place: string): string {
+/** A path without symlinks; `undefined` where that can't be found out, as of what doesn't exist. */
+export function realPath(place: string): string | undefined {
   try {
     return realpathSync(place);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
-    return place; // reading it says what is wrong
+    return undefined;
   }
 }
 
