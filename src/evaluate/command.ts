@@ -74,8 +74,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   if (out !== undefined && out === html) throw sameOutput(out);
   using list = flags.out === undefined ? undefined : new OutputFile(flags.out);
   using page = flags.html === undefined ? undefined : new OutputFile(flags.html);
-  const { errTerminal: terminal, err: write } = options;
-  const progress = new WorkProgress({ isQuiet, terminal, write, clock: systemClock });
+  const progress = new WorkProgress(options, isQuiet, systemClock);
   const folder = temporaryFolder();
   // A second signal ends the process at once; `timeout` sends two.
   const tidyUp = (): void => {

@@ -196,13 +196,13 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     progress.say(failureLine(named));
   }, verdicts);
   const progress: Progress = new Progress({
-    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
-    stats,
+    err,
+    errTerminal,
+    isQuiet: flags.quiet,
     clock: systemClock,
-    write: err,
+    stats,
     acknowledged: () => run.acknowledged,
     total: () => expectedOf(sources, flags.limit),
-    columns: () => errTerminal?.columns ?? Infinity,
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(

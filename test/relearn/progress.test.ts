@@ -9,16 +9,16 @@ const WIPE = '\r\u001b[K';
 function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
   const clock = new ManualClock();
   const stats = new RunStats(() => undefined, VERDICTS);
-  const seen = { total, acknowledged: 0, columns: 80 };
+  const seen = { total, acknowledged: 0, columns: 80, hasColour: false };
   const written: string[] = [];
   const progress = new Progress({
-    kind,
-    stats,
+    err: (text) => written.push(text),
+    errTerminal: kind === 'bar' ? seen : undefined,
+    isQuiet: kind === 'none',
     clock,
+    stats,
     total: () => seen.total,
     acknowledged: () => seen.acknowledged,
-    columns: () => seen.columns,
-    write: (text) => written.push(text),
   });
   const learn = (count: number): void => {
     for (let i = 0; i < count; i += 1)
