@@ -24,7 +24,7 @@ import type { SampleResult } from './sample.ts';
 import { expectedOf } from './sources/alternate.ts';
 import { namedSources } from './sources/named-sources.ts';
 import { pathsByVerdict, pathsOf, sortedSources } from './sources/source-arguments.ts';
-import type { SourceArguments } from './sources/source-arguments.ts';
+import type { SortedSources, SourceArguments } from './sources/source-arguments.ts';
 import { STDIN } from './sources/source.ts';
 import type { Source } from './sources/source.ts';
 import { lockSpools } from './spool-locks.ts';
@@ -36,7 +36,7 @@ import { inWords, summarize } from './summary.ts';
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
  * delivered as the daemon's are. Standard output gets the summary, standard error everything else.
  */
-interface RelearnOptions extends Pick<
+export interface RelearnOptions extends Pick<
   CommandOptions,
   'args' | 'stop' | 'stdin' | 'terminal' | 'out' | 'err' | 'errTerminal'
 > {
@@ -44,12 +44,13 @@ interface RelearnOptions extends Pick<
   readonly flags: RelearnFlags;
 }
 
+/** As commander hands them over. */
 export interface RelearnFlags extends SourceArguments {
   readonly concurrency: number;
-  readonly journal: string | undefined;
+  readonly journal?: string;
   readonly dryRun: boolean;
   /** At most so many messages are posted. */
-  readonly limit: number;
+  readonly limit?: number;
   readonly bulk: boolean;
   readonly proveAll: boolean;
   /** At most so many are posted again at the end. */
@@ -57,17 +58,20 @@ export interface RelearnFlags extends SourceArguments {
   /** Waits until Bayes' own count shows what was learned. */
   readonly confirm: boolean;
   /** Whose memory learns all of it. @defaultValue LEARN_USER_HEADER says */
-  readonly user: string | undefined;
+  readonly user?: string;
   readonly json: boolean;
   readonly quiet: boolean;
-  /** How long rspamd may be away. @defaultValue five minutes, and ten seconds before its first answer */
-  readonly waitMs: number | undefined;
+  /** How long rspamd may be away, in seconds. @defaultValue {@link BulkRunOptions.waitMs} */
+  readonly wait?: number;
+}
+
+interface SortedOptions extends RelearnOptions {
+  readonly sorted: SortedSources;
 }
 
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
-const WAIT_MS = 300_000;
-const FIRST_WAIT_MS = 10_000;
+const SAMPLE_WAIT_MS = 10_000;
 const CONFIRMING =
   "kopano-learnd: waits up to 62 s for rspamd's own count, which it refreshes every 30 to 60 s (--confirm)";
 const WORST_FIRST: readonly ExitCode[] = [EXIT.failure, EXIT.temporary];
@@ -81,36 +85,39 @@ const WITHOUT_JOURNAL =
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { verdicts } = options.config.spool;
-  const flags = { ...options.flags, ...sortedSources(options.flags, verdicts, 'relearn') };
-  const paths = [...flags.dirs, ...verdicts.flatMap((verdict) => pathsOf(flags, verdict))];
-  const release = await lockSpools(
-    paths.filter((each) => each !== STDIN),
-    options.config.spool,
-  );
+  const sorted = sortedSources(options.flags, verdicts, 'relearn');
+  const files = pathsOf(sorted).filter((each) => each !== STDIN);
+  const release = await lockSpools([...sorted.dirs, ...files], options.config.spool);
   try {
-    return await (flags.dryRun ? readAll : learnAll)({ ...options, flags });
+    return await (options.flags.dryRun ? readAll : learnAll)({ ...options, sorted });
   } finally {
     release();
   }
 }
 
 /** Reads everything, and posts nothing. */
-async function readAll(options: RelearnOptions): Promise<ExitCode> {
+async function readAll(options: SortedOptions): Promise<ExitCode> {
   const { config, flags } = options;
   const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
   const isDone = journal && (await Journal.peek(...journal));
   const stats = new RunStats((named) => {
     say(options, failureLine(named));
   }, config.spool.verdicts);
-  return dryRun({ ...options, ...flags, sources: sourcesOf(options, isDone), stats });
+  return dryRun({
+    ...options,
+    json: flags.json,
+    limit: flags.limit ?? Infinity,
+    sources: sourcesOf(options, isDone),
+    stats,
+  });
 }
 
 /** Teaches the filters, one after the other. */
-async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop } = options;
+async function learnAll(options: SortedOptions): Promise<ExitCode> {
+  const { config, flags, sorted, stop } = options;
   refuseRoot(config);
   const isSeveral = config.trainers.length > 1;
-  if (isSeveral && [...flags.spam, ...flags.ham].includes(STDIN)) {
+  if (isSeveral && pathsOf(sorted).includes(STDIN)) {
     throw new OperatorError({
       code: 'relearn.stdin-once',
       message: `standard input can be read once, and ${config.trainers.join(' and ')} are to be taught`,
@@ -130,10 +137,10 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
 /** The journal of one filter: what one has learned says nothing of the other. */
 function journalOf(
   filter: Filter,
-  { config, flags }: RelearnOptions,
+  { config, flags, sorted }: SortedOptions,
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
-  const { spam, ham, ...further } = pathsByVerdict(flags, config.spool.verdicts);
+  const { spam, ham, ...further } = pathsByVerdict(sorted);
   const sources = {
     spam,
     ham,
@@ -145,7 +152,7 @@ function journalOf(
   return [path, { ...sources, trainer: filter }];
 }
 
-async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode> {
+async function teach(filter: Filter, options: SortedOptions): Promise<ExitCode> {
   const { flags, args, stop, out, terminal } = options;
   const named = journalOf(filter, options);
   const journal = named && (await Journal.open(...named));
@@ -188,9 +195,11 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
 }
 
 /** The parts of a run, none of them at work yet. */
-function prepare(filter: Filter, options: RelearnOptions, journal: Journal | undefined) {
+function prepare(filter: Filter, options: SortedOptions, journal: Journal | undefined) {
   const { config, flags, err, errTerminal } = options;
   const { verdicts } = config.spool;
+  const { limit = Infinity, wait } = flags;
+  const waitMs = wait === undefined ? undefined : wait * 1_000;
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
   const stats = new RunStats((named) => {
     progress.say(failureLine(named));
@@ -202,7 +211,7 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     clock: systemClock,
     stats,
     acknowledged: () => run.acknowledged,
-    total: () => expectedOf(sources, flags.limit),
+    total: () => expectedOf(sources, limit),
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(
@@ -217,7 +226,6 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     findUser: findUserOf(filter, options),
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
-    firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
     shutdownMs: config.shutdownMs,
   };
   const run: BulkRun = new BulkRun({
@@ -226,14 +234,14 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     stats,
     journal,
     drawn,
-    limit: flags.limit,
-    waitMs: flags.waitMs ?? WAIT_MS,
+    limit,
+    waitMs,
     proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
   });
   /** Posts the sample again. */
   const postAgain = async (stop: AbortSignal): Promise<SampleResult | undefined> => {
     const again = { sources: drawn.sources(), stats: new RunStats(() => undefined, verdicts) };
-    const bounds = { limit: Infinity, waitMs: settings.firstWaitMs, proveEvery: 1 };
+    const bounds = { limit: Infinity, waitMs: waitMs ?? SAMPLE_WAIT_MS, proveEvery: 1 };
     await new BulkRun({ ...settings, ...again, ...bounds }).run(stop);
     return sampleResult(again.stats);
   };
@@ -253,14 +261,10 @@ function failureLine({ place, reason }: Named): string {
 }
 
 function sourcesOf(
-  { flags, config, stdin }: RelearnOptions,
+  { sorted, config, stdin }: SortedOptions,
   isDone: (place: string) => boolean = () => false,
 ): readonly Source[] {
-  return namedSources(flags, config.spool.verdicts, {
-    maxBytes: config.spool.maxBytes,
-    isDone,
-    stdin,
-  });
+  return namedSources(sorted, { maxBytes: config.spool.maxBytes, isDone, stdin });
 }
 
 const WAITS: ReadonlySet<LogEvent> = new Set([

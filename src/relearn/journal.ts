@@ -119,13 +119,8 @@ export class Journal {
   }
 }
 
-interface Contents {
-  readonly done: ReadonlySet<bigint>;
-  /** How much of it is whole: a torn heading is begun anew. */
-  readonly goodBytes: number;
-}
-
-async function readJournal(path: string, sources: JournalSources): Promise<Contents> {
+/** @returns what is done, and how many bytes are whole: a torn heading is begun anew */
+async function readJournal(path: string, sources: JournalSources) {
   const done = new Set<bigint>();
   let count = 0;
   let goodBytes = 0;

@@ -38,10 +38,11 @@ export interface BulkRunOptions extends Pick<
   readonly drawn?: Sample;
   /** At most so many messages are posted. */
   readonly limit: number;
-  /** How long no controller may learn, or nothing but failed messages be left, in milliseconds. */
-  readonly waitMs: number;
-  /** The same while rspamd has not answered once. */
-  readonly firstWaitMs: number;
+  /**
+   * How long no controller may learn, or nothing but failed messages be left, in milliseconds.
+   * @defaultValue five minutes, and ten seconds while rspamd has not answered once
+   */
+  readonly waitMs?: number | undefined;
   /** How long a stop waits for what is in flight, in milliseconds. */
   readonly shutdownMs: number;
 }
@@ -58,6 +59,8 @@ const AHEAD = 2;
 const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
+const WAIT_MS = 300_000;
+const FIRST_WAIT_MS = 10_000;
 const LOOK_MS = 250;
 /** What is down is probed so often in the longest wait: a controller's backoff may be as long. */
 const PROBES_IN_WAIT = 10;
@@ -264,11 +267,11 @@ export class BulkRun {
 
   /** Ends a run that gets nowhere; until then what is down is probed. */
   #lookOut(): void {
-    const { clock, waitMs, firstWaitMs, controllers, stats } = this.#options;
+    const { clock, controllers, stats } = this.#options;
     const now = clock.monotonic();
     const isHeard =
       stats.posted > 0 || controllers.some(({ trainer }) => trainer.version !== undefined);
-    const patienceMs = isHeard ? waitMs : firstWaitMs;
+    const patienceMs = this.#options.waitMs ?? (isHeard ? WAIT_MS : FIRST_WAIT_MS);
     const isStuck = this.#isStuck;
     if (!isStuck || stats.ended > this.#ended) this.#stuckSince = now;
     if (!isStuck) this.#probedAt = now;

@@ -241,16 +241,15 @@ describe('an outage', () => {
   });
 
   test('from the start is waited for shortly, until rspamd has answered once', async () => {
-    const waits = { waitMs: 60_000, firstWaitMs: 10_000 };
-    const never = begin(spam(9), waits, toAll(REFUSES));
+    const never = begin(spam(9), { waitMs: undefined }, toAll(REFUSES));
     expect(await never.finish(50)).toBe('away');
     expect(never.clock.monotonic()).toBeGreaterThanOrEqual(10_000);
     expect(never.clock.monotonic()).toBeLessThan(15_000);
     const trainer = new ScriptedTrainer();
     trainer.version = '3.12.1';
-    const heard = begin(spam(9), { ...waits, trainers: [trainer] }, toAll(REFUSES));
+    const heard = begin(spam(9), { waitMs: undefined, trainers: [trainer] }, toAll(REFUSES));
     expect(await heard.finish(50)).toBe('away');
-    expect(heard.clock.monotonic()).toBeGreaterThanOrEqual(60_000);
+    expect(heard.clock.monotonic()).toBeGreaterThanOrEqual(300_000);
   });
 
   test('of one of two controllers, which freezes, is waited for no longer than may be', async () => {

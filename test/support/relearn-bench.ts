@@ -15,7 +15,7 @@ import type { Rule } from './scripted-trainer.ts';
 export type RelearnBenchOptions = Partial<
   Pick<
     BulkRunOptions,
-    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'firstWaitMs' | 'journal'
+    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'journal'
   >
 > & {
   readonly trainers?: readonly ScriptedTrainer[];
@@ -40,7 +40,6 @@ export class RelearnBench {
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
     this.#run = new BulkRun({
       stats: this.stats,
-      journal: undefined,
       controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
       clock,
       random,
@@ -50,7 +49,6 @@ export class RelearnBench {
       proveEvery: 10,
       limit: Infinity,
       waitMs: 300_000,
-      firstWaitMs: options.waitMs ?? 300_000,
       shutdownMs: 5_000,
       ...options,
     });

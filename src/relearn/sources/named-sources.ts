@@ -2,19 +2,18 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { dayOf, isArchiveDay } from '../../spool/archive.ts';
 import { isFolder } from '../../spool/folder.ts';
-import { takesPrecedence } from '../../verdict.ts';
+import { classesOf, ofClass, takesPrecedence } from '../../verdict.ts';
 import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
 import { PathSource } from './path-source.ts';
 import type { Survey } from './path-source.ts';
-import { pathsOf } from './source-arguments.ts';
-import type { SourceArguments } from './source-arguments.ts';
+import type { SortedSources } from './source-arguments.ts';
 import { placeOf } from './source.ts';
 import type { ReadingOptions, Source } from './source.ts';
 import { walk } from './walk.ts';
 
 /**
- * The sources that a command line names, as {@link sortedSources} sorted them. None is opened yet.
+ * The sources that a command line names, none of which is opened yet.
  *
  * A DIR holds a folder for each class, such as the daemon's archive with VERDICT/YYYY-MM-DD/NAME or
  * VERDICT/NAME. The key of a file is its path below the verdict without the day. Of a key that occurs
@@ -25,11 +24,11 @@ import { walk } from './walk.ts';
  * for each.
  */
 export function namedSources(
-  named: SourceArguments,
-  verdicts: readonly Verdict[],
+  { dirs, paths }: SortedSources,
   reading: ReadingOptions,
 ): readonly Source[] {
-  const folders = named.dirs
+  const verdicts = classesOf(paths);
+  const folders = dirs
     .flatMap((dir) => verdicts.map((verdict) => ({ path: join(dir, verdict), verdict })))
     .filter(({ path }) => isFolder(path));
   let survey: Promise<Survey> | undefined;
@@ -37,7 +36,7 @@ export function namedSources(
   return [
     ...folders.map(({ path, verdict }) => new PathSource(path, verdict, reading, surveyed)),
     ...verdicts.flatMap((verdict) =>
-      pathsOf(named, verdict).map((path) => new PathSource(path, verdict, reading)),
+      ofClass(paths, verdict).map((path) => new PathSource(path, verdict, reading)),
     ),
   ];
 }

@@ -14,7 +14,6 @@ import {
 import { SECOND_FILE_SYSTEM } from '../../support/needs.ts';
 import { folderElsewhere, temporaryFolder } from '../../support/temporary.ts';
 import { setMtimeNs } from '../../support/test-spool.ts';
-import { VERDICTS } from '../../../src/verdict.ts';
 
 /** Noon of 2026-03-05, in seconds. */
 const NOON = Date.UTC(2026, 2, 5, 12) / 1_000;
@@ -31,7 +30,7 @@ function put(name: string, mtime = NOON): void {
 }
 
 function sourcesOf(...dirs: readonly string[]): readonly Source[] {
-  return namedSources({ dirs, spam: [], ham: [], class: [] }, VERDICTS, readingOptions());
+  return namedSources({ dirs, paths: { spam: [], ham: [] } }, readingOptions());
 }
 
 async function lines(...names: string[]): Promise<string[]> {
