@@ -100,9 +100,9 @@ async function readAll(options: SortedOptions): Promise<ExitCode> {
   const { config, flags } = options;
   const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
   const isDone = journal && (await Journal.peek(...journal));
-  const stats = new RunStats((named) => {
+  const stats = new RunStats(config.spool.verdicts, (named) => {
     say(options, failureLine(named));
-  }, config.spool.verdicts);
+  });
   return dryRun({
     ...options,
     json: flags.json,
@@ -201,9 +201,9 @@ function prepare(filter: Filter, options: SortedOptions, journal: Journal | unde
   const { limit = Infinity, wait } = flags;
   const waitMs = wait === undefined ? undefined : wait * 1_000;
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
-  const stats = new RunStats((named) => {
+  const stats = new RunStats(verdicts, (named) => {
     progress.say(failureLine(named));
-  }, verdicts);
+  });
   const progress: Progress = new Progress({
     err,
     errTerminal,
@@ -240,7 +240,7 @@ function prepare(filter: Filter, options: SortedOptions, journal: Journal | unde
   });
   /** Posts the sample again. */
   const postAgain = async (stop: AbortSignal): Promise<SampleResult | undefined> => {
-    const again = { sources: drawn.sources(), stats: new RunStats(() => undefined, verdicts) };
+    const again = { sources: drawn.sources(), stats: new RunStats(verdicts) };
     const bounds = { limit: Infinity, waitMs: waitMs ?? SAMPLE_WAIT_MS, proveEvery: 1 };
     await new BulkRun({ ...settings, ...again, ...bounds }).run(stop);
     return sampleResult(again.stats);

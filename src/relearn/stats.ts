@@ -67,22 +67,23 @@ export class RunStats {
   readonly #onFailed: (named: Named) => void;
 
   /**
-   * @param onFailed hears of what failed: the first few for each reason
    * @param verdicts all classes
+   * @param onFailed hears of what failed: the first few for each reason
    */
-  constructor(onFailed: (named: Named) => void, verdicts: readonly Verdict[]) {
+  constructor(verdicts: readonly Verdict[], onFailed: (named: Named) => void = () => undefined) {
     this.counts = byKind(() => perClass(verdicts, () => 0));
     this.#onFailed = onFailed;
   }
 
   /** What reading the sources found. */
   found(found: Found, verdict: Verdict): void {
-    const isByFolder = found.kind === 'passedOver' && found.isByFolder === true;
+    const { kind } = found;
+    const isByFolder = kind === 'passedOver' && found.isByFolder === true;
     if (isByFolder) this.#liesIn(found.folder, verdict, found.reason);
-    if (found.kind === 'message' || found.kind === 'doneBefore')
-      this.#liesIn(found.folder, verdict);
-    if (found.kind === 'message') return;
-    this.#add(found.kind, verdict, 'reason' in found && !isByFolder ? found : undefined);
+    if (kind === 'message' || kind === 'doneBefore') this.#liesIn(found.folder, verdict);
+    // A message counts when it ends.
+    if (kind === 'message') return;
+    this.#add(kind, verdict, 'reason' in found && !isByFolder ? found : undefined);
   }
 
   /** A message was held back. */

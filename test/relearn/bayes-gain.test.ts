@@ -15,7 +15,7 @@ let stats: RunStats;
 beforeEach(() => {
   clock = new ManualClock();
   trainer = new ScriptedTrainer();
-  stats = new RunStats(() => undefined, VERDICTS);
+  stats = new RunStats(VERDICTS);
 });
 
 /** What rspamd says from now on. */

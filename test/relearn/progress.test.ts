@@ -8,7 +8,7 @@ const WIPE = '\r\u001b[K';
 
 function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
   const clock = new ManualClock();
-  const stats = new RunStats(() => undefined, VERDICTS);
+  const stats = new RunStats(VERDICTS);
   const seen = { total, acknowledged: 0, columns: 80, hasColour: false };
   const written: string[] = [];
   const progress = new Progress({

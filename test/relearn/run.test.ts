@@ -89,7 +89,7 @@ describe('a run', () => {
     const source = sourceOf('spam', namesOf('s', 10_000));
     const holder = new Holder();
     const bench = begin([source], {}, holder.of());
-    await bench.until('one is posted', () => holder.names.length === 1);
+    await bench.untilHeld(holder);
     for (let turn = 0; turn < 100; turn += 1) await bench.clock.flow(5);
     expect(source.taken).toBeLessThan(20);
     holder.open();
@@ -101,7 +101,7 @@ describe('a run', () => {
     const source = sourceOf('spam', namesOf('large', 10));
     const holder = new Holder();
     const bench = begin([source], {}, holder.of());
-    await bench.until('one is posted', () => holder.names.length === 1);
+    await bench.untilHeld(holder);
     await bench.clock.flow(1_000, 50);
     expect(source.taken).toBeLessThan(7);
     bench.stop.abort();

@@ -25,7 +25,7 @@ function summaryOf(
   fills: readonly Fill[],
   input: Partial<SummaryInput> = {},
 ): { summary: Summary; text: string } {
-  const stats = new RunStats(() => undefined, VERDICTS);
+  const stats = new RunStats(VERDICTS);
   for (const fill of fills) fill(stats);
   const summary = summarize({
     filter: 'rspamd',
@@ -164,7 +164,7 @@ describe('the summary', () => {
 
   test('has the first few names, of any number, and what fails is told at once as often', () => {
     const told: string[] = [];
-    const stats = new RunStats(({ place }) => told.push(place), VERDICTS);
+    const stats = new RunStats(VERDICTS, ({ place }) => told.push(place));
     const failAs = (reason: string): Fill =>
       times(1_000, (_, index) => {
         find({ kind: 'failed', place: `/${index}`, reason }, 'ham')(stats);

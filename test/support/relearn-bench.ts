@@ -10,7 +10,7 @@ import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
-import type { Rule } from './scripted-trainer.ts';
+import type { Holder, Rule } from './scripted-trainer.ts';
 
 export type RelearnBenchOptions = Partial<
   Pick<
@@ -27,7 +27,7 @@ export class RelearnBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();
   readonly failed: Named[] = [];
-  readonly stats = new RunStats((named) => this.failed.push(named), VERDICTS);
+  readonly stats = new RunStats(VERDICTS, (named) => this.failed.push(named));
   readonly trainers: readonly ScriptedTrainer[];
   readonly stop = new AbortController();
   ending: Ending | undefined;
@@ -81,6 +81,11 @@ export class RelearnBench {
       await this.clock.flowUntil('it has ended', () => this.ending !== undefined, stepMs);
     }
     return this.ending;
+  }
+
+  /** Until a message is posted and held. */
+  untilHeld(holder: Holder): Promise<void> {
+    return this.until('it is posted', () => holder.names.length === 1, 1);
   }
 
   until(what: string, isSo: () => boolean, stepMs = 5): Promise<void> {

@@ -3,7 +3,6 @@ import { createServer } from 'node:net';
 import { relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found, ReadingOptions } from '../../../src/relearn/sources/source.ts';
 import { Fifo } from '../../support/fifo.ts';
 import {
@@ -15,8 +14,8 @@ import {
   mboxOf,
   putIn,
   readAll,
-  readingOptions,
   readStdin,
+  sourceAt,
   told,
 } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -31,10 +30,6 @@ beforeEach(() => {
 
 function put(name: string, content: string | Buffer): string {
   return putIn(folder, name, content);
-}
-
-function sourceAt(path = folder, changes: Partial<ReadingOptions> = {}): PathSource {
-  return new PathSource(path, 'spam', readingOptions(changes));
 }
 
 async function lines(path = folder, changes: Partial<ReadingOptions> = {}): Promise<string[]> {
@@ -94,7 +89,7 @@ describe('a path that names a file', () => {
 
   test('is named in full, however long its path is', () => {
     const path = `/${'folder/'.repeat(60)}a.eml`;
-    expect(new PathSource(path, 'spam', readingOptions()).name).toBe(path);
+    expect(sourceAt(path).name).toBe(path);
   });
 
   test('is placed by its absolute path, may be a symlink, and no FIFO', async () => {
@@ -143,13 +138,13 @@ describe('a folder', () => {
       writeFileSync(Buffer.from(`${folder}/${name}`, 'latin1'), one);
     }
     expect(
-      (await readAll(sourceAt())).map(({ place }) => place.slice(folder.length)).sort(),
+      (await readAll(sourceAt(folder))).map(({ place }) => place.slice(folder.length)).sort(),
     ).toEqual(['/%FC', '/100%25', '/a b', '/a%232', '/f%E9/%E9', '/new%0Aline']);
   });
 
   test('tells what vanished after it was listed', async () => {
     for (const name of ['a', 'b']) put(name, one);
-    const reading = sourceAt().read();
+    const reading = sourceAt(folder).read();
     await reading.next();
     for (const name of ['a', 'b']) unlinkSync(`${folder}/${name}`);
     expect((await reading.next()).value).toMatchObject({ kind: 'failed' });
@@ -223,7 +218,7 @@ describe('the expected number of messages', () => {
     put('b', 'no mail');
     put('c/box', mboxOf([one, two, three]));
     put('.hidden', one);
-    const source = sourceAt();
+    const source = sourceAt(folder);
     await source.count(AbortSignal.abort());
     expect(source.expected).toBeUndefined();
     await source.count(new AbortController().signal);
