@@ -109,8 +109,8 @@ export class ContentReader {
       const found = { ...(isLast && number === 1 ? where : inBox), place };
       const { folder } = found;
       if (where.size !== undefined) {
-        const share = (content.passed + (body?.length ?? 0)) / content.pulled;
-        this.#rest = isLast ? 0 : number / (share * (this.#bytesRead / where.size)) - number;
+        const part = content.partUpTo(body?.length ?? 0) * (this.#bytesRead / where.size);
+        this.#rest = isLast ? 0 : number / part - number;
       }
       const header = body === undefined ? undefined : headerOf(body);
       const deleted = isMbox && header !== undefined ? whyDeleted(header) : undefined;
@@ -155,14 +155,9 @@ interface ContentPlace {
   readonly mtimeMs?: number;
 }
 
-function messageOf(wrapped: Buffer, where: ContentPlace): Found {
+function messageOf(body: Buffer, where: ContentPlace): Found {
   const { place, folder, mtimeMs, isOneOfSeveral } = where;
-  const body = unwrapped(wrapped);
-  return {
-    ...{ kind: 'message', place, folder, body },
-    ...(mtimeMs !== undefined && { mtimeMs }),
-    ...(isOneOfSeveral && { isOneOfSeveral }),
-  };
+  return { kind: 'message', place, folder, mtimeMs, isOneOfSeveral, body: unwrapped(body) };
 }
 
 function overSize(place: string, maxBytes: number): Found {

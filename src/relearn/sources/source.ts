@@ -18,9 +18,9 @@ export type Found =
       readonly body: Buffer;
       readonly folder?: string;
       /** In an mbox of several messages, which the place of the first one leads to as a whole. */
-      readonly isOneOfSeveral?: true;
+      readonly isOneOfSeveral?: true | undefined;
       /** When its file was last changed, in milliseconds since the epoch; of standard input unknown. */
-      readonly mtimeMs?: number;
+      readonly mtimeMs?: number | undefined;
     }
   /** Not mail, or what should have been read and couldn't be, in whole or in part. */
   | { readonly kind: 'notMail' | 'failed'; readonly place: string; readonly reason: string }
