@@ -70,10 +70,9 @@ export class ContentReader {
       }
       const start = contentStart(await content.fill(HEAD_BYTES));
       if (start.form === 'message') yield* this.#single(content, start, where);
-      else if (start.form !== 'other') yield* this.#several(content, start, where);
+      else if ('lead' in start) yield* this.#several(content, start, where);
       else if (content.fault === undefined) {
-        const { isUnreadable, reason } = start;
-        yield { kind: isUnreadable ? 'failed' : 'notMail', place, reason };
+        yield { kind: start.form, place, reason: start.reason };
       }
       const { fault } = content;
       if (fault !== undefined) yield { kind: 'failed', place, reason: fault };
