@@ -141,15 +141,15 @@ function journalOf(
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
   const { spam, ham, ...further } = pathsByVerdict(sorted);
+  const ending = filter === 'rspamd' || config.trainers.length === 1 ? '' : `.${filter}`;
   const sources = {
     spam,
     ham,
-    ...(Object.keys(further).length > 0 && { further }),
-    ...(flags.user !== undefined && { user: flags.user }),
+    further: Object.keys(further).length > 0 ? further : undefined,
+    user: flags.user,
+    trainer: filter === 'rspamd' ? undefined : filter,
   };
-  if (filter === 'rspamd') return [flags.journal, sources];
-  const path = config.trainers.length > 1 ? `${flags.journal}.${filter}` : flags.journal;
-  return [path, { ...sources, trainer: filter }];
+  return [flags.journal + ending, sources];
 }
 
 async function teach(filter: Filter, options: SortedOptions): Promise<ExitCode> {
@@ -267,26 +267,24 @@ function sourcesOf(
   return namedSources(sorted, { maxBytes: config.spool.maxBytes, isDone, stdin });
 }
 
-const WAITS: ReadonlySet<LogEvent> = new Set([
-  'controller.down',
-  'controller.misconfigured',
-  'controller.unproven',
-]);
-const TOLD: ReadonlySet<LogEvent> = new Set([
-  'controller.limited',
-  'controller.outdated',
-  'daemon.bug',
-]);
+/** What is told of the delivery; a run that waits goes on by itself. */
+const TOLD: Partial<Record<LogEvent, '' | 'waiting: '>> = {
+  'controller.down': 'waiting: ',
+  'controller.misconfigured': 'waiting: ',
+  'controller.unproven': 'waiting: ',
+  'controller.limited': '',
+  'controller.outdated': '',
+  'daemon.bug': '',
+};
 
 /** The log of the delivery, for people: what becomes of single messages is in the summary. */
 function proseLog(progress: Progress): Log {
   let hasWaited = false;
   return (_severity, event, message, fields) => {
-    const isWaiting = WAITS.has(event);
-    if (!isWaiting && !TOLD.has(event) && !(event === 'controller.up' && hasWaited)) return;
-    hasWaited ||= isWaiting;
+    const lead = event === 'controller.up' && hasWaited ? '' : TOLD[event];
+    if (lead === undefined) return;
+    hasWaited ||= lead !== '';
     const more = ['cure', 'stack'].flatMap((name) => fields?.[name] ?? []);
-    const says = [`${isWaiting ? 'waiting: ' : ''}${message}`, ...more].join('; ');
-    progress.say(`kopano-learnd: ${says}`);
+    progress.say(`kopano-learnd: ${[lead + message, ...more].join('; ')}`);
   };
 }
