@@ -204,12 +204,9 @@ describe('show', () => {
 });
 
 describe('list', () => {
-  test('fits a terminal, and is a line with tabs elsewhere', async () => {
+  test('fits a terminal', async () => {
     const reason = `500 ${'no room '.repeat(20)}`.trim();
     add('spam', 'a.eml', 'x', { reason });
-    await listQuarantine(options, false);
-    expect(out.toString()).toBe(`spam/a.eml\t2026-03-14T12:00:00.000Z\t${reason}\n`);
-    out = Buffer.alloc(0);
     await listQuarantine({ ...options, terminal: TERMINAL }, false);
     expect(out.toString()).toMatch(/^spam\/a\.eml {2}2026-03-14T12:00:00\.000Z {2}500 no/);
     expect(out.toString().replace(/\n {4}/g, ' ')).toContain(reason);
@@ -218,7 +215,7 @@ describe('list', () => {
     expect(longest(err)).toBeLessThanOrEqual(80);
   });
 
-  test('gives a line each, fit for a terminal', async () => {
+  test('gives a line each with tabs elsewhere, which paints no terminal', async () => {
     add('spam', 'a.eml', 'x', { reason: `500 ${ESCAPE}\nspam/b` });
     add('ham', 'b.eml');
     expect(await listQuarantine(options, false)).toBe(0);
