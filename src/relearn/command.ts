@@ -36,7 +36,7 @@ import { inWords, summarize } from './summary.ts';
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
  * delivered as the daemon's are. Standard output gets the summary, standard error everything else.
  */
-export interface RelearnOptions extends Pick<
+interface RelearnOptions extends Pick<
   CommandOptions,
   'args' | 'stop' | 'stdin' | 'terminal' | 'out' | 'err' | 'errTerminal'
 > {

@@ -3,7 +3,7 @@ import type { CommandOptions } from '../command-options.ts';
 import { ProgressLine } from '../progress-line.ts';
 import type { Kind, RunStats } from './stats.ts';
 
-export interface ProgressOptions extends Pick<CommandOptions, 'err' | 'errTerminal'> {
+interface ProgressOptions extends Pick<CommandOptions, 'err' | 'errTerminal'> {
   readonly isQuiet: boolean;
   readonly clock: Clock;
   readonly stats: RunStats;

@@ -94,7 +94,7 @@ export class RelearnBench {
 }
 
 /** A source that holds made-up messages of these names; the trainer sees the names. */
-export class TestSource implements Source {
+class TestSource implements Source {
   readonly name = 'made up';
   readonly verdict: Verdict;
   readonly expected = undefined;

@@ -35,7 +35,7 @@ export async function* alternate(
     const parts = classes.map(
       ({ turns }, at) => turns / (isKnown ? Math.max(1, sizes[at] ?? 1) : 1),
     );
-    // Of equals the first.
+    // Where several are equal, the first of them.
     return classes[parts.indexOf(Math.min(...parts))];
   };
   try {
