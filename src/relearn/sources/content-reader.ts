@@ -32,14 +32,10 @@ export class ContentReader {
     return this.files && this.#rest + Math.max(0, this.files - this.#filesBegun);
   }
 
-  /** A file of the source has its turn. */
-  fileBegins(): void {
-    this.#filesBegun += 1;
-    this.#rest = 0;
-  }
-
   /** Reads a file, unless a symlink stands there. @param folder the place of its mail folder */
   async *readFile(address: string | Buffer, place: string, folder: string): Reading {
+    this.#filesBegun += 1;
+    this.#rest = 0;
     let fd: number;
     try {
       fd = openSync(address, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

@@ -79,7 +79,6 @@ export class PathSource implements Source {
       yield* this.#readFolder();
     } else {
       this.#reader.files = 1;
-      this.#reader.fileBegins();
       try {
         // Such as the shell's <(zcat FILE).
         if (statSync(this.#path).isFIFO()) {
@@ -102,7 +101,6 @@ export class PathSource implements Source {
         yield walked;
         continue;
       }
-      this.#reader.fileBegins();
       const { address, place, folder } = walked;
       const reading = this.#reader.readFile(address, place, folder);
       yield* survey?.older.has(place) === true ? unlessOlder(reading, place) : reading;
