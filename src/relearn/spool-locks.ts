@@ -1,11 +1,10 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config.ts';
-import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf, ifAllowed, isBug } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
-import { realPath } from './sources/source-arguments.ts';
 
 /**
  * The locks of the spools that sources lie in: while a daemon works on a spool, nobody else may read
@@ -73,7 +72,7 @@ function isIn(inner: string, outer: string): boolean {
 
 /** Of those that are there. */
 function realPaths(places: readonly string[]): string[] {
-  return places.flatMap((place) => realPath(place) ?? []);
+  return places.flatMap((place) => ifAllowed(() => realpathSync(place)) ?? []);
 }
 
 /**

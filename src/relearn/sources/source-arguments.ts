@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from '../../errors.ts';
+import { EXIT, OperatorError, errnoOf, ifAllowed } from '../../errors.ts';
 import { isFolder } from '../../spool/folder.ts';
 import { clean, inShell } from '../../text.ts';
 import { VERDICTS, classesOf, ofClass, othersOf, perClass } from '../../verdict.ts';
@@ -153,7 +153,7 @@ function refuseOverlap(sorted: SortedSources): void {
     places
       .filter((place) => place !== STDIN)
       // Reading it says what is wrong with one that has none.
-      .map((place) => ({ place, verdict, real: realPath(place) ?? place })),
+      .map((place) => ({ place, verdict, real: ifAllowed(() => realpathSync(place)) ?? place })),
   );
   for (const [index, inner] of all.entries()) {
     for (const [other, outer] of all.entries()) {
@@ -183,16 +183,6 @@ function isReadIn(
 /** One character a byte, as the walk has it. */
 function rawName(name: string): string {
   return Buffer.from(name).toString('latin1');
-}
-
-/** A path without symlinks; `undefined` where that can't be found out, as of what doesn't exist. */
-export function realPath(place: string): string | undefined {
-  try {
-    return realpathSync(place);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
 }
 
 function usage(code: string, message: string, hint: string): OperatorError {
