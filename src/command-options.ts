@@ -47,6 +47,9 @@ export function settingsOf(options: CommandOptions): Config {
 }
 
 /** Tells something on standard error. */
-export function say({ err, errTerminal }: CommandOptions, text: string): void {
+export function say(
+  { err, errTerminal }: Pick<CommandOptions, 'err' | 'errTerminal'>,
+  text: string,
+): void {
   err(`${wrap(text, errTerminal?.columns ?? Infinity, '    ')}\n`);
 }

@@ -212,17 +212,6 @@ function addHelp(program: Command): void {
   point(program, program.name());
 }
 
-/** As commander hands them over. */
-interface RelearnWords extends Omit<
-  RelearnFlags,
-  'dirs' | 'journal' | 'limit' | 'waitMs' | 'user'
-> {
-  readonly journal?: string;
-  readonly user?: string;
-  readonly limit?: number;
-  readonly wait?: number;
-}
-
 const PATH_HELP =
   'a message, a folder (recursive), a Maildir, an mbox, each also gzip or zstd (by the program zstd); - for stdin: these, or what doveadm fetch "uid text" prints';
 
@@ -262,13 +251,10 @@ function addRelearn(program: Command, options: CommandOptions, later: Later): vo
     .option('--json', 'the summary as one JSON object', false)
     .option('--quiet', 'no progress', false)
     .action(
-      later(async (dirs: string[], words: RelearnWords) => {
+      later(async (dirs: string[], words: Omit<RelearnFlags, 'dirs'>) => {
         const config = settingsOf(options);
         const { relearn } = await import('./relearn/command.ts');
-        const { journal, limit = Infinity, wait, user, ...rest } = words;
-        const waitMs = wait === undefined ? undefined : wait * 1_000;
-        const flags = { ...rest, dirs, journal, limit, waitMs, user };
-        return relearn({ ...options, config, flags });
+        return relearn({ ...options, config, flags: { ...words, dirs } });
       }),
     );
 }

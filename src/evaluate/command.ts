@@ -5,9 +5,10 @@ import { systemClock } from '../clock.ts';
 import type { Config, Environment } from '../config.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { expectedOf, namedSources } from '../relearn/sources/named-sources.ts';
+import { expectedOf } from '../relearn/sources/alternate.ts';
+import { namedSources } from '../relearn/sources/named-sources.ts';
 import { sortedSources } from '../relearn/sources/source-arguments.ts';
-import type { SourceArguments } from '../relearn/sources/source-arguments.ts';
+import type { SortedSources, SourceArguments } from '../relearn/sources/source-arguments.ts';
 import type { Terminal } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
 import { Collection } from './collection.ts';
@@ -66,15 +67,15 @@ export interface EvaluateFlags extends SourceArguments {
  * @throws {OperatorError} `usage.*` and `evaluate.*`
  */
 export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
-  const flags = { ...options.flags, ...sortedSources(options.flags, VERDICTS, 'evaluate') };
+  const { flags } = options;
+  const sorted = sortedSources(flags, VERDICTS, 'evaluate');
   const programs = serverPrograms(options.environment['PATH']);
   const { quiet: isQuiet } = flags;
   const [out, html] = [flags.out, flags.html].map((path) => path && resolve(path));
   if (out !== undefined && out === html) throw sameOutput(out);
   using list = flags.out === undefined ? undefined : new OutputFile(flags.out);
   using page = flags.html === undefined ? undefined : new OutputFile(flags.html);
-  const { errTerminal: terminal, err: write } = options;
-  const progress = new WorkProgress({ isQuiet, terminal, write, clock: systemClock });
+  const progress = new WorkProgress(options, isQuiet, systemClock);
   const folder = temporaryFolder();
   // A second signal ends the process at once; `timeout` sends two.
   const tidyUp = (): void => {
@@ -84,10 +85,10 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
   };
   process.once('exit', tidyUp);
   try {
-    const findings = await findingsOf({ ...options, flags }, { programs, folder, progress });
+    const findings = await findingsOf({ ...options, sorted }, { programs, folder, progress });
     progress.stop();
     const faults: unknown[] = [];
-    const written = list && tried(() => writeList(list, findings, flags), faults);
+    const written = list && tried(() => writeList(list, findings, flags.out ?? '', sorted), faults);
     const evaluation = { ...evaluationOf(findings), ...(written ?? NOTHING_WRITTEN) };
     findings.collection.close();
     // What an hour of work came to is told, whatever the disk says of the files.
@@ -145,6 +146,10 @@ function shutForOthers(folder: string): string | undefined {
   return outer ?? ((statSync(folder).mode & 0o001) === 0 ? folder : undefined);
 }
 
+interface SortedOptions extends EvaluateOptions {
+  readonly sorted: SortedSources;
+}
+
 /** What the work is done with. */
 interface Tools {
   readonly programs: ServerPrograms;
@@ -154,7 +159,7 @@ interface Tools {
 }
 
 /** Reads, judges in time order, and cross-validates. */
-async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findings> {
+async function findingsOf(options: SortedOptions, tools: Tools): Promise<Findings> {
   const { flags, environment, stop } = options;
   const { programs, folder, progress } = tools;
   const { folds, seed } = flags;
@@ -200,14 +205,14 @@ async function findingsOf(options: EvaluateOptions, tools: Tools): Promise<Findi
 type Hearers = Pick<Work, 'onFailed' | 'onMessage'>;
 
 async function readAll(
-  { config, flags, stdin, stop }: EvaluateOptions,
+  { config, flags, sorted, stdin, stop }: SortedOptions,
   collection: Collection,
   progress: WorkProgress,
   hearers: Hearers,
 ) {
   const { limit = Infinity } = flags;
   const reading = { maxBytes: config.spool.maxBytes, isDone: () => false, stdin };
-  const sources = namedSources(flags, VERDICTS, reading);
+  const sources = namedSources(sorted, reading);
   const counting = new AbortController();
   progress.begin('reading', () => expectedOf(sources, limit));
   for (const source of sources) void source.count(counting.signal);
@@ -255,14 +260,14 @@ async function timed<T extends object>(
 function writeList(
   file: OutputFile,
   { collection, disputed }: Findings,
-  flags: EvaluateFlags,
+  name: string,
+  sources: SortedSources,
 ): Pick<Evaluation, 'outFile' | 'relearn'> {
   const { content, byVerdict } = pathList(
     collection,
     disputed.map(({ message }) => message),
   );
   file.publish(content);
-  const name = flags.out ?? '';
   const paths = byVerdict.spam + byVerdict.ham;
-  return { outFile: { name, paths }, relearn: relearnCommands(name, flags, byVerdict) };
+  return { outFile: { name, paths }, relearn: relearnCommands(name, sources, byVerdict) };
 }

@@ -40,13 +40,6 @@ export interface ReadingResult {
 }
 
 const FAILED_TOLD = 10;
-const KIND_OF = {
-  skipped: 'notMail',
-  passed: 'passedOver',
-  failed: 'unreadable',
-  older: 'older',
-} as const satisfies Partial<Record<Found['kind'], keyof Beside>>;
-
 /** @throws {OperatorError} `evaluate.disk` when the copies don't find room */
 export async function readMessages(plan: ReadingPlan): Promise<ReadingResult> {
   const { sources, collection, limit, now, stop, onMessage, onFailed } = plan;
@@ -65,8 +58,8 @@ export async function readMessages(plan: ReadingPlan): Promise<ReadingResult> {
       const verdict = source.verdict === 'spam' ? 'spam' : 'ham';
       collection.add(verdict, found.body, time, note, facts);
       onMessage();
-    } else if (found.kind !== 'done') {
-      beside[KIND_OF[found.kind]] += 1;
+    } else if (found.kind !== 'doneBefore') {
+      beside[found.kind === 'failed' ? 'unreadable' : found.kind] += 1;
       if (found.kind === 'failed' && beside.unreadable <= FAILED_TOLD) {
         onFailed(found.place, found.reason);
       }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { pathsByVerdict } from '../relearn/sources/source-arguments.ts';
-import type { SourceArguments } from '../relearn/sources/source-arguments.ts';
+import type { SortedSources } from '../relearn/sources/source-arguments.ts';
 import { STDIN } from '../relearn/sources/source.ts';
 import { inShell } from '../text.ts';
 import { VERDICTS } from '../verdict.ts';
@@ -47,11 +47,11 @@ function pathOf({ place, isAlone }: Note): Buffer | undefined {
  */
 export function relearnCommands(
   list: string,
-  sources: SourceArguments,
+  sources: SortedSources,
   byVerdict: PathList['byVerdict'],
 ): readonly string[] {
   const present = VERDICTS.filter((verdict) => byVerdict[verdict] > 0);
-  const paths = pathsByVerdict(sources, VERDICTS);
+  const paths = pathsByVerdict(sources);
   // Junk folders lie in the Maildir that is ham: what isn't spam is told by that.
   const isSpam = paths.spam.filter((path) => path !== STDIN).map((path) => `-e ${below(path)}`);
   return present.map((verdict) => {

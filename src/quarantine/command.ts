@@ -1,6 +1,9 @@
+import { say } from '../command-options.ts';
+import type { CommandOptions } from '../command-options.ts';
 import { EXIT, OperatorError } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
 import { encodeName, isKey } from '../spool/message.ts';
+import type { QuarantineReason } from '../spool/quarantine.ts';
 import { QuarantinedMessages } from '../spool/quarantined.ts';
 import type { Moved, Quarantined } from '../spool/quarantined.ts';
 import { clean, plural, wrap } from '../text.ts';
@@ -13,40 +16,34 @@ import { yieldIfDue } from '../yield-if-due.ts';
  * `kopano-learnd quarantine`: the messages that a filter can't take, each with its reason. It works
  * beside a running daemon and without one, and holds no more than one message's names at a time.
  */
-export interface QuarantineOptions {
+export interface QuarantineOptions extends Pick<
+  CommandOptions,
+  'stop' | 'out' | 'outBytes' | 'terminal' | 'err' | 'errTerminal'
+> {
   readonly stateDir: string;
-  readonly stop: AbortSignal;
-  /** Data. */
-  readonly out: (text: string) => void;
-  /** Data that may be no text. */
-  readonly outBytes: (bytes: Uint8Array) => Promise<void>;
-  /** Where data is seen, `undefined` for a pipe or a file: it must not be painted by a mail. */
-  readonly terminal: Terminal | undefined;
-  /** Prose. */
-  readonly err: (text: string) => void;
-  readonly errTerminal: Terminal | undefined;
 }
 
 /** Which messages are meant: names as the user gave them. */
-export type Selection = 'all' | readonly string[];
+type Selection = 'all' | readonly string[];
 
 const LONGEST_REASON = 400;
 const UNREADABLE = 'the reason is not readable';
 
 /** Prints a line for each message, or a JSON array. */
 export async function listQuarantine(options: QuarantineOptions, json: boolean): Promise<ExitCode> {
-  const { stop, terminal, out, err } = options;
+  const { stop, terminal, out } = options;
   using messages = openQuarantine(options);
   let count = 0;
   for (const message of messages?.list() ?? []) {
     await yieldIfDue();
-    if (stop.aborted || messages === undefined) return EXIT.failure;
+    if (stop.aborted) return EXIT.failure;
+    const reason = messages?.reason(message) ?? {};
     const before = count === 0 ? '[\n' : ',\n';
-    out(json ? before + asJson(messages, message) : asLine(messages, message, terminal));
+    out(json ? before + asJson(message, reason) : asLine(message, reason, terminal));
     count += 1;
   }
   if (json) out(count === 0 ? '[]\n' : '\n]\n');
-  else if (messages !== undefined) err(`${plural(count, 'message')} in quarantine\n`);
+  else if (messages !== undefined) say(options, `${plural(count, 'message')} in quarantine`);
   return EXIT.done;
 }
 
@@ -63,13 +60,12 @@ export async function showQuarantined(options: QuarantineOptions, name: string):
     ...(attempts === undefined ? [] : [`failures charged to it: ${attempts}`]),
     ...(messageId === undefined ? [] : [`Message-ID: ${clean(messageId)}`]),
   ];
-  const { terminal, err, errTerminal } = options;
-  const columns = errTerminal?.columns ?? Infinity;
-  err(`${lines.map((line) => wrap(line, columns, '    ')).join('\n')}\n\n`);
+  for (const line of [...lines, '']) say(options, line);
   const forTerminal = terminalText();
   for await (const piece of messages.body(message)) {
     if (options.stop.aborted) return EXIT.failure;
-    await options.outBytes(terminal === undefined ? piece : forTerminal(piece));
+    // A terminal must not be painted by a mail.
+    await options.outBytes(options.terminal === undefined ? piece : forTerminal(piece));
   }
   return EXIT.done;
 }
@@ -81,7 +77,7 @@ export async function releaseQuarantined(
 ): Promise<ExitCode> {
   const done = await each(options, selection, 'released', (messages, one) => messages.release(one));
   if (done > 0) {
-    options.err('The daemon tries them again within a few seconds, or at its next start.\n');
+    say(options, 'The daemon tries them again within a few seconds, or at its next start.');
   }
   return options.stop.aborted ? EXIT.failure : EXIT.done;
 }
@@ -111,14 +107,14 @@ async function each(
   const chosen = names.flatMap((name) => meant(messages, name) ?? []);
   const missing = names.filter((name) => meant(messages, name) === undefined);
   const counts = { done: 0, gone: 0 };
-  for (const one of selection === 'all' ? (messages?.list() ?? []) : chosen) {
+  for (const one of (selection === 'all' ? messages?.list() : chosen) ?? []) {
     await yieldIfDue();
     if (options.stop.aborted || messages === undefined) break;
     counts[act(messages, one)] += 1;
   }
   const { done, gone } = counts;
   const note = gone === 0 ? '' : `, ${gone} gone already (taken back or superseded)`;
-  options.err(`${plural(done, 'message')} ${verb}${note}\n`);
+  say(options, `${plural(done, 'message')} ${verb}${note}`);
   if (missing.length > 0) throw unknown(missing, messages);
   return done;
 }
@@ -165,12 +161,11 @@ function unknown(names: readonly string[], messages?: QuarantinedMessages): Oper
 
 /** For people between words that fit their terminal; for scripts a line, with tabs between its fields. */
 function asLine(
-  messages: QuarantinedMessages,
-  message: Quarantined,
+  { verdict, key }: Quarantined,
+  { reason = UNREADABLE, quarantinedAt = '-' }: Partial<QuarantineReason>,
   terminal: Terminal | undefined,
 ): string {
-  const { reason = UNREADABLE, quarantinedAt = '-' } = messages.reason(message);
-  const fields = [`${message.verdict}/${message.key}`, quarantinedAt, reason];
+  const fields = [`${verdict}/${key}`, quarantinedAt, reason];
   const cleaned = fields.map((field) => clean(field, LONGEST_REASON));
   return terminal === undefined
     ? `${cleaned.join('\t')}\n`
@@ -178,9 +173,8 @@ function asLine(
 }
 
 /** One JSON object; beyond ASCII escaped, so that no terminal is painted by it. */
-function asJson(messages: QuarantinedMessages, message: Quarantined): string {
-  const { reason, attempts, messageId, quarantinedAt } = messages.reason(message);
-  const { verdict, key: name } = message;
+function asJson({ verdict, key: name }: Quarantined, found: Partial<QuarantineReason>): string {
+  const { reason, attempts, messageId, quarantinedAt } = found;
   return JSON.stringify({ verdict, name, reason, attempts, messageId, quarantinedAt }).replace(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -196,10 +190,11 @@ function terminalText(): (piece: Buffer) => Uint8Array {
   };
 }
 
-function openQuarantine({ stateDir, err }: QuarantineOptions): QuarantinedMessages | undefined {
+function openQuarantine(options: QuarantineOptions): QuarantinedMessages | undefined {
+  const { stateDir } = options;
   const messages = QuarantinedMessages.open(stateDir);
   if (messages === undefined) {
-    err(`there is no state dir ${stateDir}, so nothing was ever quarantined\n`);
+    say(options, `there is no state dir ${stateDir}, so nothing was ever quarantined`);
   }
   return messages;
 }

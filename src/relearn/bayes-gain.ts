@@ -1,4 +1,4 @@
-import { sleep } from '../clock.ts';
+import { sleep, systemClock } from '../clock.ts';
 import type { Clock } from '../clock.ts';
 import { COUNT_AGE_MS } from '../delivery/learn-counts.ts';
 import { knownOf } from '../trainers/trainer.ts';
@@ -26,18 +26,6 @@ export interface Gain {
   readonly confirmed: boolean;
 }
 
-export interface GainQuestion {
-  readonly trainers: readonly Trainer[];
-  readonly clock: Clock;
-  readonly before: CountByVerdict | undefined;
-  /** When the run began: monotonic. */
-  readonly startedAt: number;
-  /** What the run came to. */
-  readonly stats: RunStats;
-  /** Ends the wait; aborted already, what rspamd says at once counts. */
-  readonly stop: AbortSignal;
-}
-
 const POLL_MS = 500;
 const ANSWER_MS = 5_000;
 /** Up to this part of the learned messages may be missing: a token hash that another one has. */
@@ -48,9 +36,7 @@ const EMPTY: CountByVerdict = { spam: 0, ham: 0 };
 const NOTHING = { spam: undefined, ham: undefined };
 
 /** How much Bayes holds; `undefined` where rspamd doesn't tell within five seconds. */
-export async function bayesCounts(
-  trainers: readonly Trainer[],
-): Promise<CountByVerdict | undefined> {
+async function bayesCounts(trainers: readonly Trainer[]): Promise<CountByVerdict | undefined> {
   for (const trainer of trainers) {
     const statistics = await trainer.statistics?.(AbortSignal.timeout(ANSWER_MS));
     const { spam, ham, ...further } = statistics?.learned ?? NOTHING;
@@ -60,37 +46,46 @@ export async function bayesCounts(
   return undefined;
 }
 
-/** Waits until Bayes' count shows what was learned, or can't be older than that. */
-export async function bayesGain(question: GainQuestion): Promise<Gain> {
-  const { trainers, clock, before, startedAt, stats, stop } = question;
-  const finalAt = clock.monotonic() + COUNT_AGE_MS;
-  for (;;) {
-    const after = await bayesCounts(trainers);
-    const now = clock.monotonic();
-    // Where all is known, the count tells whether that is true: it must not be from before the run.
-    const isFresh = !stats.isNearlyAllKnown || now >= startedAt + COUNT_AGE_MS;
-    const isShown =
-      after === undefined
-        ? before === undefined
-        : lackOf(stats.counts.learned, before ?? EMPTY, after, EMPTY) === 0;
-    const isFinal = now >= finalAt;
-    if (isFinal || (isShown && isFresh) || stop.aborted) {
+/** Asks for Bayes' count before a run. @returns what asks for the gain after it */
+export async function bayesBefore(
+  trainers: readonly Trainer[],
+  clock: Clock = systemClock,
+): Promise<(stats: RunStats, stop: AbortSignal) => Promise<Gain>> {
+  const before = await bayesCounts(trainers);
+  const beganAt = clock.monotonic();
+  /**
+   * Waits until Bayes' count shows what was learned, or can't be older than that.
+   * @param stop ends the wait; aborted already, what rspamd says at once counts
+   */
+  return async (stats, stop) => {
+    const finalAt = clock.monotonic() + COUNT_AGE_MS;
+    for (;;) {
+      const after = await bayesCounts(trainers);
+      const now = clock.monotonic();
+      // Where all is known, the count tells whether that is true: it must not be from before the run.
+      const isFresh = !stats.isNearlyAllKnown || now >= beganAt + COUNT_AGE_MS;
+      const isShown =
+        after === undefined
+          ? before === undefined
+          : lackOf(stats.counts.learned, before ?? EMPTY, after, EMPTY) === 0;
+      const isFinal = now >= finalAt;
       const confirmed = isFinal || (isShown && isFresh);
-      return { before, after, ...compare(question, after, isFinal), confirmed };
+      if (confirmed || stop.aborted) {
+        return { before, after, ...compare(stats, before, after, isFinal), confirmed };
+      }
+      await sleep(clock, POLL_MS, stop);
     }
-    await sleep(clock, POLL_MS, stop);
-  }
+  };
 }
 
 function compare(
-  { before, stats }: GainQuestion,
+  { counts: { learned }, unproven }: RunStats,
+  before: CountByVerdict | undefined,
   after: CountByVerdict | undefined,
   isFinal: boolean,
 ): Pick<Gain, 'gained' | 'missing'> {
   if (after === undefined) return { gained: undefined, missing: 0 };
-  const { learned } = stats.counts;
   // Fewer than those that have no proof.
-  const { unproven } = stats;
   const few = unproven > 0 ? unproven - 1 : sumOf(learned) * TOLERANCE;
   const missingSince = (base: CountByVerdict, flips: CountByVerdict): number => {
     const lack = isFinal ? lackOf(learned, base, after, flips) : 0;

@@ -1,4 +1,6 @@
 import { systemClock } from '../clock.ts';
+import { say } from '../command-options.ts';
+import type { CommandOptions } from '../command-options.ts';
 import type { Config } from '../config.ts';
 import { Controller } from '../delivery/controller.ts';
 import { EXIT, OperatorError } from '../errors.ts';
@@ -6,25 +8,25 @@ import type { ExitCode } from '../errors.ts';
 import { FILTER_TITLES } from '../filter.ts';
 import type { Filter } from '../filter.ts';
 import type { Log, LogEvent } from '../logger.ts';
-import { inShell, wrap } from '../text.ts';
-import type { Terminal } from '../text.ts';
+import { inShell } from '../text.ts';
 import { createTrainers } from '../trainers/create.ts';
 import { refuseRoot } from '../trainers/spamassassin/sa-learn.ts';
 import { userByFields } from '../user.ts';
 import type { FindUser } from '../user.ts';
-import { bayesCounts, bayesGain } from './bayes-gain.ts';
+import { bayesBefore } from './bayes-gain.ts';
 import { dryRun } from './dry-run.ts';
 import { Journal } from './journal.ts';
 import type { JournalSources } from './journal.ts';
 import { Progress } from './progress.ts';
 import { BulkRun } from './run.ts';
-import { pathsByVerdict, pathsOf, sortedSources } from './sources/source-arguments.ts';
-import type { SourceArguments } from './sources/source-arguments.ts';
-import { expectedOf, namedSources } from './sources/named-sources.ts';
-import { STDIN } from './sources/source.ts';
-import type { Source } from './sources/source.ts';
 import { Sample, sampleResult } from './sample.ts';
 import type { SampleResult } from './sample.ts';
+import { expectedOf } from './sources/alternate.ts';
+import { namedSources } from './sources/named-sources.ts';
+import { pathsByVerdict, pathsOf, sortedSources } from './sources/source-arguments.ts';
+import type { SortedSources, SourceArguments } from './sources/source-arguments.ts';
+import { STDIN } from './sources/source.ts';
+import type { Source } from './sources/source.ts';
 import { lockSpools } from './spool-locks.ts';
 import { RunStats } from './stats.ts';
 import type { Named } from './stats.ts';
@@ -32,31 +34,23 @@ import { inWords, summarize } from './summary.ts';
 
 /**
  * `kopano-learnd relearn`: teaches a whole archive, once. Sources in, summary out; the messages are
- * delivered as the daemon's are.
+ * delivered as the daemon's are. Standard output gets the summary, standard error everything else.
  */
-export interface RelearnOptions {
+interface RelearnOptions extends Pick<
+  CommandOptions,
+  'args' | 'stop' | 'stdin' | 'terminal' | 'out' | 'err' | 'errTerminal'
+> {
   readonly config: Config;
   readonly flags: RelearnFlags;
-  /** The words after the program's name: what is typed again to go on. */
-  readonly args: readonly string[];
-  readonly stop: AbortSignal;
-  readonly stdin: () => AsyncIterable<Buffer>;
-  /** Where standard output is seen; `undefined` for a pipe or a file. */
-  readonly terminal: Terminal | undefined;
-  /** Standard output: the summary. */
-  readonly out: (text: string) => void;
-  /** Standard error: everything else. */
-  readonly err: (text: string) => void;
-  /** Where standard error is seen; `undefined` for a pipe or a file. */
-  readonly errTerminal: Terminal | undefined;
 }
 
+/** As commander hands them over. */
 export interface RelearnFlags extends SourceArguments {
   readonly concurrency: number;
-  readonly journal: string | undefined;
+  readonly journal?: string;
   readonly dryRun: boolean;
   /** At most so many messages are posted. */
-  readonly limit: number;
+  readonly limit?: number;
   readonly bulk: boolean;
   readonly proveAll: boolean;
   /** At most so many are posted again at the end. */
@@ -64,17 +58,20 @@ export interface RelearnFlags extends SourceArguments {
   /** Waits until Bayes' own count shows what was learned. */
   readonly confirm: boolean;
   /** Whose memory learns all of it. @defaultValue LEARN_USER_HEADER says */
-  readonly user: string | undefined;
+  readonly user?: string;
   readonly json: boolean;
   readonly quiet: boolean;
-  /** How long rspamd may be away. @defaultValue five minutes, and ten seconds before its first answer */
-  readonly waitMs: number | undefined;
+  /** How long rspamd may be away, in seconds. @defaultValue {@link BulkRunOptions.waitMs} */
+  readonly wait?: number;
+}
+
+interface SortedOptions extends RelearnOptions {
+  readonly sorted: SortedSources;
 }
 
 /** One of so many messages is proven; `relearn` keeps its sources. */
 const PROVE_EVERY = 100;
-const WAIT_MS = 300_000;
-const FIRST_WAIT_MS = 10_000;
+const SAMPLE_WAIT_MS = 10_000;
 const CONFIRMING =
   "kopano-learnd: waits up to 62 s for rspamd's own count, which it refreshes every 30 to 60 s (--confirm)";
 const WORST_FIRST: readonly ExitCode[] = [EXIT.failure, EXIT.temporary];
@@ -88,35 +85,39 @@ const WITHOUT_JOURNAL =
  */
 export async function relearn(options: RelearnOptions): Promise<ExitCode> {
   const { verdicts } = options.config.spool;
-  const flags = { ...options.flags, ...sortedSources(options.flags, verdicts, 'relearn') };
-  const named = verdicts.flatMap((verdict) => pathsOf(flags, verdict));
-  const paths = [...flags.dirs, ...named].filter((each) => each !== STDIN);
-  const release = await lockSpools(paths, options.config.spool);
+  const sorted = sortedSources(options.flags, verdicts, 'relearn');
+  const files = pathsOf(sorted).filter((each) => each !== STDIN);
+  const release = await lockSpools([...sorted.dirs, ...files], options.config.spool);
   try {
-    return await (flags.dryRun ? readAll : learnAll)({ ...options, flags });
+    return await (options.flags.dryRun ? readAll : learnAll)({ ...options, sorted });
   } finally {
     release();
   }
 }
 
 /** Reads everything, and posts nothing. */
-async function readAll(options: RelearnOptions): Promise<ExitCode> {
+async function readAll(options: SortedOptions): Promise<ExitCode> {
   const { config, flags } = options;
   const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
   const isDone = journal && (await Journal.peek(...journal));
-  const stats = new RunStats((named) => {
-    tell(options, failureLine(named));
-  }, config.spool.verdicts);
-  const sources = sourcesOf(options, isDone);
-  return dryRun({ ...options, ...flags, columns: widthOf(options), sources, stats });
+  const stats = new RunStats(config.spool.verdicts, (named) => {
+    say(options, failureLine(named));
+  });
+  return dryRun({
+    ...options,
+    json: flags.json,
+    limit: flags.limit ?? Infinity,
+    sources: sourcesOf(options, isDone),
+    stats,
+  });
 }
 
 /** Teaches the filters, one after the other. */
-async function learnAll(options: RelearnOptions): Promise<ExitCode> {
-  const { config, flags, stop } = options;
+async function learnAll(options: SortedOptions): Promise<ExitCode> {
+  const { config, flags, sorted, stop } = options;
   refuseRoot(config);
   const isSeveral = config.trainers.length > 1;
-  if (isSeveral && [...flags.spam, ...flags.ham].includes(STDIN)) {
+  if (isSeveral && pathsOf(sorted).includes(STDIN)) {
     throw new OperatorError({
       code: 'relearn.stdin-once',
       message: `standard input can be read once, and ${config.trainers.join(' and ')} are to be taught`,
@@ -126,7 +127,7 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
   }
   const codes: ExitCode[] = [];
   for (const filter of config.trainers) {
-    if (isSeveral && !flags.quiet) tell(options, `kopano-learnd: teaches ${FILTER_TITLES[filter]}`);
+    if (isSeveral && !flags.quiet) say(options, `kopano-learnd: teaches ${FILTER_TITLES[filter]}`);
     codes.push(await teach(filter, options));
     if (stop.aborted) break;
   }
@@ -136,29 +137,28 @@ async function learnAll(options: RelearnOptions): Promise<ExitCode> {
 /** The journal of one filter: what one has learned says nothing of the other. */
 function journalOf(
   filter: Filter,
-  { config, flags }: RelearnOptions,
+  { config, flags, sorted }: SortedOptions,
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
-  const { user } = flags;
-  const { spam, ham, ...further } = pathsByVerdict(flags, config.spool.verdicts);
+  const { spam, ham, ...further } = pathsByVerdict(sorted);
+  const ending = filter === 'rspamd' || config.trainers.length === 1 ? '' : `.${filter}`;
   const sources = {
     spam,
     ham,
-    ...(Object.keys(further).length > 0 && { further }),
-    ...(user !== undefined && { user }),
+    further: Object.keys(further).length > 0 ? further : undefined,
+    user: flags.user,
+    trainer: filter === 'rspamd' ? undefined : filter,
   };
-  if (filter === 'rspamd') return [flags.journal, sources];
-  const path = config.trainers.length > 1 ? `${flags.journal}.${filter}` : flags.journal;
-  return [path, { ...sources, trainer: filter }];
+  return [flags.journal + ending, sources];
 }
 
-async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode> {
-  const { flags, args, stop, out } = options;
+async function teach(filter: Filter, options: SortedOptions): Promise<ExitCode> {
+  const { flags, args, stop, out, terminal } = options;
   const named = journalOf(filter, options);
   const journal = named && (await Journal.open(...named));
   const { trainers, sources, stats, progress, run, postAgain } = prepare(filter, options, journal);
   try {
-    const before = await bayesCounts(trainers);
+    const gainOf = await bayesBefore(trainers);
     progress.start();
     await Promise.all(sources.map((source) => source.count(stop)));
     const startedAt = systemClock.monotonic();
@@ -171,29 +171,22 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
     const isOver = ending === 'complete' || ending === 'limited';
     const sample = isOver ? await postAgain(stop) : undefined;
     const isConfirmed = isOver && flags.confirm && filter === 'rspamd';
-    if (isConfirmed && stats.posted > 0 && !flags.quiet) tell(options, CONFIRMING);
-    const gain = await bayesGain({
-      trainers,
-      clock: systemClock,
-      before,
-      startedAt,
-      stats,
-      stop: isConfirmed ? stop : AbortSignal.abort(),
-    });
+    if (isConfirmed && stats.posted > 0 && !flags.quiet) say(options, CONFIRMING);
     const summary = summarize({
       filter,
       stats,
       ending,
       left: run.left,
-      gain,
+      gain: await gainOf(stats, isConfirmed ? stop : AbortSignal.abort()),
       sample,
       userless: run.userless,
       learningMs: learnedAt - startedAt,
       confirmingMs: systemClock.monotonic() - learnedAt,
       resume: ['kopano-learnd', ...args.map(inShell)].join(' '),
     });
-    out(flags.json ? `${JSON.stringify(summary)}\n` : inWords(summary, widthOf(options)));
-    if (summary.resume !== null && journal === undefined) tell(options, WITHOUT_JOURNAL);
+    if (flags.json) out(`${JSON.stringify(summary)}\n`);
+    else out(inWords(summary, terminal?.columns ?? Infinity));
+    if (summary.resume !== null && journal === undefined) say(options, WITHOUT_JOURNAL);
     await closing;
     return summary.exitCode;
   } finally {
@@ -202,20 +195,23 @@ async function teach(filter: Filter, options: RelearnOptions): Promise<ExitCode>
 }
 
 /** The parts of a run, none of them at work yet. */
-function prepare(filter: Filter, options: RelearnOptions, journal: Journal | undefined) {
+function prepare(filter: Filter, options: SortedOptions, journal: Journal | undefined) {
   const { config, flags, err, errTerminal } = options;
+  const { verdicts } = config.spool;
+  const { limit = Infinity, wait } = flags;
+  const waitMs = wait === undefined ? undefined : wait * 1_000;
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
-  const stats = new RunStats((named) => {
+  const stats = new RunStats(verdicts, (named) => {
     progress.say(failureLine(named));
-  }, config.spool.verdicts);
+  });
   const progress: Progress = new Progress({
-    kind: flags.quiet ? 'none' : errTerminal === undefined ? 'lines' : 'bar',
-    stats,
+    err,
+    errTerminal,
+    isQuiet: flags.quiet,
     clock: systemClock,
-    write: err,
+    stats,
     acknowledged: () => run.acknowledged,
-    total: () => expectedOf(sources, flags.limit),
-    columns: () => errTerminal?.columns ?? Infinity,
+    total: () => expectedOf(sources, limit),
   });
   const common = { clock: systemClock, random: Math.random, log: proseLog(progress) };
   const trainers = createTrainers(
@@ -229,7 +225,6 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     findUser: trainers[0]?.hasUsers === true ? findUserOf(options) : undefined,
     controllers: trainers.map((trainer) => new Controller({ ...common, trainer })),
     maxAttempts: config.learning.maxAttempts,
-    firstWaitMs: flags.waitMs ?? FIRST_WAIT_MS,
     shutdownMs: config.shutdownMs,
   };
   const run: BulkRun = new BulkRun({
@@ -238,23 +233,16 @@ function prepare(filter: Filter, options: RelearnOptions, journal: Journal | und
     stats,
     journal,
     drawn,
-    limit: flags.limit,
-    waitMs: flags.waitMs ?? WAIT_MS,
+    limit,
+    waitMs,
     proveEvery: flags.proveAll ? 1 : PROVE_EVERY,
   });
   /** Posts the sample again. */
   const postAgain = async (stop: AbortSignal): Promise<SampleResult | undefined> => {
-    const again = new RunStats(() => undefined, config.spool.verdicts);
-    await new BulkRun({
-      ...settings,
-      sources: drawn.sources(),
-      stats: again,
-      journal: undefined,
-      limit: Infinity,
-      waitMs: settings.firstWaitMs,
-      proveEvery: 1,
-    }).run(stop);
-    return sampleResult(again);
+    const again = { sources: drawn.sources(), stats: new RunStats(verdicts) };
+    const bounds = { limit: Infinity, waitMs: waitMs ?? SAMPLE_WAIT_MS, proveEvery: 1 };
+    await new BulkRun({ ...settings, ...again, ...bounds }).run(stop);
+    return sampleResult(again.stats);
   };
   return { trainers, sources, stats, progress, run, postAgain };
 }
@@ -263,51 +251,35 @@ function findUserOf({ flags: { user }, config }: RelearnOptions): FindUser | und
   return user === undefined ? userByFields(config.learning.userFields) : () => user;
 }
 
-/** How wide the summary may be. */
-function widthOf({ terminal }: RelearnOptions): number {
-  return terminal?.columns ?? Infinity;
-}
-
-/** Says something on standard error, where no bar stands. */
-function tell({ err, errTerminal }: RelearnOptions, line: string): void {
-  err(`${wrap(line, errTerminal?.columns ?? Infinity, '    ')}\n`);
-}
-
 function failureLine({ place, reason }: Named): string {
   return `kopano-learnd: failed: ${place}: ${reason}`;
 }
 
 function sourcesOf(
-  { flags, config, stdin }: RelearnOptions,
+  { sorted, config, stdin }: SortedOptions,
   isDone: (place: string) => boolean = () => false,
 ): readonly Source[] {
-  return namedSources(flags, config.spool.verdicts, {
-    maxBytes: config.spool.maxBytes,
-    isDone,
-    stdin,
-  });
+  return namedSources(sorted, { maxBytes: config.spool.maxBytes, isDone, stdin });
 }
 
-const WAITS: ReadonlySet<LogEvent> = new Set([
-  'controller.down',
-  'controller.misconfigured',
-  'controller.unproven',
-]);
-const TOLD: ReadonlySet<LogEvent> = new Set([
-  'controller.limited',
-  'controller.outdated',
-  'daemon.bug',
-]);
+/** What is told of the delivery; a run that waits goes on by itself. */
+const TOLD: Partial<Record<LogEvent, '' | 'waiting: '>> = {
+  'controller.down': 'waiting: ',
+  'controller.misconfigured': 'waiting: ',
+  'controller.unproven': 'waiting: ',
+  'controller.limited': '',
+  'controller.outdated': '',
+  'daemon.bug': '',
+};
 
 /** The log of the delivery, for people: what becomes of single messages is in the summary. */
 function proseLog(progress: Progress): Log {
   let hasWaited = false;
   return (_severity, event, message, fields) => {
-    const isWaiting = WAITS.has(event);
-    if (!isWaiting && !TOLD.has(event) && !(event === 'controller.up' && hasWaited)) return;
-    hasWaited ||= isWaiting;
+    const lead = event === 'controller.up' && hasWaited ? '' : TOLD[event];
+    if (lead === undefined) return;
+    hasWaited ||= lead !== '';
     const more = ['cure', 'stack'].flatMap((name) => fields?.[name] ?? []);
-    const says = [`${isWaiting ? 'waiting: ' : ''}${message}`, ...more].join('; ');
-    progress.say(`kopano-learnd: ${says}`);
+    progress.say(`kopano-learnd: ${[lead + message, ...more].join('; ')}`);
   };
 }

@@ -1,31 +1,26 @@
+import type { CommandOptions } from '../command-options.ts';
 import { EXIT } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { alternate } from './sources/alternate.ts';
-import { expectedOf } from './sources/named-sources.ts';
+import { alternate, expectedOf } from './sources/alternate.ts';
 import type { Source } from './sources/source.ts';
-import { KIND_OF } from './stats.ts';
 import type { RunStats } from './stats.ts';
 import { folderLines, inPlainWords, wrapped } from './summary.ts';
 
-/** `--dry-run`: reads everything, says what would be learned, and posts nothing. */
-export interface DryRunOptions {
+interface DryRunOptions extends Pick<CommandOptions, 'stop' | 'out' | 'terminal'> {
   readonly sources: readonly Source[];
   readonly stats: RunStats;
   /** So many messages are read at most. */
   readonly limit: number;
-  readonly stop: AbortSignal;
   readonly json: boolean;
-  /** How wide the text may be. */
-  readonly columns: number;
-  readonly out: (text: string) => void;
 }
 
 const NONE = { messages: 0, notMail: 0, passedOver: 0, failed: 0, older: 0, doneBefore: 0 };
-const OTHERS = Object.values(KIND_OF);
+const OTHERS = ['notMail', 'passedOver', 'failed', 'older', 'doneBefore'] as const;
 type SourceCounts = ReadonlyMap<Source, typeof NONE>;
 
+/** `--dry-run`: reads everything, says what would be learned, and posts nothing. */
 export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
-  const { sources, stats, stop, json, columns, out } = options;
+  const { sources, stats, stop, json, terminal, out } = options;
   const counts: SourceCounts = new Map(sources.map((source) => [source, { ...NONE }]));
   try {
     await readAll(options, counts);
@@ -34,8 +29,8 @@ export async function dryRun(options: DryRunOptions): Promise<ExitCode> {
   }
   const end = stats.total('failed') > 0 ? EXIT.failure : EXIT.done;
   const exitCode = stop.aborted ? EXIT.temporary : end;
-  const text = inWords(counts, stats, stop.aborted);
-  out(json ? `${JSON.stringify(asJson(counts, stats, exitCode))}\n` : wrapped(text, columns));
+  if (json) out(`${JSON.stringify(asJson(counts, stats, exitCode))}\n`);
+  else out(wrapped(inWords(counts, stats, stop.aborted), terminal?.columns ?? Infinity));
   return exitCode;
 }
 
@@ -46,43 +41,45 @@ async function readAll(
   let messages = 0;
   await Promise.all(sources.map((source) => source.count(stop)));
   for await (const { source, found } of alternate(sources, expectedOf)) {
-    if (stop.aborted || (found.kind === 'message' && messages === limit)) break;
-    if (found.kind === 'message') messages += 1;
+    const isMessage = found.kind === 'message';
+    if (stop.aborted || (isMessage && messages === limit)) break;
+    if (isMessage) messages += 1;
     stats.found(found, source.verdict);
     const count = counts.get(source) ?? { ...NONE };
-    count[found.kind === 'message' ? 'messages' : KIND_OF[found.kind]] += 1;
+    count[isMessage ? 'messages' : found.kind] += 1;
   }
 }
 
-function asJson(counts: SourceCounts, stats: RunStats, exitCode: ExitCode): object {
-  const { notMail, passedOver, failed } = stats.names;
+function asJson(
+  counts: SourceCounts,
+  { names: { notMail, passedOver, failed }, folders }: RunStats,
+  exitCode: ExitCode,
+): object {
   return {
     dryRun: true,
     sources: [...counts].map(([{ name, verdict }, count]) => ({ source: name, verdict, ...count })),
     names: { notMail, passedOver, failed },
-    folders: stats.folders,
+    folders,
     exitCode,
   };
 }
 
 function inWords(
   counts: SourceCounts,
-  { names, folders }: RunStats,
+  { names: { notMail, passedOver, failed }, folders }: RunStats,
   isInterrupted: boolean,
 ): string[] {
-  const perSource = [...counts].map(([{ name, verdict }, count]) => {
-    const others = OTHERS.filter((kind) => count[kind] > 0);
-    const extra = others.map((kind) => `, ${count[kind]} ${inPlainWords(kind)}`).join('');
-    return `  ${verdict.padEnd(5)}${String(count.messages).padStart(9)}  ${name}${extra}`;
-  });
-  const named = [...names.notMail, ...names.passedOver, ...names.failed];
   return [
     isInterrupted
       ? 'Interrupted, and not everything was read. Nothing was posted. What would be, so far:'
       : 'Nothing was posted. What would be:',
     '',
-    ...perSource,
-    ...named.map(({ place, reason }) => `  ${place}: ${reason}`),
+    ...[...counts].map(([{ name, verdict }, count]) => {
+      const others = OTHERS.filter((kind) => count[kind] > 0);
+      const extra = others.map((kind) => `, ${count[kind]} ${inPlainWords(kind)}`).join('');
+      return `  ${verdict.padEnd(5)}${String(count.messages).padStart(9)}  ${name}${extra}`;
+    }),
+    ...[...notMail, ...passedOver, ...failed].map(({ place, reason }) => `  ${place}: ${reason}`),
     ...folderLines(folders),
   ];
 }

@@ -25,11 +25,11 @@ export interface JournalSources {
   readonly spam: readonly string[];
   readonly ham: readonly string[];
   /** Those of further classes, where there are any. */
-  readonly further?: Readonly<Record<Verdict, readonly string[]>>;
+  readonly further?: Readonly<Record<Verdict, readonly string[]>> | undefined;
   /** The filter that was taught, where that is not rspamd. */
-  readonly trainer?: Exclude<Filter, 'rspamd'>;
+  readonly trainer?: Exclude<Filter, 'rspamd'> | undefined;
   /** Whose memory learned it, where one user was named. */
-  readonly user?: string;
+  readonly user?: string | undefined;
 }
 
 /** What the file calls the results that need no further post. */
@@ -69,7 +69,7 @@ export class Journal {
     try {
       handle = await open(path, 'a+', 0o600);
       const stats = await handle.stat();
-      if (!stats.isFile()) throw fault('broken', path, ': line 1 is something else');
+      if (!stats.isFile()) throw broken(path, 1);
       if ((await lockDescriptor(handle.fd)) === 'held') throw fault('in-use', path, '');
       const { done, goodBytes } = await readJournal(path, sources);
       if (goodBytes < stats.size) await handle.truncate(goodBytes);
@@ -119,13 +119,8 @@ export class Journal {
   }
 }
 
-interface Contents {
-  readonly done: ReadonlySet<bigint>;
-  /** How much of it is whole: a torn heading is begun anew. */
-  readonly goodBytes: number;
-}
-
-async function readJournal(path: string, sources: JournalSources): Promise<Contents> {
+/** @returns what is done, and how many bytes are whole: a torn heading is begun anew */
+async function readJournal(path: string, sources: JournalSources) {
   const done = new Set<bigint>();
   let count = 0;
   let goodBytes = 0;
@@ -140,12 +135,10 @@ async function readJournal(path: string, sources: JournalSources): Promise<Conte
         throw fault('foreign', path, `: ${clean(line, 1_000)}`);
       const place = count > 2 ? LINE.exec(line)?.[1] : undefined;
       if (place !== undefined) done.add(hashOf(place));
-      else if (count > 2 || (count === 1 && line !== TITLE))
-        throw fault('broken', path, `: line ${count} is something else`);
+      else if (count > 2 || (count === 1 && line !== TITLE)) throw broken(path, count);
     }
     // Something else may have no lines at all.
-    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length)))
-      throw fault('broken', path, ': line 1 is something else');
+    if (count === 0 && !TITLE.startsWith(rest.slice(0, TITLE.length))) throw broken(path, 1);
   }
   return { done, goodBytes: count < 2 ? 0 : goodBytes };
 }
@@ -185,6 +178,10 @@ function fault(kind: keyof typeof FAULTS, path: string, detail: string): Operato
   const { says, hint, exitCode } = FAULTS[kind];
   const message = `the journal ${clean(path)} ${says}${detail}`;
   return new OperatorError({ code: `journal.${kind}`, message, hint, exitCode });
+}
+
+function broken(path: string, line: number): OperatorError {
+  return fault('broken', path, `: line ${line} is something else`);
 }
 
 /** What to throw for an error: one that has its cure, or that is this program's, stays as it is. */

@@ -1,21 +1,19 @@
 import { Bugs } from '../bugs.ts';
-import type { Clock, Timer } from '../clock.ts';
-import type { Controller } from '../delivery/controller.ts';
+import type { Timer } from '../clock.ts';
 import { MessageEvents } from '../delivery/events.ts';
 import type { PendingMessage } from '../delivery/message.ts';
 import { MOST_POSTS, NOTHING_LEFT } from '../delivery/proof.ts';
 import { quarantined } from '../delivery/result.ts';
 import { Scheduler } from '../delivery/scheduler.ts';
+import type { DeliveryOptions } from '../delivery/store.ts';
 import type { Log } from '../logger.ts';
 import { DiskFaults } from '../spool/disk-faults.ts';
 import { MessageLocks } from '../spool/message-locks.ts';
-import type { FindUser } from '../user.ts';
 import { BulkStore } from './bulk-store.ts';
 import type { Journal } from './journal.ts';
 import { SparseProofs } from './proof-sampler.ts';
 import type { Sample } from './sample.ts';
-import { alternate } from './sources/alternate.ts';
-import { expectedOf } from './sources/named-sources.ts';
+import { alternate, expectedOf } from './sources/alternate.ts';
 import type { Source } from './sources/source.ts';
 import type { Named, RunStats } from './stats.ts';
 
@@ -24,31 +22,27 @@ import type { Named, RunStats } from './stats.ts';
  * delivered by the same scheduler, attribution and proof as the daemon's. Unlike the daemon, a run has
  * a last message, and an end: what only a message that never comes could decide is decided here.
  */
-export interface BulkRunOptions {
+export interface BulkRunOptions extends Pick<
+  DeliveryOptions,
+  'controllers' | 'clock' | 'random' | 'findUser' | 'concurrency' | 'maxAttempts'
+> {
   readonly sources: readonly Source[];
   /** Hears of everything in the sources, and of what came of it. */
   readonly stats: RunStats;
   /** @defaultValue none */
-  readonly journal: Journal | undefined;
-  readonly controllers: readonly Controller[];
-  readonly clock: Clock;
-  readonly random: () => number;
+  readonly journal?: Journal | undefined;
   readonly log: Log;
-  /** Whose memory learns a message. @defaultValue the filter decides */
-  readonly findUser?: FindUser | undefined;
-  /** Requests in flight for each controller. */
-  readonly concurrency: number;
-  readonly maxAttempts: number;
   /** One of so many messages is proven. */
   readonly proveEvery: number;
   /** Takes from what is proven by other messages. @defaultValue nothing is taken */
   readonly drawn?: Sample;
   /** At most so many messages are posted. */
   readonly limit: number;
-  /** How long no controller may learn, or nothing but failed messages be left, in milliseconds. */
-  readonly waitMs: number;
-  /** The same while rspamd has not answered once. */
-  readonly firstWaitMs: number;
+  /**
+   * How long no controller may learn, or nothing but failed messages be left, in milliseconds.
+   * @defaultValue five minutes, and ten seconds while rspamd has not answered once
+   */
+  readonly waitMs?: number | undefined;
   /** How long a stop waits for what is in flight, in milliseconds. */
   readonly shutdownMs: number;
 }
@@ -65,6 +59,8 @@ const AHEAD = 2;
 const AHEAD_BYTES = 64 * 1024 * 1024;
 /** Messages that failed and wait for another try. */
 const MOST_DEFERRED = 1_000;
+const WAIT_MS = 300_000;
+const FIRST_WAIT_MS = 10_000;
 const LOOK_MS = 250;
 /** What is down is probed so often in the longest wait: a controller's backoff may be as long. */
 const PROBES_IN_WAIT = 10;
@@ -271,11 +267,11 @@ export class BulkRun {
 
   /** Ends a run that gets nowhere; until then what is down is probed. */
   #lookOut(): void {
-    const { clock, waitMs, firstWaitMs, controllers, stats } = this.#options;
+    const { clock, controllers, stats } = this.#options;
     const now = clock.monotonic();
     const isHeard =
       stats.posted > 0 || controllers.some(({ trainer }) => trainer.version !== undefined);
-    const patienceMs = isHeard ? waitMs : firstWaitMs;
+    const patienceMs = this.#options.waitMs ?? (isHeard ? WAIT_MS : FIRST_WAIT_MS);
     const isStuck = this.#isStuck;
     if (!isStuck || stats.ended > this.#ended) this.#stuckSince = now;
     if (!isStuck) this.#probedAt = now;

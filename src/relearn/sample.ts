@@ -1,7 +1,6 @@
 import type { MessageEntry } from '../delivery/message.ts';
-import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
-import type { Found, Source } from './sources/source.ts';
+import type { Reading, Source } from './sources/source.ts';
 import type { RunStats } from './stats.ts';
 
 /**
@@ -84,13 +83,20 @@ export class Sample {
       .flatMap((each) => each ?? [])
       .filter(({ locks, verdict }) => locks.every((lock) => this.#verdicts.get(lock) === verdict));
     while (fit.length > this.#size) fit.splice(this.#below(fit.length), 1);
-    const verdicts = new Set([...VERDICTS, ...fit.map(({ verdict }) => verdict)]);
-    return [...verdicts].map((verdict) =>
-      sourceOf(
+    const verdicts = new Set(fit.map(({ verdict }) => verdict));
+    return [...verdicts].map((verdict) => {
+      const drawn = fit.filter((each) => each.verdict === verdict);
+      return {
+        name: 'the sample',
         verdict,
-        fit.filter((each) => each.verdict === verdict),
-      ),
-    );
+        expected: drawn.length,
+        count: () => Promise.resolve(),
+        // eslint-disable-next-line @typescript-eslint/require-await -- the interface is that of files
+        async *read(): Reading {
+          for (const { place, body } of drawn) yield { kind: 'message', place, body };
+        },
+      };
+    });
   }
 
   /** A smaller sample is a random one, too. */
@@ -118,19 +124,6 @@ function isRecognised(body: Buffer): boolean {
   const text = body.toString('latin1');
   const hosts = new Set((text.match(HOSTS) ?? []).map((each) => each.toLowerCase()));
   return hosts.size <= 1 && !/base64/i.test(text);
-}
-
-function sourceOf(verdict: Verdict, drawn: readonly Drawn[]): Source {
-  return {
-    name: 'the sample',
-    verdict,
-    expected: drawn.length,
-    count: () => Promise.resolve(),
-    // eslint-disable-next-line @typescript-eslint/require-await -- the interface is that of files
-    async *read(): AsyncGenerator<Found, void, undefined> {
-      for (const { place, body } of drawn) yield { kind: 'message', place, body };
-    },
-  };
 }
 
 /** How likely at most `count` of `of` are, when each has this chance. */

@@ -1,23 +1,17 @@
 import { closeSync, constants, openSync, realpathSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf, isBug } from '../errors.ts';
+import type { Config } from '../config.ts';
+import { EXIT, OperatorError, errnoOf, ifAllowed, isBug } from '../errors.ts';
 import { isFolder } from '../spool/folder.ts';
 import { LOCK_FILE, lockDescriptor } from '../spool/owner.ts';
 import { clean } from '../text.ts';
-import type { Verdict } from '../verdict.ts';
 
 /**
  * The locks of the spools that sources lie in: while a daemon works on a spool, nobody else may read
  * its messages to post them, or an older verdict could overtake a newer one. Makes no lock file: one
  * of root's would keep the daemon out.
  */
-type Release = () => void;
-
-interface Spool {
-  readonly libDir: string;
-  readonly verdicts: readonly Verdict[];
-  readonly stateDir: string;
-}
+type Spool = Pick<Config['spool'], 'libDir' | 'verdicts' | 'stateDir'>;
 
 /**
  * Locks every spool and state dir that a source lies in, or that lies in a source.
@@ -26,14 +20,17 @@ interface Spool {
  * @returns what releases them
  * @throws {OperatorError} `relearn.owned`, exit 75, when a daemon, or another relearn, holds one
  */
-export async function lockSpools(sources: readonly string[], configured: Spool): Promise<Release> {
-  const releases: Release[] = [];
+export async function lockSpools(
+  sources: readonly string[],
+  configured: Spool,
+): Promise<() => void> {
+  const locked: number[] = [];
   const release = (): void => {
-    for (const each of releases.splice(0)) each();
+    for (const fd of locked.splice(0)) closeSync(fd);
   };
   try {
-    for (const place of placesToLock(sources.flatMap(realPath), configured)) {
-      releases.push(await lock(place));
+    for (const place of placesToLock(realPaths(sources), configured)) {
+      locked.push(...(await lock(place)));
     }
   } catch (error) {
     release();
@@ -47,7 +44,7 @@ function placesToLock(
   sources: readonly string[],
   { libDir, verdicts, stateDir }: Spool,
 ): Set<string> {
-  const stateDirs = touches(sources, [libDir, stateDir]) ? realPath(stateDir) : [];
+  const stateDirs = touches(sources, [libDir, stateDir]) ? realPaths([stateDir]) : [];
   // The state dir of another environment gives itself away by its queue and its lock.
   for (const source of sources) {
     for (let place = source; ; place = path.dirname(place)) {
@@ -56,7 +53,7 @@ function placesToLock(
       if (place === path.dirname(place)) break;
     }
   }
-  const classFolders = verdicts.flatMap((verdict) => realPath(path.join(libDir, verdict)));
+  const classFolders = realPaths(verdicts.map((verdict) => path.join(libDir, verdict)));
   return new Set([
     ...stateDirs.map((each) => path.join(each, LOCK_FILE)),
     ...(touches(sources, [libDir]) ? classFolders : []),
@@ -65,7 +62,7 @@ function placesToLock(
 
 /** True when a source lies in one of the places, or one of the places in a source. */
 function touches(sources: readonly string[], places: readonly string[]): boolean {
-  const reals = places.flatMap(realPath);
+  const reals = realPaths(places);
   return sources.some((source) => reals.some((each) => isIn(source, each) || isIn(each, source)));
 }
 
@@ -73,28 +70,24 @@ function isIn(inner: string, outer: string): boolean {
   return inner === outer || inner.startsWith(outer === '/' ? '/' : `${outer}/`);
 }
 
-/** @returns none when there is no such thing */
-function realPath(place: string): string[] {
-  try {
-    return [realpathSync(place)];
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return [];
-  }
+/** Of those that are there. */
+function realPaths(places: readonly string[]): string[] {
+  return places.flatMap((place) => ifAllowed(() => realpathSync(place)) ?? []);
 }
 
 /**
  * Locks what is there.
+ * @returns the descriptor that holds the lock while it is open
  * @throws {OperatorError} `relearn.owned` while another one has it, `relearn.unlockable`
  */
-async function lock(place: string): Promise<Release> {
+async function lock(place: string): Promise<number[]> {
   const { O_RDONLY, O_RDWR, O_NOFOLLOW } = constants;
   const name = `${clean(place, 1_000)}, where a source lies`;
   let fd: number | undefined;
   try {
     // For writing, where it is a file: NFS grants exclusive locks on nothing else.
     fd = openSync(place, O_NOFOLLOW | (isFolder(place) ? O_RDONLY : O_RDWR));
-    if ((await lockDescriptor(fd)) !== 'held') return closeSync.bind(undefined, fd);
+    if ((await lockDescriptor(fd)) !== 'held') return [fd];
     throw new OperatorError({
       code: 'relearn.owned',
       message: `a daemon, or another relearn, is at work on ${name}`,
@@ -103,7 +96,7 @@ async function lock(place: string): Promise<Release> {
     });
   } catch (error) {
     if (fd !== undefined) closeSync(fd);
-    if (fd === undefined && errnoOf(error) === 'ENOENT') return () => undefined;
+    if (fd === undefined && errnoOf(error) === 'ENOENT') return [];
     if (error instanceof OperatorError || isBug(error)) throw error;
     throw new OperatorError({
       code: 'relearn.unlockable',

@@ -25,17 +25,8 @@ export const KINDS = [
   'doneBefore',
 ] as const;
 
-/** What came of a message or another thing in the sources, in the words of the summary. */
+/** What came of a message, or is another thing in the sources ({@link Found}); the summary's words. */
 export type Kind = (typeof KINDS)[number];
-
-/** What reading found, in the same words; messages count when they end. */
-export const KIND_OF = {
-  skipped: 'notMail',
-  passed: 'passedOver',
-  failed: 'failed',
-  older: 'older',
-  done: 'doneBefore',
-} as const satisfies Readonly<Record<Exclude<Found['kind'], 'message'>, Kind>>;
 
 export type CountByVerdict = { -readonly [key in keyof PerClass<number>]: PerClass<number>[key] };
 
@@ -76,21 +67,23 @@ export class RunStats {
   readonly #onFailed: (named: Named) => void;
 
   /**
-   * @param onFailed hears of what failed: the first few for each reason
    * @param verdicts all classes
+   * @param onFailed hears of what failed: the first few for each reason
    */
-  constructor(onFailed: (named: Named) => void, verdicts: readonly Verdict[]) {
+  constructor(verdicts: readonly Verdict[], onFailed: (named: Named) => void = () => undefined) {
     this.counts = byKind(() => perClass(verdicts, () => 0));
     this.#onFailed = onFailed;
   }
 
   /** What reading the sources found. */
   found(found: Found, verdict: Verdict): void {
-    const isByFolder = found.kind === 'passed' && found.isByFolder === true;
+    const { kind } = found;
+    const isByFolder = kind === 'passedOver' && found.isByFolder === true;
     if (isByFolder) this.#liesIn(found.folder, verdict, found.reason);
-    if (found.kind === 'message' || found.kind === 'done') this.#liesIn(found.folder, verdict);
-    if (found.kind === 'message') return;
-    this.#add(KIND_OF[found.kind], verdict, 'reason' in found && !isByFolder ? found : undefined);
+    if (kind === 'message' || kind === 'doneBefore') this.#liesIn(found.folder, verdict);
+    // A message counts when it ends.
+    if (kind === 'message') return;
+    this.#add(kind, verdict, 'reason' in found && !isByFolder ? found : undefined);
   }
 
   /** A message was held back. */

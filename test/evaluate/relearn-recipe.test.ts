@@ -57,12 +57,8 @@ test('of both classes each message is taught the other way, whatever the sources
   const spam = [at('spam/1'), odd, file];
   const ham = [at('spam-free/2'), at('one-eml'), at('one.eml.old')];
   writeFileSync(list, [...spam, ...ham].map((each) => `${each}\n`).join(''), 'latin1');
-  const sources = {
-    dirs: [],
-    spam: [at('spam'), at('it (1)+'), file],
-    ham: [folder],
-    class: [],
-  };
+  const paths = { spam: [at('spam'), at('it (1)+'), file], ham: [folder] };
+  const sources = { dirs: [], paths };
   const commands = relearnCommands(list, sources, { spam: 3, ham: 3 });
   expect(commands.map(taughtBy)).toEqual([
     spam.map((path) => `--ham=${path}`),

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { bayesCounts, bayesGain } from '../../src/relearn/bayes-gain.ts';
+import { bayesBefore } from '../../src/relearn/bayes-gain.ts';
 import type { Gain } from '../../src/relearn/bayes-gain.ts';
 import { RunStats } from '../../src/relearn/stats.ts';
 import { VERDICTS } from '../../src/verdict.ts';
@@ -15,7 +15,7 @@ let stats: RunStats;
 beforeEach(() => {
   clock = new ManualClock();
   trainer = new ScriptedTrainer();
-  stats = new RunStats(() => undefined, VERDICTS);
+  stats = new RunStats(VERDICTS);
 });
 
 /** What rspamd says from now on. */
@@ -39,12 +39,11 @@ async function gainOf(
   stop = new AbortController().signal,
 ): Promise<Gain & { readonly tookMs: number }> {
   says(before);
-  const trainers = [trainer];
-  const held = await bayesCounts(trainers);
+  const gainOf = await bayesBefore([trainer], clock);
   const startedAt = clock.monotonic();
   says(after);
   let gain: Gain | undefined;
-  void bayesGain({ trainers, clock, before: held, startedAt, stats, stop }).then((value) => {
+  void gainOf(stats, stop).then((value) => {
     gain = value;
   });
   await clock.flowUntil('it is over', () => gain !== undefined);

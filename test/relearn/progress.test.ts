@@ -8,29 +8,34 @@ const WIPE = '\r\u001b[K';
 
 function progressOf(kind: 'bar' | 'lines' | 'none', total: number | undefined) {
   const clock = new ManualClock();
-  const stats = new RunStats(() => undefined, VERDICTS);
-  const seen = { total, acknowledged: 0, columns: 80 };
+  const stats = new RunStats(VERDICTS);
+  const seen = { total, acknowledged: 0, columns: 80, hasColour: false };
   const written: string[] = [];
   const progress = new Progress({
-    kind,
-    stats,
+    err: (text) => written.push(text),
+    errTerminal: kind === 'bar' ? seen : undefined,
+    isQuiet: kind === 'none',
     clock,
+    stats,
     total: () => seen.total,
     acknowledged: () => seen.acknowledged,
-    columns: () => seen.columns,
-    write: (text) => written.push(text),
   });
+  const passBy = (count: number): void => {
+    for (let i = 0; i < count; i += 1) {
+      stats.found({ kind: 'doneBefore', place: `${i}` }, 'spam');
+    }
+  };
   const learn = (count: number): void => {
     for (let i = 0; i < count; i += 1)
       stats.finished('m', 'spam', { kind: 'learned', proven: true });
   };
   progress.start();
-  return { clock, stats, seen, written, progress, learn };
+  return { clock, seen, written, progress, learn, passBy };
 }
 
 test('without a terminal a line is written every ten seconds', () => {
-  const { clock, stats, written, learn, progress } = progressOf('lines', 1_100);
-  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'done', place: `${i}` }, 'spam');
+  const { clock, written, learn, passBy, progress } = progressOf('lines', 1_100);
+  passBy(100);
   clock.advance(9_900);
   expect(written).toEqual([]);
   learn(100);
@@ -91,8 +96,8 @@ test('a line that says nothing new is not written again', () => {
 });
 
 test('what is acknowledged counts before it is proven, from the first message on', () => {
-  const { clock, stats, seen, written } = progressOf('bar', 1_100);
-  for (let i = 0; i < 100; i += 1) stats.found({ kind: 'done', place: `${i}` }, 'spam');
+  const { clock, seen, written, passBy } = progressOf('bar', 1_100);
+  passBy(100);
   clock.advance(60_000);
   expect(written.at(-1)).toContain('100/1100 9 %  0/s  ? left');
   seen.acknowledged = 100;

@@ -15,20 +15,15 @@ function beginOf(names: readonly string[], ...rules: readonly Rule[]): RelearnBe
   return begin([sourceOf('spam', names)], { proveEvery: 10, concurrency: 1 }, ...rules);
 }
 
-/** Lets time flow until this message is posted and held. */
-async function untilHeld(bench: RelearnBench, holder: Holder): Promise<void> {
-  await bench.until('it is posted', () => holder.names.length === 1, 1);
-}
-
 test('one in so many is posted again, and the last: what came before is done with its proof', async () => {
   const holder = new Holder();
   const names = namesOf('s', 15);
   const bench = beginOf(names, holder.of('s11'));
-  await untilHeld(bench, holder);
+  await bench.untilHeld(holder);
   expect(bench.stats.total('learned')).toBe(11);
   bench.trainer.plays(holder.of('s12'));
   holder.answer('s11', LEARNED);
-  await untilHeld(bench, holder);
+  await bench.untilHeld(holder);
   // What was acknowledged after the proven one waits for the next proof.
   expect(bench.stats.total('learned')).toBe(11);
   holder.open(LEARNED);
@@ -56,9 +51,9 @@ test('what was acknowledged after a message is not done with its proof', async (
   await bench.until('both are posted', () => first.names.length + beside.names.length === 2, 1);
   await bench.clock.flow(1_100);
   first.open(LEARNED);
-  await bench.until('the slow one is being proven', () => second.names.length === 1, 1);
+  await bench.untilHeld(second);
   beside.open(TOO_SHORT);
-  await bench.until('others are acknowledged', () => last.names.length === 1, 1);
+  await bench.untilHeld(last);
   second.open(DUPLICATE);
   await bench.until('the slow one is done', () => bench.stats.total('learned') >= 4, 1);
   expect(bench.left).toEqual(expect.arrayContaining(['s5', 's6']));
@@ -111,7 +106,7 @@ test.each([
 test('one whose answer took more than a second is proven', async () => {
   const holder = new Holder();
   const bench = beginOf(namesOf('s', 4), holder.of('s1'));
-  await untilHeld(bench, holder);
+  await bench.untilHeld(holder);
   await bench.clock.flow(1_100);
   holder.open(LEARNED);
   expect(await bench.finish()).toBe('complete');
@@ -121,7 +116,7 @@ test('one whose answer took more than a second is proven', async () => {
 test('a large one is proven at once, and those before it with it', async () => {
   const holder = new Holder();
   const bench = beginOf(['s0', 's1', 'large', 's2'], holder.of('s2'));
-  await untilHeld(bench, holder);
+  await bench.untilHeld(holder);
   expect(bench.stats.total('learned')).toBe(3);
   holder.open(LEARNED);
   await bench.finish();
@@ -131,7 +126,7 @@ test('one that is known or refused is done at once, and proves nothing', async (
   const holder = new Holder();
   const rules = [to('known', DUPLICATE), to('short', TOO_SHORT), holder.of('s3')];
   const bench = beginOf(['s0', 's1', 's2', 'known', 'short', 's3'], ...rules);
-  await untilHeld(bench, holder);
+  await bench.untilHeld(holder);
   expect(bench.stats.counts).toMatchObject({
     learned: { spam: 1 },
     known: { spam: 1 },

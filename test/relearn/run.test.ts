@@ -85,25 +85,16 @@ describe('a run', () => {
     expect(bench.stats.counts.learned.spam).toBe(60);
   });
 
-  test('reads no further ahead than it posts', async () => {
-    const source = sourceOf('spam', namesOf('s', 10_000));
+  test.each([
+    ['than so many messages', 's', 20],
+    ['than so many bytes', 'large', 7],
+  ])('reads no further ahead of what it posts %s', async (_what, name, most) => {
+    const source = sourceOf('spam', namesOf(name, 10_000));
     const holder = new Holder();
     const bench = begin([source], {}, holder.of());
-    await bench.until('one is posted', () => holder.names.length === 1);
-    for (let turn = 0; turn < 100; turn += 1) await bench.clock.flow(5);
-    expect(source.taken).toBeLessThan(20);
-    holder.open();
-    bench.stop.abort();
-    await bench.finish();
-  });
-
-  test('holds no more than so many bytes of messages', async () => {
-    const source = sourceOf('spam', namesOf('large', 10));
-    const holder = new Holder();
-    const bench = begin([source], {}, holder.of());
-    await bench.until('one is posted', () => holder.names.length === 1);
-    await bench.clock.flow(1_000, 50);
-    expect(source.taken).toBeLessThan(7);
+    await bench.untilHeld(holder);
+    await bench.clock.flow(1_000, 5);
+    expect(source.taken).toBeLessThan(most);
     bench.stop.abort();
     await bench.finish(50);
   });
@@ -241,16 +232,15 @@ describe('an outage', () => {
   });
 
   test('from the start is waited for shortly, until rspamd has answered once', async () => {
-    const waits = { waitMs: 60_000, firstWaitMs: 10_000 };
-    const never = begin(spam(9), waits, toAll(REFUSES));
+    const never = begin(spam(9), { waitMs: undefined }, toAll(REFUSES));
     expect(await never.finish(50)).toBe('away');
     expect(never.clock.monotonic()).toBeGreaterThanOrEqual(10_000);
     expect(never.clock.monotonic()).toBeLessThan(15_000);
     const trainer = new ScriptedTrainer();
     trainer.version = '3.12.1';
-    const heard = begin(spam(9), { ...waits, trainers: [trainer] }, toAll(REFUSES));
+    const heard = begin(spam(9), { waitMs: undefined, trainers: [trainer] }, toAll(REFUSES));
     expect(await heard.finish(50)).toBe('away');
-    expect(heard.clock.monotonic()).toBeGreaterThanOrEqual(60_000);
+    expect(heard.clock.monotonic()).toBeGreaterThanOrEqual(300_000);
   });
 
   test('of one of two controllers, which freezes, is waited for no longer than may be', async () => {

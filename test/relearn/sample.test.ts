@@ -101,7 +101,7 @@ describe('a sample', () => {
 
 describe('what a sample shows', () => {
   function resultOf(known: number, learned: number) {
-    const stats = new RunStats(() => undefined, VERDICTS);
+    const stats = new RunStats(VERDICTS);
     for (let i = 0; i < known; i += 1) stats.finished(`k${i}`, 'spam', { kind: 'duplicate' });
     for (let i = 0; i < learned; i += 1) {
       stats.finished(`l${i}`, 'ham', { kind: 'learned', proven: true });

@@ -25,7 +25,7 @@ function summaryOf(
   fills: readonly Fill[],
   input: Partial<SummaryInput> = {},
 ): { summary: Summary; text: string } {
-  const stats = new RunStats(() => undefined, VERDICTS);
+  const stats = new RunStats(VERDICTS);
   for (const fill of fills) fill(stats);
   const summary = summarize({
     filter: 'rspamd',
@@ -74,7 +74,7 @@ const lie = (folder: string, count: number, verdict: Verdict = 'ham'): Fill =>
 const passOver = (folder: string, count: number): Fill =>
   times(count, (stats, index) => {
     const place = `${folder}/${index}`;
-    stats.found({ kind: 'passed', place, folder, reason: JUNK, isByFolder: true }, 'ham');
+    stats.found({ kind: 'passedOver', place, folder, reason: JUNK, isByFolder: true }, 'ham');
   });
 
 const leaveUnproven: Fill = (stats) => {
@@ -88,7 +88,7 @@ const hold: Fill = (stats) => {
 test.each<[number, string, readonly Fill[], Partial<SummaryInput>?]>([
   [0, 'all is done', [learn(5)]],
   [0, 'the limit is reached', [], { ending: 'limited' }],
-  [0, 'something was not mail', [find({ kind: 'skipped', place: '/x', reason: 'empty' })]],
+  [0, 'something was not mail', [find({ kind: 'notMail', place: '/x', reason: 'empty' })]],
   [0, "counts can't be compared", [learn(500)], { gain: { ...GAIN, gained: undefined } }],
   [0, "Bayes' count holds what was not proven", [leaveUnproven]],
   [1, 'something failed', [fail]],
@@ -164,7 +164,7 @@ describe('the summary', () => {
 
   test('has the first few names, of any number, and what fails is told at once as often', () => {
     const told: string[] = [];
-    const stats = new RunStats(({ place }) => told.push(place), VERDICTS);
+    const stats = new RunStats(VERDICTS, ({ place }) => told.push(place));
     const failAs = (reason: string): Fill =>
       times(1_000, (_, index) => {
         find({ kind: 'failed', place: `/${index}`, reason }, 'ham')(stats);
@@ -180,9 +180,9 @@ describe('the summary', () => {
 
   test('names the results as scripts know them', () => {
     const older = find({ kind: 'older', place: '/o' });
-    const done = find({ kind: 'done', place: '/d' });
+    const done = find({ kind: 'doneBefore', place: '/d' });
     const reason = 'deleted (X-Mozilla-Status)';
-    const deleted = find({ kind: 'passed', place: '/box#2', reason, folder: '/box' });
+    const deleted = find({ kind: 'passedOver', place: '/box#2', reason, folder: '/box' });
     const { summary, text } = summaryOf([know(3), hold, older, done, deleted]);
     expect(summary).toMatchObject({
       known: { spam: 0, ham: 3 },
@@ -199,7 +199,7 @@ describe('the summary', () => {
   });
 
   test('lists every folder with the number of its messages, or why it is passed over', () => {
-    const done = find({ kind: 'done', place: '/m/x', folder: '/m' }, 'ham');
+    const done = find({ kind: 'doneBefore', place: '/m/x', folder: '/m' }, 'ham');
     const besides = [passOver('/m/.Spam', 7), lie('/m/.Spam', 1, 'spam')];
     const fills = [lie('/m', 12), lie('/m/.Archive', 3), passOver('/m/.Junk', 7), done];
     const { summary, text } = summaryOf([...fills, ...besides]);
@@ -223,7 +223,7 @@ describe('the summary', () => {
       [
         know(100),
         fail,
-        find({ kind: 'skipped', place: '/not mail', reason }),
+        find({ kind: 'notMail', place: '/not mail', reason }),
         passOver(`/srv/mail/anna/Maildir/.${'Junk '.repeat(20)}`, 7),
       ],
       {

@@ -10,12 +10,12 @@ import type { Verdict } from '../../src/verdict.ts';
 import { LogRecorder } from './log-recorder.ts';
 import { ManualClock } from './manual-clock.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
-import type { Rule } from './scripted-trainer.ts';
+import type { Holder, Rule } from './scripted-trainer.ts';
 
 export type RelearnBenchOptions = Partial<
   Pick<
     BulkRunOptions,
-    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'firstWaitMs' | 'journal'
+    'concurrency' | 'maxAttempts' | 'proveEvery' | 'limit' | 'waitMs' | 'journal'
   >
 > & {
   readonly trainers?: readonly ScriptedTrainer[];
@@ -27,7 +27,7 @@ export class RelearnBench {
   readonly clock = new ManualClock();
   readonly recorder = new LogRecorder();
   readonly failed: Named[] = [];
-  readonly stats = new RunStats((named) => this.failed.push(named), VERDICTS);
+  readonly stats = new RunStats(VERDICTS, (named) => this.failed.push(named));
   readonly trainers: readonly ScriptedTrainer[];
   readonly stop = new AbortController();
   ending: Ending | undefined;
@@ -40,7 +40,6 @@ export class RelearnBench {
     this.trainers = options.trainers ?? [new ScriptedTrainer()];
     this.#run = new BulkRun({
       stats: this.stats,
-      journal: undefined,
       controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
       clock,
       random,
@@ -50,7 +49,6 @@ export class RelearnBench {
       proveEvery: 10,
       limit: Infinity,
       waitMs: 300_000,
-      firstWaitMs: options.waitMs ?? 300_000,
       shutdownMs: 5_000,
       ...options,
     });
@@ -81,6 +79,11 @@ export class RelearnBench {
       await this.clock.flowUntil('it has ended', () => this.ending !== undefined, stepMs);
     }
     return this.ending;
+  }
+
+  /** Until a message is posted and held. */
+  untilHeld(holder: Holder): Promise<void> {
+    return this.until('it is posted', () => holder.names.length === 1, 1);
   }
 
   until(what: string, isSo: () => boolean, stepMs = 5): Promise<void> {

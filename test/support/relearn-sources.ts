@@ -53,12 +53,21 @@ export async function readAll(source: Source): Promise<Found[]> {
   return all;
 }
 
-/** Reads standard input as spam. */
-export function readStdin(
+/** What a path holds as spam. */
+export function sourceAt(path: string, changes: Partial<ReadingOptions> = {}): PathSource {
+  return new PathSource(path, 'spam', readingOptions(changes));
+}
+
+/** Standard input, as spam. */
+export function stdinOf(
   content: AsyncIterable<Buffer>,
   changes: Partial<ReadingOptions> = {},
-): Promise<Found[]> {
-  return readAll(new PathSource('-', 'spam', readingOptions({ stdin: () => content, ...changes })));
+): PathSource {
+  return sourceAt('-', { stdin: () => content, ...changes });
+}
+
+export function readStdin(...input: Parameters<typeof stdinOf>): Promise<Found[]> {
+  return readAll(stdinOf(...input));
 }
 
 /** In one line each, sorted, the folder left out of the places: `message a.eml Subject`. */

@@ -1,16 +1,11 @@
 import { VERDICTS } from '../../verdict.ts';
+import { COUNTED } from './source.ts';
 import type { Found, Source } from './source.ts';
 
-export interface FoundIn {
+interface FoundIn {
   readonly source: Source;
   readonly found: Found;
 }
-
-/** How many messages some sources hold, as far as that can be told. */
-export type SizeOf = (sources: readonly Source[]) => number | undefined;
-
-/** The kinds of what was found that are a class's turn. */
-const TURN: ReadonlySet<Found['kind']> = new Set(['message', 'done', 'failed']);
 
 /** A class that is being read, its sources one after the other. */
 interface Class {
@@ -27,20 +22,29 @@ interface Class {
  */
 export async function* alternate(
   sources: readonly Source[],
-  sizeOf: SizeOf = () => undefined,
+  sizeOf: (sources: readonly Source[]) => number | undefined = () => undefined,
 ): AsyncGenerator<FoundIn, void, undefined> {
   const verdicts = new Set([...VERDICTS, ...sources.map(({ verdict }) => verdict)]);
   const classes: Class[] = [...verdicts].map((verdict) => {
     const own = sources.filter((source) => source.verdict === verdict);
     return { sources: own, reading: inOrder(own), turns: 0 };
   });
+  const leastRead = (): Class | undefined => {
+    const sizes = classes.map((each) => sizeOf(each.sources));
+    const isKnown = !sizes.includes(undefined);
+    const parts = classes.map(
+      ({ turns }, at) => turns / (isKnown ? Math.max(1, sizes[at] ?? 1) : 1),
+    );
+    // Where several are equal, the first of them.
+    return classes[parts.indexOf(Math.min(...parts))];
+  };
   try {
-    for (let each = leastRead(classes, sizeOf); each; each = leastRead(classes, sizeOf)) {
+    for (let each = leastRead(); each; each = leastRead()) {
       each.turns += 1;
       let next = await each.reading.next();
       for (; next.done !== true; next = await each.reading.next()) {
         yield next.value;
-        if (TURN.has(next.value.found.kind)) break;
+        if (COUNTED.has(next.value.found.kind)) break;
       }
       if (next.done === true) classes.splice(classes.indexOf(each), 1);
     }
@@ -49,12 +53,14 @@ export async function* alternate(
   }
 }
 
-/** The class of which the least part was read; of equals the first. */
-function leastRead(classes: readonly Class[], sizeOf: SizeOf): Class | undefined {
-  const sizes = classes.map(({ sources }) => sizeOf(sources));
-  const isKnown = !sizes.includes(undefined);
-  const parts = classes.map(({ turns }, at) => turns / Math.max(1, isKnown ? (sizes[at] ?? 1) : 1));
-  return classes[parts.indexOf(Math.min(...parts))];
+/** How many messages the sources hold, `limit` at most; `undefined` while that can't be told. */
+export function expectedOf(sources: readonly Source[], limit = Infinity): number | undefined {
+  let sum = 0;
+  for (const { expected } of sources) {
+    if (expected === undefined) return undefined;
+    sum += expected;
+  }
+  return Math.min(Math.round(sum), limit);
 }
 
 async function* inOrder(sources: readonly Source[]): AsyncGenerator<FoundIn, void, undefined> {

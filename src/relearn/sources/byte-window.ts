@@ -23,14 +23,9 @@ export class ByteWindow {
     return this.#memory.subarray(this.#from, this.#to);
   }
 
-  /** How many bytes came from the content, and went through the window. */
-  get passed(): number {
-    return this.#pulled - (this.#to - this.#from);
-  }
-
-  /** How many bytes came from the content. */
-  get pulled(): number {
-    return this.#pulled;
+  /** Which part of all that came from the content ends so many bytes into the window. */
+  partUpTo(length: number): number {
+    return (this.#pulled - (this.#to - this.#from) + length) / this.#pulled;
   }
 
   /** Why the content broke off; `undefined` while it didn't. */

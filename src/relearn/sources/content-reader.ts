@@ -32,14 +32,10 @@ export class ContentReader {
     return this.files && this.#rest + Math.max(0, this.files - this.#filesBegun);
   }
 
-  /** A file of the source has its turn. */
-  fileBegins(): void {
-    this.#filesBegun += 1;
-    this.#rest = 0;
-  }
-
   /** Reads a file, unless a symlink stands there. @param folder the place of its mail folder */
   async *readFile(address: string | Buffer, place: string, folder: string): Reading {
+    this.#filesBegun += 1;
+    this.#rest = 0;
     let fd: number;
     try {
       fd = openSync(address, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -53,7 +49,7 @@ export class ContentReader {
       yield* this.read(this.#chunksOf(fd, size), { place, folder, size, mtimeMs });
     } else {
       closeSync(fd);
-      yield { kind: 'skipped', place, reason: 'not a regular file' };
+      yield { kind: 'notMail', place, reason: 'not a regular file' };
     }
   }
 
@@ -70,10 +66,9 @@ export class ContentReader {
       }
       const start = contentStart(await content.fill(HEAD_BYTES));
       if (start.form === 'message') yield* this.#single(content, start, where);
-      else if (start.form !== 'other') yield* this.#several(content, start, where);
+      else if ('lead' in start) yield* this.#several(content, start, where);
       else if (content.fault === undefined) {
-        const { isUnreadable, reason } = start;
-        yield { kind: isUnreadable ? 'failed' : 'skipped', place, reason };
+        yield { kind: start.form, place, reason: start.reason };
       }
       const { fault } = content;
       if (fault !== undefined) yield { kind: 'failed', place, reason: fault };
@@ -88,7 +83,7 @@ export class ContentReader {
     const { place, folder } = where;
     const { maxBytes, isDone } = this.#options;
     if (isDone(place)) {
-      yield { kind: 'done', place, folder };
+      yield { kind: 'doneBefore', place, folder };
       return;
     }
     content.drop(start.at);
@@ -109,15 +104,15 @@ export class ContentReader {
       const found = { ...(isLast && number === 1 ? where : inBox), place };
       const { folder } = found;
       if (where.size !== undefined) {
-        const share = (content.passed + (body?.length ?? 0)) / content.pulled;
-        this.#rest = isLast ? 0 : number / (share * (this.#bytesRead / where.size)) - number;
+        const part = content.partUpTo(body?.length ?? 0) * (this.#bytesRead / where.size);
+        this.#rest = isLast ? 0 : number / part - number;
       }
       const header = body === undefined ? undefined : headerOf(body);
       const deleted = isMbox && header !== undefined ? whyDeleted(header) : undefined;
-      if (isDone(place)) yield { kind: 'done', place, folder };
+      if (isDone(place)) yield { kind: 'doneBefore', place, folder };
       else if (body === undefined) yield overSize(place, maxBytes);
-      else if (header === undefined) yield { kind: 'skipped', place, reason: 'not a mail message' };
-      else if (deleted !== undefined) yield { kind: 'passed', place, folder, reason: deleted };
+      else if (header === undefined) yield { kind: 'notMail', place, reason: 'not a mail message' };
+      else if (deleted !== undefined) yield { kind: 'passedOver', place, folder, reason: deleted };
       // A copy, lest the rest of the window stays in memory for it.
       else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), found);
     }
@@ -155,14 +150,9 @@ interface ContentPlace {
   readonly mtimeMs?: number;
 }
 
-function messageOf(wrapped: Buffer, where: ContentPlace): Found {
+function messageOf(body: Buffer, where: ContentPlace): Found {
   const { place, folder, mtimeMs, isOneOfSeveral } = where;
-  const body = unwrapped(wrapped);
-  return {
-    ...{ kind: 'message', place, folder, body },
-    ...(mtimeMs !== undefined && { mtimeMs }),
-    ...(isOneOfSeveral && { isOneOfSeveral }),
-  };
+  return { kind: 'message', place, folder, mtimeMs, isOneOfSeveral, body: unwrapped(body) };
 }
 
 function overSize(place: string, maxBytes: number): Found {

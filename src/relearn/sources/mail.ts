@@ -18,10 +18,9 @@ export interface MailStart {
   readonly lead: string;
 }
 
-/** No mail, or unreadable: mail for certain that something else has to open first. */
+/** Not mail, or mail for certain that something else has to open first: that fails. */
 interface OtherStart {
-  readonly form: 'other';
-  readonly isUnreadable: boolean;
+  readonly form: 'notMail' | 'failed';
   readonly reason: string;
 }
 
@@ -53,20 +52,18 @@ const TAR = /^.{257}ustar/s;
 
 /** @param head the content from its beginning; `HEAD_BYTES` are enough */
 export function contentStart(head: Buffer): MailStart | OtherStart {
-  if (head.length === 0) return { form: 'other', isUnreadable: false, reason: 'empty' };
+  if (head.length === 0) return { form: 'notMail', reason: 'empty' };
   const text = head.toString('latin1', 0, HEAD_BYTES);
   // Windows' programs begin a text with the bytes of a byte order mark.
   const blank = /^(?:\xef\xbb\xbf)?(?:\r?\n)*/.exec(text)?.[0] ?? '';
   const lead = /^(?:From [^\n]*\n|uid: \d+\ntext:\r?\n)/.exec(text.slice(blank.length))?.[0] ?? '';
   const at = blank.length + lead.length;
   const unreadable = lead === '' ? whyUnreadable(head, text) : undefined;
-  if (unreadable !== undefined) return { form: 'other', isUnreadable: true, reason: unreadable };
+  if (unreadable !== undefined) return { form: 'failed', reason: unreadable };
   // Each message of an mbox is judged by itself, and the first one may be broken.
   if (headerOf(head, at) === undefined && !beginsDated(lead)) {
-    const reason = TAR.test(text)
-      ? 'a tar archive: unpack it first (tar -xf)'
-      : 'not a mail message';
-    return { form: 'other', isUnreadable: false, reason };
+    const tar = 'a tar archive: unpack it first (tar -xf)';
+    return { form: 'notMail', reason: TAR.test(text) ? tar : 'not a mail message' };
   }
   return { form: lead === '' ? 'message' : lead.startsWith('From ') ? 'mbox' : 'fetch', at, lead };
 }

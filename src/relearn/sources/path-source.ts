@@ -4,16 +4,14 @@ import { clean } from '../../text.ts';
 import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
 import { ContentReader } from './content-reader.ts';
-import { entryFault, placeOf, STDIN } from './source.ts';
+import { COUNTED, STDIN, entryFault, placeOf } from './source.ts';
 import type { Found, Reading, ReadingOptions, Source } from './source.ts';
 import { walk } from './walk.ts';
-import type { Walked } from './walk.ts';
 
-const COUNTED: ReadonlySet<Found['kind']> = new Set(['message', 'done', 'failed']);
-
-/** What is known of a folder before its first file is read. */
-export interface FolderSurvey {
-  readonly files: number;
+/** What is known of some folders before their first file is read. */
+export interface Survey {
+  /** How many files there are, by the folder's path. */
+  readonly files: ReadonlyMap<string, number>;
   /** The places of those for which a newer one counts, where they are messages. */
   readonly older: ReadonlySet<string>;
 }
@@ -29,18 +27,18 @@ export class PathSource implements Source {
   readonly #path: string;
   readonly #place: string;
   readonly #options: ReadingOptions;
-  readonly #survey: (() => Promise<FolderSurvey>) | undefined;
+  readonly #survey: (() => Promise<Survey>) | undefined;
   readonly #reader: ContentReader;
-  /** Messages, those done before and those that failed. */
+  /** How many things that are {@link COUNTED}. */
   #found = 0;
   #isOver = false;
 
-  /** @param survey waits for what is known of a folder. @defaultValue nothing is */
+  /** @param survey waits for what is known of the folder. @defaultValue nothing is */
   constructor(
     path: string,
     verdict: Verdict,
     options: ReadingOptions,
-    survey?: () => Promise<FolderSurvey>,
+    survey?: () => Promise<Survey>,
   ) {
     this.name = path === STDIN ? 'standard input' : clean(path, Infinity);
     this.verdict = verdict;
@@ -57,24 +55,20 @@ export class PathSource implements Source {
   }
 
   async *read(): Reading {
-    let isMail = false;
-    let skipped = 0;
+    let [isEmpty, isMail] = [true, false];
     let itself: Found | undefined;
     for await (const found of this.#read()) {
+      isEmpty = false;
+      isMail ||= found.kind !== 'notMail';
       if (COUNTED.has(found.kind)) this.#found += 1;
-      if (found.kind !== 'skipped') isMail = true;
-      else skipped += 1;
-      if (found.kind === 'skipped' && found.place === this.#place) itself = found;
+      // The first message of an mbox is at the place of the mbox.
+      if (found.kind === 'notMail' && found.place === this.#place) itself = found;
       else yield found;
     }
     this.#isOver = true;
-    if (isMail || skipped === 0) {
-      // The first message of an mbox is at the place of the mbox.
-      if (itself !== undefined) yield itself;
-      return;
-    }
-    const failed = { kind: 'failed', place: this.#place, reason: 'nothing of it is mail' } as const;
-    yield { ...failed, ...itself, kind: 'failed' };
+    if (!isMail && !isEmpty) {
+      yield { place: this.#place, reason: 'nothing of it is mail', ...itself, kind: 'failed' };
+    } else if (itself !== undefined) yield itself;
   }
 
   async *#read(): Reading {
@@ -85,7 +79,6 @@ export class PathSource implements Source {
       yield* this.#readFolder();
     } else {
       this.#reader.files = 1;
-      this.#reader.fileBegins();
       try {
         // Such as the shell's <(zcat FILE).
         if (statSync(this.#path).isFIFO()) {
@@ -102,13 +95,12 @@ export class PathSource implements Source {
 
   async *#readFolder(): Reading {
     const survey = await this.#survey?.();
-    for (const walked of this.#walk()) {
+    for (const walked of walk(this.#path, this.verdict)) {
       await yieldIfDue();
       if (walked.kind !== 'file') {
         yield walked;
         continue;
       }
-      this.#reader.fileBegins();
       const { address, place, folder } = walked;
       const reading = this.#reader.readFile(address, place, folder);
       yield* survey?.older.has(place) === true ? unlessOlder(reading, place) : reading;
@@ -118,21 +110,17 @@ export class PathSource implements Source {
   async count(signal: AbortSignal): Promise<void> {
     if (this.#survey !== undefined) {
       const survey = await this.#survey().catch(() => undefined);
-      this.#reader.files = survey?.files;
+      this.#reader.files = survey?.files.get(this.#path);
       return;
     }
     if (this.#place === STDIN || !isFolder(this.#path)) return;
     let files = 0;
-    for (const { kind } of this.#walk()) {
+    for (const { kind } of walk(this.#path, this.verdict)) {
       await yieldIfDue();
       if (signal.aborted) return;
       if (kind === 'file') files += 1;
     }
     this.#reader.files = files;
-  }
-
-  #walk(): Iterable<Walked> {
-    return walk(this.#path, this.#place, this.verdict);
   }
 }
 

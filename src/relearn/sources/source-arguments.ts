@@ -1,14 +1,14 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from '../../errors.ts';
+import { EXIT, OperatorError, errnoOf, ifAllowed } from '../../errors.ts';
 import { isFolder } from '../../spool/folder.ts';
 import { clean, inShell } from '../../text.ts';
-import { VERDICTS, othersOf, perClass } from '../../verdict.ts';
+import { VERDICTS, classesOf, ofClass, othersOf, perClass } from '../../verdict.ts';
 import type { PerClass, Verdict } from '../../verdict.ts';
 import { isPassedOver, unwantedFolder } from './folder-use.ts';
 import { STDIN } from './source.ts';
 
-/** The sources as the command line names them, and what is wrong with them before any is read. */
+/** The sources as the command line names them. */
 export interface SourceArguments {
   /** Folders that hold `spam/` and `ham/`. */
   readonly dirs: readonly string[];
@@ -18,80 +18,82 @@ export interface SourceArguments {
   readonly class: readonly string[];
 }
 
+/** The sources to read, by class, as they were named. */
+export interface SortedSources {
+  /** Folders that hold a folder for each class. */
+  readonly dirs: readonly string[];
+  readonly paths: PerClass<readonly string[]>;
+}
+
+/** The paths that are named as some class. */
+export function pathsOf({ paths }: SortedSources): readonly string[] {
+  return Object.values(paths).flat();
+}
+
 /** The absolute paths that are taught as each verdict: what a journal belongs to, in any order. */
-export function pathsByVerdict(
-  named: SourceArguments,
-  verdicts: readonly Verdict[],
-): PerClass<readonly string[]> {
-  return perClass(verdicts, (verdict) =>
+export function pathsByVerdict({ dirs, paths }: SortedSources): PerClass<readonly string[]> {
+  return perClass(classesOf(paths), (verdict) =>
     [
-      ...named.dirs.map((dir) => path.resolve(dir, verdict)),
-      ...pathsOf(named, verdict).map((each) => (each === STDIN ? each : path.resolve(each))),
+      ...dirs.map((dir) => path.resolve(dir, verdict)),
+      ...ofClass(paths, verdict).map((each) => (each === STDIN ? each : path.resolve(each))),
     ].sort(),
   );
 }
 
-/** The paths that are named as a class, as they were named. */
-export function pathsOf(named: SourceArguments, verdict: Verdict): readonly string[] {
-  if (verdict === 'spam' || verdict === 'ham') return named[verdict];
-  const prefix = `${verdict}=`;
-  return named.class.flatMap((each) => (each.startsWith(prefix) ? each.slice(prefix.length) : []));
-}
-
 /**
+ * Says what is wrong with the sources before any is read.
  * @param command what is to read them: `relearn`
  * @returns the sources to read: a Maildir among the folders is ham, and its junk folders are spam
- * @throws {OperatorError} `usage.no-source`, `usage.stdin-class`, `usage.stdin-twice`,
- *   `usage.unsorted` or `usage.overlap`
+ * @throws {OperatorError} `usage.*`
  */
 export function sortedSources(
-  { dirs, spam, ham, class: further }: SourceArguments,
+  named: SourceArguments,
   verdicts: readonly Verdict[],
   command: string,
-): SourceArguments {
-  further.forEach((each) => {
-    refuseUnknownClass(each, verdicts);
-  });
-  if (dirs.length + spam.length + ham.length + further.length === 0) {
+): SortedSources {
+  const further = named.class.map((each) => classAndPath(each, verdicts));
+  const paths = perClass(verdicts, (verdict) => [
+    ...(verdict === 'spam' || verdict === 'ham' ? named[verdict] : []),
+    ...further.filter(([name]) => name === verdict).map(([, place]) => place),
+  ]);
+  const all = [...named.dirs, ...Object.values(paths).flat()];
+  if (all.length === 0) {
     throw usage(
       'no-source',
       `${command} needs something to learn`,
       `name a folder that holds spam/ and ham/, or give --spam PATH and --ham PATH; see kopano-learnd ${command} --help`,
     );
   }
-  if (dirs.includes(STDIN)) {
+  if (named.dirs.includes(STDIN)) {
     throw usage(
       'stdin-class',
       "'-' (standard input) doesn't say what it is",
       'give it as --spam - or --ham -',
     );
   }
-  const classes = further.map((each) => each.slice(each.indexOf('=') + 1));
-  if ([...spam, ...ham, ...classes].filter((each) => each === STDIN).length > 1) {
+  if (all.filter((each) => each === STDIN).length > 1) {
     throw usage(
       'stdin-twice',
       "'-' (standard input) is given twice",
       'standard input can be read once, as spam or as ham',
     );
   }
-  const maildirs = dirs.filter(isMaildir);
-  const sorted = {
-    dirs: dirs.filter((dir) => !maildirs.includes(dir)),
-    spam: [...spam, ...maildirs.flatMap(junkFoldersOf)],
-    ham: [...ham, ...maildirs],
-    class: further,
-  };
-  sorted.dirs.forEach((dir) => {
-    refuseUnsorted(dir, verdicts);
-  });
-  refuseOverlap(sorted, verdicts);
-  return sorted;
+  const maildirs = named.dirs.filter(isMaildir);
+  paths.spam.push(...maildirs.flatMap(junkFoldersOf));
+  paths.ham.push(...maildirs);
+  const dirs = named.dirs.filter((dir) => !maildirs.includes(dir));
+  for (const dir of dirs) refuseUnsorted(dir, verdicts);
+  refuseOverlap({ dirs, paths });
+  return { dirs, paths };
 }
 
-function refuseUnknownClass(named: string, verdicts: readonly Verdict[]): void {
-  const [, name = ''] = /^([^=]*)=./.exec(named) ?? [];
+function classAndPath(
+  named: string,
+  verdicts: readonly Verdict[],
+): readonly [name: Verdict, place: string] {
+  const [, name = '', place = ''] = /^([^=]*)=(.+)/s.exec(named) ?? [];
   const further = othersOf(othersOf(verdicts, 'spam'), 'ham');
-  if (further.includes(name)) return;
+  if (further.includes(name)) return [name, place];
   const known = further.length === 0 ? 'LEARN_CLASSES is not set' : `it has ${further.join(', ')}`;
   throw usage(
     'class',
@@ -146,12 +148,12 @@ function isMissing(place: string): boolean {
  * whichever way chance has it. A folder that the other source passes over may be named besides:
  * `--ham Maildir --spam Maildir/.Junk`.
  */
-function refuseOverlap(named: SourceArguments, verdicts: readonly Verdict[]): void {
-  const paths = pathsByVerdict(named, verdicts);
-  const all = Object.entries(paths).flatMap(([verdict, places]) =>
+function refuseOverlap(sorted: SortedSources): void {
+  const all = Object.entries(pathsByVerdict(sorted)).flatMap(([verdict, places]) =>
     places
       .filter((place) => place !== STDIN)
-      .map((place) => ({ place, verdict, real: realPathOrItself(place) })),
+      // Reading it says what is wrong with one that has none.
+      .map((place) => ({ place, verdict, real: ifAllowed(() => realpathSync(place)) ?? place })),
   );
   for (const [index, inner] of all.entries()) {
     for (const [other, outer] of all.entries()) {
@@ -181,15 +183,6 @@ function isReadIn(
 /** One character a byte, as the walk has it. */
 function rawName(name: string): string {
   return Buffer.from(name).toString('latin1');
-}
-
-function realPathOrItself(place: string): string {
-  try {
-    return realpathSync(place);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return place; // reading it says what is wrong
-  }
 }
 
 function usage(code: string, message: string, hint: string): OperatorError {

@@ -18,27 +18,28 @@ export type Found =
       readonly body: Buffer;
       readonly folder?: string;
       /** In an mbox of several messages, which the place of the first one leads to as a whole. */
-      readonly isOneOfSeveral?: true;
+      readonly isOneOfSeveral?: true | undefined;
       /** When its file was last changed, in milliseconds since the epoch; of standard input unknown. */
-      readonly mtimeMs?: number;
+      readonly mtimeMs?: number | undefined;
     }
-  /** Not mail; `reason` in plain words. */
-  | { readonly kind: 'skipped'; readonly place: string; readonly reason: string }
+  /** Not mail, or what should have been read and couldn't be, in whole or in part. */
+  | { readonly kind: 'notMail' | 'failed'; readonly place: string; readonly reason: string }
   /** Mail that is not taught: deleted, or in a folder such as Junk under ham. */
   | {
-      readonly kind: 'passed';
+      readonly kind: 'passedOver';
       readonly place: string;
       readonly reason: string;
       readonly folder?: string;
       /** The reason is the folder's. */
       readonly isByFolder?: boolean;
     }
-  /** What should have been read and couldn't be, in whole or in part. */
-  | { readonly kind: 'failed'; readonly place: string; readonly reason: string }
   /** In the daemon's archive: a newer file of the same name counts instead. */
   | { readonly kind: 'older'; readonly place: string }
   /** `isDone` said so; the body was not kept. */
-  | { readonly kind: 'done'; readonly place: string; readonly folder?: string };
+  | { readonly kind: 'doneBefore'; readonly place: string; readonly folder?: string };
+
+/** What counts as a message of a source: also those done before, and those that failed. */
+export const COUNTED: ReadonlySet<Found['kind']> = new Set(['message', 'doneBefore', 'failed']);
 
 export type Reading = AsyncGenerator<Found, void, undefined>;
 
@@ -49,8 +50,8 @@ export interface Source {
   /** Reads the source once, from the beginning; nothing is read ahead of the consumer. */
   read(): Reading;
   /**
-   * How many messages the source holds, as well as can be told; `undefined` while nothing can be told.
-   * Messages, those done before and those that failed count; exact once all is read.
+   * How many {@link COUNTED} things the source holds, as well as can be told; `undefined` while nothing
+   * can be told, exact once all is read.
    */
   readonly expected: number | undefined;
   /** Counts the files, without opening them. Never throws: the reading tells what can't be listed. */

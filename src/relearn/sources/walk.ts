@@ -4,7 +4,7 @@ import { isArchiveDay } from '../../spool/archive.ts';
 import type { Verdict } from '../../verdict.ts';
 import { passedOverAs, unwantedFile, unwantedFolder } from './folder-use.ts';
 import type { FolderUse } from './folder-use.ts';
-import { encodePlace, entryFault } from './source.ts';
+import { encodePlace, entryFault, placeOf } from './source.ts';
 import type { Found } from './source.ts';
 
 /**
@@ -17,13 +17,13 @@ import type { Found } from './source.ts';
  * them, which are the server's own. The folders beside them are walked on. Files whose names begin
  * with a dot are left alone everywhere.
  */
-export type Walked = WalkedFile | Found;
+type Walked = WalkedFile | Found;
 
 /** What Node's calls take for a path. */
 type Address = string | Buffer;
 
 /** A file that may be taught. */
-export interface WalkedFile {
+interface WalkedFile {
   readonly kind: 'file';
   /** Good until the walk goes on. */
   readonly address: Address;
@@ -51,11 +51,8 @@ interface Level {
 }
 
 /** @param path a folder, or a symlink to one */
-export function walk(
-  path: string,
-  place: string,
-  verdict: Verdict,
-): Generator<Walked, void, undefined> {
+export function walk(path: string, verdict: Verdict): Generator<Walked, void, undefined> {
+  const place = placeOf(path);
   return walkFolder(path, { verdict, depth: 1, place, folder: place, isInMaildir: false });
 }
 
@@ -101,18 +98,19 @@ function walkedFile(address: Address, entry: Dirent, level: Level): Walked {
   const { folder, verdict, unwanted } = level;
   const place = `${level.place}/${encodePlace(name)}`;
   if (entry.isSymbolicLink()) {
-    return { kind: 'skipped', place, reason: 'a symbolic link, which is not followed' };
+    return { kind: 'notMail', place, reason: 'a symbolic link, which is not followed' };
   }
-  if (!entry.isFile()) return { kind: 'skipped', place, reason: 'not a regular file' };
+  if (!entry.isFile()) return { kind: 'notMail', place, reason: 'not a regular file' };
   if (TRASHED.test(name)) {
-    return { kind: 'passed', place, folder, reason: 'in the trash (Maildir flag T)' };
+    return { kind: 'passedOver', place, folder, reason: 'in the trash (Maildir flag T)' };
   }
   if (unwanted !== undefined) {
     const reason = passedOverAs(unwanted, verdict);
-    return { kind: 'passed', place, folder, reason, isByFolder: true };
+    return { kind: 'passedOver', place, folder, reason, isByFolder: true };
   }
   const itsUse = level.isInMaildir ? undefined : unwantedFile(name, verdict);
-  if (itsUse !== undefined) return { kind: 'passed', place, reason: passedOverAs(itsUse, verdict) };
+  if (itsUse !== undefined)
+    return { kind: 'passedOver', place, reason: passedOverAs(itsUse, verdict) };
   return { kind: 'file', address, place, folder };
 }
 

@@ -8,7 +8,7 @@ interface Scripted extends Source {
   reads: number;
 }
 
-const KINDS = { m: 'message', s: 'skipped', f: 'failed', d: 'done', o: 'older' } as const;
+const KINDS = { m: 'message', s: 'notMail', f: 'failed', d: 'doneBefore', o: 'older' } as const;
 
 /** A source of what these letters stand for. */
 function scripted(verdict: Verdict, kinds: string): Scripted {
@@ -34,18 +34,22 @@ function scripted(verdict: Verdict, kinds: string): Scripted {
   };
 }
 
-test.each([
+test.each<[string, readonly string[], readonly string[], string, number?]>([
   ['a message of each class by turns, until one class ends', ['mmmmmm'], ['mmm'], 'shshshhhh'],
   ['what is no message beside one', ['mmm'], ['sosmfd'], 'sssshshsh'],
   ['one class alone, one source after the other', ['mm', 'm'], [], 'hhh'],
   ['nothing', [], [], ''],
-])('sources are read by turns: %s', async (_what, ham, spam, expected) => {
+  ['all, where the sizes are too small', ['mmmm'], ['mm'], 'shshhh', 1],
+  ['all, where the sizes are nothing', ['mmmm'], ['mm'], 'shshhh', 0],
+])('sources are read by turns: %s', async (_what, ham, spam, expected, size) => {
   const sources = [
     ...ham.map((kinds) => scripted('ham', kinds)),
     ...spam.map((kinds) => scripted('spam', kinds)),
   ];
   let letters = '';
-  for await (const { source } of alternate(sources)) letters += source.verdict.charAt(0);
+  for await (const { source } of alternate(sources, () => size)) {
+    letters += source.verdict.charAt(0);
+  }
   expect(letters).toBe(expected);
 });
 
@@ -58,19 +62,6 @@ test('of each class the same part is read, at every moment, to within a message'
     expect(Math.abs(read.spam - (read.ham * 20) / 70)).toBeLessThanOrEqual(1);
   }
   expect(read).toEqual({ spam: 20, ham: 70 });
-});
-
-test.each([
-  ['unknown', undefined, 'shshhh'],
-  ['too small', 1, 'shshhh'],
-  ['nothing', 0, 'shshhh'],
-])('of sizes that are %s all is read', async (_what, size, expected) => {
-  let letters = '';
-  const sources = [scripted('spam', 'mm'), scripted('ham', 'mmmm')];
-  for await (const { source } of alternate(sources, () => size)) {
-    letters += source.verdict.charAt(0);
-  }
-  expect(letters).toBe(expected);
 });
 
 test('sources are not read ahead, and are ended when the reader leaves', async () => {

@@ -67,10 +67,10 @@ describe('trees of folders:', () => {
     const reasons: Record<string, string> = {};
     const source = new PathSource(folder + path, verdict, readingOptions());
     for (const found of await readAll(source)) {
-      if (found.kind !== 'message' && found.kind !== 'passed') continue;
+      if (found.kind !== 'message' && found.kind !== 'passedOver') continue;
       const name = (found.folder ?? found.place).slice(folder.length);
       counts[name] = (counts[name] ?? 0) + 1;
-      if (found.kind === 'passed') reasons[name] = `: ${found.reason}`;
+      if (found.kind === 'passedOver') reasons[name] = `: ${found.reason}`;
     }
     return Object.fromEntries(
       Object.entries(counts).map(([name, count]) => [name, `${count}${reasons[name] ?? ''}`]),

@@ -1,6 +1,5 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import {
   bodiesOf,
@@ -9,8 +8,8 @@ import {
   mboxOf,
   putIn,
   readAll,
-  readingOptions,
   readStdin,
+  sourceAt,
   told,
 } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -86,7 +85,7 @@ test.each<[string, string | Buffer, string]>([
   const folder = temporaryFolder();
   putIn(folder, 'a', content);
   putIn(folder, 'b', mail('b'));
-  const beside = await readAll(new PathSource(folder, 'ham', readingOptions()));
+  const beside = await readAll(sourceAt(folder));
   expect(told(beside, folder)).toEqual([failed, 'message b b']);
 });
 

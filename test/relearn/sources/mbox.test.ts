@@ -104,7 +104,7 @@ describe('an mbox', () => {
     [
       'around what is no mail',
       `${FROM}${HEADER}One.\n\n${FROM}Note: this\n\nis no mail.\n\n${FROM}${HEADER}`,
-      [`${HEADER}One.\n`, 'skipped', HEADER.slice(0, -1)],
+      [`${HEADER}One.\n`, 'notMail', HEADER.slice(0, -1)],
     ],
     [
       'that are bare, as Thunderbird writes them since version 115',
@@ -175,6 +175,6 @@ test('what a mail folder has no more, or for itself, is passed over; nothing lik
   ].map((field) => `${field}\n${mail('one', 'X-Status: D\n')}`);
   const messages = [...passed.map((field) => `${field}\n${mail('one')}`), ...kept];
   const found = await split(mboxOf(messages));
-  expect(bodies(found)).toEqual([...passed.map(() => 'passed'), ...kept]);
+  expect(bodies(found)).toEqual([...passed.map(() => 'passedOver'), ...kept]);
   expect(found[2]).toMatchObject({ place: '-#3', reason: 'deleted (X-Status)' });
 });

@@ -3,7 +3,6 @@ import { createServer } from 'node:net';
 import { relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found, ReadingOptions } from '../../../src/relearn/sources/source.ts';
 import { Fifo } from '../../support/fifo.ts';
 import {
@@ -15,8 +14,8 @@ import {
   mboxOf,
   putIn,
   readAll,
-  readingOptions,
   readStdin,
+  sourceAt,
   told,
 } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -33,10 +32,6 @@ function put(name: string, content: string | Buffer): string {
   return putIn(folder, name, content);
 }
 
-function sourceAt(path = folder, changes: Partial<ReadingOptions> = {}): PathSource {
-  return new PathSource(path, 'spam', readingOptions(changes));
-}
-
 async function lines(path = folder, changes: Partial<ReadingOptions> = {}): Promise<string[]> {
   return told(await readAll(sourceAt(path, changes)), folder);
 }
@@ -51,7 +46,7 @@ describe('a path that names a file', () => {
     [
       'an mbox whose first message is broken',
       `${FROM}From b@example.org\nno header\n\n${FROM}${two}`,
-      ['message a#2 two', 'skipped a: not a mail message'],
+      ['message a#2 two', 'notMail a: not a mail message'],
     ],
     ['an mbox of which nothing is mail', `${FROM}no header\n`, ['failed a: not a mail message']],
     ['a large text', 'Some text.\n'.repeat(200_000), ['failed a: not a mail message']],
@@ -94,7 +89,7 @@ describe('a path that names a file', () => {
 
   test('is named in full, however long its path is', () => {
     const path = `/${'folder/'.repeat(60)}a.eml`;
-    expect(new PathSource(path, 'spam', readingOptions()).name).toBe(path);
+    expect(sourceAt(path).name).toBe(path);
   });
 
   test('is placed by its absolute path, may be a symlink, and no FIFO', async () => {
@@ -128,11 +123,11 @@ describe('a folder', () => {
     onTestFinished(() => void server.close());
     expect(await lines()).toEqual([
       'message z one',
-      'skipped fifo: not a regular file',
-      'skipped link: a symbolic link, which is not followed',
-      'skipped loop: a symbolic link, which is not followed',
-      'skipped notes.txt: not a mail message',
-      'skipped socket: not a regular file',
+      'notMail fifo: not a regular file',
+      'notMail link: a symbolic link, which is not followed',
+      'notMail loop: a symbolic link, which is not followed',
+      'notMail notes.txt: not a mail message',
+      'notMail socket: not a regular file',
     ]);
     expect(await fifo.wasOpened()).toBe(false);
   });
@@ -143,13 +138,13 @@ describe('a folder', () => {
       writeFileSync(Buffer.from(`${folder}/${name}`, 'latin1'), one);
     }
     expect(
-      (await readAll(sourceAt())).map(({ place }) => place.slice(folder.length)).sort(),
+      (await readAll(sourceAt(folder))).map(({ place }) => place.slice(folder.length)).sort(),
     ).toEqual(['/%FC', '/100%25', '/a b', '/a%232', '/f%E9/%E9', '/new%0Aline']);
   });
 
   test('tells what vanished after it was listed', async () => {
     for (const name of ['a', 'b']) put(name, one);
-    const reading = sourceAt().read();
+    const reading = sourceAt(folder).read();
     await reading.next();
     for (const name of ['a', 'b']) unlinkSync(`${folder}/${name}`);
     expect((await reading.next()).value).toMatchObject({ kind: 'failed' });
@@ -179,8 +174,8 @@ test('a Maildir is read without its tmp, its own files and what is trashed', asy
   const trashed = 'in the trash (Maildir flag T)';
   expect(await lines()).toEqual([
     ...['message .Lists/cur/7:2,t one', 'message .Lists/new/9 one', 'message cur/1:2,S one'],
-    ...['message new/5 one', 'message own/tmp/8 one', `passed cur/2:2,ST: ${trashed}`],
-    ...[`passed cur/3!2,T: ${trashed}`, `passed cur/4;2,FTa: ${trashed}`],
+    ...['message new/5 one', 'message own/tmp/8 one', `passedOver cur/2:2,ST: ${trashed}`],
+    ...[`passedOver cur/3!2,T: ${trashed}`, `passedOver cur/4;2,FTa: ${trashed}`],
   ]);
 });
 
@@ -206,7 +201,7 @@ test('what was done before is told and not read again, message by message', asyn
   put('gz', gzipSync(mboxOf([one, two])));
   put('large', tooLarge);
   expect(await lines(folder, { isDone: (place) => before.has(place) })).toEqual([
-    ...['done a', 'done box', 'done box#3', 'done gz', 'done large'],
+    ...['doneBefore a', 'doneBefore box', 'doneBefore box#3', 'doneBefore gz', 'doneBefore large'],
     ...['message b one', 'message box#2 two', 'message gz#2 two'],
   ]);
 });
@@ -223,7 +218,7 @@ describe('the expected number of messages', () => {
     put('b', 'no mail');
     put('c/box', mboxOf([one, two, three]));
     put('.hidden', one);
-    const source = sourceAt();
+    const source = sourceAt(folder);
     await source.count(AbortSignal.abort());
     expect(source.expected).toBeUndefined();
     await source.count(new AbortController().signal);

@@ -86,9 +86,9 @@ describe('without a flag', () => {
   test('a Maildir is ham, and its junk folders are spam', () => {
     folders('Maildir/.INBOX.Spam', 'Maildir/.Trash.Junk');
     writeFileSync(`${box}/.Junk.old`, '');
-    const { dirs, spam, ham } = sortedSources({ dirs: [box], ...none }, VERDICTS, 'relearn');
-    expect([dirs, ham]).toEqual([[], [box]]);
-    expect([...spam].sort()).toEqual([`${box}/.INBOX.Spam`, `${box}/.Junk`]);
+    const { dirs, paths } = sortedSources({ dirs: [box], ...none }, VERDICTS, 'relearn');
+    expect([dirs, paths.ham]).toEqual([[], [box]]);
+    expect([...paths.spam].sort()).toEqual([`${box}/.INBOX.Spam`, `${box}/.Junk`]);
     expect(refusal({ dirs: [box], spam: [`${box}/.Junk`] })?.code).toBe('usage.overlap');
   });
 
@@ -108,7 +108,8 @@ describe('without a flag', () => {
     expect(refusal({ dirs: [`${folder}/D`] })?.message).toBe(`there is no ${folder}/D`);
     for (const name of ['A', 'B']) {
       const dirs = [`${folder}/${name}`];
-      expect(sortedSources({ dirs, ...none }, VERDICTS, 'relearn')).toEqual({ dirs, ...none });
+      const paths = { spam: [], ham: [] };
+      expect(sortedSources({ dirs, ...none }, VERDICTS, 'relearn')).toEqual({ dirs, paths });
     }
   });
 });

@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
-import { PathSource } from '../../../src/relearn/sources/path-source.ts';
 import type { Found } from '../../../src/relearn/sources/source.ts';
 import { needsPrograms } from '../../support/needs.ts';
 import { openFilesBelow } from '../../support/open-files.ts';
@@ -12,8 +11,8 @@ import {
   inPieces,
   mail,
   mboxOf,
-  readingOptions,
   readStdin,
+  sourceAt,
   told,
 } from '../../support/relearn-sources.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
@@ -117,7 +116,7 @@ describe('zstd', () => {
     writeFileSync(`${folder}/zstd`, script, { mode: 0o755 });
     writeFileSync(`${folder}/box`, MAGIC);
     vi.stubEnv('PATH', `${folder}:${process.env['PATH'] ?? ''}`);
-    const reading = new PathSource(`${folder}/box`, 'spam', readingOptions()).read();
+    const reading = sourceAt(`${folder}/box`).read();
     await reading.next();
     vi.unstubAllEnvs();
     const isAlive = (): boolean => existsSync(`/proc/${readFileSync(pid, 'utf8').trim()}/cwd`);

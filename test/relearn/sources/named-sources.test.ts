@@ -1,7 +1,8 @@
 import { symlinkSync, utimesSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { archiveSources } from '../../../src/relearn/sources/archive.ts';
+import { namedSources } from '../../../src/relearn/sources/named-sources.ts';
+import type { Found, Source } from '../../../src/relearn/sources/source.ts';
 import {
   mail,
   mboxOf,
@@ -13,7 +14,6 @@ import {
 import { SECOND_FILE_SYSTEM } from '../../support/needs.ts';
 import { folderElsewhere, temporaryFolder } from '../../support/temporary.ts';
 import { setMtimeNs } from '../../support/test-spool.ts';
-import { VERDICTS } from '../../../src/verdict.ts';
 
 /** Noon of 2026-03-05, in seconds. */
 const NOON = Date.UTC(2026, 2, 5, 12) / 1_000;
@@ -29,11 +29,15 @@ function put(name: string, mtime = NOON): void {
   utimesSync(putIn(folder, name, mail('it')), mtime, mtime);
 }
 
+function sourcesOf(...dirs: readonly string[]): readonly Source[] {
+  return namedSources({ dirs, paths: { spam: [], ham: [] } }, readingOptions());
+}
+
 async function lines(...names: string[]): Promise<string[]> {
-  const dirs = names.map((name) => `${folder}/${name}`);
-  const found = (
-    await Promise.all(archiveSources(dirs, VERDICTS, readingOptions()).map(readAll))
-  ).flat();
+  const found: Found[] = [];
+  for (const source of sourcesOf(...names.map((name) => `${folder}/${name}`))) {
+    found.push(...(await readAll(source)));
+  }
   return told(found, folder).map((line) => line.replace(/ it$/, ''));
 }
 
@@ -42,7 +46,7 @@ describe('an archive', () => {
     for (const name of ['spam/a', 'spam/2026-03-01/b', 'spam/x/y/c', 'ham/2026-03-02/d']) {
       put(`A/${name}`);
     }
-    const sources = archiveSources([`${folder}/A/`], VERDICTS, readingOptions());
+    const sources = sourcesOf(`${folder}/A/`);
     expect(sources.map(({ name }) => name)).toEqual([`${folder}/A/spam`, `${folder}/A/ham`]);
     const found = await Promise.all(sources.map(readAll));
     expect(found.map((each) => told(each, folder))).toEqual([
@@ -82,7 +86,7 @@ describe('an archive', () => {
     for (const name of ['spam/x/a', 'spam/a', 'ham/b']) put(`A/${name}`);
     symlinkSync(`${folder}/other`, `${folder}/A/ham/x`);
     symlinkSync(`${folder}/other/a`, `${folder}/A/ham/a`);
-    const read = (await lines('A')).filter((line) => !line.startsWith('skipped'));
+    const read = (await lines('A')).filter((line) => !line.startsWith('notMail'));
     expect(read).toEqual(['message A/ham/b', 'message A/spam/a', 'message A/spam/x/a']);
   });
 });
