@@ -1,12 +1,12 @@
 import { readlinkSync } from 'node:fs';
-import { errnoOf } from '../errors.ts';
+import { errnoOf, ifAllowed } from '../errors.ts';
 import { plainName } from '../host.ts';
 import type { Log, LogThrottle } from '../logger.ts';
 import { clean, inShell } from '../text.ts';
 import { VERDICTS, classesOf, ofClass, othersOf } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import { DiskFaults } from './disk-faults.ts';
-import { Folder, isFolder, orElse, statsAt } from './folder.ts';
+import { Folder, isFolder, statsAt } from './folder.ts';
 import { crossesDevices, octal } from './state-dir.ts';
 import { isOutsiders, outsidersCure } from './user-namespace.ts';
 
@@ -157,7 +157,7 @@ export function closedFolder(libDir: string, verdict: Verdict, code: string): Cl
 /** Something else has the folder's name. It goes out of the way, so that nothing of it is lost. */
 function noFolder(libDir: string, verdict: Verdict, code: string): ClosedFolder {
   const place = `${libDir}/${verdict}`;
-  const target = orElse(() => readlinkSync(place), undefined);
+  const target = ifAllowed(() => readlinkSync(place));
   const is =
     target === undefined
       ? `is not a folder (${code})`

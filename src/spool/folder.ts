@@ -11,7 +11,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
+import { EXIT, LocalFault, OperatorError, errnoOf, ifAllowed } from '../errors.ts';
 import type { Verdict } from '../verdict.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -196,19 +196,9 @@ export function* listByTurns(
  * Linux it is gone whatever close(2) says.
  */
 export function closeUnwritten(fd: number): void {
-  orElse(() => {
+  ifAllowed(() => {
     closeSync(fd);
-  }, undefined);
-}
-
-/** What `act` gives; `otherwise` where the system answers with an error. */
-export function orElse<T, U>(act: () => T, otherwise: U): T | U {
-  try {
-    return act();
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return otherwise;
-  }
+  });
 }
 
 /**
@@ -228,12 +218,12 @@ export function procFault(): OperatorError | undefined {
 
 /** What `path` leads to, symlinks followed; `undefined` for nothing, or where that can't be seen. */
 export function statsAt(path: string): BigIntStats | undefined {
-  return orElse(() => statSync(path, { bigint: true }), undefined);
+  return ifAllowed(() => statSync(path, { bigint: true }));
 }
 
 /** The names in a folder; none where it can't be listed. */
 export function namesIn(folder: string): readonly string[] {
-  return orElse(() => readdirSync(folder), []);
+  return ifAllowed(() => readdirSync(folder)) ?? [];
 }
 
 /** True when `path` leads to a folder, symlinks followed. */

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants, openSync } from 'node:fs';
-import { EXIT, LocalFault, OperatorError, errnoOf } from '../errors.ts';
+import { EXIT, LocalFault, OperatorError, errnoOf, ifAllowed } from '../errors.ts';
 import { installCommand } from '../host.ts';
 import { closeUnwritten } from './folder.ts';
 import type { Folder } from './folder.ts';
@@ -101,13 +101,8 @@ export async function acquireOwnership(stateDir: Folder): Promise<Ownership | un
  */
 export async function probeOwnership(stateDir: Folder): Promise<LockResult | undefined> {
   const { O_RDWR, O_NOFOLLOW } = constants;
-  let fd: number;
-  try {
-    fd = openSync(stateDir.at(LOCK_FILE), O_RDWR | O_NOFOLLOW);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
+  const fd = ifAllowed(() => openSync(stateDir.at(LOCK_FILE), O_RDWR | O_NOFOLLOW));
+  if (fd === undefined) return undefined;
   try {
     return await lockDescriptor(fd);
   } finally {

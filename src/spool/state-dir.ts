@@ -10,13 +10,13 @@ import {
 } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import path from 'node:path';
-import { EXIT, OperatorError, errnoOf } from '../errors.ts';
+import { EXIT, OperatorError, errnoOf, ifAllowed } from '../errors.ts';
 import { FILTERS } from '../filter.ts';
 import { plainName } from '../host.ts';
 import { inShell } from '../text.ts';
 import { VERDICTS, perClass } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
-import { Folder, orElse, statsAt } from './folder.ts';
+import { Folder, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
 
 /**
@@ -253,7 +253,7 @@ function fault(code: string, message: string, hint: string, command?: string): O
 
 /** Whether it holds nothing but a daemon's own: no cure gives away somebody else's files. */
 function mayBeAStateDir(place: string, isOwn: boolean): boolean {
-  const names = orElse(() => readdirSync(place), undefined);
+  const names = ifAllowed(() => readdirSync(place));
   // Where it can't be read: nobody else has one of that name.
   if (names === undefined) return isOwn || path.basename(place) === '.learnd';
   return names.every((name) => LAYOUT.has(name));

@@ -10,11 +10,10 @@ import {
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip, gunzipSync, gzip, gzipSync } from 'node:zlib';
-import { errnoOf, isBug } from '../errors.ts';
+import { errnoOf, ifAllowed, isBug } from '../errors.ts';
 import { isClassName } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { yieldIfDue } from '../yield-if-due.ts';
-import { orElse } from './folder.ts';
 import type { Folder } from './folder.ts';
 
 /**
@@ -150,7 +149,7 @@ export class TaughtMessages {
       onKept();
     } catch (error) {
       this.#tell(error);
-      orElse(() => temporary.removeFile(name), false);
+      ifAllowed(() => temporary.removeFile(name));
     }
   }
 

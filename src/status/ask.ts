@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { errnoOf } from '../errors.ts';
+import { ifAllowed } from '../errors.ts';
 import { Folder } from '../spool/folder.ts';
 import { askDaemon } from './client.ts';
 import type { PageReply } from './client.ts';
@@ -32,17 +32,8 @@ async function askOwner(
   stateDir: string,
   stop: AbortSignal,
 ): Promise<PageReply<DaemonReport> | undefined> {
-  let folder: Folder;
-  try {
-    folder = Folder.open(stateDir);
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
-  }
-  try {
-    const socketPath = String(folder.at(SOCKET_FILE));
-    return await askDaemon<DaemonReport>({ socketPath }, '/status', TIMEOUT_MS, stop);
-  } finally {
-    folder.close();
-  }
+  using folder = ifAllowed(() => Folder.open(stateDir));
+  if (folder === undefined) return undefined;
+  const socketPath = String(folder.at(SOCKET_FILE));
+  return await askDaemon<DaemonReport>({ socketPath }, '/status', TIMEOUT_MS, stop);
 }

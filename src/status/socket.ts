@@ -1,7 +1,7 @@
 import { unlinkSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { Bugs } from '../bugs.ts';
-import { errnoOf } from '../errors.ts';
+import { ifAllowed } from '../errors.ts';
 import type { Folder } from '../spool/folder.ts';
 import { closeServer, createPageServer, json } from './pages.ts';
 import type { Reporter } from './reports.ts';
@@ -28,11 +28,9 @@ export class StatusSocket {
   start(stateDir: Folder): void {
     // By the descriptor: the path of a socket may have 107 bytes at most.
     const place = String(stateDir.at(SOCKET_FILE));
-    try {
+    ifAllowed(() => {
       unlinkSync(place);
-    } catch (error) {
-      if (errnoOf(error) === undefined) throw error;
-    }
+    });
     this.#server.listen(place).unref();
   }
 
