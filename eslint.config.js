@@ -25,7 +25,7 @@ export default tseslint.config(
   },
   // what a callback gives back is nobody's concern: its body may be one call
   {
-    files: ['test/**/*.ts', 'bench/**/*.ts'],
+    files: ['**/*.ts'],
     rules: {
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
     },

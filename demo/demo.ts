@@ -58,9 +58,7 @@ interface DemoOptions {
  */
 export async function demo(options: DemoOptions): Promise<ExitCode> {
   const { searchPath, program, keep, signal } = options;
-  const say = (line = ''): void => {
-    options.write(`${line}\n`);
-  };
+  const say = (line = ''): void => options.write(`${line}\n`);
   const [rspamd, redis, spamd] = ['rspamd', 'redis-server', 'spamd'].map((name) =>
     findProgram(name, searchPath),
   );
@@ -179,9 +177,7 @@ class Story {
   async #followOne(message: MadeMessage): Promise<void> {
     this.#chapter('2. One message on its way: somebody drags it into Junk');
     const start = performance.now();
-    const line = (what: string): void => {
-      this.#say(`  ${secondsSince(start, 2)} s   ${what}`);
-    };
+    const line = (what: string): void => this.#say(`  ${secondsSince(start, 2)} s   ${what}`);
     await this.#stage.export(message);
     line(`kopano-spamd has written spam/${message.name}`);
     await this.#stage.untilPickedUp(message);

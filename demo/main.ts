@@ -11,14 +11,10 @@ const keep = readFlags();
 process.umask(0o022);
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    stop.abort();
-  });
+  process.on(signal, () => stop.abort());
 }
 // A reader that goes away has seen enough.
-process.stdout.on('error', () => {
-  stop.abort();
-});
+process.stdout.on('error', () => stop.abort());
 const bundle = join(dirname(fileURLToPath(import.meta.url)), 'bin/kopano-learnd.mjs');
 const asOneself = process.geteuid?.() === 0 ? ['--user', 'root'] : [];
 process.exitCode = await demo({

@@ -103,9 +103,7 @@ function buildProgram(options: CommandOptions, later: Later): Command {
     .configureOutput({
       writeOut: options.out,
       writeErr: options.err,
-      outputError: (text, write) => {
-        write(text.replace(/^error: /, 'kopano-learnd: '));
-      },
+      outputError: (text, write) => write(text.replace(/^error: /, 'kopano-learnd: ')),
     })
     .helpCommand(false)
     .exitOverride()

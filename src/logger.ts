@@ -65,14 +65,10 @@ export function createLog(options: LoggerOptions): Log {
       formatters: { level: (severity, number) => ({ level: number, severity }) },
     },
     {
-      write: (json) => {
-        write(isJournal ? `<${priorityOf(json)}>${lineOf(json)}` : lineOf(json));
-      },
+      write: (json) => write(isJournal ? `<${priorityOf(json)}>${lineOf(json)}` : lineOf(json)),
     },
   );
-  return (severity, event, message, fields) => {
-    logger[severity]({ event, ...fields }, message);
-  };
+  return (severity, event, message, fields) => logger[severity]({ event, ...fields }, message);
 }
 
 /** Each line of JSON begins with its level. */
@@ -118,9 +114,7 @@ export function forJournal(text: string, severity: Severity): string {
 export function stdoutWriter(onFault: (error: Error) => void): (line: string) => void {
   const destination = pino.destination({ fd: 1, sync: true });
   destination.on('error', onFault);
-  return (line) => {
-    destination.write(line);
-  };
+  return (line) => destination.write(line);
 }
 
 const SAID_AGAIN_MS = 60_000;

@@ -10,7 +10,7 @@ const HEADER_LIMIT = 262_144;
 const [CR, LF] = [13, 10];
 const BLOCK_BYTES = 65_536;
 
-export interface Mail {
+interface Mail {
   /** The header lines, as Latin-1. */
   readonly headers: string;
   readonly body: Buffer;

@@ -19,9 +19,7 @@ const hangups: (() => void)[] = [];
 /** What went wrong with standard output, but for a reader that went away and had what it wanted. */
 let outputFault: string | undefined;
 /** Tells of the error that ends the process. */
-let tellCrash = (error: unknown): void => {
-  writeErr(formatBug(error));
-};
+let tellCrash = (error: unknown): void => writeErr(formatBug(error));
 
 /** What a signal does here; while somebody else's process does the work, that one gets it. */
 let onSignal = (signal: NodeJS.Signals): void => {
@@ -30,9 +28,7 @@ let onSignal = (signal: NodeJS.Signals): void => {
   else stop.abort();
 };
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    onSignal(signal);
-  });
+  process.on(signal, () => onSignal(signal));
 }
 // What it leaves behind is unknown: the queue is on the disk, and a new process starts from there.
 process.on('uncaughtException', (error) => {
@@ -124,9 +120,7 @@ async function runAs(account: Account): Promise<ExitCode | undefined> {
   const [setpriv = '', ...words] = asAccount(account, command);
   if (stop.signal.aborted) return undefined;
   const child = spawn(setpriv, words, { stdio: 'inherit', detached: true });
-  onSignal = (signal) => {
-    child.kill(signal);
-  };
+  onSignal = (signal) => child.kill(signal);
   const code = await new Promise<number | 'ENOENT' | 'unheard'>((resolve, reject) => {
     child.once('error', (error) => {
       if (errnoOf(error) === 'ENOENT') resolve('ENOENT');
@@ -174,9 +168,5 @@ async function checkHealth(): Promise<ExitCode> {
 function writeBytes(bytes: Uint8Array): Promise<void> {
   const { stdout } = process;
   if (stdout.listenerCount('error') === 0) stdout.on('error', noteOutputFault);
-  return new Promise((resolve) => {
-    stdout.write(bytes, () => {
-      resolve();
-    });
-  });
+  return new Promise((resolve) => stdout.write(bytes, () => resolve()));
 }

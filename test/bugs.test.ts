@@ -67,9 +67,7 @@ describe('an error is a bug', () => {
     ['the resolver says it', Object.assign(new Error('x'), { code: 'EAI_AGAIN' })],
     ['it has a cure', new OperatorError(foreseen)],
     ['it is trouble of the machine', new LocalFault('flock ended with SIGKILL')],
-  ])('and not when %s', (_, error) => {
-    expect(isBug(error)).toBe(false);
-  });
+  ])('and not when %s', (_, error) => expect(isBug(error)).toBe(false));
 });
 
 describe('what is told of a bug', () => {

@@ -143,9 +143,7 @@ test.each([
   ['LEARN_SETTLE_MS', '5M B'],
   ['LEARN_CONCURRENCY', '8k'],
   ['SYSLOG_LEVEL', 'loud'],
-])('%s=%s is a fault', (name, text) => {
-  expect(faults({ [name]: text })).toHaveLength(1);
-});
+])('%s=%s is a fault', (name, text) => expect(faults({ [name]: text })).toHaveLength(1));
 
 describe('what looks like a setting and is none', () => {
   const unknown = (environment: Environment): readonly (string | undefined)[] =>

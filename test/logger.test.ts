@@ -15,9 +15,7 @@ function recorder(options: Partial<LoggerOptions> = {}): Recorder {
   const log = createLog({
     level: 7,
     format: 'json',
-    write: (line) => {
-      written.push(line);
-    },
+    write: (line) => written.push(line),
     ...options,
   });
   return { log, written, parsed: () => written.map((line) => JSON.parse(line) as never) };

@@ -78,9 +78,7 @@ describe('a settings file', () => {
     ['LEARN_AFTER="archive"', /not '"archive"'; leave out the quotes around it$/],
     ['LEARN_AFTER="keep"', /LEARN_AFTER must be remove or archive, not '"keep"'$/],
     ['RSPAMD_PASSWORD_FILE="/dev/null"', /\(ENOENT\); leave out the quotes around it$/],
-  ])('with %j is a fault', (text, says) => {
-    expect(refusal(settingsFile(text))).toMatch(says);
-  });
+  ])('with %j is a fault', (text, says) => expect(refusal(settingsFile(text))).toMatch(says));
 
   test.each([['LEARN_AFTER="archive"'], [` LEARN_AFTER='archive'`]])(
     'with %s is mended by the cure',

@@ -37,9 +37,7 @@ beforeEach(() => {
   }
 });
 
-afterEach(() => {
-  rmSync(bare, { recursive: true });
-});
+afterEach(() => rmSync(bare, { recursive: true }));
 
 function setup(
   args: readonly string[],

@@ -5,9 +5,7 @@ import { clean, plural, wrap } from '../src/text.ts';
 
 test.each(['', 'plain text', 'Grüße aus Köln', '日本語', 'a <b> "c" \\d %e', 'a😀b'])(
   'clean leaves ordinary text as it is: %s',
-  (text) => {
-    expect(clean(text)).toBe(text);
-  },
+  (text) => expect(clean(text)).toBe(text),
 );
 
 test.each([
@@ -22,9 +20,7 @@ test.each([
   ['a byte order mark', '\ufeffa', '?a'],
   ['half a surrogate pair', 'a\ud800b', 'a?b'],
   ['what is too long', 'x'.repeat(201), `${'x'.repeat(199)}…`],
-])('clean replaces %s', (_, text, expected) => {
-  expect(clean(text)).toBe(expected);
-});
+])('clean replaces %s', (_, text, expected) => expect(clean(text)).toBe(expected));
 
 test('clean never returns anything unfit or too long, whatever it is given', () => {
   const text = fc.string({ unit: 'binary', maxLength: 300 });

@@ -62,22 +62,10 @@ describe('in a container that leaves out the owner', USER_NAMESPACE, () => {
     ],
     [
       'of the spool, in which no state dir is yet',
-      () => {
-        rmSync(`${lib}/.learnd`, { recursive: true });
-      },
+      () => rmSync(`${lib}/.learnd`, { recursive: true }),
     ],
-    [
-      'of the spool, in which spam/ is missing',
-      () => {
-        rmSync(`${lib}/spam`, { recursive: true });
-      },
-    ],
-    [
-      'of a spool that is closed to others',
-      () => {
-        chmodSync(lib, 0o750);
-      },
-    ],
+    ['of the spool, in which spam/ is missing', () => rmSync(`${lib}/spam`, { recursive: true })],
+    ['of a spool that is closed to others', () => chmodSync(lib, 0o750)],
   ])('%s, no cure is impossible', async (_, change) => {
     change();
     const [doctor, watch] = [await runInside('doctor'), await runInside('watch', '--once')];

@@ -24,9 +24,7 @@ test.each<[string, string, string | undefined]>([
   ['no address without a domain', 'Delivered-To: alice@', undefined],
   ['nothing but ASCII', 'Delivered-To: jürgen@x.org', undefined],
   ['no empty address', 'Delivered-To: <>', undefined],
-])('finds %s', (_, headers, user) => {
-  expect(userIn(headers)).toBe(user);
-});
+])('finds %s', (_, headers, user) => expect(userIn(headers)).toBe(user));
 
 test('a name of a field is no pattern', () => {
   expect(userIn('DeliveredXTo: a@x.org\r\nDelivered.To: b@x.org', ['Delivered.To'])).toBe(

@@ -62,9 +62,7 @@ export class Deliveries {
           joint?.forget(key);
         }
       },
-      outdated: (verdict, key) => {
-        this.#each[0]?.learner.events.superseded(verdict, key);
-      },
+      outdated: (verdict, key) => this.#each[0]?.learner.events.superseded(verdict, key),
       rescan: () => {
         for (const { scheduler } of this.#each) scheduler.rescan();
       },

@@ -143,25 +143,17 @@ export class SpoolSession {
       identityOf,
       wall,
       isClockTrusted: async () => isTrusted(wall(), await this.#witnessTime()),
-      onFault: (error) => {
-        this.#faults.raise(TAUGHT, error);
-      },
-      onKept: () => {
-        this.#faults.clear(TAUGHT);
-      },
+      onFault: (error) => this.#faults.raise(TAUGHT, error),
+      onKept: () => this.#faults.clear(TAUGHT),
     });
   }
 
   #endAt(stop: AbortSignal): void {
-    const end = (): void => {
-      this.#ending.abort();
-    };
+    const end = (): void => this.#ending.abort();
     if (stop.aborted) end();
     else stop.addEventListener('abort', end);
     // Not the option `signal`: Node.js would keep a session whose process is killed in the model.
-    this.#ending.signal.addEventListener('abort', () => {
-      stop.removeEventListener('abort', end);
-    });
+    this.#ending.signal.addEventListener('abort', () => stop.removeEventListener('abort', end));
   }
 
   /** What pickup tells, of which the history hears when a message comes in. */
@@ -213,9 +205,7 @@ export class SpoolSession {
     this.#every(RETENTION_MS, ARCHIVE, () => this.#retain());
     this.#every(HISTORY_MS, HISTORY, () => this.#options.history.save());
     this.#every(LEARN_COUNTS_MS, 'the watch over what Bayes knows', () =>
-      this.#figures.look(this.#ending.signal, () => {
-        this.deliveries.wake();
-      }),
+      this.#figures.look(this.#ending.signal, () => this.deliveries.wake()),
     );
     for (const memory of [this.#taught, this.#listed]) {
       if (memory !== undefined) this.#every(RETENTION_MS, TAUGHT, () => memory.prune());

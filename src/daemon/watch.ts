@@ -157,12 +157,8 @@ class Daemon {
       ...{ config, clock, random, log, bugs, learners, locks, taught, fuzzyLists, stop },
     };
     this.#reporter = new Reporter(this.#view(), clock, this.#ending.signal);
-    options.onHangup(() => {
-      bugs.guard('the signal SIGHUP', () => this.#session?.retryNow());
-    });
-    options.onCrash((error) => {
-      bugs.report(error, 'nobody caught it; the process ends');
-    });
+    options.onHangup(() => bugs.guard('the signal SIGHUP', () => this.#session?.retryNow()));
+    options.onCrash((error) => bugs.report(error, 'nobody caught it; the process ends'));
   }
 
   get controllers(): readonly Controller[] {
@@ -249,9 +245,7 @@ class Daemon {
         libDir: config.spool.libDir,
         verdicts: config.spool.verdicts,
         ...identity,
-        onTightened: (mode) => {
-          this.#tellTightened(mode);
-        },
+        onTightened: (mode) => this.#tellTightened(mode),
       });
       ownership = await acquireOwnership(stateDir.root);
       if (ownership !== undefined) return await this.#own(stateDir);
@@ -273,9 +267,7 @@ class Daemon {
     this.#history = history;
     const session = new SpoolSession({ ...this.#parts, stateDir, history });
     const socket = new StatusSocket(this.#reporter, this.#parts.bugs);
-    const opens = (): void => {
-      this.#begin('opening the spool');
-    };
+    const opens = (): void => this.#begin('opening the spool');
     opens();
     try {
       const isOurs = await session.prepare(opens);

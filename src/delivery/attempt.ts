@@ -242,9 +242,7 @@ export class Attempts {
 
   async #record({ entry }: PendingMessage, posts: number): Promise<void> {
     const { store, faults } = this.#options;
-    const record = (): void => {
-      store.recordPosts(entry, posts);
-    };
+    const record = (): void => store.recordPosts(entry, posts);
     await faults.guard(POSTS, record, { throwsBugs: true });
   }
 

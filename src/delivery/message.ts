@@ -113,7 +113,7 @@ export class ProofRecord {
  * SpamAssassin the key, and To, Date and body. rspamd counts posts of one message in parallel several
  * times, and two verdicts of one message must keep their order, so what shares one of these shares a lock.
  */
-export interface Identity {
+interface Identity {
   /** The locks that the message needs. */
   readonly locks: readonly string[];
   /** The Message-ID without its brackets, cleaned for logs. */

@@ -50,9 +50,7 @@ export class Scheduler {
     this.#attempts = new Attempts(options, affinity);
     this.#attribution = new Attribution(options, this.backlog, this.#attempts);
     this.#turns = new Map(controllers.map((each) => [each, new PQueue({ concurrency: 1 })]));
-    locks.onKeyReleased(() => {
-      this.wake();
-    }, this.#attempts.aborting.signal);
+    locks.onKeyReleased(() => this.wake(), this.#attempts.aborting.signal);
   }
 
   // --- what the spool says
@@ -100,9 +98,7 @@ export class Scheduler {
   hurryUp(graceMs: number): void {
     const { ending, aborting } = this.#attempts;
     ending.abort();
-    this.#grace = this.#options.clock.after(graceMs, () => {
-      aborting.abort();
-    });
+    this.#grace = this.#options.clock.after(graceMs, () => aborting.abort());
   }
 
   /** Starts nothing more; resolves when nothing is in flight any more. */

@@ -121,9 +121,7 @@ function checkProbe(root: Folder): Finding {
     if (code === undefined) throw error;
     for (const each of [first, second]) {
       // It may never have been made.
-      ifAllowed(() => {
-        unlinkSync(each);
-      });
+      ifAllowed(() => unlinkSync(each));
     }
     const { uid } = root.stats;
     return failed(

@@ -96,9 +96,7 @@ export async function evaluate(options: EvaluateOptions): Promise<ExitCode> {
     if (page !== undefined) {
       const { pageOf } = await import('./page/page.ts');
       const text = pageOf(evaluation, minuteOf(systemClock.wall()));
-      tried(() => {
-        page.publish(text);
-      }, faults);
+      tried(() => page.publish(text), faults);
     }
     if (faults.length > 0) throw faults[0];
     return evaluation.messages.beside.unreadable > 0 ? EXIT.failure : EXIT.done;
@@ -165,12 +163,8 @@ async function findingsOf(options: SortedOptions, tools: Tools): Promise<Finding
   const { folds, seed } = flags;
   const collection = new Collection(folder);
   const hearers: Hearers = {
-    onFailed: (place, reason) => {
-      progress.say(`kopano-learnd: failed: ${place}: ${reason}`);
-    },
-    onMessage: () => {
-      progress.step();
-    },
+    onFailed: (place, reason) => progress.say(`kopano-learnd: failed: ${place}: ${reason}`),
+    onMessage: () => progress.step(),
   };
   const reading = await readAll(options, collection, progress, hearers);
   const { order, copyKeys, duplicates } = lotsOf(collection);

@@ -23,9 +23,7 @@ export class OpinionFile implements Disposable {
    * @throws {OperatorError} `evaluate.disk` when the disk is full
    */
   clear(): void {
-    onDisk('what Bayes says of the messages', () => {
-      writeSync(this.#fd, NOT_SAID, 0, LENGTH, 0);
-    });
+    onDisk('what Bayes says of the messages', () => writeSync(this.#fd, NOT_SAID, 0, LENGTH, 0));
   }
 
   /** How likely spam, 0.5 where Bayes says nothing; `undefined` when rspamd hasn't said. */

@@ -28,9 +28,7 @@ export class OutputFile implements Disposable {
     this.#path = this.#told(() => targetOf(named));
     // A process that was killed, and had the same number, may have left its own.
     this.#temporary = join(dirname(this.#path), `.kopano-learnd-${randomUUID()}`);
-    this.#told(() => {
-      closeSync(openSync(this.#temporary, 'wx'));
-    });
+    this.#told(() => closeSync(openSync(this.#temporary, 'wx')));
   }
 
   /**

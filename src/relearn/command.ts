@@ -100,9 +100,7 @@ async function readAll(options: SortedOptions): Promise<ExitCode> {
   const { config, flags } = options;
   const journal = journalOf(config.trainers[0] ?? 'rspamd', options);
   const isDone = journal && (await Journal.peek(...journal));
-  const stats = new RunStats(config.spool.verdicts, (named) => {
-    say(options, failureLine(named));
-  });
+  const stats = new RunStats(config.spool.verdicts, (named) => say(options, failureLine(named)));
   return dryRun({
     ...options,
     json: flags.json,
@@ -201,9 +199,7 @@ function prepare(filter: Filter, options: SortedOptions, journal: Journal | unde
   const { limit = Infinity, wait } = flags;
   const waitMs = wait === undefined ? undefined : wait * 1_000;
   const sources = sourcesOf(options, (place) => journal?.has(place) ?? false);
-  const stats = new RunStats(verdicts, (named) => {
-    progress.say(failureLine(named));
-  });
+  const stats = new RunStats(verdicts, (named) => progress.say(failureLine(named)));
   const progress: Progress = new Progress({
     err,
     errTerminal,

@@ -111,9 +111,7 @@ export class BulkRun {
       settleMs: 0,
       rescanMs: 3_600_000,
     });
-    locks.onKeyReleased(() => {
-      this.#wake();
-    });
+    locks.onKeyReleased(() => this.#wake());
   }
 
   /**
@@ -121,9 +119,7 @@ export class BulkRun {
    * @returns how it ended
    */
   async run(stop: AbortSignal): Promise<Ending> {
-    const onStop = (): void => {
-      this.#end('interrupted');
-    };
+    const onStop = (): void => this.#end('interrupted');
     stop.addEventListener('abort', onStop, { once: true });
     if (stop.aborted) onStop();
     this.#scheduler.start();
@@ -280,9 +276,7 @@ export class BulkRun {
     if (isRefused && stats.posted === 0) this.#end('misconfigured');
     else if (isStuck && now - this.#stuckSince >= patienceMs) this.#end('away');
     else if (now - this.#probedAt >= patienceMs / PROBES_IN_WAIT) this.#probe(now);
-    this.#timer = clock.after(LOOK_MS, () => {
-      this.#lookOut();
-    });
+    this.#timer = clock.after(LOOK_MS, () => this.#lookOut());
     this.#wake();
   }
 

@@ -182,9 +182,7 @@ function isAnswered(port: number): Promise<boolean> {
       response.resume();
       resolve(response.statusCode === 200);
     });
-    request.on('error', () => {
-      resolve(false);
-    });
+    request.on('error', () => resolve(false));
   });
 }
 

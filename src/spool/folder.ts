@@ -196,9 +196,7 @@ export function* listByTurns(
  * Linux it is gone whatever close(2) says.
  */
 export function closeUnwritten(fd: number): void {
-  ifAllowed(() => {
-    closeSync(fd);
-  });
+  ifAllowed(() => closeSync(fd));
 }
 
 /**

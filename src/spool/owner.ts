@@ -31,9 +31,7 @@ export function lockDescriptor(fd: number): Promise<LockResult> {
     child.stderr?.on('data', (chunk: Buffer) => {
       complaint += chunk.toString('latin1');
     });
-    child.once('error', (error) => {
-      reject(errnoOf(error) === 'ENOENT' ? noFlock() : error);
-    });
+    child.once('error', (error) => reject(errnoOf(error) === 'ENOENT' ? noFlock() : error));
     child.once('close', (code, signal) => {
       if (code === 0) resolve('locked');
       // It was killed (out of memory), or could not be loaded: that says nothing about locks.

@@ -135,17 +135,13 @@ export class QuarantinedMessages implements Disposable {
         'start kopano-learnd (watch) of this version once: it makes the folder',
       );
     }
-    return this.#leave(message, (folder) => {
-      renameSync(folder.at(message.key), to.at(message.key));
-    });
+    return this.#leave(message, (folder) => renameSync(folder.at(message.key), to.at(message.key)));
   }
 
   /** Removes a message for good. */
   drop(message: Quarantined): Moved {
     // What lies here unread may be a folder, and its writer may still be at work in it.
-    return this.#leave(message, (folder) => {
-      folder.removeTree(message.key);
-    });
+    return this.#leave(message, (folder) => folder.removeTree(message.key));
   }
 
   /** Takes the message away, then its reason, unless that is another one by now. */

@@ -49,9 +49,7 @@ export class FolderWatcher {
   unwatch(verdict: Verdict): void {
     const watcher = this.#watchers.get(verdict);
     this.#watchers.delete(verdict);
-    watcher?.close().catch((error: unknown) => {
-      this.#options.bugs.report(error, WATCH);
-    });
+    watcher?.close().catch((error: unknown) => this.#options.bugs.report(error, WATCH));
   }
 
   close(): void {
@@ -74,9 +72,7 @@ export class FolderWatcher {
     this.#watchers.set(verdict, watcher);
     const isInUse = (): boolean => this.#watchers.get(verdict) === watcher;
     watcher.on('raw', (_event, name) => {
-      bugs.guard(WATCH, () => {
-        onChange(verdict, rawNameOf(name));
-      });
+      bugs.guard(WATCH, () => onChange(verdict, rawNameOf(name)));
     });
     watcher.on('ready', () => {
       bugs.guard(WATCH, () => {

@@ -21,9 +21,7 @@ const PROBE_TIMEOUT_MS = 2_000;
 export async function probe(trainer: Trainer, clock: Clock, stop: AbortSignal): Promise<Probe> {
   const ending = new AbortController();
   const { signal } = ending;
-  const end = (): void => {
-    ending.abort();
-  };
+  const end = (): void => ending.abort();
   const timer = clock.after(PROBE_TIMEOUT_MS, end);
   // Not AbortSignal.any(): what it makes would be kept for as long as `stop` is.
   if (stop.aborted) end();

@@ -96,9 +96,7 @@ export class StatusServer {
 
   #failed(error: Error): void {
     const { clock, log, listen, bugs } = this.#options;
-    this.#retry = clock.after(PORT_RETRY_MS, () => {
-      this.start();
-    });
+    this.#retry = clock.after(PORT_RETRY_MS, () => this.start());
     const code = errnoOf(error);
     if (code === undefined) bugs.report(error, 'the status server');
     else if (this.#throttle.allows('listen', code)) {

@@ -28,9 +28,7 @@ export class StatusSocket {
   start(stateDir: Folder): void {
     // By the descriptor: the path of a socket may have 107 bytes at most.
     const place = String(stateDir.at(SOCKET_FILE));
-    ifAllowed(() => {
-      unlinkSync(place);
-    });
+    ifAllowed(() => unlinkSync(place));
     this.#server.listen(place).unref();
   }
 

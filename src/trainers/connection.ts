@@ -115,22 +115,16 @@ export class Connection {
         resolve(reader.end(code));
         socket.destroy();
       };
-      const abort = (): void => {
-        settle(ABORTED);
-      };
+      const abort = (): void => settle(ABORTED);
       const timer = setTimeout(settle, this.#options.timeoutMs, 'ETIMEDOUT');
       signal.addEventListener('abort', abort);
       const socket = this.#connect((bytes) => {
         if (reader.take(bytes)) settle('');
       });
-      socket.on('error', (error) => {
-        settle(codeOf(error) ?? 'UNKNOWN');
-      });
+      socket.on('error', (error) => settle(codeOf(error) ?? 'UNKNOWN'));
       // Who has said all may go on taking what comes, or not even that.
       for (const end of ['end', 'close'] as const) {
-        socket.on(end, () => {
-          settle('ECONNRESET');
-        });
+        socket.on(end, () => settle('ECONNRESET'));
       }
       // Not before it is known who is there.
       socket.on(this.#url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
@@ -183,9 +177,7 @@ function connector(url: URL, { controller, ca }: ConnectionOptions): (onBytes: O
   return (onBytes) => {
     const socket = connectTls({ ...to, secureContext, session });
     socket.setNoDelay();
-    socket.on('data', (bytes: Buffer) => {
-      onBytes(bytes.toString('latin1'));
-    });
+    socket.on('data', (bytes: Buffer) => onBytes(bytes.toString('latin1')));
     socket.on('session', (next: Buffer) => {
       session = next;
     });

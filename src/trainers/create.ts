@@ -24,7 +24,7 @@ export interface TrainersOptions {
 }
 
 /** A trainer that can find out whether SpamAssassin learns. */
-export interface SpamAssassinTrainer extends Trainer {
+interface SpamAssassinTrainer extends Trainer {
   diagnose(signal: AbortSignal): Promise<Diagnosis>;
 }
 

@@ -28,9 +28,7 @@ beforeEach(() => {
 
 function open(): DoneLog {
   const log = new DoneLog(spool.stateDir.root, 'rspamd');
-  onTestFinished(() => {
-    log.close();
-  });
+  onTestFinished(() => log.close());
   return log;
 }
 

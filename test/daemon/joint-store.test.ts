@@ -19,9 +19,7 @@ class Bench {
   constructor() {
     const spool = new TestSpool();
     this.log = new DoneLog(spool.stateDir.root, 'rspamd');
-    onTestFinished(() => {
-      this.log.close();
-    });
+    onTestFinished(() => this.log.close());
     const unused = (): never => {
       throw new Error('not used here');
     };

@@ -26,9 +26,7 @@ function use(options: SessionBenchOptions = {}): void {
   ({ clock, spool, recorder } = bench);
 }
 
-beforeEach(() => {
-  use();
-});
+beforeEach(() => use());
 
 test('a session that is over leaves no timer behind', async () => {
   await bench.begin();

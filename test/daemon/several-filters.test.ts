@@ -35,9 +35,7 @@ beforeEach(() => {
   ({ clock, spool, recorder } = bench);
 });
 
-afterEach(() => {
-  expect(recorder.of('daemon.bug')).toEqual([]);
-});
+afterEach(() => expect(recorder.of('daemon.bug')).toEqual([]));
 
 /** What became of messages, as `TRAINER RESULT FILE`. */
 function results(): string[] {

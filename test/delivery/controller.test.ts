@@ -81,9 +81,7 @@ test('a starting controller stays starting after a first message without proof',
 });
 
 describe('a controller that is up', () => {
-  beforeEach(() => {
-    bring('up');
-  });
+  beforeEach(() => bring('up'));
 
   test('is down after a failure, and tried again after a second', () => {
     fails({ reason: 'connection refused' });
@@ -138,9 +136,7 @@ describe('a controller that is up', () => {
 });
 
 describe.each(PAUSED)('a controller that is %s', (state) => {
-  beforeEach(() => {
-    bring(state);
-  });
+  beforeEach(() => bring(state));
 
   test('doubles its wait with every probe that fails, up to five minutes', () => {
     const waits = [wait()];
@@ -233,7 +229,7 @@ describe('a message that fails again', () => {
     ['when it was proven itself', () => controller.proved(a)],
     ['when its controller pauses before another one is proven', fails],
     ['when its controller turns out to be misconfigured', () => { controller.misconfigured(PORT, true); }],
-    ['when it is gone from memory', () => { controller.forget(a); }],
+    ['when it is gone from memory', () => controller.forget(a)],
   ]; // prettier-ignore
 
   test.each(pardons)('is not charged %s', (_what, happens) => {

@@ -31,9 +31,7 @@ describe('the Message-ID', () => {
     ['folded twice', `Message-ID:\r\n \r\n\t<${ID}>\r\n\r\nbody`],
     ['after an mbox line', `From a@b Sat Mar 14\nMessage-ID: <${ID}>\n\nbody`],
     ['of a message that ends in its header', `Message-ID: <${ID}`],
-  ])('is found %s', (_what, text) => {
-    expect(messageIdOf(text)).toBe(ID);
-  });
+  ])('is found %s', (_what, text) => expect(messageIdOf(text)).toBe(ID));
 
   test.each([
     ['no header has it', 'Subject: x\n\nbody'],
@@ -42,9 +40,7 @@ describe('the Message-ID', () => {
     ['it is in a folded header', `Subject: x\n Message-ID: <${ID}>\n\nbody`],
     ['there is nothing', ''],
     ['it lies beyond what is searched', `X: ${'x'.repeat(300_000)}\nMessage-ID: <${ID}>\n\nbody`],
-  ])('is unknown where %s', (_what, text) => {
-    expect(messageIdOf(text)).toBeUndefined();
-  });
+  ])('is unknown where %s', (_what, text) => expect(messageIdOf(text)).toBeUndefined());
 
   test('is fit for a log line, whatever it was', () => {
     expect(messageIdOf('Message-ID: <a\u001b[31m\u0007"b@c>\n\n')).toBe('a?[31m?"b@c');
@@ -82,9 +78,7 @@ describe('two messages share a lock', () => {
       'Message-ID: <a@b>\n\n1',
       'Subject: x\r\nMessage-ID:\r\n <a@b>\r\n\r\n2',
     ],
-  ])('where they share %s', (_what, one, other) => {
-    expect(shares(one, other)).toBe(true);
-  });
+  ])('where they share %s', (_what, one, other) => expect(shares(one, other)).toBe(true));
 
   test.each([
     ['nothing', `Message-ID: <a@b>\n\none`, `Message-ID: <c@d>\n\nother`],
@@ -92,9 +86,7 @@ describe('two messages share a lock', () => {
     ['a body but for a blank line', `X: 1\r\n\r\n1\r\n2`, `X: 1\n\n1\n\n2`],
     ['a body but for a lone CR', `X: 1\r\n\r\n1\r\n2`, `X: 1\n\n1\r\r\n2`],
     ['an ID that one only quotes', `Message-ID: <a@b>\n\none`, `Message-ID: <c@d>\n\n<a@b>`],
-  ])('not where they share %s', (_what, one, other) => {
-    expect(shares(one, other)).toBe(false);
-  });
+  ])('not where they share %s', (_what, one, other) => expect(shares(one, other)).toBe(false));
 
   test('a blank line in LF ends headers in CRLF, and the other way round', () => {
     expect(messageIdOf('Subject: x\r\n\nMessage-ID: <a@b>\n')).toBeUndefined();

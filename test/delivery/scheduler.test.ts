@@ -67,16 +67,12 @@ describe('an entry that is not what it was', () => {
 
 describe('an entry that can’t be taught is quarantined unread:', () => {
   const unfit: [what: string, make: (bench: DeliveryBench, path: string) => void][] = [
-    ['a symlink', (bench, path) => {
-      symlinkSync(put(`${bench.spool.lib}/secret`, 'secret'), path);
-    }],
-    ['a folder', (_bench, path) => { mkdirSync(path); }],
+    ['a symlink', (bench, path) => symlinkSync(put(`${bench.spool.lib}/secret`, 'secret'), path)],
+    ['a folder', (_bench, path) => mkdirSync(path)],
     ['a file with several links', (bench, path) => {
       linkSync(put(`${bench.spool.lib}/outside`, 'secret'), path);
     }],
-    ['an over-size file', (bench) => {
-      bench.enqueue('a', { bytes: 2_000_000 });
-    }],
+    ['an over-size file', (bench) => bench.enqueue('a', { bytes: 2_000_000 })],
   ]; // prettier-ignore
 
   test.each(unfit)('%s', async (_what, make) => {

@@ -92,9 +92,7 @@ describeReal('with the servers', TIME, () => {
       if (page === undefined) return;
       void fetch(`${page}healthz`)
         .then(({ status }) => health.push(status), String)
-        .finally(() => {
-          abort.abort();
-        });
+        .finally(() => abort.abort());
     };
     const [exitCode] = await tell({ keep: true, signal: abort.signal, write });
     expect(exitCode).toBe(0);
@@ -105,10 +103,7 @@ describeReal('with the servers', TIME, () => {
   test('interrupted, it fails and leaves nothing', async () => {
     const abort = new AbortController();
     const write = (part: string): void => {
-      if (part.startsWith('3.'))
-        setTimeout(() => {
-          abort.abort();
-        }, 300);
+      if (part.startsWith('3.')) setTimeout(() => abort.abort(), 300);
     };
     const [exitCode] = await tell({ signal: abort.signal, write });
     expect(exitCode).toBe(1);

@@ -70,9 +70,7 @@ describe('the doctor finds', () => {
     ['http://controller.invalid:11334', /its host name is not found.*Cure: .*DNS/],
     ['http://127.0.0.1:9', /nobody listens.*Cure: start rspamd.*bind_socket/],
     ['unix:/nowhere/controller.sock', /nobody listens.*\(ENOENT\).*Cure: .*bind_socket/],
-  ])('that nobody is at %s', async (url, says) => {
-    expect(await fault(url)).toMatch(says);
-  });
+  ])('that nobody is at %s', async (url, says) => expect(await fault(url)).toMatch(says));
 
   test('a socket that is forbidden', ROOT, async () => {
     const socketPath = `${temporaryFolder()}/controller.sock`;

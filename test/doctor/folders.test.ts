@@ -163,9 +163,7 @@ describe('the doctor finds', () => {
       'a class folder that nothing can be moved out of',
       'ham/',
       /no message can be moved out.*uid 23451, gid 23452, mode 0755.*Cure: chmod g\+rwx \S+ (&& groupadd .* && usermod -aG learnd-23452 |\(let its group write, and give the container )/,
-      ({ lib }) => {
-        chownSync(`${lib}/ham`, KOPANO.uid, KOPANO.gid);
-      },
+      ({ lib }) => chownSync(`${lib}/ham`, KOPANO.uid, KOPANO.gid),
     ],
     [
       'a class folder with the sticky bit',
@@ -180,9 +178,7 @@ describe('the doctor finds', () => {
       'a state dir that nothing can be made in',
       'state dir',
       /EACCES.*Cure: chown -R .* u\+rwX/,
-      ({ stateDir }) => {
-        chmodSync(stateDir, 0o500);
-      },
+      ({ stateDir }) => chmodSync(stateDir, 0o500),
     ],
   ])('%s', ROOT, async (_, check, says, spoil) => {
     const spool = makeSpool();

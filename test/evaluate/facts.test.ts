@@ -22,9 +22,7 @@ describe('the time of a message', () => {
 
   test.each(['soon', 'Thu, 1 Jan 1970 00:00:00 +0000', 'Fri, 1 Jan 2038 00:00:00 +0000', ''])(
     'is none where it says %j, which is not true',
-    (text) => {
-      expect(factsOfHeader(`Date: ${text}`).date).toBeUndefined();
-    },
+    (text) => expect(factsOfHeader(`Date: ${text}`).date).toBeUndefined(),
   );
 });
 

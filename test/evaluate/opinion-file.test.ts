@@ -10,11 +10,7 @@ test('a full disk is told with its cure, and is no error of the program', MOUNTS
   mountTmpfs(disk, 'size=64k');
   const path = join(disk, 'opinion');
   writeFileSync(path, '');
-  expect(() => {
-    writeFileSync(join(disk, 'rest'), Buffer.alloc(100_000));
-  }).toThrow('ENOSPC');
+  expect(() => writeFileSync(join(disk, 'rest'), Buffer.alloc(100_000))).toThrow('ENOSPC');
   using opinion = new OpinionFile(path);
-  expect(() => {
-    opinion.clear();
-  }).toThrow(expect.objectContaining({ code: 'evaluate.disk' }));
+  expect(() => opinion.clear()).toThrow(expect.objectContaining({ code: 'evaluate.disk' }));
 });

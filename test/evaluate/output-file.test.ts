@@ -21,9 +21,7 @@ test('a page that finds no room leaves the one before it, and nothing else', MOU
   writeFileSync(path, 'an older page');
   {
     using page = new OutputFile(path);
-    expect(() => {
-      page.publish('x'.repeat(1_000_000));
-    }).toThrow(`${path} can't be written (ENOSPC)`);
+    expect(() => page.publish('x'.repeat(1_000_000))).toThrow(`${path} can't be written (ENOSPC)`);
   }
   expect(readdirSync(disk)).toEqual(['page.html']);
   expect(readFileSync(path, 'utf8')).toBe('an older page');

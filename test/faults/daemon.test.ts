@@ -187,12 +187,8 @@ describe.concurrent('watch --once ends with', () => {
     readonly left: readonly string[];
   }
 
-  const emptyFile = (lib: string): void => {
-    writeFileSync(join(lib, 'spam', 'empty.eml'), '');
-  };
-  const withoutSpam = (lib: string): void => {
-    rmSync(join(lib, 'spam'), { recursive: true });
-  };
+  const emptyFile = (lib: string): void => writeFileSync(join(lib, 'spam', 'empty.eml'), '');
+  const withoutSpam = (lib: string): void => rmSync(join(lib, 'spam'), { recursive: true });
   const queued = INNOCENT.map(({ name }) => `queue/ham/${name}`);
   const empty = 'drop/spam/empty.eml';
 

@@ -102,7 +102,7 @@ export function statistics(spam: number, ham: number, uptime = 100): Act {
 }
 
 /** What a test replaces of rspamd's behaviour. */
-export interface Rule {
+interface Rule {
   readonly when: (request: FaultRequest) => boolean;
   readonly act: Act | Play;
   /** The rule counts so often. @defaultValue always */

@@ -28,9 +28,7 @@ test('a new file is partial and unmarked while it is written, then whole, then m
   const slowly = { chunks: 2, pauseMs: 100, pauseBeforeMarkMs: 100 };
   const writing = writer.write({ verdict: 'ham', name, body, createMode: 0o600, ...slowly });
   for (const size of [body.length / 2, body.length]) {
-    await vi.waitFor(async () => {
-      expect(await seen('ham')).toEqual([size, 0o600]);
-    });
+    await vi.waitFor(async () => expect(await seen('ham')).toEqual([size, 0o600]));
   }
   expect(await writing).toEqual(WRITTEN);
   expect(await seen('ham')).toEqual([body.length, 0o660]);
@@ -43,9 +41,7 @@ test('a rewrite truncates the file in place: the same inode, the mark kept', asy
   await writer.write({ verdict: 'spam', name, body: Buffer.concat([body, body]) });
   const { ino } = await stat(join(lib, 'spam', name));
   const rewriting = writer.write({ verdict: 'spam', name, body, chunks: 2, pauseMs: 200 });
-  await vi.waitFor(async () => {
-    expect(await seen('spam')).toEqual([body.length / 2, 0o660]);
-  });
+  await vi.waitFor(async () => expect(await seen('spam')).toEqual([body.length / 2, 0o660]));
   await rewriting;
   expect(await stat(join(lib, 'spam', name))).toMatchObject({ ino, size: body.length });
 });

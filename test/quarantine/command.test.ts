@@ -30,9 +30,7 @@ beforeEach(() => {
   options = {
     stateDir: spool.stateDir.root.path,
     stop: new AbortController().signal,
-    out: (text) => {
-      write(Buffer.from(text));
-    },
+    out: (text) => write(Buffer.from(text)),
     outBytes: async (bytes) => {
       await Promise.resolve();
       write(bytes);
@@ -159,19 +157,9 @@ describe('without', () => {
 
 describe('show', () => {
   test.each<[string, (place: string) => void]>([
-    [
-      'a symlink',
-      (place) => {
-        symlinkSync('/etc/passwd', place);
-      },
-    ],
+    ['a symlink', (place) => symlinkSync('/etc/passwd', place)],
     ['a folder', mkdirSync],
-    [
-      'a second link',
-      (place) => {
-        linkSync(put(`${place}-other`, 'secret'), place);
-      },
-    ],
+    ['a second link', (place) => linkSync(put(`${place}-other`, 'secret'), place)],
   ])('does not read %s', async (_, make) => {
     make(spool.statePath('quarantine/spam/a.eml'));
     const refused = { code: 'quarantine.unfit' };

@@ -94,9 +94,7 @@ test('a count that lacks as many as have no proof is a lack, however few they ar
 
 test('an old count is waited for', async () => {
   learn([50, 50]);
-  clock.after(50_000, () => {
-    says([50, 50]);
-  });
+  clock.after(50_000, () => says([50, 50]));
   const gain = await gainOf([0, 0], [0, 0]);
   expect(gain).toMatchObject({ gained: { spam: 50, ham: 50 }, missing: 0 });
   expect(gain.tookMs).toBeGreaterThan(49_000);
@@ -111,9 +109,7 @@ test('after a stop it is asked once, not confirmed, and nothing is said to be mi
 
 test('where all was known, the count is no older than the run', async () => {
   for (let i = 0; i < 100; i += 1) stats.finished(`${i}`, 'ham', { kind: 'duplicate' });
-  clock.after(55_000, () => {
-    says([0, 0]);
-  });
+  clock.after(55_000, () => says([0, 0]));
   const gain = await gainOf([60, 60], [60, 60]);
   expect(gain).toMatchObject({ after: { spam: 0, ham: 0 }, gained: undefined, missing: 0 });
   expect(gain.tookMs).toBeGreaterThan(55_000);

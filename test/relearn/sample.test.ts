@@ -125,7 +125,5 @@ describe('what a sample shows', () => {
     expect(result?.atMost).toBeCloseTo(atMost, 3);
   });
 
-  test('is nothing where nothing was posted', () => {
-    expect(resultOf(0, 0)).toBeUndefined();
-  });
+  test('is nothing where nothing was posted', () => expect(resultOf(0, 0)).toBeUndefined());
 });

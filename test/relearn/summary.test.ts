@@ -55,15 +55,12 @@ const learn = (count: number): Fill =>
   });
 
 const know = (count: number): Fill =>
-  times(count, (stats, index) => {
-    stats.finished(`${index}`, 'ham', { kind: 'duplicate' });
-  });
+  times(count, (stats, index) => stats.finished(`${index}`, 'ham', { kind: 'duplicate' }));
 
 const find =
   (found: Found, verdict: Verdict = 'spam'): Fill =>
-  (stats) => {
+  (stats) =>
     stats.found(found, verdict);
-  };
 
 const lie = (folder: string, count: number, verdict: Verdict = 'ham'): Fill =>
   times(count, (stats, index) => {
@@ -81,9 +78,7 @@ const leaveUnproven: Fill = (stats) => {
   stats.finished('/x', 'spam', { kind: 'learned', proven: false, reason: 'no proof' });
 };
 const fail = find({ kind: 'failed', place: '/x', reason: 'ENOENT' });
-const hold: Fill = (stats) => {
-  stats.held('/x', 'spam', HELD);
-};
+const hold: Fill = (stats) => stats.held('/x', 'spam', HELD);
 
 test.each<[number, string, readonly Fill[], Partial<SummaryInput>?]>([
   [0, 'all is done', [learn(5)]],

@@ -10,9 +10,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'learnd-programs-test-'));
 });
 
-afterEach(() => {
-  rmSync(folder, { recursive: true });
-});
+afterEach(() => rmSync(folder, { recursive: true }));
 
 function install(name: string): string {
   const path = join(folder, name);

@@ -17,14 +17,10 @@ test.each([
   'debian:13-slim',
   'oci-archive:/srv/base.tar',
   'docker-archive:base.tar',
-])('--base %s is for buildah, or debootstrap', (word) => {
-  expect(baseOf(word)).toBe(word);
-});
+])('--base %s is for buildah, or debootstrap', (word) => expect(baseOf(word)).toBe(word));
 
 test.each([
   ['dist/release-base.tar', '/srv/dist/release-base.tar'],
   ['./base', '/srv/base'],
   ['/tmp/base.tar', '/tmp/base.tar'],
-])('--base %s is a file', (word, file) => {
-  expect(baseOf(word)).toBe(file);
-});
+])('--base %s is a file', (word, file) => expect(baseOf(word)).toBe(file));

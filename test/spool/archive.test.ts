@@ -150,11 +150,8 @@ describe('retention', () => {
     expect(asked).toBe(0);
   });
 
-  test.each([0, DAY_MS, -DAY_MS])(
-    'removes days with all in them, clocks %d apart',
-    async (skew) => {
-      expect(await retain(30, NOON + skew)).toEqual(KEPT);
-    },
+  test.each([0, DAY_MS, -DAY_MS])('removes days with all in them, clocks %d apart', async (skew) =>
+    expect(await retain(30, NOON + skew)).toEqual(KEPT),
   );
 
   test('removes nothing that is no day of the archive, and of a symlink the link', async () => {

@@ -380,7 +380,7 @@ describe('what a crash left half-way', SECOND_FILE_SYSTEM, () => {
 
   const unfit: [what: string, make: (path: string, spool: TestSpool) => unknown][] = [
     ['over-size', (path) => put(path, 'x'.repeat(1_001))],
-    ['with several links', (path, { lib }) => { linkSync(put(`${lib}/outside`, 'secret'), path); }],
+    ['with several links', (path, { lib }) => linkSync(put(`${lib}/outside`, 'secret'), path)],
     ['as a FIFO', (path) => Fifo.make(path)],
   ]; // prettier-ignore
 

@@ -37,9 +37,7 @@ describe('the key of a name', () => {
     ['the ending .json', 'a.json', 'a%2Ejson'],
     ['.json inside', 'a.json.eml', 'a.json.eml'],
     ['.JSON, which no reason file ends in', 'a.JSON', 'a.JSON'],
-  ])('encodes %s', (_what, name, key) => {
-    expect(encodeName(name)).toBe(key);
-  });
+  ])('encodes %s', (_what, name, key) => expect(encodeName(name)).toBe(key));
 
   test('that would be longer than 200 bytes encoded is cut, never inside an escape', () => {
     for (const shift of ['', 'a', 'aa']) {
@@ -109,9 +107,7 @@ describe('the finishing mark', () => {
 
   test.each([0o644n, 0o600n, 0o664n, 0o666n, 0o640n, 0o4660n, 0o2660n, 0o1660n, 0o000n])(
     'is no other mode: %o',
-    (mode) => {
-      expect(bearsFinishingMark(0o100_000n | mode)).toBe(false);
-    },
+    (mode) => expect(bearsFinishingMark(0o100_000n | mode)).toBe(false),
   );
 
   test('makes a tenth of the settle time enough', () => {

@@ -246,9 +246,7 @@ describe('one pass', () => {
     const path = spool.drop('spam', 'growing.eml');
     spool.drop('spam', 'done.eml');
     await bench.pickup.openFolders();
-    const stays = await bench.onePass(() => {
-      appendFileSync(path, 'x');
-    });
+    const stays = await bench.onePass(() => appendFileSync(path, 'x'));
     expect(stays).toBeGreaterThanOrEqual(2);
     expect(bench.places).toEqual(['spam/done.eml']);
   });

@@ -19,10 +19,10 @@ describe('reading an entry', () => {
   });
 
   const changes: [what: string, change: (path: string) => void][] = [
-    ['was written to', (path) => { appendFileSync(path, 'x'); }],
-    ['was truncated', (path) => { truncateSync(path); }],
-    ['was rewritten at the same length', (path) => { setMtime(put(path, 'the ydob'), 2_000); }],
-    ['is another file', (path) => { setMtime(replace(path, 'the body'), 1_000); }],
+    ['was written to', (path) => appendFileSync(path, 'x')],
+    ['was truncated', (path) => truncateSync(path)],
+    ['was rewritten at the same length', (path) => setMtime(put(path, 'the ydob'), 2_000)],
+    ['is another file', (path) => setMtime(replace(path, 'the body'), 1_000)],
   ]; // prettier-ignore
 
   test.each(changes)('that %s before is changed, and says how', async (_what, change) => {
@@ -66,9 +66,7 @@ test.each(['before', 'after'] as const)(
     const path = spool.enqueue('spam', 'a.eml', 'x'.repeat(1_000));
     setMtime(path, 1_000);
     const entry = spool.entry('spam', 'a.eml');
-    const reads = actOnce(isStep('readSync', '/a.eml', moment), () => {
-      put(path, 'y'.repeat(1_000));
-    });
+    const reads = actOnce(isStep('readSync', '/a.eml', moment), () => put(path, 'y'.repeat(1_000)));
     expect(await spool.queue.read(entry)).toMatchObject({ kind: 'changed' });
     expect(reads()).toBe(1);
   },

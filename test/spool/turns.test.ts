@@ -87,9 +87,7 @@ test('others get the event loop while a sweep passes hidden names', async () => 
     again = setImmediate(next);
   };
   let again = setImmediate(next);
-  onTestFinished(() => {
-    clearImmediate(again);
-  });
+  onTestFinished(() => clearImmediate(again));
   await bench.pickup.openFolders();
   slowLists(() => seen.add(turns));
   await bench.pickup.pass();

@@ -119,16 +119,12 @@ describe('without a daemon', () => {
 
 test('what is stopped tells nothing, and fails', async () => {
   const server = createServer(() => undefined); // it never answers
-  onTestFinished(() => {
-    server.closeAllConnections();
-  });
+  onTestFinished(() => server.closeAllConnections());
   const STATUS_LISTEN = await listening(server);
   const RSPAMD_URL = `http://${STATUS_LISTEN}`;
   const config = loadConfig({ KOPANO_SPAMD_LIB: spool(), RSPAMD_URL, STATUS_LISTEN });
   const stop = new AbortController();
-  server.once('request', () => {
-    stop.abort();
-  });
+  server.once('request', () => stop.abort());
   let out = '';
   const code = await status({
     config,

@@ -38,9 +38,7 @@ const MISCONFIGURED = WRONG_PASSWORD;
 const SHOWN: Readonly<Record<string, (controller: Controller) => void>> = {
   starting: () => undefined,
   up: (controller) => controller.proved(deliveryOf('a')),
-  down: (controller) => {
-    controller.failed(FAILURE);
-  },
+  down: (controller) => controller.failed(FAILURE),
   misconfigured: (controller) => {
     controller.misconfigured({ ...MISCONFIGURED, password: false }, false);
   },
@@ -152,11 +150,7 @@ describe('rspamd is asked', () => {
   test('for two seconds at most', async () => {
     const { bench, trainer } = await counting();
     const hang = (signal: AbortSignal): Promise<undefined> =>
-      new Promise((resolve) => {
-        signal.addEventListener('abort', () => {
-          resolve(undefined);
-        });
-      });
+      new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)));
     Object.assign(trainer, { statistics: hang });
     const asked = bench.get('/readyz');
     await bench.clock.flowUntil('it asks', () => bench.clock.timers === 1);

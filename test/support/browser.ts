@@ -44,7 +44,7 @@ export const LOOKS: readonly Look[] = [360, 800, 1_600].flatMap((width) => [
 ]);
 
 /** What a page shows, and what it did beside that. */
-export interface Seen {
+interface Seen {
   readonly page: Page;
   readonly noise: readonly string[];
 }

@@ -35,7 +35,7 @@ interface DeliveryBenchOptions {
   readonly maxBytes?: number;
 }
 
-export interface MadeUp {
+interface MadeUp {
   /** @defaultValue `spam` */
   readonly verdict?: Verdict;
   /** The Message-ID. @defaultValue made of the name */

@@ -2,7 +2,7 @@
  * How long a run is: `short` in `npm test`, `middle` in `.ci/run`, `long` by hand
  * (`npm run torture`). `TEST_LENGTH` chooses.
  */
-export type Length = 'short' | 'middle' | 'long';
+type Length = 'short' | 'middle' | 'long';
 
 export const LENGTH: Length = parse(process.env['TEST_LENGTH'] ?? 'short');
 

@@ -126,9 +126,7 @@ export class ScriptedTrainer implements Trainer {
     this.posts.push(post);
     const answered = new AbortController();
     const aborted = new Promise<Outcome>((resolve) => {
-      const abort = (): void => {
-        resolve({ kind: 'aborted' });
-      };
+      const abort = (): void => resolve({ kind: 'aborted' });
       signal.addEventListener('abort', abort, { signal: answered.signal });
     });
     try {

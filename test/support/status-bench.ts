@@ -29,7 +29,7 @@ export const WELL: Statistics = {
 
 export const IDLE: Counts = { pending: 0, deferred: 0, inFlight: 0 };
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly type: string;
   readonly text: string;

@@ -53,9 +53,7 @@ test.each([
   ['200 with half a body', cut(SUCCESS, '{"succ')],
   ['200 without a body', cut(SUCCESS, '\r\n\r\n')],
   ['200 with an endless body', flood('200 OK', 600)],
-])('learned: %s', async (_, act) => {
-  expect(await outcomeOf(act)).toEqual({ kind: 'learned' });
-});
+])('learned: %s', async (_, act) => expect(await outcomeOf(act)).toEqual({ kind: 'learned' }));
 
 test.each<readonly [string, Act]>([
   ['208', alreadyLearned(ID, 'spam')],
@@ -65,9 +63,7 @@ test.each<readonly [string, Act]>([
     `208 with a Message-ID of ${kilobytes} KB, which overflows the parser`,
     alreadyLearned('x'.repeat(kilobytes * 1024), 'spam'),
   ]),
-])('duplicate: %s', async (_, act) => {
-  expect(await outcomeOf(act)).toEqual({ kind: 'duplicate' });
-});
+])('duplicate: %s', async (_, act) => expect(await outcomeOf(act)).toEqual({ kind: 'duplicate' }));
 
 const FEW = 'contains less tokens than required for bayes classifier: 3 < 11';
 test.each<Row>([

@@ -390,9 +390,7 @@ describe('statistics', () => {
     ['a list', stat('[]')],
     ['null', stat('null')],
     ['statfiles that are no list', stat('{"statfiles":{"length":2}}')],
-  ])('are unknown after %s', async (_, act) => {
-    expect(await statisticsFrom(act)).toBeUndefined();
-  });
+  ])('are unknown after %s', async (_, act) => expect(await statisticsFrom(act)).toBeUndefined());
 
   test('are asked for with the password and without Learn-Type', async () => {
     await using server = await FaultServer.start({ play: plays() });

@@ -134,9 +134,7 @@ export class SaLearn {
       child.stderr?.setEncoding('utf8').on('data', (text: string) => {
         reader.push(text);
         if (reader.begun === 0) return;
-        holding ??= setTimeout(() => {
-          folder.keep(reader.begun + NEAR);
-        }, holdMs);
+        holding ??= setTimeout(() => folder.keep(reader.begun + NEAR), holdMs);
       });
       give(child, batch, folder, () => end === undefined).catch((error: unknown) => {
         // Its list is empty then, so that it ends by itself.
@@ -171,12 +169,8 @@ type End = number | string | RunFault;
 
 function endOf(child: ChildProcess): Promise<End> {
   return new Promise((resolve) => {
-    child.on('error', (error) => {
-      resolve(faultOf(codeOf(error) ?? 'UNKNOWN', error.message));
-    });
-    child.on('close', (code, signal) => {
-      resolve(code ?? signal ?? 'UNKNOWN');
-    });
+    child.on('error', (error) => resolve(faultOf(codeOf(error) ?? 'UNKNOWN', error.message)));
+    child.on('close', (code, signal) => resolve(code ?? signal ?? 'UNKNOWN'));
   });
 }
 

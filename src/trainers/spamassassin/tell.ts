@@ -113,9 +113,7 @@ export class SpamdClient {
         if (isOwed) resolve({ ...faultOf(code, ''), late: untilClosed(socket) });
         else settle(code);
       };
-      const abort = (): void => {
-        giveUp('ABORTED');
-      };
+      const abort = (): void => giveUp('ABORTED');
       const timer = setTimeout(giveUp, this.#options.timeoutMs, 'ETIMEDOUT');
       signal.addEventListener('abort', abort);
       socket.on('data', (chunk: Buffer) => {
@@ -123,13 +121,9 @@ export class SpamdClient {
         if (received.length === MAX_ANSWER_BYTES || !mayBeSpamd(received)) settle('INCOMPLETE');
       });
       for (const end of ['end', 'close'] as const) {
-        socket.on(end, () => {
-          settle('CLOSED');
-        });
+        socket.on(end, () => settle('CLOSED'));
       }
-      socket.on('error', (error) => {
-        settle(codeOf(error) ?? 'UNKNOWN');
-      });
+      socket.on('error', (error) => settle(codeOf(error) ?? 'UNKNOWN'));
       socket.cork();
       socket.write(this.#head(telling));
       if (!this.#options.address.tls) {
@@ -138,9 +132,7 @@ export class SpamdClient {
       }
       socket.write(telling.body);
       socket.uncork();
-      socket.on('secureConnect', () => {
-        setTimeout(() => socket.end(), TICKETS_MS).unref();
-      });
+      socket.on('secureConnect', () => setTimeout(() => socket.end(), TICKETS_MS).unref());
     });
   }
 

@@ -38,9 +38,7 @@ test.each([
   ['no-source', {}],
   ['stdin-class', { dirs: ['-'] }],
   ['stdin-twice', { spam: ['-'], ham: ['-'] }],
-])('a usage error: %s', (code, named) => {
-  expect(refusal(named)?.code).toBe(`usage.${code}`);
-});
+])('a usage error: %s', (code, named) => expect(refusal(named)?.code).toBe(`usage.${code}`));
 
 describe('sources that overlap are refused:', () => {
   const complaintOf = (spam: readonly string[], ham: readonly string[]): string => {

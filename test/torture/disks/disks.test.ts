@@ -188,9 +188,7 @@ describe.concurrent('on a file system of its own', needsLoopDevice(), () => {
   test('what the kernel itself has made read-only', { timeout: TIMEOUT_MS }, async () => {
     await using world = await DiskWorld.make('all of it');
     const { disk, spool } = world;
-    const abort = (): void => {
-      disk.abort();
-    };
+    const abort = (): void => disk.abort();
     const daemon = await startInto(world, abort, 'all of a sudden');
     await daemon.says('disk.fault');
     await sleep(LASTS_MS);

@@ -170,9 +170,7 @@ function junk({ lib, den, outside, count }: Ground & { readonly count: number })
   type Kind = readonly [make: (path: string) => void, name: (i: number) => string];
   const symlink = symlinkSync.bind(undefined, secret);
   const link = linkSync.bind(undefined, hardLinked);
-  const empty = (path: string): void => {
-    writeFileSync(path, '');
-  };
+  const empty = (path: string): void => writeFileSync(path, '');
   const kinds: readonly Kind[] = [
     [symlink, (i) => `symlink-${i}.eml`],
     [symlink, (i) => `.hidden-${i}.eml`],

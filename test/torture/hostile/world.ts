@@ -52,7 +52,7 @@ export interface HostileOptions {
   readonly knowing?: boolean;
 }
 
-export interface Post extends Certified {
+interface Post extends Certified {
   readonly verdict: Verdict;
 }
 
@@ -215,7 +215,7 @@ function runAttack(name: string, order: object): Promise<unknown> {
  * A controller that takes everything, as rspamd does, and keeps account of it: which message, in
  * what order, and what was none.
  */
-export class Controller {
+class Controller {
   readonly posts: Post[] = [];
   /** Beginnings of posts that are no whole message of the drop directory. */
   readonly strangers: string[] = [];

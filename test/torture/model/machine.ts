@@ -76,7 +76,7 @@ const TAKES_ROOM = /^(mkdirSync|renameSync|open|writeFileSync|FileHandle\.(write
 const SHOWS = /stat|read/i;
 
 /** A disk that fails for a while, in one place. */
-export interface Fault {
+interface Fault {
   readonly code: string;
   /** How the paths of what fails begin. */
   readonly where: string;

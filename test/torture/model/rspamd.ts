@@ -50,7 +50,7 @@ export const MODES = [
   'forbidden',
 ] as const;
 
-export type Mode = (typeof MODES)[number];
+type Mode = (typeof MODES)[number];
 
 /** One post. */
 export interface Request {

@@ -25,7 +25,7 @@ import { Writer } from './writer.ts';
 const URLS = ['http://one.example:11334', 'http://two.example:11334'];
 
 /** One life of the program. */
-export interface Daemon {
+interface Daemon {
   readonly process: Process;
   readonly stopping: AbortController;
   /** What SIGHUP does. */
@@ -247,9 +247,7 @@ export class World {
     for (const daemon of this.daemons) {
       if (daemon === undefined) continue;
       const { process } = daemon;
-      const ring = (): void => {
-        this.machine.ring(process, `${this.root}/lib/${verdict}`, name);
-      };
+      const ring = (): void => this.machine.ring(process, `${this.root}/lib/${verdict}`, name);
       this.timeline.after(this.#latency(5), ring, process);
     }
   }

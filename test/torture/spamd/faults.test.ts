@@ -35,9 +35,7 @@ describeReal('a Bayes that cannot be written any more', () => {
   // Without root, what is taken away from others is not taken away from the owner's own spamd.
   const folder = (): string => dirname(spamd.bayesPath);
   const toks = (): string => `${spamd.bayesPath}_toks`;
-  const owned = (path: string, uid: number, gid: number): void => {
-    chownSync(path, uid, gid);
-  };
+  const owned = (path: string, uid: number, gid: number): void => chownSync(path, uid, gid);
 
   test.each([
     ['as its folder is gone', () => rmSync(folder(), { recursive: true })],

@@ -9,7 +9,7 @@ import { SyscallsWorld, isOperatorError, nameIn } from './world.ts';
  * Takes a scenario from its start until everything is learned and the daemon has stopped, with or
  * without a fault on the way, and says what about it was not as it is promised.
  */
-export interface Run {
+interface Run {
   /** Every step of the daemon, in order. */
   readonly steps: readonly FsStep[];
   /** Until everything was learned, on the run's clock. */

@@ -115,9 +115,7 @@ export class SyscallsWorld {
     this.#once = options.once;
     this.trainer.clock = this.clock.wall();
     const roots = [this.folder, ...(this.#elsewhere === undefined ? [] : [this.#elsewhere])];
-    const onStep = (step: FsStep): void => {
-      this.#onStep(step);
-    };
+    const onStep = (step: FsStep): void => this.#onStep(step);
     const restoreSpawn = watchSpawns(onStep);
     const restoreFs = watchFileSystem(
       (path) =>

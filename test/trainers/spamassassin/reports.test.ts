@@ -33,9 +33,7 @@ beforeEach(async () => {
   spamd = await ScriptedSpamd.start((request) => (isReport(request) ? play(request) : undefined));
 });
 
-afterEach(() => {
-  stop.abort();
-});
+afterEach(() => stop.abort());
 
 function isReport({ head }: TellRequest): boolean {
   return head.includes(': remote');

@@ -49,9 +49,7 @@ export class ScriptedSpamd {
   private constructor(server: Server, play: Play) {
     this.port = (server.address() as AddressInfo).port;
     this.play = play;
-    server.on('connection', (socket: Socket) => {
-      this.#take(socket);
-    });
+    server.on('connection', (socket: Socket) => this.#take(socket));
   }
 
   static async start(play: Play = () => undefined): Promise<ScriptedSpamd> {
