@@ -23,8 +23,7 @@ import { checkWatching } from './watching.ts';
  * `kopano-learnd doctor`: tries everything that must work, asks the running daemon what it met, and says
  * of each fault what to do about it. Teaches rspamd nothing, and leaves nothing behind.
  */
-interface DoctorOptions
-  extends Omit<Case, 'daemon' | 'host'>, Pick<CommandOptions, 'out' | 'err'> {
+interface DoctorOptions extends Omit<Case, 'daemon' | 'host'>, Pick<CommandOptions, 'out' | 'err'> {
   /** Why the daemon would not run, where root started both. */
   readonly refusal: OperatorError | undefined;
   /** One JSON object instead of a text. */
