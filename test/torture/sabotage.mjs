@@ -4,6 +4,7 @@
  *
  *   npm run sabotage                 all of them: takes a while
  *   npm run sabotage -- kill model   those of these suites, or with these words in their names
+ *   npm run sabotage -- --places     none: tells which have lost their place in the source
  *
  * The last line is "N passed, N failed"; a sabotage that no test noticed has failed, and so has one
  * whose place is no longer in the source.
@@ -34,6 +35,11 @@ const ALSO = [
 ];
 
 const wanted = process.argv.slice(2);
+if (wanted[0] === '--places') {
+  const lost = SABOTAGES.filter((each) => placeOf(path.join(PROJECT, 'src'), each) === undefined);
+  for (const { suite, name } of lost) console.log(`${suite}: ${name}: its place is not once in src/`);
+  process.exit(lost.length > 0 ? 1 : 0);
+}
 const isWanted = ({ suite, name }) =>
   wanted.length === 0 || wanted.some((word) => word === suite || name.includes(word));
 const chosen = SABOTAGES.filter(isWanted);
@@ -77,7 +83,16 @@ function trySabotage(sabotage) {
 }
 
 /** Changes the one place that a sabotage names. */
-function sabotageOnce(source, { at, insert, find, replace }) {
+function sabotageOnce(source, sabotage) {
+  const place = placeOf(source, sabotage);
+  if (place === undefined) return false;
+  const { insert, replace } = sabotage;
+  writeFileSync(place.file, place.before + (insert ?? replace) + place.after);
+  return true;
+}
+
+/** The file with the place, and what stands before and behind it; `undefined` unless it is there once. */
+function placeOf(source, { at, find }) {
   const files = readdirSync(source, { recursive: true }).filter((name) => name.endsWith('.ts'));
   const hits = files.flatMap((name) => {
     const file = path.join(source, name);
@@ -85,10 +100,9 @@ function sabotageOnce(source, { at, insert, find, replace }) {
     return parts.length === 1 ? [] : [{ file, parts }];
   });
   const [hit] = hits;
-  if (hits.length !== 1 || hit.parts.length !== (at === undefined ? 2 : 3)) return false;
-  const [before, head, after] = at === undefined ? [hit.parts[0], '', hit.parts[1]] : hit.parts;
-  writeFileSync(hit.file, before + head + (insert ?? replace) + after);
-  return true;
+  if (hits.length !== 1 || hit.parts.length !== (at === undefined ? 2 : 3)) return undefined;
+  const after = hit.parts.pop();
+  return { file: hit.file, before: hit.parts.join(''), after };
 }
 
 /** What a function, or a method of a class, begins with, as a part that `split` keeps. */

@@ -27,8 +27,8 @@ export const SABOTAGES = [
   {
     suite: 'kill',
     name: 'SpamAssassin is told nothing of the bytes that it learned before',
-    at: 'SpamdTrainer.#unlearnEarlier',
-    insert: 'if (Date.now() > 0) return undefined;',
+    find: 'const isOther = earlier?.stands === true && !hasBytes;',
+    replace: 'const isOther = earlier?.stands === true && !hasBytes && Date.now() < 0;',
     only: 'in SpamAssassin',
   },
   {
