@@ -37,7 +37,8 @@ const ALSO = [
 const wanted = process.argv.slice(2);
 if (wanted[0] === '--places') {
   const lost = SABOTAGES.filter((each) => placeOf(path.join(PROJECT, 'src'), each) === undefined);
-  for (const { suite, name } of lost) console.log(`${suite}: ${name}: its place is not once in src/`);
+  for (const { suite, name } of lost)
+    console.log(`${suite}: ${name}: its place is not once in src/`);
   process.exit(lost.length > 0 ? 1 : 0);
 }
 const isWanted = ({ suite, name }) =>
