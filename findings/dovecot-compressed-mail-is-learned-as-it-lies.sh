@@ -25,7 +25,7 @@ for method in gz zstd; do
   configure_dovecot 'mail_plugins {' 'mail_compress = yes' '}' "mail_compress_write_method = $method"
   dove anna 'mailbox create' "$method"
   for number in 1 2 3; do dove anna save -m "$method" <"letter.$number"; done
-  folder=/home/anna/Maildir/.$method/new
+  folder=~anna/Maildir/.$method/new
   ids=$(dove anna 'fetch hdr.message-id' mailbox "$method" | grep -c '<letter')
   seen "$method: letters that Dovecot itself reads" "$ids" 3
   seen 'rspamc learns of them' "$(rspamc learn_spam "$folder" 2>>rspamc.log | grep -c '^success = true')" 3

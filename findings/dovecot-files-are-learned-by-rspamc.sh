@@ -28,10 +28,10 @@ dove anna 'flags add' '\Deleted' mailbox Junk uid 4
 start_redis
 start_rspamd
 
-seen 'Junk as spam' "$(teach spam /home/anna/Maildir/.Junk)" \
+seen 'Junk as spam' "$(teach spam ~anna/Maildir/.Junk)" \
   '1 dovecot-uidlist 1 dovecot.index.cache 1 dovecot.index.log 4 letter'
 seen 'learned as spam' "$(learned spam)" 7
-seen 'Maildir as ham' "$(teach ham /home/anna/Maildir)" \
+seen 'Maildir as ham' "$(teach ham ~anna/Maildir)" \
   '1 dovecot-uidlist 1 dovecot.index.cache 1 dovecot.index.log 1 dovecot.list.index.log 1 letter'
 seen 'learned as ham' "$(learned ham)" 5
 finish

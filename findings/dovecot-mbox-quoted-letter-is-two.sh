@@ -22,8 +22,8 @@ message 1 | dove anna save -m Junk
 message 3 | dove anna save -m Junk
 
 seen 'Dovecot' "$(dove anna 'fetch uid' mailbox Junk | grep -c '^uid:')" 3
-seen 'lines that begin with "From "' "$(grep -c '^From ' /home/anna/mail/Junk)" 5
-seen 'letters with a Content-Length' "$(grep -c '^Content-Length: [0-9]' /home/anna/mail/Junk)" 3
+seen 'lines that begin with "From "' "$(grep -c '^From ' ~anna/mail/Junk)" 5
+seen 'letters with a Content-Length' "$(grep -c '^Content-Length: [0-9]' ~anna/mail/Junk)" 3
 seen 'formail' "$(as anna sh -c 'formail -s echo letter <mail/Junk' | grep -c letter)" 3
 seen 'sa-learn' "$(as anna sa-learn -L --mbox --spam mail/Junk | sed 's/.*(\([0-9]*\) message.*/\1/')" 4
 as anna bogofilter -M -s -I mail/Junk
