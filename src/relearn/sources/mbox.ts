@@ -1,3 +1,4 @@
+import { partsOf } from '../../mail.ts';
 import type { ByteWindow } from './byte-window.ts';
 
 /**
@@ -142,10 +143,12 @@ async function statedEnd(
   dialect: Dialect,
   maxBytes: number,
 ): Promise<MessageEnd | undefined> {
-  const head = headerOf(await window.fill(MAX_HEADER_BYTES));
-  const [, bodyLength] = CONTENT_LENGTH.exec(head) ?? [];
-  if (bodyLength === undefined) return undefined;
-  const end = head.length + Number(bodyLength);
+  const block = (await window.fill(MAX_HEADER_BYTES)).subarray(0, MAX_HEADER_BYTES);
+  const { headers, body } = partsOf(block);
+  const [, bodyLength] = CONTENT_LENGTH.exec(headers) ?? [];
+  const isWhole = headers.length < block.length;
+  if (bodyLength === undefined || !isWhole) return undefined;
+  const end = block.length - body.length + Number(bodyLength);
   if (end > maxBytes) return undefined;
   const content = await window.fill(end + LOOK_AHEAD);
   // The separator begins with the end of the line before it, which is the last one or a blank one.
@@ -156,13 +159,6 @@ async function statedEnd(
   const rest = content.length - end;
   const isLast = rest >= 0 && rest <= 2 && /^\r?\n?$/.test(content.toString('latin1', end));
   return isLast ? { length: end, end, next: undefined } : undefined;
-}
-
-/** A header with the blank line behind it; nothing of one that is too long, or without a blank line. */
-function headerOf(content: Buffer): string {
-  const head = content.subarray(0, MAX_HEADER_BYTES);
-  const ends = [head.indexOf('\n\n') + 2, head.indexOf('\n\r\n') + 3].filter((end) => end > 2);
-  return ends.length === 0 ? '' : head.toString('latin1', 0, Math.min(...ends));
 }
 
 /** The end of a message before a separator that begins at `at`, if one does. */
