@@ -30,6 +30,23 @@ import { brotliCompressSync } from 'node:zlib';
 /** What `evaluate --html` imports when it has something to draw. */
 const PAGE = 'src/evaluate/page/page.ts';
 
+/** What packages import for what nobody here asks of them: a sixth of what they would be. */
+const LEFT_OUT = [
+  // got: HTTP/2, a cache of answers, a cache of names
+  'http2-wrapper',
+  'cacheable-request',
+  'cacheable-lookup',
+  // pino: a log written by another thread, or to several places, or without some of its fields
+  'pino/lib/multistream',
+  'pino/lib/transport',
+  '@pinojs/redact',
+  // prom-client: figures of the process, of a cluster, for a gateway, and quantiles
+  'prom-client/lib/defaultMetrics',
+  'prom-client/lib/cluster',
+  'prom-client/lib/pushgateway',
+  'prom-client/lib/summary',
+];
+
 const folder = path.resolve(process.argv[2] ?? 'dist/bundle');
 const output = path.join(folder, 'bin/kopano-learnd.mjs');
 process.chdir(path.join(import.meta.dirname, '..'));
@@ -61,7 +78,7 @@ const { metafile } = await build({
   legalComments: 'eof',
   metafile: true,
   logLevel: 'warning',
-  plugins: [lateBuiltins(), packedPage(page.code)],
+  plugins: [lateBuiltins(), leftOut(), packedPage(page.code)],
   // packages in CommonJS ask for Node's own modules by require(), which ES modules don't have
   banner: {
     js: "import { createRequire as learndCreateRequire } from 'node:module'; const require = learndCreateRequire(import.meta.url);",
@@ -71,11 +88,7 @@ const { metafile } = await build({
 const code = copiedOnce(await readFile(output, 'utf8'));
 await writeFile(output, code.replace(/^#!.*\n/, firstLines()));
 const packages = packagesOf([...Object.keys(metafile.inputs), ...page.inputs]);
-const texts = await Promise.all(packages.map(licence));
-await appendFile(
-  output,
-  `\n/*\nThis file contains:\n\n${texts.join('\n\n').replaceAll('*/', '* /')}\n*/\n`,
-);
+await appendFile(output, `\n/*\nThis file contains:\n\n${await licences(packages)}\n*/\n`);
 await chmod(output, 0o755);
 const { size } = await stat(output);
 console.log(
@@ -133,6 +146,35 @@ function lateBuiltins() {
       });
       builder.onLoad({ filter: /.*/, namespace }, ({ path: name }) => ({
         contents: `module.exports = require(${JSON.stringify(name)})`,
+      }));
+    },
+  };
+}
+
+/** In the place of each of {@link LEFT_OUT} a class that says so when it is made. */
+function leftOut() {
+  const namespace = 'left-out';
+  return {
+    name: namespace,
+    setup(builder) {
+      const missing = new Set(LEFT_OUT);
+      builder.onResolve({ filter: /.*/ }, ({ path: given, importer }) => {
+        const name = given.startsWith('.')
+          ? path.join(path.dirname(importer), given).replace(/^.*\/node_modules\//, '')
+          : given;
+        missing.delete(name);
+        return LEFT_OUT.includes(name) ? { path: name, namespace } : undefined;
+      });
+      builder.onEnd(() => {
+        if (missing.size > 0)
+          throw new Error(`nothing imports ${[...missing].join(', ')} any more`);
+      });
+      builder.onLoad({ filter: /.*/, namespace }, ({ path: name }) => ({
+        contents: [
+          `class LeftOut { constructor() { throw new Error('The bundle was made without ${name}'); } }`,
+          // got asks whether an error is this one
+          'module.exports = Object.assign(LeftOut, { CacheError: LeftOut });',
+        ].join('\n'),
       }));
     },
   };
@@ -205,13 +247,32 @@ function packagesOf(inputs) {
   return [...new Set(folders)].filter((folder) => folder !== undefined).sort();
 }
 
-/** What a package wants said about itself. One that says nothing must not get into an image. */
-async function licence(folder) {
-  const { name, version, license } = JSON.parse(
-    await readFile(path.join(folder, 'package.json'), 'utf8'),
-  );
-  const file = (await readdir(folder)).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
-  if (license === undefined) throw new Error(`${folder} has no licence`);
-  const text = file === undefined ? '' : `\n\n${await readFile(path.join(folder, file), 'utf8')}`;
-  return `=== ${name} ${version}: ${license}${text.trimEnd()}`;
+/** What packages want said about themselves; what several say in the same words is said once. */
+async function licences(folders) {
+  const said = new Map();
+  for (const folder of folders) {
+    const { name, version, license } = JSON.parse(
+      await readFile(path.join(folder, 'package.json'), 'utf8'),
+    );
+    // One that says nothing must not get into an image.
+    if (license === undefined) throw new Error(`${folder} has no licence`);
+    const file = (await readdir(folder)).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+    const text = file === undefined ? '' : await readFile(path.join(folder, file), 'utf8');
+    const lines = text.split(/\r?\n/).map((line) => line.trimEnd());
+    const isOwn = (line) =>
+      /^\s*Copyright\b|^(The )?(MIT|ISC) License( \((MIT|ISC)\))?$/.test(line);
+    const terms = lines
+      .filter((line) => !isOwn(line))
+      .join('\n')
+      .trim();
+    const words = terms.replace(/\s+/g, ' ');
+    const entry = said.get(words) ?? { heads: [], terms };
+    const owners = lines.filter((line) => isOwn(line));
+    entry.heads.push([`=== ${name} ${version}: ${license}`, ...owners].join('\n'));
+    said.set(words, entry);
+  }
+  return [...said.values()]
+    .map(({ heads, terms }) => [...heads, terms].join('\n\n').trimEnd())
+    .join('\n\n')
+    .replaceAll('*/', '* /');
 }

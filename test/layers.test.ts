@@ -28,7 +28,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
   commander: 'commands.ts',
   'prom-client': 'status/metrics.ts',
   '@observablehq/plot': 'evaluate/page/plots.ts',
-  linkedom: 'evaluate/page/plots.ts',
+  slimdom: 'evaluate/page/plots.ts',
 };
 
 interface Import {

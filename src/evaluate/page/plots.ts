@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
+import { Document, type Element, serializeToWellFormedString } from 'slimdom';
 import type { CurvePoint, HistogramBin } from '../report.ts';
 import type { RocPoint } from '../statistics.ts';
 
@@ -86,16 +86,16 @@ export function histogramPlot(bins: readonly HistogramBin[]): string {
 }
 
 function drawn(options: Plot.PlotOptions): string {
-  // The types of both packages need those of a browser.
-  const { document } = parseHTML(EMPTY) as unknown as { readonly document: never };
+  const document = new Document();
+  // Plot begins at the root element of a document.
+  document.append(document.createElement('svg'));
   const plot: unknown = Plot.plot({
     ...MARGINS,
     ...options,
-    document,
+    // Its type needs that of a browser's.
+    document: document as never,
     width: WIDTH,
     height: HEIGHT,
   });
-  return (plot as { readonly outerHTML: string }).outerHTML;
+  return serializeToWellFormedString(plot as Element);
 }
-
-const EMPTY = '<!doctype html><html><body></body></html>';
