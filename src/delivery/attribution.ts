@@ -168,7 +168,6 @@ export class Attribution {
     const answered = isUnknown ? outcome.answered : outcome.contact === 'answered';
     // It may have crashed the controller, or another one beside it: each is tried alone next time.
     if (isUnknown) failures.alone = true;
-    if (answered) failures.error = reason;
     const mayBeItsOwn = answered || (isUnknown && wasAlone);
     if (!mayBeItsOwn || !controller.repeats(message, wasAlone)) {
       const suspect = mayBeItsOwn ? message : undefined;

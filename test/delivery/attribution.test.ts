@@ -156,6 +156,25 @@ describe.each([
   });
 });
 
+test.each([
+  ['refused', REFUSES],
+  ['unreachable', UNREACHABLE],
+])(
+  'a connection that is %s is no message’s own, whoever is proven around it',
+  async (_what, failure) => {
+    const bench = await warmBench(to('a', failure));
+    bench.put('a');
+    for (let i = 0; i < 10; i += 1) {
+      await bench.flow(70_000);
+      bench.put(`other-${i}`);
+      await bench.finishOf(`other-${i}`);
+    }
+    expect(bench.trainer.of('a').length).toBeGreaterThan(5);
+    expect(chargesOf(bench)).toEqual({});
+    expect(bench.spool.queued).toEqual(['spam/a']);
+  },
+);
+
 test('one failure after the other is an outage, which charges nobody', async () => {
   const bench = await warmBench(to(['a', 'b'], UNKNOWN_ERROR, 2));
   bench.put('a');
