@@ -117,11 +117,13 @@ export class Requeue {
     });
   }
 
-  /** Whether the drop directory holds a verdict of this key. A name that was cut is not found. */
+  /** Whether the drop directory holds, or may hold, a verdict of this key. A name that was cut is not found. */
   #isDropped(key: string): boolean {
+    const { drop } = this.#options;
+    if (drop.verdicts.some((verdict) => drop.isUncertain(verdict))) return true;
     const rawName = decodeKey(key);
     if (rawName === undefined) return false;
-    return this.#options.drop.folders.some(({ folder }) => {
+    return drop.folders.some(({ folder }) => {
       const stats = folder.lstat(rawName);
       return stats?.isFile() === true && stats.size > 0n;
     });

@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Verdict } from '../../src/verdict.ts';
 import { QuarantinedMessages } from '../../src/spool/quarantined.ts';
@@ -108,6 +108,18 @@ describe('a released message waits', () => {
     unlinkSync(unfinished);
     expect(await bench.requeue.take()).toBe(0);
     expect(spool.queued).toEqual(['spam/a.eml']);
+  });
+
+  test('until a class folder is open, which may hold a newer verdict', async () => {
+    release('spam', 'a.eml', 'older');
+    renameSync(spool.dropPath('ham'), `${spool.lib}/old`);
+    mkdirSync(spool.dropPath('ham'));
+    spool.drop('ham', 'a.eml', 'newer');
+    expect(await bench.requeue.take()).toBe(1);
+    expect(spool.queued).toEqual([]);
+    bench.pickup.start();
+    await bench.flowUntilQueued('ham/a.eml');
+    expect(filesOf('release')).toEqual([]);
   });
 });
 
