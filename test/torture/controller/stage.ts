@@ -150,13 +150,15 @@ export class Stage implements AsyncDisposable {
 
   /** Waits until the controller is paused and nothing is on its way, or all has ended. */
   async untilPaused(fleet: Fleet): Promise<void> {
-    await this.daemon.until('pause or end', () => {
+    const isPaused = (): boolean => {
       if (this.endsOf(fleet).length >= allOf(fleet).length) return true;
       // an earlier message may have met the fault before the fleet was launched
       const state = this.#linesFrom(0).findLast(({ event }) => event.startsWith('controller.'));
       if (state === undefined || state.event === 'controller.up') return false;
       return this.proxy.open === 0 && !this.#isProving(fleet);
-    });
+    };
+    // Where posts last and nothing is proven, each message probes once before there is a pause.
+    await this.daemon.until('pause or end', isPaused, { timeoutMs: PATIENCE_MS });
   }
 
   /** What was answered 200 lately is posted again after a pause. */
