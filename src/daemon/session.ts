@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { Controller } from '../delivery/controller.ts';
 import type { Learner } from '../delivery/store.ts';
+import { ifAllowed } from '../errors.ts';
 import { LogThrottle } from '../logger.ts';
 import type { Log } from '../logger.ts';
 import { SteadyClock, isTrusted, removeOldDays } from '../spool/archive.ts';
@@ -186,9 +187,19 @@ export class SpoolSession {
    * @returns false when the spool belongs to another daemon
    */
   async prepare(progress?: () => void): Promise<boolean> {
+    this.#tidy();
     await this.#pickup.openFolders();
     await this.#requeue.take(progress);
     return this.#lostReason === undefined;
+  }
+
+  /** What a killed process left half-made nobody finishes, and it may be a message that was withdrawn. */
+  #tidy(): void {
+    const { temporary } = this.#options.stateDir;
+    for (const { rawName } of ifAllowed(() => [...temporary.list()]) ?? []) {
+      // A doctor may be trying the folder.
+      if (!rawName.startsWith('.kopano-learnd-')) ifAllowed(() => temporary.removeFile(rawName));
+    }
   }
 
   /** Works until it is stopped or lost. */

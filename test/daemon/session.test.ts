@@ -71,6 +71,21 @@ test('a chore that meets an error of this program is called again, and so are th
   expect(recorder.of('disk.fault')).toEqual([]);
 });
 
+test('a session removes what a killed one left half-made, of messages that never come again', async () => {
+  const copies = ['withdrawn.eml', '.taught-withdrawn.eml', '.listed-withdrawn.eml'];
+  const probe = '.kopano-learnd-doctor-1';
+  for (const name of [...copies, 'quarantined.eml.json', '.history.json', probe]) {
+    put(spool.statePath(`tmp/${name}`), 'x');
+  }
+  failSteps((step) =>
+    step.call === 'unlinkSync' && step.path.endsWith('/withdrawn.eml') ? 'EIO' : undefined,
+  );
+  await bench.begin();
+  spool.drop('spam', 'a.eml');
+  await clock.flowUntil('all the same it learns', () => trainer.posts.length === 2);
+  expect(spool.names('tmp')).toEqual([probe, 'withdrawn.eml']);
+});
+
 test('a session that is over late lets go of its folders all the same', async () => {
   use({ settings: { SHUTDOWN_SECONDS: '1', LEARN_ARCHIVE_DAYS: '30' } });
   mkdirSync(spool.statePath('archive/spam/2000-01-01'));
