@@ -93,7 +93,7 @@ export class SpoolSession {
     setMaxListeners(0, ending);
     for (const controller of controllers) controller.forgetMessages();
     const { libDir, settleMs, sweepMs, maxBytes, after } = config.spool;
-    const { archive, temporary } = stateDir;
+    const { archive, former, temporary } = stateDir;
     const throttle = new LogThrottle(clock);
     const faults = new DiskFaults({ clock, log, bugs });
     this.#faults = faults;
@@ -125,6 +125,7 @@ export class SpoolSession {
       ...config.spool,
       requeue: this.#requeue,
       events: this.#noting(events),
+      former,
       temporary,
       throttle,
       onLost: this.#lose.bind(this),

@@ -16,6 +16,8 @@ export interface SpoolContext {
   readonly drop: DropDirectory;
   readonly queue: Queue;
   readonly quarantine: Quarantine;
+  /** Queue, quarantine and release of classes that aren't set any more. */
+  readonly former: readonly Folder[];
   /** Where copies from another file system are made. */
   readonly temporary: Folder;
   readonly gate: Gate;

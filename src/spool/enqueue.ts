@@ -1,6 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { errnoOf } from '../errors.ts';
+import path from 'node:path';
+import { errnoOf, ifAllowed } from '../errors.ts';
 import { othersOf, takesPrecedence } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import type { SpoolContext } from './context.ts';
@@ -180,13 +181,21 @@ export class Enqueuer {
 
   /** Removes every older verdict of a key, wherever it waits. */
   #supersede(key: string): void {
-    const { queue, quarantine, requeue, moves, events } = this.#options;
+    const { queue, quarantine, requeue, moves, events, former, log } = this.#options;
     for (const verdict of queue.removeKey(key)) events.superseded(verdict, key);
     // That one was counted when it was quarantined.
     quarantine.removeKey(key);
     // After the quarantine: an operator may be moving it from there to here.
     requeue.removeKey(key);
     moves.supersede(key);
+    // It would be learned after this one once its class is set again.
+    for (const folder of former) {
+      const isGone = ifAllowed(() => folder.removeFile(key));
+      ifAllowed(() => folder.removeFile(`${key}.json`));
+      if (isGone !== true) continue;
+      const fields = { verdict: path.basename(folder.path), file: key };
+      log('notice', 'message.superseded', 'a newer verdict took its place', fields);
+    }
   }
 
   #leave({ from, rawName, stats }: Candidate, reason: StuckReason): Look {

@@ -3,11 +3,12 @@ import type { BigIntStats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { EXIT, OperatorError, errnoOf } from '../errors.ts';
 import type { ExitCode } from '../errors.ts';
-import { VERDICTS, isClassName } from '../verdict.ts';
+import { VERDICTS } from '../verdict.ts';
 import type { Verdict } from '../verdict.ts';
 import { Folder, READ_SAFELY } from './folder.ts';
 import { isKey } from './message.ts';
 import type { QuarantineReason } from './quarantine.ts';
+import { classesIn } from './state-dir.ts';
 
 /**
  * The quarantine as an operator's command sees it: beside a daemon that may put messages there or
@@ -170,11 +171,7 @@ function openAll(root: Folder, name: string): Folders {
   using parent = openFolder(place, () => root.openFolder(name));
   const folders = new Map<Verdict, Folder>();
   if (parent === undefined) return folders;
-  const further = guard(parent, () =>
-    [...parent.list()]
-      .map(({ rawName }) => rawName)
-      .filter((each) => isClassName(each) && parent.lstat(each)?.isDirectory() === true),
-  );
+  const further = guard(parent, () => classesIn(parent));
   for (const verdict of new Set([...VERDICTS, ...further.sort()])) {
     const folder = openFolder(place, () => parent.openFolder(verdict));
     if (folder !== undefined) folders.set(verdict, folder);

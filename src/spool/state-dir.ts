@@ -14,7 +14,7 @@ import { EXIT, OperatorError, errnoOf, ifAllowed } from '../errors.ts';
 import { FILTERS } from '../filter.ts';
 import { plainName } from '../host.ts';
 import { inShell } from '../text.ts';
-import { VERDICTS, perClass } from '../verdict.ts';
+import { VERDICTS, isClassName, perClass } from '../verdict.ts';
 import type { PerClass, Verdict } from '../verdict.ts';
 import { Folder, statsAt } from './folder.ts';
 import { isOutsiders, isUnmapped, outsidersCure } from './user-namespace.ts';
@@ -32,6 +32,8 @@ export interface StateDir {
   readonly quarantine: PerClass<Folder>;
   /** What other commands ask the owner to take back into the queue. */
   readonly release: PerClass<Folder>;
+  /** Queue, quarantine and release of classes that aren't set any more, and may be again. */
+  readonly former: readonly Folder[];
   /** How often messages of the queue were posted without a proof. */
   readonly posts: PerClass<Folder>;
   /** Where copies are made before they get their name by a rename. */
@@ -102,16 +104,22 @@ export function openStateDir(options: StateDirOptions): StateDir {
   };
   try {
     tighten(); // before anything is made in it
-    const each = (name: (typeof NAMES)[number]): PerClass<Folder> => {
+    const verdicts = options.verdicts ?? VERDICTS;
+    const former: Folder[] = [];
+    const each = (name: (typeof NAMES)[number], isWaiting = false): PerClass<Folder> => {
       const parent = inner(root, name);
-      return perClass(options.verdicts ?? VERDICTS, (verdict) => inner(parent, verdict));
+      const gone = isWaiting ? classesIn(parent).filter((each) => !verdicts.includes(each)) : [];
+      // One that can't be opened is somebody else's.
+      former.push(...gone.flatMap((verdict) => ifAllowed(() => inner(parent, verdict)) ?? []));
+      return perClass(verdicts, (verdict) => inner(parent, verdict));
     };
     const stateDir = {
       root,
-      queue: each('queue'),
+      queue: each('queue', true),
       archive: each('archive'),
-      quarantine: each('quarantine'),
-      release: each('release'),
+      quarantine: each('quarantine', true),
+      release: each('release', true),
+      former,
       posts: each('posts'),
       temporary: inner(root, 'tmp'),
       openTaught: () => inner(root, 'taught'),
@@ -123,7 +131,7 @@ export function openStateDir(options: StateDirOptions): StateDir {
           if (errnoOf(error) === undefined) throw error;
           return false;
         }
-        return opened.every((folder) => folder.isCurrent());
+        return opened.every((folder) => folder.isCurrent() || former.includes(folder));
       },
       close,
     };
@@ -133,6 +141,13 @@ export function openStateDir(options: StateDirOptions): StateDir {
     close();
     throw error;
   }
+}
+
+/** The classes that a place of the state dir has folders for, those that aren't set any more among them. */
+export function classesIn(place: Folder): Verdict[] {
+  return [...place.list()]
+    .map(({ rawName }) => rawName)
+    .filter((name) => isClassName(name) && place.lstat(name)?.isDirectory() === true);
 }
 
 /**

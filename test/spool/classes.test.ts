@@ -117,6 +117,26 @@ test('the quarantine’s commands see every class that there is, the settings as
   expect(spool.names('release/news')).toEqual(['a.eml']);
 });
 
+test('a class that is named again teaches nothing that was judged anew meanwhile', async () => {
+  const { lib } = spoolWithNews();
+  const news = `${lib}/.learnd`;
+  const places = ['queue/news/a.eml', 'quarantine/news/b.eml', 'release/news/c.eml'];
+  for (const place of [...places, 'quarantine/news/b.eml.json', 'queue/news/d.eml']) {
+    put(`${news}/${place}`, 'x');
+  }
+  const bench = new PickupBench({ spool: new TestSpool({ lib }) });
+  for (const key of ['a.eml', 'b.eml', 'c.eml']) bench.spool.drop('ham', key);
+  await bench.start();
+  await bench.flowUntilQueued('ham/a.eml', 'ham/b.eml', 'ham/c.eml');
+  const left = ['queue', 'quarantine', 'release'].map((place) =>
+    bench.spool.names(`${place}/news`),
+  );
+  expect(left).toEqual([['d.eml'], [], []]);
+  const lines = bench.recorder.of('message.superseded').map(({ fields }) => fields);
+  expect(lines).toHaveLength(3);
+  expect(lines).toContainEqual({ verdict: 'news', file: 'a.eml' });
+});
+
 test('a newer verdict removes what was released, or set aside, as another class', async () => {
   const before = spoolWithNews();
   put(before.statePath('release/news/a.eml'), 'x');

@@ -6,6 +6,7 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  rmdirSync,
   symlinkSync,
 } from 'node:fs';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
@@ -196,5 +197,17 @@ describe('a state dir', () => {
     expect(folders).toEqual([...all, 'tmp']);
     for (const folder of folders) expect(modeOf(`${path}/${folder}`)).toBe(0o700);
     expect(modeOf(path)).toBe(0o700);
+  });
+
+  test('stays the daemon’s when somebody tidies up a class that is no longer set', () => {
+    open({ verdicts: ['spam', 'ham', 'news'] }).close();
+    const stateDir = open();
+    expect(stateDir.former.map((folder) => folder.path)).toEqual(
+      ['queue', 'quarantine', 'release'].map((place) => `${path}/${place}/news`),
+    );
+    rmdirSync(`${path}/queue/news`);
+    expect(stateDir.isOurs()).toBe(true);
+    rmdirSync(`${path}/queue/spam`);
+    expect(stateDir.isOurs()).toBe(false);
   });
 });

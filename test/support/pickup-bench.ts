@@ -105,6 +105,7 @@ export class PickupBench {
     this.pickup = new Pickup({
       ...common,
       requeue: this.requeue,
+      former: spool.stateDir.former,
       temporary: spool.stateDir.temporary,
       faults: this.faults,
       bugs: this.bugs,
