@@ -110,20 +110,24 @@ export class Enqueuer {
     return newest === candidate ? moved : { kind: 'gone' };
   }
 
-  /** The same name in another class folder, where it has passed the gate; else how to wait. */
-  #twinOf({ rawName }: Candidate, verdict: Verdict): Candidate | Look | undefined {
+  /** The same name in another class folder, where it goes with this one or before it; else how to wait. */
+  #twinOf(candidate: Candidate, verdict: Verdict): Candidate | Look | undefined {
     const { drop, gate, settleMs } = this.#options;
+    const { rawName } = candidate;
     const id = idOf(verdict, rawName);
     if (drop.isUncertain(verdict)) return { kind: 'wait', ms: settleMs };
     const twin = drop.get(verdict);
     const stats = twin?.folder.lstat(rawName);
-    // One that is stuck no longer counts.
-    if (twin === undefined || stats?.isFile() !== true || gate.isStuck(id)) return undefined;
+    if (twin === undefined || stats?.isFile() !== true) return undefined;
+    const file = { from: twin, rawName, stats };
+    // One that can't be taken no longer counts; but an older one would come last on the day that it can.
+    const isOlder = stats.size > 0n && isNewer(candidate, file);
+    if (gate.isStuck(id)) return isOlder ? file : undefined;
     const isReadable = (): boolean => isAllowed(twin.folder, rawName, constants.R_OK);
     const answer = gate.look(id, stats, isReadable, true);
     if (answer.kind === 'wait') return answer;
     if (answer.kind !== 'passed') return { kind: 'wait', ms: settleMs };
-    return this.#isTooLarge(twin, stats) ? undefined : { from: twin, rawName, stats };
+    return this.#isTooLarge(twin, stats) && !isOlder ? undefined : file;
   }
 
   #isTooLarge(from: ClassFolder, stats: BigIntStats): boolean {

@@ -149,14 +149,20 @@ describe('with the state dir on another file system', SECOND_FILE_SYSTEM, () => 
     expect(line.fields).toMatchObject({ file: 'large.eml', reason: 'over-size', mode: '0660' });
   });
 
-  test('an over-size twin does not count', async () => {
-    const spool = splitSpool(1_000);
-    setMtime(spool.drop('spam', 'a.eml', 'x'.repeat(1_001)), 2_000_000_000);
-    spool.drop('ham', 'a.eml', 'ham');
-    const bench = await PickupBench.start({ spool });
-    await bench.flowUntilQueued('ham/a.eml');
-    expect(spool.dropped('spam')).toEqual(['a.eml']);
-  });
+  test.each([
+    ['newer', 4_000_000_000, ['a.eml']],
+    ['older', 1_000, []],
+  ] as const)(
+    'an over-size twin is not waited for, and gives way to a newer one: it is %s',
+    async (_age, mtime, left) => {
+      const spool = splitSpool(1_000);
+      setMtime(spool.drop('spam', 'a.eml', 'x'.repeat(1_001)), mtime);
+      spool.drop('ham', 'a.eml', 'ham');
+      const bench = await PickupBench.start({ spool });
+      await bench.flowToTheEnd('ham/a.eml');
+      expect(spool.dropped('spam')).toEqual(left);
+    },
+  );
 
   test('a newer verdict that comes while the older one is on its way is the last word', async () => {
     const spool = splitSpool(50_000_000);

@@ -4,7 +4,7 @@ import { plainName } from '../../src/host.ts';
 import { needsChown } from '../support/needs.ts';
 import { PickupBench } from '../support/pickup-bench.ts';
 import { NOBODY } from '../support/temporary.ts';
-import { TestSpool } from '../support/test-spool.ts';
+import { TestSpool, setMtime } from '../support/test-spool.ts';
 
 /** What an ordinary user's daemon meets. */
 
@@ -38,10 +38,11 @@ describe('an unreadable file', () => {
     expect(line.message).toContain('sa_group');
   });
 
-  test('as a twin holds its sibling back until it is stuck', async () => {
+  test('as the newer twin holds its sibling back until it is stuck', async () => {
     await bench.start();
-    spool.drop('spam', 'a.eml', 'spam', UNREADABLE);
     spool.drop('ham', 'a.eml', 'ham');
+    spool.drop('spam', 'a.eml', 'spam', UNREADABLE);
+    setMtime(spool.dropPath('ham', 'a.eml'), 1_000);
     await bench.pass(590_000);
     expect(bench.places).toEqual([]);
     await bench.flowUntilQueued('ham/a.eml');
@@ -50,6 +51,15 @@ describe('an unreadable file', () => {
     await bench.flowUntilLogged('spool.stuck');
     expect(bench.recorder.of('spool.stuck')).toHaveLength(1);
   });
+});
+
+test('an unreadable older twin gives way, and is not learned last once it can be read', async () => {
+  setMtime(spool.drop('spam', 'a.eml', 'spam', UNREADABLE), 1_000);
+  spool.drop('ham', 'a.eml', 'ham');
+  await bench.start();
+  await bench.flowToTheEnd('ham/a.eml');
+  expect(bench.superseded).toEqual(['spam/a.eml']);
+  expect(spool.dropped('spam')).toEqual([]);
 });
 
 describe('a class folder', () => {
