@@ -16,7 +16,8 @@ import type { Example, Outcome } from './trainer.ts';
  * deleted and then added within that time is gone. And a deletion takes a hash out of all lists (3.4, 4.1.5). So nothing is deleted without need,
  * and between a deletion and whatever else is done with the same message lies more than that time.
  *
- * Each step may be done twice. What fails here is the storage's or the settings', never the message's.
+ * Each step may be done twice. What fails here is the storage's or the settings', unless the same list took
+ * others since the last failure: only then may it be the message's.
  */
 interface FuzzyOptions {
   readonly flags: FuzzyFlags;
@@ -90,6 +91,8 @@ export const START_STORAGE =
 export class Fuzzy {
   readonly #options: FuzzyOptions;
   readonly #steps = new WeakMap<Buffer, Step>();
+  /** The lists that took a hash since one was last not taken. */
+  readonly #taking = new Set<number>();
 
   constructor(options: FuzzyOptions) {
     this.#options = options;
@@ -189,8 +192,14 @@ export class Fuzzy {
     signal: AbortSignal,
   ): Promise<Outcome | undefined> {
     const headers = { flag: String(flag), ...(weight !== undefined && { weight: String(weight) }) };
+    // Of those that a crash takes along together all may be the one that caused it.
+    const isTaking = this.#taking.has(flag);
     const result = await this.#options.connection.post(path, body, signal, headers);
-    return signal.aborted ? { kind: 'aborted' } : classifyFuzzy(result, flag);
+    if (signal.aborted) return { kind: 'aborted' };
+    const failure = classifyFuzzy(result, flag, isTaking);
+    if (failure !== undefined) this.#taking.delete(flag);
+    else if ('status' in result && result.status < 300) this.#taking.add(flag);
+    return failure;
   }
 }
 
@@ -212,9 +221,16 @@ function turnIn(note: Buffer): Turn | undefined {
   return { flag, deletions, at };
 }
 
-/** What it means that the storage did not do as told; `undefined` where it did, or had nothing to do. */
-export function classifyFuzzy(result: Answer | Fault, flag: number): Outcome | undefined {
-  if ('code' in result) return unanswered(result);
+/**
+ * What it means that the storage did not do as told; `undefined` where it did, or had nothing to do.
+ * @param isTaking the list took another message since it last failed
+ */
+export function classifyFuzzy(
+  result: Answer | Fault,
+  flag: number,
+  isTaking = false,
+): Outcome | undefined {
+  if ('code' in result) return unanswered(result, isTaking);
   const said = statusLine(result);
   if ((result.status >= 200 && result.status < 300) || NOTHING_TO_HASH.test(said)) return undefined;
   const meaning = classifyAnswer(result);
@@ -228,21 +244,24 @@ export function classifyFuzzy(result: Answer | Fault, flag: number): Outcome | u
   }
   // 3.4 has the errno for a status where nobody listens: 111.
   const isItsOwn = result.status >= 500 || result.status < 200;
-  return isItsOwn && meaning.kind !== 'misconfigured' ? away(reason) : meaning;
+  return isItsOwn && meaning.kind !== 'misconfigured' ? away(reason, isTaking) : meaning;
 }
 
 /** There is no answer. */
-function unanswered(fault: Fault): Outcome {
+function unanswered(fault: Fault, isTaking: boolean): Outcome {
   const outcome = classifyFault(fault);
   // A silent controller may still do as it was told; one that takes no connection is down itself.
   if (outcome.kind !== 'deferred' || fault.code === 'ETIMEDOUT') return outcome;
-  return away(`its fuzzy storage is to take a hash, and there is no answer (${outcome.reason})`);
+  const reason = `its fuzzy storage is to take a hash, and there is no answer (${outcome.reason})`;
+  // It may be the message that makes the controller die.
+  return isTaking ? { ...outcome, reason } : away(reason, false);
 }
 
 /**
  * A message that has no hashes is learned while the storage is away, which shows nothing of those that
- * have: none of them is to blame.
+ * have: none of them is to blame, unless the list takes others.
  */
-function away(reason: string): Outcome {
-  return { kind: 'unavailable', reason, hint: START_STORAGE, contact: 'none' };
+function away(reason: string, isTaking: boolean): Outcome {
+  const contact = isTaking ? 'answered' : 'none';
+  return { kind: 'unavailable', reason, hint: START_STORAGE, contact };
 }

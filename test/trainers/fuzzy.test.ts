@@ -292,6 +292,46 @@ test.each([
   });
 });
 
+describe('what fails although its list has taken others since', () => {
+  /** Posts each letter until its hash is to be added; what comes of those that say `poison`. */
+  async function addAll(act: Act, letters: readonly (readonly ['spam' | 'ham', string])[]) {
+    await using server = await FaultServer.start({
+      play: plays(
+        { when: ({ path, body }) => path === '/fuzzyadd' && body.includes('poison'), act },
+        { when: ({ path }) => path === '/fuzzyadd', act: ADDED },
+      ),
+    });
+    const trainer = trainerOf(server);
+    const outcomes: unknown[] = [];
+    for (const [verdict, word] of letters) {
+      const body = Buffer.from(`Subject: ${word}\r\n\r\n${word} and ${word}\r\n`);
+      let outcome = await learn(trainer, verdict, body);
+      if (outcome.kind === 'learned') outcome = await learn(trainer, verdict, body);
+      if (word === 'poison') outcomes.push(outcome);
+    }
+    return outcomes;
+  }
+
+  const NOBODYS = { kind: 'unavailable', contact: 'none' };
+
+  test.each([
+    ['the controller closes', CLOSES, { kind: 'deferred', answered: false }],
+    ['the controller resets', RESETS, { kind: 'deferred', answered: false }],
+    ['an error answers', TIMEOUT, { kind: 'unavailable', contact: 'answered' }],
+  ])('may be at fault itself: %s', async (_what, act, owns) => {
+    const poison = ['spam', 'poison'] as const;
+    const outcomes = await addAll(act, [
+      poison,
+      ['spam', 'a'],
+      poison,
+      poison,
+      ['ham', 'b'],
+      poison,
+    ]);
+    expect(outcomes).toMatchObject([NOBODYS, owns, NOBODYS, NOBODYS]);
+  });
+});
+
 test('what is no matter of the storage means what it means for any post', async () => {
   expect(await outcomeOf(UNAUTHORIZED)).toMatchObject({ kind: 'misconfigured', password: true });
   expect(await outcomeOf(nginxPage('403 Forbidden'))).toMatchObject({
