@@ -59,7 +59,8 @@ export class Connection {
       throwHttpErrors: false,
       decompress: false,
       timeout: { request: timeoutMs },
-      ...(socketPath && { agent: { http: new Agent({ socketPath } as object) } }),
+      // No connection goes twice: what a proxy keeps open it may close just when that is sent to.
+      agent: { http: socketPath ? new Agent({ socketPath } as object) : false, https: false },
       ...(ca !== undefined && { https: { certificateAuthority: ca } }),
     });
   }
