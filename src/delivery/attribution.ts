@@ -117,14 +117,12 @@ export class Attribution {
   }
 
   #failed(flight: Flight, outcome: Failure, tookMs: number): void {
-    const { message, controller, isProbe } = flight;
+    const { message } = flight;
     switch (outcome.kind) {
       case 'held':
         this.#hold(flight, outcome, tookMs);
         return;
       case 'misconfigured':
-        controller.misconfigured(outcome, isProbe);
-        break;
       case 'unavailable':
       case 'deferred':
         if (this.#isItsOwn(flight, outcome, tookMs)) return;
@@ -158,18 +156,22 @@ export class Attribution {
 
   /**
    * Whether an error, whatever word it begins with, or the lack of an answer is the message's own. If
-   * so, it keeps no other message waiting.
+   * so, it keeps no other message waiting. A proxy may forbid what one message says, and let others pass.
    */
   #isItsOwn(flight: Flight, outcome: PossiblyOwn, tookMs: number): boolean {
     const { message, controller, isProbe, wasAlone } = flight;
     const { failures } = message;
     const { reason } = outcome;
     const isUnknown = outcome.kind === 'deferred';
-    const answered = isUnknown ? outcome.answered : outcome.contact === 'answered';
+    const answered = isAnswered(outcome);
     // It may have crashed the controller, or another one beside it: each is tried alone next time.
     if (isUnknown) failures.alone = true;
     const mayBeItsOwn = answered || (isUnknown && wasAlone);
     if (!mayBeItsOwn || !controller.repeats(message, wasAlone)) {
+      if (outcome.kind === 'misconfigured') {
+        controller.misconfigured(outcome, isProbe);
+        return false;
+      }
       const suspect = mayBeItsOwn ? message : undefined;
       const hint = isUnknown ? undefined : outcome.hint;
       controller.failed({ reason, hint, answered, wasProbe: isProbe, message: suspect });
@@ -239,4 +241,10 @@ export class Attribution {
   }
 }
 
-type PossiblyOwn = Extract<Failure, { kind: 'deferred' | 'unavailable' }>;
+type PossiblyOwn = Extract<Failure, { kind: 'deferred' | 'unavailable' | 'misconfigured' }>;
+
+/** The controller, or what stands before it, said so. A password is refused whatever the message. */
+function isAnswered(outcome: PossiblyOwn): boolean {
+  if (outcome.kind === 'misconfigured') return !outcome.password;
+  return outcome.kind === 'deferred' ? outcome.answered : outcome.contact === 'answered';
+}

@@ -175,6 +175,19 @@ test.each([
   },
 );
 
+test('a message that a proxy forbids, and no other, is set aside and stops nobody', async () => {
+  const bench = await warmBench(to('a', WRONG_PORT));
+  bench.put('a');
+  await bench.flowUntil('all is held', () => bench.controller.state === 'misconfigured');
+  bench.put('b');
+  await bench.finishOf('b');
+  await bench.flow(1_000);
+  expect(bench.controller.state).toBe('up');
+  await others(bench);
+  expect(bench.quarantined).toEqual(['a']);
+  expect(bench.recorder.of('controller.misconfigured')).toHaveLength(1);
+});
+
 test('one failure after the other is an outage, which charges nobody', async () => {
   const bench = await warmBench(to(['a', 'b'], UNKNOWN_ERROR, 2));
   bench.put('a');
