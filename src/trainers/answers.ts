@@ -81,6 +81,13 @@ const ROWS: readonly Row[] = [
     reason: 'a proxy in front of rspamd limits the rate, or is closed for a while',
     means: limited(`raise the limit for this host (nginx: limit_req), ${ASIDE}`),
   },
+  {
+    isProxys: true,
+    says: /^504/,
+    reason: 'a proxy in front of rspamd waited for its answer in vain',
+    // rspamd may still carry out what it was sent.
+    means: { kind: 'deferred', answered: false },
+  },
   { says: /^204/, means: { kind: 'refused' } },
   {
     says: /^413|^\d+ (Trying to learn an empty message|Empty body is not permitted)/i,

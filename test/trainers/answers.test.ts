@@ -347,6 +347,11 @@ test.each<Row>([
   ['spamd, which closes', raw('SPAMD/1.0 76 Bad header line: (POST)\r\n'), /NO_HTTP/],
   ['a status that goes on', raw('HTTP/1.1 2000 OK\r\n\r\n'), /NO_HTTP/],
   ['silence', SILENCE, /ETIMEDOUT/],
+  [
+    'silence, and a proxy that says so',
+    nginxPage('504 Gateway Time-out'),
+    /waited .* in vain \(504/,
+  ],
   ['half a status line and silence', raw('HTTP/1.1 20', 'stay'), /ETIMEDOUT/],
   ['a drip in the headers', drip(failure(500, 'x'.repeat(1000)), 20), /ETIMEDOUT/],
   ['endless interim answers', drip(raw('HTTP/1.1 102 Wait\r\n\r\n'.repeat(99)), 5), /ETIMEDOUT/],
