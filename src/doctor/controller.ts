@@ -25,6 +25,12 @@ const HOUR_MS = 3_600_000;
 const WRONG_PLACE =
   "correct host, port and path prefix in RSPAMD_URL: the controller's port is 11334 unless worker-controller.inc says otherwise";
 
+/** Seen on 4.1.5 (findings/rspamd-4.1-classes-by-name-weaken-bayes.sh). */
+const NAMED_CLASSES =
+  'the classes of Bayes have names, and so rspamd 4.1 says 90 % of most that it is wholly sure of, which is a sixth of the score, and up to 100 % where as much speaks for spam as for ham';
+const LEAVE_NAMES_OUT =
+  "unless further classes are needed (LEARN_CLASSES), take all statfiles out of rspamd's local.d/classifier-bayes.conf and restart it: the package's own take their place, with all that was learned";
+
 /** A controller, and what puts the questions to it. */
 interface AskedController extends Case {
   readonly controller: ControllerAddress;
@@ -61,6 +67,7 @@ export async function* checkController(
     for (const verdict of further) yield await checkClass(inquiry, verdict);
     if (rspamd.fuzzy !== undefined) yield await checkFuzzy(inquiry, rspamd.fuzzy, statistics);
   }
+  if (statistics.hasNamedClasses === true) yield warning(name, NAMED_CLASSES, LEAVE_NAMES_OUT);
   const { users = 0 } = statistics;
   if (users > 1) yield manyMemories(name, users, given);
   yield checkClock(name, ping);

@@ -9,6 +9,8 @@ import { findProgram } from '../servers/programs.ts';
 export interface SiteBayes {
   /** Whose they are: the configuration here, or rspamd's defaults because there is none to be read. */
   readonly from: 'site' | 'defaults';
+  /** Its classes have names, with which rspamd 4.1 judges worse; the private filter's have none. */
+  readonly hasNamedClasses: boolean;
   readonly settings: Required<Pick<BayesSettings, 'tokenizer' | 'min_tokens' | 'min_learns'>> &
     BayesSettings;
 }
@@ -25,10 +27,13 @@ export async function siteBayes(
 ): Promise<SiteBayes> {
   const rspamadm = findProgram('rspamadm', searchPath);
   const printed = rspamadm === undefined ? '' : await configOf(rspamadm, stop);
-  const settings = bayesIn(printed);
-  return settings === undefined
-    ? { from: 'defaults', settings: DEFAULTS }
-    : { from: 'site', settings: { ...DEFAULTS, ...settings } };
+  const bayes = bayesIn(printed);
+  if (bayes === undefined) return { from: 'defaults', hasNamedClasses: false, settings: DEFAULTS };
+  return {
+    from: 'site',
+    hasNamedClasses: firstOf(bayes['statfile'])?.['class'] !== undefined,
+    settings: { ...DEFAULTS, ...settingsIn(bayes) },
+  };
 }
 
 function configOf(rspamadm: string, signal: AbortSignal): Promise<string> {
@@ -45,10 +50,12 @@ function configOf(rspamadm: string, signal: AbortSignal): Promise<string> {
  * @param printed the section `classifier` in JSON; lines that aren't JSON may stand before it
  * @returns `undefined` where there is no classifier `bayes`
  */
-function bayesIn(printed: string): BayesSettings | undefined {
+function bayesIn(printed: string): Section | undefined {
   const dump = parsed(printed.slice(Math.max(0, printed.indexOf('{'))));
-  const bayes = firstOf(dump?.['bayes'] ?? dump?.['classifier']);
-  if (bayes === undefined) return undefined;
+  return firstOf(dump?.['bayes'] ?? dump?.['classifier']);
+}
+
+function settingsIn(bayes: Section): BayesSettings {
   const tokenizer = bayes['tokenizer'];
   const name = typeof tokenizer === 'string' ? tokenizer : firstOf(tokenizer)?.['name'];
   return {

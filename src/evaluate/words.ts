@@ -26,6 +26,7 @@ function about({ messages, filter }: Evaluation): readonly string[] {
     `${plural(read, 'message')}: ${spam} spam, ${ham} ham`,
     `  not judged: ${besideInWords(beside)}`,
     `Judged by a private rspamd ${filter.version ?? ''} with ${settingsInWords(filter)}.`,
+    ...(filter.hasNamedClasses ? [NAMED_CLASSES] : []),
   ];
 }
 
@@ -45,6 +46,10 @@ export function besideInWords(beside: Evaluation['messages']['beside']): string 
     .map((each) => `${beside[each]} ${words[each]}`);
   return told.length === 0 ? 'none' : told.join(', ');
 }
+
+/** What differs where the site's classes have names. */
+export const NAMED_CLASSES =
+  "The classes of this machine's Bayes have names, with which rspamd 4.1 judges worse than this says (kopano-learnd doctor).";
 
 export function settingsInWords({ from, settings }: Evaluation['filter']): string {
   const listed = Object.entries(settings).map(([name, value]) => `${name} ${value}`);

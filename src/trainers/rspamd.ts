@@ -176,11 +176,13 @@ export function parseStatistics(text: string): Statistics | undefined {
   const { learned: learns, uptime, version, fuzzy_hashes: fuzzy } = parsed;
   const learned = new Map<Verdict, number>();
   let users = 0;
+  let hasNamedClasses = false;
   for (const statfile of parsed['statfiles'] as unknown[]) {
     // While Redis is away rspamd 3.4 shows "statfiles":[{},{}].
     if (!isRecord(statfile) || typeof statfile['revision'] !== 'number') continue;
     const verdict = classOf(statfile);
     learned.set(verdict, (learned.get(verdict) ?? 0) + statfile['revision']);
+    hasNamedClasses ||= isMultiClass(statfile['classifier']);
     if (typeof statfile['users'] === 'number') users = Math.max(users, statfile['users']);
   }
   return {
@@ -188,6 +190,7 @@ export function parseStatistics(text: string): Statistics | undefined {
     learned: { spam: learned.get('spam'), ham: learned.get('ham'), ...Object.fromEntries(learned) },
     ...(typeof learns === 'number' && { learns }),
     ...(users > 0 && { users }),
+    ...(hasNamedClasses && { hasNamedClasses }),
     // Absent while none answers (3.4): the hashes of each rule's storage.
     ...(isRecord(fuzzy) && Object.keys(fuzzy).length > 0 && { hasFuzzyStorage: true }),
     uptimeSeconds: typeof uptime === 'number' ? uptime : undefined,
@@ -195,10 +198,15 @@ export function parseStatistics(text: string): Statistics | undefined {
   };
 }
 
-/** Where there are more than two classes rspamd 4.1.5 names them. */
+/** rspamd 4.1.5 names the class. */
 function classOf(statfile: Record<string, unknown>): Verdict {
   if (typeof statfile['class'] === 'string') return statfile['class'];
   return statfile['symbol'] === 'BAYES_SPAM' ? 'spam' : 'ham';
+}
+
+/** rspamd 4.1.5 calls it so where the statfiles have `class`, and `binary` where they have `spam`. */
+function isMultiClass(classifier: unknown): boolean {
+  return isRecord(classifier) && classifier['type'] === 'multi-class';
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -129,6 +129,8 @@ export interface Statistics {
   readonly learns?: number;
   /** How many memories Bayes has learned into; more than one where it keeps one for each user. */
   readonly users?: number;
+  /** The classes of Bayes have names (rspamd 4.1), which makes it judge worse. */
+  readonly hasNamedClasses?: true;
   /** A fuzzy storage answered it, too. */
   readonly hasFuzzyStorage?: true;
   /** Seconds since the filter started. */

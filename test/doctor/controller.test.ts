@@ -188,6 +188,28 @@ test('a Bayes that is short of ham is a cold start, with why, and both ways out 
   );
 });
 
+test('classes that have names are warned of, and those of the package are not', async () => {
+  const statOf = (type: string, key: string) => {
+    const classifier = { name: 'bayes', type, per_user: false };
+    const statfiles = ['spam', 'ham'].map((each) => ({
+      ...{ symbol: `BAYES_${each.toUpperCase()}`, revision: 300, classifier, [key]: each },
+    }));
+    return answer('200 OK', JSON.stringify({ version: '4.1.5', uptime: 100, statfiles }));
+  };
+  const warnings: string[] = [];
+  for (const type of ['binary', 'multi-class']) {
+    const server = await serve({ play: play({ '/stat': statOf(type, 'class') }) });
+    const found = (await see(server.url)).of(server.url);
+    for (const { state, text } of found)
+      if (state !== 'ok') warnings.push(`${type} ${state} ${text}`);
+  }
+  expect(warnings).toEqual([
+    expect.stringMatching(
+      /^multi-class warning the classes .* names.*Cure: .*classifier-bayes.conf/,
+    ),
+  ]);
+});
+
 test('what is interrupted is no finding', async () => {
   const stop = new AbortController();
   const hangs = await serve({

@@ -14,6 +14,7 @@ export const EVALUATION: Evaluation = {
   filter: {
     version: '3.4',
     from: 'site',
+    hasNamedClasses: true,
     settings: { tokenizer: 'osb', min_tokens: 11, min_learns: 200 },
   },
   messages: {

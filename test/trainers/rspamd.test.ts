@@ -368,6 +368,11 @@ describe('statistics', () => {
       { learned: { spam: 6, ham: 0 }, users: 2 },
     ],
     [
+      'that the classes have names',
+      statfiles({ ...ham, class: 'ham', classifier: { name: 'bayes', type: 'multi-class' } }),
+      { learned: { ham: 0 }, hasNamedClasses: true },
+    ],
+    [
       'how many learns were acknowledged',
       stat('{"learned":140,"statfiles":[{}]}'),
       { learns: 140 },

@@ -4,6 +4,7 @@ import { otherVerdict } from '../collection.ts';
 import type { Evaluation } from '../evaluation.ts';
 import type { DisputedMessage } from '../disputed.ts';
 import {
+  NAMED_CLASSES,
   NEVER_SPOKE,
   besideInWords,
   figuresInWords,
@@ -44,7 +45,7 @@ function about({ messages, filter }: Evaluation, madeAt: string): readonly strin
   const { read, spam, ham, beside } = messages;
   return [
     '<h1>What learning is worth here</h1>',
-    `<p>${plural(read, 'message')} that users judged: ${spam} spam, ${ham} ham. Each was judged by a private rspamd ${text(filter.version ?? '')} with ${text(settingsInWords(filter))}; the site's own filter was not asked.</p>`,
+    `<p>${plural(read, 'message')} that users judged: ${spam} spam, ${ham} ham. Each was judged by a private rspamd ${text(filter.version ?? '')} with ${text(settingsInWords(filter))}; the site's own filter was not asked.${filter.hasNamedClasses ? ` ${text(NAMED_CLASSES)}` : ''}</p>`,
     `<p class="quiet">Not judged: ${text(besideInWords(beside))}.</p>`,
     `<p class="quiet">Made by kopano-learnd evaluate, ${text(madeAt)}. In brackets 95 % intervals (Wilson; of 1-AUC Newcombe's method 5).</p>`,
   ];
