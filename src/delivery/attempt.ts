@@ -276,15 +276,21 @@ export class Attempts {
       case 'unavailable':
         if (outcome.contact === 'answered') affinity.unbind(locks, name);
         if (outcome.contact === 'refused') affinity.unbindAll(name);
+        if (outcome.contact === 'silent') this.#bind(locks, name);
         break;
       case 'deferred':
       case 'aborted':
         if (outcome.kind === 'deferred' && outcome.answered) affinity.unbind(locks, name);
-        else if (this.#options.controllers.length > 1) affinity.bind(locks, name);
+        else this.#bind(locks, name);
         break;
       case 'held':
       case 'misconfigured':
         break;
     }
+  }
+
+  /** What a controller was sent it may still carry out. */
+  #bind(locks: readonly string[], controller: string): void {
+    if (this.#options.controllers.length > 1) this.#affinity.bind(locks, controller);
   }
 }

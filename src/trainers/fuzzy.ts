@@ -230,11 +230,14 @@ export function classifyFuzzy(
   flag: number,
   isTaking = false,
 ): Outcome | undefined {
-  if ('code' in result) return unanswered(result, isTaking);
+  if ('code' in result) {
+    // A silent controller may still do as it was told.
+    return unanswered(classifyFault(result), result.code === 'ETIMEDOUT', isTaking);
+  }
   const said = statusLine(result);
   if ((result.status >= 200 && result.status < 300) || NOTHING_TO_HASH.test(said)) return undefined;
   const meaning = classifyAnswer(result);
-  if (isProxys(result)) return meaning;
+  if (isProxys(result)) return unanswered(meaning, true, isTaking);
   const row = ROWS.find(({ says }) => says.test(said));
   const reason = `its fuzzy storage takes no hash for flag ${flag} (${said})`;
   if (row !== undefined) {
@@ -244,24 +247,23 @@ export function classifyFuzzy(
   }
   // 3.4 has the errno for a status where nobody listens: 111.
   const isItsOwn = result.status >= 500 || result.status < 200;
-  return isItsOwn && meaning.kind !== 'misconfigured' ? away(reason, isTaking) : meaning;
+  return isItsOwn && meaning.kind !== 'misconfigured'
+    ? away(reason, isTaking ? 'answered' : 'none')
+    : meaning;
 }
 
-/** There is no answer. */
-function unanswered(fault: Fault, isTaking: boolean): Outcome {
-  const outcome = classifyFault(fault);
-  // A silent controller may still do as it was told; one that takes no connection is down itself.
-  if (outcome.kind !== 'deferred' || fault.code === 'ETIMEDOUT') return outcome;
+/** There is no answer. One that takes no connection is down itself; so says a proxy what it means. */
+function unanswered(outcome: Outcome, isSilent: boolean, isTaking: boolean): Outcome {
+  if (outcome.kind !== 'deferred') return outcome;
   const reason = `its fuzzy storage is to take a hash, and there is no answer (${outcome.reason})`;
   // It may be the message that makes the controller die.
-  return isTaking ? { ...outcome, reason } : away(reason, false);
+  return isTaking ? { ...outcome, reason } : away(reason, isSilent ? 'silent' : 'none');
 }
 
 /**
  * A message that has no hashes is learned while the storage is away, which shows nothing of those that
  * have: none of them is to blame, unless the list takes others.
  */
-function away(reason: string, isTaking: boolean): Outcome {
-  const contact = isTaking ? 'answered' : 'none';
+function away(reason: string, contact: 'answered' | 'silent' | 'none'): Outcome {
   return { kind: 'unavailable', reason, hint: START_STORAGE, contact };
 }

@@ -76,9 +76,10 @@ export type Outcome =
       readonly reason: string;
       /**
        * How it was noticed: `refused` when it takes no connection, so that the process that may
-       * have had earlier posts is gone; `none` when it can't be reached at all.
+       * have had earlier posts is gone; `silent` when it took the post and may still carry it out;
+       * `none` when it can't be reached at all.
        */
-      readonly contact: 'answered' | 'refused' | 'none';
+      readonly contact: 'answered' | 'refused' | 'silent' | 'none';
       /** What may be done about it, where that is known. */
       readonly hint?: string;
       /** Where it was only asked too fast: milliseconds to wait, if told, and what raises the limit. */

@@ -2,10 +2,10 @@ import { expect, onTestFinished, test } from 'vitest';
 import { fuzzyFlags } from '../../src/fuzzy-flags.ts';
 import { FaultServer } from '../faults/fault-server.ts';
 import type { Act } from '../faults/fault-server.ts';
-import { CLOSES, CRASHES, answer, failure, plays } from '../faults/plays.ts';
+import { CLOSES, CRASHES, SILENCE, answer, failure, plays } from '../faults/plays.ts';
 import { DeliveryBench } from '../support/delivery-bench.ts';
 import { ScriptedTrainer } from '../support/scripted-trainer.ts';
-import { trainerAt } from '../trainers/connect.ts';
+import { PATIENCE_MS, trainerAt } from '../trainers/connect.ts';
 
 /** Who is to blame for what fails only when hashes are added to the fuzzy storage. */
 
@@ -13,7 +13,7 @@ const ADDED = answer('200 OK', '{"success":true,"hashes":["8a427ec0a8271d4f"]}')
 const NO_CONTENT = failure(404, 'No content to generate fuzzy for flag 11');
 
 /** A controller that acts so on the hashes of a letter, and a bench that teaches it. */
-async function benchWith(actOn: (letter: string) => Act) {
+async function benchWith(actOn: (letter: string) => Act, timeoutMs = PATIENCE_MS) {
   const server = await FaultServer.start({
     play: plays({
       when: ({ path }) => path === '/fuzzyadd',
@@ -21,7 +21,8 @@ async function benchWith(actOn: (letter: string) => Act) {
     }),
   });
   onTestFinished(() => server[Symbol.asyncDispose]());
-  const real = trainerAt(server.url, { fuzzy: fuzzyFlags(['spam', 'ham'])('spam:11,ham:13') });
+  const fuzzy = fuzzyFlags(['spam', 'ham'])('spam:11,ham:13');
+  const real = trainerAt(server.url, { fuzzy, timeoutMs });
   const trainer = new ScriptedTrainer();
   trainer.learn = (example, signal) => real.learn(example, signal);
   return new DeliveryBench({ trainers: [trainer] });
@@ -43,23 +44,31 @@ test('a message that makes rspamd die there is set aside, and no other', async (
   await bench.finish();
 });
 
-test('while the storage is away nobody is, whatever else is learned', async () => {
-  let away = CLOSES;
-  const bench = await benchWith((letter) => (letter.includes('bare') ? NO_CONTENT : away));
-  for (const round of ['first', 'second']) {
-    for (const each of ['a', 'b', 'c']) bench.put(`${round}-${each}`);
-    for (let i = 0; i < 8; i += 1) {
-      await bench.flow(20_000);
-      bench.put(`bare-${round}-${i}`);
-      const learned = (): boolean =>
-        bench.filesOf('message.learned').includes(`bare-${round}-${i}`);
-      await bench.flowUntil('it is learned', learned, 50);
+test.each([
+  ['closes', CLOSES, PATIENCE_MS],
+  ['is silent', SILENCE, 300],
+])(
+  'while rspamd %s for want of its storage nobody is, whatever else is learned',
+  async (...each) => {
+    const [, fails, timeoutMs] = each;
+    let away = fails;
+    const actOn = (letter: string): Act => (letter.includes('bare') ? NO_CONTENT : away);
+    const bench = await benchWith(actOn, timeoutMs);
+    for (const round of ['first', 'second']) {
+      for (const each of ['a', 'b', 'c']) bench.put(`${round}-${each}`);
+      for (let i = 0; i < 8; i += 1) {
+        await bench.flow(20_000);
+        bench.put(`bare-${round}-${i}`);
+        const learned = (): boolean =>
+          bench.filesOf('message.learned').includes(`bare-${round}-${i}`);
+        await bench.flowUntil('it is learned', learned, 50);
+      }
+      expect(bench.spool.queued).toHaveLength(3);
+      away = ADDED;
+      await bench.finish(50);
+      away = fails;
     }
-    expect(bench.spool.queued).toHaveLength(3);
-    away = ADDED;
-    await bench.finish(50);
-    away = CLOSES;
-  }
-  expect(bench.quarantined).toEqual([]);
-  expect(bench.recorder.fieldOf('message.deferred', 'charges')).not.toContain(1);
-});
+    expect(bench.quarantined).toEqual([]);
+    expect(bench.recorder.fieldOf('message.deferred', 'charges')).not.toContain(1);
+  },
+);

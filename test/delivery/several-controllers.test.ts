@@ -239,6 +239,14 @@ describe('a message whose post got no answer', () => {
   });
 });
 
+test('so does one whose hash a silent controller may still add, which is no fault of its own', async () => {
+  one.plays(toAll({ kind: 'unavailable', reason: 'no answer', contact: 'silent' }));
+  putFor(NAMES[0]);
+  await bench.flow(BOUND_MS / 2);
+  expect(two.posts).toEqual([]);
+  expect(one.posts.length).toBeGreaterThan(5);
+});
+
 test('what was posted as often as it may be is let go by a proof where it was posted last', () => {
   const entry = { verdict: 'spam', key: 'spent', bytes: 1 } as const;
   const [spent, other] = [new PendingMessage(entry, NAMES), new PendingMessage(entry, NAMES)];

@@ -339,7 +339,9 @@ test('what is no matter of the storage means what it means for any post', async 
     reason: expect.stringMatching(/^a proxy in front of rspamd/) as string,
   });
   // Silent, it may still do as it was told.
-  expect(await outcomeOf(SILENCE, 300)).toMatchObject({ kind: 'deferred', answered: false });
+  const silent = { kind: 'unavailable', contact: 'silent' };
+  expect(await outcomeOf(SILENCE, 300)).toMatchObject(silent);
+  expect(await outcomeOf(nginxPage('504 Gateway Time-out'))).toMatchObject(silent);
   expect(await outcomeOf(failure(500, 'invalid command'))).toMatchObject({ kind: 'misconfigured' });
 });
 
