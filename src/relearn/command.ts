@@ -138,12 +138,14 @@ function journalOf(
   { config, flags, sorted }: SortedOptions,
 ): readonly [path: string, sources: JournalSources] | undefined {
   if (flags.journal === undefined) return undefined;
-  const { spam, ham, ...further } = pathsByVerdict(sorted);
+  const { spam, ham, ...others } = pathsByVerdict(sorted);
+  // Another LEARN_CLASSES makes no other sources, as long as nothing is named for its classes.
+  const further = Object.entries(others).filter(([, paths]) => paths.length > 0);
   const ending = filter === 'rspamd' || config.trainers.length === 1 ? '' : `.${filter}`;
   const sources = {
     spam,
     ham,
-    further: Object.keys(further).length > 0 ? further : undefined,
+    further: further.length > 0 ? Object.fromEntries(further) : undefined,
     user: flags.user,
     trainer: filter === 'rspamd' ? undefined : filter,
   };

@@ -154,7 +154,7 @@ function inOneLine(sources: JournalSources): string {
 const FAULTS = {
   foreign: {
     says: 'belongs to other sources',
-    hint: 'give the sources that it was begun with, in the same way, or another file to --journal',
+    hint: 'give the sources that it was begun with, in the same way and with the same LEARN_CLASSES, or another file to --journal',
     exitCode: EXIT.usage,
   },
   broken: {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
@@ -9,6 +10,7 @@ import { MOUNTS } from '../support/needs.ts';
 import { mail, mboxOf, putIn } from '../support/relearn-sources.ts';
 import { asOneself, program } from '../support/run.ts';
 import { runCli } from '../support/run-cli.ts';
+import type { Result } from '../support/run-cli.ts';
 import { mountTmpfs, temporaryFolder } from '../support/temporary.ts';
 
 test(
@@ -28,6 +30,27 @@ test(
     expect(code).toBe(1);
   },
 );
+
+test('a journal goes on with another LEARN_CLASSES, unless that names other sources', async () => {
+  const folder = temporaryFolder();
+  const [spam, journal] = [putIn(folder, 'in/spam/a', mail('a')), join(folder, 'journal')];
+  const dryRun = (sources: readonly string[], LEARN_CLASSES: string): Promise<Result> =>
+    runCli(['relearn', '--dry-run', '--journal', journal, ...sources], { LEARN_CLASSES });
+  const begin = (ham: readonly string[]): void => {
+    const sources = JSON.stringify({ spam: [spam.replace(/\/a$/, '')], ham });
+    writeFileSync(journal, `kopano-learnd relearn journal 2\n${sources}\nlearned spam ${spam}\n`);
+  };
+  begin([]);
+  const same = await dryRun(['--spam', join(folder, 'in/spam')], 'newsletter');
+  expect(same).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/, 1 done before\n/) as string,
+  });
+  begin([join(folder, 'in/ham')]);
+  const more = await dryRun([join(folder, 'in')], 'newsletter');
+  expect(more.code).toBe(64);
+  expect(more.err).toMatch(/belongs to other sources: .*and with the same LEARN_CLASSES/s);
+});
 
 test('a dry run that is interrupted before its standard input ends says so', async () => {
   const args = [program(), ...asOneself(), 'relearn', '--dry-run', '--spam', '-'];
