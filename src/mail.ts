@@ -31,6 +31,12 @@ function endOfHeaders(message: Buffer): { readonly end: number; readonly next: n
   return lf === -1 ? { end: message.length, next: message.length } : { end: lf + 1, next: lf + 2 };
 }
 
+/** The value of a field of a header block, unfolded; of several the first. */
+export function fieldOf(header: string, name: string): string | undefined {
+  const field = new RegExp(`^${name}[ \\t]*:((?:[^\\n]|\\n[ \\t])*)`, 'im').exec(header)?.[1];
+  return field?.replace(/\r?\n/g, '').trim();
+}
+
 /** SHA-256 of a body with line ends LF, as filters take CRLF for the same. In base64. */
 export function hashOfBody({ body }: Mail): string {
   const hash = createHash('sha256');

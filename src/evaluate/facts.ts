@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { fieldOf, headerOf } from '../relearn/sources/mail.ts';
+import { fieldOf } from '../mail.ts';
+import { headerOf } from '../relearn/sources/mail.ts';
 import { clean } from '../text.ts';
 
 /**

@@ -1,3 +1,4 @@
+import { fieldOf } from '../../mail.ts';
 import { beginsDated } from './mbox.ts';
 import { packingOf } from './unpack.ts';
 
@@ -91,12 +92,6 @@ export function headerOf(content: Buffer, at = 0): string | undefined {
     !header.slice(0, NUL_BYTES).includes('\u0000') &&
     KNOWN_FIELD.test(header);
   return isHeader ? header : undefined;
-}
-
-/** The value of a field of a header block, unfolded; of several the first. */
-export function fieldOf(header: string, name: string): string | undefined {
-  const field = new RegExp(`^${name}[ \\t]*:((?:[^\\n]|\\n[ \\t])*)`, 'im').exec(header)?.[1];
-  return field?.replace(/\r?\n/g, '').trim();
 }
 
 /** All fields that tell of a deletion. */

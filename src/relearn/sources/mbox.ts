@@ -1,4 +1,4 @@
-import { partsOf } from '../../mail.ts';
+import { fieldOf, partsOf } from '../../mail.ts';
 import type { ByteWindow } from './byte-window.ts';
 
 /**
@@ -57,7 +57,6 @@ const LOOK_BEHIND = 3;
 const [LF, CR] = [10, 13];
 /** The length is not looked for behind so much of a header. */
 const MAX_HEADER_BYTES = 65_536;
-const CONTENT_LENGTH = /^Content-Length:[ \t]*(\d{1,15})[ \t]*\r?$/im;
 
 /** True of a content that begins with a dated `From ` line. */
 export function beginsDated(text: string): boolean {
@@ -145,9 +144,9 @@ async function statedEnd(
 ): Promise<MessageEnd | undefined> {
   const block = (await window.fill(MAX_HEADER_BYTES)).subarray(0, MAX_HEADER_BYTES);
   const { headers, body } = partsOf(block);
-  const [, bodyLength] = CONTENT_LENGTH.exec(headers) ?? [];
   const isWhole = headers.length < block.length;
-  if (bodyLength === undefined || !isWhole) return undefined;
+  const bodyLength = fieldOf(headers, 'Content-Length') ?? '';
+  if (!isWhole || !/^\d+$/.test(bodyLength)) return undefined;
   const end = block.length - body.length + Number(bodyLength);
   if (end > maxBytes) return undefined;
   const content = await window.fill(end + LOOK_AHEAD);
