@@ -37,6 +37,20 @@ export function fieldOf(header: string, name: string): string | undefined {
   return field?.replace(/\r?\n/g, '').trim();
 }
 
+/** The value of a field as people see it, with the encoded words of RFC 2047 in it decoded. */
+export function inPlainText(raw: string): string {
+  const text = textOf(Buffer.from(raw, 'latin1'), 'utf-8');
+  const joined = text.replace(/(=\?[^?\s]+\?[bq]\?[^?]*\?=)\s+(?==\?)/gi, '$1');
+  return joined.replace(
+    /=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi,
+    (_, charset: string, encoding: string, encoded: string) =>
+      textOf(
+        encoding.toLowerCase() === 'b' ? Buffer.from(encoded, 'base64') : unquoted(encoded),
+        charset,
+      ),
+  );
+}
+
 /** SHA-256 of a body with line ends LF, as filters take CRLF for the same. In base64. */
 export function hashOfBody({ body }: Mail): string {
   const hash = createHash('sha256');
@@ -55,4 +69,19 @@ export function hashOfBody({ body }: Mail): string {
     filled = 0;
   }
   return hash.update(block.subarray(0, filled)).digest('base64');
+}
+
+function unquoted(encoded: string): Buffer {
+  const bytes = encoded
+    .replaceAll('_', ' ')
+    .replace(/=([0-9A-F]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, 'latin1');
+}
+
+function textOf(bytes: Buffer, charset: string): string {
+  try {
+    return new TextDecoder(charset, { fatal: true }).decode(bytes);
+  } catch {
+    return bytes.toString('latin1'); // unknown, or not what it says
+  }
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { fieldOf } from '../mail.ts';
+import { fieldOf, inPlainText } from '../mail.ts';
 import { headerOf } from '../relearn/sources/mail.ts';
 import { clean } from '../text.ts';
 
@@ -43,7 +43,7 @@ export function factsOf(body: Buffer, now: number): MessageFacts {
     date: timeOf(fieldOf(header, 'Date'), now),
     sender: sender === '' ? 'unknown' : clean(sender, SENDER_LENGTH),
     senderKey: sender === '' ? 0 : keyOf(sender),
-    subject: clean(decoded(subject), SUBJECT_LENGTH),
+    subject: clean(inPlainText(subject), SUBJECT_LENGTH),
     idKey: messageId === '' ? 0 : keyOf(messageId),
     contentKey: keyOf(`${subject}\n${wordsOf(body.subarray(header.length))}`),
   };
@@ -62,35 +62,6 @@ function senderOf(header: string): string {
   const address = /<([^<>]*)>[^<>]*$/.exec(from)?.[1] ?? from.replace(/\([^()]*\)/g, '');
   const domain = /@([^@\s>,;]+)\s*$/.exec(address.trim())?.[1] ?? '';
   return (listId.trim() === '' ? domain : listId).trim().toLowerCase();
-}
-
-/** A text with the encoded words of RFC 2047 in it, as people see it. */
-function decoded(raw: string): string {
-  const text = textOf(Buffer.from(raw, 'latin1'), 'utf-8');
-  const joined = text.replace(/(=\?[^?\s]+\?[bq]\?[^?]*\?=)\s+(?==\?)/gi, '$1');
-  return joined.replace(
-    /=\?([^?\s*]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi,
-    (_, charset: string, encoding: string, encoded: string) =>
-      textOf(
-        encoding.toLowerCase() === 'b' ? Buffer.from(encoded, 'base64') : unquoted(encoded),
-        charset,
-      ),
-  );
-}
-
-function unquoted(encoded: string): Buffer {
-  const bytes = encoded
-    .replaceAll('_', ' ')
-    .replace(/=([0-9A-F]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-  return Buffer.from(bytes, 'latin1');
-}
-
-function textOf(bytes: Buffer, charset: string): string {
-  try {
-    return new TextDecoder(charset, { fatal: true }).decode(bytes);
-  } catch {
-    return bytes.toString('latin1'); // unknown, or not what it says
-  }
 }
 
 /**

@@ -1,7 +1,8 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import type { Verdict } from '../../verdict.ts';
 import { yieldIfDue } from '../../yield-if-due.ts';
 import { ByteWindow } from './byte-window.ts';
-import { contentStart, HEAD_BYTES, headerOf, unwrapped, whyDeleted } from './mail.ts';
+import { contentStart, HEAD_BYTES, headerOf, unwrapped, whyPassedOver } from './mail.ts';
 import type { MailStart } from './mail.ts';
 import { splitMessages, unquote } from './mbox.ts';
 import { entryFault } from './source.ts';
@@ -17,14 +18,17 @@ export class ContentReader {
   /** How many files the source holds; `undefined` until they are counted. */
   files: number | undefined;
   readonly #options: ReadingOptions;
+  readonly #verdict: Verdict;
   #filesBegun = 0;
   /** Bytes read of the current file. */
   #bytesRead = 0;
   /** Messages that the current file still holds, as the part that was read tells. */
   #rest = 0;
 
-  constructor(options: ReadingOptions) {
+  /** @param verdict what its messages are to be taught as */
+  constructor(options: ReadingOptions, verdict: Verdict) {
     this.#options = options;
+    this.#verdict = verdict;
   }
 
   /** How many messages are still to be read, with one in each file; `undefined` without a count. */
@@ -108,11 +112,11 @@ export class ContentReader {
         this.#rest = isLast ? 0 : number / part - number;
       }
       const header = body === undefined ? undefined : headerOf(body);
-      const deleted = isMbox && header !== undefined ? whyDeleted(header) : undefined;
+      const why = isMbox && header !== undefined ? whyPassedOver(header, this.#verdict) : undefined;
       if (isDone(place)) yield { kind: 'doneBefore', place, folder };
       else if (body === undefined) yield overSize(place, maxBytes);
       else if (header === undefined) yield { kind: 'notMail', place, reason: 'not a mail message' };
-      else if (deleted !== undefined) yield { kind: 'passedOver', place, folder, reason: deleted };
+      else if (why !== undefined) yield { kind: 'passedOver', place, folder, reason: why };
       // A copy, lest the rest of the window stays in memory for it.
       else yield messageOf(isMbox ? unquote(body) : Buffer.from(body), found);
     }

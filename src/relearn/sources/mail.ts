@@ -1,4 +1,6 @@
-import { fieldOf } from '../../mail.ts';
+import { fieldOf, inPlainText } from '../../mail.ts';
+import type { Verdict } from '../../verdict.ts';
+import { passedOverAs, unwantedFolder } from './folder-use.ts';
 import { beginsDated } from './mbox.ts';
 import { packingOf } from './unpack.ts';
 
@@ -94,17 +96,17 @@ export function headerOf(content: Buffer, at = 0): string | undefined {
   return isHeader ? header : undefined;
 }
 
-/** All fields that tell of a deletion. */
-const MARKS = /^(?:x-imap(?:base)?|x-mozilla-status2?|x-status|status)[ \t]*:/im;
+/** All fields that tell of a deletion, or of the mail folder. */
+const MARKS = /^(?:x-gm-thrid|x-imap(?:base)?|x-mozilla-status2?|x-status|status)[ \t]*:/im;
 
 /** What UW IMAP, Pine and early Dovecots keep as the first message of an mbox. */
 const INTERNAL_DATA = "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA";
 
 /**
- * Why a message of an mbox is not in its mail folder: programs mark a message that was deleted, or
- * moved to Junk, and its bytes stay until they tidy up.
+ * Why a message of an mbox is not taught. Programs mark a message that was deleted, or moved to Junk,
+ * and its bytes stay until they tidy up; and Gmail exports all mail folders as one mbox.
  */
-export function whyDeleted(header: string): string | undefined {
+export function whyPassedOver(header: string, verdict: Verdict): string | undefined {
   if (!MARKS.test(header)) return undefined;
   if (fieldOf(header, 'Subject') === INTERNAL_DATA && /^x-imap(?:base)?:/im.test(header)) {
     return 'internal data of the mail folder';
@@ -117,7 +119,22 @@ export function whyDeleted(header: string): string | undefined {
   if (isExpunged) return 'deleted (X-Mozilla-Status)';
   // UW IMAP, Alpine, Dovecot and mutt.
   const field = ['X-Status', 'Status'].find((name) => fieldOf(header, name)?.includes('D'));
-  return field === undefined ? undefined : `deleted (${field})`;
+  if (field !== undefined) return `deleted (${field})`;
+  const use = labelsOf(header)
+    .map((label) => unwantedFolder(label, verdict))
+    .find((each) => each !== undefined);
+  return use && `${passedOverAs(use, verdict)} (X-Gmail-Labels)`;
+}
+
+/** Gmail's own fields stand before all others, which a sender may have written. */
+const GMAIL = /^X-GM-THRID:[^\n]*\nX-Gmail-Labels:/;
+
+/** The raw names of the folders that Gmail's export puts a message in; one with a comma is quoted. */
+function labelsOf(header: string): readonly string[] {
+  if (!GMAIL.test(header)) return [];
+  const labels = inPlainText(fieldOf(header, 'X-Gmail-Labels') ?? '');
+  const raw = Buffer.from(labels).toString('latin1');
+  return raw.match(/"[^"]*"|[^,]+/g) ?? [];
 }
 
 const WRAPPED_TYPE = /^multipart\/mixed;.*?boundary="?([^";\s]+)/i;

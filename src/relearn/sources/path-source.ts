@@ -46,7 +46,7 @@ export class PathSource implements Source {
     this.#place = placeOf(path);
     this.#options = options;
     this.#survey = survey;
-    this.#reader = new ContentReader(options);
+    this.#reader = new ContentReader(options, verdict);
   }
 
   get expected(): number | undefined {

@@ -2,7 +2,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { HEAD_BYTES } from '../../../src/relearn/sources/mail.ts';
 import type { Found, ReadingOptions } from '../../../src/relearn/sources/source.ts';
-import { inPieces, mail, mboxOf, readStdin } from '../../support/relearn-sources.ts';
+import { PathSource } from '../../../src/relearn/sources/path-source.ts';
+import {
+  inPieces,
+  mail,
+  mboxOf,
+  putIn,
+  readAll,
+  readingOptions,
+  readStdin,
+} from '../../support/relearn-sources.ts';
+import { temporaryFolder } from '../../support/temporary.ts';
 
 const FROM = 'From a@example.org Thu Jan  1 00:00:00 2026\n';
 const HEADER = 'From: a@example.org\nSubject: it\n\n';
@@ -177,4 +187,25 @@ test('what a mail folder has no more, or for itself, is passed over; nothing lik
   const found = await split(mboxOf(messages));
   expect(bodies(found)).toEqual([...passed.map(() => 'passedOver'), ...kept]);
   expect(found[2]).toMatchObject({ place: '-#3', reason: 'deleted (X-Status)' });
+});
+
+test('which mail folders a message was in is told by the labels of an export from Gmail', async () => {
+  const own = 'X-GM-THRID: 18\nX-Gmail-Labels: ';
+  const labelled: readonly (readonly [fields: string, use?: string])[] = [
+    [`${own}Inbox,Opened`],
+    [`${own}Spam,Unread`, 'a junk folder'],
+    [`${own}=?UTF-8?Q?Papierkorb,Ge=C3=B6ffnet?=`, 'a folder of deleted messages'],
+    [`${own}=?UTF-8?Q?"Ge=C3=B6ffnet",?=\n =?UTF-8?Q?Entw=C3=BCrfe?=`, 'a folder of drafts'],
+    [`${own}"Spam, I think",Sent`],
+    [`Received: by x\n${own}Spam`],
+  ];
+  const box = putIn(
+    temporaryFolder(),
+    'All mail.mbox',
+    mboxOf(labelled.map(([fields]) => `${fields}\n${mail('a')}`)),
+  );
+  const found = await readAll(new PathSource(box, 'ham', readingOptions()));
+  expect(found.map((each) => ('reason' in each ? each.reason : undefined))).toEqual(
+    labelled.map(([, use]) => use && `${use}, which holds no ham (X-Gmail-Labels)`),
+  );
 });
