@@ -8,7 +8,7 @@ import type { Affinity } from './affinity.ts';
 import type { Controller } from './controller.ts';
 import { identify } from './message.ts';
 import type { MessageEntry, PendingMessage } from './message.ts';
-import { MOST_POSTS, PROOF_WAITS_MS, postsOfRound, reasonToLetGo } from './proof.ts';
+import { MOST_POSTS, PROOF_WAITS_MS, isRecognised, postsOfRound, reasonToLetGo } from './proof.ts';
 import { quarantined } from './result.ts';
 import type { Disposition } from './result.ts';
 import type { DeliveryOptions } from './store.ts';
@@ -36,7 +36,10 @@ export type Attempt = (
    * earlier, or that it stores now.
    */
   readonly shown?: 'answer' | 'memory' | 'proof';
-  /** A proof that came only after a wait, which leaves what was acknowledged before it in doubt. */
+  /**
+   * A proof that came only after a wait, of a message that rspamd recognises at once: what was
+   * acknowledged before it is in doubt.
+   */
   readonly isLate?: boolean;
 };
 
@@ -166,15 +169,15 @@ export class Attempts {
     }
     const tookMs = clock.monotonic() - startedAt;
     const isSparse =
-      outcome.kind === 'learned' &&
-      sampler?.wantsProof(controller, post.body.length, tookMs) === false;
+      outcome.kind === 'learned' && sampler?.wantsProof(controller, post.body, tookMs) === false;
     if (isSparse && !wasAcknowledged) return { kind: 'acknowledged' };
     for (const waitMs of PROOF_WAITS_MS.slice(0, most - 1)) {
       if (outcome.kind !== 'learned') break;
       if (waitMs > 0) await sleep(clock, waitMs, this.ending.signal);
       outcome = await send();
       if (outcome.kind !== 'duplicate') continue;
-      return { ...(await this.#remembered(message, post, 'proof')), isLate: waitMs > 0 };
+      const isLate = waitMs > 0 && isRecognised(post.body);
+      return { ...(await this.#remembered(message, post, 'proof')), isLate };
     }
     if (outcome.kind !== 'learned') return this.#unlearned(message, outcome);
     // The last posts come after another message's proof: they show nothing of the controller.

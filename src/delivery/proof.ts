@@ -39,6 +39,19 @@ export function postsOfRound(proof: ProofRecord, isDoubted: boolean): number {
   return Math.max(0, Math.min(left - RESERVED_POSTS, wanted));
 }
 
+const HOSTS = /(?:https?:\/\/|www\.)[\w.-]+/gi;
+
+/**
+ * Whether rspamd recognises a message once it has stored it. The tokens by which it does are unstable where
+ * a message names several web addresses, or is in base64. Each posted again at once beside 31 others,
+ * 101 of 1,965 such messages got another 200 from 3.4, and 1 of 1,757 others.
+ */
+export function isRecognised(body: Buffer): boolean {
+  const text = body.toString('latin1');
+  const hosts = new Set((text.match(HOSTS) ?? []).map((each) => each.toLowerCase()));
+  return hosts.size <= 1 && !/base64/i.test(text);
+}
+
 /** How long a message waits after its last round without proof, in milliseconds. */
 export function waitAfterRound({ unprovenTries, othersProved }: ProofRecord): number {
   if (othersProved) return WAITS_MS[0];

@@ -98,10 +98,9 @@ export interface MessageStore {
 export interface ProofSampler {
   /**
    * Whether the message that was just answered 200 has to be proven.
-   * @param bytes the size of its body
    * @param tookMs how long the answer took
    */
-  wantsProof(controller: Controller, bytes: number, tookMs: number): boolean;
+  wantsProof(controller: Controller, body: Buffer, tookMs: number): boolean;
   /** Keeps an acknowledged message until a later one of the same controller is proven. */
   add(message: PendingMessage, controller: string): void;
   /** Takes out what the controller of a proven message had acknowledged before it. */

@@ -1,5 +1,6 @@
 import type { Controller } from '../delivery/controller.ts';
 import type { PendingMessage } from '../delivery/message.ts';
+import { isRecognised } from '../delivery/proof.ts';
 import type { ProofSampler } from '../delivery/store.ts';
 
 /**
@@ -7,6 +8,9 @@ import type { ProofSampler } from '../delivery/store.ts';
  * a recovery, every one that was answered slowly, and the last. A proof commits what the same
  * controller acknowledged before; when the controller fails, or is not to be believed, what it
  * acknowledged since is posted again.
+ *
+ * The one in a hundred is one that rspamd recognises, if one comes before twice as many: of the others
+ * some prove late in the best of times, and whatever is posted again may be counted again.
  *
  * A message in here is nowhere else: not pending, deferred or in flight.
  */
@@ -30,7 +34,7 @@ export class SparseProofs implements ProofSampler {
   readonly #unproven = new Map<string, Unproven>();
 
   /**
-   * @param proveEvery one of so many acknowledged messages is proven; 1: each
+   * @param proveEvery about one of so many acknowledged messages is proven; 1: each
    * @param onCommitted hears of each message whose proof is another one's
    */
   constructor(
@@ -46,12 +50,14 @@ export class SparseProofs implements ProofSampler {
     return [...this.#unproven.values()].reduce((sum, { messages }) => sum + messages.size, 0);
   }
 
-  wantsProof(controller: Controller, bytes: number, tookMs: number): boolean {
+  wantsProof(controller: Controller, body: Buffer, tookMs: number): boolean {
     const unproven = this.#of(controller.name);
     unproven.sinceAsked += 1;
+    const { sinceAsked } = unproven;
+    const isOverdue = sinceAsked > 2 * (this.#proveEvery - 1);
     const wants =
-      unproven.sinceAsked >= this.#proveEvery ||
-      unproven.bytes + bytes > LARGEST_BYTES ||
+      (sinceAsked >= this.#proveEvery && (isOverdue || isRecognised(body))) ||
+      unproven.bytes + body.length > LARGEST_BYTES ||
       tookMs > SLOW_MS ||
       controller.state !== 'up' ||
       controller.isSuspected;

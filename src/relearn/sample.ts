@@ -1,4 +1,5 @@
 import type { MessageEntry } from '../delivery/message.ts';
+import { isRecognised } from '../delivery/proof.ts';
 import type { Verdict } from '../verdict.ts';
 import type { Reading, Source } from './sources/source.ts';
 import type { RunStats } from './stats.ts';
@@ -34,7 +35,6 @@ interface Drawn {
 /** Messages are drawn without a look at them, and most are of the wrong kind in some archives. */
 const DRAWN_FOR_EACH = 4;
 const LARGEST_BYTES = 32 * 1024 * 1024;
-const HOSTS = /(?:https?:\/\/|www\.)[\w.-]+/gi;
 /** Of what rspamd knows, at most this part is not recognised by one post. */
 const USUAL_PART = 0.02;
 const CONFIDENCE = 0.95;
@@ -118,12 +118,6 @@ export function sampleResult(stats: RunStats): SampleResult | undefined {
   if (posted === 0) return undefined;
   const isUsual = forgotten === 0 || 1 - chanceOfAtMost(forgotten - 1, posted, USUAL_PART) > CHANCE;
   return { posted, forgotten, atMost: upperLimit(forgotten, posted), isUsual };
-}
-
-function isRecognised(body: Buffer): boolean {
-  const text = body.toString('latin1');
-  const hosts = new Set((text.match(HOSTS) ?? []).map((each) => each.toLowerCase()));
-  return hosts.size <= 1 && !/base64/i.test(text);
 }
 
 /** How likely at most `count` of `of` are, when each has this chance. */

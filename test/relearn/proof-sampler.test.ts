@@ -77,6 +77,28 @@ test.each([
   expect(bench.stats.counts).toMatchObject({ learned: { spam: 12 }, known: { spam: 0 } });
 });
 
+/** rspamd often doesn't recognise a message with several web addresses. */
+const withLinks = (name: string): string => `${name} http://one.example http://two.example`;
+
+test('one with several web addresses is proven only where no other one comes for too long', async () => {
+  const linked = namesOf('l', 25).map(withLinks);
+  const names = ['s0', ...namesOf('a', 9), ...linked.slice(0, 4), 'due', ...linked.slice(4)];
+  const bench = beginOf(names);
+  expect(await bench.finish()).toBe('complete');
+  const twice = names.filter((name) => bench.trainer.of(name).length > 1);
+  expect(twice).toEqual(['s0', 'due', linked[22], linked[24]]);
+});
+
+test('one with several web addresses that proves late says nothing of those before it', async () => {
+  const linked = namesOf('l', 20).map(withLinks);
+  const [late = ''] = linked.slice(18);
+  const bench = beginOf(['s0', ...linked], to(late, LEARNED, 1));
+  expect(await bench.finish(20)).toBe('complete');
+  expect(bench.trainer.of(late)).toHaveLength(3);
+  // The first, the late one and the last are proven.
+  expect(bench.trainer.names).toHaveLength(21 + 1 + 2 + 1);
+});
+
 test.each([
   ['lost', true],
   ['kept', false],
