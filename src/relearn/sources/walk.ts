@@ -13,8 +13,8 @@ import type { Found } from './source.ts';
  * symlinks are never followed, and neither the length of a path nor a folder that is swapped
  * meanwhile leads astray. Nothing opens the files here.
  *
- * A folder with `cur` and `new` is a Maildir: its `tmp` is left alone, and so are the files beside
- * them, which are the server's own. The folders beside them are walked on. Files whose names begin
+ * A folder with `cur` and `new` is a Maildir (Thunderbird's have `cur` and `tmp` alone): its `tmp` is
+ * left alone, and so are the files beside them, which are the server's own. The folders beside them are walked on. Files whose names begin
  * with a dot are left alone everywhere.
  */
 type Walked = WalkedFile | Found;
@@ -68,9 +68,9 @@ function* walkFolder(address: Address, level: Level): Generator<Walked, void, un
     fd = openSync(address, level.depth === 1 ? flags : flags | constants.O_NOFOLLOW);
     const inside = `/proc/self/fd/${fd}/`;
     directory = opendirSync(`${inside}.`, { encoding: LATIN1, bufferSize: 1_024 });
-    const isMaildir = ['cur', 'new'].every((name) =>
-      lstatSync(inside + name, { throwIfNoEntry: false })?.isDirectory(),
-    );
+    const has = (name: string): boolean =>
+      lstatSync(inside + name, { throwIfNoEntry: false })?.isDirectory() === true;
+    const isMaildir = has('cur') && (has('new') || has('tmp'));
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
       const address = addressOf(inside + entry.name);
       if (!entry.isDirectory()) {

@@ -134,4 +134,13 @@ describe('trees of folders:', () => {
     });
     expect(await folders('spam')).toMatchObject({ '/Inbox': `1: ${INBOX}`, '/Junk': '2' });
   });
+
+  test("Thunderbird's, of Maildirs without new", async () => {
+    const [inbox, projects] = ['/Inbox', '/Inbox.sbd/Projects'];
+    for (const name of [inbox, projects, '/Junk']) {
+      for (const part of ['cur', 'tmp']) putIn(folder + name, `${part}/1.eml`, mail(name));
+    }
+    expect(await folders('ham')).toEqual({ [inbox]: '1', [projects]: '1', '/Junk': `1: ${JUNK}` });
+    expect(await folders('spam')).toMatchObject({ [inbox]: `1: ${INBOX}`, '/Junk': '1' });
+  });
 });
