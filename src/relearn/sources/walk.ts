@@ -35,8 +35,12 @@ interface WalkedFile {
 // Node's type wants a BufferEncoding, of which latin1 is one; names come as one character a byte.
 const LATIN1: BufferEncoding = 'latin1';
 const DEEPEST = 100;
-/** The Maildir flag T: its user has marked it for deletion. A file system may not take the colon. */
-const TRASHED = /[:!;]2,[A-Za-z]*T[A-Za-z]*$/;
+/** By their names: what its user has deleted, or moved elsewhere, and is still there. */
+const GONE = [
+  // A file system may not take the colon.
+  [/[:!;]2,[A-Za-z]*T[A-Za-z]*$/, 'in the trash (Maildir flag T)'],
+  [/^,\d+$/, 'deleted or moved (comma of MH)'],
+] as const;
 
 /** A folder of the walk. */
 interface Level {
@@ -101,9 +105,8 @@ function walkedFile(address: Address, entry: Dirent, level: Level): Walked {
     return { kind: 'notMail', place, reason: 'a symbolic link, which is not followed' };
   }
   if (!entry.isFile()) return { kind: 'notMail', place, reason: 'not a regular file' };
-  if (TRASHED.test(name)) {
-    return { kind: 'passedOver', place, folder, reason: 'in the trash (Maildir flag T)' };
-  }
+  const gone = GONE.find(([pattern]) => pattern.test(name));
+  if (gone !== undefined) return { kind: 'passedOver', place, folder, reason: gone[1] };
   if (unwanted !== undefined) {
     const reason = passedOverAs(unwanted, verdict);
     return { kind: 'passedOver', place, folder, reason, isByFolder: true };

@@ -179,6 +179,12 @@ test('a Maildir is read without its tmp, its own files and what is trashed', asy
   ]);
 });
 
+test('a folder of MH is read without what was deleted, or moved to another one', async () => {
+  for (const name of ['1', ',2', ',3.eml']) put(name, one);
+  const gone = 'deleted or moved (comma of MH)';
+  expect(await lines()).toEqual(['message ,3.eml one', 'message 1 one', `passedOver ,2: ${gone}`]);
+});
+
 test('a source of which nothing is mail fails; an empty folder does not', async () => {
   put('empty/a', '');
   put('text/in/a', 'Text.\n');
