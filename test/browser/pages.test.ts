@@ -75,7 +75,7 @@ describe('in a browser', needs('chromium', hasChromium), () => {
       expect(text).toContain('newsletter: 15 learned, 185 more for min_learns = 200');
     });
     const both = await busyStatus(bothFilters());
-    both.faults = [{ place: `/a/${HOSTILE}`, code: 'EACCES', says: 'permission denied' }];
+    both.diskFaults = [{ place: `/a/${HOSTILE}`, code: 'EACCES', says: 'permission denied' }];
     both.counts = { pending: 3, deferred: 1, inFlight: 0 };
     const refused = 'what answers there refuses the password';
     both.controller.misconfigured(

@@ -21,7 +21,7 @@ const UNKNOWN = { spam: undefined, ham: undefined };
 /** The bench, with one trainer whose `/stat` is counted. */
 async function counting() {
   const bench = await StatusBench.start();
-  const [trainer = wellTrainer()] = bench.trainers;
+  const { trainer } = bench;
   const seen = { bench, trainer, asked: 0 };
   const statistics = trainer.statistics.bind(trainer);
   trainer.statistics = () => {
@@ -110,7 +110,7 @@ describe('/readyz', () => {
       const bench = await StatusBench.start();
       if (waits === 'waits') bench.counts = ONE_WAITS;
       SHOWN[shown]?.(bench.controller);
-      Object.assign(bench.trainers[0] ?? {}, says);
+      Object.assign(bench.trainer, says);
       const { status, text } = await bench.get('/readyz');
       const { reasons } = JSON.parse(text) as { reasons: string[] };
       expect(reasons.join().replace('http://one:11334: ', '')).toMatch(obstacle);

@@ -1,19 +1,16 @@
 import { truncateSync } from 'node:fs';
 import { onTestFinished } from 'vitest';
-import { Bugs } from '../../src/bugs.ts';
 import { SpoolStore } from '../../src/daemon/spool-store.ts';
 import { Affinity } from '../../src/delivery/affinity.ts';
-import { Controller } from '../../src/delivery/controller.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import { Scheduler } from '../../src/delivery/scheduler.ts';
 import { SparseProofs } from '../../src/relearn/proof-sampler.ts';
-import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 import { PostCounts } from '../../src/spool/post-counts.ts';
-import { LogRecorder } from './log-recorder.ts';
-import { ManualClock } from './manual-clock.ts';
+import { Bench } from './bench.ts';
+import type { LogRecorder } from './log-recorder.ts';
 import { Holder, ScriptedTrainer } from './scripted-trainer.ts';
 import type { Rule } from './scripted-trainer.ts';
 import { TestSpool } from './test-spool.ts';
@@ -55,60 +52,36 @@ export const RESCAN_MS = 30_000;
  * The delivery on a real queue, started, with scripted trainers and a clock of the test's. Messages are
  * named by their keys.
  */
-export class DeliveryBench {
-  readonly clock = new ManualClock();
-  readonly recorder = new LogRecorder();
+export class DeliveryBench extends Bench {
   readonly spool: TestSpool;
-  readonly bugs: Bugs;
-  readonly faults: DiskFaults;
   readonly locks = new MessageLocks();
-  readonly affinity: Affinity;
+  readonly affinity = new Affinity(this.clock);
   readonly sampler: SparseProofs | undefined;
   readonly events: MessageEvents;
-  readonly trainers: readonly ScriptedTrainer[];
-  readonly controllers: readonly Controller[];
   readonly scheduler: Scheduler;
   /** Keys that were said to be in flight no longer. */
   readonly released: string[] = [];
+  protected override readonly stepMs = 1;
 
   constructor(options: DeliveryBenchOptions = {}) {
-    const { clock, recorder } = this;
-    const { log } = recorder;
-    const random = (): number => 0.5;
-    const { maxBytes } = options;
-    this.spool = new TestSpool(maxBytes === undefined ? {} : { maxBytes });
-    const { queue, quarantine, stateDir } = this.spool;
+    super(options.trainers ?? [new ScriptedTrainer()]);
+    const { clock, log, random, bugs, faults, controllers, locks, affinity } = this;
     const { after = 'remove', concurrency = 8, backlog = 1_000, maxAttempts = 3 } = options;
-    this.bugs = new Bugs({ clock, log });
-    this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
-    const { proveEvery } = options;
-    this.sampler = proveEvery === undefined ? undefined : new SparseProofs(proveEvery);
-    this.events = new MessageEvents({ log, clock, filter: 'rspamd', verdicts: VERDICTS });
-    this.trainers = options.trainers ?? [new ScriptedTrainer()];
-    this.controllers = this.trainers.map(
-      (trainer) => new Controller({ trainer, clock, random, log }),
-    );
-    const wall = (): number => clock.wall();
+    const { maxBytes, proveEvery } = options;
+    this.spool = new TestSpool({ maxBytes });
+    const { queue, quarantine, stateDir } = this.spool;
     const { archive } = stateDir;
+    const sampler = proveEvery === undefined ? undefined : new SparseProofs(proveEvery);
+    this.sampler = sampler;
+    this.events = new MessageEvents({ log, clock, filter: 'rspamd', verdicts: VERDICTS });
+    const wall = (): number => clock.wall();
     const postCounts = new PostCounts(stateDir.posts, stateDir.temporary, queue);
-    this.affinity = new Affinity(clock);
-    this.locks.onKeyReleased((key) => this.released.push(key));
+    locks.onKeyReleased((key) => this.released.push(key));
     this.scheduler = new Scheduler({
-      controllers: this.controllers,
+      ...{ clock, random, bugs, faults, controllers, locks, affinity, events: this.events },
+      ...{ concurrency, backlog, maxAttempts, settleMs: SETTLE_MS, rescanMs: RESCAN_MS },
+      ...(sampler && { sampler }),
       store: new SpoolStore({ queue, quarantine, postCounts, archive, after, wall }),
-      locks: this.locks,
-      ...(this.sampler === undefined ? {} : { sampler: this.sampler }),
-      events: this.events,
-      affinity: this.affinity,
-      faults: this.faults,
-      bugs: this.bugs,
-      clock,
-      random,
-      concurrency,
-      backlog,
-      maxAttempts,
-      settleMs: SETTLE_MS,
-      rescanMs: RESCAN_MS,
     });
     this.scheduler.start();
     onTestFinished(async () => {
@@ -152,19 +125,6 @@ export class DeliveryBench {
     return holder;
   }
 
-  /** The first trainer: the only one unless there are several. */
-  get trainer(): ScriptedTrainer {
-    const [first] = this.trainers;
-    if (first === undefined) throw new Error('there is no trainer');
-    return first;
-  }
-
-  get controller(): Controller {
-    const [first] = this.controllers;
-    if (first === undefined) throw new Error('there is no controller');
-    return first;
-  }
-
   /** Puts a message into the queue's folder, and says nothing of it. */
   enqueue(key: string, made: MadeUp = {}): string {
     const { verdict = 'spam', id = `${key}@example.org`, body = `The body of ${key}.` } = made;
@@ -179,11 +139,6 @@ export class DeliveryBench {
     const path = this.enqueue(key, made);
     this.scheduler.enqueued(this.spool.entry(made.verdict ?? 'spam', key), true);
     return path;
-  }
-
-  /** Lets time flow, a millisecond with each turn of the event loop unless said otherwise. */
-  flowUntil(what: string, isSo: () => boolean, stepMs = 1): Promise<void> {
-    return this.clock.flowUntil(what, isSo, stepMs);
   }
 
   /** Lets hardly any time pass until `isSo`: for what waits for the disk, but for no clock. */

@@ -1,9 +1,7 @@
 import { expect, onTestFinished } from 'vitest';
-import { Bugs } from '../../src/bugs.ts';
 import { LogThrottle } from '../../src/logger.ts';
 import type { LogEvent } from '../../src/logger.ts';
 import { DropDirectory } from '../../src/spool/drop-directory.ts';
-import { DiskFaults } from '../../src/spool/disk-faults.ts';
 import type { Folder } from '../../src/spool/folder.ts';
 import type { LockResult } from '../../src/spool/owner.ts';
 import type { QueueEntry } from '../../src/spool/message.ts';
@@ -11,8 +9,7 @@ import { Pickup } from '../../src/spool/pickup.ts';
 import { MessageLocks } from '../../src/spool/message-locks.ts';
 import { Requeue } from '../../src/spool/requeue.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import { LogRecorder } from './log-recorder.ts';
-import { ManualClock } from './manual-clock.ts';
+import { Bench } from './bench.ts';
 import { TestSpool } from './test-spool.ts';
 
 export const SETTLE_MS = 2_000;
@@ -50,13 +47,9 @@ class ListedLocks extends MessageLocks {
 }
 
 /** Pickup on a real spool, with a clock of the test's and a delivery that only takes notes. */
-export class PickupBench {
-  readonly clock = new ManualClock();
-  readonly recorder = new LogRecorder();
+export class PickupBench extends Bench {
   readonly spool: TestSpool;
   readonly drop: DropDirectory;
-  readonly bugs: Bugs;
-  readonly faults: DiskFaults;
   readonly requeue: Requeue;
   readonly ending = new AbortController();
   readonly pickup: Pickup;
@@ -71,53 +64,37 @@ export class PickupBench {
   #sentinels = 0;
 
   constructor(options: PickupBenchOptions = {}) {
-    const { clock, recorder } = this;
-    const { log } = recorder;
+    super();
+    const { clock, log, bugs, faults, locks } = this;
+    const { spool = new TestSpool(), sweepMs = 30_000, polling = true } = options;
+    const { lock = () => Promise.resolve('locked') } = options;
     const throttle = new LogThrottle(clock);
-    const spool = options.spool ?? new TestSpool();
     this.spool = spool;
-    this.bugs = new Bugs({ clock, log });
-    this.faults = new DiskFaults({ clock, log, bugs: this.bugs });
-    this.drop = new DropDirectory({
-      libDir: spool.lib,
-      queue: spool.stateDir.queue,
-      faults: this.faults,
-      log,
-      throttle,
-    });
+    const { queue, quarantine, stateDir, maxBytes } = spool;
+    const libDir = spool.lib;
+    const drop = new DropDirectory({ libDir, queue: stateDir.queue, faults, log, throttle });
+    this.drop = drop;
+    const gaveWay = (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`);
     const events = {
       enqueued: ({ verdict, key }: QueueEntry, settled: boolean) =>
         this.queued.push({ place: `${verdict}/${key}`, settled }),
-      superseded: (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`),
-      outdated: (verdict: Verdict, key: string) => this.superseded.push(`${verdict}/${key}`),
+      superseded: gaveWay,
+      outdated: gaveWay,
       rescan: () => {
         this.faulted += 1;
       },
     };
-    const { queue, quarantine } = spool;
-    const common = { queue, quarantine, drop: this.drop, locks: this.locks, events };
-    this.requeue = new Requeue({
-      ...common,
-      folders: spool.stateDir.release,
-      faults: this.faults,
-      ending: this.ending.signal,
-    });
+    const common = { queue, quarantine, drop, locks, events, faults };
+    const ending = this.ending.signal;
+    this.requeue = new Requeue({ ...common, folders: stateDir.release, ending });
     this.pickup = new Pickup({
       ...common,
+      ...{ bugs, clock, log, throttle, lock, sweepMs, polling, maxBytes },
       requeue: this.requeue,
-      former: spool.stateDir.former,
-      temporary: spool.stateDir.temporary,
-      faults: this.faults,
-      bugs: this.bugs,
-      clock,
-      log,
-      throttle,
+      former: stateDir.former,
+      temporary: stateDir.temporary,
       onLost: (reason) => this.lost.push(reason),
-      lock: options.lock ?? (() => Promise.resolve('locked')),
       settleMs: SETTLE_MS,
-      sweepMs: options.sweepMs ?? 30_000,
-      polling: options.polling ?? true,
-      maxBytes: spool.maxBytes,
     });
     onTestFinished(() => this.stop());
   }
@@ -151,11 +128,6 @@ export class PickupBench {
 
   has(place: string): boolean {
     return this.queued.some((each) => each.place === place);
-  }
-
-  /** Lets time flow until `isSo`. */
-  flowUntil(what: string, isSo: () => boolean): Promise<void> {
-    return this.clock.flowUntil(what, isSo);
   }
 
   /** Lets time flow until these came into the queue. */

@@ -1,5 +1,4 @@
 import { onTestFinished } from 'vitest';
-import { Controller } from '../../src/delivery/controller.ts';
 import type { Found, Source } from '../../src/relearn/sources/source.ts';
 import { BulkRun } from '../../src/relearn/run.ts';
 import type { BulkRunOptions, Ending } from '../../src/relearn/run.ts';
@@ -7,8 +6,7 @@ import { RunStats } from '../../src/relearn/stats.ts';
 import type { Named } from '../../src/relearn/stats.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
-import { LogRecorder } from './log-recorder.ts';
-import { ManualClock } from './manual-clock.ts';
+import { Bench } from './bench.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
 import type { Holder, Rule } from './scripted-trainer.ts';
 
@@ -23,27 +21,18 @@ export type RelearnBenchOptions = Partial<
 };
 
 /** A bulk run against scripted trainers, on a clock of the test's. */
-export class RelearnBench {
-  readonly clock = new ManualClock();
-  readonly recorder = new LogRecorder();
+export class RelearnBench extends Bench {
   readonly failed: Named[] = [];
   readonly stats = new RunStats(VERDICTS, (named) => this.failed.push(named));
-  readonly trainers: readonly ScriptedTrainer[];
   readonly stop = new AbortController();
   ending: Ending | undefined;
   readonly #run: BulkRun;
 
   constructor(options: RelearnBenchOptions) {
-    const { clock } = this;
-    const { log } = this.recorder;
-    const random = (): number => 0.5;
-    this.trainers = options.trainers ?? [new ScriptedTrainer()];
+    super(options.trainers ?? [new ScriptedTrainer()]);
+    const { stats, controllers, clock, random, log } = this;
     this.#run = new BulkRun({
-      stats: this.stats,
-      controllers: this.trainers.map((trainer) => new Controller({ trainer, clock, random, log })),
-      clock,
-      random,
-      log,
+      ...{ stats, controllers, clock, random, log },
       concurrency: 4,
       maxAttempts: 3,
       proveEvery: 10,
@@ -53,12 +42,6 @@ export class RelearnBench {
       ...options,
     });
     onTestFinished(() => this.stop.abort());
-  }
-
-  get trainer(): ScriptedTrainer {
-    const [first] = this.trainers;
-    if (first === undefined) throw new Error('there is no trainer');
-    return first;
   }
 
   /** The messages that were read and have not ended. */

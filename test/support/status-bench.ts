@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
-import { Bugs } from '../../src/bugs.ts';
-import { Controller } from '../../src/delivery/controller.ts';
+import { Affinity } from '../../src/delivery/affinity.ts';
+import type { Controller } from '../../src/delivery/controller.ts';
 import { PendingMessage } from '../../src/delivery/message.ts';
 import { MessageEvents } from '../../src/delivery/events.ts';
 import { FILTERS, perFilter } from '../../src/filter.ts';
@@ -12,10 +12,9 @@ import { StatusServer } from '../../src/status/server.ts';
 import { History } from '../../src/status/history.ts';
 import type { Counts, ProcessFacts, Stall } from '../../src/status/reports.ts';
 import type { Statistics } from '../../src/trainers/trainer.ts';
-import { learnerOf } from './learner.ts';
-import { LogRecorder } from './log-recorder.ts';
-import { ManualClock } from './manual-clock.ts';
+import { Bench } from './bench.ts';
 import { ScriptedTrainer } from './scripted-trainer.ts';
+import { StatusPages } from './status-pages.ts';
 import { TestSpool } from './test-spool.ts';
 import { until } from './until.ts';
 import { VERDICTS } from '../../src/verdict.ts';
@@ -28,12 +27,6 @@ export const WELL: Statistics = {
 };
 
 export const IDLE: Counts = { pending: 0, deferred: 0, inFlight: 0 };
-
-interface Answer {
-  readonly status: number;
-  readonly type: string;
-  readonly text: string;
-}
 
 export interface StatusBenchOptions {
   /** @defaultValue one that is well */
@@ -55,35 +48,25 @@ export const PROCESS: ProcessFacts = {
 };
 
 /** The status of a daemon that does as the test says, at a real port. */
-export class StatusBench {
-  readonly clock = new ManualClock();
-  readonly recorder = new LogRecorder();
+export class StatusBench extends Bench {
   readonly spool: TestSpool;
-  readonly trainers: readonly ScriptedTrainer[];
-  readonly controllers: readonly Controller[];
   /** Of each filter. */
   readonly messagesOf: Readonly<Record<Filter, MessageEvents>>;
-  readonly bugs: Bugs;
   readonly history: History;
   readonly reporter: Reporter;
   readonly status: StatusServer;
   /** `undefined`: it stands by. */
   counts: Counts | undefined = IDLE;
   stalls: readonly Stall[] = [];
-  faults: readonly DiskFault[] = [];
+  diskFaults: readonly DiskFault[] = [];
 
   constructor(options: StatusBenchOptions = {}) {
-    const { clock, recorder } = this;
-    const { log } = recorder;
+    super(options.trainers ?? [wellTrainer()]);
+    const { clock, log, bugs } = this;
     const { verdicts = VERDICTS } = options;
     const spool = new TestSpool({ verdicts });
     this.spool = spool;
-    this.trainers = options.trainers ?? [wellTrainer()];
-    this.controllers = this.trainers.map(
-      (trainer) => new Controller({ trainer, clock, random: () => 0.5, log }),
-    );
     this.history = new History({ stateDir: spool.stateDir, clock, log });
-    this.bugs = new Bugs({ clock, log });
     const eventsOf = (filter: Filter): MessageEvents =>
       new MessageEvents({
         ...{ log, clock, filter, verdicts },
@@ -93,38 +76,34 @@ export class StatusBench {
         },
       });
     this.messagesOf = perFilter(eventsOf);
-    const filters = FILTERS.filter((filter) =>
-      this.trainers.some((each) => each.filter === filter),
-    );
-    const learners = filters.map((filter) => {
-      const own = this.controllers.filter(({ trainer }) => trainer.filter === filter);
-      return learnerOf(own, { log, clock }, this.messagesOf[filter]);
-    });
+    const controllersOf = (filter: Filter): readonly Controller[] =>
+      this.controllers.filter(({ trainer }) => trainer.filter === filter);
+    const filters = FILTERS.filter((filter) => controllersOf(filter).length > 0);
+    const learners = filters.map((filter) => ({
+      filter,
+      controllers: controllersOf(filter),
+      affinity: new Affinity(clock),
+      events: this.messagesOf[filter],
+      concurrency: 8,
+      longestPostMs: 30_000,
+    }));
     const view = {
       spool: { libDir: spool.lib, stateDir: spool.stateDir.root.path, verdicts },
       learners,
-      bugs: this.bugs,
+      bugs,
       process: PROCESS,
       counts: () => this.counts,
       countsOf: () => this.counts,
       stalls: () => this.stalls,
-      faults: () => this.faults,
+      faults: () => this.diskFaults,
       history: () => (this.counts === undefined ? undefined : this.history.report),
       waitsFor: () => (this.counts === undefined ? 'another daemon owns it' : undefined),
     };
     const ending = new AbortController();
-    this.reporter = new Reporter(view, clock, ending.signal);
+    const reporter = new Reporter(view, clock, ending.signal);
+    this.reporter = reporter;
     const listen = { host: '127.0.0.1', port: options.port ?? 0 };
-    const { reporter, bugs } = this;
-    this.status = new StatusServer({
-      reporter,
-      bugs,
-      filters,
-      verdicts,
-      listen,
-      clock,
-      log,
-    });
+    this.status = new StatusServer({ reporter, bugs, filters, verdicts, listen, clock, log });
     onTestFinished(() => {
       ending.abort();
       return this.status.stop();
@@ -143,12 +122,6 @@ export class StatusBench {
     return this.messagesOf.rspamd;
   }
 
-  get controller(): Controller {
-    const [first] = this.controllers;
-    if (first === undefined) throw new Error('there is no controller');
-    return first;
-  }
-
   untilListening(): Promise<void> {
     return until('it listens', () => this.status.port !== undefined);
   }
@@ -158,10 +131,8 @@ export class StatusBench {
     return `127.0.0.1:${this.status.port ?? 0}`;
   }
 
-  async get(path: string, method = 'GET'): Promise<Answer> {
-    const response = await fetch(`http://${this.address}${path}`, { method });
-    const type = response.headers.get('content-type') ?? '';
-    return { status: response.status, type, text: await response.text() };
+  get(path: string, method?: string): ReturnType<StatusPages['get']> {
+    return new StatusPages(this.address).get(path, method);
   }
 
   /** The JSON of a page, whatever its status. */

@@ -7,6 +7,7 @@ const PATIENCE_MS = 20_000;
 
 interface Page {
   readonly status: number;
+  readonly type: string;
   readonly text: string;
 }
 
@@ -23,10 +24,11 @@ export class StatusPages {
     return new StatusPages(`127.0.0.1:${await freePort()}`);
   }
 
-  async get(path: string): Promise<Page> {
+  async get(path: string, method = 'GET'): Promise<Page> {
     const signal = AbortSignal.timeout(PATIENCE_MS);
-    const response = await fetch(`http://${this.listen}${path}`, { signal });
-    return { status: response.status, text: await response.text() };
+    const response = await fetch(`http://${this.listen}${path}`, { method, signal });
+    const type = response.headers.get('content-type') ?? '';
+    return { status: response.status, type, text: await response.text() };
   }
 
   async statusOf(path: string): Promise<number> {

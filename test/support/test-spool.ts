@@ -28,7 +28,7 @@ interface TestSpoolOptions {
   /** @defaultValue `.learnd` in `lib` */
   readonly stateDir?: string;
   /** @defaultValue 1 MiB */
-  readonly maxBytes?: number;
+  readonly maxBytes?: number | undefined;
   /** All classes. @defaultValue spam and ham */
   readonly verdicts?: readonly Verdict[];
 }
