@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
 import { status } from '../../src/status/command.ts';
 import { loadConfig } from '../../src/config.ts';
 import { perFilter } from '../../src/filter.ts';
@@ -13,6 +14,12 @@ import { NOBODY, temporaryFolder } from '../support/temporary.ts';
 import { ROOT } from '../support/needs.ts';
 
 /** `kopano-learnd status` as a process. */
+
+// What is asked has two seconds for its answer; a busy machine needs them to load its first HTTP client.
+beforeEach(() => {
+  vi.spyOn(systemClock, 'after').mockReturnValue({ cancel: () => undefined });
+});
+afterEach(() => vi.restoreAllMocks());
 
 const FIGURES = {
   uptime: 100,
