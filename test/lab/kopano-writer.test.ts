@@ -1,6 +1,8 @@
-import { chown, mkdir, readFile, readdir, stat, unlink } from 'node:fs/promises';
+import { statSync, unlinkSync } from 'node:fs';
+import { chown, mkdir, readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, expect, test, vi } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
+import { actOnce, failSteps, isStep } from '../support/fs-steps.ts';
 import { ROOT } from '../support/needs.ts';
 import { writerProgram } from '../support/run.ts';
 import { NOBODY, temporaryFolder } from '../support/temporary.ts';
@@ -16,22 +18,31 @@ beforeEach(async () => {
   for (const verdict of ['spam', 'ham']) await mkdir(join(lib, verdict));
 });
 
-/** Size and mode of the file in a class folder. */
-async function seen(verdict: string): Promise<readonly number[]> {
-  const { size, mode } = await stat(join(lib, verdict, name));
+/** Size and mode of a file. */
+function seen(path: string): readonly number[] {
+  const { size, mode } = statSync(path);
   return [size, mode & 0o7777];
+}
+
+/** How the file is seen after each piece of it. */
+function watchPieces(): (readonly number[])[] {
+  const all: (readonly number[])[] = [];
+  const isPiece = isStep('FileHandle.writeFile', name, 'after');
+  failSteps((step) => {
+    if (isPiece(step)) all.push(seen(step.path));
+    return undefined;
+  });
+  return all;
 }
 
 test('a new file is partial and unmarked while it is written, then whole, then marked, and alone', async () => {
   const writer = new KopanoWriter({ lib });
   expect(await writer.write({ verdict: 'spam', name, body })).toEqual(WRITTEN);
-  const slowly = { chunks: 2, pauseMs: 100, pauseBeforeMarkMs: 100 };
-  const writing = writer.write({ verdict: 'ham', name, body, createMode: 0o600, ...slowly });
-  for (const size of [body.length / 2, body.length]) {
-    await vi.waitFor(async () => expect(await seen('ham')).toEqual([size, 0o600]));
-  }
-  expect(await writing).toEqual(WRITTEN);
-  expect(await seen('ham')).toEqual([body.length, 0o660]);
+  const pieces = watchPieces();
+  const order = { verdict: 'ham', name, body, createMode: 0o600, chunks: 2 } as const;
+  expect(await writer.write(order)).toEqual(WRITTEN);
+  expect(pieces).toEqual([body.length / 2, body.length].map((size) => [size, 0o600]));
+  expect(seen(join(lib, 'ham', name))).toEqual([body.length, 0o660]);
   expect(await readFile(join(lib, 'ham', name))).toEqual(body);
   expect(await readdir(join(lib, 'spam'))).toEqual([]);
 });
@@ -40,17 +51,17 @@ test('a rewrite truncates the file in place: the same inode, the mark kept', asy
   const writer = new KopanoWriter({ lib });
   await writer.write({ verdict: 'spam', name, body: Buffer.concat([body, body]) });
   const { ino } = await stat(join(lib, 'spam', name));
-  const rewriting = writer.write({ verdict: 'spam', name, body, chunks: 2, pauseMs: 200 });
-  await vi.waitFor(async () => expect(await seen('spam')).toEqual([body.length / 2, 0o660]));
-  await rewriting;
+  const pieces = watchPieces();
+  await writer.write({ verdict: 'spam', name, body, chunks: 2 });
+  expect(pieces).toEqual([body.length / 2, body.length].map((size) => [size, 0o660]));
   expect(await stat(join(lib, 'spam', name))).toMatchObject({ ino, size: body.length });
 });
 
 test('a file that is taken before chown is swallowed as kopano-spamd does', async () => {
   const writer = new KopanoWriter({ lib });
-  const writing = writer.write({ verdict: 'spam', name, body, pauseBeforeMarkMs: 200 });
-  await vi.waitFor(() => unlink(join(lib, 'spam', name)));
-  expect(await writing).toEqual({ kind: 'vanished', step: 'chown' });
+  actOnce(isStep('FileHandle.close', name, 'after'), () => unlinkSync(join(lib, 'spam', name)));
+  const outcome = await writer.write({ verdict: 'spam', name, body });
+  expect(outcome).toEqual({ kind: 'vanished', step: 'chown' });
 });
 
 test(

@@ -86,7 +86,6 @@ describe('promtool', needsPrograms('promtool'), () => {
 
   test.each(['alerts.test.yaml', 'alerts-week.test.yaml'])(
     'sees each alert fire when it should, and only then: %s',
-    { timeout: 60_000 },
     async (name) => {
       await cp(projectFile(`test/service/${name}`), join(folder, name));
       expect(await promtool('test', 'rules', name)).toContain('SUCCESS');

@@ -63,11 +63,10 @@ class Supervisor {
     await writeFile(join(this.service, 'env', name), `${value}\n`);
   }
 
-  /** Runs `sv`; rejects when it fails. */
+  /** Runs `sv`; rejects when it fails. It would wait seven seconds, which a busy machine takes. */
   async sv(...words: readonly string[]): Promise<string> {
-    const { stdout } = await run('sv', [...words, this.service], {
-      env: this.#environment,
-    });
+    const env = { ...this.#environment, SVWAIT: '60' };
+    const { stdout } = await run('sv', [...words, this.service], { env });
     return stdout;
   }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { SaLearnTrainer } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import type { SaLearnTrainerOptions } from '../../../src/trainers/spamassassin/sa-learn.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
+import { until } from '../../support/until.ts';
 import { addressAt } from '../../trainers/spamassassin/connect.ts';
 
 /** A run of the fake: what it was to do, and what the messages were. */
@@ -29,7 +30,8 @@ export class FakeSaLearn {
 
   /**
    * Perl that it begins each run with: it sees `$runs` (their number), `@bodies`, `$isCanary`,
-   * `$isForgetful`, `$takes` (seconds for a message), `at(name)`, `put(name, text)` and `end(code, says)`.
+   * `$isForgetful`, `$takes` (seconds for a message), `at(name)`, `put(name, text)`, `hold()`, which waits
+   * for {@link go}, and `end(code, says)`.
    */
   set behaviour(script: string) {
     writeFileSync(join(this.folder, 'behaviour'), script);
@@ -38,6 +40,16 @@ export class FakeSaLearn {
   /** Perl that each run begins with, before it reads its list: it sees `at`, `put` and `end`. */
   set start(script: string) {
     writeFileSync(join(this.folder, 'start'), script);
+  }
+
+  /** Until a run holds. */
+  async untilHeld(): Promise<void> {
+    await until('it holds', () => existsSync(join(this.folder, 'held')));
+  }
+
+  /** Lets it go on, and each run after it. */
+  go(): void {
+    writeFileSync(join(this.folder, 'go'), '');
   }
 
   /** The runs so far, without those of a canary. */
@@ -81,6 +93,7 @@ my $folder = 'FOLDER';
 sub at { return "$folder/$_[0]" }
 sub slurp { open(my $in, '<', $_[0]) or return ''; local $/; my $text = <$in>; return $text // '' }
 sub put { open(my $out, $_[2] // '>', at($_[0])) or die; syswrite($out, $_[1]); close $out }
+sub hold { put('held', ''); select(undef, undef, undef, 0.02) until -e at('go') }
 sub debug { syswrite(STDERR, "Nov 30 02:44:23.047 [$$] dbg: $_[0]\n") }
 eval slurp(at('start'));
 die $@ if $@;

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { SaLearn } from '../../../src/trainers/spamassassin/sa-learn-run.ts';
-import type { SaLearnOptions, Task } from '../../../src/trainers/spamassassin/sa-learn-run.ts';
+import type { Task } from '../../../src/trainers/spamassassin/sa-learn-run.ts';
 import { until } from '../../support/until.ts';
 import { NEVER } from '../../trainers/spamassassin/connect.ts';
 import { FakeSaLearn } from './fake-sa-learn.ts';
@@ -13,21 +13,19 @@ const TASKS = ['a', 'b'].map((body): Task => ({ action: 'spam', body: Buffer.fro
 const LEARNED = { kind: 'done', effects: ['changed', 'changed'] };
 
 /** A run whose messages come when `gather` is called, and what its program says at its start. */
-async function startedRun(
-  start = '',
-  signal = NEVER,
-  options: Pick<SaLearnOptions, 'patienceMs'> = {},
-) {
+async function startedRun(start = '', signal = NEVER, patienceMs?: number) {
   const fake = new FakeSaLearn();
   const { program, temporary } = fake;
   fake.start = `put('started', ''); ${start}`;
-  const saLearn = new SaLearn({ program, temporary, ...options });
+  const options = { program, temporary, patienceMs };
+  const saLearn = new SaLearn(options);
   let gather: (tasks: readonly Task[]) => void = () => undefined;
   const tasks = new Promise<readonly Task[]>((resolve) => (gather = resolve));
   const result = saLearn.run({ forgets: false, tasks }, signal);
   await until('it has started', () => existsSync(join(fake.folder, 'started')));
   const next = () => {
     fake.start = '';
+    options.patienceMs = undefined;
     return saLearn.run({ forgets: false, tasks: Promise.resolve(TASKS) }, NEVER);
   };
   return { fake, gather, result, next };
@@ -87,18 +85,14 @@ test('where there is no room for them nobody is charged, and the next run learns
   expect(await next()).toEqual(LEARNED);
 });
 
-test(
-  'where there is no room for them, and it does not end, the next run waits no longer than its time',
-  { timeout: 30_000 },
-  async () => {
-    const hangs = '$SIG{TERM} = sub { exit 0 }; sleep 60 while 1;';
-    const { fake, gather, result, next } = await startedRun(hangs, NEVER, { patienceMs: 500 });
-    fill(fake);
-    gather(TASKS);
-    expect(await result).toMatchObject({ kind: 'fault', code: 'TEMPORARY' });
-    expect(await next()).toEqual(LEARNED);
-  },
-);
+test('where there is no room for them, and it does not end, the next run waits no longer than its time', async () => {
+  const hangs = '$SIG{TERM} = sub { exit 0 }; sleep 60 while 1;';
+  const { fake, gather, result, next } = await startedRun(hangs, NEVER, 500);
+  fill(fake);
+  gather(TASKS);
+  expect(await result).toMatchObject({ kind: 'fault', code: 'TEMPORARY' });
+  expect(await next()).toEqual(LEARNED);
+});
 
 test('where it ends before they have come, that is told, and none of them is left', async () => {
   const { fake, gather, result } = await startedRun('end(1, "use_bayes 0");');
