@@ -26,6 +26,8 @@ interface WorldOptions {
   readonly controllers?: number;
   /** The state dir lies on another file system than the spool. */
   readonly elsewhere?: boolean;
+  /** Where it lies below the world's folder. @defaultValue in the spool */
+  readonly stateDir?: string;
 }
 
 interface Servers {
@@ -46,9 +48,9 @@ export class World extends DaemonSpool {
   readonly rspamds: readonly PrivateRspamd[];
   readonly #servers: Servers;
 
-  private constructor(servers: Servers, { elsewhere, rspamd }: WorldOptions) {
+  private constructor(servers: Servers, { elsewhere, stateDir, rspamd }: WorldOptions) {
     super({
-      stateDir: elsewhere === true ? mkdtempSync(join(secondFolder(), 'learnd-state-')) : undefined,
+      stateDir: elsewhere === true ? mkdtempSync(join(secondFolder(), 'learnd-state-')) : stateDir,
       classes: rspamd?.classes ?? [],
       owner: KOPANO,
       settings: {

@@ -18,7 +18,7 @@ import type { FoundFile } from './spool-files.ts';
 import { until } from './until.ts';
 
 /** Small times, so that what takes minutes in service takes moments here. */
-const QUICK: Settings = {
+export const QUICK: Settings = {
   LEARN_SETTLE_MS: '200',
   LEARN_SWEEP_SECONDS: '1',
   STATUS_LISTEN: 'off',
@@ -26,6 +26,8 @@ const QUICK: Settings = {
 };
 
 interface DaemonSpoolOptions {
+  /** Where its folder is made. @defaultValue the folder for temporary files */
+  readonly parent?: string;
   /** Relative to the folder of the spool. @defaultValue `.learnd` in the drop directory */
   readonly stateDir?: string | undefined;
   /** Classes beside spam and ham. @defaultValue none */
@@ -46,8 +48,8 @@ export interface Sent {
  * started on it. Disposing ends them and removes it.
  */
 export class DaemonSpool implements AsyncDisposable {
-  readonly folder = mkdtempSync(join(tmpdir(), 'learnd-spool-'));
-  readonly lib = join(this.folder, 'spamd');
+  readonly folder: string;
+  readonly lib: string;
   readonly stateDir: string;
   /** All classes, each with its folder. */
   readonly verdicts: readonly Verdict[];
@@ -59,13 +61,17 @@ export class DaemonSpool implements AsyncDisposable {
   vanished = 0;
   readonly #owner: DaemonSpoolOptions['owner'];
   readonly #settings: Settings;
-  readonly #writer = new KopanoWriter({ lib: this.lib });
+  readonly #writer: KopanoWriter;
 
-  constructor({ stateDir, classes = [], owner, settings = QUICK }: DaemonSpoolOptions = {}) {
+  constructor(options: DaemonSpoolOptions = {}) {
+    const { parent = tmpdir(), stateDir, classes = [], owner, settings = QUICK } = options;
+    this.folder = mkdtempSync(join(parent, 'learnd-spool-'));
+    this.lib = join(this.folder, 'spamd');
     this.stateDir = resolve(this.folder, stateDir ?? 'spamd/.learnd');
     this.verdicts = [...VERDICTS, ...classes];
     this.#owner = owner;
     this.#settings = settings;
+    this.#writer = new KopanoWriter({ lib: this.lib });
     this.makeFolders();
   }
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LogLine } from '../lab/daemon.ts';
 import { VERDICTS } from '../../src/verdict.ts';
 import type { Verdict } from '../../src/verdict.ts';
 
@@ -82,6 +83,20 @@ export function violationsIn(
     violations.push(`in two places: ${places.map(told).join(' and ')}`);
   }
   return violations;
+}
+
+/** What was said before ended with an earlier process, or with the state dir that was replaced. */
+export const STARTS: ReadonlySet<string> = new Set(['daemon.started', 'daemon.owner']);
+
+/** Places whose last word in a log is a fault. */
+export function faultyPlaces(lines: Iterable<LogLine>): string[] {
+  const faulty = new Set<string>();
+  for (const { event, fields } of lines) {
+    if (STARTS.has(event)) faulty.clear();
+    if (event === 'disk.fault') faulty.add(String(fields['place']));
+    if (event === 'disk.ok') faulty.delete(String(fields['place']));
+  }
+  return [...faulty];
 }
 
 /** Files by their names; a reason of the quarantine has a name of its own. */

@@ -9,7 +9,7 @@ import type { Daemon } from '../../lab/daemon.ts';
 import { makeMessages } from '../../lab/messages.ts';
 import { byLength } from '../../support/length.ts';
 import { needsLoopDevice } from '../../support/needs.ts';
-import { filesOf, holds, told } from '../../support/spool-files.ts';
+import { faultyPlaces, filesOf, holds, told } from '../../support/spool-files.ts';
 import { SmallDisk } from './small-disk.ts';
 
 /**
@@ -134,16 +134,6 @@ function saidOf(daemon: Daemon): Map<string, number> {
   return said;
 }
 
-/** Places whose last word is a fault. */
-function faultyOf(daemon: Daemon): string[] {
-  const faulty = new Set<string>();
-  for (const { event, fields } of daemon.lines) {
-    if (event === 'disk.fault') faulty.add(String(fields['place']));
-    if (event === 'disk.ok') faulty.delete(String(fields['place']));
-  }
-  return [...faulty];
-}
-
 /** Starts a daemon that meets the fault, as long as there are messages. */
 async function startInto(world: DiskWorld, fail: Act, when: When): Promise<Daemon> {
   const { spool, disk } = world;
@@ -175,7 +165,7 @@ describe.concurrent('on a file system of its own', needsLoopDevice(), () => {
     expect(daemon.logged('message.learned')).toEqual([]);
     mend(world.disk, daemon);
     await daemon.learns(MESSAGES.length);
-    await daemon.until('say that all works again', () => faultyOf(daemon).length === 0);
+    await daemon.until('say that all works again', () => faultyPlaces(daemon.lines).length === 0);
     world.expectArchived();
     expect(daemon.logged('message.deferred')).toEqual([]);
     for (const { name } of MESSAGES) expect(daemon.logged('message.learned', name)).toHaveLength(1);

@@ -44,7 +44,7 @@ test.for(PLACES)(
     for (const { name, make } of EXHIBITS) make(world.path('spam', name), world);
     linkSync(world.secret(9), world.path('ham', '.learnd-planted.eml'));
     const names = NAMES.map((name) => world.drop('spam', name));
-    const daemon = await world.start();
+    const daemon = await world.watch();
     const isLearned = (version: number): boolean => {
       const counts = controller.counts(version);
       return names.every((name) => counts.get(name) === 2);
@@ -132,7 +132,7 @@ test.for(JUNK_PLACES)(
       for (let i = 0; i < 50; i += 1) world.drop(verdict, `${batch}-${i}.eml`);
     };
     write('spam', 'early');
-    const daemon = await world.start();
+    const daemon = await world.watch();
     await until(daemon, 'learn what was there', () => world.controller.counts(1).size === 50);
     write('ham', 'late');
     await until(daemon, 'learn what came', () => world.controller.counts(1).size === 100);
@@ -163,7 +163,7 @@ async function started(
   options: HostileOptions,
 ): Promise<{ readonly world: HostileWorld; readonly daemon: Daemon }> {
   const world = await HostileWorld.make(options);
-  const daemon = await world.start();
+  const daemon = await world.watch();
   await daemon.says('daemon.owner');
   return { world, daemon };
 }

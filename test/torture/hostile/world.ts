@@ -16,14 +16,13 @@ import { expect, onTestFinished } from 'vitest';
 import { FaultServer } from '../../faults/fault-server.ts';
 import type { Act } from '../../faults/fault-server.ts';
 import { alreadyLearned, learns, plays } from '../../faults/plays.ts';
-import { Daemon } from '../../lab/daemon.ts';
-import type { Settings } from '../../lab/daemon.ts';
-import { SMALL_HEAP, asOneself, program } from '../../support/run.ts';
+import type { Daemon } from '../../lab/daemon.ts';
+import { DaemonSpool, QUICK } from '../../support/daemon-spool.ts';
+import { SMALL_HEAP, secondFolder } from '../../support/run.ts';
 import { runCli } from '../../support/run-cli.ts';
 import type { Result } from '../../support/run-cli.ts';
 import {
   canMount,
-  folderElsewhere,
   hasOtherFileSystem,
   isRoot,
   mountTmpfs,
@@ -43,7 +42,7 @@ import { preload } from '../preload.ts';
  */
 
 /** The adversary's user and group: numbers that no real user has. */
-const ADVERSARY = isRoot ? { uid: 23_461, gid: 23_462 } : {};
+const ADVERSARY = { uid: 23_461, gid: 23_462 };
 
 export interface HostileOptions {
   /** The state dir lies on another file system than the drop directory. */
@@ -56,46 +55,45 @@ interface Post extends Certified {
   readonly verdict: Verdict;
 }
 
-export class HostileWorld {
-  readonly lib: string;
-  readonly stateDir: string;
+export class HostileWorld extends DaemonSpool {
   /** A folder of messages that aren't this daemon's to learn. */
-  readonly outside: string;
+  readonly outside = join(this.folder, 'outside');
   /** The adversary's own folder, on the file system of the drop directory. */
-  readonly den: string;
+  readonly den = join(this.folder, 'den');
   readonly controller: Controller;
-  readonly #folder: string;
 
-  private constructor(folder: string, stateDir: string, controller: Controller) {
-    this.#folder = folder;
-    this.lib = join(folder, 'spamd');
-    this.outside = join(folder, 'outside');
-    this.den = join(folder, 'den');
-    this.stateDir = stateDir;
+  private constructor(controller: Controller, stateDir: string | undefined) {
+    super({
+      parent: hasOtherFileSystem ? secondFolder() : tmpdir(),
+      stateDir,
+      ...(isRoot && { owner: ADVERSARY }),
+      settings: { ...QUICK, RSPAMD_URL: controller.url },
+    });
     this.controller = controller;
-    for (const place of [this.lib, this.path('spam'), this.path('ham'), this.den, this.outside]) {
-      mkdirSync(place);
-      if (place !== this.outside) give(place);
-    }
+    chmodSync(this.folder, 0o755);
+    for (const place of [this.den, this.outside]) mkdirSync(place);
+    give(this.den);
     for (let i = 0; i < 20; i += 1) {
       const message = certify({ name: `secret ${i}`, version: 0 });
-      const secret = join(this.outside, `secret-${i}.eml`);
-      writeFileSync(secret, `Subject: ${MARKER}\r\n${message.toString()}`);
+      writeFileSync(this.secret(i), `Subject: ${MARKER}\r\n${message.toString()}`);
       // Anybody may link what he may write, whatever the kernel protects.
-      chmodSync(secret, 0o666);
+      chmodSync(this.secret(i), 0o666);
     }
   }
 
-  static async make(options: HostileOptions = {}): Promise<HostileWorld> {
-    const folder = hasOtherFileSystem ? folderElsewhere() : temporaryFolder();
-    const own = join(folder, 'state');
-    let stateDir = join(folder, 'spamd/.learnd');
-    if (options.elsewhere === true) {
-      if (canMount) mountTmpfs(own, 'size=512m,mode=0700');
-      stateDir = canMount ? own : temporaryFolder(tmpdir());
-      chmodSync(stateDir, 0o700);
-    }
-    return new HostileWorld(folder, stateDir, await Controller.start(options.knowing === true));
+  static async make({
+    elsewhere = false,
+    knowing = false,
+  }: HostileOptions = {}): Promise<HostileWorld> {
+    const controller = await Controller.start(knowing);
+    const another = canMount ? 'state' : temporaryFolder(tmpdir());
+    const world = new HostileWorld(controller, elsewhere ? another : undefined);
+    onTestFinished(() => world[Symbol.asyncDispose]());
+    if (elsewhere && canMount) mountTmpfs(world.stateDir, 'size=512m,mode=0700');
+    if (elsewhere) chmodSync(world.stateDir, 0o700);
+    // Before it is unmounted.
+    onTestFinished(() => world.kill());
+    return world;
   }
 
   path(verdict: Verdict, name = ''): string {
@@ -116,23 +114,15 @@ export class HostileWorld {
     return certifiedName;
   }
 
-  async start(): Promise<Daemon> {
-    const node = [process.execPath, ...SMALL_HEAP];
-    const daemon = await Daemon.spawn([...node, program(), ...asOneself(), 'watch'], {
-      ...this.#settings,
-      LEARN_SETTLE_MS: '200',
-      LEARN_SWEEP_SECONDS: '1',
-      SHUTDOWN_SECONDS: '2',
-      NODE_OPTIONS: preload('hostile/monitor.ts').join(' '),
-      HOSTILE_BLOCKS: this.#blocks,
-    });
-    onTestFinished(() => daemon.kill());
-    return daemon;
+  /** Starts the built program, with a look at its event loop. */
+  watch(): Promise<Daemon> {
+    const NODE_OPTIONS = preload('hostile/monitor.ts').join(' ');
+    return this.spawn({ NODE_OPTIONS, HOSTILE_BLOCKS: this.#blocks }, [], SMALL_HEAP);
   }
 
   /** Runs another command of the program on this spool. */
   run(...args: string[]): Promise<Result> {
-    return runCli(args, this.#settings);
+    return runCli(args, this.environment());
   }
 
   /** Lets one of the adversary's attacks happen. @returns its own account of it */
@@ -151,8 +141,9 @@ export class HostileWorld {
     return readdirSync(this.path(verdict));
   }
 
+  /** Whatever lies there, messages or not. */
   get queued(): string[] {
-    return this.inState('queue');
+    return this.#inState('queue');
   }
 
   /** Nothing is to be waited for any more: the queue is empty, or a secret is out. */
@@ -160,34 +151,25 @@ export class HostileWorld {
     return this.queued.length === 0 || this.controller.strangers.length > 0;
   }
 
-  get quarantined(): string[] {
-    return this.inState('quarantine').filter((name) => !name.endsWith('.json'));
+  override get quarantined(): string[] {
+    return this.#inState('quarantine').filter((name) => !name.endsWith('.json'));
   }
 
-  inState(place: 'queue' | 'quarantine'): string[] {
-    return ['spam', 'ham'].flatMap((verdict) => {
+  #inState(place: 'queue' | 'quarantine'): string[] {
+    return this.verdicts.flatMap((verdict) => {
       const folder = join(this.stateDir, place, verdict);
       return existsSync(folder) ? readdirSync(folder) : [];
     });
   }
 
   get #blocks(): string {
-    return join(this.#folder, 'blocks.json');
-  }
-
-  get #settings(): Settings {
-    return {
-      KOPANO_SPAMD_LIB: this.lib,
-      LEARN_STATE_DIR: this.stateDir,
-      RSPAMD_URL: this.controller.url,
-      STATUS_LISTEN: 'off',
-    };
+    return join(this.folder, 'blocks.json');
   }
 }
 
 /** Gives a file or folder to the adversary. */
 export function give(path: string): void {
-  if (ADVERSARY.uid !== undefined) chownSync(path, ADVERSARY.uid, ADVERSARY.gid);
+  if (isRoot) chownSync(path, ADVERSARY.uid, ADVERSARY.gid);
 }
 
 /** Lets `adversary.ts` attack, in a process of the adversary's. @returns its own account of it */
@@ -195,7 +177,7 @@ function runAttack(name: string, order: object): Promise<unknown> {
   const args = [...preload('hostile/adversary.ts'), '-e', '', '--', name, JSON.stringify(order)];
   const child = spawn(process.execPath, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
-    ...ADVERSARY,
+    ...(isRoot && ADVERSARY),
   });
   onTestFinished(() => {
     child.kill('SIGKILL');

@@ -187,14 +187,13 @@ async function replaceFolder({ world, gauge }: SoakWorld, chance: Chance): Promi
  * for it, because its disk is full, is for the next one.
  */
 async function replaceStateDir(soak: SoakWorld): Promise<void> {
-  const { users, log, disk } = soak;
+  const { world, users, log, disk } = soak;
   await soak.untilDrained();
   disk?.fill();
   if (disk !== undefined) await users.write(STAGED);
-  if (disk !== undefined)
-    await until('some are staged', () => soak.waiting().some(({ room }) => room === 'staged'));
+  if (disk !== undefined) await until('some are staged', () => world.places('staged').length > 0);
   const owned = log.count('daemon.owner');
-  renameSync(soak.stateDir, `${soak.stateDir}-${owned}`);
+  renameSync(world.stateDir, `${world.stateDir}-${owned}`);
   disk?.free();
   await until('the daemon has a new state dir', () => {
     return log.count('daemon.owner') > owned;

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, mkdtempSync, statfsSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, statfsSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PrivateRedis } from '../../../src/servers/private-redis.ts';
 import type { FaultRequest } from '../../faults/fault-server.ts';
@@ -9,13 +9,11 @@ import type { Daemon, Settings } from '../../lab/daemon.ts';
 import { World } from '../../real/world.ts';
 import { until } from '../../support/until.ts';
 import { byLength } from '../../support/length.ts';
-import { SMALL_HEAP, secondFolder } from '../../support/run.ts';
+import { SMALL_HEAP } from '../../support/run.ts';
 import { chanceOf } from '../../support/seed.ts';
 import type { Chance } from '../../support/seed.ts';
 import { StatusPages } from '../../support/status-pages.ts';
 import { canMount } from '../../support/temporary.ts';
-import { filesOf } from '../../support/spool-files.ts';
-import type { FoundFile } from '../../support/spool-files.ts';
 import { preload } from '../preload.ts';
 import { FaultProxy, insteadOf } from '../proxy.ts';
 import type { Fault } from '../proxy.ts';
@@ -86,7 +84,6 @@ class Disk {
 
 interface Parts {
   readonly world: World;
-  readonly stateDir: string;
   readonly disk: Disk | undefined;
   readonly proxy: FaultProxy;
   readonly log: SoakLog;
@@ -96,7 +93,6 @@ interface Parts {
 
 export class SoakWorld implements AsyncDisposable {
   readonly world: World;
-  readonly stateDir: string;
   readonly disk: Disk | undefined;
   readonly log: SoakLog;
   readonly users: Users;
@@ -113,7 +109,6 @@ export class SoakWorld implements AsyncDisposable {
   private constructor(parts: Parts, chance: Chance) {
     const { world, daemon } = parts;
     this.world = world;
-    this.stateDir = parts.stateDir;
     this.disk = parts.disk;
     this.log = parts.log;
     this.daemon = daemon;
@@ -133,22 +128,24 @@ export class SoakWorld implements AsyncDisposable {
       tooShort: 0.01,
       recent: 150,
       onlyTaken: true,
-      isBehind: () => this.waiting().length > MOST_WAITING,
+      isBehind: () => world.waiting.length > MOST_WAITING,
     });
   }
 
   static async make(place: Place, chance: Chance): Promise<SoakWorld> {
-    const world = await World.make({ persistence: 'always' });
-    await flushLazily(world.redis);
     const isApart = place === 'on a disk of its own';
-    const disk = isApart && canMount ? new Disk(join(world.folder, 'disk')) : undefined;
-    let stateDir = isApart ? join(world.folder, 'disk', 'state') : world.stateDir;
-    if (isApart && !canMount) stateDir = mkdtempSync(join(secondFolder(), 'learnd-soak-'));
+    const isOnDisk = isApart && canMount;
+    const world = await World.make({
+      persistence: 'always',
+      elsewhere: isApart && !canMount,
+      ...(isOnDisk && { stateDir: 'disk/state' }),
+    });
+    await flushLazily(world.redis);
+    const disk = isOnDisk ? new Disk(join(world.folder, 'disk')) : undefined;
     const log = new SoakLog(join(world.folder, 'log'));
     const proxy = await FaultProxy.start({ target: world.rspamd.controllerPort, records: false });
     const pages = await StatusPages.atFreePort();
     const daemon = await startDaemon(world, {
-      LEARN_STATE_DIR: stateDir,
       RSPAMD_URL: proxy.url,
       STATUS_LISTEN: pages.listen,
       LEARN_AFTER: isApart ? 'archive' : 'remove',
@@ -156,23 +153,15 @@ export class SoakWorld implements AsyncDisposable {
       PROBE_FILE: join(world.folder, 'probe'),
     });
     await pages.untilShown();
-    return new SoakWorld({ world, stateDir, disk, proxy, log, pages, daemon }, chance);
-  }
-
-  /** Files in the drop directory and the queue, staged ones included. */
-  waiting(): readonly FoundFile[] {
-    const { lib } = this.world;
-    return filesOf({ lib, stateDir: this.stateDir }, ['queue']).filter(
-      ({ name }) => !name.startsWith('.'),
-    );
+    return new SoakWorld({ world, disk, proxy, log, pages, daemon }, chance);
   }
 
   /** Waits until nothing waits, on disk or in memory. */
   async untilDrained(): Promise<void> {
     const poisonous = new Set(this.poison.values());
     const isDrained = async (): Promise<boolean> => {
-      const waiting = this.waiting();
-      if (waiting.length > 0 && waiting.every(({ name }) => poisonous.has(name))) {
+      const { waiting } = this.world;
+      if (waiting.length > 0 && waiting.every((place) => poisonous.has(basename(place)))) {
         // Only other messages show whose fault a missing answer is, and nobody writes any now.
         await this.users.write(1);
         this.daemon.signal('SIGHUP');
@@ -207,7 +196,6 @@ export class SoakWorld implements AsyncDisposable {
     this.log.close();
     await this.#proxy[Symbol.asyncDispose]();
     this.disk?.unmount();
-    rmSync(this.stateDir, { recursive: true, force: true });
     await this.world[Symbol.asyncDispose]();
   }
 }

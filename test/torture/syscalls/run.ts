@@ -1,4 +1,5 @@
 import type { FsStep } from '../../support/fs-steps.ts';
+import { STARTS, faultyPlaces } from '../../support/spool-files.ts';
 import { KILL } from './faults.ts';
 import type { Fault } from './faults.ts';
 import { TODAY } from './scenarios.ts';
@@ -29,8 +30,6 @@ const SWEEP_MS = 30_000;
 const CRON_MS = 5_000;
 const STOP_MS = 6_000;
 const MOST_LINES = 60;
-/** What was said before ended with an earlier process, or with the state dir that was replaced. */
-const STARTS = new Set(['daemon.started', 'daemon.owner']);
 const ENDS = new Set(['message.learned', 'message.duplicate', 'message.withdrawn']);
 
 export async function run(
@@ -137,7 +136,7 @@ function whatIsLeft(world: SyscallsWorld, scenario: Scenario): string {
 /** What the log should have said by now. A pass may be over before all of it is known. */
 function unsaidOf(world: SyscallsWorld, scenario: Scenario, fault?: Fault): string[] {
   if (scenario.once === true) return [];
-  const complaints = stillFaulty(world).map((place) => `${place} is not said to work again`);
+  const complaints = faultyPlaces(world.lines).map((place) => `${place} is not said to work again`);
   // What was said not to be there may be taken for withdrawn, and found; the dead say nothing.
   if (fault?.code === 'ENOENT' || fault?.code === KILL) return complaints;
   for (const name of Object.keys(scenario.learned)) {
@@ -149,17 +148,6 @@ function unsaidOf(world: SyscallsWorld, scenario: Scenario, fault?: Fault): stri
     if (last === 'message.withdrawn') complaints.push(`${name} is said to be withdrawn`);
   }
   return complaints;
-}
-
-/** Places whose last word is a fault. */
-function stillFaulty(world: SyscallsWorld): string[] {
-  const faulty = new Set<string>();
-  for (const { event, fields } of world.lines) {
-    if (STARTS.has(event)) faulty.clear();
-    if (event === 'disk.fault') faulty.add(String(fields['place']));
-    if (event === 'disk.ok') faulty.delete(String(fields['place']));
-  }
-  return [...faulty];
 }
 
 function complaintsOf(world: SyscallsWorld, scenario: Scenario): string[] {
