@@ -64,6 +64,13 @@ test('messages that are at fault: one post and one line each at most, and they a
 });
 
 describe.concurrent('a setting that is wrong', () => {
+  /** Whatever comes in, nothing but the half minute brings another post. */
+  function expectNoStorm({ posts }: FaultServer): void {
+    for (const [index, { at }] of posts.slice(1).entries()) {
+      expect(at - (posts[index]?.at ?? 0)).toBeGreaterThan(29_000);
+    }
+  }
+
   test('as the password: one post, no storm; another one in its file is picked up', async () => {
     await using server = await FaultServer.start({
       play: plays({ when: lacks('right'), act: UNAUTHORIZED }),
@@ -79,7 +86,7 @@ describe.concurrent('a setting that is wrong', () => {
     expect(line['cure']).toMatch(/RSPAMD_PASSWORD/);
     await spool.judgeAll(...messages.slice(20));
     await daemon.until('pick all up', () => spool.names('queue').length === 40);
-    expect(server.posts).toHaveLength(1);
+    expectNoStorm(server);
     writeFileSync(file, 'right\n');
     daemon.signal('SIGHUP');
     await daemon.learns(40);
@@ -126,9 +133,10 @@ describe.concurrent('a setting that is wrong', () => {
       expect(line?.['retrySeconds']).toBeGreaterThanOrEqual(atLeastSeconds);
       await spool.judgeAll(...others);
       await daemon.until('pick all up', () => spool.names('queue').length === 6);
-      expect(server.posts).toHaveLength(1);
+      expectNoStorm(server);
+      const tries = server.posts.length;
       daemon.signal('SIGHUP');
-      await daemon.until('try again', () => server.posts.length === 2);
+      await daemon.until('try again', () => server.posts.length > tries);
       server.play = plays();
       // by itself it would try again in half a minute
       await daemon.hurry('learn all', () => spool.waiting.length === 0);
@@ -136,40 +144,6 @@ describe.concurrent('a setting that is wrong', () => {
       expect(since('controller.up')).toHaveLength(1);
     }
     expect(spool.quarantined).toEqual([]);
-  });
-});
-
-describe.concurrent('a controller that fails', () => {
-  test('by answering 200 for ever: nothing is removed until it remembers', async () => {
-    await using server = await FaultServer.start({ play: plays({ when: learns, act: SUCCESS }) });
-    await using spool = new DaemonSpool();
-    const daemon = spool.start({ RSPAMD_URL: server.url });
-    await spool.judgeAll(...INNOCENT);
-    await daemon.says('controller.unproven');
-    const posts = server.posts.length;
-    await daemon.hurry('probe two more', () => server.posts.length >= posts + 8);
-    expect(spool.names('queue').length).toBe(6);
-    expect(daemon.logged('message.learned')).toEqual([]);
-    server.play = plays();
-    await daemon.hurry('learn all', () => spool.waiting.length === 0);
-    await daemon.learns(6);
-    expect(daemon.logged('controller.unproven')).toHaveLength(1);
-    for (const { proven } of daemon.logged('message.learned')) expect(proven).toBe(true);
-    expect(spool.quarantined).toEqual([]);
-  });
-
-  test('by refusing connections: all is learned once it is there', async () => {
-    await using spool = new DaemonSpool();
-    const socketPath = join(spool.folder, 'controller.sock');
-    const daemon = spool.start({ RSPAMD_URL: `unix:${socketPath}` });
-    await spool.judgeAll(...INNOCENT);
-    const { reason } = await daemon.says('controller.down');
-    expect(reason).toBe('connection refused: nobody listens there (ENOENT)');
-    await using server = await FaultServer.start({ play: plays(), socketPath });
-    await daemon.learns(6);
-    expect(spool.waiting).toEqual([]);
-    expect(server.posts).toHaveLength(12);
-    expect(daemon.logged('controller.up')).toHaveLength(1);
   });
 });
 

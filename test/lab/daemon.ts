@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ServerProcess } from '../../src/servers/server-process.ts';
 
 /** How long anything may take that is to happen at all, on a busy machine. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const POLL_MS = 10;
 
 /** Environment variables. */
