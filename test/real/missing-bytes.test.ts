@@ -29,7 +29,7 @@ describeReal('rspamd with expand_keys and per_user', () => {
     for (let seed = 200; !ended() && seed < 260; seed += 1) {
       const good = messageTo(20, seed);
       await world.judge(good);
-      await daemon.until(`learn ${good.name}`, () => isDone(good.name), { timeoutMs: 60_000 });
+      await daemon.until(`learn ${good.name}`, () => isDone(good.name));
       expect(daemon.linesOf('message.learned').map(({ fields }) => fields['file'])).toContain(
         good.name,
       );
