@@ -24,8 +24,6 @@ export interface PrivateSpamdOptions extends PrivateServerOptions {
   readonly allowedIps?: string;
   /** Lines of its `local.cf`, after those that are written anyway. */
   readonly config?: readonly string[];
-  /** Lines of its `init.pre`: further plugins. */
-  readonly plugins?: readonly string[];
   /** Child processes, all of them from the start on. @defaultValue 1 */
   readonly children?: number;
   /** Further words of the command line, such as `--paranoid`. */
@@ -57,8 +55,10 @@ export interface SpamdCounts {
 /** The package's folders: rules, and what the site sets. */
 const PACKAGE_RULES = '/usr/share/spamassassin';
 const PACKAGE_SITE = '/etc/spamassassin';
-/** The last one is who looks after `bayes_ignore_from`. */
-const PLUGINS = ['Bayes', 'Check', 'WLBLEval'];
+/** A TLD keeps it from warning that it knows none; it refuses to start without any rule. */
+export const RULES = 'util_rb_tld com net org example invalid\nbody NOTHING /^nothing at all$/\n';
+/** Lines of `init.pre`; the last one is who looks after `bayes_ignore_from`. */
+export const PLUGINS: readonly string[] = ['Bayes', 'Check', 'WLBLEval'].map(pluginLine);
 /** A frozen or busy spamd is given up after so long. */
 const ANSWER_MS = 1_000;
 const run = promisify(execFile);
@@ -110,17 +110,12 @@ export class PrivateSpamd extends PrivateServer {
       .map(({ pid }) => pid);
   }
 
-  /**
-   * What Bayes has counted in its files, by `sa-learn` as their owner; zeros before the first message.
-   * Of another store `saLearn('--dump', 'magic')` tells.
-   */
+  /** What Bayes has counted, by `sa-learn` as its owner; in its files zeros before the first message. */
   async counts(): Promise<SpamdCounts> {
+    const isInFiles = this.#options.config?.some((line) => line.includes('_store_')) !== true;
     // sa-learn calls that an error.
-    if (!existsSync(`${this.bayesPath}_toks`)) return { spam: 0, ham: 0, tokens: 0 };
-    const dump = await this.saLearn('--dump', 'magic');
-    const count = (name: string): number =>
-      Number(new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? 0);
-    return { spam: count('nspam'), ham: count('nham'), tokens: count('ntokens') };
+    if (isInFiles && !existsSync(`${this.bayesPath}_toks`)) return { spam: 0, ham: 0, tokens: 0 };
+    return countsIn(await this.saLearn('--dump', 'magic'));
   }
 
   /**
@@ -211,15 +206,12 @@ export class PrivateSpamd extends PrivateServer {
   }
 
   async #writeConfig(): Promise<void> {
-    const { config = [], plugins = [], reporters = [], packageRules = false, tls } = this.#options;
+    const { config = [], reporters = [], packageRules = false, tls } = this.#options;
     const files: Readonly<Record<string, string>> = {
-      // A TLD keeps it from warning that it knows none; it refuses to start without any rule.
-      'rules/rules.cf':
-        'util_rb_tld com net org example invalid\nbody NOTHING /^nothing at all$/\n',
+      'rules/rules.cf': RULES,
       'site/init.pre': [
-        ...(packageRules ? packagePlugins() : PLUGINS.map(pluginLine)),
+        ...(packageRules ? packagePlugins() : PLUGINS),
         ...reporters.map(pluginLine),
-        ...plugins,
         '',
       ].join('\n'),
       'site/local.cf': [`bayes_path ${this.bayesPath}`, 'bayes_auto_learn 0', ...config, ''].join(
@@ -250,6 +242,13 @@ export class PrivateSpamd extends PrivateServer {
     await chown(join(this.folder, 'bayes'), ...(await ids(this.#bayesOwner() ?? 'root')));
     await run('chmod', ['755', this.folder]);
   }
+}
+
+/** What `sa-learn --dump magic` has printed. */
+export function countsIn(dump: string): SpamdCounts {
+  const count = (name: string): number =>
+    Number(new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? 0);
+  return { spam: count('nspam'), ham: count('nham'), tokens: count('ntokens') };
 }
 
 function pluginLine(name: string): string {

@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PLUGINS, RULES, countsIn } from '../../lab/private-spamd.ts';
+import type { SpamdCounts } from '../../lab/private-spamd.ts';
 import { temporaryFolder } from '../../support/temporary.ts';
 
 /** `sa-learn` of a package with a Bayes of its own, and no rules: they cost a second a start. */
@@ -12,11 +14,8 @@ export class PrivateSaLearn {
 
   constructor(...config: readonly string[]) {
     const files = {
-      'rules/rules.cf':
-        'util_rb_tld com net org example invalid\nbody NOTHING /^nothing at all$/\n',
-      'site/init.pre': ['Bayes', 'Check', 'WLBLEval']
-        .map((name) => `loadplugin Mail::SpamAssassin::Plugin::${name}\n`)
-        .join(''),
+      'rules/rules.cf': RULES,
+      'site/init.pre': [...PLUGINS, ''].join('\n'),
       'site/local.cf': [`bayes_path ${this.folder}/bayes/bayes`, ...config, ''].join('\n'),
       runs: '',
     };
@@ -36,11 +35,7 @@ export class PrivateSaLearn {
     return readFileSync(join(this.folder, 'runs'), 'latin1').length;
   }
 
-  /** Such as `1 spam, 0 ham, 30 tokens`. */
-  get counts(): string {
-    const dump = execFileSync(this.program, ['--dump', 'magic'], { encoding: 'utf8' });
-    const count = (name: string): string =>
-      new RegExp(`(\\d+) +0 +non-token data: ${name}\\n`).exec(dump)?.[1] ?? '?';
-    return `${count('nspam')} spam, ${count('nham')} ham, ${count('ntokens')} tokens`;
+  get counts(): SpamdCounts {
+    return countsIn(execFileSync(this.program, ['--dump', 'magic'], { encoding: 'utf8' }));
   }
 }

@@ -15,6 +15,7 @@ import type { Outcome } from '../../../src/trainers/trainer.ts';
 import type { Verdict } from '../../../src/verdict.ts';
 import { NEVER, TaughtInMemory, addressAt, example } from '../../trainers/spamassassin/connect.ts';
 import { FakeSaLearn } from './fake-sa-learn.ts';
+import { kindsOf, learnAll } from './learning.ts';
 
 const ANY = expect.any(String) as string;
 
@@ -37,14 +38,6 @@ async function giveUp(trainer: SaLearnTrainer, fake: FakeSaLearn, isLetGo = fals
 
 function examples(verdict: Verdict, ...bodies: readonly string[]) {
   return bodies.map((body) => example(verdict, body, `${body}.eml`));
-}
-
-function learnAll(trainer: SaLearnTrainer, messages: ReturnType<typeof examples>) {
-  return Promise.all(messages.map((each) => trainer.learn(each, NEVER)));
-}
-
-function kindsOf(outcomes: readonly Outcome[]): string {
-  return outcomes.map(({ kind }) => kind).join(' ');
 }
 
 test('teaches what waits by one run, spam first, and proves it by another', async () => {
@@ -119,13 +112,6 @@ test('a canary that a crash left learned is taken away, and another one shows th
   expect(await fake.trainer().diagnose(NEVER)).toEqual({ kind: 'works' });
   expect(fake.allRuns.length).toBe(6);
   expect(fake.known).toEqual({});
-});
-
-test('tells of each message whether it was known', async () => {
-  const fake = new FakeSaLearn();
-  await learnAll(fake.trainer(), examples('spam', 'b', 'd'));
-  const outcomes = await learnAll(fake.trainer(), examples('spam', 'a', 'b', 'c', 'd', 'e'));
-  expect(kindsOf(outcomes)).toBe('learned duplicate learned duplicate learned');
 });
 
 test.each([

@@ -1,12 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, existsSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, chownSync, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { PrivateSpamd } from '../../lab/private-spamd.ts';
+import type { TestOptions } from 'vitest';
 import { findProgram } from '../../../src/servers/programs.ts';
 import { makeMessage } from '../../lab/messages.ts';
 import { startRedis } from '../../real/harness.ts';
 import { ROOT, needs, needsPrograms } from '../../support/needs.ts';
+import { NOBODY, temporaryFolder } from '../../support/temporary.ts';
 import { NEVER, example, prove, trainerAt } from '../../trainers/spamassassin/connect.ts';
 import { SPAMD, startSpamd } from '../../trainers/spamassassin/real-spamd.ts';
 import { PrivateMariadb, USER } from './private-mariadb.ts';
@@ -32,108 +33,107 @@ const TABLES = [
 
 const VERSION = "INSERT INTO bayes_global_vars VALUES ('VERSION', '3')";
 
-/** A file with these tables, beside where Bayes lies. */
-function makeDatabase(spamd: PrivateSpamd): string {
-  const folder = dirname(spamd.bayesPath);
+/** A Bayes in SQL. */
+interface Store {
+  /** How spamd finds it. */
+  readonly config: readonly string[];
+  readonly setReadOnly: (isSo: boolean) => unknown;
+  readonly server?: PrivateMariadb;
+}
+
+/** A file in a folder of spamd's user. */
+function sqlite(): Store {
+  const folder = temporaryFolder();
   const file = join(folder, 'bayes.sqlite');
   const statements = [...TABLES.map((table) => `CREATE TABLE ${table}`), VERSION];
   const script =
     'use DBI; my $db = DBI->connect("dbi:SQLite:$ARGV[0]", "", "", {RaiseError => 1}); $db->do($_) for @ARGV[1 .. $#ARGV];';
   execFileSync('perl', ['-e', script, file, ...statements]);
-  const { uid, gid } = statSync(folder);
-  chownSync(file, uid, gid);
-  return file;
+  for (const each of [folder, file]) chownSync(each, NOBODY, NOBODY);
+  return {
+    config: [
+      'bayes_store_module Mail::SpamAssassin::BayesStore::SQL',
+      `bayes_sql_dsn dbi:SQLite:${file}`,
+    ],
+    setReadOnly: (isSo) => chmodSync(file, isSo ? 0o444 : 0o644),
+  };
 }
 
-/** Its configuration names the file, so that it has to be started anew. */
-async function useDatabase(spamd: PrivateSpamd): Promise<string> {
-  const file = makeDatabase(spamd);
-  const lines = [
-    'bayes_store_module Mail::SpamAssassin::BayesStore::SQL',
-    `bayes_sql_dsn dbi:SQLite:${file}`,
-    'bayes_sql_override_username everybody',
-  ];
-  appendFileSync(join(spamd.folder, 'site/local.cf'), `${lines.join('\n')}\n`);
-  await spamd.restart();
-  return file;
-}
-
-describe('a Bayes in SQL', () => {
-  test(
-    'learns, and is found out once it refuses writes, which it denies',
-    { ...SQLITE, ...SPAMD, ...ROOT },
-    async () => {
-      await using spamd = await startSpamd();
-      const file = await useDatabase(spamd);
-      const trainer = trainerAt(spamd);
-      expect(await prove(trainer, example('spam', SPAM))).toEqual(['learned', 'duplicate']);
-      expect(await prove(trainer, example('ham', SPAM))).toEqual(['learned', 'duplicate']);
-      expect(await prove(trainerAt(spamd), example('ham', SPAM))).toEqual(['duplicate']);
-      chmodSync(file, 0o444);
-      const readOnly = {
-        kind: 'misconfigured',
-        hint: expect.stringContaining('bayes_sql_dsn') as string,
-      };
-      // What it says of a new message is believed twice, and then put to the test.
-      const message = example('ham', HAM);
-      expect(await prove(trainer, message, 2)).toEqual(['learned', 'learned']);
-      expect(await trainer.learn(message, NEVER)).toMatchObject(readOnly);
-      expect(await trainerAt(spamd).learn(example('ham', SPAM), NEVER)).toMatchObject(readOnly);
-      chmodSync(file, 0o644);
-      expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
-    },
-  );
-});
-
-/** Makes the same tables in MariaDB. @returns how spamd finds them */
-async function tablesIn(mariadb: PrivateMariadb, module: string): Promise<readonly string[]> {
+async function mariadb(module: string): Promise<Store> {
+  const server = await PrivateMariadb.start();
   const tables = TABLES.map((table) =>
     table
       .replace('BLOB', 'BINARY(5)')
       .replace('id INTEGER PRIMARY', 'id INTEGER AUTO_INCREMENT PRIMARY'),
   );
   const statements = [...tables.map((table) => `CREATE TABLE bayes.${table}`), VERSION];
-  await mariadb.query(`USE bayes; ${statements.join('; ')}`);
-  return [
-    `bayes_store_module Mail::SpamAssassin::BayesStore::${module}`,
-    `bayes_sql_dsn dbi:mysql:bayes;mysql_socket=${mariadb.socketPath}`,
-    `bayes_sql_username ${USER}`,
-    'bayes_sql_override_username everybody',
-  ];
+  await server.query(`USE bayes; ${statements.join('; ')}`);
+  return {
+    config: [
+      `bayes_store_module Mail::SpamAssassin::BayesStore::${module}`,
+      `bayes_sql_dsn dbi:mysql:bayes;mysql_socket=${server.socketPath}`,
+      `bayes_sql_username ${USER}`,
+    ],
+    setReadOnly: (isSo) => server.query(`SET GLOBAL read_only = ${Number(isSo)}`),
+    server,
+  };
 }
 
-describe('a Bayes in MariaDB', { ...MARIADB, ...SPAMD }, () => {
-  test.each(['SQL', 'MySQL'])(
-    'learns by BayesStore::%s, counts each message once, and blames none while it can’t',
-    async (module) => {
-      await using mariadb = await PrivateMariadb.start();
-      await using spamd = await startSpamd({ config: await tablesIn(mariadb, module) });
-      const trainer = trainerAt(spamd);
-      const counts = () => mariadb.query('SELECT spam_count, ham_count FROM bayes.bayes_vars');
-      const [message, turned] = [example('spam', SPAM), example('ham', SPAM)];
-      expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
-      expect(await prove(trainerAt(spamd), message)).toEqual(['duplicate']);
-      expect(await counts()).toBe('1\t0');
-      expect(await prove(trainer, turned)).toEqual(['learned', 'duplicate']);
-      expect(await counts()).toBe('0\t1');
-      const hint = expect.stringContaining('bayes_sql_dsn') as string;
-      await mariadb.query('SET GLOBAL read_only = 1');
-      const other = example('ham', HAM);
-      expect(await prove(trainer, other, 2)).toEqual(['learned', 'learned']);
-      expect(await trainer.learn(other, NEVER)).toMatchObject({ kind: 'misconfigured', hint });
-      await mariadb.query('SET GLOBAL read_only = 0');
-      expect(await prove(trainer, other)).toEqual(['learned', 'duplicate']);
-      await mariadb.stop();
-      expect(await trainer.learn(message, NEVER)).toMatchObject({
-        kind: 'misconfigured',
-        hint: expect.stringContaining('SQL') as string,
+const STORES: readonly (readonly [
+  what: string,
+  needed: TestOptions,
+  make: () => Store | Promise<Store>,
+])[] = [
+  ['SQLite', { ...SQLITE, ...ROOT }, sqlite],
+  ['MariaDB, by BayesStore::SQL', MARIADB, () => mariadb('SQL')],
+  ['MariaDB, by BayesStore::MySQL', MARIADB, () => mariadb('MySQL')],
+];
+
+describe(
+  'a Bayes in SQL counts each message once, and blames none while it can’t learn',
+  SPAMD,
+  () => {
+    for (const [what, needed, make] of STORES) {
+      test(what, needed, async () => {
+        const { config, setReadOnly, ...store } = await make();
+        await using server = store.server;
+        await using spamd = await startSpamd({
+          config: [...config, 'bayes_sql_override_username everybody'],
+        });
+        const trainer = trainerAt(spamd);
+        const [message, turned, other] = [
+          example('spam', SPAM),
+          example('ham', SPAM),
+          example('ham', HAM),
+        ];
+        expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+        expect(await prove(trainerAt(spamd), message)).toEqual(['duplicate']);
+        expect(await spamd.counts()).toMatchObject({ spam: 1, ham: 0 });
+        expect(await prove(trainer, turned)).toEqual(['learned', 'duplicate']);
+        expect(await spamd.counts()).toMatchObject({ spam: 0, ham: 1 });
+        await setReadOnly(true);
+        const hint = expect.stringContaining('bayes_sql_dsn') as string;
+        // What it says of a new message is believed twice, and then put to the test.
+        expect(await prove(trainer, other, 2)).toEqual(['learned', 'learned']);
+        for (const [each, learned] of [
+          [trainer, other],
+          [trainerAt(spamd), turned],
+        ] as const) {
+          expect(await each.learn(learned, NEVER)).toMatchObject({ kind: 'misconfigured', hint });
+        }
+        await setReadOnly(false);
+        expect(await prove(trainer, other)).toEqual(['learned', 'duplicate']);
+        if (server === undefined) return;
+        await server.stop();
+        const away = { kind: 'misconfigured', hint: expect.stringContaining('SQL') as string };
+        expect(await trainer.learn(message, NEVER)).toMatchObject(away);
+        await server.start();
+        expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
+        expect(await spamd.counts()).toMatchObject({ spam: 1, ham: 1 });
       });
-      await mariadb.start();
-      expect(await prove(trainer, message)).toEqual(['learned', 'duplicate']);
-      expect(await counts()).toBe('1\t1');
-    },
-  );
-});
+    }
+  },
+);
 
 describe('a Bayes in Redis', needsPrograms('spamd', 'redis-server'), () => {
   test('learns, and no message is charged while Redis is full or away', async () => {
