@@ -146,24 +146,8 @@ function statuses(elsewhere: string): Form[] {
     ...[400, 401, 403, 404, 429, 500, 502, 503].map((status) =>
       instead(`always ${status}`, failure(status, 'so it is')),
     ),
-    { ...inTurn('always 200', [answer('200 OK', '{"success":true}')]), slow: 'proof' },
-  ];
-}
-
-/** What a real rspamd says that can't reach its Redis, and what a wrong port or setting gets. */
-function ownWords(): Form[] {
-  const redis = 'error getting reply from redis server';
-  const lines = [
-    `HTTP/1.1 1 cannot get learned: ${redis} 127.0.0.1 (error: Connection refused)`,
-    `HTTP/1.1 60 cannot get learned: ${redis}`,
-    `HTTP/1.1 101 cannot get learned: ${redis}`,
-    `HTTP/1.1 110 cannot get learned: ${redis}`,
-  ];
-  return [
-    ...lines.map((line) => instead(`the line ${line.slice(0, 12)}`, raw(`${line}\r\n\r\n`))),
-    instead('the scan worker', failure(500, 'invalid command')),
     instead('Redis full', failure(500, "OOM command not allowed when used memory > 'maxmemory'.")),
-    instead('an unknown failure', failure(500, 'something is wrong with this')),
+    { ...inTurn('always 200', [answer('200 OK', '{"success":true}')]), slow: 'proof' },
   ];
 }
 
@@ -276,7 +260,6 @@ export function allForms(elsewhere: string): readonly Form[] {
     ...intrusions(),
     ...drips(),
     ...statuses(elsewhere),
-    ...ownWords(),
     ...nearlyHttp(),
     ...floods(),
   ];
