@@ -118,7 +118,12 @@ describeReal('the counters', () => {
       return (await observer.report()).messages.spam.quarantined === 2;
     });
 
-    const overview = JSON.parse((await observer.run('status', '--json')).out) as Overview;
+    let overview: Overview | undefined;
+    // It has two seconds for its answer, which a busy machine may need.
+    await until('rspamd is reached', async () => {
+      overview = JSON.parse((await observer.run('status', '--json')).out) as Overview;
+      return overview.rspamd.every(({ reachable }) => reachable);
+    });
     expect(overview).toMatchObject({
       dropped: { spam: 0, ham: 0 },
       queued: { spam: 0, ham: 0 },
@@ -126,8 +131,8 @@ describeReal('the counters', () => {
       faults: [],
       daemon: { kind: 'running', report: { messages: (await observer.report()).messages } },
       rspamd: [{ reachable: true }],
+      bayes: { learned: { spam: expect.any(Number) as number } },
     });
-    expect(overview.bayes.learned.spam).not.toBeNull();
   });
 });
 
@@ -163,9 +168,8 @@ describeReal('an outage of rspamd', () => {
     expect(out).toMatch(/^rspamd at .*: down: connection refused/m);
 
     await world.rspamd.start();
-    await observer.untilReady();
     await world.untilDone();
-    expect(await observer.statusOf('/readyz')).toBe(200);
+    await observer.untilReady();
   });
 });
 
