@@ -172,11 +172,14 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
-  /** Sends SIGHUP after SIGHUP until that is so: one that comes during a post may change nothing. */
-  async hurry(what: string, isSo: () => boolean): Promise<void> {
+  /**
+   * Sends SIGHUP after SIGHUP until that is so: one that comes during a post may change nothing.
+   * @param isTime whether one may help now
+   */
+  async hurry(what: string, isSo: () => boolean, isTime = (): boolean => true): Promise<void> {
     await this.until(what, () => {
       if (isSo()) return true;
-      this.signal('SIGHUP');
+      if (isTime()) this.signal('SIGHUP');
       return false;
     });
   }

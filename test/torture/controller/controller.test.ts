@@ -21,7 +21,6 @@ import type { Naming } from './names.ts';
 import { always, heal, idOf, outageOf, serverOutages, sitOut } from './outages.ts';
 import type { Outage } from './outages.ts';
 import { Stage } from './stage.ts';
-import type { Fleet } from './stage.ts';
 
 /**
  * Whatever a controller does, or what lies between: nothing is lost, all is learned when it is over,
@@ -90,17 +89,6 @@ async function sitOutAll(stage: Stage, outages: readonly Outage[]): Promise<void
   await stage.stop();
 }
 
-/** It ends in time, whatever hangs, and another daemon learns all. */
-async function stopAndGoOn(stage: Stage, fleet: Fleet, mend: () => void): Promise<void> {
-  await stage.stop();
-  mend();
-  await stage.restart();
-  const rest = { ...fleet, from: 0 };
-  await stage.untilEnded(rest);
-  await stage.expectLearned(rest);
-  await stage.stop();
-}
-
 const isQuick = ({ slow }: Form): boolean => slow === undefined;
 
 describeReal('a controller that fails', { timeout, concurrent: true }, () => {
@@ -132,16 +120,6 @@ describeReal('a controller that fails', { timeout, concurrent: true }, () => {
       stage,
       Array.from({ length: times }, () => refused),
     );
-  });
-
-  it('by hanging keeps the daemon from nothing: it ends in time, and learns all later', async () => {
-    await using stage = await Stage.start(servers.rspamd);
-    stage.proxy.script = always(formCalled('the answer hangs before its first byte'));
-    const fleet = stage.launch();
-    await stage.daemon.until('post', () => stage.proxy.open > 0);
-    await stopAndGoOn(stage, fleet, () => {
-      stage.proxy.script = () => undefined;
-    });
   });
 
   it('now and then, in all forms at once, keeps nobody from being learned', async () => {
@@ -207,9 +185,14 @@ describeReal('a controller whose name', { timeout, ...needsMountNamespace() }, (
     const { questions } = names;
     const fleet = stage.launch();
     await stage.daemon.until('ask for the name', () => names.questions > questions);
-    await stopAndGoOn(stage, fleet, () => {
-      names.naming = 'answers';
-    });
+    // It ends in time, whatever hangs, and another daemon learns all.
+    await stage.stop();
+    names.naming = 'answers';
+    await stage.restart();
+    const rest = { ...fleet, from: 0 };
+    await stage.untilEnded(rest);
+    await stage.expectLearned(rest);
+    await stage.stop();
   });
 });
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { FINAL_RESULTS } from '../../../src/delivery/result.ts';
 import type { PrivateRspamd } from '../../../src/servers/private-rspamd.ts';
@@ -17,12 +16,8 @@ import type { Contact } from '../proxy.ts';
 
 /** What the daemon's peak resident memory may be. */
 const MOST_MB = 150;
-/** For what no event tells, on a busy machine. */
-const PATIENCE_MS = 120_000;
 /** A second, and what a busy machine takes beside it. */
 const LONGEST_PROOF_WAIT_MS = 1_500;
-/** Between two SIGHUPs. */
-const HURRY_MS = 30;
 const LONGEST_LINE = 4_096;
 /** SHUTDOWN_SECONDS and what a busy machine takes beside it. */
 const LONGEST_STOP_MS = 7_000;
@@ -137,28 +132,20 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Says SIGHUP whenever no post is under way, until that is so. */
-  async hurry(what: string, isSo: () => boolean): Promise<void> {
-    const deadline = performance.now() + PATIENCE_MS;
-    while (!isSo()) {
-      if (!this.daemon.running || performance.now() > deadline) {
-        throw new Error(`the daemon did not ${what}:\n${this.daemon.output.slice(-3_000)}`);
-      }
-      if (this.proxy.open === 0) this.daemon.signal('SIGHUP');
-      await sleep(HURRY_MS);
-    }
+  hurry(what: string, isSo: () => boolean): Promise<void> {
+    return this.daemon.hurry(what, isSo, () => this.proxy.open === 0);
   }
 
   /** Waits until the controller is paused and nothing is on its way, or all has ended. */
   async untilPaused(fleet: Fleet): Promise<void> {
-    const isPaused = (): boolean => {
+    // Where posts last and nothing is proven, each message probes once before there is a pause.
+    await this.daemon.until('pause or end', () => {
       if (this.endsOf(fleet).length >= allOf(fleet).length) return true;
       // an earlier message may have met the fault before the fleet was launched
       const state = this.#linesFrom(0).findLast(({ event }) => event.startsWith('controller.'));
       if (state === undefined || state.event === 'controller.up') return false;
       return this.proxy.open === 0 && !this.#isProving(fleet);
-    };
-    // Where posts last and nothing is proven, each message probes once before there is a pause.
-    await this.daemon.until('pause or end', isPaused, { timeoutMs: PATIENCE_MS });
+    });
   }
 
   /** What was answered 200 lately is posted again after a pause. */

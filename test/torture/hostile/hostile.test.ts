@@ -6,7 +6,7 @@ import { clean } from '../../../src/text.ts';
 import { byLength } from '../../support/length.ts';
 import { chanceFor } from '../../support/seed.ts';
 import { MARKER, certify } from './messages.ts';
-import { HostileWorld, expectClean, expectUnharmed, until } from './world.ts';
+import { HostileWorld, expectClean, expectUnharmed } from './world.ts';
 import type { HostileOptions } from './world.ts';
 import type { Daemon } from '../../lab/daemon.ts';
 import type { StagedAccount, SwapAccount } from './adversary.ts';
@@ -21,6 +21,9 @@ import type { Fate } from './zoo.ts';
 
 const chance = chanceFor('hostile drop directory', 324_375_754);
 const timeout = byLength({ short: 300_000, middle: 900_000, long: 7_200_000 });
+/** A long run leaves much to do. */
+const until = (daemon: Daemon, what: string, isSo: () => boolean): Promise<void> =>
+  daemon.until(what, isSo, { timeoutMs: timeout / 2 });
 const PLACES = [
   { where: 'with the state dir beside it', elsewhere: false },
   { where: 'with the state dir elsewhere', elsewhere: true },
@@ -117,7 +120,9 @@ async function askAboutQuarantine(world: HostileWorld): Promise<void> {
     expect(out + err).not.toContain(MARKER);
     expectClean(out + err);
   }
-  await expect.poll(() => world.quarantined.sort(), { timeout: 60_000 }).toEqual(unfit.sort());
+  await until(world.daemon, 'put them away again', () => {
+    return world.quarantined.sort().join() === unfit.sort().join();
+  });
 }
 
 const JUNK_PLACES = byLength({ short: PLACES.slice(1), middle: PLACES, long: PLACES });

@@ -11,7 +11,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { FaultServer } from '../../faults/fault-server.ts';
 import type { Act } from '../../faults/fault-server.ts';
@@ -251,25 +250,6 @@ const MOST_MEMORY_MB = 125;
 const UNFIT =
   // eslint-disable-next-line no-control-regex -- control characters are what this looks for
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffd]/u;
-
-/** How long the daemon may say nothing before what is waited for won't come any more. */
-const PATIENCE_MS = 60_000;
-const POLL_MS = 20;
-
-/** As the daemon's own `until`, with patience for as long as it gets on: a long run leaves much to do. */
-export async function until(daemon: Daemon, what: string, isSo: () => boolean): Promise<void> {
-  let said = 0;
-  let deadline = performance.now() + PATIENCE_MS;
-  while (!isSo()) {
-    const now = performance.now();
-    if (daemon.output.length > said) deadline = now + PATIENCE_MS;
-    said = daemon.output.length;
-    if (!daemon.running || now > deadline) {
-      throw new Error(`the daemon did not ${what}:\n${daemon.output.slice(-3_000)}`);
-    }
-    await sleep(POLL_MS);
-  }
-}
 
 /** A text that may stand in a log or on a terminal. */
 export function expectClean(text: string): void {

@@ -53,10 +53,6 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
       LEARN_AFTER: after,
       ...load.settings,
     });
-  const owns = (daemon: Daemon): Promise<void> => {
-    const isOwner = (): boolean => daemon.linesOf('daemon.owner').length > 0;
-    return daemon.until('start', isOwner, { timeoutMs: PATIENCE_MS });
-  };
   const isWhole = (file: FoundFile): boolean => {
     const judged = users.judged.get(file.name);
     return judged !== undefined && versionsOf(judged).some(({ raw }) => holds(file, raw));
@@ -66,7 +62,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
     for (let kill = 1; kill <= load.kills; kill += 1) {
       const daemon = await start();
       const isStarting = kill % START_UP_EVERY === 0;
-      if (!isStarting) await owns(daemon);
+      if (!isStarting) await daemon.says('daemon.owner');
       if (!isStarting && feeds !== undefined) await learnsSome(daemon, own.below(3), feeds);
       await sleep(own.below(isStarting ? START_UP_MS : load.longestLifeMs));
       if (!daemon.running) throw new Error(`daemon ${kill} ended by itself`);
@@ -74,7 +70,7 @@ export async function killUnderLoad(load: Load, own: Chance): Promise<void> {
       const violations = violationsIn(filesOf(world), isWhole);
       mustBeEmpty(`after kill ${kill}`, [...users.errors, ...violations]);
     }
-    await owns(await start());
+    await (await start()).says('daemon.owner');
     const enough = users.writes + load.lastJudgements;
     await until('some more are judged', () => users.writes >= enough, PATIENCE_MS);
   } finally {
