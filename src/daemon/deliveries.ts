@@ -52,7 +52,8 @@ export class Deliveries {
     return {
       enqueued: (entry, settled) => {
         for (const { scheduler, joint } of this.#each) {
-          if (joint?.enqueued(entry) !== false) scheduler.enqueued(entry, settled);
+          joint?.enqueued(entry);
+          scheduler.enqueued(entry, settled);
         }
       },
       superseded: (verdict, key) => {

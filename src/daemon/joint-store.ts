@@ -66,14 +66,12 @@ export class JointStore implements MessageStore {
   }
 
   /**
-   * A message came into the queue: forgets what is known of other files of that key.
-   * @returns whether this filter needs it
+   * A message came into the queue: forgets what is known of that key. It may be of this very file, which
+   * was in the queue before, and came back from the archive.
    */
-  enqueued(entry: QueueEntry): boolean {
-    if (this.isDone(entry)) return false;
-    this.forget(entry.key);
-    this.#give(entry.key);
-    return true;
+  enqueued({ key }: QueueEntry): void {
+    this.forget(key);
+    this.#give(key);
   }
 
   /** The message is out of the queue. */

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events';
-import { rmSync, symlinkSync, utimesSync } from 'node:fs';
+import { renameSync, rmSync, symlinkSync, utimesSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { sleep } from '../../src/clock.ts';
 import { failSteps, resolved } from '../support/fs-steps.ts';
@@ -145,6 +145,29 @@ describe('while one filter is away', () => {
     }
     expect(rspamd.posts).toHaveLength(6);
   });
+});
+
+test('a file that comes back from the archive is learned by both, whatever was noted of it once', async () => {
+  spamassassin.plays(() => REFUSES);
+  await bench.begin();
+  drop(['a']);
+  await ended(1);
+  await bench.end();
+  const alone = new SessionBench({
+    trainers: [rspamd],
+    spool,
+    settings: { LEARN_AFTER: 'archive' },
+  });
+  await alone.begin();
+  await alone.clock.flowUntil('it is archived', () => spool.queued.length === 0, 100);
+  await alone.end();
+  spamassassin.plays();
+  const [day = ''] = spool.names('archive/spam');
+  renameSync(spool.statePath(`archive/spam/${day}/a.eml`), spool.dropPath('spam', 'a.eml'));
+  rspamd.memory.clear(); // its Redis lost all
+  await bench.begin();
+  await gone();
+  for (const { memory } of [rspamd, spamassassin]) expect([...memory]).toEqual([['a', 'spam']]);
 });
 
 test('a message that one filter cannot take is quarantined when the other remembers it', async () => {
