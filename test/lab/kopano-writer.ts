@@ -54,14 +54,27 @@ export type WriteOutcome =
       readonly message: string;
     };
 
+/** Where and as whom to write: the trials of the images give the owner (test/service/shell.sh). */
+interface KopanoWriterOptions {
+  /** The folder that holds `spam` and `ham`; neither is ever made here. */
+  readonly lib: string;
+  /** Owner given to the files; -1 leaves it. @defaultValue -1 */
+  readonly uid?: number;
+  /** Group given to the files; -1 leaves it. @defaultValue -1 */
+  readonly gid?: number;
+}
+
 const FINISHING_MARK = 0o660;
 
 export class KopanoWriter {
   readonly #lib: string;
+  readonly #uid: number;
+  readonly #gid: number;
 
-  /** @param options.lib the folder that holds `spam` and `ham`; neither is ever made here */
-  constructor(options: { readonly lib: string }) {
+  constructor(options: KopanoWriterOptions) {
     this.#lib = options.lib;
+    this.#uid = options.uid ?? -1;
+    this.#gid = options.gid ?? -1;
   }
 
   /** Carries one order out; errors of the file system are outcomes, never thrown. */
@@ -80,7 +93,7 @@ export class KopanoWriter {
 
   async #mark(path: string): Promise<WriteOutcome> {
     const steps = [
-      ['chown', () => chown(path, -1, -1)],
+      ['chown', () => chown(path, this.#uid, this.#gid)],
       ['chmod', () => chmod(path, FINISHING_MARK)],
     ] as const;
     for (const [step, act] of steps) {
