@@ -255,6 +255,15 @@ learn() {
   sed -n '1s/^[^ ]* [0-9]* //p' head | tr -d '\r' >reason
 }
 
+# three: posts letter.1 to letter.3 as spam, and prints the statuses
+three() {
+  local number
+  for number in 1 2 3; do
+    learn spam "letter.$number" 'Learn-Type: bulk'
+    echo
+  done | xargs
+}
+
 learned() {
   local count
   count=$(redis-cli hget RS "learns_$1")

@@ -11,14 +11,6 @@
 . "$(dirname "$0")/lib.sh"
 system trixie rspamd=3.12.1-* redis-server=5:8.0.*
 
-three() {
-  local number
-  for number in 1 2 3; do
-    learn spam "letter.$number" 'Learn-Type: bulk'
-    echo
-  done | xargs
-}
-
 # in_zone TZ: rspamd from here on
 in_zone() {
   if [[ ${rspamd-} ]]; then

@@ -17,13 +17,6 @@ restore() {
   rspamadm statistics_dump restore "$1" >>rspamadm.log 2>&1 </dev/null || status=$?
   echo "$status"
 }
-three() {
-  local number
-  for number in 1 2 3; do
-    learn spam "letter.$number" 'Learn-Type: bulk'
-    echo
-  done | xargs
-}
 
 start_redis
 start_rspamd
