@@ -14,8 +14,8 @@ import type { Found } from './source.ts';
  * meanwhile leads astray. Nothing opens the files here.
  *
  * A folder with `cur` and `new` is a Maildir (Thunderbird's have `cur` and `tmp` alone): its `tmp` is
- * left alone, and so are the files beside them, which are the server's own. The folders beside them are walked on. Files whose names begin
- * with a dot are left alone everywhere.
+ * left alone, and so are the files beside them, which are the server's own. The folders beside them
+ * are walked on. Files whose names begin with a dot are left alone everywhere.
  */
 type Walked = WalkedFile | Found;
 
